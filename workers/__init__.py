@@ -1,0 +1,1 @@
+"""What runs: brokers, stream actors, commands."""

@@ -1,0 +1,1 @@
+"""A simulated plant with labelled faults."""

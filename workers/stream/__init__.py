@@ -1,0 +1,1 @@
+"""The stream, from poll to commit."""
