@@ -1,0 +1,85 @@
+"""One tree of errors, sorted by what the caller does next.
+
+``exit_code`` is what the command line ends with when the error reaches it. The pure packages
+(``detector``, ``schemas``) raise ``ValueError``; the shell maps it here, with ``from``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ArtifactError",
+    "BrokerUnavailableError",
+    "FencedError",
+    "OutputsLostError",
+    "PoisonRecordError",
+    "ProvisioningError",
+    "SettingsError",
+    "StoppedError",
+    "TopicError",
+    "TransactionAbortedError",
+    "VigieError",
+]
+
+
+class VigieError(Exception):
+    """Anything that Vigie raises on purpose. The message says what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class PoisonRecordError(VigieError):
+    """A record that can never be processed: dead-letter it and go on."""
+
+
+class TransactionAbortedError(VigieError):
+    """The unit of work did not happen: go back to the committed offsets and do it again.
+
+    Raised for a commit under an old generation, a lost partition, or a failed offset commit.
+    Outputs may already be visible under at-least-once; their ids make a repeat harmless.
+    """
+
+
+class OutputsLostError(TransactionAbortedError):
+    """At least one output did not reach the broker: rewind, never commit past it."""
+
+
+class FencedError(VigieError):
+    """A newer owner holds this identity: end the process and let the supervisor decide."""
+
+    exit_code: ClassVar[int] = 70
+
+
+class BrokerUnavailableError(VigieError):
+    """The broker does not answer within the time allowed: check the address, start it, retry."""
+
+    exit_code: ClassVar[int] = 69
+
+
+class StoppedError(VigieError):
+    """The caller asked to stop while we waited: wind down, nothing is wrong."""
+
+    exit_code: ClassVar[int] = 0
+
+
+class SettingsError(VigieError):
+    """A wrong setting: exit and stay down until somebody corrects it."""
+
+    exit_code: ClassVar[int] = 78
+
+
+class TopicError(SettingsError):
+    """A topic is missing, or is not as the settings want it: create or correct it."""
+
+
+class ArtifactError(VigieError):
+    """A model artifact that is damaged, foreign, or too new: train or fetch it again."""
+
+    exit_code: ClassVar[int] = 65
+
+
+class ProvisioningError(VigieError):
+    """Java or Kafka could not be fetched, checked or started on this machine."""
+
+    exit_code: ClassVar[int] = 69
