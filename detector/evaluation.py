@@ -1,0 +1,390 @@
+"""How good is a detector, given labels: point, event and threshold-free measures.
+
+Labels are for judging only; nothing here is used in training or calibration. Every function is
+pure numpy on one series (rows in time order); `evaluate` joins several series without letting an
+event run from one into the next.
+
+Left out on purpose: point adjustment (one hit counts a whole event) and the affiliation score.
+Under both a random score looks excellent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+VUS_THRESHOLDS = 250
+DEFAULT_VUS_WINDOW = 100
+MAX_VUS_WINDOW = 10_000
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointCounts:
+    """The confusion matrix of rows. Add two to pool them."""
+
+    true_positives: int = 0
+    false_positives: int = 0
+    false_negatives: int = 0
+    true_negatives: int = 0
+
+    def __add__(self, other: "PointCounts") -> "PointCounts":
+        return PointCounts(
+            true_positives=self.true_positives + other.true_positives,
+            false_positives=self.false_positives + other.false_positives,
+            false_negatives=self.false_negatives + other.false_negatives,
+            true_negatives=self.true_negatives + other.true_negatives,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of flagged rows that are anomalous; 0 when none is flagged."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """Share of anomalous rows that are flagged; 0 when none is anomalous."""
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        doubled = 2 * self.true_positives
+        return _ratio(doubled, doubled + self.false_positives + self.false_negatives)
+
+    @property
+    def false_alarm_rate(self) -> float:
+        """Share of normal rows that are flagged (FAR)."""
+        return _ratio(self.false_positives, self.false_positives + self.true_negatives)
+
+    @property
+    def missed_alarm_rate(self) -> float:
+        """Share of anomalous rows that are not flagged (MAR)."""
+        return _ratio(self.false_negatives, self.true_positives + self.false_negatives)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventCounts:
+    """Events found and missed, and flagged runs that touch no event. Add two to pool them."""
+
+    found: int = 0
+    missed: int = 0
+    false: int = 0
+
+    def __add__(self, other: "EventCounts") -> "EventCounts":
+        return EventCounts(
+            found=self.found + other.found,
+            missed=self.missed + other.missed,
+            false=self.false + other.false,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Events found over events found and false runs."""
+        return _ratio(self.found, self.found + self.false)
+
+    @property
+    def recall(self) -> float:
+        """Events found over all events."""
+        return _ratio(self.found, self.found + self.missed)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of event precision and event recall."""
+        return _ratio(2 * self.found, 2 * self.found + self.false + self.missed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a detector said of one series, and what was true.
+
+    Attributes:
+        ts_ns: event time of each row, non-decreasing, [n].
+        labels: True where the row is anomalous, [n].
+        scores: the published score; a row is flagged when it is >= 1.0, [n].
+    """
+
+    ts_ns: IntArray
+    labels: BoolArray
+    scores: FloatArray
+
+    @property
+    def flags(self) -> BoolArray:
+        """Rows at or above the threshold 1.0."""
+        return self.scores >= 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """The whole verdict over one or several series.
+
+    Attributes:
+        points: pooled confusion matrix of rows.
+        events: pooled event counts.
+        delays_s: seconds from the start of each found event to its first flagged row.
+        normal_s: time under observation without a label, in seconds.
+        vus_pr: mean over the series that have an event; NaN when none has.
+        average_precision: likewise.
+        best_f1: likewise: point F1 at the best threshold in hindsight, an upper bound.
+    """
+
+    points: PointCounts
+    events: EventCounts
+    delays_s: FloatArray
+    normal_s: float
+    vus_pr: float
+    average_precision: float
+    best_f1: float
+
+    @property
+    def false_alarms_per_day(self) -> float:
+        """False flagged runs a day of normal operation; NaN without normal time."""
+        return self.events.false / (self.normal_s / _DAY_S) if self.normal_s else float("nan")
+
+    @property
+    def median_delay_s(self) -> float:
+        """Median detection delay of the events found; NaN when none was."""
+        return float(np.median(self.delays_s)) if len(self.delays_s) else float("nan")
+
+
+def runs(mask: npt.ArrayLike) -> IntArray:
+    """Runs of True as half-open row ranges.
+
+    Example:
+        >>> runs([False, True, True, False, True]).tolist()
+        [[1, 3], [4, 5]]
+
+    Returns:
+        int64 [k, 2]: first row, row after the last.
+    """
+    padded = np.concatenate(([False], np.asarray(mask, dtype=bool), [False]))
+    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
+
+
+def count_points(labels: npt.ArrayLike, flags: npt.ArrayLike) -> PointCounts:
+    """Compare rows one by one, without any adjustment."""
+    truth, flagged = _pair(labels, flags)
+    hits = int(np.count_nonzero(truth & flagged))
+    positives, alarms = int(np.count_nonzero(truth)), int(np.count_nonzero(flagged))
+    return PointCounts(
+        true_positives=hits,
+        false_positives=alarms - hits,
+        false_negatives=positives - hits,
+        true_negatives=len(truth) - positives - alarms + hits,
+    )
+
+
+def count_events(labels: npt.ArrayLike, flags: npt.ArrayLike) -> EventCounts:
+    """Count events with any flagged row in them, and flagged runs that touch no event."""
+    truth, flagged = _pair(labels, flags)
+    found = int(np.count_nonzero(_any_inside(runs(truth), flagged)))
+    touching = int(np.count_nonzero(_any_inside(runs(flagged), truth)))
+    return EventCounts(
+        found=found, missed=len(runs(truth)) - found, false=len(runs(flagged)) - touching
+    )
+
+
+def detection_delays(labels: npt.ArrayLike, flags: npt.ArrayLike) -> IntArray:
+    """Rows from the start of each event to its first flagged row; -1 for a missed event.
+
+    Returns:
+        int64 [events], in time order.
+    """
+    truth, flagged = _pair(labels, flags)
+    events = runs(truth)
+    hits = np.append(np.flatnonzero(flagged), len(truth))
+    first = hits[np.searchsorted(hits, events[:, 0])]
+    return np.where(first < events[:, 1], first - events[:, 0], -1)
+
+
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the precision-recall steps, tied scores taken together.
+
+    Raises:
+        ValueError: no row is anomalous, or a score is not finite.
+    """
+    truth, values = _ranked(labels, scores)
+    precision, recall = _precision_recall(truth, values)
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+
+
+def best_f1(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Point F1 at the threshold that is best in hindsight: an upper bound, never a result.
+
+    Raises:
+        ValueError: no row is anomalous, or a score is not finite.
+    """
+    truth, values = _ranked(labels, scores)
+    precision, recall = _precision_recall(truth, values)
+    total = precision + recall
+    return float(np.max(np.divide(2 * precision * recall, total, where=total > 0, out=total * 0)))
+
+
+def vus_pr(labels: npt.ArrayLike, scores: npt.ArrayLike, *, window: int) -> float:
+    """Volume under the precision-recall surface, as TSB-AD 1.5 computes it.
+
+    For every width w = 0..window each event grows a slope of w // 2 rows on both sides, of weight
+    sqrt(1 - distance / w); slopes add up, to 1 at most. A threshold's true positives are the
+    weights it flags; its recall is taken against the mean of the plain and the touched label
+    mass, times the share of (grown, then merged) events it touches. The area under precision over
+    that recall, at 250 thresholds taken from the ranked scores, is averaged over the widths.
+    (Paparrizos et al. 2022; Liu and Paparrizos 2024.)
+
+    Args:
+        labels: truthy where anomalous, [n].
+        scores: larger is more anomalous, any scale, [n].
+        window: largest width in rows, 0..10,000.
+
+    Raises:
+        ValueError: no row is anomalous, a score is not finite, or the window is out of range.
+    """
+    if not 0 <= window <= MAX_VUS_WINDOW:
+        raise ValueError(f"window must be in 0..{MAX_VUS_WINDOW}, got {window}")
+    truth, values = _ranked(labels, scores)
+    events = runs(truth)
+    order = np.argsort(-values, kind="stable")
+    ranked = values[order]
+    thresholds = ranked[np.linspace(0, len(ranked) - 1, VUS_THRESHOLDS).astype(np.int64)]
+    flagged = np.searchsorted(-ranked, -thresholds, side="right")
+    hits = np.cumsum(truth[order])[flagged - 1]
+    areas = []
+    for width in range(window + 1):
+        mass = np.cumsum(_slopes(truth, events, width)[order])[flagged - 1]
+        existence = _existence(values, _grown(events, width, len(values)), thresholds)
+        touched = mass - hits + np.count_nonzero(truth)
+        middle = (np.count_nonzero(truth) + touched) / 2.0
+        recall = np.minimum(mass / middle, 1.0) * existence
+        areas.append(np.sum(np.diff(recall, prepend=0.0) * mass / flagged))
+    return float(np.mean(areas))
+
+
+def evaluate(
+    outcomes: Sequence[Outcome], *, interval_s: float, vus_window: int = DEFAULT_VUS_WINDOW
+) -> Evaluation:
+    """Judge a detector over several series.
+
+    Args:
+        outcomes: one per series; an event never runs from one series into the next.
+        interval_s: sampling interval, > 0: the time that one row stands for.
+        vus_window: the `window` of `vus_pr`.
+
+    Raises:
+        ValueError: nothing to judge, or columns of one outcome differ in length.
+    """
+    if not outcomes:
+        raise ValueError("evaluate needs at least one outcome")
+    if not interval_s > 0:
+        raise ValueError(f"interval_s must be > 0, got {interval_s}")
+    points, events, delays, ranked = PointCounts(), EventCounts(), [], []
+    for outcome in outcomes:
+        if len(outcome.ts_ns) != len(outcome.labels):
+            raise ValueError(f"{len(outcome.ts_ns)} times but {len(outcome.labels)} labels")
+        points += count_points(outcome.labels, outcome.flags)
+        events += count_events(outcome.labels, outcome.flags)
+        delays.append(_delays_s(outcome))
+        if np.any(outcome.labels):
+            ranked.append(_threshold_free(outcome, vus_window))
+    means = np.mean(ranked, axis=0) if ranked else np.full(3, np.nan)
+    return Evaluation(
+        points=points,
+        events=events,
+        delays_s=np.concatenate(delays),
+        normal_s=(points.false_positives + points.true_negatives) * interval_s,
+        vus_pr=float(means[0]),
+        average_precision=float(means[1]),
+        best_f1=float(means[2]),
+    )
+
+
+def _threshold_free(outcome: Outcome, window: int) -> tuple[float, float, float]:
+    return (
+        vus_pr(outcome.labels, outcome.scores, window=window),
+        average_precision(outcome.labels, outcome.scores),
+        best_f1(outcome.labels, outcome.scores),
+    )
+
+
+def _delays_s(outcome: Outcome) -> FloatArray:
+    rows = detection_delays(outcome.labels, outcome.flags)
+    starts = runs(outcome.labels)[:, 0][rows >= 0]
+    first = starts + rows[rows >= 0]
+    seconds: FloatArray = (outcome.ts_ns[first] - outcome.ts_ns[starts]) / 1e9
+    return seconds
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _pair(labels: npt.ArrayLike, flags: npt.ArrayLike) -> tuple[BoolArray, BoolArray]:
+    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
+    if truth.ndim != 1 or truth.shape != flagged.shape:
+        raise ValueError(
+            f"labels and flags must be rows of one length, got {truth.shape}, {flagged.shape}"
+        )
+    return truth, flagged
+
+
+def _ranked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
+    truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape:
+        raise ValueError(
+            f"labels and scores must be rows of one length, got {truth.shape}, {values.shape}"
+        )
+    if not truth.any():
+        raise ValueError("no row is labelled anomalous: a ranking cannot be judged")
+    if not np.isfinite(values).all():
+        raise ValueError("scores must be finite")
+    return truth, values
+
+
+def _any_inside(ranges: IntArray, mask: BoolArray) -> BoolArray:
+    before = np.concatenate(([0], np.cumsum(mask)))
+    inside: BoolArray = before[ranges[:, 1]] > before[ranges[:, 0]]
+    return inside
+
+
+def _precision_recall(truth: BoolArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Precision and recall at each distinct score, highest first."""
+    order = np.argsort(-values, kind="stable")
+    ranked = values[order]
+    last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    hits = np.cumsum(truth[order])[last_of_tie]
+    return hits / (last_of_tie + 1.0), hits / float(truth.sum())
+
+
+def _slopes(truth: BoolArray, events: IntArray, width: int) -> FloatArray:
+    """Label weights with a slope of `width` // 2 rows on both sides of every event."""
+    weights = truth.astype(np.float64)
+    half = width // 2
+    if half == 0:
+        return weights
+    slope = np.sqrt(1.0 - np.arange(1, half + 1) / width)
+    for start, end in events:
+        right = min(half, len(weights) - end)
+        weights[end : end + right] += slope[:right]
+        left = min(half, start)
+        weights[start - left : start] += slope[:left][::-1]
+    return np.minimum(weights, 1.0)
+
+
+def _grown(events: IntArray, width: int, n_rows: int) -> IntArray:
+    """Events grown by `width` // 2 rows on both sides, touching ones merged."""
+    half = width // 2
+    starts, ends = events[:, 0] - half, events[:, 1] + half
+    apart = starts[1:] >= ends[:-1]
+    first, last = np.append(True, apart), np.append(apart, True)
+    merged = np.stack([starts[first], ends[last]], axis=1)
+    grown: IntArray = np.clip(merged, 0, n_rows)
+    return grown
+
+
+def _existence(values: FloatArray, ranges: IntArray, thresholds: FloatArray) -> FloatArray:
+    """Share of ranges whose highest score reaches each threshold."""
+    peaks = np.sort([values[start:end].max() for start, end in ranges])
+    return 1.0 - np.searchsorted(peaks, thresholds, side="left") / len(peaks)
