@@ -1,0 +1,61 @@
+"""Exit codes: what a script that calls ``vigie`` may rely on.
+
+This is the only place where an error becomes a number. Everything that Vigie raises on purpose
+is either a `VigieError` or one of the ``ValueError`` subclasses of the pure packages.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from workers import errors
+
+__all__ = ["ExitCode", "exit_code_of", "is_expected"]
+
+# The pure packages may not import `workers.errors`; their own errors are known by name, because
+# importing `detector` here would load torch before `vigie --help` can answer.
+_PURE_ERRORS = {
+    ("schemas", "SettingsError"): "usage",
+    ("detector", "ArtifactError"): "failure",
+}
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    """The command did what it was asked to."""
+    FAILURE = 1
+    """It did not; the message on standard error says why."""
+    USAGE = 2
+    """A wrong argument or setting: the same call fails again until somebody corrects it."""
+    BROKER_UNAVAILABLE = 3
+    """No broker answered: the same call may succeed later."""
+    INTERRUPTED = 130
+    """Ctrl-C, in a command that has nothing to drain."""
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether the error is one of ours, so that its message is enough and a traceback is noise."""
+    return isinstance(error, errors.VigieError) or _pure_kind(error) is not None
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """The exit code for an error that reached the command line."""
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, errors.StoppedError):
+        return ExitCode.OK
+    if isinstance(error, errors.BrokerUnavailableError):
+        return ExitCode.BROKER_UNAVAILABLE
+    if isinstance(error, errors.SettingsError) or _pure_kind(error) == "usage":
+        return ExitCode.USAGE
+    return ExitCode.FAILURE
+
+
+def _pure_kind(error: BaseException) -> str | None:
+    for cls in type(error).__mro__:
+        kind = _PURE_ERRORS.get((cls.__module__.partition(".")[0], cls.__name__))
+        if kind is not None:
+            return kind
+    return None

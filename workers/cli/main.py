@@ -1,0 +1,153 @@
+"""The ``vigie`` command.
+
+Each command is one module of this package with ``register(app: typer.Typer) -> None``, named
+like the command. When the command line names one, only that module is imported, so that
+``vigie status`` never pays for what ``vigie train`` needs. Everything else (``--help``, a
+mistyped name) imports them all; they keep their heavy imports inside their functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.exits import ExitCode, exit_code_of, is_expected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "build_app", "main"]
+
+COMMANDS = (
+    "demo",
+    "simulate",
+    "replay",
+    "train",
+    "run",
+    "backtest",
+    "topics",
+    "status",
+    "doctor",
+    "broker",
+)
+"""In the order in which the help lists them: the first steps first."""
+
+_HELP = """
+Watch fleets of sensors: read their readings from Kafka, learn what normal looks like,
+publish what is not, and the cleaned signal.
+
+[bold]Start here[/bold]
+
+  [cyan]vigie demo[/cyan]           a simulated plant, a real Kafka, in 90 seconds
+  [cyan]vigie doctor[/cyan]         what this machine lacks, and how to mend it
+
+[bold]Your own data[/bold]
+
+  [cyan]vigie train[/cyan]          learn a model from files or from a topic
+  [cyan]vigie backtest[/cyan]       score files with it, before it goes live
+  [cyan]vigie topics create[/cyan]  make the topics on your Kafka
+  [cyan]vigie run[/cyan]            score the stream; Ctrl-C drains and ends
+
+Settings come from vigie.toml, then VIGIE_* variables, then flags.
+Results are for people; [cyan]--json[/cyan] prints them for scripts.
+
+[bold]Exit codes[/bold]
+
+  0 done, 1 failed, 2 wrong argument or setting, 3 no broker, 130 interrupted
+"""
+
+
+def build_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """Build the application with the named commands; a name without a module is not listed.
+
+    Args:
+        names: modules of this package, out of `COMMANDS`.
+
+    Raises:
+        ImportError: a command module is there and cannot be imported. Never hidden: a missing
+            dependency must not look like a missing command.
+    """
+    app = typer.Typer(
+        name="vigie",
+        help=_HELP,
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        # Local variables can hold passwords: they never reach a traceback.
+        pretty_exceptions_enable=False,
+        pretty_exceptions_show_locals=False,
+    )
+    app.callback()(_root)
+    for name in names:
+        module_name = f"{__package__}.{name}"
+        if importlib.util.find_spec(module_name) is not None:
+            importlib.import_module(module_name).register(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (`ExitCode`).
+
+    Args:
+        argv: the arguments without the program's name; None takes those of the process.
+
+    Raises:
+        Exception: whatever is not one of our errors, with its traceback: that is a bug.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    app = build_app(_needed(arguments))
+    try:
+        app(arguments, prog_name="vigie")
+    except SystemExit as end:
+        # Typer's way to end: usage errors (2), Ctrl-C (130) and `typer.Exit(code)`.
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        code = exit_code_of(error)
+        if code is not ExitCode.OK:
+            _show(error)
+        return code
+    return ExitCode.OK
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=lambda asked: _print_version() if asked else None,
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that belong to every command."""
+
+
+def _print_version() -> None:
+    typer.echo(f"vigie {importlib.metadata.version('vigie')}")
+    raise typer.Exit(ExitCode.OK)
+
+
+def _needed(arguments: Sequence[str]) -> Sequence[str]:
+    """The command that the line names, or all of them."""
+    if arguments and arguments[0] in COMMANDS:
+        return (arguments[0],)
+    return COMMANDS
+
+
+def _show(error: Exception) -> None:
+    # The message may hold brackets (a list of topics): plain text, never markup.
+    typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
+    typer.echo(str(error) or type(error).__name__, err=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
