@@ -1,0 +1,114 @@
+"""Promise 1 without Kafka: however a stream is cut and restarted, the windows are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.partitions import Sample, batch_of, make_partition
+from workers.stream.partition import Counts, PartitionState
+
+MAX_GAP_NS = 20
+
+# Few sensors and close times, so that duplicates, late readings, gaps and full windows are common.
+SAMPLES = st.builds(
+    Sample,
+    sensor=st.sampled_from("abc"),
+    ts_ns=st.integers(0, 120),
+    value=st.floats(-10, 10, allow_nan=False),
+)
+DRIFTING = st.integers(0, 80).flatmap(
+    lambda n: st.lists(SAMPLES, min_size=n, max_size=n).map(
+        lambda samples: [s._replace(ts_ns=s.ts_ns // 4 + 3 * i) for i, s in enumerate(samples)]
+    )
+)
+RECORDS = st.one_of(DRIFTING, st.lists(SAMPLES, max_size=60))
+FIELDS = st.integers(1, 6)
+
+
+@dataclass
+class Fed:
+    """What a partition gave: windows in order of offset, and the last offsets to commit."""
+
+    windows: dict[int, list[float]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    next_offset: int = 0
+    replay_from: int = 0
+
+
+def feed(
+    partition: PartitionState, samples: Sequence[Sample], cuts: Sequence[int], *, start: int = 0
+) -> Fed:
+    fed = Fed(next_offset=partition.next_offset, replay_from=partition.next_offset)
+    edges = sorted({0, len(samples), *(c for c in cuts if 0 < c < len(samples))})
+    size = partition.config.receptive_field
+    for low, high in zip(edges, edges[1:], strict=False):
+        request = partition.polled(batch_of(samples[low:high], start=start + low))
+        if request is None:
+            continue
+        done = partition.scored(request.number, anomalies=0)
+        for end, offset in zip(request.ends.tolist(), done.offsets.tolist(), strict=True):
+            fed.windows[offset] = request.rows[end - size + 1 : end + 1, 0].tolist()
+        fed.counts += done.counts
+        fed.next_offset, fed.replay_from = done.next_offset, done.replay_from
+    return fed
+
+
+def reference(samples: Sequence[Sample], size: int) -> dict[int, list[float]]:
+    """The policies, reading by reading."""
+    windows: dict[int, list[float]] = {}
+    last: dict[str, int] = {}
+    held: dict[str, list[float]] = {}
+    for offset, sample in enumerate(samples):
+        before = last.get(sample.sensor)
+        if before is not None and sample.ts_ns <= before:
+            continue
+        if before is not None and sample.ts_ns - before > MAX_GAP_NS:
+            held[sample.sensor] = []
+        last[sample.sensor] = sample.ts_ns
+        window = [*held.get(sample.sensor, []), sample.value][-size:]
+        held[sample.sensor] = window
+        if len(window) == size:
+            windows[offset] = window
+    return windows
+
+
+@given(samples=RECORDS, cuts=st.lists(st.integers(1, 80), max_size=8), size=FIELDS)
+def test_the_batches_do_not_matter(samples: list[Sample], cuts: list[int], size: int) -> None:
+    fed = feed(make_partition(receptive_field=size, max_gap_ns=MAX_GAP_NS), samples, cuts)
+    assert fed.windows == reference(samples, size)
+    assert fed.counts.reconciled
+    assert fed.counts.records == fed.counts.readings == len(samples)
+    assert fed.counts.scored == len(fed.windows)
+
+
+@given(
+    samples=RECORDS,
+    kills=st.lists(st.integers(1, 80), max_size=4),
+    cuts=st.lists(st.integers(1, 80), max_size=6),
+    size=FIELDS,
+)
+def test_restarts_change_no_window(
+    samples: list[Sample], kills: list[int], cuts: list[int], size: int
+) -> None:
+    """Killed after any commit and replayed from its metadata, again and again."""
+    windows: dict[int, list[float]] = {}
+    next_offset = replay_from = 0
+    edges = sorted({*(k for k in kills if k < len(samples)), len(samples)})
+    for edge in edges:
+        restarted = make_partition(
+            receptive_field=size, max_gap_ns=MAX_GAP_NS, next_offset=next_offset
+        )
+        fed = feed(
+            restarted,
+            samples[replay_from:edge],
+            [cut - replay_from for cut in cuts],
+            start=replay_from,
+        )
+        assert not windows.keys() & fed.windows.keys()
+        windows |= fed.windows
+        next_offset, replay_from = fed.next_offset, fed.replay_from
+    assert windows == reference(samples, size)

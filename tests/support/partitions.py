@@ -1,0 +1,62 @@
+"""Short ways to make partitions and batches of readings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.columns import Failure, Readings
+from workers.stream.partition import Batch, PartitionConfig, PartitionState
+
+FAR_APART_NS = 10**15
+
+
+class Sample(NamedTuple):
+    sensor: str
+    ts_ns: int
+    value: float
+
+
+def reading(sensor: str, ts_ns: int, value: float = 0.0) -> Sample:
+    return Sample(sensor, ts_ns, value)
+
+
+def make_partition(
+    *, receptive_field: int, max_gap_ns: int = FAR_APART_NS, next_offset: int = 0
+) -> PartitionState:
+    config = PartitionConfig(
+        topic="readings",
+        partition=0,
+        channels=1,
+        receptive_field=receptive_field,
+        max_gap_ns=max_gap_ns,
+    )
+    return PartitionState(config, next_offset=next_offset, group_of=lambda _: 0)
+
+
+def batch_of(
+    records: Sequence[Sample | Sequence[Sample] | None],
+    *,
+    start: int = 0,
+    failures: Sequence[Failure] = (),
+) -> Batch:
+    """Records in order; a sequence of samples of one sensor is a frame, None a bad record."""
+    frames = [
+        (position, [record] if isinstance(record, Sample) else record)
+        for position, record in enumerate(records)
+        if record is not None
+    ]
+    samples = [sample for _, frame in frames for sample in frame]
+    return Batch(
+        offsets=np.arange(start, start + len(records), dtype=np.int64),
+        readings=Readings(
+            positions=np.array([position for position, _ in frames], np.int64),
+            sensors=[frame[0].sensor for _, frame in frames],
+            counts=np.array([len(frame) for _, frame in frames], np.int64),
+            ts_ns=np.array([s.ts_ns for s in samples], np.int64),
+            values=np.array([[s.value] for s in samples], np.float64).reshape(len(samples), 1),
+        ),
+        failures=failures,
+    )

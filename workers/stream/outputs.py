@@ -1,0 +1,162 @@
+"""From scores to the records that are published: denoised frames, anomalies, dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Detector, Scores
+from schemas.anomaly import Anomaly, Severity, anomaly_id
+from schemas.codec import ANOMALY_JSON, DENOISED_JSON, DenoisedEncoder, encode_anomaly
+from schemas.dead_letter import SourceRecord, dead_letter_headers
+from schemas.settings import TopicSettings
+from workers.stream.partition import DeadLetter, Pending
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """A record to publish."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class OutputBuilder:
+    """Builds the outputs of one model for one source topic."""
+
+    def __init__(
+        self, detector: Detector, topics: TopicSettings, *, denoised_content_type: str | None
+    ) -> None:
+        """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
+        self._detector = detector
+        self._topics = topics
+        self._model = f"{detector.name}@{detector.version}"
+        self._encoder = (
+            DenoisedEncoder(detector.channels, denoised_content_type)
+            if denoised_content_type
+            else None
+        )
+        self._denoised_headers: Headers = (
+            ("content-type", (denoised_content_type or DENOISED_JSON).encode()),
+        )
+        self._anomaly_headers: Headers = (("content-type", ANOMALY_JSON.encode()),)
+
+    def outputs(self, partition: int, pending: Pending, scores: Scores) -> Iterator[Output]:
+        """Denoised frames, one a sensor, then anomalies, both in arrival order per sensor.
+
+        Args:
+            partition: the source partition.
+            pending: what the partition kept for the request.
+            scores: the request's scores, in its order.
+        """
+        if self._encoder is not None:
+            source = (self._topics.readings, partition)
+            for run in pending.runs:
+                part = slice(run.start, run.stop)
+                yield Output(
+                    topic=self._topics.denoised,
+                    key=run.sensor.encode(),
+                    value=self._encoder.encode(
+                        run.sensor,
+                        pending.ts_ns[part],
+                        scores.expected[part],
+                        scores.score[part],
+                        pending.offsets[part],
+                        pending.indices[part],
+                        model=self._model,
+                        source=source,
+                    ),
+                    headers=self._denoised_headers,
+                )
+        yield from self._anomalies(partition, pending, scores)
+
+    def dead_letter(self, partition: int, letter: DeadLetter, record: SourceRecord) -> Output:
+        """The raw record, untouched, with the story of its failure in the headers."""
+        return Output(
+            topic=self._topics.dead_letters,
+            key=record.key,
+            value=record.value if record.value is not None else b"",
+            headers=tuple(
+                dead_letter_headers(
+                    topic=self._topics.readings,
+                    partition=partition,
+                    offset=letter.offset,
+                    failure=letter.failure,
+                    original=record.headers,
+                )
+            ),
+        )
+
+    def _anomalies(self, partition: int, pending: Pending, scores: Scores) -> Iterator[Output]:
+        starts = np.array([run.start for run in pending.runs], np.int64)
+        owners = np.searchsorted(starts, scores.flagged, side="right") - 1
+        for nth, (row, owner) in enumerate(
+            zip(scores.flagged.tolist(), owners.tolist(), strict=True)
+        ):
+            sensor = pending.runs[owner].sensor
+            anomaly = self._anomaly(
+                sensor, partition, pending, scores, row, scores.contribution[nth]
+            )
+            yield Output(
+                topic=self._topics.anomalies,
+                key=sensor.encode(),
+                value=encode_anomaly(anomaly),
+                headers=self._anomaly_headers,
+            )
+
+    def _anomaly(
+        self,
+        sensor: str,
+        partition: int,
+        pending: Pending,
+        scores: Scores,
+        row: int,
+        contribution: NDArray[np.float32],
+    ) -> Anomaly:
+        channels = self._detector.channels
+        offset, index = int(pending.offsets[row]), int(pending.indices[row])
+        group = int(pending.groups[row])
+        score = float(scores.score[row])
+        return Anomaly(
+            id=anomaly_id(self._topics.readings, partition, offset, index),
+            sensor_id=sensor,
+            ts=int(pending.ts_ns[row]),
+            score=score,
+            raw_score=float(scores.raw[row]),
+            threshold=self._detector.threshold_of(group),
+            p_value=float(scores.p_value[row]),
+            severity=Severity.of(score),
+            observed={
+                channel: None if np.isnan(value) else float(value)
+                for channel, value in zip(channels, pending.observed[row], strict=True)
+            },
+            expected=dict(zip(channels, scores.expected[row].tolist(), strict=True)),
+            contribution=dict(zip(channels, contribution.tolist(), strict=True)),
+            model=self._detector.name,
+            model_version=self._detector.version,
+            topic=self._topics.readings,
+            partition=partition,
+            offset=offset,
+            index=index,
+            group=group,
+        )
+
+
+def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
+    """The scores of samples `start` to `stop`, with their flagged samples counted from `start`."""
+    first, last = np.searchsorted(scores.flagged, (start, stop))
+    return Scores(
+        score=scores.score[start:stop],
+        raw=scores.raw[start:stop],
+        p_value=scores.p_value[start:stop],
+        expected=scores.expected[start:stop],
+        flagged=scores.flagged[first:last] - start,
+        contribution=scores.contribution[first:last],
+    )

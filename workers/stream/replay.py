@@ -1,0 +1,95 @@
+"""The metadata of a commit: from where the log has to be read again to score as before.
+
+A string of at most 4,096 bytes beside each committed offset, versioned: ``{"v":1,"replay_from":N}``.
+Metadata of another program or of a later version is no error: the reader starts cold, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayMetadata:
+    """Where to begin reading: at or before the oldest reading in any sensor's history."""
+
+    replay_from: int
+
+    def encode(self) -> str:
+        """The string to commit."""
+        return json.dumps({"v": VERSION, "replay_from": self.replay_from}, separators=(",", ":"))
+
+
+def decode_metadata(text: str) -> ReplayMetadata | None:
+    """Read a commit's metadata; None when it is not ours or of another version."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(fields, dict) or fields.get("v") != VERSION:
+        return None
+    replay_from = fields.get("replay_from")
+    if type(replay_from) is not int or replay_from < 0:
+        return None
+    return ReplayMetadata(replay_from=replay_from)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartingPoint:
+    """Where a partition begins: read from `read_from`, score from `next_offset` on.
+
+    `cold` says why histories begin empty although something was committed; empty when they do not.
+    """
+
+    read_from: int
+    next_offset: int
+    cold: str = ""
+
+
+def starting_point(
+    committed: tuple[int, str] | None, *, beginning: int, end: int, fresh: str
+) -> StartingPoint:
+    """Decide where a newly assigned partition begins.
+
+    Args:
+        committed: the committed (next offset, metadata), or None.
+        beginning: first offset that retention has left.
+        end: first offset not yet written.
+        fresh: "earliest" or "latest", where to begin when nothing is committed.
+    """
+    if committed is None:
+        at = beginning if fresh == "earliest" else end
+        return StartingPoint(read_from=at, next_offset=at)
+    next_offset, text = committed
+    if next_offset > end:
+        return StartingPoint(
+            read_from=beginning,
+            next_offset=beginning,
+            cold=f"committed offset {next_offset} is beyond the log's end {end}: "
+            "the topic was made anew, its readings are scored from the beginning",
+        )
+    if next_offset < beginning:
+        return StartingPoint(
+            read_from=beginning,
+            next_offset=beginning,
+            cold=f"retention has deleted offsets {next_offset} to {beginning - 1} unread",
+        )
+    metadata = decode_metadata(text)
+    if metadata is None:
+        return StartingPoint(
+            read_from=next_offset,
+            next_offset=next_offset,
+            cold="the commit carries no replay metadata that this version knows",
+        )
+    replay_from = min(metadata.replay_from, next_offset)
+    if replay_from < beginning:
+        return StartingPoint(
+            read_from=beginning,
+            next_offset=next_offset,
+            cold=f"retention has deleted offsets {replay_from} to {beginning - 1} "
+            "of the window history",
+        )
+    return StartingPoint(read_from=replay_from, next_offset=next_offset)
