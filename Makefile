@@ -1,0 +1,151 @@
+# Everything a developer, CI or a newcomer runs. `make` alone lists it.
+#
+# Needs Python 3.11 to 3.13 and make; the rest comes into the checkout (.tools, .venv).
+#   TORCH_BACKEND=cpu   the small torch without CUDA (remembered in .venv once it is set up)
+#   PYTHON=python3.12   which Python makes the environment
+#   UV=/path/to/uv      a uv of your own instead of the pinned one
+#   ARGS="..."          passed on to the command behind demo, test, bench and soak
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV ?= .tools/bin/uv
+UV_READY := $(filter .tools/bin/uv,$(UV))
+TORCH_BACKEND ?= $(shell cat $(VENV)/torch-backend 2>/dev/null || echo default)
+INSTALLED := $(VENV)/.installed-$(TORCH_BACKEND)
+OTHER_BACKENDS := $(filter-out $(INSTALLED),$(wildcard $(VENV)/.installed-*))
+ARGS ?=
+
+# The first Python on the PATH that fits.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && command -v "$$python" && break; done)
+
+# A slow line may need minutes for the largest wheels.
+export UV_HTTP_TIMEOUT ?= 300
+
+UV_INSTALL = $(UV) pip install --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+# ---- the environment --------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(INSTALLED) ## Make the environment in .venv (every other target does it by itself)
+
+# Debian's Python refuses to install into itself (PEP 668), and may come without pip or venv:
+# `pip --target` is allowed by the first, a throw-away environment helps without the second.
+.tools/bin/uv: requirements/build.txt
+	@test -n "$(PYTHON)" || { echo "Vigie needs Python 3.11, 3.12 or 3.13 on the PATH" \
+	"(or make PYTHON=/path/to/python)." >&2; exit 1; }
+	@echo "Fetching uv into .tools"
+	@rm -rf .tools
+	@if "$(PYTHON)" -m pip --version >/dev/null 2>&1; then \
+		"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-deps \
+			--only-binary :all: --require-hashes --target .tools -r requirements/build.txt; \
+	elif "$(PYTHON)" -c 'import ensurepip' >/dev/null 2>&1; then \
+		"$(PYTHON)" -m venv .tools/pip && \
+		.tools/pip/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+			--only-binary :all: --require-hashes --target .tools -r requirements/build.txt && \
+		rm -rf .tools/pip; \
+	elif command -v uv >/dev/null 2>&1; then \
+		mkdir -p .tools/bin && ln -s "$$(command -v uv)" .tools/bin/uv; \
+	else \
+		echo "This Python has neither pip nor ensurepip, and there is no uv on the PATH." \
+			"On Debian or Ubuntu: apt install python3-pip." >&2; exit 1; \
+	fi
+	@touch $@
+
+$(BIN)/python: | $(UV_READY)
+	$(UV) venv --quiet --no-python-downloads --python \
+		"$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV)
+
+# The small torch is not in the default registry, and its wheels have other hashes than the
+# pinned ones. So it comes first, alone, by the pinned version; everything else keeps its hashes,
+# less the CUDA libraries that only the default torch needs.
+$(INSTALLED): requirements/dev.txt pyproject.toml | $(BIN)/python $(UV_READY)
+ifeq ($(TORCH_BACKEND),default)
+	$(UV_INSTALL) --require-hashes --no-deps \
+		$(if $(OTHER_BACKENDS),--reinstall-package torch) -r requirements/dev.txt
+else
+	$(UV_INSTALL) --torch-backend $(TORCH_BACKEND) --no-deps \
+		$(if $(OTHER_BACKENDS),--reinstall-package torch) \
+		"$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/dev.txt)"
+	awk '/^[a-z0-9]/ { keep = !/^(torch|triton|cuda-[a-z0-9-]*|nvidia-[a-z0-9-]*)==/ } keep' \
+		requirements/dev.txt > $(VENV)/requirements-$(TORCH_BACKEND).txt
+	$(UV_INSTALL) --require-hashes --no-deps -r $(VENV)/requirements-$(TORCH_BACKEND).txt
+endif
+	$(UV_INSTALL) --quiet --no-deps --no-build-isolation --editable .
+	@rm -f $(OTHER_BACKENDS)
+	@echo $(TORCH_BACKEND) > $(VENV)/torch-backend
+	@touch $@
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --custom-compile-command "make requirements" $(UPGRADE)
+
+.PHONY: requirements
+requirements: $(UV_READY) ## Pin the dependencies of pyproject.toml (UPGRADE=--upgrade for newer ones)
+	$(COMPILE) --group build --output-file requirements/build.txt
+	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
+
+# ---- see it -----------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(INSTALLED) ## Watch Vigie find faults in a simulated plant (Kafka, Ray and all)
+	$(BIN)/vigie demo $(ARGS)
+
+# ---- check it ---------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, formatting and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(INSTALLED) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: type
+type: $(INSTALLED) ## Check types, strictly
+	$(BIN)/mypy
+
+.PHONY: test
+test: lint type ## Check everything that a change may break: lint, types, tests
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: lint type ## The same with the tests that take minutes
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure throughput and latency beside a plain loop and the ceilings
+	$(BIN)/python benchmarks/throughput.py $(ARGS)
+
+.PHONY: soak
+soak: $(INSTALLED) ## Run the stream for as long as told (ARGS="--minutes 60") and watch it
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+# ---- keep it ----------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the JSON Schemas of everything on the wire to docs/schemas
+	$(BIN)/python -m schemas.export docs/schemas
+
+.PHONY: hooks
+hooks: $(INSTALLED) ## Let git run the checks before each commit
+	$(BIN)/pre-commit install
+
+.PHONY: clean
+clean: ## Remove caches and build outputs
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -not -path './.tools/*' -prune \
+		-exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove the environment as well
+	rm -rf $(VENV) .tools
