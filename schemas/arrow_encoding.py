@@ -1,0 +1,77 @@
+"""Frames and denoised frames as Arrow IPC streams; the shape is told in `schemas.arrow_frames`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from schemas.arrow_frames import column_of, metadata_of, read_stream, struct_columns, times_of
+from schemas.columns import FloatArray, IntArray
+from schemas.errors import InvalidRecordError
+
+_KINDS = {"score": "float64", "offset": "int64", "index": "int64"}
+_FACTS = ("sensor_id", "model", "topic", "partition")
+
+
+@lru_cache(maxsize=64)
+def _schema(channels: tuple[str, ...], columns: tuple[str, ...]) -> Any:
+    """Schema of a frame without its metadata."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("ts", pa.timestamp("ns", "UTC"), nullable=False),
+            pa.field("values", pa.struct([(name, pa.float64()) for name in channels])),
+            *(pa.field(name, getattr(pa, _KINDS[name])(), nullable=True) for name in columns),
+        ]
+    )
+
+
+def write(
+    channels: tuple[str, ...],
+    values: FloatArray,
+    ts_ns: IntArray,
+    facts: dict[str, str | int],
+    columns: dict[str, Any],
+) -> bytes:
+    """One frame as an IPC stream: facts in the schema's metadata, NaN as null."""
+    import pyarrow as pa
+
+    schema = _schema(channels, tuple(columns)).with_metadata(
+        {name: str(fact) for name, fact in facts.items()}
+    )
+    fields = [pa.array(values[:, i], from_pandas=True) for i in range(len(channels))]
+    batch = pa.RecordBatch.from_arrays(
+        [
+            pa.array(ts_ns).cast(schema.field(0).type),
+            pa.StructArray.from_arrays(fields, fields=list(schema.field(1).type)),
+            *(pa.array(column, from_pandas=True) for column in columns.values()),
+        ],
+        schema=schema,
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def read_denoised(value: bytes) -> dict[str, Any]:
+    """The fields of a denoised frame, for its model to check.
+
+    Raises:
+        RecordError: not an Arrow stream, or columns or metadata are missing.
+    """
+    schema, batches = read_stream(value)
+    facts: dict[str, Any] = {name: metadata_of(schema, name) for name in _FACTS}
+    if not facts["partition"].isdecimal():
+        raise InvalidRecordError(f"partition: must be a number, got {facts['partition'][:20]!r}")
+    facts["partition"] = int(facts["partition"])
+    columns = [name for name in _KINDS if name in schema.names]
+    fields: dict[str, Any] = {"ts_ns": [], "values": {}, **{name: [] for name in columns}}
+    for batch in batches:
+        fields["ts_ns"] += times_of(batch).tolist()
+        for name in columns:
+            fields[name] += column_of(batch, name).to_pylist()
+        for name, column in struct_columns(batch).items():
+            fields["values"].setdefault(name, []).extend(column.to_pylist())
+    return {**fields, **facts}

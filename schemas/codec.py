@@ -1,0 +1,196 @@
+"""Bytes to columns and back. The `content-type` header chooses the format.
+
+To add a format to read, write a function with the signature of `decode_readings` and enter it in
+`DECODERS`; a format to write is an entry in `ENCODERS` of `schemas.encoding`. Nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from schemas import arrow_frames, json_frames, json_readings
+from schemas.channel_map import ChannelMap
+from schemas.columns import Decoded, Gathering
+from schemas.content_type import (
+    ANOMALY_JSON,
+    DENOISED_ARROW,
+    DENOISED_JSON,
+    FRAME_ARROW,
+    FRAME_JSON,
+    PLAIN_JSON,
+    READING_JSON,
+    normalised,
+)
+from schemas.encoding import (
+    DenoisedEncoder,
+    FrameEncoder,
+    ReadingEncoder,
+    decode_denoised,
+    encode_anomaly,
+    encode_frame,
+    encode_reading,
+)
+from schemas.errors import (
+    MalformedRecordError,
+    OversizedRecordError,
+    RecordError,
+    UnknownContentTypeError,
+    excerpt,
+)
+
+__all__ = [
+    "ANOMALY_JSON",
+    "DECODERS",
+    "DENOISED_ARROW",
+    "DENOISED_JSON",
+    "FRAME_ARROW",
+    "FRAME_JSON",
+    "READING_JSON",
+    "Decoder",
+    "DenoisedEncoder",
+    "FrameEncoder",
+    "ReadingEncoder",
+    "decode_denoised",
+    "encode_anomaly",
+    "encode_frame",
+    "encode_reading",
+]
+
+MAX_RECORD_BYTES = 1_000_000
+"""Largest record unless told otherwise; about what a broker takes by default."""
+
+DecodeFunction = Callable[[Sequence[bytes], Sequence[int], ChannelMap, Gathering], None]
+
+DECODERS: Mapping[str, DecodeFunction] = {
+    READING_JSON: json_readings.decode_readings,
+    PLAIN_JSON: json_readings.decode_readings,
+    FRAME_JSON: json_frames.decode_frames,
+    FRAME_ARROW: arrow_frames.decode_frames,
+}
+
+
+class Decoder:
+    """Decodes batches of records into columns of the model's channels.
+
+    Pure and stateless: a record decodes to the same whatever else is in its batch.
+
+    Args:
+        channels: model channels, in the order of the value columns.
+        wire_names: name on the wire of each channel that is called something else there.
+        max_bytes: larger records are refused unread.
+        default_content_type: of records without the header.
+
+    Raises:
+        ValueError: channels or wire names that contradict each other, or an unknown content type.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[str],
+        *,
+        wire_names: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_RECORD_BYTES,
+        default_content_type: str = READING_JSON,
+    ) -> None:
+        if max_bytes < 1:
+            raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
+        self._channels = ChannelMap.of(channels, wire_names or {})
+        self._max_bytes = max_bytes
+        self._default = _decoder_of(default_content_type)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Model channels, in the order of the value columns."""
+        return self._channels.names
+
+    def decode(
+        self, values: Sequence[bytes | None], content_types: Sequence[bytes | None]
+    ) -> Decoded:
+        """Decode one batch; what fails is isolated record by record.
+
+        Args:
+            values: the raw value of each record, None for a tombstone.
+            content_types: the raw `content-type` header of each record, None where it has none.
+
+        Returns:
+            Every record once: its readings in columns, or a failure that says what is wrong.
+
+        Raises:
+            ValueError: the two sequences differ in length.
+        """
+        if len(values) != len(content_types):
+            raise ValueError(f"{len(values)} values, but {len(content_types)} content types")
+        into = Gathering(n_channels=len(self._channels))
+        for decode, positions in self._by_format(content_types, into).items():
+            self._decode_alike(decode, values, positions, into)
+        return into.decoded()
+
+    def _by_format(
+        self, content_types: Sequence[bytes | None], into: Gathering
+    ) -> dict[DecodeFunction, Sequence[int]]:
+        """Positions of the records of each format, ascending; unknown formats are refused."""
+        groups: dict[DecodeFunction, list[int]] = {}
+        chosen: dict[bytes | None, DecodeFunction | RecordError] = {
+            header: self._choose(header) for header in set(content_types)
+        }
+        if len(chosen) == 1:
+            (only,) = chosen.values()
+            if not isinstance(only, RecordError):
+                return {only: range(len(content_types))}
+        for position, header in enumerate(content_types):
+            choice = chosen[header]
+            if isinstance(choice, RecordError):
+                into.refuse(position, choice)
+            else:
+                groups.setdefault(choice, []).append(position)
+        return dict(groups)
+
+    def _choose(self, header: bytes | None) -> DecodeFunction | RecordError:
+        """The decoder that a content-type header asks for, or why there is none."""
+        if header is None:
+            return self._default
+        try:
+            return _decoder_of(normalised(header))
+        except UnknownContentTypeError as error:
+            return error
+
+    def _decode_alike(
+        self,
+        decode: DecodeFunction,
+        values: Sequence[bytes | None],
+        positions: Sequence[int],
+        into: Gathering,
+    ) -> None:
+        """Decode the records at `positions`, which all have one format, within the size limit."""
+        good: list[bytes] = []
+        kept: list[int] = []
+        for position in positions:
+            value = values[position]
+            if value is None:
+                into.refuse(position, MalformedRecordError("the record has no value (a tombstone)"))
+            elif len(value) > self._max_bytes:
+                into.refuse(position, self._oversized(len(value)))
+            else:
+                good.append(value)
+                kept.append(position)
+        decode(good, kept, self._channels, into)
+
+    def _oversized(self, n_bytes: int) -> RecordError:
+        return OversizedRecordError(
+            f"the record has {n_bytes} bytes, the stream takes at most {self._max_bytes}"
+            " (stream.max_record_bytes)"
+        )
+
+
+def _decoder_of(content_type: str) -> DecodeFunction:
+    """The function that decodes a content type.
+
+    Raises:
+        UnknownContentTypeError: lists the known ones.
+    """
+    try:
+        return DECODERS[content_type]
+    except KeyError:
+        raise UnknownContentTypeError(
+            f"unknown content type {excerpt(content_type, 100)}; known: {', '.join(DECODERS)}"
+        ) from None

@@ -1,0 +1,147 @@
+"""Readings in columns: what the stream computes on once the wire format is behind it.
+
+Numpy only, no validation: the codec builds these and guarantees what the field comments say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.errors import MAX_MESSAGE_CHARS, RecordError
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """The good records of one decoded batch: m records that hold n readings, in arrival order.
+
+    Attributes:
+        positions: int64 [m], index of each good record in the decoded batch, ascending.
+        sensors: [m], sensor of each record; a record holds one sensor.
+        counts: int64 [m], readings in each record, >= 1; they sum to n.
+        ts_ns: int64 [n], event time in nanoseconds since 1970-01-01T00:00:00Z.
+        values: float64 [n, C] C-contiguous, in the decoder's channel order; NaN is a missing value,
+            never an infinity.
+    """
+
+    positions: IntArray
+    sensors: list[str]
+    counts: IntArray
+    ts_ns: IntArray
+    values: FloatArray
+
+    def __len__(self) -> int:
+        """Number of readings, n."""
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One record that could not be decoded: the makings of a dead letter.
+
+    Attributes:
+        position: index of the record in the decoded batch.
+        stage: "decode", "schema", "channels", "size" or "content-type".
+        exception: class name of the error.
+        message: what is wrong and where, at most `MAX_MESSAGE_CHARS` characters.
+    """
+
+    position: int
+    stage: str
+    exception: str
+    message: str
+
+    @classmethod
+    def of(cls, position: int, error: RecordError) -> Failure:
+        """The failure that `error` means for the record at `position`."""
+        message = str(error)
+        if len(message) > MAX_MESSAGE_CHARS:
+            message = message[: MAX_MESSAGE_CHARS - 3] + "..."
+        return cls(
+            position=position, stage=error.stage, exception=type(error).__name__, message=message
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoded:
+    """A decoded batch: each record of it is in exactly one of the two.
+
+    Attributes:
+        readings: the good records.
+        failures: the others, by ascending position.
+    """
+
+    readings: Readings
+    failures: list[Failure]
+
+
+@dataclass(kw_only=True, slots=True)
+class Gathering:
+    """Collects decoded pieces in any order and puts them into arrival order at the end."""
+
+    n_channels: int
+    pieces: list[Readings] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, piece: Readings) -> None:
+        """Take in some good records; their positions are those of the whole batch."""
+        self.pieces.append(piece)
+
+    def refuse(self, position: int, error: RecordError) -> None:
+        """Take in one bad record."""
+        self.failures.append(Failure.of(position, error))
+
+    def decoded(self) -> Decoded:
+        """Everything gathered, in arrival order."""
+        self.failures.sort(key=lambda failure: failure.position)
+        return Decoded(
+            readings=in_order(concatenate(self.pieces, n_channels=self.n_channels)),
+            failures=self.failures,
+        )
+
+
+def concatenate(pieces: Sequence[Readings], *, n_channels: int) -> Readings:
+    """All records of the pieces, one behind the other; float64 [0, n_channels] values if none."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        empty = np.empty(0, dtype=np.int64)
+        return Readings(
+            positions=empty,
+            sensors=[],
+            counts=empty,
+            ts_ns=empty,
+            values=np.empty((0, n_channels), dtype=np.float64),
+        )
+    return Readings(
+        positions=np.concatenate([piece.positions for piece in pieces]),
+        sensors=[sensor for piece in pieces for sensor in piece.sensors],
+        counts=np.concatenate([piece.counts for piece in pieces]),
+        ts_ns=np.concatenate([piece.ts_ns for piece in pieces]),
+        values=np.concatenate([piece.values for piece in pieces]),
+    )
+
+
+def in_order(readings: Readings) -> Readings:
+    """The same records by ascending position, each with its readings in their order."""
+    positions = readings.positions
+    if len(positions) == 0 or bool((positions[1:] > positions[:-1]).all()):
+        return readings
+    order = np.argsort(positions)
+    counts = readings.counts[order]
+    starts = (np.cumsum(readings.counts) - readings.counts)[order]
+    # Row r of the result is row (start of its record) + (its rank in the record) of the input.
+    rows = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    return Readings(
+        positions=positions[order],
+        sensors=[readings.sensors[i] for i in order],
+        counts=counts,
+        ts_ns=readings.ts_ns[rows],
+        values=readings.values[rows],
+    )
