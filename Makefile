@@ -37,21 +37,24 @@ setup: $(INSTALLED) ## Make the environment in .venv (every other target does it
 
 # Debian's Python refuses to install into itself (PEP 668), and may come without pip or venv:
 # `pip --target` is allowed by the first, a throw-away environment helps without the second.
+BOOTSTRAP = PIP_ROOT_USER_ACTION=ignore PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0 \
+	$(1) -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	--require-hashes --target .tools -r requirements/build.txt
+
 .tools/bin/uv: requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "Vigie needs Python 3.11, 3.12 or 3.13 on the PATH" \
 	"(or make PYTHON=/path/to/python)." >&2; exit 1; }
 	@echo "Fetching uv into .tools"
 	@rm -rf .tools
 	@if "$(PYTHON)" -m pip --version >/dev/null 2>&1; then \
-		"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --no-deps \
-			--only-binary :all: --require-hashes --target .tools -r requirements/build.txt; \
+		$(call BOOTSTRAP,"$(PYTHON)"); \
 	elif "$(PYTHON)" -c 'import ensurepip' >/dev/null 2>&1; then \
-		"$(PYTHON)" -m venv .tools/pip && \
-		.tools/pip/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-			--only-binary :all: --require-hashes --target .tools -r requirements/build.txt && \
+		"$(PYTHON)" -m venv .tools/pip && $(call BOOTSTRAP,.tools/pip/bin/python) && \
 		rm -rf .tools/pip; \
 	elif command -v uv >/dev/null 2>&1; then \
-		mkdir -p .tools/bin && ln -s "$$(command -v uv)" .tools/bin/uv; \
+		mkdir -p .tools/bin && \
+		printf '#!/bin/sh\nexec "%s" "$$@"\n' "$$(command -v uv)" > .tools/bin/uv && \
+		chmod +x .tools/bin/uv; \
 	else \
 		echo "This Python has neither pip nor ensurepip, and there is no uv on the PATH." \
 			"On Debian or Ubuntu: apt install python3-pip." >&2; exit 1; \
