@@ -34,8 +34,7 @@ _CAUSES: Final = (
     ),
     (
         ("InconsistentClusterIdException", "doesn't match stored clusterId", "meta.properties"),
-        "The data folder {data} is damaged or of another cluster: choose another with --data, or "
-        "remove it.",
+        "The data folder {data} is damaged or of another cluster: choose another with --data.",
     ),
 )
 _SHOWN: Final = 15

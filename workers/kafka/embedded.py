@@ -29,9 +29,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final
@@ -39,9 +39,10 @@ from typing import IO, Final
 from workers.errors import ProvisioningError
 from workers.kafka.broker_log import explain
 from workers.kafka.folders import cache_folder
-from workers.kafka.jars import KAFKA_VERSION, OnProgress, fetch_jars
+from workers.kafka.jars import OnProgress, fetch_jars
 from workers.kafka.java import JavaSource, find_java
-from workers.kafka.probe import broker_answers
+from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.probe import broker_answers
 
 __all__ = ["BrokerConfig", "EmbeddedBroker", "Lifetime"]
 
@@ -94,9 +95,7 @@ class BrokerConfig:
         if self.port is not None and not 1 <= self.port <= 65535:  # noqa: PLR2004
             raise ValueError(f"port must be in 1..65535, got {self.port}")
 
-    def start(
-        self, *, on_progress: OnProgress = lambda _done, _total: None
-    ) -> EmbeddedBroker:
+    def start(self, *, on_progress: OnProgress = lambda _done, _total: None) -> EmbeddedBroker:
         """Fetch what is missing, start the broker, and wait until it answers.
 
         Args:
@@ -263,7 +262,6 @@ class EmbeddedBroker:
         return self.data / "server.properties"
 
     def _java_argv(self, *, heap_mb: int) -> list[str]:
-        archive = Path(self._class_path.split(os.pathsep, 1)[0]).parent / "classes.jsa"
         return [
             str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4",
             "-Xshare:auto", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -289,7 +287,11 @@ class EmbeddedBroker:
         guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", watch]
         if config.data is None:
             guard += ["--remove", str(self.data)]
-        command = [*self._java_argv(heap_mb=config.heap_mb), "kafka.Kafka", str(self._properties_path)]
+        command = [
+            *self._java_argv(heap_mb=config.heap_mb),
+            "kafka.Kafka",
+            str(self._properties_path),
+        ]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*guard, "--", *command],
@@ -312,7 +314,9 @@ class EmbeddedBroker:
                 if "Address already in use" in tail:
                     raise _PortTakenError
                 raise ProvisioningError(explain(tail, data=self.data))
-            if _listens(self.port) and broker_answers(self.bootstrap, timeout_s=5):
+            if _listens(self.port) and broker_answers(
+                Connection(bootstrap=self.bootstrap), timeout_s=5
+            ):
                 return
             time.sleep(_POLL_S)
         tail = self.log_tail()

@@ -42,9 +42,12 @@ def main() -> int:
         timer.daemon = True
         timer.start()
 
+    def watch() -> None:
+        _wait_end(options.watch)
+        stop()
+
     if options.watch != "none":
-        watcher = threading.Thread(target=lambda: (_wait_end(options.watch), stop()), daemon=True)
-        watcher.start()
+        threading.Thread(target=watch, daemon=True).start()
     code = broker.wait()
     if options.remove:
         shutil.rmtree(options.remove, ignore_errors=True)

@@ -1,0 +1,248 @@
+"""The seam: what Vigie asks of a Kafka client, and nothing more.
+
+Contract of every implementation (``tests/contract`` holds it):
+
+* **Threads.** A source, its sink and their callers live on one thread. A client may keep threads of
+  its own; nothing of the caller's runs on them.
+* **Birth and death.** Configurations are frozen, picklable and do nothing; ``open`` is a context
+  manager that makes the client in the process that uses it, waits for an absent broker, and closes.
+* **Partitions** are numbers of the one topic of the source. A newly assigned one is paused and
+  reported in `Polled.assigned`; it gives no record before `Source.start`. One that was revoked or
+  lost is reported in `Polled.revoked`; one may be in both: handle `revoked` first.
+* **Order.** Records of a partition come in offset order, each once from `start` on, without gaps
+  but for what the log itself left out (compaction, retention, transaction markers).
+* **Outputs** with one key go to one partition of their topic, in the order of `Sink.send`: the
+  partition is Kafka's default (murmur2 of the key), so other producers agree on it.
+* **Errors** are those of `workers.errors`; no exception of the client crosses.
+  `TransactionAbortedError` and its kinds mean: nothing was committed, go back to the committed
+  offsets. `BrokerUnavailableError` means: ask again later.
+* **Outages.** `Source.poll` never raises because the broker is away: it returns nothing, warns once
+  an outage, says when the broker is back, and goes on.
+
+Left out on purpose: subscriptions to several topics, asynchronous commits, serialisers (bytes in,
+bytes out), retries of a unit of work (the caller rewinds), exactly-once (a second `Sink`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from workers.kafka.deadline import Deadline
+
+__all__ = [
+    "Committed",
+    "Generation",
+    "OpensSink",
+    "OpensSource",
+    "Polled",
+    "Record",
+    "ShouldStop",
+    "Sink",
+    "Source",
+    "never",
+]
+
+ShouldStop = Callable[[], bool]
+"""Asked while something waits; True ends the wait with `StoppedError`."""
+
+
+def never() -> bool:
+    """The `ShouldStop` of those who never stop."""
+    return False
+
+
+class Record(Protocol):
+    """One record as it lies in the log. Read only; values may be shared, never copied."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+
+    @property
+    def timestamp(self) -> int:
+        """Epoch milliseconds, set by the producer or the broker; -1 when there is none."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+
+    @property
+    def value(self) -> bytes | None:
+        """The payload; None is a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """The membership of the group as it was when a batch was polled.
+
+    Carried with the batch to its commit, so that a rebalance in between fences the commit.
+
+    Attributes:
+        token: the client's own group metadata; opaque.
+        epochs: for each partition held, how often it had been assigned to this source.
+    """
+
+    token: object = field(repr=False)
+    epochs: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Committed:
+    """A committed position of the group in one partition.
+
+    Attributes:
+        next_offset: the first offset not yet done, >= 0.
+        metadata: a short text of the caller's (the replay offset), at most 4,096 bytes in UTF-8.
+    """
+
+    next_offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Polled:
+    """What one poll brought.
+
+    Attributes:
+        records: per started partition, in offset order; partitions without records are absent.
+        generation: to be carried with these records to their commit.
+        assigned: newly assigned since the last poll: paused until `Source.start`.
+        revoked: taken away (or lost) since the last poll; may be assigned anew in the same poll.
+    """
+
+    records: Mapping[int, Sequence[Record]]
+    generation: Generation
+    assigned: frozenset[int] = frozenset()
+    revoked: frozenset[int] = frozenset()
+
+
+class Source(Protocol):
+    """One topic, read as one member of a group."""
+
+    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+        """Return what has come, waiting up to ``timeout_s`` for something.
+
+        Must be called at least every 5 minutes (``max_poll_interval_ms``), or the group takes the
+        partitions away.
+
+        Raises:
+            SettingsError: the broker refuses us for good (authorisation, unknown topic).
+            FencedError: another member runs under our identity.
+        """
+
+    def committed(self, partition: int) -> Committed | None:
+        """Return the group's committed position, None if there is none. Asks the broker.
+
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
+
+    def start(self, partition: int, offset: int) -> None:
+        """Let ``partition`` give records from ``offset`` on; also the way to rewind.
+
+        An offset outside the log goes to its beginning. A partition that is not held (any more) is
+        ignored: the next poll reports it as revoked.
+        """
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Give no records of these until `resume`; their position stays. Not held: ignored."""
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Undo `pause`. Partitions not yet started stay silent. Not held: ignored."""
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the beginning and the end offset of the log of ``partition``. Asks the broker.
+
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
+
+    def lag(self) -> Mapping[int, int]:
+        """Return end offset - position of the started partitions, as of the last fetch. Cheap."""
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        """Commit the positions of the group, and wait for it.
+
+        Refused when a partition was revoked since ``generation``, even if it is held again. The
+        check is ours and the commit the broker's, so a rebalance between the two can let a commit
+        through: then it covers outputs that are out, and costs duplicates at most.
+
+        Raises:
+            TransactionAbortedError: not committed, as far as we know: rewind.
+        """
+
+
+class Sink(Protocol):
+    """One unit of work after another: ``begin``, ``send``..., then ``commit`` or ``abort``."""
+
+    def begin(self) -> None:
+        """Begin a unit of work.
+
+        Raises:
+            BrokerUnavailableError: the client could not be made anew after an abort.
+        """
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Add one output. Returns at once unless the limit of unacknowledged outputs is reached.
+
+        Raises:
+            OutputsLostError: an earlier output of this unit failed, or the limit was reached and
+                the broker did not take them in time: abort and rewind.
+            PoisonRecordError: the output is larger than we may send; the unit goes on without it.
+        """
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        """End the unit: every output is with the broker, then the offsets are committed.
+
+        Raises:
+            OutputsLostError: at least one output is not with the broker: abort and rewind.
+            TransactionAbortedError: the offsets were not committed: abort and rewind.
+            SettingsError: the broker refuses an output for good (too large, not authorised).
+        """
+
+    def abort(self) -> None:
+        """End the unit without a commit. Never raises; what can be recalled is."""
+
+
+class OpensSource(Protocol):
+    """A picklable configuration of a source."""
+
+    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[Source]:
+        """Make the source; waits for the broker.
+
+        Raises:
+            BrokerUnavailableError: still away after the time allowed.
+            StoppedError: ``should_stop`` said so while we waited.
+            TopicError: the topic does not exist.
+            SettingsError: an option that the client does not know.
+        """
+
+
+class OpensSink(Protocol):
+    """A picklable configuration of a sink."""
+
+    def open(
+        self, source: Source, *, should_stop: ShouldStop = never
+    ) -> AbstractContextManager[Sink]:
+        """Make the sink that commits through ``source``; raises as `OpensSource.open`."""

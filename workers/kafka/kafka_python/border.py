@@ -1,0 +1,120 @@
+"""The border: kafka-python's exceptions stop here and become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from kafka import errors
+
+from workers.errors import (
+    BrokerUnavailableError,
+    FencedError,
+    OutputsLostError,
+    SettingsError,
+    TopicError,
+    TransactionAbortedError,
+    VigieError,
+)
+
+__all__ = ["asking", "committing", "delivery_error", "refusal"]
+
+_FENCED: Final = (
+    errors.FencedInstanceIdError,
+    errors.ProducerFencedError,
+    errors.InvalidProducerEpochError,
+)
+_REFUSED: Final = (
+    errors.AuthorizationError,
+    errors.SaslAuthenticationFailedError,
+    errors.UnsupportedSaslMechanismError,
+    errors.IllegalSaslStateError,
+    errors.InvalidGroupIdError,
+    errors.InvalidSessionTimeoutError,
+    errors.InconsistentGroupProtocolError,
+    errors.KafkaConfigurationError,
+    errors.UnsupportedVersionError,
+    errors.UnsupportedCodecError,
+    errors.SecurityDisabledError,
+)
+_MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError)
+
+
+def refusal(error: BaseException) -> VigieError | None:
+    """The error to end with if the broker refuses us for good, else None."""
+    if isinstance(error, _FENCED):
+        return FencedError(f"Another client runs under our identity ({_said(error)}).")
+    if isinstance(error, _REFUSED):
+        return SettingsError(
+            f"The broker refuses us: {_said(error)}. Check kafka.client (security, group, "
+            "credentials) and the rights of this user."
+        )
+    return None
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Map the errors of a question to the broker.
+
+    Raises:
+        BrokerUnavailableError: no answer; it can be asked again.
+        SettingsError, TopicError, FencedError: an answer that will not change by itself.
+    """
+    try:
+        yield
+    except _MISSING as error:
+        raise TopicError(
+            f"{what}: the broker has no such topic or partition. Create it with "
+            "vigie topics create."
+        ) from error
+    except errors.KafkaError as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from error
+        raise BrokerUnavailableError(
+            f"{what}: the broker does not answer ({_said(error)}). Check that it runs and that the "
+            "address is right."
+        ) from error
+    except OSError as error:
+        raise BrokerUnavailableError(f"{what}: {error}") from error
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Map the errors of an offset commit.
+
+    Raises:
+        TransactionAbortedError: the commit did not happen, or nobody knows: rewind.
+        SettingsError, FencedError: it never will.
+    """
+    try:
+        yield
+    except errors.OffsetMetadataTooLargeError as error:
+        raise SettingsError(
+            "The metadata of a commit is larger than the broker takes "
+            "(offset.metadata.max.bytes): raise that, or keep less history."
+        ) from error
+    except (errors.KafkaError, OSError) as error:
+        if (refused := refusal(error)) is not None:
+            raise refused from error
+        raise TransactionAbortedError(
+            f"The offsets were not committed ({_said(error)})."
+        ) from error
+
+
+def delivery_error(error: BaseException, *, failed: int, sent: int) -> VigieError:
+    """What to raise when outputs of a unit were not delivered."""
+    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+        return SettingsError(
+            "The broker refuses an output as too large: raise max.message.bytes of the output "
+            "topics, or lower stream.max_record_bytes."
+        )
+    return refusal(error) or OutputsLostError(
+        f"{failed} of {sent} outputs did not reach the broker ({_said(error)})."
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Name and first line; kafka-python puts no credentials there."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

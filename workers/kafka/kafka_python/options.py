@@ -1,0 +1,119 @@
+"""The options of kafka-python's clients: ours, the user's, and the ones nobody may change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
+from workers.errors import SettingsError
+
+__all__ = ["Connection"]
+
+_OWNED: Final = {
+    "bootstrap_servers": "kafka.bootstrap says it",
+    "group_id": "kafka.group says it",
+    "enable_auto_commit": "Vigie commits after the outputs only",
+    "isolation_level": "aborted records must stay unseen",
+    "auto_offset_reset": "stream.start says it",
+    "acks": "an output must be with all replicas",
+    "enable_idempotence": "outputs must keep their order",
+    "transactional_id": "Vigie names its transactions",
+    "partitioner": "the outputs of a sensor must keep their partition",
+    "key_deserializer": "Vigie decodes",
+    "value_deserializer": "Vigie decodes",
+    "key_serializer": "Vigie encodes",
+    "value_serializer": "Vigie encodes",
+    "kafka_client": "it is not a setting",
+    "selector": "it is not a setting",
+    "metric_reporters": "it is not a setting",
+}
+_SHARED: Final[dict[str, Any]] = {
+    "bootstrap_timeout_ms": 10_000,
+    "reconnect_backoff_max_ms": 1_000,
+    "metadata_max_age_ms": 60_000,
+}
+_CONSUMER: Final[dict[str, Any]] = {
+    "enable_auto_commit": False,
+    "isolation_level": "read_committed",
+    # Out of range only: the caller always names the offset to start at.
+    "auto_offset_reset": "earliest",
+    "allow_auto_create_topics": False,
+    "metrics_enabled": False,  # 23 % of a poll
+    "max_partition_fetch_bytes": 4 * 2**20,
+    # One fetch is in flight per broker, so a resumed partition waits for the previous one.
+    "fetch_max_wait_ms": 100,
+    "retry_backoff_ms": 20,  # also the nap of a poll whose partitions are all paused
+    "request_timeout_ms": 15_000,
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 2_000,
+}
+_PRODUCER: Final[dict[str, Any]] = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "allow_auto_create_topics": False,
+    "metrics_enabled": False,
+    # Idempotence allows one batch in flight a partition: large ones, or each waits a round trip.
+    "batch_size": 256 * 1024,
+    "linger_ms": 5,
+    "max_request_size": 2 * 2**20,
+    "retry_backoff_ms": 20,
+    "request_timeout_ms": 10_000,
+    "delivery_timeout_ms": 30_000,
+    "max_block_ms": 10_000,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Where the broker is and how to talk to it. Picklable; prints no option's value.
+
+    Attributes:
+        bootstrap: ``host:port``, several with commas.
+        options: passed through to kafka-python's clients, each taking what it knows.
+        wait_timeout_s: how long to wait for an absent broker when opening; None is for ever.
+        call_timeout_s: how long one question to the broker may take.
+    """
+
+    bootstrap: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    wait_timeout_s: float | None = None
+    call_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no client knows and what is not the user's to choose.
+
+        Raises:
+            SettingsError: names the key and what to do; never its value.
+        """
+        known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
+        for key in self.options:
+            if key in _OWNED:
+                raise SettingsError(f"kafka.client.{key} cannot be set: {_OWNED[key]}.")
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                raise SettingsError(
+                    f"kafka.client.{key} is not an option of kafka-python's clients.{hint}"
+                )
+
+    def consumer_options(self) -> dict[str, Any]:
+        """Everything for ``KafkaConsumer`` but the group."""
+        return self._merged(KafkaConsumer.DEFAULT_CONFIG, _CONSUMER)
+
+    def producer_options(self) -> dict[str, Any]:
+        """Everything for ``KafkaProducer``."""
+        return self._merged(KafkaProducer.DEFAULT_CONFIG, _PRODUCER)
+
+    def admin_options(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Everything for ``KafkaAdminClient``, bounded in time."""
+        timeout_ms = int((timeout_s or self.call_timeout_s) * 1000)
+        ours = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
+        return self._merged(KafkaAdminClient.DEFAULT_CONFIG, {}) | ours
+
+    def _merged(self, known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+        merged = {**_SHARED, **ours, **self.options, "bootstrap_servers": self.bootstrap.split(",")}
+        return {key: value for key, value in merged.items() if key in known}

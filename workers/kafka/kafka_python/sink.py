@@ -1,0 +1,175 @@
+"""The at-least-once `Sink` on kafka-python.
+
+kafka-python's producer has no memory bound and can drop records in silence (a batch that expires,
+or runs out of retries), so the sink bounds what is unacknowledged, keeps every future, and looks at
+every one before the offsets go. Outputs are visible before their offsets are committed: a crash in
+between repeats them, with the same ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.partitioner.default import murmur2
+
+from workers.errors import PoisonRecordError
+from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
+from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.border import asking, delivery_error, refusal
+from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.waiting import wait_for_broker
+
+__all__ = ["SinkConfig"]
+
+log = logging.getLogger(__name__)
+
+_CLOSE_TIMEOUT_S: Final = 5.0
+_KEYS_REMEMBERED: Final = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkConfig:
+    """How to publish, at least once.
+
+    Attributes:
+        connection: the broker and the options of the client.
+        client_id: shown in the broker's logs and tools.
+        max_outputs: outputs that may be unacknowledged; at the limit `Sink.send` waits for all.
+        max_bytes: the same for the bytes of keys and values.
+        flush_timeout_s: how long that wait may take.
+    """
+
+    connection: Connection
+    client_id: str = "vigie-sink"
+    max_outputs: int = 20_000
+    max_bytes: int = 64 * 2**20
+    flush_timeout_s: float = 10.0
+
+    @contextmanager
+    def open(self, source: Source, *, should_stop: ShouldStop = never) -> Iterator[Sink]:
+        """Wait for the broker and make the producer; close it at the end.
+
+        Raises:
+            BrokerUnavailableError, StoppedError, SettingsError: see `OpensSink`.
+        """
+        wait_for_broker(self.connection, should_stop=should_stop)
+        sink = _Sink(self._producer, source, self)
+        sink.begin()
+        try:
+            yield sink
+        finally:
+            sink.close()
+
+    def _producer(self) -> Any:
+        with asking("opening a producer"):
+            return KafkaProducer(client_id=self.client_id, **self.connection.producer_options())
+
+
+class _Sink:
+    """See `workers.kafka.client.Sink`."""
+
+    def __init__(
+        self, make_producer: Callable[[], Any], source: Source, config: SinkConfig
+    ) -> None:
+        self._make_producer = make_producer
+        self._source = source
+        self._config = config
+        self._producer: Any = None
+        self._futures: list[Any] = []
+        self._bytes = 0
+        self._hashes: dict[bytes, int] = {}
+
+    def begin(self) -> None:
+        if self._producer is None:
+            self._producer = self._make_producer()
+        self._futures.clear()
+        self._bytes = 0
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
+            self._settle(Deadline.after(self._config.flush_timeout_s))
+        try:
+            future = self._producer.send(
+                topic, value, key, list(headers), self._partition(topic, key)
+            )
+        except MessageSizeTooLargeError as error:
+            raise PoisonRecordError(
+                f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
+                "max_request_size allows."
+            ) from error
+        except KafkaError as error:
+            raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
+        self._futures.append(future)
+        self._bytes += len(value)
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        """Flush, check every future, commit the offsets; in that order and no other."""
+        self._settle(deadline)
+        self._source.commit(offsets, generation, deadline=deadline)
+
+    def abort(self) -> None:
+        # Outputs that are still under way would pile up behind an absent broker, unit after unit,
+        # in a producer that bounds nothing: throw it away with them. `begin` makes another.
+        if not all(future.is_done for future in self._futures):
+            self._discard()
+        self._futures.clear()
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Close the producer; what is not committed is dropped."""
+        self._discard(timeout_s=_CLOSE_TIMEOUT_S)
+
+    def _settle(self, deadline: Deadline) -> None:
+        """Wait for every output so far, and look at each one.
+
+        Raises:
+            OutputsLostError, SettingsError, FencedError: at least one is not with the broker.
+        """
+        futures = self._futures
+        try:
+            self._producer.flush(timeout=deadline.left_s())
+        except KafkaError as error:
+            if (refused := refusal(error)) is not None:
+                raise refused from error
+            failed = sum(not future.succeeded() for future in futures)
+            raise delivery_error(error, failed=failed, sent=len(futures)) from error
+        lost = [future for future in futures if not future.succeeded()]
+        if lost:
+            cause = next((f.exception for f in lost if f.exception), None)
+            reason = cause or KafkaTimeoutError("unfinished")
+            raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
+        futures.clear()
+        self._bytes = 0
+
+    def _partition(self, topic: str, key: bytes | None) -> int | None:
+        """Kafka's own choice, with the hash of each key remembered: it costs more than a send."""
+        if key is None:
+            return None
+        hashed = self._hashes.get(key)
+        if hashed is None:
+            if len(self._hashes) >= _KEYS_REMEMBERED:
+                self._hashes.clear()
+            hashed = self._hashes[key] = murmur2(key) & 0x7FFFFFFF
+        return hashed % len(self._producer.partitions_for(topic))
+
+    def _discard(self, *, timeout_s: float = 0.0) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError):
+                producer.close(timeout=timeout_s)

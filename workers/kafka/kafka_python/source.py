@@ -1,0 +1,329 @@
+"""A `Source` on kafka-python.
+
+kafka-python runs rebalance listeners on its IO thread, where every blocking call raises. So ours
+only pauses (local, safe) and takes a note; `poll` acts on the notes afterwards, on the caller's
+thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import IllegalStateError, KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from workers.errors import TopicError, TransactionAbortedError
+from workers.kafka.client import Committed, Generation, Polled, Record, ShouldStop, Source, never
+from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.border import asking, committing, refusal
+from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.waiting import wait_for_broker
+
+__all__ = ["Assignment", "SourceConfig"]
+
+log = logging.getLogger(__name__)
+
+_PROBE_AFTER_S: Final = 3.0
+_PROBE_TIMEOUT_S: Final = 2.0
+_CLOSE_TIMEOUT_S: Final = 5.0
+
+
+class Assignment(StrEnum):
+    """How the group shares partitions when members come and go."""
+
+    RANGE = "range"
+    """Everybody gives up everything and starts anew: simple, and every history is rebuilt."""
+
+    COOPERATIVE = "cooperative"
+    """Only what moves is given up."""
+
+
+_ASSIGNORS: Final[Mapping[Assignment, Any]] = {
+    Assignment.RANGE: RangePartitionAssignor,
+    Assignment.COOPERATIVE: CooperativeStickyAssignor,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """How to read one topic as one member of a group.
+
+    Attributes:
+        connection: the broker and the options of the client.
+        topic: read by this member together with the others of the group.
+        group: the consumer group; owns the committed offsets.
+        assignment: how the group shares partitions; the same for all members.
+        client_id: shown in the broker's logs and tools.
+        max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
+    """
+
+    connection: Connection
+    topic: str
+    group: str
+    assignment: Assignment = Assignment.RANGE
+    client_id: str = "vigie-source"
+    max_poll_records: int = 5000
+
+    @contextmanager
+    def open(self, *, should_stop: ShouldStop = never) -> Iterator[Source]:
+        """Wait for the broker, join the group at the first poll, leave it at the end.
+
+        Raises:
+            BrokerUnavailableError, StoppedError, TopicError, SettingsError: see `OpensSource`.
+        """
+        wait_for_broker(self.connection, should_stop=should_stop)
+        with asking(f"opening a consumer of {self.topic}"):
+            consumer = KafkaConsumer(
+                group_id=self.group,
+                client_id=self.client_id,
+                max_poll_records=self.max_poll_records,
+                partition_assignment_strategy=(_ASSIGNORS[self.assignment],),
+                **self.connection.consumer_options(),
+            )
+        try:
+            with asking(f"looking up {self.topic}"):
+                if not consumer.partitions_for_topic(self.topic):
+                    raise TopicError(
+                        f"The topic {self.topic} does not exist on {self.connection.bootstrap}: "
+                        "create it with vigie topics create, or correct topics.readings."
+                    )
+            yield _Source(consumer, self)
+        finally:
+            _close(consumer)
+
+
+class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Runs on the client's IO thread: pauses and notes, nothing else."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self.changes: deque[tuple[Callable[[_Source, set[int]], None], set[int]]] = deque()
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self.changes.append((_Source.on_revoked, {tp.partition for tp in revoked}))
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self.on_partitions_revoked(lost)
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        # Before any fetch can go out: the caller has not named the offset yet.
+        self._consumer.pause(*assigned)
+        self.changes.append((_Source.on_assigned, {tp.partition for tp in assigned}))
+
+
+class _Source:
+    """See `workers.kafka.client.Source`."""
+
+    def __init__(self, consumer: Any, config: SourceConfig) -> None:
+        self._consumer = consumer
+        self._config = config
+        self._topic = config.topic
+        self._call_timeout_ms = int(config.connection.call_timeout_s * 1000)
+        self._notes = _Notes(consumer)
+        self._epochs: dict[int, int] = {}  # how often each partition was assigned to us
+        self._held: set[int] = set()
+        self._started: set[int] = set()
+        self._assigned: set[int] = set()
+        self._revoked: set[int] = set()
+        self._outage = _Outage(config.connection.bootstrap)
+        consumer.subscribe([config.topic], listener=self._notes)
+
+    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+        fetched = self._fetch(timeout_s, max_records)
+        self._apply_notes()
+        # A partition that is assigned but not started can still give records that were on their
+        # way when it was paused. They are not lost: `start` seeks.
+        records = {tp.partition: batch for tp, batch in fetched.items() if self._gives(tp)}
+        polled = Polled(
+            records=records,
+            generation=self._generation(),
+            assigned=frozenset(self._assigned),
+            revoked=frozenset(self._revoked),
+        )
+        self._assigned, self._revoked = set(), set()
+        return polled
+
+    def committed(self, partition: int) -> Committed | None:
+        with asking(f"committed offset of {self._topic}[{partition}]"):
+            found = self._consumer.committed(
+                self._tp(partition), metadata=True, timeout_ms=self._call_timeout_ms
+            )
+        return Committed(next_offset=found.offset, metadata=found.metadata or "") if found else None
+
+    def start(self, partition: int, offset: int) -> None:
+        if partition in self._held and self._local("seek", self._tp(partition), offset):
+            self._started.add(partition)
+            self._local("resume", self._tp(partition))
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        for partition in self._held.intersection(partitions):
+            self._local("pause", self._tp(partition))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        for partition in self._started.intersection(partitions):
+            self._local("resume", self._tp(partition))
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        tp = self._tp(partition)
+        with asking(f"bounds of {self._topic}[{partition}]"):
+            begin = self._consumer.beginning_offsets([tp], timeout_ms=self._call_timeout_ms)
+            end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)
+        return int(begin[tp]), int(end[tp])
+
+    def lag(self) -> Mapping[int, int]:
+        found = {}
+        for partition in self._started:
+            tp = self._tp(partition)
+            try:
+                high = self._consumer.highwater(tp)
+                position = self._consumer.position(tp, timeout_ms=0)
+            except (KafkaError, KeyError):  # taken away a moment ago, or no position yet
+                continue
+            if high is not None and position is not None:
+                found[partition] = max(0, high - position)
+        return found
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        if not offsets:
+            return
+        self._check_held(offsets, generation)
+        wanted = {
+            self._tp(partition): OffsetAndMetadata(item.next_offset, item.metadata, -1)
+            for partition, item in offsets.items()
+        }
+        with committing():
+            self._consumer.commit(wanted, timeout_ms=max(1, int(deadline.left_s() * 1000)))
+
+    def on_revoked(self, partitions: set[int]) -> None:
+        """From a note: these are no longer ours."""
+        self._revoked |= partitions & (self._held - self._assigned)
+        self._assigned -= partitions
+        self._held -= partitions
+        self._started -= partitions
+
+    def on_assigned(self, partitions: set[int]) -> None:
+        """From a note: these are ours, paused, from now on."""
+        for partition in partitions:
+            self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        self._started -= partitions
+        self._held |= partitions
+        self._assigned |= partitions
+
+    def _fetch(self, timeout_s: float, max_records: int) -> Mapping[Any, Sequence[Record]]:
+        """Poll the client; a broker that is away gives nothing."""
+        try:
+            fetched: Mapping[Any, Sequence[Record]] = self._consumer.poll(
+                timeout_ms=int(timeout_s * 1000), max_records=max_records
+            )
+        except (KafkaError, OSError) as error:
+            if (refused := refusal(error)) is not None:
+                raise refused from error
+            self._outage.began(error)
+            time.sleep(min(timeout_s, 0.1))  # the client failed at once: do not spin
+            return {}
+        if fetched:
+            self._outage.ended()
+        elif self._outage.is_doubtful():
+            self._outage.probe(self._ask)
+        return fetched
+
+    def _ask(self) -> None:
+        """One cheap question; raises what kafka-python raises when nobody answers."""
+        partition = min(self._held, default=0)
+        self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
+
+    def _apply_notes(self) -> None:
+        while self._notes.changes:
+            change, partitions = self._notes.changes.popleft()
+            change(self, partitions)
+
+    def _gives(self, tp: Any) -> bool:
+        return tp.partition in self._started and tp.topic == self._topic
+
+    def _generation(self) -> Generation:
+        return Generation(
+            token=self._consumer.group_metadata(),
+            epochs={partition: self._epochs[partition] for partition in self._held},
+        )
+
+    def _check_held(self, offsets: Iterable[int], generation: Generation) -> None:
+        changed = set().union(*(partitions for _, partitions in self._notes.changes))
+        for partition in offsets:
+            then, now = generation.epochs.get(partition), self._epochs.get(partition)
+            if partition in changed or partition not in self._held or then != now:
+                raise TransactionAbortedError(
+                    f"{self._topic}[{partition}] was taken away since these records were polled."
+                )
+
+    def _local(self, name: str, tp: Any, *arguments: int) -> bool:
+        """Call a method that only changes local state; False if the partition is not held."""
+        try:
+            getattr(self._consumer, name)(tp, *arguments)
+        except (KeyError, ValueError, IllegalStateError):
+            return False  # revoked under us; the note about it comes with the next poll
+        return True
+
+    def _tp(self, partition: int) -> Any:
+        return TopicPartition(self._topic, partition)
+
+
+class _Outage:
+    """One warning when the broker goes, one line when it is back."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._since: float | None = None
+        self._heard = time.monotonic()
+
+    def is_doubtful(self) -> bool:
+        """True when nothing was heard for a while."""
+        return time.monotonic() - self._heard > _PROBE_AFTER_S
+
+    def probe(self, ask: Callable[[], None]) -> None:
+        """Ask the broker something, and take its silence for an outage."""
+        try:
+            ask()
+        except (KafkaError, OSError) as error:
+            self.began(error)
+        else:
+            self.ended()
+
+    def began(self, error: BaseException) -> None:
+        """Nobody answers: warn, once an outage."""
+        self._heard = time.monotonic()  # the next probe is due in a while
+        if self._since is None:
+            self._since = self._heard
+            log.warning(
+                "the broker at %s does not answer (%s); waiting for it",
+                self._bootstrap,
+                type(error).__name__,
+            )
+
+    def ended(self) -> None:
+        """Somebody answered."""
+        self._heard = time.monotonic()
+        if self._since is not None:
+            log.info(
+                "the broker at %s is back after %.1f s", self._bootstrap, self._heard - self._since
+            )
+            self._since = None
+
+
+def _close(consumer: Any) -> None:
+    """Leave the group; the broker being away is no reason to fail."""
+    try:
+        consumer.close(autocommit=False, timeout_ms=int(_CLOSE_TIMEOUT_S * 1000))
+    except (KafkaError, OSError) as error:
+        log.warning("the consumer did not close cleanly (%s)", type(error).__name__)
