@@ -12,7 +12,6 @@ UV ?= .tools/bin/uv
 UV_READY := $(filter .tools/bin/uv,$(UV))
 TORCH_BACKEND ?= $(shell cat $(VENV)/torch-backend 2>/dev/null || echo default)
 INSTALLED := $(VENV)/.installed-$(TORCH_BACKEND)
-OTHER_BACKENDS := $(filter-out $(INSTALLED),$(wildcard $(VENV)/.installed-*))
 ARGS ?=
 
 # The first Python on the PATH that fits.
@@ -22,8 +21,6 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 
 # A slow line may need minutes for the largest wheels.
 export UV_HTTP_TIMEOUT ?= 300
-
-UV_INSTALL = $(UV) pip install --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -65,24 +62,10 @@ $(BIN)/python: | $(UV_READY)
 	$(UV) venv --quiet --no-python-downloads --python \
 		"$$("$(PYTHON)" -c 'import sys; print(sys.executable)')" $(VENV)
 
-# The small torch is not in the default registry, and its wheels have other hashes than the
-# pinned ones. So it comes first, alone, by the pinned version; everything else keeps its hashes,
-# less the CUDA libraries that only the default torch needs.
-$(INSTALLED): requirements/dev.txt pyproject.toml | $(BIN)/python $(UV_READY)
-ifeq ($(TORCH_BACKEND),default)
-	$(UV_INSTALL) --require-hashes --no-deps \
-		$(if $(OTHER_BACKENDS),--reinstall-package torch) -r requirements/dev.txt
-else
-	$(UV_INSTALL) --torch-backend $(TORCH_BACKEND) --no-deps \
-		$(if $(OTHER_BACKENDS),--reinstall-package torch) \
-		"$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements/dev.txt)"
-	awk '/^[a-z0-9]/ { keep = !/^(torch|triton|cuda-[a-z0-9-]*|nvidia-[a-z0-9-]*)==/ } keep' \
-		requirements/dev.txt > $(VENV)/requirements-$(TORCH_BACKEND).txt
-	$(UV_INSTALL) --require-hashes --no-deps -r $(VENV)/requirements-$(TORCH_BACKEND).txt
-endif
-	$(UV_INSTALL) --quiet --no-deps --no-build-isolation --editable .
-	@rm -f $(OTHER_BACKENDS)
-	@echo $(TORCH_BACKEND) > $(VENV)/torch-backend
+$(INSTALLED): requirements/dev.txt requirements/install.sh pyproject.toml | $(BIN)/python $(UV_READY)
+	UV="$(UV)" requirements/install.sh $(BIN)/python requirements/dev.txt $(TORCH_BACKEND)
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-*
 	@touch $@
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
