@@ -1,0 +1,93 @@
+"""Readings to CSV and Parquet files, batch by batch: ts, sensor_id, one column a channel, label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingsFile:
+    """A file to be written; `.parquet` and `.pq` are Parquet, everything else is CSV.
+
+    Attributes:
+        path: the file; an existing one is replaced.
+        channels: names of the value columns.
+    """
+
+    path: Path
+    channels: tuple[str, ...]
+
+    @property
+    def is_parquet(self) -> bool:
+        """By the ending of the name."""
+        return self.path.suffix.lower() in {".parquet", ".pq"}
+
+    @contextmanager
+    def open(self) -> Iterator[ReadingsWriter]:
+        """Open the file. It is complete only when the block is left without an error."""
+        time = pa.timestamp("ns", tz="UTC") if self.is_parquet else pa.string()
+        values = [(channel, pa.float64()) for channel in self.channels]
+        schema = pa.schema(
+            [("ts", time), ("sensor_id", pa.string()), *values, ("label", pa.int8())]
+        )
+        if self.is_parquet:
+            with pq.ParquetWriter(self.path, schema) as parquet:
+                yield ReadingsWriter(parquet, schema)
+            return
+        options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+        with pa_csv.CSVWriter(self.path, schema, write_options=options) as csv:
+            yield ReadingsWriter(csv, schema)
+
+
+class ReadingsWriter:
+    """Writes batches in the order given; made by `ReadingsFile.open`."""
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self._writer, self._schema = writer, schema
+
+    def write(
+        self,
+        *,
+        sensors: Sequence[str],
+        ts_ns: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+        labels: npt.NDArray[np.int8],
+    ) -> None:
+        """Append n rows.
+
+        Args:
+            sensors: sensor of each row, [n].
+            ts_ns: event times in nanoseconds UTC, [n].
+            values: NaN = missing, written as an empty field, [n, C].
+            labels: code of each row's fault, 0 for none, [n].
+        """
+        times = pa.array(ts_ns, pa.timestamp("ns", tz="UTC"))
+        if pa.types.is_string(self._schema.field("ts").type):
+            times = _as_text(times, ts_ns)
+        columns = [pa.array(column, from_pandas=True) for column in values.T]
+        self._writer.write_batch(
+            pa.record_batch(
+                [times, pa.array(sensors, pa.string()), *columns, pa.array(labels, pa.int8())],
+                schema=self._schema,
+            )
+        )
+
+
+def _as_text(times: Any, ts_ns: npt.NDArray[np.int64]) -> Any:
+    """RFC 3339 with milliseconds, or with nanoseconds where they are needed."""
+    if not np.any(ts_ns % _NS_PER_MS):
+        times = pc.cast(times, pa.timestamp("ms", tz="UTC"))
+    return pc.strftime(times, format="%Y-%m-%dT%H:%M:%SZ")
