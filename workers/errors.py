@@ -1,12 +1,10 @@
 """One tree of errors, sorted by what the caller does next.
 
-``exit_code`` is what the command line ends with when the error reaches it. The pure packages
-(``detector``, ``schemas``) raise ``ValueError``; the shell maps it here, with ``from``.
+The pure packages (``detector``, ``schemas``) raise ``ValueError``; the shell maps it here, with
+``from``. What a command ends with when an error reaches it stands in `workers.cli.exits`.
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 __all__ = [
     "ArtifactError",
@@ -25,8 +23,6 @@ __all__ = [
 
 class VigieError(Exception):
     """Anything that Vigie raises on purpose. The message says what to do."""
-
-    exit_code: ClassVar[int] = 1
 
 
 class PoisonRecordError(VigieError):
@@ -48,25 +44,17 @@ class OutputsLostError(TransactionAbortedError):
 class FencedError(VigieError):
     """A newer owner holds this identity: end the process and let the supervisor decide."""
 
-    exit_code: ClassVar[int] = 70
-
 
 class BrokerUnavailableError(VigieError):
     """The broker does not answer within the time allowed: check the address, start it, retry."""
-
-    exit_code: ClassVar[int] = 69
 
 
 class StoppedError(VigieError):
     """The caller asked to stop while we waited: wind down, nothing is wrong."""
 
-    exit_code: ClassVar[int] = 0
-
 
 class SettingsError(VigieError):
     """A wrong setting: exit and stay down until somebody corrects it."""
-
-    exit_code: ClassVar[int] = 78
 
 
 class TopicError(SettingsError):
@@ -76,10 +64,6 @@ class TopicError(SettingsError):
 class ArtifactError(VigieError):
     """A model artifact that is damaged, foreign, or too new: train or fetch it again."""
 
-    exit_code: ClassVar[int] = 65
-
 
 class ProvisioningError(VigieError):
     """Java or Kafka could not be fetched, checked or started on this machine."""
-
-    exit_code: ClassVar[int] = 69

@@ -10,6 +10,7 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
+from workers.kafka.kafka_python.quiet import quiet_client_logs
 
 __all__ = ["Connection"]
 
@@ -90,6 +91,7 @@ class Connection:
             SettingsError: names the key and what to do; never its value.
         """
         known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
+        quiet_client_logs()
         for key in self.options:
             if key in _OWNED:
                 raise SettingsError(f"kafka.client.{key} cannot be set: {_OWNED[key]}.")
@@ -113,6 +115,11 @@ class Connection:
         timeout_ms = int((timeout_s or self.call_timeout_s) * 1000)
         ours = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
         return self._merged(KafkaAdminClient.DEFAULT_CONFIG, {}) | ours
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in another process, where the client's loggers are loud again."""
+        self.__dict__.update(state)
+        quiet_client_logs()
 
     def _merged(self, known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
         merged = {**_SHARED, **ours, **self.options, "bootstrap_servers": self.bootstrap.split(",")}

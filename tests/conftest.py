@@ -1,0 +1,44 @@
+"""Fixtures for every test: one broker a run, topics with names of their own."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.broker import MakeTopic, topic_maker
+from workers.kafka.embedded import BrokerConfig
+from workers.kafka.kafka_python import Connection, wait_for_broker
+
+
+@pytest.fixture(scope="session")
+def bootstrap() -> Iterator[str]:
+    """The address of the broker of this run: ``VIGIE_TEST_BOOTSTRAP``, or an embedded one."""
+    outside = os.environ.get("VIGIE_TEST_BOOTSTRAP")
+    if outside:
+        wait_for_broker(Connection(bootstrap=outside, wait_timeout_s=10))
+        yield outside
+        return
+    with BrokerConfig().open() as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def connection(bootstrap: str) -> Connection:
+    """How to talk to the broker of this run; gives up fast."""
+    return Connection(bootstrap=bootstrap, wait_timeout_s=10)
+
+
+@pytest.fixture
+def make_topic(connection: Connection) -> Iterator[MakeTopic]:
+    """Make topics with random names; they are deleted after the test."""
+    with topic_maker(connection) as make:
+        yield make
+
+
+@pytest.fixture
+def group() -> str:
+    """A consumer group of this test's own."""
+    return f"group-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,70 @@
+"""Topics for tests, and a plain look at what is in them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from workers.kafka.kafka_python import Connection
+from workers.kafka.topics import TopicSpec, create_topics
+
+MakeTopic = Callable[..., str]
+"""``make_topic(partitions=1, **configs) -> name``."""
+
+
+@contextmanager
+def topic_maker(connection: Connection) -> Iterator[MakeTopic]:
+    """Yield a maker of topics with random names; delete them at the end."""
+    made: list[str] = []
+
+    def make(partitions: int = 1, **configs: str) -> str:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        spec = TopicSpec(name=name, partitions=partitions, configs=configs)
+        create_topics(connection, [spec])
+        made.append(name)
+        return name
+
+    yield make
+    if made:
+        admin = KafkaAdminClient(**connection.admin_options())
+        try:
+            admin.delete_topics(made, raise_errors=False)
+        finally:
+            admin.close()
+
+
+def produce(connection: Connection, topic: str, records: Iterable[dict[str, Any]]) -> None:
+    """Send records (keyword arguments of ``KafkaProducer.send``) and wait for each."""
+    producer = KafkaProducer(**connection.producer_options())
+    try:
+        futures = [producer.send(topic, **record) for record in records]
+        producer.flush(timeout=20)
+        for future in futures:
+            future.get(timeout=0)
+    finally:
+        producer.close(timeout=5)
+
+
+def read_all(connection: Connection, topic: str, *, within: float = 20.0) -> list[Any]:
+    """Every committed record of a topic up to its end as it is now, by partition and offset."""
+    consumer = KafkaConsumer(**connection.consumer_options())
+    try:
+        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found: list[Any] = []
+        deadline = time.monotonic() + within
+        while any(consumer.position(tp) < ends[tp] for tp in partitions):
+            for batch in consumer.poll(timeout_ms=200, max_records=5000).values():
+                found.extend(batch)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{topic}: {len(found)} records, ends {ends}, time is up")
+    finally:
+        consumer.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
