@@ -8,7 +8,6 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
-from schemas.channel_map import MAX_CHANNELS
 from schemas.fields import (
     ChannelValues,
     Index,
@@ -18,6 +17,7 @@ from schemas.fields import (
     Partition,
     WireModel,
 )
+from schemas.limits import MAX_CHANNELS
 from schemas.timestamp import TimestampNs
 
 NAMESPACE = UUID("6f0cb1a4-7d3e-5b52-9a0f-2f5d0f6f7a11")

@@ -7,12 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from schemas.channel_map import MAX_CHANNELS
 from schemas.fields import Index, Name, Number, Offset, Partition, WireModel
+from schemas.limits import MAX_CHANNELS, MAX_DENOISED_READINGS
 from schemas.timestamp import TimestampNs
-
-MAX_DENOISED_READINGS = 1_000_000
-"""Most readings of one denoised frame; a micro-batch is far below."""
 
 Column = Annotated[list[Number | None], Field(max_length=MAX_DENOISED_READINGS)]
 

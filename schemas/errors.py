@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-MAX_MESSAGE_CHARS = 500
-"""Longest message of a refusal; a poison record must not fill the headers or the log."""
-
 
 class RecordError(ValueError):
     """A record that cannot become readings. The stream goes on without it."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.channel_map import MAX_CHANNELS, MAX_NAME_CHARS
+from schemas.limits import MAX_CHANNELS, MAX_NAME_CHARS
 
 MAX_PARTITION = 2**31 - 1
 MAX_OFFSET = 2**63 - 1

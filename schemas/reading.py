@@ -11,9 +11,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from schemas.channel_map import MAX_CHANNELS
 from schemas.fields import ChannelValues, Name, Number, WireModel
-from schemas.json_frames import MAX_FRAME_READINGS
+from schemas.limits import MAX_CHANNELS, MAX_FRAME_READINGS
 from schemas.timestamp import TimestampNs
 
 

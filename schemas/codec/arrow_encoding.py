@@ -1,11 +1,11 @@
-"""Frames and denoised frames as Arrow IPC streams; the shape is told in `schemas.arrow_frames`."""
+"""Frames and denoised frames as Arrow IPC streams, in the shape that `arrow_frames` tells."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-from schemas.arrow_frames import column_of, metadata_of, read_stream, struct_columns, times_of
+from schemas.codec.arrow_frames import column_of, metadata_of, read_stream, struct_columns, times_of
 from schemas.columns import FloatArray, IntArray
 from schemas.errors import InvalidRecordError
 

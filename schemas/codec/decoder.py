@@ -1,35 +1,17 @@
 """Bytes to columns and back. The `content-type` header chooses the format.
 
 To add a format to read, write a function with the signature of `decode_readings` and enter it in
-`DECODERS`; a format to write is an entry in `ENCODERS` of `schemas.encoding`. Nothing else changes.
+`DECODERS`; a format to write is an entry in `ENCODERS` of `encoding`. Nothing else changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from schemas import arrow_frames, json_frames, json_readings
-from schemas.channel_map import ChannelMap
+from schemas.codec import arrow_frames, json_frames, json_readings
+from schemas.codec.channel_map import ChannelMap
+from schemas.codec.content_type import FRAME_ARROW, FRAME_JSON, PLAIN_JSON, READING_JSON, normalised
 from schemas.columns import Decoded, Gathering
-from schemas.content_type import (
-    ANOMALY_JSON,
-    DENOISED_ARROW,
-    DENOISED_JSON,
-    FRAME_ARROW,
-    FRAME_JSON,
-    PLAIN_JSON,
-    READING_JSON,
-    normalised,
-)
-from schemas.encoding import (
-    DenoisedEncoder,
-    FrameEncoder,
-    ReadingEncoder,
-    decode_denoised,
-    encode_anomaly,
-    encode_frame,
-    encode_reading,
-)
 from schemas.errors import (
     MalformedRecordError,
     OversizedRecordError,
@@ -37,27 +19,7 @@ from schemas.errors import (
     UnknownContentTypeError,
     excerpt,
 )
-
-__all__ = [
-    "ANOMALY_JSON",
-    "DECODERS",
-    "DENOISED_ARROW",
-    "DENOISED_JSON",
-    "FRAME_ARROW",
-    "FRAME_JSON",
-    "READING_JSON",
-    "Decoder",
-    "DenoisedEncoder",
-    "FrameEncoder",
-    "ReadingEncoder",
-    "decode_denoised",
-    "encode_anomaly",
-    "encode_frame",
-    "encode_reading",
-]
-
-MAX_RECORD_BYTES = 1_000_000
-"""Largest record unless told otherwise; about what a broker takes by default."""
+from schemas.limits import MAX_RECORD_BYTES
 
 DecodeFunction = Callable[[Sequence[bytes], Sequence[int], ChannelMap, Gathering], None]
 

@@ -14,16 +14,16 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from schemas import arrow_encoding
 from schemas.anomaly import Anomaly
-from schemas.channel_map import ChannelMap
-from schemas.columns import FloatArray, IntArray
-from schemas.content_type import (
+from schemas.codec import arrow_encoding
+from schemas.codec.channel_map import ChannelMap
+from schemas.codec.content_type import (
     DENOISED_ARROW,
     DENOISED_JSON,
     FRAME_ARROW,
     FRAME_JSON,
 )
+from schemas.columns import FloatArray, IntArray
 from schemas.denoised import DenoisedFrame
 from schemas.errors import InvalidRecordError, UnknownContentTypeError, excerpt
 from schemas.reading import Frame, Reading

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from schemas.channel_map import ChannelMap
+from schemas.codec.channel_map import ChannelMap
+from schemas.codec.json_readings import field_of, float_array, object_of, parse_object, sensor_of
 from schemas.columns import FloatArray, Gathering, IntArray, Readings
 from schemas.errors import InvalidRecordError, RecordError, excerpt
-from schemas.json_readings import field_of, float_array, object_of, parse_object, sensor_of
+from schemas.limits import MAX_FRAME_READINGS
 from schemas.timestamp import TimestampError, array_ns, to_ns
-
-MAX_FRAME_READINGS = 65_536
-"""Most readings of one frame."""
 
 
 def decode_frames(

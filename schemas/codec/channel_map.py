@@ -8,9 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from schemas.errors import ChannelMismatchError
-
-MAX_CHANNELS = 4096
-MAX_NAME_CHARS = 249
+from schemas.limits import MAX_CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

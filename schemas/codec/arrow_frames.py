@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from schemas.channel_map import MAX_NAME_CHARS, ChannelMap
+from schemas.codec.channel_map import ChannelMap
+from schemas.codec.json_frames import check_length
 from schemas.columns import FloatArray, Gathering, IntArray, Readings
 from schemas.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
-from schemas.json_frames import check_length
+from schemas.limits import MAX_NAME_CHARS
 from schemas.timestamp import MAX_MS, NS_PER_MS
 
 # Field numbers of Arrow's flatbuffers (format/Message.fbs).

@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
-from schemas.channel_map import MAX_NAME_CHARS, ChannelMap
+from schemas.codec.channel_map import ChannelMap
 from schemas.columns import FloatArray, Gathering, Readings
 from schemas.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
+from schemas.limits import MAX_NAME_CHARS
 from schemas.timestamp import TimestampError, array_ns, to_ns
 
 _SPLIT = 8

@@ -1,0 +1,30 @@
+"""Settings: what there is (`sections`), and how file, environment and flags make it (`loading`)."""
+
+from schemas.settings.loading import SettingsError, load_settings
+from schemas.settings.sections import (
+    Guarantee,
+    KafkaSettings,
+    LogSettings,
+    ModelSettings,
+    ProcessingSettings,
+    RaySettings,
+    Settings,
+    StreamSettings,
+    TopicSettings,
+    WorkerSettings,
+)
+
+__all__ = [
+    "Guarantee",
+    "KafkaSettings",
+    "LogSettings",
+    "ModelSettings",
+    "ProcessingSettings",
+    "RaySettings",
+    "Settings",
+    "SettingsError",
+    "StreamSettings",
+    "TopicSettings",
+    "WorkerSettings",
+    "load_settings",
+]

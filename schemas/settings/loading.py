@@ -1,0 +1,294 @@
+"""Settings from `vigie.toml`, then `VIGIE_*` variables, then flags; the later wins, key by key.
+
+A variable is `VIGIE_<SECTION>__<KEY>`, for instance `VIGIE_TOPICS__PARTITIONS=8`, and one level
+more for the tables `kafka.client` and `stream.channels`, such as
+`VIGIE_KAFKA__CLIENT__SASL_MECHANISM=PLAIN` (client options in lower case, channels as written), or
+the whole table as JSON. An empty variable counts as not given. Variables without `__` are not
+settings: Kubernetes alone makes a dozen for a service called vigie.
+
+Written here rather than taken from pydantic-settings, because an error must say where the wrong
+value came from, and that library merges its sources before it validates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
+
+from schemas.errors import excerpt
+from schemas.settings.help import allowed
+from schemas.settings.secret import is_secret_key
+from schemas.settings.sections import Section, Settings
+
+DEFAULT_FILE = Path("vigie.toml")
+ENV_PREFIX = "VIGIE_"
+MAX_FILE_BYTES = 1_000_000
+
+Key = tuple[str, ...]
+"""Section, field and, in a table, the entry."""
+
+
+class SettingsError(ValueError):
+    """Wrong settings: `vigie` stays down until somebody mends them.
+
+    Attributes:
+        problems: one line each, with where it was given, the key, and what is allowed.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, ...]]:
+        return type(self), self.problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Given:
+    """One value as somebody gave it."""
+
+    key: Key
+    value: Any
+    origin: str
+
+
+def load_settings(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read, merge and check the settings.
+
+    Args:
+        path: the file; None takes `vigie.toml` of the working folder if there is one.
+        overrides: flags by dotted key, such as `{"topics.partitions": 8}`; text is converted to
+            the field's type, None counts as not given.
+        environ: environment variables; None takes the process's.
+
+    Raises:
+        SettingsError: everything that is wrong, at once. No value of a secret is in it.
+    """
+    problems: list[str] = []
+    given: dict[Key, _Given] = {}
+    sources = (
+        _from_file(path, problems),
+        _from_environment(os.environ if environ is None else environ, problems),
+        _from_flags(overrides or {}, problems),
+    )
+    for source in sources:
+        given.update({item.key: item for item in source})
+    document: dict[str, Any] = {}
+    for key, item in given.items():
+        table = document
+        for part in key[:-1]:
+            table = table.setdefault(part, {})
+        table[key[-1]] = item.value
+    try:
+        settings = Settings.model_validate_json(to_json(document), strict=True)
+    except ValidationError as error:
+        problems += _explain(error.errors(include_url=False), given)
+    if problems:
+        # From None: pydantic's own text shows the input, which may be a secret.
+        raise SettingsError(*problems) from None
+    return settings
+
+
+def _from_file(path: Path | None, problems: list[str]) -> list[_Given]:
+    """Values of the file; tables are taken apart, so that sources merge entry by entry."""
+    if path is None:
+        if not DEFAULT_FILE.is_file():
+            return []
+        path = DEFAULT_FILE
+    found: list[_Given] = []
+    for section, table in _read(path).items():
+        if section not in _sections():
+            problems.append(_unknown((section,), str(path)))
+        elif not isinstance(table, dict):
+            problems.append(f"{path}: {section}: must be a table, [{section}]")
+        else:
+            for name, value in table.items():
+                found += _leaves((section, name), value, str(path), problems)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The parsed file.
+
+    Raises:
+        SettingsError: it cannot be read or is no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES} bytes; is it a settings file?")
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8: byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[str]) -> list[_Given]:
+    """Values of the `VIGIE_<SECTION>__<KEY>` variables."""
+    found: list[_Given] = []
+    for variable, text in environ.items():
+        parts = variable[len(ENV_PREFIX) :].split("__", 2)
+        if not variable.startswith(ENV_PREFIX) or len(parts) == 1 or not text:
+            continue
+        key = (parts[0].lower(), parts[1].lower(), *parts[2:])
+        if key[:2] == ("kafka", "client"):
+            key = tuple(part.lower() for part in key)
+        found += _from_text(key, text, f"environment variable {variable}", problems)
+    return found
+
+
+def _from_flags(overrides: Mapping[str, Any], problems: list[str]) -> list[_Given]:
+    """Values of the command line."""
+    found: list[_Given] = []
+    for dotted, value in overrides.items():
+        if value is None:
+            continue
+        key = tuple(dotted.split(".", 2))
+        if isinstance(value, str):
+            found += _from_text(key, value, "command line", problems)
+        else:
+            found += _leaves(key, value, "command line", problems)
+    return found
+
+
+def _from_text(key: Key, text: str, origin: str, problems: list[str]) -> list[_Given]:
+    """Convert text to what the field takes; if nothing fits, leave it for the error message."""
+    if not _known(key):
+        problems.append(_unknown(key, origin))
+        return []
+    candidates = [text]
+    with contextlib.suppress(ValueError):
+        candidates.append(from_json(text, allow_inf_nan=False))
+    if _is_table(key[:2]):
+        value = _entry_or_table(key, candidates)
+        return _leaves(key, value, origin, problems)
+    field = _sections()[key[0]].model_fields[key[1]]
+    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+    for candidate in candidates:
+        try:
+            adapter.validate_json(to_json(candidate), strict=True)
+        except ValidationError:
+            continue
+        return _leaves(key, candidate, origin, problems)
+    return _leaves(key, candidates[-1], origin, problems)
+
+
+def _entry_or_table(key: Key, candidates: list[Any]) -> Any:
+    """The meaning of text for a whole table (JSON), or for one entry of it."""
+    parsed = candidates[-1]
+    if len(key) == 2:  # noqa: PLR2004 - section and field: the whole table
+        return parsed
+    # A client's option may be of any type: what reads as a number or true is one. A password of
+    # digits stays text, and a wire name always is.
+    if key[:2] == ("kafka", "client") and not is_secret_key(key[-1]):
+        return parsed
+    return candidates[0]
+
+
+def _leaves(key: Key, value: Any, origin: str, problems: list[str]) -> list[_Given]:
+    """The value, or each entry of it if the field is a table."""
+    if not _known(key):
+        problems.append(_unknown(key, origin))
+        return []
+    if _is_table(key):
+        if not isinstance(value, Mapping):
+            problems.append(f"{origin}: {'.'.join(key)}: must be a table (as text: a JSON object)")
+            return []
+        return [
+            _Given(key=(*key, str(name)), value=inner, origin=origin)
+            for name, inner in value.items()
+        ]
+    return [_Given(key=key, value=value, origin=origin)]
+
+
+@cache
+def _sections() -> dict[str, type[Section]]:
+    """Class of each section."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: cls for name, cls in found.items() if isinstance(cls, type)}
+
+
+def _is_table(key: Key) -> bool:
+    """Whether the field is a table of entries that the user names."""
+    return key in {("kafka", "client"), ("stream", "channels")}
+
+
+def _known(key: Key) -> bool:
+    """Whether there is such a setting."""
+    section = _sections().get(key[0])
+    if section is None or len(key) == 1 or key[1] not in section.model_fields:
+        return False
+    return len(key) == 2 or _is_table(key[:2])  # noqa: PLR2004
+
+
+def _unknown(key: Key, origin: str) -> str:
+    """What to say about a key that does not exist; its value is never shown."""
+    dotted = ".".join(key)
+    section = _sections().get(key[0])
+    if section is None:
+        names = list(_sections())
+        close = difflib.get_close_matches(key[0], names, n=1)
+        homes = [name for name in names if key[-1] in _sections()[name].model_fields]
+        hint = f"; did you mean [{close[0]}]?" if close else "."
+        if homes and not close:
+            hint = f"; did you mean {homes[0]}.{key[-1]}?"
+        return f"{origin}: {dotted}: no such section{hint} Sections: {', '.join(names)}"
+    if len(key) == 1:
+        return f"{origin}: {dotted}: is a section; name one of its keys"
+    names = list(section.model_fields)
+    close = difflib.get_close_matches(key[1], names, n=1)
+    homes = [name for name, cls in _sections().items() if key[1] in cls.model_fields]
+    hint = "."
+    if len(key) > 2 and key[1] in names:  # noqa: PLR2004
+        return f"{origin}: {dotted}: {key[0]}.{key[1]} is a single value, it has no entries"
+    if close:
+        hint = f"; did you mean {close[0]}?"
+    elif homes:
+        hint = f"; did you mean {homes[0]}.{key[1]}?"
+    elif key[0] == "kafka":
+        hint = "; options of the client itself go under [kafka.client]."
+    return f"{origin}: {dotted}: no such setting{hint} [{key[0]}] has: {', '.join(names)}"
+
+
+def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterator[str]:
+    """One line for each wrong setting, however many ways pydantic found it wrong."""
+    seen: set[Key] = set()
+    for error in errors:
+        location = tuple(str(part) for part in error["loc"])
+        key = max(
+            (key for key in given if key == location[: len(key)]), key=len, default=location[:1]
+        )
+        if key in seen:
+            continue
+        seen.add(key)
+        reason = error.get("ctx", {}).get("error")
+        if key not in given:
+            origins = sorted({item.origin for item in given.values() if item.key[:1] == key})
+            yield f"{', '.join(origins)}: {'.'.join(key)}: {reason or error['msg']}"
+            continue
+        item = given[key]
+        hidden = is_secret_key(key[-1]) or key[:2] == ("kafka", "client")
+        text = f"{item.origin}: {'.'.join(key)}: must be {allowed(key)}"
+        if not hidden:
+            text += f", got {excerpt(item.value)}"
+        yield f"{text} ({reason})" if reason else text

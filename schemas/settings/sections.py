@@ -1,0 +1,220 @@
+"""Every setting of Vigie: its name, default, and what is allowed.
+
+`load_settings` puts them together from file, environment and flags (`schemas.settings.loading`);
+constructing `Settings` itself reads nothing. Immutable and picklable: settings travel to actors.
+Secrets among the options of the Kafka client are `SecretStr`: they print as asterisks, and only
+`KafkaSettings.client_options` reveals them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from schemas.fields import Name
+from schemas.limits import MAX_CHANNELS
+from schemas.settings.secret import concealed, revealed
+
+
+def _no_dots(name: str) -> str:
+    if name in {".", ".."}:
+        raise ValueError(f"a topic cannot be called {name!r}")
+    return name
+
+
+Topic = Annotated[
+    str, Field(min_length=1, max_length=249, pattern="^[a-zA-Z0-9._-]+$"), AfterValidator(_no_dots)
+]
+"""A topic name that Kafka takes."""
+
+
+class Guarantee(StrEnum):
+    """What a reader of the outputs can rely on."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    """Nothing is lost; after a crash an output may come twice, with the same id."""
+    EXACTLY_ONCE = "exactly_once"
+    """A `read_committed` reader sees each output once."""
+
+
+class Section(BaseModel):
+    """Base of a section: immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+
+class KafkaSettings(Section):
+    """Where the broker is and how to reach it."""
+
+    bootstrap: Annotated[str, Field(min_length=1, max_length=4096)] = "localhost:9092"
+    """Brokers to begin with, as host:port, separated by commas."""
+    group: Name = "vigie"
+    """Consumer group of the stream."""
+    client: Annotated[dict[str, Any], AfterValidator(concealed)] = Field(
+        default_factory=dict, json_schema_extra={"additionalProperties": True}
+    )
+    """Options passed to the Kafka client as they are, such as security_protocol."""
+
+    def client_options(self) -> dict[str, Any]:
+        """The client's options with the secrets revealed: for the client's constructor only."""
+        return revealed(self.client)
+
+
+class TopicSettings(Section):
+    """Names of the topics and how to create them."""
+
+    readings: Topic = "vigie.readings"
+    """Readings to score."""
+    anomalies: Topic = "vigie.anomalies"
+    """Flagged readings."""
+    denoised: Topic = "vigie.denoised"
+    """The cleaned signal."""
+    dead_letters: Topic = "vigie.dead-letters"
+    """Records that could not be decoded."""
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
+    """Partitions of each topic that `vigie topics create` makes."""
+    replication_factor: Annotated[int, Field(ge=1, le=100)] = 1
+    """Copies of each partition that `vigie topics create` makes."""
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> Self:
+        names = (self.readings, self.anomalies, self.denoised, self.dead_letters)
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "readings, anomalies, denoised and dead_letters must be four different topics,"
+                f" got {', '.join(names)}"
+            )
+        return self
+
+
+class ModelSettings(Section):
+    """The trained model."""
+
+    path: Path | None = None
+    """Folder of the model's artifact, as `vigie train` writes it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it computes; auto takes CUDA if there is one."""
+
+
+class StreamSettings(Section):
+    """What is read and written, and the policies for it."""
+
+    channels: Annotated[dict[Name, Name], Field(max_length=MAX_CHANNELS)] = Field(
+        default_factory=dict
+    )
+    """Name on the wire of each model channel that is called something else there."""
+    content_type: Literal[
+        "application/vnd.vigie.reading.v1+json",
+        "application/json",
+        "application/vnd.vigie.frame.v1+json",
+        "application/vnd.vigie.frame.v1+arrow",
+    ] = "application/vnd.vigie.reading.v1+json"
+    """Format of records without a content-type header."""
+    max_gap_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    """A longer gap in a sensor's readings restarts its warm-up; 0 takes the model's."""
+    max_record_bytes: Annotated[int, Field(ge=64, le=100_000_000)] = 1_000_000
+    """Larger records become dead letters unread."""
+    max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    """Most records of one poll."""
+    denoised: Literal["on", "off"] = "on"
+    """Whether the cleaned signal is published."""
+    denoised_content_type: Literal[
+        "application/vnd.vigie.denoised.v1+json", "application/vnd.vigie.denoised.v1+arrow"
+    ] = "application/vnd.vigie.denoised.v1+json"
+    """Format of the cleaned signal."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a group without committed offsets begins."""
+
+    @model_validator(mode="after")
+    def _one_channel_a_wire_name(self) -> Self:
+        wire = list(self.channels.values())
+        twice = sorted({name for name in wire if wire.count(name) > 1})
+        if twice:
+            raise ValueError(f"channels: two model channels read {', '.join(twice)}")
+        return self
+
+
+class ProcessingSettings(Section):
+    """From poll to commit."""
+
+    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
+    """What a reader of the outputs can rely on."""
+    commit_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.2
+    """Outputs and offsets are committed this often."""
+    flush_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Outputs that the broker has not taken by then are given up and sent again."""
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Calls to scorers that one ingest worker keeps open; beyond, it pauses its partitions."""
+    drain_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Time to finish what is in flight when told to stop."""
+
+
+class WorkerSettings(Section):
+    """How many processes do what."""
+
+    ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    """Ingest workers; auto is one a core, at most one a partition."""
+    scorers: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Scorer actors, where scoring runs in actors."""
+    placement: Literal["auto", "ingest", "actors"] = "auto"
+    """Where scoring runs; auto is in scorer actors with CUDA, in the ingest workers without."""
+    num_gpus_per_scorer: Annotated[float, Field(ge=0, le=64)] = 1.0
+    """GPUs, or share of one, that a scorer actor reserves."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads with which one worker computes."""
+    stall_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """A worker without progress for so long, with work before it, dumps its stacks."""
+    max_restarts: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Restarts of one worker within `restart_window_s` before `vigie run` gives up."""
+    restart_window_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    """The time in which restarts are counted."""
+
+    @model_validator(mode="after")
+    def _actors_exist(self) -> Self:
+        if self.placement == "actors" and self.scorers == 0:
+            raise ValueError('placement = "actors" needs scorers of at least 1, got 0')
+        return self
+
+
+class RaySettings(Section):
+    """The cluster."""
+
+    address: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Address of a running cluster; without one, a local Ray is started."""
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important messages that are shown."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto is colours on a terminal, JSON elsewhere."""
+
+
+class Settings(Section):
+    """All settings of Vigie, as in `vigie.toml`."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    model: ModelSettings = ModelSettings()
+    stream: StreamSettings = StreamSettings()
+    processing: ProcessingSettings = ProcessingSettings()
+    workers: WorkerSettings = WorkerSettings()
+    ray: RaySettings = RaySettings()
+    log: LogSettings = LogSettings()
