@@ -1,0 +1,282 @@
+"""A detector as a folder: weights, a description, and a manifest. No pickle anywhere.
+
+    weights.safetensors   every array: weights, scaling, normalisation, calibration
+    model.json            architecture (a name in the registry and its sizes), names, versions
+    MANIFEST.sha256       sha256 of both; `sha256sum -c MANIFEST.sha256` checks it by hand
+
+Loading runs no code from the folder: the architecture is looked up in `detector.models.registry`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from detector.calibration import Calibration, Promise
+from detector.denoising import Denoiser
+from detector.fusion import Fusion
+from detector.models import build, describe
+from detector.scaling import Scaling
+from detector.scoring import Detector, Head, Identity, pick_device
+from detector.views import FEATURES, ReconstructionView
+
+FORMAT = "vigie.detector"
+FORMAT_VERSION = 1
+WEIGHTS, DESCRIPTION, MANIFEST = "weights.safetensors", "model.json", "MANIFEST.sha256"
+
+_MAX_DESCRIPTION_BYTES = 64 << 20
+_VERSION_DIGITS = 12
+
+
+class ArtifactError(ValueError):
+    """The folder is not a sound artifact for this program; the message says why and what to do."""
+
+
+def save(detector: Detector, folder: Path) -> Path:
+    """Write an artifact; a reader sees the old one, none, or the whole new one.
+
+    A detector without a version gets the first digits of the content's sha256.
+
+    Args:
+        detector: on any device.
+        folder: created; an earlier artifact in it is replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ArtifactError: the folder holds something else.
+        OSError: it cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and _replaceable(folder)):
+        raise ArtifactError(f"{folder} exists and is not a Vigie artifact; choose another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = safetensors.save(_tensors(detector), metadata={"format": FORMAT})
+    description = _describe(detector)
+    if not detector.version:
+        content = weights + _to_json(description)
+        description["version"] = hashlib.sha256(content).hexdigest()[:_VERSION_DIGITS]
+    files = {WEIGHTS: weights, DESCRIPTION: _to_json(description)}
+    lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, data in {**files, MANIFEST: "".join(lines).encode()}.items():
+            _write(staging / name, data)
+        staging.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.rename(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return folder
+
+
+def load(folder: Path, device: str = "auto", *, channels: Sequence[str] | None = None) -> Detector:
+    """Read an artifact after checking every byte of it.
+
+    Args:
+        folder: written by `save`.
+        device: "auto", "cpu" or "cuda".
+        channels: names the caller will send, in order; None to take the model's.
+
+    Raises:
+        ArtifactError: missing, truncated, damaged, foreign or newer, or made for other channels.
+    """
+    folder = Path(folder)
+    files = _verified(folder)
+    description = _parse(folder, files[DESCRIPTION])
+    if channels is not None and tuple(channels) != tuple(description.get("channels", ())):
+        raise ArtifactError(
+            f"{folder} was trained on the channels {description.get('channels')}, in this order; "
+            f"the configuration has {list(channels)}. Map the channels or train a new model"
+        )
+    try:
+        tensors = safetensors.load(files[WEIGHTS])
+        detector = _assemble(description, tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(
+            f"{folder} does not hold together: {type(error).__name__}: {error}. "
+            "Train or copy the model again"
+        ) from error
+    return detector.to(pick_device(device))
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The bytes of both files, equal to what the manifest says."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise ArtifactError(
+            f"{folder} is no Vigie artifact: it has no {MANIFEST}. Give the folder that "
+            "`vigie train` wrote"
+        )
+    sums = {}
+    for line in manifest.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        sums[name] = digest
+    if set(sums) != {WEIGHTS, DESCRIPTION}:
+        raise ArtifactError(
+            f"{manifest} must list {WEIGHTS} and {DESCRIPTION}, it lists {sorted(sums)}"
+        )
+    files = {}
+    for name, digest in sums.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing. Copy the whole folder again")
+        files[name] = path.read_bytes()
+        found = hashlib.sha256(files[name]).hexdigest()
+        if found != digest:
+            raise ArtifactError(
+                f"{path} is damaged or truncated: sha256 {found[:12]}..., the manifest says "
+                f"{digest[:12]}.... Copy the folder again or train a new model"
+            )
+    return files
+
+
+def _parse(folder: Path, data: bytes) -> dict[str, Any]:
+    try:
+        description = json.loads(data[:_MAX_DESCRIPTION_BYTES])
+    except ValueError as error:
+        raise ArtifactError(f"{folder / DESCRIPTION} is not JSON: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ArtifactError(f"{folder / DESCRIPTION} was not written by Vigie")
+    version = description.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} has format {version!r}, this Vigie reads up to {FORMAT_VERSION}. "
+            "Install the Vigie that wrote it, or a newer one"
+        )
+    return description
+
+
+def _describe(detector: Detector) -> dict[str, Any]:
+    identity, model = detector.identity, detector.view.model
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": identity.name,
+        "version": identity.version,
+        "channels": identity.channels,
+        "units": identity.units,
+        "sensors": identity.sensors,
+        "interval_s": identity.interval_s,
+        "max_gap_s": identity.max_gap_s,
+        "receptive_field": detector.receptive_field,
+        "views": [{"kind": model.kind, "config": describe(model), "features": FEATURES}],
+        "promise": asdict(detector.head.calibration.promise),
+        "training": identity.training,
+    }
+
+
+def _tensors(detector: Detector) -> dict[str, Tensor]:
+    model, head = detector.view.model, detector.head
+    arrays = {
+        "scaling.center": detector.view.scaling.center,
+        "scaling.scale": detector.view.scaling.scale,
+        "fusion.middle": head.fusion.middle,
+        "fusion.reach": head.fusion.reach,
+        "calibration.threshold": head.calibration.threshold,
+        "calibration.knots": head.calibration.knots,
+        "calibration.above": head.calibration.above,
+        "calibration.count": head.calibration.count,
+        "denoiser.weight": head.denoiser.weight,
+        "denoiser.limit": head.denoiser.limit,
+        "missing.limit": head.missing_limit,
+        "decimals": head.decimals,
+    }
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+    for name, value in model.state_dict().items():
+        tensors[f"model.{name}"] = value.detach().cpu().contiguous()
+    return tensors
+
+
+def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Detector:
+    identity = Identity(
+        name=_text(description, "name"),
+        version=_text(description, "version"),
+        channels=tuple(description["channels"]),
+        units=tuple(description["units"]),
+        sensors=tuple(description["sensors"]),
+        interval_s=float(description["interval_s"]),
+        max_gap_s=float(description["max_gap_s"]),
+        training=dict(description["training"]),
+    )
+    (view_description,) = description["views"]
+    model = build(view_description["kind"], view_description["config"])
+    prefix = "model."
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    model.load_state_dict(state)  # strict: names and shapes must be the architecture's
+    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(prefix)}
+    _check_shapes(identity, model.n_channels, arrays)
+    scaling = Scaling(center=arrays["scaling.center"], scale=arrays["scaling.scale"])
+    head = Head(
+        fusion=Fusion(middle=arrays["fusion.middle"], reach=arrays["fusion.reach"]),
+        calibration=Calibration(
+            threshold=arrays["calibration.threshold"],
+            knots=arrays["calibration.knots"],
+            above=arrays["calibration.above"],
+            count=arrays["calibration.count"],
+            promise=Promise(**description["promise"]),
+        ),
+        denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
+        missing_limit=arrays["missing.limit"],
+        decimals=arrays["decimals"],
+    )
+    return Detector(identity, ReconstructionView(model, scaling), head)
+
+
+def _check_shapes(identity: Identity, n_channels: int, arrays: Mapping[str, Any]) -> None:
+    groups, channels = len(identity.sensors) + 1, len(identity.channels)
+    if channels != n_channels or len(identity.units) != channels:
+        raise ValueError(
+            f"{channels} channel names and {len(identity.units)} units for a model "
+            f"of {n_channels} channels"
+        )
+    if not (math.isfinite(identity.interval_s) and identity.interval_s > 0):
+        raise ValueError(f"interval_s must be greater than 0, got {identity.interval_s}")
+    wide = {"scaling.center", "scaling.scale", "denoiser.weight", "denoiser.limit"}
+    shapes = dict.fromkeys([*wide, "missing.limit"], (groups, channels))
+    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (groups, len(FEATURES), channels))
+    shapes |= dict.fromkeys(["calibration.threshold", "calibration.count"], (groups,))
+    shapes["decimals"] = (channels,)
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} must be finite and {shape}, got {arrays[name].shape}")
+    if not (arrays["calibration.threshold"] > 0).all():
+        raise ValueError("calibration.threshold must be greater than 0")
+
+
+def _text(description: Mapping[str, Any], key: str) -> str:
+    value = description[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} must be text, got {value!r}")
+    return value
+
+
+def _to_json(description: Mapping[str, Any]) -> bytes:
+    return json.dumps(description, indent=1, sort_keys=True, allow_nan=False).encode()
+
+
+def _replaceable(folder: Path) -> bool:
+    names = {path.name for path in folder.iterdir()}
+    return not names or (MANIFEST in names and names <= {WEIGHTS, DESCRIPTION, MANIFEST})
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,71 @@
+"""From the features of all views to one raw score: comparable parts, then their 4-norm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from detector.calibration import tail_quantile
+
+MIN_SPREAD = 0.02
+"""Least unit of a feature, in scaled units: a channel that never moved has no error to go by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusion:
+    """What each feature is while all is well, for each calibration group.
+
+    A feature f becomes z = max(0, f - middle) / reach, which is 1 at the 99 % quantile of the
+    calibration block whatever the channel, the sensor or the feature. The raw score is
+    (sum of z^4)^(1/4) over all features and channels: a single channel far out is not diluted
+    by the healthy ones, and several channels slightly out add up.
+
+    Attributes:
+        middle: [groups, features, channels] median.
+        reach: [groups, features, channels] 99 % quantile minus median, at least `MIN_SPREAD`.
+    """
+
+    middle: Float32[np.ndarray, "groups features channels"]
+    reach: Float32[np.ndarray, "groups features channels"]
+
+    @classmethod
+    def fit(cls, features: Float32[np.ndarray, "windows features channels"]) -> "Fusion":
+        """Normalise by the features of one group's calibration windows."""
+        middle = np.median(features, axis=0)
+        upper = np.apply_along_axis(tail_quantile, 0, features.astype(np.float64), 0.01)
+        reach = np.maximum(upper - middle, MIN_SPREAD)
+        return cls(middle=middle[None].astype(np.float32), reach=reach[None].astype(np.float32))
+
+    def on(self, device: torch.device) -> "DeviceFusion":
+        """Ready to combine on a device."""
+        return DeviceFusion(
+            torch.from_numpy(self.middle).to(device),
+            torch.from_numpy(np.float32(1) / self.reach).to(device),
+        )
+
+
+class DeviceFusion:
+    """A `Fusion` whose numbers are on a device."""
+
+    def __init__(self, middle: Tensor, inverse: Tensor) -> None:
+        self._middle = middle
+        self._inverse = inverse
+
+    def combine(
+        self,
+        features: Float[Tensor, "tile features channels"],
+        groups: Int[Tensor, " tile"],
+    ) -> tuple[Float[Tensor, " tile"], Float[Tensor, "tile channels"]]:
+        """Raw score, and each channel's part of its fourth power.
+
+        Args:
+            features: of one tile; overwritten.
+            groups: calibration group of each window.
+        """
+        middle = self._middle.index_select(0, groups)
+        inverse = self._inverse.index_select(0, groups)
+        z = features.sub_(middle).mul_(inverse).clamp_(min=0.0)
+        parts = z.square_().square_().sum(1)
+        return parts.sum(1).sqrt_().sqrt_(), parts

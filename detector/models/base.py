@@ -1,0 +1,117 @@
+"""What every autoencoder of Vigie is: an encoder, a decoder and a latent space between them.
+
+A model works on *windows*: R readings in a row of C channels, in scaled units (zero is normal,
+one is the usual spread). It knows no sensor, no unit and no threshold.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+MAX_RECEPTIVE_FIELD = 4096
+MAX_CHANNELS = 1024
+MAX_INPUT_SIZE = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes that every model has.
+
+    Attributes:
+        n_channels: channels C of a reading, 1..1024.
+        receptive_field: readings R of a window, 1..4096.
+        latent_size: numbers that must carry the whole window, 1..C*R-1.
+
+    Raises:
+        ValueError: a size is out of its range, with the range in the message.
+    """
+
+    n_channels: int
+    receptive_field: int
+    latent_size: int
+
+    def __post_init__(self) -> None:
+        check_range("n_channels", self.n_channels, 1, MAX_CHANNELS)
+        check_range("receptive_field", self.receptive_field, 1, MAX_RECEPTIVE_FIELD)
+        check_range("n_channels * receptive_field", self.input_size, 2, MAX_INPUT_SIZE)
+        # A bottleneck as wide as its input learns the identity and reconstructs every fault.
+        check_range("latent_size", self.latent_size, 1, self.input_size - 1)
+
+    @property
+    def input_size(self) -> int:
+        """Numbers in a window, C * R."""
+        return self.n_channels * self.receptive_field
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Build from the parsed JSON of an artifact.
+
+        Raises:
+            ValueError: a key is unknown or missing, or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        required = {
+            field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING
+        }
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"{cls.__name__} knows {sorted(known)}, got also {unknown}")
+        if missing := sorted(required - set(values)):
+            raise ValueError(f"{cls.__name__} needs {missing}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a size outside of low..high, naming it."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
+
+
+class Autoencoder(nn.Module, ABC):
+    """Encoder and decoder with a bottleneck between them; output and input have one shape.
+
+    Subclasses are deterministic in evaluation mode and treat each window of a batch on its own:
+    no batch statistics, so that a score cannot depend on its neighbours.
+    """
+
+    kind: ClassVar[str]
+    config: ModelConfig
+
+    @property
+    def n_channels(self) -> int:
+        """Channels C of a window."""
+        return self.config.n_channels
+
+    @property
+    def receptive_field(self) -> int:
+        """Readings R of a window."""
+        return self.config.receptive_field
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in the latent vector of a window."""
+        return self.config.latent_size
+
+    @abstractmethod
+    def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
+        """The latent vector of each window."""
+
+    @abstractmethod
+    def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
+        """The window that each latent vector stands for."""
+
+    def reconstruct(
+        self, windows: Float[Tensor, "batch time channel"]
+    ) -> Float[Tensor, "batch time channel"]:
+        """Each window as far as the bottleneck can carry it."""
+        return self.decode(self.encode(windows))
+
+    def forward(
+        self, windows: Float[Tensor, "batch time channel"]
+    ) -> Float[Tensor, "batch time channel"]:
+        """Same as `reconstruct`."""
+        return self.reconstruct(windows)

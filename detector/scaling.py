@@ -1,0 +1,76 @@
+"""Channel units to scaled units and back: zero is normal, one is the usual spread."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+CLIP = 20.0
+"""Scaled values are cut at +-CLIP: a broken sensor's 1e30 must not overflow a float32 square."""
+
+MAX_ROWS_FOR_QUANTILES = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """Centre and spread of each channel, one row a calibration group; row 0 is the whole fleet.
+
+    Attributes:
+        center: [groups, channels], channel units.
+        scale: [groups, channels], channel units, > 0.
+    """
+
+    center: Float64[np.ndarray, "groups channels"]
+    scale: Float64[np.ndarray, "groups channels"]
+
+    def __post_init__(self) -> None:
+        if self.center.shape != self.scale.shape or self.center.ndim != 2:  # noqa: PLR2004
+            raise ValueError(
+                f"center and scale must share one [groups, channels] shape, "
+                f"got {self.center.shape} and {self.scale.shape}"
+            )
+        if not (np.isfinite(self.center).all() and (self.scale > 0).all()):
+            raise ValueError("center must be finite and scale greater than zero")
+
+    def apply(
+        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+    ) -> Float64[np.ndarray, "rows channels"]:
+        """Scale rows, in float64: a level of 1e6 with a spread of 1e-3 keeps its digits.
+
+        Args:
+            rows: channel units; NaN stays NaN.
+            groups: the group of each row, [rows], or one group for all, [].
+        """
+        scaled = (rows - self.center[groups]) / self.scale[groups]
+        return np.clip(scaled, -CLIP, CLIP, out=scaled)
+
+
+def fit_row(
+    rows: Float64[np.ndarray, "rows channels"],
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """Centre and spread of one group of rows, whatever a few of them hold.
+
+    The centre is the median. The spread is the quartile range of a normal distribution's
+    deviation, but at least a tenth of the central 99.8 % range, so a machine that stands still
+    most of the time keeps a sensible unit for the rest. A channel that never moves gets a tenth
+    of its magnitude (or 0.1): any movement will stand out, rounding noise will not.
+
+    Args:
+        rows: channel units, NaN = missing; more than 50,000 rows are thinned evenly.
+
+    Returns:
+        Centre [channels] and spread [channels] > 0; 0 and 1 for a channel without any value.
+    """
+    step = max(1, -(-len(rows) // MAX_ROWS_FOR_QUANTILES))
+    center = np.zeros(rows.shape[1])
+    scale = np.ones(rows.shape[1])
+    for channel, column in enumerate(rows[::step].T):
+        values = column[np.isfinite(column)]
+        if len(values) == 0:
+            continue
+        low, q25, median, q75, high = np.quantile(values, [0.001, 0.25, 0.5, 0.75, 0.999])
+        spread = max((q75 - q25) / 1.349, 0.1 * (high - low))
+        floor = 1e-6 * max(abs(low), abs(high))
+        center[channel] = median
+        scale[channel] = spread if spread > floor else 0.1 * max(abs(median), 1.0)
+    return center, scale

@@ -1,0 +1,397 @@
+"""The scoring function: pure, and equal bit for bit however a stream is cut into calls.
+
+Why the bits hold: windows are scored in tiles of one fixed shape, the last one padded, so every
+window meets the same instructions wherever it lies; everything outside of the tile works on
+single rows or single windows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int, Int32, Int64
+from torch import Tensor
+
+from detector.calibration import Calibration
+from detector.denoising import Denoiser
+from detector.fusion import Fusion
+from detector.scaling import Scaling
+from detector.views import ReconstructionView
+
+TILE_CPU = 256
+TILE_CUDA = 8192
+FLEET = 0
+"""The calibration group of sensors that the training has not seen."""
+
+_SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What the detector says of n samples.
+
+    Attributes:
+        score: [n] 1.0 is the threshold; rounded to six decimals, flagged iff >= 1.0.
+        raw: [n] the score before the division by the threshold.
+        p_value: [n] share of calibration scores at least as high, conformal.
+        expected: [n, C] last row of the reconstructed window, channel units, rounded.
+        denoised: [n, C] the sample with as much of its noise removed as the reconstruction is
+            better than the reading (see `detector.denoising`); `expected` where it is missing.
+        flagged: [k] indices of the samples with score >= 1.0, ascending.
+        contribution: [k, C] each channel's share in a flagged score, sums to 1.
+    """
+
+    score: Float64[np.ndarray, " n"]
+    raw: Float32[np.ndarray, " n"]
+    p_value: Float32[np.ndarray, " n"]
+    expected: Float64[np.ndarray, "n channels"]
+    denoised: Float64[np.ndarray, "n channels"]
+    flagged: Int64[np.ndarray, " k"]
+    contribution: Float32[np.ndarray, "k channels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which detector this is and what it expects of its input.
+
+    Attributes:
+        name: chosen by the user.
+        version: chosen by the user, or the beginning of the content's hash.
+        channels: [C] names, in the order of the columns.
+        units: [C] units, "" where unknown.
+        sensors: the sensor of each calibration group from 1 on.
+        interval_s: sampling interval of the training data.
+        max_gap_s: a longer gap restarts the warm-up.
+        training: summary for people (rows, windows, losses, versions ...); JSON values only.
+    """
+
+    name: str
+    version: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    sensors: tuple[str, ...]
+    interval_s: float
+    max_gap_s: float
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What turns a view's output into scores and clean values; all per calibration group.
+
+    Attributes:
+        fusion: features to raw score.
+        calibration: raw score to normalised score and p-value.
+        denoiser: reading and reconstruction to clean reading.
+        missing_limit: [groups, C] missing rows in a window that are still normal, 0..R.
+        decimals: [C] decimals of published values, 0..15.
+    """
+
+    fusion: Fusion
+    calibration: Calibration
+    denoiser: Denoiser
+    missing_limit: Int64[np.ndarray, "groups channels"]
+    decimals: Int64[np.ndarray, " channels"]
+
+
+class Detector:
+    """A trained, calibrated detector. Immutable; `to` gives another one.
+
+    Example:
+        detector = load(Path("model"))
+        scores = detector.score(rows, ends, groups)
+        scores.flagged  # samples that the stream should hear about
+    """
+
+    def __init__(self, identity: Identity, view: ReconstructionView, head: Head) -> None:
+        self.identity = identity
+        self.view = view
+        self.head = head
+        self.device = view.device
+        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
+        self._fusion = head.fusion.on(self.device)
+        self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
+        self._factor = 10.0**head.decimals
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.identity.name
+
+    @property
+    def version(self) -> str:
+        """Version of the model."""
+        return self.identity.version
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channel names in column order."""
+        return self.identity.channels
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each channel."""
+        return self.identity.units
+
+    @property
+    def receptive_field(self) -> int:
+        """R: a score depends on the sample and the R-1 before it."""
+        return self.view.receptive_field
+
+    @property
+    def interval_s(self) -> float:
+        """Sampling interval of the training data, seconds."""
+        return self.identity.interval_s
+
+    @property
+    def max_gap_s(self) -> float:
+        """A longer gap than this restarts the warm-up, seconds."""
+        return self.identity.max_gap_s
+
+    @property
+    def n_groups(self) -> int:
+        """Calibration groups, the fleet included."""
+        return len(self.head.calibration.threshold)
+
+    def group_of(self, sensor: str) -> int:
+        """Calibration group of a sensor; `FLEET` for one that the training has not seen."""
+        return self._groups.get(sensor, FLEET)
+
+    def threshold_of(self, group: int) -> float:
+        """Raw score at which a group's normalised score is 1."""
+        return float(self.head.calibration.threshold[group])
+
+    def score(
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        ends: Int64[np.ndarray, " n"],
+        groups: Int32[np.ndarray, " n"],
+    ) -> Scores:
+        """Score the samples at `rows[ends]`, each from the R rows that end with it.
+
+        Args:
+            rows: many sequences one behind the other, oldest first, channel units; NaN (or an
+                infinity) = missing. Not written to.
+            ends: samples to score, in any order; the caller guarantees that the R rows before
+                and including each lie in one sequence of one sensor.
+            groups: `group_of` the sensor of each sample.
+
+        Returns:
+            The scores, in the order of `ends`; a sample's do not depend on the other samples.
+
+        Raises:
+            ValueError: the columns are not this model's channels, an end has less than R-1 rows
+                before it or lies outside, a group is unknown, or windows of two groups overlap.
+        """
+        n, n_channels = len(ends), len(self.channels)
+        if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
+            raise ValueError(
+                f"rows must be [T, {n_channels}] for {self.channels}, got {rows.shape}"
+            )
+        if n == 0:
+            return self._empty()
+        self._check(len(rows), ends, groups)
+        raw, parts, last = self._measure(rows, ends, groups)
+        return self._finish(rows, ends, groups, raw, parts, last)
+
+    def to(self, device: str | torch.device) -> "Detector":
+        """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
+        return Detector(self.identity, self.view.to(pick_device(device)), self.head)
+
+    def renamed(self, *, name: str, version: str) -> "Detector":
+        """The same detector under another name and version."""
+        identity = replace(self.identity, name=name, version=version)
+        return Detector(identity, self.view, self.head)
+
+    def encode(
+        self, rows: Float64[np.ndarray, "rows channels"], ends: Int64[np.ndarray, " n"], group: int
+    ) -> Float32[np.ndarray, "n latent"]:
+        """The latent vector of each window; arguments as for `score`, one group for all."""
+        groups = np.full(len(ends), group, dtype=np.int32)
+        self._check(len(rows), ends, groups)
+        prepared = self.view.prepare(rows, np.int64(group), self.device)
+        latent = [
+            self.view.model.encode(self.view.windows(prepared, starts)[0])[:kept]
+            for starts, kept in self._tiles(ends)
+        ]
+        return (
+            torch.cat(latent).cpu().numpy()
+            if latent
+            else np.zeros((0, self.view.model.latent_size), dtype=np.float32)
+        )
+
+    def decode(
+        self, latent: Float32[np.ndarray, "n latent"], group: int
+    ) -> Float64[np.ndarray, "n time channels"]:
+        """The window that each latent vector stands for, in channel units."""
+        scaled = self.view.model.decode(torch.from_numpy(latent).to(self.device))
+        scaling = self.view.scaling
+        return scaled.cpu().numpy() * scaling.scale[group] + scaling.center[group]
+
+    @torch.inference_mode()
+    def _measure(
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        ends: Int64[np.ndarray, " n"],
+        groups: Int32[np.ndarray, " n"],
+    ) -> tuple[
+        Float32[np.ndarray, " n"],
+        Float32[np.ndarray, "n channels"],
+        Float32[np.ndarray, "n channels"],
+    ]:
+        """Raw score, channel parts and scaled reconstruction of the last row, tile by tile."""
+        n, n_channels = len(ends), rows.shape[1]
+        one_group = bool((groups == groups[0]).all())
+        row_groups = np.int64(groups[0]) if one_group else self._row_groups(len(rows), ends, groups)
+        prepared = self.view.prepare(rows, row_groups, self.device)
+        window_groups = _padded(torch.from_numpy(groups.astype(np.int64)), self.tile).to(
+            self.device
+        )
+        out = torch.empty(n, 2 * n_channels + 1, device=self.device)
+        begin = 0
+        for starts, kept in self._tiles(ends):
+            measured = self.view.measure(*self.view.windows(prepared, starts))
+            raw, parts = self._fusion.combine(
+                measured.features, window_groups[begin : begin + self.tile]
+            )
+            chunk = out[begin : begin + kept]
+            chunk[:, 0] = raw[:kept]
+            chunk[:, 1 : n_channels + 1] = parts[:kept]
+            chunk[:, n_channels + 1 :] = measured.last[:kept]
+            begin += kept
+        host = out.cpu().numpy()
+        return host[:, 0].copy(), host[:, 1 : n_channels + 1], host[:, n_channels + 1 :]
+
+    def _tiles(self, ends: Int64[np.ndarray, " n"]) -> "list[tuple[Int[Tensor, ' tile'], int]]":
+        """First rows of the windows in tiles of one size, and how many of each tile count."""
+        starts = torch.from_numpy(np.ascontiguousarray(ends - (self.receptive_field - 1)))
+        padded = _padded(starts, self.tile).to(self.device)
+        return [
+            (padded[begin : begin + self.tile], min(self.tile, len(ends) - begin))
+            for begin in range(0, len(ends), self.tile)
+        ]
+
+    def _finish(
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        ends: Int64[np.ndarray, " n"],
+        groups: Int32[np.ndarray, " n"],
+        raw: Float32[np.ndarray, " n"],
+        parts: Float32[np.ndarray, "n channels"],
+        last: Float32[np.ndarray, "n channels"],
+    ) -> Scores:
+        """Thresholds, p-values and channel units; row by row, so free of the tiles."""
+        head, scaling = self.head, self.view.scaling
+        normal = raw / head.calibration.threshold[groups]
+        missing = self._missing(rows, ends, groups)
+        if missing is not None:
+            worst = missing.max(axis=1)
+            parts = np.where((worst >= np.maximum(normal, 1.0))[:, None], missing >= 1.0, parts)
+            normal = np.maximum(normal, worst)
+            raw = (normal * head.calibration.threshold[groups]).astype(np.float32)
+        score = np.round(normal, _SCORE_DECIMALS)
+        flagged = np.flatnonzero(score >= 1.0)
+        shares = parts[flagged].astype(np.float64)
+        shares /= shares.sum(axis=1, keepdims=True)
+        expected = last * scaling.scale[groups] + scaling.center[groups]
+        denoised = head.denoiser.apply(rows[ends], expected, groups)
+        return Scores(
+            score=score,
+            raw=raw,
+            p_value=head.calibration.p_value(raw.astype(np.float64), groups.astype(np.int64)),
+            expected=self._rounded(expected),
+            denoised=self._rounded(denoised),
+            flagged=flagged,
+            contribution=shares.astype(np.float32),
+        )
+
+    def _missing(
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        ends: Int64[np.ndarray, " n"],
+        groups: Int32[np.ndarray, " n"],
+    ) -> Float64[np.ndarray, "n channels"] | None:
+        """Missing rows of each window over what is normal: 1.0 is the first row too many."""
+        absent = ~np.isfinite(rows)
+        if not absent.any():
+            return None
+        so_far = np.zeros((len(rows) + 1, rows.shape[1]), dtype=np.int64)
+        np.cumsum(absent, axis=0, out=so_far[1:])
+        count = so_far[ends + 1] - so_far[ends + 1 - self.receptive_field]
+        return count / (self.head.missing_limit[groups] + 1)
+
+    def _rounded(
+        self, values: Float64[np.ndarray, "n channels"]
+    ) -> Float64[np.ndarray, "n channels"]:
+        np.multiply(values, self._factor, out=values)
+        np.rint(values, out=values)
+        return np.divide(values, self._factor, out=values)
+
+    def _check(
+        self, n_rows: int, ends: Int64[np.ndarray, " n"], groups: Int32[np.ndarray, " n"]
+    ) -> None:
+        if ends.shape != groups.shape:
+            raise ValueError(f"one group for each end: got {groups.shape} and {ends.shape}")
+        if len(ends) == 0:
+            return
+        if ends.min() < self.receptive_field - 1 or ends.max() >= n_rows:
+            raise ValueError(
+                f"ends must lie in {self.receptive_field - 1}..{n_rows - 1} (R = "
+                f"{self.receptive_field}, {n_rows} rows), got {ends.min()}..{ends.max()}"
+            )
+        if groups.min() < 0 or groups.max() >= self.n_groups:
+            raise ValueError(
+                f"groups must lie in 0..{self.n_groups - 1}, got {groups.min()}..{groups.max()}"
+            )
+
+    def _row_groups(
+        self, n_rows: int, ends: Int64[np.ndarray, " n"], groups: Int32[np.ndarray, " n"]
+    ) -> Int64[np.ndarray, " rows"]:
+        """The group of each row: that of the first window that ends at it or behind it."""
+        if (np.diff(ends) < 0).any():
+            order = np.argsort(ends, kind="stable")
+            ends, groups = ends[order], groups[order]
+        change = np.flatnonzero(np.diff(groups)) + 1
+        if (ends[change] - ends[change - 1] < self.receptive_field).any():
+            raise ValueError("windows of two groups overlap: a row belongs to one sensor")
+        spans = np.diff(ends, prepend=-1)
+        spans[-1] += n_rows - 1 - ends[-1]
+        return np.repeat(groups.astype(np.int64), spans)
+
+    def _empty(self) -> Scores:
+        n_channels = len(self.channels)
+        none, wide = np.zeros(0, dtype=np.float32), np.zeros((0, n_channels))
+        return Scores(
+            score=np.zeros(0),
+            raw=none,
+            p_value=none,
+            expected=wide,
+            denoised=wide,
+            flagged=np.zeros(0, dtype=np.int64),
+            contribution=np.zeros((0, n_channels), dtype=np.float32),
+        )
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """A device by name; "auto" takes the GPU when there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def decimals_for(scaling: Scaling) -> Int64[np.ndarray, " channels"]:
+    """Decimals that resolve a ten-thousandth of each channel's finest scale."""
+    finest = np.log10(scaling.scale.min(axis=0) * 1e-4)
+    return np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
+
+
+def _padded(items: Tensor, tile: int) -> Tensor:
+    short = -len(items) % tile
+    return torch.cat([items, items[:1].expand(short)]) if short else items
+
+
+def group_array(groups: Sequence[int]) -> Int32[np.ndarray, " n"]:
+    """Groups as `Detector.score` takes them."""
+    return np.asarray(groups, dtype=np.int32)

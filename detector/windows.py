@@ -1,0 +1,82 @@
+"""Series, their uninterrupted runs, and the windows that lie inside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The readings of one sensor, in arrival order.
+
+    Attributes:
+        sensor: its id.
+        ts_ns: [n] event times, nanoseconds since the epoch.
+        values: [n, C] channel units, NaN (or an infinity) = missing.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+
+    sensor: str
+    ts_ns: Int64[np.ndarray, " rows"]
+    values: Float64[np.ndarray, "rows channels"]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.ts_ns.shape != self.values.shape[:1]:  # noqa: PLR2004
+            raise ValueError(
+                f"sensor {self.sensor!r}: ts_ns must be [n] and values [n, C], "
+                f"got {self.ts_ns.shape} and {self.values.shape}"
+            )
+
+
+def in_order(series: Series) -> Series:
+    """The series without late and duplicate readings, and with infinities as missing.
+
+    A reading stays when it is newer than all before it: the same rule as in the live stream.
+    """
+    newest = np.maximum.accumulate(series.ts_ns)
+    keep = np.ones(len(newest), dtype=bool)
+    keep[1:] = series.ts_ns[1:] > newest[:-1]
+    values = np.array(series.values[keep], dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return Series(sensor=series.sensor, ts_ns=series.ts_ns[keep], values=values)
+
+
+def sampling_interval_ns(series: Sequence[Series]) -> int:
+    """The median step of time over all series in order.
+
+    Raises:
+        ValueError: no series has two readings.
+    """
+    steps = [np.diff(one.ts_ns) for one in series if len(one.ts_ns) > 1]
+    if not steps:
+        raise ValueError("the sampling interval needs a series of at least two readings in order")
+    return int(np.median(np.concatenate(steps)))
+
+
+def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, int]]:
+    """Start and end (excluded) of the stretches without a gap longer than `max_gap_ns`."""
+    if len(ts_ns) == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(ts_ns) > max_gap_ns) + 1
+    borders = [0, *breaks.tolist(), len(ts_ns)]
+    return list(zip(borders[:-1], borders[1:], strict=True))
+
+
+def window_ends(
+    stretches: Sequence[tuple[int, int]], receptive_field: int
+) -> Int64[np.ndarray, " windows"]:
+    """The last row of every window of R rows that lies inside one of the stretches."""
+    ends = [np.arange(start + receptive_field - 1, end) for start, end in stretches]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *ends]).astype(np.int64)
+
+
+def thin(items: Int64[np.ndarray, " items"], limit: int) -> Int64[np.ndarray, " kept"]:
+    """At most `limit` of the items, evenly spread, in order."""
+    if len(items) <= limit:
+        return items
+    kept: Int64[np.ndarray, " kept"] = items[np.linspace(0, len(items) - 1, limit).astype(np.int64)]
+    return kept
