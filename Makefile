@@ -119,8 +119,9 @@ soak: $(INSTALLED) ## Run the stream for as long as told (ARGS="--minutes 60") a
 # ---- keep it ----------------------------------------------------------------------------------
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write the JSON Schemas of everything on the wire to docs/schemas
+docs: $(INSTALLED) ## Write docs/schemas and docs/configuration.md from the code
 	$(BIN)/python -m schemas.export docs/schemas
+	$(BIN)/python -m schemas.reference docs/configuration.md
 
 .PHONY: hooks
 hooks: $(INSTALLED) ## Let git run the checks before each commit

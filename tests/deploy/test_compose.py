@@ -12,6 +12,7 @@ import pytest
 import typer.main
 import yaml
 
+from schemas.settings import load_settings
 from workers.cli.main import build_app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,19 @@ def test_every_process_finds_the_broker_where_it_listens(services):
 
     assert f"INTERNAL://{address}" in advertised.split(",")
     assert address in services["kafka"]["healthcheck"]["test"]
+
+
+def test_every_setting_in_it_exists(services):
+    settings = load_settings(None, environ=services["pipeline"]["environment"])
+
+    assert settings.kafka.bootstrap == "kafka:19092"
+    assert settings.ray.address == "auto"
+
+
+def test_a_stop_leaves_time_to_drain(services):
+    grace = services["pipeline"]["stop_grace_period"]
+
+    assert int(grace.removesuffix("s")) > load_settings(None, environ={}).processing.drain_timeout_s
 
 
 def test_every_vigie_command_in_it_exists(services):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from schemas.reference import settings_page
 from workers.cli.main import COMMANDS, build_app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +123,12 @@ def test_paths_in_the_architecture_map_exist():
     assert len(paths) > 20
 
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_page_of_settings_is_current():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+    assert page == settings_page(), "run `make docs`"
 
 
 def test_no_file_names_a_package_registry():
