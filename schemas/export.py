@@ -1,0 +1,66 @@
+"""Write the JSON Schema of every contract: `python -m schemas.export docs/schemas`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas.anomaly import Anomaly
+from schemas.codec.content_type import ANOMALY_JSON, DENOISED_JSON, FRAME_JSON, READING_JSON
+from schemas.dead_letter import DeadLetter
+from schemas.denoised import DenoisedFrame
+from schemas.reading import Frame, Reading
+from schemas.settings import Settings
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
+    "reading": (Reading, READING_JSON),
+    "frame": (Frame, FRAME_JSON),
+    "anomaly": (Anomaly, ANOMALY_JSON),
+    "denoised": (DenoisedFrame, DENOISED_JSON),
+    "dead-letter-headers": (DeadLetter, None),
+    "settings": (Settings, None),
+}
+"""Model of each contract by file name, and its content type if it is a record's value."""
+
+
+def documents() -> dict[str, str]:
+    """Text of each schema file by file name."""
+    return {f"{name}.json": _document(name, *entry) for name, entry in CONTRACTS.items()}
+
+
+def _document(name: str, model: type[BaseModel], content_type: str | None) -> str:
+    head: dict[str, Any] = {"$schema": DIALECT, "$id": f"urn:vigie:schema:{name}:v1"}
+    if content_type is not None:
+        head["$comment"] = f"content-type: {content_type}"
+    return json.dumps(head | model.model_json_schema(by_alias=True), indent=2) + "\n"
+
+
+def write(folder: Path) -> list[Path]:
+    """Write all schemas into `folder`, which is made if needed; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in documents().items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def main(arguments: list[str]) -> int:
+    """Command line: the folder is the only argument."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        sys.stderr.write("usage: python -m schemas.export FOLDER\n")
+        return 2
+    for path in write(Path(arguments[0])):
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
