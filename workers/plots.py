@@ -1,0 +1,299 @@
+"""One picture of one sensor: what it measured, what was expected, what was flagged, what was true.
+
+Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and never a screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.errors import VigieError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MAX_PANELS = 8
+DEFAULT_PANELS = 4
+# A line of more points than this is no more legible, only slower: pairs of extremes are drawn.
+MAX_POINTS = 6_000
+# Above this a score is off the picture; the axis is logarithmic.
+_HIGHEST_SCORE = 1e3
+_LOWEST_SCORE = 0.03
+
+_MEASURED = "#9aa5b1"
+_DENOISED = "#0b5cad"
+_FLAGGED = "#d62728"
+_TRUE = "#f2a900"
+
+
+class PlotExtraError(VigieError):
+    """matplotlib is not installed: install the `plot` extra."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A stretch of time that is known to be anomalous.
+
+    Attributes:
+        start_ns: first anomalous moment.
+        end_ns: last one.
+        label: a word or two, such as `level-shift flow`; may be empty.
+    """
+
+    start_ns: int
+    end_ns: int
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """What a picture shows.
+
+    Attributes:
+        title: one line, usually the sensor and the model.
+        channels: names, [C].
+        units: of the channels, "" where unknown, [C].
+        ts_ns: event times, increasing, [n].
+        observed: measured values, NaN = missing, [n, C].
+        denoised: cleaned values, NaN where not scored, [n, C].
+        score: published score, NaN where not scored; 1.0 is the threshold, [n].
+        faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
+
+    Raises:
+        ValueError: columns of different lengths, or nothing to draw.
+    """
+
+    title: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    ts_ns: IntArray
+    observed: FloatArray
+    denoised: FloatArray
+    score: FloatArray
+    faults: Sequence[Span] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together."""
+        shape = (len(self.ts_ns), len(self.channels))
+        if not shape[0] or not shape[1]:
+            raise ValueError("a picture needs at least one row and one channel")
+        if self.observed.shape != shape or self.denoised.shape != shape:
+            raise ValueError(
+                f"observed and denoised must be {shape}, "
+                f"got {self.observed.shape}, {self.denoised.shape}"
+            )
+        if self.score.shape != shape[:1] or len(self.units) != shape[1]:
+            raise ValueError("score must have one value a row, units one a channel")
+
+
+def telling_channels(picture: Picture, *, limit: int = DEFAULT_PANELS) -> list[int]:
+    """The channels that depart most from what was expected while flagged, in their own order.
+
+    Args:
+        picture: what would be drawn.
+        limit: at most this many.
+    """
+    departure = np.abs(picture.observed - picture.denoised)
+    known = np.where(np.isfinite(departure), departure, 0.0)
+    usual = np.median(known, axis=0)
+    scale = np.where(usual > 0, usual, np.where(known.max(axis=0) > 0, known.max(axis=0), 1.0))
+    flagged = picture.score >= 1.0
+    rows = known[flagged] if flagged.any() else known
+    lost = np.isnan(picture.observed).mean(axis=0)
+    rank = np.quantile(rows / scale, 0.9, axis=0) * (1 + lost)
+    return sorted(np.argsort(-rank, kind="stable")[:limit].tolist())
+
+
+def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -> Path:
+    """Draw a picture to a file; its ending chooses the format (png, svg, pdf).
+
+    Args:
+        picture: what to show.
+        path: where to; its folder is made if need be.
+        panels: indices of the channels to show, at most 8; by default `telling_channels`.
+
+    Returns:
+        The path.
+
+    Raises:
+        PlotExtraError: matplotlib is missing.
+        ValueError: too many panels, or a channel that is not there.
+    """
+    shown = telling_channels(picture) if panels is None else list(panels)
+    if not 1 <= len(shown) <= MAX_PANELS or not set(shown) <= set(range(len(picture.channels))):
+        raise ValueError(
+            f"panels must be 1..{MAX_PANELS} indices below {len(picture.channels)}, got {shown}"
+        )
+    figure = _blank_figure(len(shown))
+    axes: list[Axes] = list(figure.axes)
+    times = picture.ts_ns.astype("datetime64[ns]")
+    for axis, channel in zip(axes, shown, strict=False):
+        _draw_channel(axis, picture, times, channel)
+    _draw_score(axes[-1], picture, times)
+    for axis in axes:
+        _shade(axis, picture)
+    _label_faults(axes[0], picture)
+    _finish(figure, axes, picture)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _blank_figure(n_channels: int) -> Figure:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PlotExtraError(
+            "Drawing needs matplotlib, which is not installed: "
+            "pip install 'vigie[plot]' (or uv sync --extra plot)."
+        ) from error
+    figure = Figure(figsize=(14, 1.75 * n_channels + 3.4))
+    FigureCanvasAgg(figure)
+    figure.subplots(
+        n_channels + 1, 1, sharex=True, height_ratios=[1.0] * n_channels + [1.1], squeeze=False
+    )
+    return figure
+
+
+def _draw_channel(axis: Axes, picture: Picture, times: Any, channel: int) -> None:
+    observed, denoised = picture.observed[:, channel], picture.denoised[:, channel]
+    keep = _thin(observed)
+    axis.plot(times[keep], observed[keep], color=_MEASURED, linewidth=0.8, label="measured")
+    keep = _thin(denoised)
+    axis.plot(
+        times[keep], denoised[keep], color=_DENOISED, linewidth=1.3, label="denoised (expected)"
+    )
+    unit = f"\n[{picture.units[channel]}]" if picture.units[channel] else ""
+    axis.set_ylabel(picture.channels[channel].replace("_", " ") + unit)
+    _fit(axis, np.concatenate([observed, denoised]))
+
+
+def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
+    score = np.clip(picture.score, _LOWEST_SCORE, _HIGHEST_SCORE)
+    keep = _thin(score)
+    axis.set_yscale("log")
+    axis.fill_between(
+        times[keep], 1.0, score[keep], where=score[keep] >= 1.0, color=_FLAGGED, alpha=0.5
+    )
+    axis.plot(times[keep], score[keep], color="#333333", linewidth=0.9)
+    axis.axhline(1.0, color=_FLAGGED, linewidth=1.2, linestyle="--", label="threshold (score 1)")
+    finite = score[np.isfinite(score)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.1, 1.0)
+    axis.set_ylim(min(low, 0.3) * 0.8, max(high, 3.0) * 1.5)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_ylabel("anomaly score\n(threshold = 1)")
+
+
+def _shade(axis: Axes, picture: Picture) -> None:
+    """Flagged stretches in red over the panel, true faults as a bar along its top."""
+    spans = _flagged_spans(picture)
+    for index, (start, end) in enumerate(spans):
+        axis.axvspan(
+            start, end, color=_FLAGGED, alpha=0.16, linewidth=0, label="" if index else "flagged"
+        )
+    for index, span in enumerate(picture.faults or ()):
+        axis.axvspan(
+            np.datetime64(span.start_ns, "ns"),  # type: ignore[arg-type]
+            np.datetime64(span.end_ns, "ns"),  # type: ignore[arg-type]
+            ymin=0.93,
+            color=_TRUE,
+            linewidth=0,
+            label="" if index else "true fault",
+        )
+
+
+def _label_faults(axis: Axes, picture: Picture) -> None:
+    """Names of the true faults over the top panel, on two levels so that neighbours differ."""
+    for index, span in enumerate(picture.faults or ()):
+        middle = np.datetime64((span.start_ns + span.end_ns) // 2, "ns")
+        axis.annotate(
+            span.label,
+            (middle, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 4 + 11 * (index % 2)),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color="#8a6100",
+        )
+
+
+def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
+    from matplotlib import dates as untyped
+
+    dates: Any = untyped
+    locator = dates.AutoDateLocator()
+    axes[-1].xaxis.set_major_locator(locator)
+    axes[-1].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes[-1].set_xlabel("event time, UTC")
+    for axis in axes:
+        axis.margins(x=0.005)
+        axis.grid(color="#e5e8eb", linewidth=0.6)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles = {
+        label: handle
+        for axis in (axes[0], axes[-1])
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.align_ylabels()
+    height = figure.get_figheight()
+    figure.subplots_adjust(
+        left=0.075, right=0.99, top=1 - 1.05 / height, bottom=0.6 / height, hspace=0.16
+    )
+    figure.suptitle(picture.title, x=0.075, y=1 - 0.12 / height, ha="left", va="top", fontsize=14)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="upper right",
+        bbox_to_anchor=(0.99, 1 - 0.08 / height),
+        ncols=len(handles),
+        frameon=False,
+    )
+
+
+def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
+    """Flagged stretches as times, half an interval wider on both sides so that one row shows."""
+    flagged = np.concatenate([[False], picture.score >= 1.0, [False]])
+    edges = np.flatnonzero(flagged[1:] != flagged[:-1]).reshape(-1, 2)
+    steps = np.diff(picture.ts_ns)
+    half = int(np.median(steps)) // 2 if len(steps) else 500_000_000
+    return [
+        (
+            np.datetime64(int(picture.ts_ns[start]) - half, "ns"),
+            np.datetime64(int(picture.ts_ns[end - 1]) + half, "ns"),
+        )
+        for start, end in edges
+    ]
+
+
+def _thin(values: FloatArray) -> IntArray:
+    """Rows to draw: all, or of each stretch the lowest, the highest and any gap."""
+    n = len(values)
+    if n <= MAX_POINTS:
+        return np.arange(n)
+    rows = np.array_split(np.arange(n), MAX_POINTS // 2)
+    lowest = [part[np.argmin(np.nan_to_num(values[part], nan=np.inf))] for part in rows]
+    highest = [part[np.argmax(np.nan_to_num(values[part], nan=-np.inf))] for part in rows]
+    gaps = [part[np.argmax(np.isnan(values[part]))] for part in rows]
+    return np.unique(np.concatenate([lowest, highest, gaps]))
+
+
+def _fit(axis: Axes, values: FloatArray) -> None:
+    """Leave room for the bar of true faults at the top of the panel."""
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        low, high = float(finite.min()), float(finite.max())
+        room = (high - low) or max(abs(high), 1.0)
+        axis.set_ylim(low - 0.05 * room, high + 0.18 * room)
