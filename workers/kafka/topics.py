@@ -94,16 +94,18 @@ def check_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Fin
         return _compare(admin, specs)
 
 
-def require_topics(connection: Connection, specs: Sequence[TopicSpec]) -> None:
-    """Pass only if every topic is there with enough partitions.
+def require_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Finding]:
+    """Pass only if every topic is there with enough partitions; say what was found, in order.
 
     Raises:
         TopicError: says about each bad topic what to do.
         BrokerUnavailableError: no broker answers.
     """
-    bad = [finding for finding in check_topics(connection, specs) if not finding.is_good]
+    findings = check_topics(connection, specs)
+    bad = [finding for finding in findings if not finding.is_good]
     if bad:
         raise TopicError(" ".join(finding.advice for finding in bad))
+    return findings
 
 
 def create_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Finding]:

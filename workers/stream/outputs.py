@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Detector, Scores
-from schemas.anomaly import Anomaly, Severity, anomaly_id
+from schemas.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from schemas.codec import ANOMALY_JSON, DENOISED_JSON, DenoisedEncoder, encode_anomaly
-from schemas.dead_letter import SourceRecord, dead_letter_headers
+from schemas.dead_letter import dead_letter_headers
 from schemas.settings import TopicSettings
+from workers.kafka.client import Record
 from workers.stream.partition import DeadLetter, Pending
+
+FLEET = "fleet"
+"""Name of the calibration group of sensors that have no threshold of their own."""
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -37,6 +42,7 @@ class OutputBuilder:
         """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
         self._detector = detector
         self._topics = topics
+        self._app_version = version("vigie")
         self._model = f"{detector.name}@{detector.version}"
         self._encoder = (
             DenoisedEncoder(detector.channels, denoised_content_type)
@@ -66,7 +72,7 @@ class OutputBuilder:
                     value=self._encoder.encode(
                         run.sensor,
                         pending.ts_ns[part],
-                        scores.expected[part],
+                        scores.denoised[part],
                         scores.score[part],
                         pending.offsets[part],
                         pending.indices[part],
@@ -77,7 +83,7 @@ class OutputBuilder:
                 )
         yield from self._anomalies(partition, pending, scores)
 
-    def dead_letter(self, partition: int, letter: DeadLetter, record: SourceRecord) -> Output:
+    def dead_letter(self, partition: int, letter: DeadLetter, record: Record) -> Output:
         """The raw record, untouched, with the story of its failure in the headers."""
         return Output(
             topic=self._topics.dead_letters,
@@ -85,10 +91,11 @@ class OutputBuilder:
             value=record.value if record.value is not None else b"",
             headers=tuple(
                 dead_letter_headers(
+                    letter.failure,
                     topic=self._topics.readings,
                     partition=partition,
                     offset=letter.offset,
-                    failure=letter.failure,
+                    app_version=self._app_version,
                     original=record.headers,
                 )
             ),
@@ -102,7 +109,7 @@ class OutputBuilder:
         ):
             sensor = pending.runs[owner].sensor
             anomaly = self._anomaly(
-                sensor, partition, pending, scores, row, scores.contribution[nth]
+                sensor, partition, pending, scores, row=row, contribution=scores.contribution[nth]
             )
             yield Output(
                 topic=self._topics.anomalies,
@@ -117,6 +124,7 @@ class OutputBuilder:
         partition: int,
         pending: Pending,
         scores: Scores,
+        *,
         row: int,
         contribution: NDArray[np.float32],
     ) -> Anomaly:
@@ -127,10 +135,10 @@ class OutputBuilder:
         return Anomaly(
             id=anomaly_id(self._topics.readings, partition, offset, index),
             sensor_id=sensor,
-            ts=int(pending.ts_ns[row]),
+            ts_ns=int(pending.ts_ns[row]),
             score=score,
-            raw_score=float(scores.raw[row]),
             threshold=self._detector.threshold_of(group),
+            raw_score=float(scores.raw[row]),
             p_value=float(scores.p_value[row]),
             severity=Severity.of(score),
             observed={
@@ -139,13 +147,11 @@ class OutputBuilder:
             },
             expected=dict(zip(channels, scores.expected[row].tolist(), strict=True)),
             contribution=dict(zip(channels, contribution.tolist(), strict=True)),
-            model=self._detector.name,
-            model_version=self._detector.version,
-            topic=self._topics.readings,
-            partition=partition,
-            offset=offset,
-            index=index,
-            group=group,
+            model=ModelRef(name=self._detector.name, version=self._detector.version),
+            group=sensor if group else FLEET,
+            source=Source(
+                topic=self._topics.readings, partition=partition, offset=offset, index=index
+            ),
         )
 
 
@@ -157,6 +163,7 @@ def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
         raw=scores.raw[start:stop],
         p_value=scores.p_value[start:stop],
         expected=scores.expected[start:stop],
+        denoised=scores.denoised[start:stop],
         flagged=scores.flagged[first:last] - start,
         contribution=scores.contribution[first:last],
     )

@@ -1,6 +1,7 @@
 """The metadata of a commit: from where the log has to be read again to score as before.
 
-A string of at most 4,096 bytes beside each committed offset, versioned: ``{"v":1,"replay_from":N}``.
+A string of at most 4,096 bytes beside each committed offset, versioned:
+``{"v":1,"replay_from":N}``.
 Metadata of another program or of a later version is no error: the reader starts cold, and says so.
 """
 

@@ -1,0 +1,46 @@
+"""Scorings that misbehave."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Scores
+from workers.stream.scorer import Scoring, Ticket
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+
+
+class SlowScoring:
+    """Delays another scoring: a stand-in for an overloaded scorer, for load tests."""
+
+    def __init__(self, inner: Scoring, delay_s: float) -> None:
+        """Have each call of `inner` take `delay_s` longer."""
+        self._inner = inner
+        self._delay_s = delay_s
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Submit to the inner scoring; the ticket is held back."""
+        return _HeldBack(self._inner.submit(rows, ends, groups), time.monotonic() + self._delay_s)
+
+
+class _HeldBack:
+    def __init__(self, inner: Ticket, until: float) -> None:
+        self._inner = inner
+        self._until = until
+
+    def wait(self, timeout_s: float) -> bool:
+        left = self._until - time.monotonic()
+        if left > timeout_s:
+            time.sleep(timeout_s)
+            return False
+        time.sleep(max(left, 0.0))
+        return self._inner.wait(0.0)
+
+    def scores(self) -> Scores:
+        self.wait(float("inf"))
+        return self._inner.scores()

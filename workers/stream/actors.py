@@ -1,0 +1,163 @@
+"""The Ray actors: shells of run, stop and health around plain classes.
+
+Everything they need travels in a `Job`: settings and the artifact's files, so that no worker needs
+the driver's disk. Clients and models are born and die inside `run`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.artifact import load
+from detector.scoring import Detector, Scores
+from schemas.settings import Settings
+from workers.errors import StoppedError
+from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python import Connection, SinkConfig, SourceConfig
+from workers.log import configure_logging
+from workers.stream.ingest import IngestLoop
+from workers.stream.progress import Health, Phase
+from workers.stream.scorer import LocalScoring, RayScoring
+from workers.stream.watchdog import Watchdog
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a worker needs to do its part.
+
+    Attributes:
+        settings: all settings.
+        artifact: the model's files by name.
+        device: where this worker's model computes.
+    """
+
+    settings: Settings
+    artifact: Mapping[str, bytes]
+    device: str
+
+    def detector(self) -> Detector:
+        """Load the model.
+
+        Raises:
+            ArtifactError: of the detector, when the files do not make a model.
+        """
+        with tempfile.TemporaryDirectory(prefix="vigie-model-") as folder:
+            for name, content in self.artifact.items():
+                (Path(folder) / name).write_bytes(content)
+            return load(Path(folder), device=self.device)
+
+
+class ScorerActor:
+    """Scores what it is sent. Stateless."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the model."""
+        _use_threads(job.settings.workers.threads)
+        self._detector = job.detector()
+
+    def score(
+        self, rows: NDArray[np.float64], ends: NDArray[np.int64], groups: NDArray[np.int32]
+    ) -> Scores:
+        """Score samples; see `Detector.score`."""
+        return self._detector.score(rows, ends, groups)
+
+    def pid(self) -> int:
+        """Process id."""
+        return os.getpid()
+
+
+class IngestActor:
+    """Runs one `IngestLoop`. `stop` and `health` answer while `run` is busy."""
+
+    def __init__(self, job: Job, slot: int, scorers: Sequence[Any]) -> None:
+        """Note what to do; `run` does it."""
+        self._job, self._slot, self._scorers = job, slot, scorers
+        self._stopping = threading.Event()
+        self._loop: IngestLoop | None = None
+        self._watchdog: Watchdog | None = None
+
+    def pid(self) -> int:
+        """Process id."""
+        return os.getpid()
+
+    def stop(self) -> None:
+        """Ask `run` to drain and return."""
+        self._stopping.set()
+
+    def health(self) -> Health:
+        """How it goes."""
+        if self._loop is None:
+            return Health(slot=self._slot)
+        stalls = self._watchdog.stalls if self._watchdog else 0
+        return replace(self._loop.health, stalls=stalls)
+
+    def run(self) -> Health:
+        """Poll, score, publish and commit until `stop`; then drain.
+
+        Returns:
+            The last health, everything committed.
+        """
+        settings = self._job.settings
+        configure_logging(settings.log)
+        _use_threads(settings.workers.threads)
+        detector = self._job.detector()
+        scoring = RayScoring(self._scorers) if self._scorers else LocalScoring(detector)
+        connection = Connection(
+            bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options()
+        )
+        try:
+            with ExitStack() as stack:
+                source = stack.enter_context(
+                    SourceConfig(
+                        connection=connection,
+                        topic=settings.topics.readings,
+                        group=settings.kafka.group,
+                    ).open(should_stop=self._stopping.is_set)
+                )
+                sink = stack.enter_context(
+                    SinkConfig(connection=connection).open(
+                        source, should_stop=self._stopping.is_set
+                    )
+                )
+                loop = self._loop = IngestLoop(
+                    slot=self._slot,
+                    source=source,
+                    sink=sink,
+                    scoring=scoring,
+                    detector=detector,
+                    settings=settings,
+                )
+                watchdog = self._watchdog = Watchdog(
+                    lambda: (loop.beats, loop.has_work),
+                    stall_timeout_s=settings.workers.stall_timeout_s,
+                    sink=sys.__stderr__ or sys.stderr,
+                )
+                with watchdog.watching():
+                    while not self._stopping.is_set():
+                        loop.step()
+                    loop.drain(Deadline.after(settings.processing.drain_timeout_s))
+        except StoppedError:
+            return Health(slot=self._slot, phase=Phase.STOPPED)
+        return self.health()
+
+
+def read_artifact(folder: Path) -> dict[str, bytes]:
+    """The files of an artifact's folder, to send along."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

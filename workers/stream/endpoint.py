@@ -1,0 +1,109 @@
+"""`/metrics` and `/status` of a running pipeline, over plain HTTP. Reads state when asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import structlog
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from workers.errors import SettingsError
+from workers.stream.metrics import PipelineCollector
+from workers.stream.partition import Counts
+from workers.stream.progress import Health, LatencyHistogram
+from workers.stream.supervisor import Supervisor
+
+
+def status_of(healths: Sequence[Health]) -> dict[str, Any]:
+    """The state of a pipeline as plain values, for JSON."""
+    latency = sum((health.latency for health in healths), LatencyHistogram())
+    return {
+        "counts": asdict(sum((health.total for health in healths), Counts())),
+        "lag_records": sum(sum(health.lag.values()) for health in healths),
+        "latency_ms": {"p50": latency.quantile(0.5), "p99": latency.quantile(0.99)},
+        "workers": [
+            {
+                "slot": health.slot,
+                "phase": health.phase.value,
+                "partitions": sorted(health.lag),
+                "sensors": health.sensors,
+                "in_flight": health.in_flight,
+                "commits": health.commits,
+                "rewinds": health.rewinds,
+                "stalls": health.stalls,
+                "resident_bytes": health.resident_bytes,
+                "counts": asdict(health.total),
+            }
+            for health in healths
+        ],
+        "partitions": {
+            str(partition): {
+                "worker": health.slot,
+                "lag_records": lag,
+                "next_offset": health.next_offsets.get(partition),
+            }
+            for health in healths
+            for partition, lag in sorted(health.lag.items())
+        },
+    }
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+        """Say nothing: a scrape every few seconds is no event."""
+
+
+def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextManager[None]]:
+    """Serve the state of a supervisor; see `run_pipeline`.
+
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one, which the log names.
+    """
+
+    @contextmanager
+    def serve(supervisor: Supervisor) -> Iterator[None]:
+        registry = CollectorRegistry()
+        registry.register(PipelineCollector(lambda: supervisor.healths))
+        metrics: WSGIApplication = make_wsgi_app(registry)
+
+        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO")
+            if path == "/metrics":
+                return metrics(environ, start_response)
+            if path == "/status":
+                start_response("200 OK", [("Content-Type", "application/json")])
+                return [json.dumps(status_of(supervisor.healths)).encode()]
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/metrics or /status\n"]
+
+        try:
+            server = make_server(host, port, application, _Server, _Quiet)
+        except OSError as error:
+            raise SettingsError(f"cannot listen on {host}:{port}: {error}") from error
+        thread = threading.Thread(target=server.serve_forever, name="vigie-metrics", daemon=True)
+        thread.start()
+        structlog.get_logger("vigie.metrics").info(
+            "metrics_served", address=f"http://{host}:{server.server_port}/metrics"
+        )
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join(timeout=5)
+
+    return serve

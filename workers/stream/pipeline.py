@@ -1,0 +1,93 @@
+"""The whole pipeline of one set of settings: topics checked, Ray up, workers supervised."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+from schemas.settings import Guarantee, Settings
+from workers.errors import SettingsError
+from workers.kafka.kafka_python import Connection, wait_for_broker
+from workers.kafka.topics import TopicSpec, require_topics
+from workers.stream.progress import Health
+from workers.stream.session import ray_session
+from workers.stream.supervisor import Supervisor, cores, make_plan
+
+Serve = Callable[[Supervisor], AbstractContextManager[None]]
+
+
+def serve_nothing(_: Supervisor) -> AbstractContextManager[None]:
+    """Offer no endpoint."""
+    return nullcontext()
+
+
+def connection_of(settings: Settings) -> Connection:
+    """How these settings talk to the broker."""
+    return Connection(bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options())
+
+
+def topic_specs(settings: Settings) -> list[TopicSpec]:
+    """The topics that these settings read and write, as `vigie topics create` makes them."""
+    topics = settings.topics
+    return [
+        TopicSpec(
+            name=name,
+            partitions=topics.partitions,
+            replication_factor=topics.replication_factor,
+        )
+        for name in (topics.readings, topics.anomalies, topics.denoised, topics.dead_letters)
+    ]
+
+
+def run_pipeline(
+    settings: Settings,
+    *,
+    should_stop: Callable[[], bool],
+    observe: Callable[[list[Health]], None] = lambda _: None,
+    serve: Serve = serve_nothing,
+) -> list[Health]:
+    """Score the stream until `should_stop`, then drain.
+
+    1. Wait for the broker, check the topics. 2. Start or join Ray. 3. Supervise the workers.
+
+    Args:
+        settings: `model.path` must name an artifact.
+        should_stop: asked a few times a second.
+        observe: shown the workers' health a few times a second.
+        serve: opens an endpoint for the time of the run, for instance for metrics.
+
+    Returns:
+        The last health of each worker.
+
+    Raises:
+        SettingsError: what is asked for cannot be done.
+        StoppedError: `should_stop` said so before the broker answered.
+        ClusterError, CrashLoopError: see `Supervisor.run`.
+    """
+    if settings.model.path is None:
+        raise SettingsError("model.path is not set: name the folder that `vigie train` wrote")
+    if settings.processing.guarantee is not Guarantee.AT_LEAST_ONCE:
+        raise SettingsError(
+            f"processing.guarantee = {settings.processing.guarantee.value!r} is not available in "
+            "this version: use 'at_least_once'; ids are deterministic, so readers can drop repeats"
+        )
+    connection = connection_of(settings)
+    wait_for_broker(connection, should_stop=should_stop)
+    # Any number of partitions will do: that the topics exist is what a run needs.
+    findings = require_topics(
+        connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
+    )
+    plan = make_plan(
+        settings, partitions=findings[0].partitions, cores=cores(), has_cuda=_has_cuda()
+    )
+    supervisor = Supervisor(settings, settings.model.path, plan, monotonic_s=time.monotonic)
+    with ray_session(settings.ray, cpus=max(plan.cpus, cores())), serve(supervisor):
+        return supervisor.run(should_stop, observe)
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

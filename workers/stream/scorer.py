@@ -1,0 +1,112 @@
+"""Where scoring happens: in this process, or in Ray actors. One scorer code for both.
+
+Scorers are stateless: any may serve any call, and a lost call is simply sent again. A `Ticket` is
+one call under way; `Scoring` gives tickets out in order and the caller redeems them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Detector, Scores
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+
+
+class Ticket(Protocol):
+    """One scoring call under way."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the scores, at most `timeout_s`; whether they are there."""
+        ...
+
+    def scores(self) -> Scores:
+        """The scores; blocks until they are there and raises what the scorer raised."""
+        ...
+
+
+class Scoring(Protocol):
+    """Takes work for scorers."""
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Have samples scored; the arguments are `Detector.score`'s."""
+        ...
+
+
+class _Done:
+    """A ticket that was served at once."""
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+
+    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - the protocol's
+        return True
+
+    def scores(self) -> Scores:
+        return self._scores
+
+
+class LocalScoring:
+    """Scores in the calling thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Score with `detector`."""
+        self._detector = detector
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Score now."""
+        return _Done(self._detector.score(rows, ends, groups))
+
+
+class RayScoring:
+    """Sends work to scorer actors, to the one with the fewest calls under way.
+
+    The actors' calls carry retries, so that Ray sends a call again when its actor dies.
+    """
+
+    def __init__(self, scorers: Sequence[Any]) -> None:
+        """Use the actor handles `scorers`, at least one."""
+        if not scorers:
+            raise ValueError("scoring in actors needs at least one scorer")
+        self._scorers = list(scorers)
+        self._loads = [0] * len(scorers)
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Send the work to the least busy scorer."""
+        nth = self._loads.index(min(self._loads))
+        self._loads[nth] += 1
+        reference = self._scorers[nth].score.remote(rows, ends, groups)
+        return _RayTicket(reference, self, nth)
+
+    def release(self, nth: int) -> None:
+        """A call of scorer `nth` is over."""
+        self._loads[nth] -= 1
+
+
+class _RayTicket:
+    def __init__(self, reference: Any, scoring: RayScoring, nth: int) -> None:
+        self._reference = reference
+        self._scoring = scoring
+        self._nth = nth
+
+    def wait(self, timeout_s: float) -> bool:
+        import ray
+
+        ready, _ = ray.wait([self._reference], timeout=timeout_s, fetch_local=True)
+        return bool(ready)
+
+    def scores(self) -> Scores:
+        import ray
+
+        reference, self._reference = self._reference, None
+        try:
+            scores: Scores = ray.get(reference)
+        finally:
+            self._scoring.release(self._nth)
+        return scores
