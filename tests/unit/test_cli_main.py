@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 from typing import Any
@@ -21,16 +22,15 @@ def make_command(tmp_path, monkeypatch):
     import workers.cli
 
     monkeypatch.setattr(workers.cli, "__path__", [str(tmp_path)])
-    made: list[str] = []
+    for name in cli.COMMANDS:  # another test may have imported the real ones
+        monkeypatch.delitem(sys.modules, f"workers.cli.{name}", raising=False)
 
     def make(name: str, source: str) -> None:
-        # The real module may have been imported by another test.
-        monkeypatch.delitem(sys.modules, f"workers.cli.{name}", raising=False)
         (tmp_path / f"{name}.py").write_text(source)
-        made.append(name)
+        importlib.invalidate_caches()
 
     yield make
-    for name in made:
+    for name in cli.COMMANDS:
         sys.modules.pop(f"workers.cli.{name}", None)
 
 
