@@ -218,6 +218,8 @@ def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     model = build(view_description["kind"], view_description["config"])
     prefix = "model."
     state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise ValueError("a weight is not finite")
     model.load_state_dict(state)  # strict: names and shapes must be the architecture's
     arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(prefix)}
     _check_shapes(identity, model.n_channels, arrays)
@@ -248,8 +250,8 @@ def _check_shapes(identity: Identity, n_channels: int, arrays: Mapping[str, Any]
     if not (math.isfinite(identity.interval_s) and identity.interval_s > 0):
         raise ValueError(f"interval_s must be greater than 0, got {identity.interval_s}")
     wide = {"scaling.center", "scaling.scale", "denoiser.weight", "denoiser.limit"}
-    shapes = dict.fromkeys([*wide, "missing.limit"], (groups, channels))
-    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (groups, len(FEATURES), channels))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*wide, "missing.limit"], (groups, channels))
+    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (len(FEATURES), groups, channels))
     shapes |= dict.fromkeys(["calibration.threshold", "calibration.count"], (groups,))
     shapes["decimals"] = (channels,)
     for name, shape in shapes.items():

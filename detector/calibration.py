@@ -152,10 +152,10 @@ class Calibration:
             rate: share of healthy readings that may be flagged.
             receptive_field: R; R neighbouring scores share readings.
         """
-        pooled = tail_quantile(scores[0], rate)
-        thresholds = [pooled]
-        for own in scores[1:]:
-            thresholds.append(_mixed_threshold(own, scores[0], rate, receptive_field))
+        thresholds = [tail_quantile(scores[0], rate)]
+        thresholds += [
+            _mixed_threshold(own, scores[0], rate, receptive_field) for own in scores[1:]
+        ]
         tables = [_distribution(one) for one in scores]
         samples = len(scores[0])
         return cls(
@@ -188,7 +188,8 @@ class Calibration:
         below = np.searchsorted(table.ravel(), place, side="left") - groups * n_knots
         counts = self.count[groups]
         above = np.where(below > 0, self.above[groups, np.maximum(below - 1, 0)], counts)
-        return ((1 + above) / (1 + counts)).astype(np.float32)
+        p_value: Float32[np.ndarray, " n"] = ((1 + above) / (1 + counts)).astype(np.float32)
+        return p_value
 
 
 def _mixed_threshold(

@@ -1,5 +1,6 @@
 """Series cut in time, scaled and smoothed: what training and calibration draw windows from."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -188,17 +189,12 @@ def _stretches(one: Series, split: Split, gap_ns: int) -> Iterator[_Stretch]:
 def _check_enough(stretches: list[_Stretch], receptive_field: int, split: Split) -> None:
     for block in Block:
         if not any(stretch.block is block for stretch in stretches):
-            least = math_ceil(receptive_field / min(split.validation, split.calibration))
+            least = math.ceil(receptive_field / min(split.validation, split.calibration))
             raise ValueError(
                 f"the {block.name.lower()} block has no window of {receptive_field} readings "
                 f"without a gap: at least one sensor needs about {least} consecutive readings, "
                 "or choose a smaller receptive_field"
             )
-
-
-def math_ceil(value: float) -> int:
-    """Round up."""
-    return int(-(-value // 1))
 
 
 def _bounded(stretches: list[_Stretch], max_rows: int, receptive_field: int) -> Iterator[_Stretch]:
@@ -273,7 +269,7 @@ def _join(
     ends: dict[Block, list[tuple[int, int]]] = {block: [] for block in Block}
     for stretch, start, end in zip(stretches, borders[:-1], borders[1:], strict=True):
         group = group_of.get(stretch.sensor, 0)
-        scaled = scaling.apply(stretch.values, np.int64(group))
+        scaled = scaling.apply(stretch.values, np.array(group))
         carried = _carried(scaled)
         filled[start:end] = carried
         target[start:end] = smooth(carried, noise[group])

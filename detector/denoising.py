@@ -76,13 +76,13 @@ class Denoiser:
         groups: Int32[np.ndarray, " n"],
     ) -> Float64[np.ndarray, "n channels"]:
         """Clean samples, channel units; the reconstruction where a reading is missing."""
-        limit = self.limit[groups]
-        correction = reconstructions - readings
+        limit = self.limit.take(groups, axis=0)
+        correction: Float64[np.ndarray, "n channels"] = reconstructions - readings
         np.clip(correction, -limit, limit, out=correction)
-        correction *= self.weight[groups]
+        correction *= self.weight.take(groups, axis=0)
         correction += readings
         if not np.isfinite(correction).all():
-            return np.where(np.isfinite(readings), correction, reconstructions)
+            correction = np.where(np.isfinite(readings), correction, reconstructions)
         return correction
 
 

@@ -34,8 +34,8 @@ def fit_head(view: ReconstructionView, data: Dataset, *, rate: float) -> Head:
     chosen += [thin(ends[groups == group], most) for group in range(1, n_groups)]
     fits = [_fit_group(view, data, group, picked) for group, picked in enumerate(chosen)]
     fusion = Fusion(
-        middle=np.concatenate([fit.fusion.middle for fit in fits]),
-        reach=np.concatenate([fit.fusion.reach for fit in fits]),
+        middle=np.concatenate([fit.fusion.middle for fit in fits], axis=1),
+        reach=np.concatenate([fit.fusion.reach for fit in fits], axis=1),
     )
     scores = [_raw_scores(fit.fusion, fit.features) for fit in fits]
     return Head(
@@ -52,7 +52,7 @@ def fit_head(view: ReconstructionView, data: Dataset, *, rate: float) -> Head:
 
 class _GroupFit:
     def __init__(
-        self, features: Float32[np.ndarray, "windows features channels"], denoiser: Denoiser
+        self, features: Float32[np.ndarray, "features windows channels"], denoiser: Denoiser
     ) -> None:
         self.features = features
         self.fusion = Fusion.fit(features)
@@ -77,16 +77,16 @@ def _fit_group(
 def _measure(
     view: ReconstructionView, data: Dataset, group: int, ends: Int64[np.ndarray, " windows"]
 ) -> tuple[
-    Float32[np.ndarray, "windows features channels"], Float64[np.ndarray, "windows channels"]
+    Float32[np.ndarray, "features windows channels"], Float64[np.ndarray, "windows channels"]
 ]:
     features, last = [], []
     for begin in range(0, len(ends), _BATCH):
         rows, local = _cut(data, ends[begin : begin + _BATCH])
-        prepared = view.prepare(rows, np.int64(group), view.device)
+        prepared = view.prepare(rows, np.array(group), view.device)
         measured = view.measure(*view.windows(prepared, torch.from_numpy(local).to(view.device)))
         features.append(measured.features.cpu().numpy())
         last.append(measured.last.cpu().numpy().astype(np.float64))
-    return np.concatenate(features), np.concatenate(last)
+    return np.concatenate(features, axis=1), np.concatenate(last)
 
 
 @torch.inference_mode()
@@ -95,7 +95,7 @@ def _leak(
 ) -> Float64[np.ndarray, " channels"]:
     """Mean change of each channel's last reconstruction when its last reading moves by one."""
     rows, local = _cut(data, ends)
-    prepared = view.prepare(rows, np.int64(group), view.device)
+    prepared = view.prepare(rows, np.array(group), view.device)
     windows, _ = view.windows(prepared, torch.from_numpy(local).to(view.device))
     before = view.model.reconstruct(windows)[:, -1]
     leak = np.zeros(view.n_channels)
@@ -116,10 +116,10 @@ def _cut(
 
 
 def _raw_scores(
-    fusion: Fusion, features: Float32[np.ndarray, "windows features channels"]
+    fusion: Fusion, features: Float32[np.ndarray, "features windows channels"]
 ) -> Float32[np.ndarray, " windows"]:
     combine = fusion.on(torch.device("cpu")).combine
-    groups = torch.zeros(len(features), dtype=torch.int64)
+    groups = torch.zeros(features.shape[1], dtype=torch.int64)
     raw, _ = combine(torch.from_numpy(features.copy()), groups)
     scores: Float32[np.ndarray, " windows"] = raw.numpy()
     return scores

@@ -23,20 +23,22 @@ class Fusion:
     by the healthy ones, and several channels slightly out add up.
 
     Attributes:
-        middle: [groups, features, channels] median.
-        reach: [groups, features, channels] 99 % quantile minus median, at least `MIN_SPREAD`.
+        middle: [features, groups, channels] median.
+        reach: [features, groups, channels] 99 % quantile minus median, at least `MIN_SPREAD`.
     """
 
-    middle: Float32[np.ndarray, "groups features channels"]
-    reach: Float32[np.ndarray, "groups features channels"]
+    middle: Float32[np.ndarray, "features groups channels"]
+    reach: Float32[np.ndarray, "features groups channels"]
 
     @classmethod
-    def fit(cls, features: Float32[np.ndarray, "windows features channels"]) -> "Fusion":
+    def fit(cls, features: Float32[np.ndarray, "features windows channels"]) -> "Fusion":
         """Normalise by the features of one group's calibration windows."""
-        middle = np.median(features, axis=0)
-        upper = np.apply_along_axis(tail_quantile, 0, features.astype(np.float64), 0.01)
+        middle = np.median(features, axis=1)
+        upper = np.apply_along_axis(tail_quantile, 1, features.astype(np.float64), 0.01)
         reach = np.maximum(upper - middle, MIN_SPREAD)
-        return cls(middle=middle[None].astype(np.float32), reach=reach[None].astype(np.float32))
+        return cls(
+            middle=middle[:, None].astype(np.float32), reach=reach[:, None].astype(np.float32)
+        )
 
     def on(self, device: torch.device) -> "DeviceFusion":
         """Ready to combine on a device."""
@@ -55,7 +57,7 @@ class DeviceFusion:
 
     def combine(
         self,
-        features: Float[Tensor, "tile features channels"],
+        features: Float[Tensor, "features tile channels"],
         groups: Int[Tensor, " tile"],
     ) -> tuple[Float[Tensor, " tile"], Float[Tensor, "tile channels"]]:
         """Raw score, and each channel's part of its fourth power.
@@ -64,8 +66,8 @@ class DeviceFusion:
             features: of one tile; overwritten.
             groups: calibration group of each window.
         """
-        middle = self._middle.index_select(0, groups)
-        inverse = self._inverse.index_select(0, groups)
+        middle = self._middle.index_select(1, groups)
+        inverse = self._inverse.index_select(1, groups)
         z = features.sub_(middle).mul_(inverse).clamp_(min=0.0)
-        parts = z.square_().square_().sum(1)
+        parts = z.square_().square_().sum(0)
         return parts.sum(1).sqrt_().sqrt_(), parts

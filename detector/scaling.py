@@ -41,7 +41,8 @@ class Scaling:
             rows: channel units; NaN stays NaN.
             groups: the group of each row, [rows], or one group for all, [].
         """
-        scaled = (rows - self.center[groups]) / self.scale[groups]
+        scaled: Float64[np.ndarray, "rows channels"] = rows - self.center[groups]
+        scaled /= self.scale[groups]
         return np.clip(scaled, -CLIP, CLIP, out=scaled)
 
 

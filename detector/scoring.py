@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int, Int32, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from detector.calibration import Calibration
@@ -26,6 +26,7 @@ FLEET = 0
 """The calibration group of sensors that the training has not seen."""
 
 _SCORE_DECIMALS = 6
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,16 +212,13 @@ class Detector:
         """The latent vector of each window; arguments as for `score`, one group for all."""
         groups = np.full(len(ends), group, dtype=np.int32)
         self._check(len(rows), ends, groups)
-        prepared = self.view.prepare(rows, np.int64(group), self.device)
-        latent = [
-            self.view.model.encode(self.view.windows(prepared, starts)[0])[:kept]
-            for starts, kept in self._tiles(ends)
-        ]
-        return (
-            torch.cat(latent).cpu().numpy()
-            if latent
-            else np.zeros((0, self.view.model.latent_size), dtype=np.float32)
-        )
+        if len(ends) == 0:
+            return np.zeros((0, self.view.model.latent_size), dtype=np.float32)
+        prepared = self.view.prepare(rows, np.array(group), self.device)
+        encode = self.view.model.encode
+        tiles = [encode(self.view.windows(prepared, starts)[0]) for starts in self._tiles(ends)]
+        latent: Float32[np.ndarray, "n latent"] = torch.cat(tiles)[: len(ends)].cpu().numpy()
+        return latent
 
     def decode(
         self, latent: Float32[np.ndarray, "n latent"], group: int
@@ -228,7 +226,10 @@ class Detector:
         """The window that each latent vector stands for, in channel units."""
         scaled = self.view.model.decode(torch.from_numpy(latent).to(self.device))
         scaling = self.view.scaling
-        return scaled.cpu().numpy() * scaling.scale[group] + scaling.center[group]
+        windows: Float64[np.ndarray, "n time channels"] = (
+            scaled.cpu().numpy() * scaling.scale[group] + scaling.center[group]
+        )
+        return windows
 
     @torch.inference_mode()
     def _measure(
@@ -244,34 +245,28 @@ class Detector:
         """Raw score, channel parts and scaled reconstruction of the last row, tile by tile."""
         n, n_channels = len(ends), rows.shape[1]
         one_group = bool((groups == groups[0]).all())
-        row_groups = np.int64(groups[0]) if one_group else self._row_groups(len(rows), ends, groups)
+        row_groups = (
+            groups[0:1].reshape(()) if one_group else self._row_groups(len(rows), ends, groups)
+        )
         prepared = self.view.prepare(rows, row_groups, self.device)
         window_groups = _padded(torch.from_numpy(groups.astype(np.int64)), self.tile).to(
             self.device
         )
-        out = torch.empty(n, 2 * n_channels + 1, device=self.device)
-        begin = 0
-        for starts, kept in self._tiles(ends):
+        raw = torch.empty(len(window_groups), device=self.device)
+        parts = torch.empty(len(window_groups), n_channels, device=self.device)
+        last = torch.empty_like(parts)
+        for number, starts in enumerate(self._tiles(ends)):
+            tile = slice(number * self.tile, (number + 1) * self.tile)
             measured = self.view.measure(*self.view.windows(prepared, starts))
-            raw, parts = self._fusion.combine(
-                measured.features, window_groups[begin : begin + self.tile]
-            )
-            chunk = out[begin : begin + kept]
-            chunk[:, 0] = raw[:kept]
-            chunk[:, 1 : n_channels + 1] = parts[:kept]
-            chunk[:, n_channels + 1 :] = measured.last[:kept]
-            begin += kept
-        host = out.cpu().numpy()
-        return host[:, 0].copy(), host[:, 1 : n_channels + 1], host[:, n_channels + 1 :]
+            last[tile] = measured.last
+            raw[tile], parts[tile] = self._fusion.combine(measured.features, window_groups[tile])
+        return raw[:n].cpu().numpy(), parts[:n].cpu().numpy(), last[:n].cpu().numpy()
 
-    def _tiles(self, ends: Int64[np.ndarray, " n"]) -> "list[tuple[Int[Tensor, ' tile'], int]]":
-        """First rows of the windows in tiles of one size, and how many of each tile count."""
+    def _tiles(self, ends: Int64[np.ndarray, " n"]) -> Sequence[Tensor]:
+        """First rows of the windows in tiles of one size; the last one is filled up."""
         starts = torch.from_numpy(np.ascontiguousarray(ends - (self.receptive_field - 1)))
         padded = _padded(starts, self.tile).to(self.device)
-        return [
-            (padded[begin : begin + self.tile], min(self.tile, len(ends) - begin))
-            for begin in range(0, len(ends), self.tile)
-        ]
+        return [padded[begin : begin + self.tile] for begin in range(0, len(padded), self.tile)]
 
     def _finish(
         self,
@@ -283,7 +278,7 @@ class Detector:
         last: Float32[np.ndarray, "n channels"],
     ) -> Scores:
         """Thresholds, p-values and channel units; row by row, so free of the tiles."""
-        head, scaling = self.head, self.view.scaling
+        head = self.head
         normal = raw / head.calibration.threshold[groups]
         missing = self._missing(rows, ends, groups)
         if missing is not None:
@@ -295,14 +290,13 @@ class Detector:
         flagged = np.flatnonzero(score >= 1.0)
         shares = parts[flagged].astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)
-        expected = last * scaling.scale[groups] + scaling.center[groups]
-        denoised = head.denoiser.apply(rows[ends], expected, groups)
+        expected, denoised = self._clean(rows, ends, groups, last)
         return Scores(
             score=score,
             raw=raw,
             p_value=head.calibration.p_value(raw.astype(np.float64), groups.astype(np.int64)),
-            expected=self._rounded(expected),
-            denoised=self._rounded(denoised),
+            expected=expected,
+            denoised=denoised,
             flagged=flagged,
             contribution=shares.astype(np.float32),
         )
@@ -320,14 +314,37 @@ class Detector:
         so_far = np.zeros((len(rows) + 1, rows.shape[1]), dtype=np.int64)
         np.cumsum(absent, axis=0, out=so_far[1:])
         count = so_far[ends + 1] - so_far[ends + 1 - self.receptive_field]
-        return count / (self.head.missing_limit[groups] + 1)
+        share: Float64[np.ndarray, "n channels"] = count / (self.head.missing_limit[groups] + 1)
+        return share
+
+    def _clean(
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        ends: Int64[np.ndarray, " n"],
+        groups: Int32[np.ndarray, " n"],
+        last: Float32[np.ndarray, "n channels"],
+    ) -> tuple[Float64[np.ndarray, "n channels"], Float64[np.ndarray, "n channels"]]:
+        """Expected and denoised values in channel units, in blocks that stay in the cache."""
+        scaling = self.view.scaling
+        expected = np.empty(last.shape)
+        denoised = np.empty(last.shape)
+        for begin in range(0, len(ends), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            own = groups[block]
+            value = last[block] * scaling.scale.take(own, axis=0)
+            value += scaling.center.take(own, axis=0)
+            clean = self.head.denoiser.apply(rows.take(ends[block], axis=0), value, own)
+            expected[block] = self._rounded(value)
+            denoised[block] = self._rounded(clean)
+        return expected, denoised
 
     def _rounded(
         self, values: Float64[np.ndarray, "n channels"]
     ) -> Float64[np.ndarray, "n channels"]:
-        np.multiply(values, self._factor, out=values)
+        values *= self._factor
         np.rint(values, out=values)
-        return np.divide(values, self._factor, out=values)
+        values /= self._factor
+        return values
 
     def _check(
         self, n_rows: int, ends: Int64[np.ndarray, " n"], groups: Int32[np.ndarray, " n"]
@@ -384,14 +401,10 @@ def pick_device(device: str | torch.device) -> torch.device:
 def decimals_for(scaling: Scaling) -> Int64[np.ndarray, " channels"]:
     """Decimals that resolve a ten-thousandth of each channel's finest scale."""
     finest = np.log10(scaling.scale.min(axis=0) * 1e-4)
-    return np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
+    decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
+    return decimals
 
 
 def _padded(items: Tensor, tile: int) -> Tensor:
     short = -len(items) % tile
     return torch.cat([items, items[:1].expand(short)]) if short else items
-
-
-def group_array(groups: Sequence[int]) -> Int32[np.ndarray, " n"]:
-    """Groups as `Detector.score` takes them."""
-    return np.asarray(groups, dtype=np.int32)

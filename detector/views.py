@@ -40,7 +40,7 @@ class Measured:
     """What a view says of one tile of windows.
 
     Attributes:
-        features: [tile, features, channels], >= 0, scaled units.
+        features: [features, tile, channels], >= 0, scaled units.
         last: [tile, channels] reconstruction of the last reading, scaled units.
     """
 
@@ -64,9 +64,11 @@ class ReconstructionView:
         self.scaling = scaling
         self.receptive_field = model.receptive_field
         self.n_channels = model.n_channels
-        self._full = torch.full((1, self.n_channels), float(self.receptive_field))
-        self._recent = min(RECENT, self.receptive_field)
         self.device = next(iter(model.state_dict().values())).device
+        self._recent = min(RECENT, self.receptive_field)
+        whole = torch.full((1, self.n_channels), float(self.receptive_field), device=self.device)
+        self._count = whole
+        self._recent_count = torch.full_like(whole, float(self._recent))
 
     def prepare(
         self,
@@ -79,6 +81,7 @@ class ReconstructionView:
         Args:
             rows: channel units, oldest first; NaN or an infinity = missing.
             groups: calibration group of each row, [rows], or of all, [].
+            device: where the windows will be cut.
         """
         present = np.isfinite(rows)
         if present.all():
@@ -121,26 +124,27 @@ class ReconstructionView:
     ) -> Measured:
         """Reconstruct one tile and measure the residual of each channel.
 
-        Filled-in values carry no weight. The mean of k out of n residuals is n/k times as
-        noisy, so it counts sqrt(k/n) as much.
+        Overwrites the windows. Filled-in values carry no weight. The mean of k out of n residuals
+        has n/k times the variance, so it counts sqrt(k/n) as much.
         """
         output = self.model.reconstruct(windows)
-        last = output[:, -1].clone()
-        residual = torch.sub(windows, output, out=output)
-        if mask is None:
-            size = self._full.to(windows.device)
-            count, recent = size, torch.full_like(size, float(self._recent))
-        else:
+        residual = windows.sub_(output)
+        count, recent = self._count, self._recent_count
+        if mask is not None:
             residual = residual.mul_(mask)
             count = mask.sum(1).clamp_(min=1.0)
             recent = mask[:, -self._recent :].sum(1).clamp_(min=1.0)
-        features = torch.empty(len(windows), len(FEATURES), self.n_channels, device=windows.device)
-        features[:, 0] = residual[:, -1]
-        features[:, 1] = residual[:, -self._recent :].sum(1) / (recent * self._recent).sqrt()
-        features[:, 2] = residual.sum(1) / (count * self.receptive_field).sqrt()
-        features.abs_()
-        features[:, 3] = (residual.square_().sum(1) / count).sqrt()
-        return Measured(features=features, last=last)
+        features = torch.empty(len(FEATURES), len(windows), self.n_channels, device=windows.device)
+        last, newest, mean, rms = features.unbind()
+        last.copy_(residual[:, -1])
+        torch.sum(residual[:, -self._recent :], 1, out=newest)
+        newest.div_((recent * self._recent).sqrt_())
+        torch.sum(residual, 1, out=mean)
+        mean.div_((count * self.receptive_field).sqrt_())
+        features[:3].abs_()
+        torch.sum(residual.square_(), 1, out=rms)
+        rms.div_(count).sqrt_()
+        return Measured(features=features, last=output[:, -1])
 
     def to(self, device: torch.device) -> "ReconstructionView":
         """The same view with its weights on a device."""

@@ -1,5 +1,6 @@
 """Series, their uninterrupted runs, and the windows that lie inside them."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, 
         return []
     breaks = np.flatnonzero(np.diff(ts_ns) > max_gap_ns) + 1
     borders = [0, *breaks.tolist(), len(ts_ns)]
-    return list(zip(borders[:-1], borders[1:], strict=True))
+    return list(itertools.pairwise(borders))
 
 
 def window_ends(
