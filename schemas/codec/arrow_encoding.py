@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from schemas.codec.arrow_frames import column_of, metadata_of, read_stream, struct_columns, times_of
+from schemas.codec.arrow_frames import (
+    arrow_errors,
+    column_of,
+    metadata_of,
+    read_stream,
+    struct_columns,
+    times_of,
+)
 from schemas.columns import FloatArray, IntArray
 from schemas.errors import InvalidRecordError
 
@@ -61,6 +68,11 @@ def read_denoised(value: bytes) -> dict[str, Any]:
     Raises:
         RecordError: not an Arrow stream, or columns or metadata are missing.
     """
+    with arrow_errors():
+        return _read_denoised(value)
+
+
+def _read_denoised(value: bytes) -> dict[str, Any]:
     schema, batches = read_stream(value)
     facts: dict[str, Any] = {name: metadata_of(schema, name) for name in _FACTS}
     if not facts["partition"].isdecimal():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,12 @@ def decode_frames(
     """Decode records of one Arrow frame each; arguments as for `decode_readings`."""
     for value, position in zip(values, positions, strict=True):
         try:
-            into.add(_decode_frame(value, position, channels))
+            with arrow_errors():
+                piece = _decode_frame(value, position, channels)
         except RecordError as error:
             into.refuse(position, error)
+        else:
+            into.add(piece)
 
 
 def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings:
@@ -58,33 +62,48 @@ def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings
 
 
 def read_stream(value: bytes) -> tuple[Any, list[Any]]:
-    """Schema and validated record batches of an Arrow IPC stream.
+    """Schema and validated record batches of an Arrow IPC stream; call within `arrow_errors`.
 
     Raises:
-        MalformedRecordError: no such stream, cut off, compressed, or its buffers do not add up.
+        MalformedRecordError: no such stream, or a compressed one.
+    """
+    import pyarrow as pa
+
+    messages = list(pa.ipc.MessageReader.open_stream(pa.py_buffer(value)))
+    kinds = [message.type for message in messages]
+    if not messages or kinds[0] != "schema" or set(kinds[1:]) - {"record batch"}:
+        raise MalformedRecordError(
+            "not an Arrow IPC stream of one schema and record batches without dictionaries"
+        )
+    schema = pa.ipc.read_schema(messages[0])
+    batches = []
+    for message in messages[1:]:
+        if _is_compressed(message.metadata.to_pybytes()):
+            raise MalformedRecordError(
+                "the Arrow body is compressed; send it plain and let Kafka compress the batch"
+            )
+        batch = pa.ipc.read_record_batch(message, schema)
+        batch.validate(full=True)
+        batches.append(batch)
+    return schema, batches
+
+
+@contextmanager
+def arrow_errors() -> Iterator[None]:
+    """Say of whatever Arrow raises on damaged bytes that the bytes are damaged.
+
+    Damage shows late too, for instance when the name of a column is first looked at.
     """
     import pyarrow as pa
 
     try:
-        messages = list(pa.ipc.MessageReader.open_stream(pa.py_buffer(value)))
-        kinds = [message.type for message in messages]
-        if not messages or kinds[0] != "schema" or set(kinds[1:]) - {"record batch"}:
-            raise MalformedRecordError(
-                "not an Arrow IPC stream of one schema and record batches without dictionaries"
-            )
-        schema = pa.ipc.read_schema(messages[0])
-        batches = []
-        for message in messages[1:]:
-            if _is_compressed(message.metadata.to_pybytes()):
-                raise MalformedRecordError(
-                    "the Arrow body is compressed; send it plain and let Kafka compress the batch"
-                )
-            batch = pa.ipc.read_record_batch(message, schema)
-            batch.validate(full=True)
-            batches.append(batch)
-    except (pa.ArrowException, OSError, struct.error, IndexError) as error:
+        yield
+    except RecordError:
+        raise
+    except (pa.ArrowException, ValueError, LookupError, OverflowError, OSError) as error:
         raise MalformedRecordError(f"not a whole Arrow IPC stream: {error}") from error
-    return schema, batches
+    except struct.error as error:
+        raise MalformedRecordError(f"not a whole Arrow message: {error}") from error
 
 
 def _is_compressed(message: bytes) -> bool:

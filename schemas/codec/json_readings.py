@@ -16,6 +16,7 @@ A batch with b bad records of n costs about one clean parse more, plus 10 us for
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
@@ -183,7 +184,10 @@ def parse_object(value: bytes) -> dict[str, Any]:
     try:
         item = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        raise MalformedRecordError(f"not JSON: {error}; begins with {excerpt(value)}") from error
+        mark = " (a byte order mark)" if value.startswith(BOM_UTF8) else ""
+        raise MalformedRecordError(
+            f"not JSON: {error}; begins with {excerpt(value)}{mark}"
+        ) from error
     if not isinstance(item, dict):
         raise InvalidRecordError(f"must be a JSON object, got {excerpt(item)}")
     return item
