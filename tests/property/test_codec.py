@@ -6,6 +6,7 @@ import json
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -277,3 +278,26 @@ def test_a_flipped_byte_in_an_arrow_frame_is_data_or_a_failure(place, byte):
     assert len(readings.positions) + len(decoded.failures) == 1
     assert readings.values.shape == (readings.counts.sum(), 2)
     assert not np.isinf(readings.values).any()
+
+
+WHOLE = '"sensor_id":"a","ts":1,"values":{"flow":1,"speed":2}}'
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        ('{"x":[{}', "{}]," + WHOLE),  # joined within an array
+        ('{"x":[1', "2]," + WHOLE),
+        ('{"x":1', WHOLE),  # joined within an object
+        ('{"x":{"y":1', '"z":2},' + WHOLE),
+        ('{"x":"', '{",' + WHOLE),  # joined within a string
+    ],
+    ids=["objects in an array", "numbers in an array", "object", "inner object", "string"],
+)
+@UNHURRIED
+@given(st.permutations([0, 1, 2, 3]))
+def test_two_halves_and_a_double_do_not_add_up(halves, order):
+    """As many documents as values, and yet none of the three is one: all are refused."""
+    first, second = (half.encode() for half in halves)
+    groups = [(good() + b"," + good(),), (first, second), (good(ts=3),), (good(ts=4),)]
+    check([value for place in order for value in groups[place]])
