@@ -23,7 +23,7 @@ from schemas.codec.json_frames import check_length
 from schemas.columns import FloatArray, Gathering, IntArray, Readings
 from schemas.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
 from schemas.limits import MAX_NAME_CHARS
-from schemas.timestamp import MAX_MS, NS_PER_MS
+from schemas.timestamp import MAX_MS, MAX_NS, NS_PER_MS
 
 # Field numbers of Arrow's flatbuffers (format/Message.fbs).
 _MESSAGE_HEADER = 2
@@ -166,22 +166,35 @@ def times_of(batch: Any) -> IntArray:
         raise InvalidRecordError(
             f"ts: must be a timestamp with a time zone or int64 milliseconds, got {column.type}"
         )
-    try:
-        ns = column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        raise InvalidRecordError(f"ts: outside int64 nanoseconds: {error}") from error
-    if len(ns) and ns.min() < -MAX_MS * NS_PER_MS:
+    if column.type.unit != "ns":
+        try:
+            column = column.cast(pa.timestamp("ns", column.type.tz))
+        except pa.ArrowInvalid as error:
+            raise InvalidRecordError(f"ts: outside int64 nanoseconds: {error}") from error
+    ns: IntArray = column.view(pa.int64()).to_numpy()
+    if len(ns) and ns.min() < -MAX_NS:
         raise InvalidRecordError("ts: outside int64 nanoseconds")
-    return ns  # type: ignore[no-any-return]
+    return ns
 
 
 def _values_of(batch: Any, channels: ChannelMap) -> FloatArray:
-    """float64 [n, C] values of the channels."""
+    """float64 [n, C] values of the channels, null as NaN."""
+    import pyarrow as pa
+
     columns = struct_columns(batch)
     channels.require(columns)
     rows = np.empty((batch.num_rows, len(channels)), dtype=np.float64)
+    nulls = 0
     for index, (name, wire) in enumerate(zip(channels.names, channels.wire, strict=True)):
-        rows[:, index] = _numbers(name, columns[wire])
+        column = columns[wire]
+        kind = column.type
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            raise InvalidRecordError(f"values.{name}: must be floats or integers, got {kind}")
+        rows[:, index] = column.to_numpy(zero_copy_only=False)
+        nulls += column.null_count
+    finite = np.isfinite(rows)
+    if finite.size - np.count_nonzero(finite) != nulls:
+        raise InvalidRecordError("values: hold NaN or infinities; a missing value is null")
     return rows
 
 
@@ -196,18 +209,3 @@ def struct_columns(batch: Any) -> dict[str, Any]:
         )
     fields: Iterator[str] = (field.name for field in column.type)
     return dict(zip(fields, column.flatten(), strict=True))
-
-
-def _numbers(name: str, column: Any) -> FloatArray:
-    """float64 [n] of one channel, null as NaN."""
-    import pyarrow as pa
-
-    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise InvalidRecordError(f"values.{name}: must be floats or integers, got {column.type}")
-    numbers: FloatArray = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    bad = int((~np.isfinite(numbers)).sum()) - column.null_count
-    if bad:
-        raise InvalidRecordError(
-            f"values.{name}: {bad} NaN or infinite values; a missing value is null"
-        )
-    return numbers

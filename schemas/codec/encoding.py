@@ -160,7 +160,7 @@ class DenoisedEncoder:
         """
         _check_shapes(values, len(self._channels), ts_ns, score, offsets, indices)
         columns = {"score": score, "offset": offsets}
-        if indices.any():
+        if np.count_nonzero(indices):
             columns["index"] = indices
         topic, partition = source
         facts: Facts = {"sensor_id": sensor, "model": model, "topic": topic, "partition": partition}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.json_readings import field_of, float_array, object_of, parse_object, sensor_of
-from schemas.columns import FloatArray, Gathering, IntArray, Readings
+from schemas.columns import Gathering, IntArray, Readings
 from schemas.errors import InvalidRecordError, RecordError, excerpt
 from schemas.limits import MAX_FRAME_READINGS
 from schemas.timestamp import TimestampError, array_ns, to_ns
@@ -33,9 +34,15 @@ def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings
     n = len(ts_ns)
     columns = object_of(item, "values")
     channels.require(columns)
+    picked = channels.picker()(columns)
+    if any(type(column) is not list or len(column) != n for column in picked):
+        raise _irregular(picked, n, channels)
+    try:
+        numbers = float_array(list(chain.from_iterable(picked)))
+    except (ValueError, OverflowError):
+        raise _irregular(picked, n, channels) from None
     rows = np.empty((n, len(channels)), dtype=np.float64)
-    for index, (name, wire) in enumerate(zip(channels.names, channels.wire, strict=True)):
-        rows[:, index] = _column(name, columns[wire], n)
+    rows[:] = numbers.reshape(len(channels), n).T
     return Readings(
         positions=np.array([position], dtype=np.int64),
         sensors=[sensor],
@@ -68,22 +75,21 @@ def _times_of(item: dict[str, Any]) -> IntArray:
         raise
 
 
-def _column(name: str, column: object, n: int) -> FloatArray:
-    """float64 [n] values of one channel of a parsed frame."""
-    if not isinstance(column, list):
-        raise InvalidRecordError(f"values.{name}: must be an array, got {excerpt(column)}")
-    if len(column) != n:
-        raise InvalidRecordError(
-            f"values.{name}: has {len(column)} values, but ts has {n}; all columns are equally long"
-        )
-    try:
-        return float_array(column)
-    except (ValueError, OverflowError):
+def _irregular(columns: Sequence[Any], n: int, channels: ChannelMap) -> InvalidRecordError:
+    """What is wrong with the first wrong one of the columns."""
+    for name, column in zip(channels.names, columns, strict=True):
+        if not isinstance(column, list):
+            return InvalidRecordError(f"values.{name}: must be an array, got {excerpt(column)}")
+        if len(column) != n:
+            return InvalidRecordError(
+                f"values.{name}: has {len(column)} values, but ts has {n};"
+                " all columns are equally long"
+            )
         for index, value in enumerate(column):
             try:
                 float_array([value])
-            except (ValueError, OverflowError) as error:
-                raise InvalidRecordError(
+            except (ValueError, OverflowError):
+                return InvalidRecordError(
                     f"values.{name}[{index}]: must be a finite number or null, got {excerpt(value)}"
-                ) from error
-        raise
+                )
+    raise AssertionError("only called for irregular columns")

@@ -278,7 +278,7 @@ VALUES = pa.array([{"flow": 1.0, "speed": 2.0}])
         (
             arrow({"ts": TS, "values": pa.array([{"flow": np.nan, "speed": np.inf}])}),
             "schema",
-            "NaN or infinite",
+            "hold NaN or infinities",
         ),
         (
             arrow({"ts": pa.array([1], pa.timestamp("ns")), "values": VALUES}),
