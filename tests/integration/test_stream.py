@@ -1,0 +1,103 @@
+"""From a real topic through the loop to real topics: equal to the backtest, whatever happens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.columns import Readings
+from schemas.settings import Settings
+from tests.support.broker import MakeTopic, produce, read_all
+from tests.support.models import encoded, reading_records, small_detector
+from tests.support.streams import (
+    Place,
+    Scored,
+    anomalies,
+    drained,
+    make_settings,
+    open_loop,
+    records_done,
+    scored_readings,
+    step_until,
+)
+from workers.kafka.kafka_python import Connection
+from workers.stream.backtest import backtest
+
+pytestmark = pytest.mark.kafka
+
+SENSORS = ["pump-1", "pump-2", "pump-3"]
+
+
+def by_sensor_and_time(
+    connection: Connection, settings: Settings, found: dict[Place, Scored]
+) -> dict[tuple[str, int], Scored]:
+    keys = {
+        (record.partition, record.offset): record.key.decode()
+        for record in read_all(connection, settings.topics.readings)
+    }
+    return {(keys[p, o], scored.ts_ns): scored for (p, o, _), scored in found.items()}
+
+
+def expected_from_backtest(
+    records: list[tuple[str, int, np.ndarray]],
+) -> dict[tuple[str, int], Scored]:
+    detector = small_detector()
+    chunk = Readings(
+        positions=np.arange(len(records)),
+        sensors=[sensor for sensor, _, _ in records],
+        counts=np.ones(len(records), np.int64),
+        ts_ns=np.array([ts for _, ts, _ in records], np.int64),
+        values=np.array([values for _, _, values in records]),
+    )
+    expected: dict[tuple[str, int], Scored] = {}
+    for pending, scores in backtest(detector, [chunk]):
+        for run in pending.runs:
+            for row in range(run.start, run.stop):
+                expected[run.sensor, int(pending.ts_ns[row])] = Scored(
+                    int(pending.ts_ns[row]),
+                    float(scores.score[row]),
+                    tuple(scores.denoised[row].tolist()),
+                )
+    return expected
+
+
+def test_live_equals_backtest(
+    connection: Connection, make_topic: MakeTopic, group: str
+) -> None:
+    settings = make_settings(connection, make_topic, group)
+    records = reading_records(SENSORS, 60, spike_at=40)
+    produce(connection, settings.topics.readings, encoded(records))
+    with open_loop(connection, settings, small_detector()) as loop:
+        step_until(loop, lambda: records_done(loop) == len(records))
+    live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
+    expected = expected_from_backtest(records)
+    assert live == expected
+    flagged = {key for key, scored in expected.items() if scored.score >= 1.0}
+    found = {(a.sensor_id, a.ts_ns) for a in anomalies(connection, settings).values()}
+    assert found == flagged
+    assert len(flagged) >= len(SENSORS)
+
+
+@pytest.mark.parametrize("kills", [[1], [50, 51, 120]])
+def test_a_kill_without_a_goodbye_changes_no_score(
+    connection: Connection, make_topic: MakeTopic, group: str, kills: list[int]
+) -> None:
+    """Each loop but the last is left in the middle: no drain, no last commit."""
+    settings = make_settings(
+        connection, make_topic, group, stream={"max_poll_records": 20}, processing={
+            "commit_interval_s": 0.001
+        },
+    )
+    records = reading_records(SENSORS, 60, spike_at=40)
+    produce(connection, settings.topics.readings, encoded(records))
+    done = 0
+    for kill in kills:
+        with open_loop(connection, settings, small_detector()) as loop:
+            left = kill - done
+            step_until(loop, lambda: records_done(loop) >= left)  # noqa: B023
+            done += records_done(loop)
+    with open_loop(connection, settings, small_detector()) as loop:
+        step_until(loop, lambda: done + records_done(loop) >= len(records))
+        drained(loop)
+    live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
+    assert live == expected_from_backtest(records)

@@ -1,0 +1,75 @@
+"""Small models, trained in a second, and readings to score with them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Detector
+from detector.training import TrainingConfig, train
+from detector.windows import Series
+from schemas.codec import ReadingEncoder
+
+CHANNELS = ("flow", "pressure", "temperature")
+SECOND_NS = 10**9
+START_NS = 1_700_000_000 * SECOND_NS
+
+
+def plant_values(rows: int, *, seed: int, phase: float = 0.0) -> NDArray[np.float64]:
+    """Three channels that depend on each other, with noise; [rows, 3]."""
+    rng = np.random.default_rng(seed)
+    load = np.sin(np.arange(rows) / 15.0 + phase) + 0.3 * np.sin(np.arange(rows) / 4.0)
+    clean = np.stack([10 + 2 * load, 5 - load, 40 + load**2], axis=1)
+    return clean + rng.normal(scale=0.05, size=clean.shape)
+
+
+@cache
+def small_detector(receptive_field: int = 8) -> Detector:
+    """A dense autoencoder for `plant_values`, on the CPU; trained once a process."""
+    series = [
+        Series(
+            sensor=f"s{i}",
+            ts_ns=START_NS + np.arange(800, dtype=np.int64) * SECOND_NS,
+            values=plant_values(800, seed=i, phase=i),
+        )
+        for i in range(2)
+    ]
+    config = TrainingConfig(
+        channels=CHANNELS,
+        version="1",
+        receptive_field=receptive_field,
+        model={"hidden": (32,), "latent_size": 4},
+        max_steps=300,
+        device="cpu",
+    )
+    return train(series, config)
+
+
+def reading_records(
+    sensors: list[str], rows: int, *, seed: int = 100, spike_at: int | None = None
+) -> list[tuple[str, int, NDArray[np.float64]]]:
+    """(sensor, ts_ns, values [3]) row by row, sensor by sensor within a row."""
+    values = {
+        sensor: plant_values(rows, seed=seed + i, phase=i) for i, sensor in enumerate(sensors)
+    }
+    if spike_at is not None:
+        for each in values.values():
+            each[spike_at] += 5.0
+    return [
+        (sensor, START_NS + row * SECOND_NS, values[sensor][row])
+        for row in range(rows)
+        for sensor in sensors
+    ]
+
+
+def encoded(
+    records: list[tuple[str, int, NDArray[np.float64]]],
+) -> list[dict[str, object]]:
+    """The readings as arguments of a producer's `send`."""
+    encoder = ReadingEncoder(CHANNELS)
+    return [
+        {"key": sensor.encode(), "value": encoder.encode(sensor, ts_ns, values.tolist())}
+        for sensor, ts_ns, values in records
+    ]

@@ -1,0 +1,130 @@
+"""An ingest loop on a real broker, in this process, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from detector.scoring import Detector
+from schemas.anomaly import Anomaly
+from schemas.codec import decode_denoised
+from schemas.settings import Settings
+from tests.support.broker import MakeTopic, read_all
+from tests.support.wait import wait_until
+from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python import Connection, SinkConfig, SourceConfig
+from workers.stream.ingest import IngestLoop
+from workers.stream.scorer import LocalScoring, Scoring
+
+
+def make_settings(
+    connection: Connection,
+    make_topic: MakeTopic,
+    group: str,
+    *,
+    partitions: int = 2,
+    **sections: dict[str, Any],
+) -> Settings:
+    """Settings with topics of their own; `sections` adds settings, as stream={"start": "latest"}."""
+    return Settings.model_validate(
+        {
+            **sections,
+            "kafka": {"bootstrap": connection.bootstrap, "group": group},
+            "topics": {
+                "readings": make_topic(partitions=partitions),
+                **{name: make_topic() for name in ("anomalies", "denoised", "dead_letters")},
+            },
+        }
+    )
+
+
+@contextmanager
+def open_loop(
+    connection: Connection,
+    settings: Settings,
+    detector: Detector,
+    *,
+    scoring: Scoring | None = None,
+    sink_config: SinkConfig | None = None,
+) -> Iterator[IngestLoop]:
+    """An ingest loop; closing it leaves the group without draining, as a kill would."""
+    with ExitStack() as stack:
+        source = stack.enter_context(
+            SourceConfig(
+                connection=connection,
+                topic=settings.topics.readings,
+                group=settings.kafka.group,
+            ).open()
+        )
+        sink = stack.enter_context((sink_config or SinkConfig(connection=connection)).open(source))
+        yield IngestLoop(
+            slot=0,
+            source=source,
+            sink=sink,
+            scoring=scoring or LocalScoring(detector),
+            detector=detector,
+            settings=settings,
+        )
+
+
+def step_until(loop: IngestLoop, condition: Callable[[], bool], *, within: float = 30.0) -> None:
+    """Turn the loop until the condition holds."""
+
+    def turn() -> bool:
+        loop.step()
+        return condition()
+
+    try:
+        wait_until(turn, within=within, what="the loop")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {loop.health}") from None
+
+
+def drained(loop: IngestLoop) -> None:
+    """Finish and commit what is in flight."""
+    loop.drain(Deadline.after(10.0))
+
+
+def records_done(loop: IngestLoop) -> int:
+    """Records committed by this loop."""
+    return sum(counts.records for counts in loop._counts.values())
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came out for one reading."""
+
+    ts_ns: int
+    score: float
+    denoised: tuple[float, ...]
+
+
+Place = tuple[int, int, int]
+"""Partition, offset, index."""
+
+
+def scored_readings(connection: Connection, settings: Settings) -> dict[Place, Scored]:
+    """Every denoised reading by its place in the source; a repeat must be equal."""
+    found: dict[Place, Scored] = {}
+    for record in read_all(connection, settings.topics.denoised):
+        content_type = dict(record.headers)["content-type"].decode()
+        frame = decode_denoised(record.value, content_type)
+        for i, offset in enumerate(frame.offset):
+            index = frame.index[i] if frame.index else 0
+            values = tuple(column[i] for column in frame.values.values())
+            place = (frame.partition, offset, index)
+            scored = Scored(frame.ts_ns[i], frame.score[i], values)
+            assert found.setdefault(place, scored) == scored, f"{place} came twice, differently"
+    return found
+
+
+def anomalies(connection: Connection, settings: Settings) -> dict[UUID, Anomaly]:
+    """Every anomaly by its id; a repeat must be equal."""
+    found: dict[UUID, Anomaly] = {}
+    for record in read_all(connection, settings.topics.anomalies):
+        anomaly = Anomaly.model_validate_json(record.value)
+        assert found.setdefault(anomaly.id, anomaly) == anomaly
+    return found
