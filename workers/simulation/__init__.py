@@ -1,5 +1,6 @@
 """A simulated plant with labelled faults."""
 
+from workers.simulation.columns import FleetColumns, columns_of
 from workers.simulation.faults import (
     Fault,
     FaultKind,
@@ -18,9 +19,11 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FixedSchedule",
+    "FleetColumns",
     "Plant",
     "PlantChunk",
     "PlantConfig",
     "RandomSchedule",
     "Schedule",
+    "columns_of",
 ]
