@@ -224,6 +224,9 @@ class Sink(Protocol):
     def abort(self) -> None:
         """End the unit without a commit. Never raises; what can be recalled is."""
 
+    def outstanding(self) -> int:
+        """Return how many outputs of this unit were not looked at yet; at most the limit."""
+
 
 class OpensSource(Protocol):
     """A picklable configuration of a source."""

@@ -314,9 +314,7 @@ class EmbeddedBroker:
                 if "Address already in use" in tail:
                     raise _PortTakenError
                 raise ProvisioningError(explain(tail, data=self.data))
-            if _listens(self.port) and broker_answers(
-                Connection(bootstrap=self.bootstrap), timeout_s=5
-            ):
+            if broker_answers(Connection(bootstrap=self.bootstrap), timeout_s=5):
                 return
             time.sleep(_POLL_S)
         tail = self.log_tail()
@@ -381,14 +379,6 @@ def _free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

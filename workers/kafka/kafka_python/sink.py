@@ -22,7 +22,7 @@ from kafka.partitioner.default import murmur2
 from workers.errors import PoisonRecordError
 from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python.border import asking, delivery_error, refusal
+from workers.kafka.kafka_python.border import asking, delivery_error
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
@@ -131,6 +131,9 @@ class _Sink:
         self._futures.clear()
         self._bytes = 0
 
+    def outstanding(self) -> int:
+        return len(self._futures)
+
     def close(self) -> None:
         """Close the producer; what is not committed is dropped."""
         self._discard(timeout_s=_CLOSE_TIMEOUT_S)
@@ -142,17 +145,18 @@ class _Sink:
             OutputsLostError, SettingsError, FencedError: at least one is not with the broker.
         """
         futures = self._futures
-        try:
+        # While it splits a batch that is too large, `flush` raises although all is well. So what it
+        # raises is no answer; the futures are.
+        with contextlib.suppress(KafkaError):
             self._producer.flush(timeout=deadline.left_s())
-        except KafkaError as error:
-            if (refused := refusal(error)) is not None:
-                raise refused from error
-            failed = sum(not future.succeeded() for future in futures)
-            raise delivery_error(error, failed=failed, sent=len(futures)) from error
+        for future in futures:
+            if not future.is_done:
+                with contextlib.suppress(KafkaError):
+                    future.get(timeout=deadline.left_s())
         lost = [future for future in futures if not future.succeeded()]
         if lost:
             cause = next((f.exception for f in lost if f.exception), None)
-            reason = cause or KafkaTimeoutError("unfinished")
+            reason = cause or KafkaTimeoutError("no answer in time")
             raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
         futures.clear()
         self._bytes = 0

@@ -91,13 +91,16 @@ class SourceConfig:
                 **self.connection.consumer_options(),
             )
         try:
+            source = _Source(consumer, self)
             with asking(f"looking up {self.topic}"):
-                if not consumer.partitions_for_topic(self.topic):
+                # After `subscribe`, so that the group knows the partitions before it joins;
+                # otherwise it joins, learns of them, and joins once more.
+                if self.topic not in consumer.topics():
                     raise TopicError(
                         f"The topic {self.topic} does not exist on {self.connection.bootstrap}: "
                         "create it with vigie topics create, or correct topics.readings."
                     )
-            yield _Source(consumer, self)
+            yield source
         finally:
             _close(consumer)
 
@@ -223,6 +226,7 @@ class _Source:
 
     def _fetch(self, timeout_s: float, max_records: int) -> Mapping[Any, Sequence[Record]]:
         """Poll the client; a broker that is away gives nothing."""
+        _free_parked_records(self._consumer)
         try:
             fetched: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000), max_records=max_records
@@ -319,6 +323,20 @@ class _Outage:
                 "the broker at %s is back after %.1f s", self._bootstrap, self._heard - self._since
             )
             self._since = None
+
+
+def _free_parked_records(consumer: Any) -> None:
+    """Close a hole in kafka-python 3.0 (seen in 3.0.12) that silences a partition for ever.
+
+    The fetcher parks the parsed records of a paused partition, and takes them back once it is
+    resumed *if* its slot ``_next_partition_records`` is None. But a used-up batch of another
+    partition stays in that slot, false but not None; then the parked records never return, and
+    because they are there the partition is never fetched again. So empty a used-up slot. Held by
+    ``test_a_paused_partition_is_silent_and_loses_nothing``, which fails without this.
+    """
+    fetcher = consumer._fetcher  # noqa: SLF001 - there is no public way
+    if not fetcher._next_partition_records:  # noqa: SLF001
+        fetcher._next_partition_records = None  # noqa: SLF001
 
 
 def _close(consumer: Any) -> None:
