@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """Noise in, clean out (Vincent et al. 2008), and one channel that lies.
+    """Noise in, clean out (Vincent et al. 2008); if wanted, one channel that lies.
 
     Attributes:
         noise: white noise, in multiples of each channel's own noise level, drawn for each
@@ -17,7 +17,9 @@ class Corruption:
         least_noise: noise for channels that have none, in scaled units; it keeps the model from
             trusting one channel with everything.
         swap: share of the windows in which one channel is taken from another window. The model
-            learns to tell a channel from the others: what a broken correlation needs.
+            learns to tell a channel from the others, which finds smaller faults, but it trusts
+            the range it has seen far more: on simulated pumps that left that range, a share of
+            0.3 raised the false alarms fivefold and cost 3 dB of denoising. Hence 0.
 
     Raises:
         ValueError: a number is out of range.
@@ -25,7 +27,7 @@ class Corruption:
 
     noise: float = 1.0
     least_noise: float = 0.05
-    swap: float = 0.3
+    swap: float = 0.0
 
     def __post_init__(self) -> None:
         if self.noise < 0 or self.least_noise < 0 or not 0 <= self.swap <= 1:

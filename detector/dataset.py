@@ -14,10 +14,11 @@ from torch import Tensor
 from detector.denoising import smooth
 from detector.models.base import check_range
 from detector.noise import noise_level
-from detector.scaling import Scaling, fit_row
+from detector.scaling import Scaling, fit_row, shared_scale
 from detector.windows import Series, in_order, runs, sampling_interval_ns, thin, window_ends
 
 GAP_INTERVALS = 10
+_NOISE_PIECES = 32
 MIN_GROUP_CALIBRATION = 64
 """A sensor with fewer calibration windows is scored with the fleet's numbers."""
 MAX_GROUPS = 10_000
@@ -176,7 +177,13 @@ def assemble(
     sensors = _own_groups(stretches, receptive_field)
     scaling, sigma = _fit_groups(stretches, sensors)
     return _join(
-        stretches, sensors, scaling, sigma, receptive_field, interval_ns / 1e9, gap_ns / 1e9
+        stretches,
+        sensors,
+        scaling,
+        sigma,
+        receptive_field=receptive_field,
+        interval_s=interval_ns / 1e9,
+        max_gap_s=gap_ns / 1e9,
     )
 
 
@@ -238,15 +245,17 @@ def _fit_groups(
         by_sensor.setdefault(stretch.sensor, []).append(stretch.values)
     everything = np.concatenate([stretch.values for stretch in training])
     fits = [fit_row(everything)] + [fit_row(np.concatenate(by_sensor[s])) for s in sensors]
+    center = np.stack([center for center, _ in fits])
+    scale = np.stack([scale for _, scale in fits])
+    if sensors:
+        scale[1:] = shared_scale(scale[1:])
     levels = {
-        s: np.median([noise_level(v) for v in vs[:32]], axis=0) for s, vs in by_sensor.items()
+        sensor: np.median([noise_level(values) for values in pieces[:_NOISE_PIECES]], axis=0)
+        for sensor, pieces in by_sensor.items()
     }
     fleet = np.median(np.stack(list(levels.values())), axis=0)
-    scaling = Scaling(
-        center=np.stack([center for center, _ in fits]),
-        scale=np.stack([scale for _, scale in fits]),
-    )
-    return scaling, np.stack([fleet, *(levels[sensor] for sensor in sensors)])
+    sigma = np.stack([fleet, *(levels[sensor] for sensor in sensors)])
+    return Scaling(center=center, scale=scale), sigma
 
 
 def _join(
@@ -254,6 +263,7 @@ def _join(
     sensors: tuple[str, ...],
     scaling: Scaling,
     sigma: Float64[np.ndarray, "groups channels"],
+    *,
     receptive_field: int,
     interval_s: float,
     max_gap_s: float,

@@ -194,8 +194,8 @@ class Detector:
         if n == 0:
             return self._empty()
         self._check(len(rows), ends, groups)
-        raw, parts, last = self._measure(rows, ends, groups)
-        return self._finish(rows, ends, groups, raw, parts, last)
+        measured = self._measure(rows, ends, groups)
+        return self._finish(rows, ends, groups, *measured)
 
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
@@ -268,7 +268,7 @@ class Detector:
         padded = _padded(starts, self.tile).to(self.device)
         return [padded[begin : begin + self.tile] for begin in range(0, len(padded), self.tile)]
 
-    def _finish(
+    def _finish(  # noqa: PLR0917 (what went in, then what was measured)
         self,
         rows: Float64[np.ndarray, "rows channels"],
         ends: Int64[np.ndarray, " n"],

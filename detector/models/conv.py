@@ -67,6 +67,7 @@ class ConvAutoencoder(Autoencoder):
         )
 
     def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
+        """See `Autoencoder.encode`."""
         signal = windows.transpose(1, 2)  # [batch, C, R]
         if self._padding:
             signal = F.pad(signal, (self._padding, 0), mode="replicate")
@@ -75,6 +76,7 @@ class ConvAutoencoder(Autoencoder):
         return latent
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
+        """See `Autoencoder.decode`."""
         features = self.from_latent(latent).view(-1, self._filters, self._steps)
         signal: Tensor = self.up(features)  # [batch, C, R + padding]
         return signal[:, :, self._padding :].transpose(1, 2).contiguous()

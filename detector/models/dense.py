@@ -46,10 +46,12 @@ class DenseAutoencoder(Autoencoder):
         self.decoder = _perceptron(widths[::-1])
 
     def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
+        """See `Autoencoder.encode`."""
         latent: Tensor = self.encoder(windows.flatten(1))  # [batch, R*C] -> [batch, latent]
         return latent
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
+        """See `Autoencoder.decode`."""
         flat: Tensor = self.decoder(latent)  # [batch, latent] -> [batch, R*C]
         return flat.view(-1, self.receptive_field, self.n_channels)
 

@@ -54,8 +54,10 @@ class PCAAutoencoder(Autoencoder):
         self.components.copy_(axes * signs)
 
     def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
+        """See `Autoencoder.encode`."""
         return (windows.flatten(1) - self.mean) @ self.components
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
+        """See `Autoencoder.decode`."""
         flat = torch.addmm(self.mean, latent, self.components.T)
         return flat.view(-1, self.receptive_field, self.n_channels)
