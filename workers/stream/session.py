@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +37,7 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     options: dict[str, Any] = {
         "namespace": NAMESPACE,
         "logging_level": logging.ERROR,
@@ -47,6 +50,7 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
             raise ClusterError(
                 f"no Ray cluster answers at ray.address = {settings.address!r}: {error}"
             ) from error
+        _restore(handlers)
         try:
             yield
         finally:
@@ -58,7 +62,15 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
         ray.init(
             address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **options
         )
+        _restore(handlers)
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    """Put the signal handlers back: `ray.init` replaces that of SIGTERM with a plain exit."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -180,10 +180,10 @@ class Supervisor:
         import ray
 
         worker.restart_at_s = None
-        worker.actor = (
-            ray.remote(IngestActor)
-            .options(num_cpus=1, max_restarts=0, concurrency_groups={"control": 1})
-            .remote(self._job, worker.slot, list(self._scorers))
+        # A group of its own for control calls: they answer while `run` is busy.
+        actor: Any = ray.remote(concurrency_groups={"control": 1})(IngestActor)
+        worker.actor = actor.options(num_cpus=1, max_restarts=0).remote(
+            self._job, worker.slot, list(self._scorers)
         )
         worker.run = worker.actor.run.remote()
         worker.asked = None

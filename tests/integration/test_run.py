@@ -1,0 +1,175 @@
+"""`vigie run` as an operator meets it: a process, signals, an exit code, real Ray workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from detector.artifact import save
+from schemas.settings import Settings
+from tests.support.broker import MakeTopic, produce
+from tests.support.models import encoded, reading_records, small_detector
+from tests.support.streams import make_settings, scored_readings
+from tests.support.wait import wait_until
+from workers.kafka.kafka_python import Connection
+
+pytestmark = [pytest.mark.kafka, pytest.mark.ray]
+
+SENSORS = ["pump-1", "pump-2", "pump-3"]
+WARM_UP = 7
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(small_detector(), tmp_path_factory.mktemp("model") / "small")
+
+
+@contextmanager
+def vigie_run(
+    settings: Settings, model: Path, home: Path, *extra: str
+) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """A `vigie run` of these settings; whatever it leaves behind is ended and fails the test."""
+    topics = settings.topics
+    assignments = [
+        f"{key}={value}"
+        for key, value in {
+            "topics.readings": topics.readings,
+            "topics.anomalies": topics.anomalies,
+            "topics.denoised": topics.denoised,
+            "topics.dead_letters": topics.dead_letters,
+            "processing.drain_timeout_s": "10",
+        }.items()
+    ]
+    command = [sys.executable, "-m", "workers.cli.main", "run", "--json"]
+    command += ["--model", str(model), "--bootstrap", settings.kafka.bootstrap]
+    command += ["--group", settings.kafka.group, "--metrics-port", "0", *extra]
+    command += [part for assignment in assignments for part in ("--set", assignment)]
+    log = home / "stderr.log"
+    environment = {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled"}
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        family: list[psutil.Process] = []
+        try:
+            yield process, log
+        finally:
+            if process.poll() is None:
+                family += psutil.Process(process.pid).children(recursive=True)
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout:
+                process.stdout.close()
+            _, left = psutil.wait_procs(family, timeout=20)
+            for orphan in left:
+                orphan.kill()
+        assert not left, f"left behind: {left}"
+
+
+def metrics_address(log: Path) -> str:
+    def find() -> str:
+        for line in log.read_text().splitlines():
+            if "metrics_served" in line:
+                return str(json.loads(line)["address"])
+        return ""
+
+    return wait_until(find, within=120, what=f"a metrics address in {log}")
+
+
+def status(address: str) -> dict[str, Any]:
+    with urllib.request.urlopen(address.replace("/metrics", "/status"), timeout=5) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@pytest.mark.parametrize("placement", ["ingest", "actors"])
+@pytest.mark.timeout(400)
+def test_sigterm_drains_and_everything_is_accounted_for(
+    connection: Connection,
+    make_topic: MakeTopic,
+    group: str,
+    model: Path,
+    tmp_path: Path,
+    placement: str,
+) -> None:
+    settings = make_settings(connection, make_topic, group)
+    records = reading_records(SENSORS, 100)
+    produce(connection, settings.topics.readings, encoded(records))
+    extra = ("--set", f"workers.placement={placement}")
+    with vigie_run(settings, model, tmp_path, *extra) as (process, log):
+        address = metrics_address(log)
+        wait_until(
+            lambda: status(address)["counts"]["records"] == len(records),
+            within=120,
+            what="all records committed",
+        )
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            exposition = answer.read().decode()
+        assert "vigie_scored_total" in exposition
+        assert "vigie_lag_records" in exposition
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, log.read_text()
+    counts = json.loads(out)["counts"]
+    scored = len(SENSORS) * (100 - WARM_UP)
+    assert counts["scored"] == scored == len(scored_readings(connection, settings))
+    assert counts["warming_up"] == len(SENSORS) * WARM_UP
+
+
+@pytest.mark.timeout(400)
+def test_a_killed_worker_is_restarted_and_nothing_is_lost(
+    connection: Connection, make_topic: MakeTopic, group: str, model: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(connection, make_topic, group)
+    records = encoded(reading_records(SENSORS, 200))
+    half = len(records) // 2
+    produce(connection, settings.topics.readings, records[:half])
+    with vigie_run(settings, model, tmp_path, "--ingest", "1") as (process, log):
+        address = metrics_address(log)
+        wait_until(
+            lambda: status(address)["counts"]["records"] >= half, within=120, what="the first half"
+        )
+        (worker,) = (
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if "ray::IngestActor" in " ".join(child.cmdline())
+        )
+        worker.kill()
+        produce(connection, settings.topics.readings, records[half:])
+        wait_until(
+            lambda: len(scored_readings(connection, settings)) == len(records) - 3 * WARM_UP,
+            within=120,
+            what="everything scored",
+        )
+    assert process.returncode == 0, log.read_text()
+    assert "worker_died" in log.read_text()
+
+
+@pytest.mark.timeout(240)
+def test_a_missing_topic_stops_the_run_and_says_what_to_do(
+    connection: Connection, make_topic: MakeTopic, group: str, model: Path, tmp_path: Path
+) -> None:
+    settings = make_settings(connection, make_topic, group)
+    absent = settings.model_copy(
+        update={"topics": settings.topics.model_copy(update={"readings": "not-there"})}
+    )
+    with vigie_run(absent, model, tmp_path) as (process, log):
+        process.communicate(timeout=120)
+        assert process.returncode == 2
+    assert "not-there" in log.read_text()
+    assert "vigie topics create" in log.read_text()
