@@ -31,6 +31,7 @@ __all__ = ["SinkConfig"]
 log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S: Final = 5.0
+_JOIN_TIMEOUT_S: Final = 2.0
 _KEYS_REMEMBERED: Final = 100_000
 
 
@@ -173,7 +174,15 @@ class _Sink:
         return hashed % len(self._producer.partitions_for(topic))
 
     def _discard(self, *, timeout_s: float = 0.0) -> None:
+        """Close the producer, politely if it can be done in time."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(KafkaError):
-                producer.close(timeout=timeout_s)
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=timeout_s)
+        except KafkaError:
+            # `close` flushes first, and what that raises leaves the sender running, with its
+            # outputs, and the producer open: close it by force.
+            producer._sender.force_close()  # noqa: SLF001
+            producer._sender.join(_JOIN_TIMEOUT_S)  # noqa: SLF001
+            producer._closed = True  # noqa: SLF001

@@ -26,6 +26,7 @@ from workers.errors import TopicError, TransactionAbortedError
 from workers.kafka.client import Committed, Generation, Polled, Record, ShouldStop, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing, refusal
+from workers.kafka.kafka_python.guards import before_poll
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
@@ -226,7 +227,7 @@ class _Source:
 
     def _fetch(self, timeout_s: float, max_records: int) -> Mapping[Any, Sequence[Record]]:
         """Poll the client; a broker that is away gives nothing."""
-        _free_parked_records(self._consumer)
+        before_poll(self._consumer)
         try:
             fetched: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000), max_records=max_records
@@ -323,20 +324,6 @@ class _Outage:
                 "the broker at %s is back after %.1f s", self._bootstrap, self._heard - self._since
             )
             self._since = None
-
-
-def _free_parked_records(consumer: Any) -> None:
-    """Close a hole in kafka-python 3.0 (seen in 3.0.12) that silences a partition for ever.
-
-    The fetcher parks the parsed records of a paused partition, and takes them back once it is
-    resumed *if* its slot ``_next_partition_records`` is None. But a used-up batch of another
-    partition stays in that slot, false but not None; then the parked records never return, and
-    because they are there the partition is never fetched again. So empty a used-up slot. Held by
-    ``test_a_paused_partition_is_silent_and_loses_nothing``, which fails without this.
-    """
-    fetcher = consumer._fetcher  # noqa: SLF001 - there is no public way
-    if not fetcher._next_partition_records:  # noqa: SLF001
-        fetcher._next_partition_records = None  # noqa: SLF001
 
 
 def _close(consumer: Any) -> None:
