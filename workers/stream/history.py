@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,12 +143,26 @@ class Histories:
         return slot
 
     def _grow(self) -> None:
-        old = (self._rows, self._offsets, self._filled, self._oldest, self._last_ts, self._groups)
+        old: tuple[NDArray[Any], ...] = (
+            self._rows,
+            self._offsets,
+            self._filled,
+            self._oldest,
+            self._last_ts,
+            self._groups,
+        )
         used = len(self._filled)
         self._allocate(used * 2, self._rows.shape[2])
-        new = (self._rows, self._offsets, self._filled, self._oldest, self._last_ts, self._groups)
+        new: tuple[NDArray[Any], ...] = (
+            self._rows,
+            self._offsets,
+            self._filled,
+            self._oldest,
+            self._last_ts,
+            self._groups,
+        )
         for target, source in zip(new, old, strict=True):
-            target[:used] = source
+            np.copyto(target[:used], source)
 
     def _accept(self, arrived: _Sorted) -> tuple[_Sorted, int, int]:
         """Drop late readings and duplicates; mark the readings that restart a warm-up."""

@@ -60,7 +60,7 @@ class PipelineCollector(Collector):
         yield _latency(healths)
 
     def _per_worker(self, healths: list[Health]) -> Iterator[Metric]:
-        counters = {
+        counters: dict[str, tuple[str, Callable[[Health], float]]] = {
             "vigie_commits": ("Units of work committed.", lambda h: h.commits),
             "vigie_rewinds": (
                 "Units of work that failed and were repeated.",
@@ -73,7 +73,7 @@ class PipelineCollector(Collector):
             "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
             "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
         }
-        gauges = {
+        gauges: dict[str, tuple[str, Callable[[Health], float]]] = {
             "vigie_sensors": ("Sensors seen.", lambda h: h.sensors),
             "vigie_in_flight_calls": ("Scoring calls under way.", lambda h: h.in_flight),
             "vigie_worker_resident_bytes": ("Resident memory.", lambda h: h.resident_bytes),

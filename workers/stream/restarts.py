@@ -24,4 +24,4 @@ class RestartPolicy:
         recent = len(self._failures)
         if recent > self.limit:
             return None
-        return min(self.first_delay_s * 2 ** (recent - 1), self.longest_delay_s)
+        return min(self.first_delay_s * 2.0 ** (recent - 1), self.longest_delay_s)

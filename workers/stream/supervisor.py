@@ -181,7 +181,7 @@ class Supervisor:
 
         worker.restart_at_s = None
         # A group of its own for control calls: they answer while `run` is busy.
-        actor: Any = ray.remote(concurrency_groups={"control": 1})(IngestActor)
+        actor: Any = ray.remote(concurrency_groups={"control": 1})(IngestActor)  # type: ignore[call-overload]
         worker.actor = actor.options(num_cpus=1, max_restarts=0).remote(
             self._job, worker.slot, list(self._scorers)
         )
