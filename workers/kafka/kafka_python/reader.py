@@ -88,9 +88,7 @@ class TopicReader:
     def poll(self, *, timeout_s: float = _POLL_S, max_records: int = 5000) -> list[Record]:
         """What has come, in offset order within each partition; empty when nothing has."""
         with asking("reading"):
-            polled = self._consumer.poll(
-                timeout_ms=int(timeout_s * 1000), max_records=max_records
-            )
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [record for records in polled.values() for record in records]
 
     def ends(self) -> Mapping[tuple[str, int], int]:
