@@ -16,14 +16,13 @@ second file, from the first on); half B is the confirmation, and was not looked 
 What limits the figures is the threshold, not the ranking: the rows after the first 400 drift away
 from them (FAR), and a threshold set on 160 neighbouring rows cannot know by how far.
 
-  python benchmarks/skab.py PATH      the folder that holds valve1, valve2 and other
+  python -m benchmarks.skab PATH      the folder that holds valve1, valve2 and other
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,8 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from benchmarks.table import parser, show, write_json
 from detector.evaluation import Evaluation, Outcome, evaluate

@@ -38,7 +38,7 @@ def reference_vus_pr(labels, scores, window):
     areas = []
     for width in range(window + 1):
         weights = [float(label) for label in labels]
-        regions = []
+        regions: list[tuple[int, int]] = []
         for start, end in events:
             for distance in range(1, width // 2 + 1):
                 for row in (start - distance, end - 1 + distance):

@@ -126,7 +126,9 @@ class FakeClock:
 @dataclass
 class FakePublisher:
     clock: FakeClock
-    sent: list = field(default_factory=list)
+    sent: list[tuple[float, str, bytes, bytes, list[tuple[str, bytes]]]] = field(
+        default_factory=list
+    )
     settled: int = 0
 
     def send(self, topic, *, key, value, headers=()):
