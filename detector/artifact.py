@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from detector.calibration import Calibration, Promise
+from detector.calibration import KNOTS, Calibration, Promise
 from detector.denoising import Denoiser
 from detector.fusion import Fusion
 from detector.models import build, describe
@@ -253,6 +253,7 @@ def _check_shapes(identity: Identity, n_channels: int, arrays: Mapping[str, Any]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*wide, "missing.limit"], (groups, channels))
     shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (len(FEATURES), groups, channels))
     shapes |= dict.fromkeys(["calibration.threshold", "calibration.count"], (groups,))
+    shapes |= dict.fromkeys(["calibration.knots", "calibration.above"], (groups, KNOTS))
     shapes["decimals"] = (channels,)
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():

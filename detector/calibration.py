@@ -139,7 +139,7 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, scores: list[Float32[np.ndarray, " n"]], *, rate: float, receptive_field: int
+        cls, scores: list[Float32[np.ndarray, " _"]], *, rate: float, receptive_field: int
     ) -> "Calibration":
         """Set one threshold a group.
 

@@ -82,8 +82,8 @@ def _measure(
     features, last = [], []
     for begin in range(0, len(ends), _BATCH):
         rows, local = _cut(data, ends[begin : begin + _BATCH])
-        prepared = view.prepare(rows, np.array(group), view.device)
-        measured = view.measure(*view.windows(prepared, torch.from_numpy(local).to(view.device)))
+        prepared = view.prepare(rows, np.array(group))
+        measured = view.measure(prepared, torch.from_numpy(local).to(view.device))
         features.append(measured.features.cpu().numpy())
         last.append(measured.last.cpu().numpy().astype(np.float64))
     return np.concatenate(features, axis=1), np.concatenate(last)
@@ -95,7 +95,7 @@ def _leak(
 ) -> Float64[np.ndarray, " channels"]:
     """Mean change of each channel's last reconstruction when its last reading moves by one."""
     rows, local = _cut(data, ends)
-    prepared = view.prepare(rows, np.array(group), view.device)
+    prepared = view.prepare(rows, np.array(group))
     windows, _ = view.windows(prepared, torch.from_numpy(local).to(view.device))
     before = view.model.reconstruct(windows)[:, -1]
     leak = np.zeros(view.n_channels)

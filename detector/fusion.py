@@ -57,17 +57,23 @@ class DeviceFusion:
 
     def combine(
         self,
-        features: Float[Tensor, "features tile channels"],
-        groups: Int[Tensor, " tile"],
-    ) -> tuple[Float[Tensor, " tile"], Float[Tensor, "tile channels"]]:
+        features: Float[Tensor, "features windows channels"],
+        groups: Int[Tensor, " windows"],
+    ) -> tuple[Float[Tensor, " windows"], Float[Tensor, "windows channels"]]:
         """Raw score, and each channel's part of its fourth power.
 
+        Additions are written out one by one: a library's sum may choose its order by the shape.
+
         Args:
-            features: of one tile; overwritten.
+            features: overwritten.
             groups: calibration group of each window.
         """
-        middle = self._middle.index_select(1, groups)
-        inverse = self._inverse.index_select(1, groups)
-        z = features.sub_(middle).mul_(inverse).clamp_(min=0.0)
-        parts = z.square_().square_().sum(0)
-        return parts.sum(1).sqrt_().sqrt_(), parts
+        z = features.sub_(self._middle.index_select(1, groups))
+        z = z.mul_(self._inverse.index_select(1, groups)).clamp_(min=0.0).square_().square_()
+        parts = z[0]
+        for part in z[1:]:
+            parts += part
+        raw = parts[:, 0].clone()
+        for channel in range(1, parts.shape[1]):
+            raw += parts[:, channel]
+        return raw.sqrt_().sqrt_(), parts

@@ -54,7 +54,7 @@ def fit_row(
     """Centre and spread of one group of rows, whatever a few of them hold.
 
     The centre is the median. The spread is the quartile range of a normal distribution's
-    deviation, but at least a tenth of the central 99.8 % range, so a machine that stands still
+    deviation, but at least a tenth of the central 99 % range, so a machine that stands still
     most of the time keeps a sensible unit for the rest. A channel that never moves gets a tenth
     of its magnitude (or 0.1): any movement will stand out, rounding noise will not.
 
@@ -71,7 +71,7 @@ def fit_row(
         values = column[np.isfinite(column)]
         if len(values) == 0:
             continue
-        low, q25, median, q75, high = np.quantile(values, [0.001, 0.25, 0.5, 0.75, 0.999])
+        low, q25, median, q75, high = np.quantile(values, [0.005, 0.25, 0.5, 0.75, 0.995])
         spread = max((q75 - q25) / 1.349, 0.1 * (high - low))
         floor = 1e-6 * max(abs(low), abs(high))
         center[channel] = median

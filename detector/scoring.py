@@ -1,18 +1,15 @@
 """The scoring function: pure, and equal bit for bit however a stream is cut into calls.
 
-Why the bits hold: windows are scored in tiles of one fixed shape, the last one padded, so every
-window meets the same instructions wherever it lies; everything outside of the tile works on
-single rows or single windows.
+Why the bits hold: see `detector.views`; everything here works on single rows or single samples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int32, Int64
-from torch import Tensor
 
 from detector.calibration import Calibration
 from detector.denoising import Denoiser
@@ -20,13 +17,13 @@ from detector.fusion import Fusion
 from detector.scaling import Scaling
 from detector.views import ReconstructionView
 
-TILE_CPU = 256
-TILE_CUDA = 8192
 FLEET = 0
 """The calibration group of sensors that the training has not seen."""
 
 _SCORE_DECIMALS = 6
 _BLOCK = 2048
+_TILES = 8
+"""Tiles between two rounds of the small arithmetic; it keeps them in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +108,6 @@ class Detector:
         self.view = view
         self.head = head
         self.device = view.device
-        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
         self._fusion = head.fusion.on(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
@@ -214,9 +210,10 @@ class Detector:
         self._check(len(rows), ends, groups)
         if len(ends) == 0:
             return np.zeros((0, self.view.model.latent_size), dtype=np.float32)
-        prepared = self.view.prepare(rows, np.array(group), self.device)
-        encode = self.view.model.encode
-        tiles = [encode(self.view.windows(prepared, starts)[0]) for starts in self._tiles(ends)]
+        prepared = self.view.prepare(rows, np.array(group))
+        starts = torch.from_numpy(ends - (self.receptive_field - 1)).to(self.device)
+        encode, windows = self.view.model.encode, self.view.windows
+        tiles = [encode(windows(prepared, tile)[0]) for tile in self.view.tiles(starts)]
         latent: Float32[np.ndarray, "n latent"] = torch.cat(tiles)[: len(ends)].cpu().numpy()
         return latent
 
@@ -242,31 +239,25 @@ class Detector:
         Float32[np.ndarray, "n channels"],
         Float32[np.ndarray, "n channels"],
     ]:
-        """Raw score, channel parts and scaled reconstruction of the last row, tile by tile."""
+        """Raw score, channel parts and scaled reconstruction of the last row."""
         n, n_channels = len(ends), rows.shape[1]
         one_group = bool((groups == groups[0]).all())
         row_groups = (
             groups[0:1].reshape(()) if one_group else self._row_groups(len(rows), ends, groups)
         )
-        prepared = self.view.prepare(rows, row_groups, self.device)
-        window_groups = _padded(torch.from_numpy(groups.astype(np.int64)), self.tile).to(
-            self.device
-        )
-        raw = torch.empty(len(window_groups), device=self.device)
-        parts = torch.empty(len(window_groups), n_channels, device=self.device)
+        prepared = self.view.prepare(rows, row_groups)
+        starts = torch.from_numpy(ends - (self.receptive_field - 1)).to(self.device)
+        window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
+        raw = torch.empty(n, device=self.device)
+        parts = torch.empty(n, n_channels, device=self.device)
         last = torch.empty_like(parts)
-        for number, starts in enumerate(self._tiles(ends)):
-            tile = slice(number * self.tile, (number + 1) * self.tile)
-            measured = self.view.measure(*self.view.windows(prepared, starts))
-            last[tile] = measured.last
-            raw[tile], parts[tile] = self._fusion.combine(measured.features, window_groups[tile])
-        return raw[:n].cpu().numpy(), parts[:n].cpu().numpy(), last[:n].cpu().numpy()
-
-    def _tiles(self, ends: Int64[np.ndarray, " n"]) -> Sequence[Tensor]:
-        """First rows of the windows in tiles of one size; the last one is filled up."""
-        starts = torch.from_numpy(np.ascontiguousarray(ends - (self.receptive_field - 1)))
-        padded = _padded(starts, self.tile).to(self.device)
-        return [padded[begin : begin + self.tile] for begin in range(0, len(padded), self.tile)]
+        size = _TILES * self.view.tile
+        for begin in range(0, n, size):
+            block = slice(begin, begin + size)
+            measured = self.view.measure(prepared, starts[block])
+            last[block] = measured.last
+            raw[block], parts[block] = self._fusion.combine(measured.features, window_groups[block])
+        return raw.cpu().numpy(), parts.cpu().numpy(), last.cpu().numpy()
 
     def _finish(  # noqa: PLR0917 (what went in, then what was measured)
         self,
@@ -403,8 +394,3 @@ def decimals_for(scaling: Scaling) -> Int64[np.ndarray, " channels"]:
     finest = np.log10(scaling.scale.min(axis=0) * 1e-4)
     decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
     return decimals
-
-
-def _padded(items: Tensor, tile: int) -> Tensor:
-    short = -len(items) % tile
-    return torch.cat([items, items[:1].expand(short)]) if short else items

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import TypeCheckError
 
 from detector.models import build
 from detector.scoring import Detector
@@ -15,6 +16,8 @@ from detector.windows import Series
 
 INTERVAL_NS = 1_000_000_000
 CHANNELS = ("speed", "flow", "pressure", "temperature")
+SHAPE_ERRORS = (ValueError, TypeCheckError)
+"""What a wrong shape raises: our own check, or jaxtyping's where it is on and comes first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +39,7 @@ def make_series(values: np.ndarray, *, sensor: str = "s0", first_row: int = 0) -
     return Series(sensor=sensor, ts_ns=ts_ns.astype(np.int64), values=values)
 
 
-def make_fleet(
-    *, sensors: int = 2, rows: int = 3000, seed: int = 0, noise: float = 0.3
-) -> Fleet:
+def make_fleet(*, sensors: int = 2, rows: int = 3000, seed: int = 0, noise: float = 0.3) -> Fleet:
     """One load drives four channels, three of them by curved laws, one of them with a lag.
 
     `noise` is in standard deviations of each channel.
