@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.support.broker import MakeTopic, produce
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
+from workers.kafka.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection
+from workers.kafka.topics import TopicSpec, create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 
@@ -38,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def vigie_run(
     settings: Settings, model: Path, home: Path, *extra: str
-) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A `vigie run` of these settings; whatever it leaves behind is ended and fails the test."""
     topics = settings.topics
     assignments = [
@@ -99,7 +102,7 @@ def status(address: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("placement", ["ingest", "actors"])
 @pytest.mark.timeout(400)
-def test_sigterm_drains_and_everything_is_accounted_for(
+def test_sigterm_drains_and_everything_is_accounted_for(  # noqa: PLR0917 - fixtures
     connection: Connection,
     make_topic: MakeTopic,
     group: str,
@@ -173,3 +176,46 @@ def test_a_missing_topic_stops_the_run_and_says_what_to_do(
         assert process.returncode == 2
     assert "not-there" in log.read_text()
     assert "vigie topics create" in log.read_text()
+
+
+@pytest.mark.timeout(400)
+def test_the_broker_goes_away_in_the_middle_and_comes_back(model: Path, tmp_path: Path) -> None:
+    config = BrokerConfig(data=tmp_path / "kafka")
+    names = iter(("readings", "anomalies", "denoised", "dead-letters"))
+    records = encoded(reading_records(SENSORS, 100))
+    half = len(records) // 2
+    with config.open() as broker:
+        connection = Connection(bootstrap=broker.bootstrap, wait_timeout_s=60)
+
+        def make_topic(partitions: int = 1) -> str:
+            spec = TopicSpec(name=next(names), partitions=partitions)
+            create_topics(connection, [spec])
+            return spec.name
+
+        settings = make_settings(connection, make_topic, "group")
+        produce(connection, settings.topics.readings, records[:half])
+        flush = ("--set", "processing.flush_timeout_s=2", "--ingest", "1")
+        with vigie_run(settings, model, tmp_path, *flush) as (process, log):
+            address = metrics_address(log)
+            wait_until(
+                lambda: status(address)["counts"]["records"] == half,
+                within=120,
+                what="the first half",
+            )
+            broker.stop()
+            wait_until(
+                lambda: "does not answer" in log.read_text(), within=60, what="a word about it"
+            )
+            port = int(broker.bootstrap.rpartition(":")[2])
+            with replace(config, port=port).open():
+                produce(connection, settings.topics.readings, records[half:])
+                wait_until(
+                    lambda: (
+                        len(scored_readings(connection, settings)) == len(records) - 3 * WARM_UP
+                    ),
+                    within=120,
+                    what="everything scored",
+                )
+                process.send_signal(signal.SIGTERM)
+                process.communicate(timeout=120)
+                assert process.returncode == 0, log.read_text()

@@ -61,9 +61,7 @@ def expected_from_backtest(
     return expected
 
 
-def test_live_equals_backtest(
-    connection: Connection, make_topic: MakeTopic, group: str
-) -> None:
+def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, group: str) -> None:
     settings = make_settings(connection, make_topic, group)
     records = reading_records(SENSORS, 60, spike_at=40)
     produce(connection, settings.topics.readings, encoded(records))
@@ -84,9 +82,11 @@ def test_a_kill_without_a_goodbye_changes_no_score(
 ) -> None:
     """Each loop but the last is left in the middle: no drain, no last commit."""
     settings = make_settings(
-        connection, make_topic, group, stream={"max_poll_records": 20}, processing={
-            "commit_interval_s": 0.001
-        },
+        connection,
+        make_topic,
+        group,
+        stream={"max_poll_records": 20},
+        processing={"commit_interval_s": 0.001},
     )
     records = reading_records(SENSORS, 60, spike_at=40)
     produce(connection, settings.topics.readings, encoded(records))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,7 @@ def feed(
     fed = Fed(next_offset=partition.next_offset, replay_from=partition.next_offset)
     edges = sorted({0, len(samples), *(c for c in cuts if 0 < c < len(samples))})
     size = partition.config.receptive_field
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         request = partition.polled(batch_of(samples[low:high], start=start + low))
         if request is None:
             continue

@@ -28,7 +28,7 @@ def make_settings(
     partitions: int = 2,
     **sections: dict[str, Any],
 ) -> Settings:
-    """Settings with topics of their own; `sections` adds settings, as stream={"start": "latest"}."""
+    """Settings with topics of their own; `sections` adds others, as stream={"start": "latest"}."""
     return Settings.model_validate(
         {
             **sections,

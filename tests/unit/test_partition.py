@@ -20,7 +20,8 @@ def test_nothing_is_scored_until_the_window_is_full() -> None:
 
 def test_a_window_is_the_last_r_readings_of_its_sensor() -> None:
     partition = make_partition(receptive_field=3)
-    partition.polled(batch_of([reading("a", 1, 10.0), reading("b", 1, 90.0), reading("a", 2, 20.0)]))
+    first = [reading("a", 1, 10.0), reading("b", 1, 90.0), reading("a", 2, 20.0)]
+    partition.polled(batch_of(first))
     request = partition.polled(batch_of([reading("b", 2, 91.0), reading("a", 3, 30.0)], start=3))
     assert request is not None
     (end,) = request.ends
@@ -63,7 +64,8 @@ def test_a_gap_is_measured_from_the_last_accepted_reading() -> None:
 def test_dead_letters_carry_the_offset_of_their_record() -> None:
     partition = make_partition(receptive_field=1)
     failure = Failure(position=1, stage="decode", exception="ValueError", message="no")
-    partition.polled(batch_of([reading("a", 1), None, reading("a", 2)], start=40, failures=[failure]))
+    records = [reading("a", 1), None, reading("a", 2)]
+    partition.polled(batch_of(records, start=40, failures=[failure]))
     done = partition.scored(0, anomalies=0)
     assert [letter.offset for letter in done.dead_letters] == [41]
     assert done.next_offset == 43

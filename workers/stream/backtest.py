@@ -1,4 +1,4 @@
-"""Scoring recorded readings: the live state machine and the live scoring function, without a broker.
+"""Scoring recorded readings: the live state machine and scoring function, without a broker.
 
 A backtest equals a live run because it is the same code: readings pass through `PartitionState`,
 with the same policies, and `Detector.score` sees the same windows.
@@ -27,7 +27,7 @@ def backtest(
         max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
 
     Yields:
-        For each chunk what was scored (`Pending.offsets` counts the records from 0) and its scores.
+        What was scored of each chunk (`Pending.offsets` counts the records from 0), its scores.
     """
     gap_s = max_gap_s or detector.max_gap_s
     state = PartitionState(

@@ -101,6 +101,7 @@ class IngestLoop:
         self._to_start: set[int] = set()
         self._flights: deque[_Flight] = deque()
         self._paused = False
+        self._waiting = False
         self._begun = False
         self._done: dict[int, Committed] = {}
         self._uncommitted: dict[int, Counts] = {}
@@ -138,7 +139,7 @@ class IngestLoop:
             self._submit(polled)
             self._publish_ready()
             self._commit_if_due()
-        except TransactionAbortedError as error:
+        except (TransactionAbortedError, BrokerUnavailableError) as error:
             self._rewind(error)
         self._note_health(Phase.RUNNING)
 
@@ -150,7 +151,7 @@ class IngestLoop:
                 self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
             self._commit(deadline)
-        except TransactionAbortedError as error:
+        except (TransactionAbortedError, BrokerUnavailableError) as error:
             self._log.warning(
                 "drain_incomplete", reason=str(error), consequence="the next start scores it again"
             )
@@ -197,8 +198,11 @@ class IngestLoop:
             try:
                 self._start(partition)
             except BrokerUnavailableError as error:
-                self._log.warning("partition_waits", partition=partition, reason=str(error))
+                if not self._waiting:  # once an outage
+                    self._log.warning("partition_waits", partition=partition, reason=str(error))
+                self._waiting = True
                 return
+            self._waiting = False
             self._to_start.discard(partition)
 
     def _start(self, partition: int) -> None:
@@ -359,7 +363,7 @@ class IngestLoop:
         self._rewinds_in_a_row = 0
         self.beats += 1
 
-    def _rewind(self, error: TransactionAbortedError) -> None:
+    def _rewind(self, error: TransactionAbortedError | BrokerUnavailableError) -> None:
         """Drop everything since the last commit; the partitions begin again from it."""
         self._rewinds_in_a_row += 1
         if self._rewinds_in_a_row > MAX_REWINDS:
