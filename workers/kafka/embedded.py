@@ -23,7 +23,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from workers.kafka.jars import OnProgress, fetch_jars
 from workers.kafka.java import JavaSource, find_java
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.probe import broker_answers
+from workers.kafka.ports import free_port, is_free
 
 __all__ = ["BrokerConfig", "EmbeddedBroker", "Lifetime"]
 
@@ -236,11 +236,11 @@ class EmbeddedBroker:
 
     def _choose_ports(self) -> None:
         """Fix the ports: the chosen one must be free, the others are."""
-        if self.port and not _is_free(self.port):
+        if self.port and not is_free(self.port):
             raise ProvisioningError(_busy(self.port))
-        self.port = self.port or _free_port()
-        if not self._controller_port or not _is_free(self._controller_port):
-            self._controller_port = _free_port()
+        self.port = self.port or free_port()
+        if not self._controller_port or not is_free(self._controller_port):
+            self._controller_port = free_port()
 
     def _format(self) -> None:
         """Give the folder its cluster id, once."""
@@ -250,7 +250,8 @@ class EmbeddedBroker:
         self._write_properties()
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         argv = [
-            *self._java_argv(heap_mb=128), "kafka.tools.StorageTool", "format", "--standalone",
+            *self._java_argv(heap_mb=128), "-XX:TieredStopAtLevel=1",
+            "kafka.tools.StorageTool", "format", "--standalone",
             f"--cluster-id={cluster}", "--config", str(self._properties_path),
         ]  # fmt: skip
         done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
@@ -263,8 +264,8 @@ class EmbeddedBroker:
 
     def _java_argv(self, *, heap_mb: int) -> list[str]:
         return [
-            str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4",
-            "-Xshare:auto", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
             f"-Djava.io.tmpdir={self.data}", "-cp", self._class_path,
@@ -363,22 +364,6 @@ def _busy(port: int) -> str:
         f"Port {port} is in use by another program (perhaps another broker): stop that, choose "
         "another with --port, or leave --port out and a free one is picked."
     )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the broker does
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,12 +73,20 @@ def pinned_jars() -> list[Jar]:
     return [Jar(**entry) for entry in json.loads(_LOCK_FILE.read_text(encoding="utf-8"))]
 
 
-def fetch_jars(cache: Path, *, on_progress: OnProgress = lambda _done, _total: None) -> list[Path]:
+def fetch_jars(
+    cache: Path,
+    *,
+    on_progress: OnProgress = lambda _done, _total: None,
+    jars: Sequence[Jar] | None = None,
+    maven_url: str | None = None,
+) -> list[Path]:
     """Return the class path, fetching what is missing or damaged.
 
     Args:
         cache: Vigie's cache folder; created when absent.
         on_progress: told about the bytes, so that somebody can draw them.
+        jars: what to fetch; None is the pinned broker.
+        maven_url: where from; None is ``VIGIE_MAVEN_URL``, and without that Maven Central.
 
     Returns:
         The paths of all jars, in the pinned order.
@@ -87,7 +95,7 @@ def fetch_jars(cache: Path, *, on_progress: OnProgress = lambda _done, _total: N
         ProvisioningError: no network, no space, no right to write, or bytes that are not the
             pinned ones even when fetched again.
     """
-    jars = pinned_jars()
+    jars = pinned_jars() if jars is None else jars
     folder = cache / "kafka" / KAFKA_VERSION
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,11 +103,17 @@ def fetch_jars(cache: Path, *, on_progress: OnProgress = lambda _done, _total: N
         if missing:
             with _locked(folder / ".lock"):  # a second process waits, then finds them whole
                 missing = [jar for jar in missing if not jar.is_whole(folder / jar.file_name)]
-                _fetch(jars, missing, folder, on_progress)
+                _fetch(jars, missing, folder, on_progress, maven_url)
     return [folder / jar.file_name for jar in jars]
 
 
-def _fetch(jars: list[Jar], missing: list[Jar], folder: Path, on_progress: OnProgress) -> None:
+def _fetch(
+    jars: Sequence[Jar],
+    missing: Sequence[Jar],
+    folder: Path,
+    on_progress: OnProgress,
+    maven_url: str | None,
+) -> None:
     """Fetch ``missing`` side by side into a staging folder and move them into ``folder``."""
     total = sum(jar.size for jar in jars)
     done = total - sum(jar.size for jar in missing)
@@ -115,7 +129,10 @@ def _fetch(jars: list[Jar], missing: list[Jar], folder: Path, on_progress: OnPro
     staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder))
     try:
         with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-            tasks = [pool.submit(_fetch_one, jar, staging, folder, add) for jar in missing]
+            tasks = [
+                pool.submit(_fetch_one, jar, folder, _maven(staging, add, maven_url))
+                for jar in missing
+            ]
             try:
                 for task in tasks:
                     task.result()
@@ -126,13 +143,12 @@ def _fetch(jars: list[Jar], missing: list[Jar], folder: Path, on_progress: OnPro
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _fetch_one(jar: Jar, staging: Path, folder: Path, add: Callable[[int], None]) -> None:
+def _fetch_one(jar: Jar, folder: Path, context: Any) -> None:
     """Fetch one jar, check it, and rename it into place.
 
     Raises:
         ProvisioningError: after the last attempt the bytes still are not the pinned ones.
     """
-    context = _maven(staging, add)
     component = context.project(jar.group, jar.artifact).at_version(jar.version)
     for _attempt in range(_ATTEMPTS):
         path = Path(component.artifact().resolve())
@@ -147,7 +163,7 @@ def _fetch_one(jar: Jar, staging: Path, folder: Path, add: Callable[[int], None]
     )
 
 
-def _maven(staging: Path, add: Callable[[int], None]) -> Any:
+def _maven(staging: Path, add: Callable[[int], None], maven_url: str | None = None) -> Any:
     """A jgo context that downloads below ``staging`` and reports bytes to ``add``.
 
     Raises:
@@ -166,7 +182,7 @@ def _maven(staging: Path, add: Callable[[int], None]) -> Any:
     def report(_name: str, _total: int) -> Iterator[Callable[[int], None]]:
         yield add
 
-    url = os.environ.get("VIGIE_MAVEN_URL") or MAVEN_CENTRAL_URL
+    url = maven_url or os.environ.get("VIGIE_MAVEN_URL") or MAVEN_CENTRAL_URL
     return MavenContext(
         resolver=PythonResolver(progress_callback=report),
         repo_cache=staging,

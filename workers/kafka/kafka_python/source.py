@@ -28,6 +28,7 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing, refusal
 from workers.kafka.kafka_python.guards import before_poll
 from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.unpacking import unpack_fast
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
 __all__ = ["Assignment", "SourceConfig"]
@@ -92,6 +93,7 @@ class SourceConfig:
                 **self.connection.consumer_options(),
             )
         try:
+            unpack_fast(consumer)
             source = _Source(consumer, self)
             with asking(f"looking up {self.topic}"):
                 # After `subscribe`, so that the group knows the partitions before it joins;
