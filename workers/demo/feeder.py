@@ -1,0 +1,168 @@
+"""The plant's side of the show: readings into the topic, each when it is due, in a thread."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from schemas.codec import READING_JSON, ReadingEncoder
+from workers.demo.scenario import KEPT_ROWS, Scenario
+from workers.feed import FeedRecord, Pace, feed
+from workers.kafka.kafka_python import Connection
+from workers.kafka.publisher import PublisherConfig
+from workers.simulation import Plant, PlantChunk
+
+_CHUNK_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What has been handed to the broker.
+
+    Attributes:
+        readings: good ones, each the first of its pump and time.
+        repeated: readings sent once more, at once.
+        late: readings sent once more, after newer ones.
+        bad: records that are no reading.
+    """
+
+    readings: int = 0
+    repeated: int = 0
+    late: int = 0
+    bad: int = 0
+
+    @property
+    def records(self) -> int:
+        """Everything."""
+        return self.readings + self.repeated + self.late + self.bad
+
+
+class Feeder:
+    """Sends the plant's readings; keeps the truth of the last `KEPT_ROWS` rows."""
+
+    def __init__(self, scenario: Scenario, connection: Connection, topic: str) -> None:
+        """Note what to do; `start` does it."""
+        self._scenario, self._connection, self._topic = scenario, connection, topic
+        self._plant: Plant = scenario.plant()
+        self._stopping, self._going = threading.Event(), threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="demo-feeder", daemon=True)
+        self._sent = Sent()
+        self._truth: deque[PlantChunk] = deque(maxlen=-(-KEPT_ROWS // _CHUNK_ROWS) + 1)
+        self.start_ns = 0
+        self.error: Exception | None = None
+
+    @property
+    def sent(self) -> Sent:
+        """So far; final once `is_done`."""
+        return self._sent
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the show is over and everything is with the broker, or sending has failed."""
+        return self._thread.ident is not None and not self._thread.is_alive()
+
+    @property
+    def truth(self) -> tuple[PlantChunk, ...]:
+        """The last chunks, with rows that count from the beginning of the show."""
+        return tuple(self._truth)
+
+    def start(self) -> None:
+        """Connect and prepare the first readings; `go` lets them out."""
+        self._thread.start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `go` would take effect at once."""
+        return self._ready.is_set()
+
+    def go(self) -> None:
+        """Begin the show: row 0 is due now."""
+        self.start_ns = time.time_ns() // 1_000_000 * 1_000_000
+        self._going.set()
+
+    def stop(self, *, within_s: float) -> None:
+        """Send no more, and wait until what was sent is with the broker."""
+        self._stopping.set()
+        self._going.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=within_s)
+
+    def _run(self) -> None:
+        try:
+            with PublisherConfig(connection=self._connection, client_id="vigie-demo-plant").open(
+                should_stop=self._stopping.is_set
+            ) as publisher:
+                chunks = self._plant.chunks(
+                    self._scenario.rows,
+                    first_row=self._scenario.training_rows,
+                    chunk_rows=_CHUNK_ROWS,
+                )
+                first = next(chunks)  # takes a second
+                self._ready.set()
+                self._going.wait()
+                feed(
+                    self._records(self._stamped(itertools.chain([first], chunks))),
+                    publisher,
+                    self._topic,
+                    content_type=READING_JSON.encode(),
+                    pace=Pace(speed=1.0),
+                    should_stop=self._stopping.is_set,
+                )
+        except Exception as error:  # noqa: BLE001 - told by whoever waits for this thread
+            self.error = error
+
+    def _stamped(self, chunks: Iterable[PlantChunk]) -> Iterator[PlantChunk]:
+        """The chunks with the rows and the times of the show."""
+        for chunk in chunks:
+            first_row = chunk.first_row - self._scenario.training_rows
+            rows = first_row + np.arange(len(chunk), dtype=np.int64)
+            ts_ns = self.start_ns + rows * self._scenario.interval_ns
+            yield replace(chunk, first_row=first_row, ts_ns=ts_ns)
+
+    def _records(self, chunks: Iterator[PlantChunk]) -> Iterator[FeedRecord]:
+        """Readings row by row, with bad, repeated and late records between them."""
+        encoder = ReadingEncoder(self._plant.channels)
+        machines = self._plant.machines
+        keys = [machine.encode() for machine in machines]
+        recent: deque[FeedRecord] = deque(maxlen=16)
+        for chunk in chunks:
+            self._truth.append(chunk)
+            rows = zip(chunk.ts_ns.tolist(), chunk.noisy.tolist(), strict=True)
+            for row, (ts_ns, readings) in enumerate(rows, start=chunk.first_row):
+                records = [
+                    FeedRecord(key, encoder.encode(machine, ts_ns, values), 1, ts_ns)
+                    for key, machine, values in zip(keys, machines, readings, strict=True)
+                ]
+                recent.append(records[0])
+                yield from self._counted(records, lambda s: replace(s, readings=s.readings + 1))
+                yield from self._oddities(row, recent)
+
+    def _oddities(self, row: int, recent: deque[FeedRecord]) -> Iterator[FeedRecord]:
+        last = recent[-1]
+        for again in self._scenario.repeats_after(row):
+            record = recent[again - row - 1]
+            if record is last:
+                yield from self._counted([last], lambda s: replace(s, repeated=s.repeated + 1))
+            else:
+                # Due now, although it tells of a moment that is over.
+                record = replace(record, ts_ns=last.ts_ns)
+                yield from self._counted([record], lambda s: replace(s, late=s.late + 1))
+        value = self._scenario.bad_record_after(row)
+        if value is not None:
+            bad = FeedRecord(last.key, value, 1, last.ts_ns)
+            yield from self._counted([bad], lambda s: replace(s, bad=s.bad + 1))
+
+    def _counted(
+        self, records: list[FeedRecord], count: Callable[[Sent], Sent]
+    ) -> Iterator[FeedRecord]:
+        """The records; each counts when the next is asked for, so one never sent never counts."""
+        for record in records:
+            yield record
+            self._sent = count(self._sent)

@@ -1,0 +1,71 @@
+"""The demo's model: learned from a stretch of the plant without faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detector.artifact import load, save
+from detector.calibration import WEEK_S, AlarmBudget
+from detector.scoring import Detector
+from detector.training import Progress, TrainingConfig, train
+from detector.windows import Series
+from workers.demo.scenario import Scenario
+
+BUDGET_WORDS = "one false alarm a pump and week of plant time"
+
+
+def learn(
+    scenario: Scenario, folder: Path, *, max_steps: int, progress: Callable[[Progress], None]
+) -> Detector:
+    """Train on the plant's first rows and store the artifact in `folder`.
+
+    Args:
+        scenario: says which plant, and how many rows are free of faults.
+        folder: of the artifact.
+        max_steps: of the training.
+        progress: see `detector.training.train`.
+
+    Returns:
+        The detector as it was stored, on the CPU.
+    """
+    plant = scenario.plant()
+    values = np.concatenate([chunk.noisy for chunk in plant.chunks(scenario.training_rows)])
+    # Stamped as the show will be, so that sampling interval and gaps mean the same.
+    ts_ns = np.arange(scenario.training_rows, dtype=np.int64) * scenario.interval_ns
+    config = TrainingConfig(
+        channels=plant.channels,
+        units=plant.units,
+        name="demo-pumps",
+        seed=scenario.seed,
+        max_steps=max_steps,
+        budget=AlarmBudget(false_alarms=1.0, per_s=WEEK_S / scenario.lapse),
+        # A show on a busy machine may stutter; event times do not, but be generous.
+        max_gap_s=60.0 / scenario.lapse,
+    )
+    series = [
+        Series(sensor=machine, ts_ns=ts_ns, values=np.ascontiguousarray(values[:, place]))
+        for place, machine in enumerate(plant.machines)
+    ]
+    with one_thread():
+        detector = train(series, config, progress=progress)
+    return load(save(detector, folder), device="cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one core.
+
+    The layers are small: on two busy cores two threads took eight times as long as one, because
+    they wait for each other at every layer.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,149 @@
+"""The books of the demo: what came out for each reading that went in. Pure.
+
+`Ledger` takes the records of the output topics as they come, in any order, repeats included, and
+keeps one byte a reading, so that a show may go on for hours; the cleaned values are kept for the
+last `KEPT_ROWS` rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.anomaly import Anomaly
+from schemas.dead_letter import DeadLetter
+from schemas.denoised import DenoisedFrame
+from workers.demo.scenario import KEPT_ROWS
+from workers.stream.progress import LatencyHistogram
+
+ByteArray = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+SCORED, FLAGGED, ALARMED = 1, 2, 4
+"""Bits: a score came; it is at or over 1; an anomaly came."""
+
+_FIRST_ROWS = 1_024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Rows from event times.
+
+    Attributes:
+        start_ns: event time of row 0.
+        interval_ns: between two rows.
+    """
+
+    start_ns: int
+    interval_ns: int
+
+    def rows(self, ts_ns: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The rows of some event times.
+
+        Raises:
+            ValueError: a time that is no row's.
+        """
+        since = np.asarray(ts_ns, np.int64) - self.start_ns
+        rows, rest = np.divmod(since, self.interval_ns)
+        if rest.any() or (rows < 0).any():
+            raise ValueError("an output carries a time at which no reading was sent")
+        found: npt.NDArray[np.int64] = rows
+        return found
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """What came out.
+
+    Attributes:
+        machines: names of the pumps, the columns of the books.
+        channels: names of the channels.
+        clock: how times become rows.
+        repeats: outputs that had come before; an id makes them harmless.
+        dead_letters: places (partition, offset) of the records in the dead-letter topic.
+        latest: the last anomaly of each pump, the newest last.
+        latency: from event time to the record of the cleaned reading.
+    """
+
+    machines: tuple[str, ...]
+    channels: tuple[str, ...]
+    clock: Clock
+    repeats: int = 0
+    dead_letters: dict[tuple[int, int], str] = field(default_factory=dict)
+    latest: dict[str, Anomaly] = field(default_factory=dict)
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+    def __post_init__(self) -> None:
+        """Open the books."""
+        shape = (_FIRST_ROWS, len(self.machines))
+        self._columns = {machine: place for place, machine in enumerate(self.machines)}
+        self._books: ByteArray = np.zeros(shape, np.uint8)
+        self._rows = 0
+        self._scores = np.full((KEPT_ROWS, len(self.machines)), np.nan, np.float32)
+        self._clean = np.full((*self._scores.shape, len(self.channels)), np.nan)
+        self._kept = np.full(self._scores.shape, -1, np.int64)
+
+    def add_denoised(self, frame: DenoisedFrame, *, stamp_ms: int) -> None:
+        """Enter scores and cleaned values.
+
+        Args:
+            frame: one record of the denoised topic.
+            stamp_ms: the record's own time, epoch milliseconds.
+        """
+        rows, machine = self.clock.rows(frame.ts_ns), self._columns[frame.sensor_id]
+        scores = np.array(frame.score, np.float64)
+        self._enter(rows, machine, np.where(scores >= 1.0, SCORED | FLAGGED, SCORED))
+        place = rows % KEPT_ROWS
+        self._scores[place, machine] = scores
+        self._kept[place, machine] = rows
+        for channel, name in enumerate(self.channels):
+            self._clean[place, machine, channel] = frame.values[name]
+        self.latency.observe(stamp_ms - np.array(frame.ts_ns, np.float64) / 1e6)
+
+    def add_anomaly(self, anomaly: Anomaly) -> None:
+        """Enter one flagged reading."""
+        row = self.clock.rows([anomaly.ts_ns])
+        self._enter(row, self._columns[anomaly.sensor_id], np.array([ALARMED]))
+        self.latest.pop(anomaly.sensor_id, None)
+        self.latest[anomaly.sensor_id] = anomaly
+
+    def add_dead_letter(self, letter: DeadLetter) -> None:
+        """Enter one record that could not be read."""
+        place = (letter.partition, letter.offset)
+        self.repeats += place in self.dead_letters
+        self.dead_letters[place] = letter.exception
+
+    def books(self, rows: int) -> ByteArray:
+        """The bits of every reading, [rows, machines]."""
+        self._grow(rows)
+        return self._books[:rows]
+
+    def outputs(self, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Scores [n, M] and cleaned values [n, M, C] of some rows, NaN where nothing came.
+
+        Args:
+            rows: among the last `KEPT_ROWS`; of older ones nothing is known any more.
+        """
+        place = rows % KEPT_ROWS
+        known = self._kept[place] == rows[:, None]
+        scores = np.where(known, self._scores[place], np.nan).astype(np.float64)
+        return scores, np.where(known[:, :, None], self._clean[place], np.nan)
+
+    def _enter(
+        self, rows: npt.NDArray[np.int64], machine: int, bits: npt.NDArray[np.int64]
+    ) -> None:
+        self._grow(int(rows.max()) + 1)
+        before = self._books[rows, machine]
+        self.repeats += int(np.count_nonzero(before & bits & (SCORED | ALARMED)))
+        self._books[rows, machine] = before | bits.astype(np.uint8)
+
+    def _grow(self, rows: int) -> None:
+        if rows > len(self._books):
+            size = max(rows, 2 * len(self._books))
+            books = np.zeros((size, len(self.machines)), np.uint8)
+            books[: len(self._books)] = self._books
+            self._books = books

@@ -1,0 +1,79 @@
+"""The audience of the demo: reads the output topics as any user would, in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from schemas.anomaly import Anomaly
+from schemas.codec import decode_denoised
+from schemas.dead_letter import read_dead_letter
+from schemas.settings import TopicSettings
+from workers.demo.ledger import Ledger
+from workers.kafka.client import Record
+from workers.kafka.kafka_python import Connection
+from workers.kafka.kafka_python.reader import ReaderConfig, TopicReader
+
+
+class Listener:
+    """Enters every record of the output topics into the ledger.
+
+    The ledger belongs to the listener's thread until `finish` has returned; what others read of it
+    before that (`Ledger.latest`, counts) may be a moment old.
+    """
+
+    def __init__(self, connection: Connection, topics: TopicSettings, ledger: Ledger) -> None:
+        """Note what to read; `start` begins."""
+        self._topics, self._ledger = topics, ledger
+        self._config = ReaderConfig(
+            connection=connection,
+            topics=(topics.anomalies, topics.denoised, topics.dead_letters),
+            client_id="vigie-demo-audience",
+        )
+        self._finishing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="demo-listener", daemon=True)
+        self.error: Exception | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def finish(self, *, within_s: float) -> None:
+        """Read everything that is in the topics now, then end.
+
+        Raises:
+            Exception: what ended the reading early.
+            TimeoutError: it took too long.
+        """
+        self._finishing.set()
+        self._thread.join(timeout=within_s)
+        if self.error is not None:
+            raise self.error
+        if self._thread.is_alive():
+            raise TimeoutError(f"the outputs could not be read within {within_s:g} s")
+
+    def _run(self) -> None:
+        try:
+            with self._config.open() as reader:
+                while not self._finishing.is_set():
+                    self._enter(reader.poll())
+                self._read_rest(reader, reader.ends())
+        except Exception as error:  # noqa: BLE001 - `finish` raises it
+            self.error = error
+
+    def _read_rest(self, reader: TopicReader, ends: Mapping[tuple[str, int], int]) -> None:
+        for records in reader.read_to(ends):
+            self._enter(records)
+
+    def _enter(self, records: list[Record]) -> None:
+        for record in records:
+            value = record.value or b""
+            if record.topic == self._topics.denoised:
+                content_type = dict(record.headers)["content-type"]
+                self._ledger.add_denoised(
+                    decode_denoised(value, content_type), stamp_ms=record.timestamp
+                )
+            elif record.topic == self._topics.anomalies:
+                self._ledger.add_anomaly(Anomaly.model_validate_json(value))
+            else:
+                self._ledger.add_dead_letter(read_dead_letter(record.headers))

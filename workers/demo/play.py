@@ -1,0 +1,359 @@
+"""The whole demo in order: broker, model, topics, plant, pipeline, audience, accounts."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from detector.scoring import Detector
+from detector.training import Progress
+from schemas.settings import Settings
+from workers.demo.accounts import Broker, balance
+from workers.demo.feeder import Feeder
+from workers.demo.learning import learn
+from workers.demo.ledger import FLAGGED, Clock, Ledger
+from workers.demo.listener import Listener
+from workers.demo.picture import draw_pump
+from workers.demo.scenario import Scenario
+from workers.demo.screen import Alarm, View
+from workers.demo.summary import Summary
+from workers.demo.verdict import Verdict, gain_db, judge
+from workers.kafka.embedded import BrokerConfig
+from workers.kafka.kafka_python.groups import describe_group, topic_bounds
+from workers.kafka.topics import create_topics
+from workers.log import configure_logging
+from workers.plots import PlotExtraError
+from workers.simulation import CHANNELS, Fault, PlantChunk
+from workers.stream.partition import Counts
+from workers.stream.pipeline import connection_of, run_pipeline, topic_specs
+from workers.stream.progress import Health, LatencyHistogram, Phase
+
+_PARTITIONS = 4
+_BEGIN_WITHIN_S = 15.0
+_CATCH_UP_WITHIN_S = 30.0
+_READ_WITHIN_S = 120.0
+_RATE_OVER_S = 3.0
+
+
+class Audience(Protocol):
+    """Who is told how the demo goes, in the main thread."""
+
+    def step(self, text: str) -> None:
+        """A new step begins."""
+
+    def fetching(self, done: int, total: int) -> None:
+        """Bytes of the broker, in the first run only."""
+
+    def training(self, progress: Progress) -> None:
+        """The training goes on."""
+
+    def watching(self, view: View) -> None:
+        """The stream runs; several times a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """What to play.
+
+    Attributes:
+        scenario: the plant and the pace.
+        folder: for model, log and picture; made if need be.
+        max_steps: of the training.
+    """
+
+    scenario: Scenario
+    folder: Path
+    max_steps: int
+
+
+def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> Summary:
+    """Play it, from the broker's start to the last account; leaves nothing but `folder`.
+
+    Args:
+        demo: what to play.
+        audience: told about everything.
+        should_stop: true ends the streaming early; the summary comes all the same.
+
+    Raises:
+        ProvisioningError: no broker can be had.
+        KeyboardInterrupt: `should_stop` said so before anything streamed.
+        VigieError: whatever ended a part of it early.
+    """
+    scenario = demo.scenario
+    audience.step("starting a Kafka broker of its own")
+    with BrokerConfig().open(on_progress=audience.fetching) as broker:
+        audience.step(
+            f"learning what normal looks like: {scenario.training_rows:,} readings of each of "
+            f"{scenario.machines} pumps"
+        )
+        detector = learn(
+            scenario,
+            demo.folder / "model",
+            max_steps=demo.max_steps,
+            progress=_interruptible(audience.training, should_stop),
+        )
+        settings = _settings(broker.bootstrap, demo.folder / "model")
+        configure_logging(settings.log)
+        connection = connection_of(settings)
+        create_topics(connection, topic_specs(settings))
+        audience.step("starting Ray and the workers")
+        show = _Show(scenario, settings, detector, audience, should_stop)
+        try:
+            healths = run_pipeline(settings, should_stop=show.should_stop, observe=show.observe)
+        finally:
+            show.feeder.stop(within_s=_CATCH_UP_WITHIN_S)
+        if show.listener is None or show.ledger is None:
+            raise KeyboardInterrupt
+        audience.step("reading the topics back")
+        show.listener.finish(within_s=_READ_WITHIN_S)
+        counts = sum((health.total for health in healths), Counts())
+        return _sum_up(demo, show, counts, _facts(settings), detector)
+
+
+def _interruptible(
+    tell: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> Callable[[Progress], None]:
+    def progress(now: Progress) -> None:
+        if should_stop():
+            raise KeyboardInterrupt
+        tell(now)
+
+    return progress
+
+
+def _settings(bootstrap: str, model: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "kafka": {"bootstrap": bootstrap, "group": "vigie-demo"},
+            "topics": {"partitions": _PARTITIONS},
+            "model": {"path": model},
+            "log": {"level": "warning", "format": "json"},
+        }
+    )
+
+
+class _Show:
+    """What happens while the pipeline runs; called by its supervisor a few times a second."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: Settings,
+        detector: Detector,
+        audience: Audience,
+        asked_to_stop: Callable[[], bool],
+    ) -> None:
+        self._scenario, self._settings, self._detector = scenario, settings, detector
+        self._audience, self._asked_to_stop = audience, asked_to_stop
+        self._connection = connection_of(settings)
+        self._rates: deque[tuple[float, int, int]] = deque()
+        self._running_since_s: float | None = None
+        self._done_at_s: float | None = None
+        self._note = ""
+        self._committed = 0
+        self.feeder = Feeder(scenario, self._connection, settings.topics.readings)
+        self.ledger: Ledger | None = None
+        self.listener: Listener | None = None
+        self.feeder.start()
+
+    def should_stop(self) -> bool:
+        """Whether everything that was sent has been scored, or nothing was and nobody wants it."""
+        if self.feeder.error is not None:
+            raise self.feeder.error
+        if self.ledger is None:
+            return self._asked_to_stop()
+        if self._asked_to_stop() and not self._note:
+            self._note = "stopping: finishing what was sent"
+            self.feeder.stop(within_s=0.0)
+        if not self.feeder.is_done:
+            return False
+        now_s = time.monotonic()
+        self._done_at_s = self._done_at_s or now_s
+        return self._committed >= self.feeder.sent.records or (
+            now_s - self._done_at_s > _CATCH_UP_WITHIN_S
+        )
+
+    def observe(self, healths: list[Health]) -> None:
+        """Let the plant run once the workers do, then show how it goes."""
+        counts = sum((health.total for health in healths), Counts())
+        self._committed = counts.records
+        if self.ledger is None:
+            self._begin(healths)
+        else:
+            self._audience.watching(self._view(healths, counts, self.ledger))
+
+    def _begin(self, healths: list[Health]) -> None:
+        if not self.feeder.is_ready or any(h.phase is not Phase.RUNNING for h in healths):
+            return
+        now_s = time.monotonic()
+        self._running_since_s = self._running_since_s or now_s
+        held = sum(len(health.lag) for health in healths)
+        if held < _PARTITIONS and now_s - self._running_since_s < _BEGIN_WITHIN_S:
+            return
+        self.feeder.go()
+        plant = self._scenario.plant()
+        self.ledger = Ledger(
+            machines=plant.machines,
+            channels=plant.channels,
+            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self._scenario.interval_ns),
+        )
+        self.listener = Listener(self._connection, self._settings.topics, self.ledger)
+        self.listener.start()
+
+    def _view(self, healths: list[Health], counts: Counts, ledger: Ledger) -> View:
+        sent, now_s = self.feeder.sent, time.monotonic()
+        self._rates.append((now_s, sent.records, counts.records))
+        while now_s - self._rates[0][0] > _RATE_OVER_S:
+            self._rates.popleft()
+        since_s, sent_then, done_then = self._rates[0]
+        span_s = now_s - since_s or 1.0
+        latency = sum((health.latency for health in healths), LatencyHistogram())
+        return View(
+            elapsed_s=(time.time_ns() - self.feeder.start_ns) / 1e9,
+            seconds=self._scenario.seconds,
+            sent_per_s=(sent.records - sent_then) / span_s,
+            scored_per_s=(counts.records - done_then) / span_s,
+            sent=sent.records,
+            scored=counts.scored,
+            warming_up=counts.warming_up,
+            dropped=counts.late + counts.duplicate,
+            anomalies=counts.anomalies,
+            dead_letters=counts.dead_lettered,
+            lag=sum(sum(health.lag.values()) for health in healths),
+            sensors=sum(health.sensors for health in healths),
+            workers=len(healths),
+            p50_ms=latency.quantile(0.5),
+            p99_ms=latency.quantile(0.99),
+            alarms=self._alarms(ledger),
+            note=self._note or ("everything is sent; finishing" if self.feeder.is_done else ""),
+        )
+
+    def _alarms(self, ledger: Ledger) -> list[Alarm]:
+        alarms = []
+        for anomaly in reversed(list(ledger.latest.values())):
+            channel = max(anomaly.contribution, key=lambda name: anomaly.contribution[name])
+            unit = next(one.unit for one in CHANNELS if one.name == channel)
+            (row,) = ledger.clock.rows([anomaly.ts_ns])
+            alarms.append(
+                Alarm(
+                    sensor=anomaly.sensor_id,
+                    channel=channel,
+                    observed=anomaly.observed[channel],
+                    expected=anomaly.expected[channel],
+                    unit=unit,
+                    score=anomaly.score,
+                    severity=anomaly.severity.value,
+                    truth=self._truth(ledger.machines.index(anomaly.sensor_id), int(row)),
+                    age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
+                )
+            )
+        return alarms
+
+    def _truth(self, machine: int, row: int) -> str:
+        tail = self._detector.receptive_field - 1
+        for fault in self._scenario.faults_between(row - tail, row + 1):
+            if fault.machine == machine:
+                told = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
+                return told.replace("_", " ")
+        return ""
+
+
+def _facts(settings: Settings) -> Broker:
+    """What the broker says about readings and commits."""
+    connection, topic = connection_of(settings), settings.topics.readings
+    bounds = topic_bounds(connection, {topic: _PARTITIONS})
+    group = describe_group(connection, settings.kafka.group, topic)
+    return Broker(
+        records=sum(end - first for first, end in bounds.values()),
+        committed=sum(at.next_offset for at in group.committed.values()),
+    )
+
+
+def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: Detector) -> Summary:
+    assert show.ledger is not None
+    ledger, sent = show.ledger, show.feeder.sent
+    rows = sent.readings // demo.scenario.machines
+    accounts = balance(sent, ledger, counts, broker, receptive_field=detector.receptive_field)
+    flags = (ledger.books(rows) & FLAGGED) > 0
+    faults = demo.scenario.faults_between(0, rows)
+    verdict = judge(flags, faults, receptive_field=detector.receptive_field)
+    truth = _whole_rows(show.feeder.truth, rows)
+    picture, note = _draw(demo, truth, ledger, verdict)
+    return Summary(
+        seconds=rows * demo.scenario.interval_ns / 1e9,
+        accounts=accounts,
+        verdict=verdict,
+        machines=ledger.machines,
+        interval_s=demo.scenario.interval_ns / 1e9,
+        lapse=demo.scenario.lapse,
+        gain_db=_gain(truth, ledger, faults, detector),
+        latency_ms={
+            "p50": ledger.latency.quantile(0.5),
+            "p99": ledger.latency.quantile(0.99),
+        },
+        model={
+            "name": detector.name,
+            "version": detector.version,
+            "promise": str(detector.head.calibration.promise),
+        },
+        picture=picture,
+        picture_note=note,
+        folder=demo.folder,
+    )
+
+
+def _whole_rows(truth: tuple[PlantChunk, ...], rows: int) -> list[PlantChunk]:
+    """The chunks up to a row; what lies behind it was prepared and not sent."""
+    kept = []
+    for chunk in truth:
+        n = min(len(chunk), rows - chunk.first_row)
+        if n > 0:
+            kept.append(
+                replace(
+                    chunk,
+                    ts_ns=chunk.ts_ns[:n],
+                    clean=chunk.clean[:n],
+                    noisy=chunk.noisy[:n],
+                    label=chunk.label[:n],
+                )
+            )
+    return kept
+
+
+def _gain(
+    truth: list[PlantChunk], ledger: Ledger, faults: list[Fault], detector: Detector
+) -> dict[str, float]:
+    """Noise removed on rows whose windows hold no fault."""
+    if not truth:
+        return dict.fromkeys(ledger.channels, float("nan"))
+    first = truth[0].first_row
+    clean, noisy = (
+        np.concatenate([getattr(chunk, name) for chunk in truth]) for name in ("clean", "noisy")
+    )
+    normal = np.ones(clean.shape[:2], dtype=bool)
+    for fault in faults:
+        start = max(fault.start_row - first, 0)
+        normal[
+            start : max(fault.end_row - first + detector.receptive_field - 1, 0), fault.machine
+        ] = False
+    _, denoised = ledger.outputs(first + np.arange(len(clean)))
+    gains = gain_db(clean[normal], noisy[normal], denoised[normal])
+    return dict(zip(ledger.channels, gains.tolist(), strict=True))
+
+
+def _draw(
+    demo: Play, truth: list[PlantChunk], ledger: Ledger, verdict: Verdict
+) -> tuple[Path | None, str]:
+    if not truth:
+        return None, "nothing was sent"
+    title = f"{{pump}}, {demo.scenario.lapse:.0f} times faster than it runs"
+    try:
+        return draw_pump(truth, ledger, verdict, demo.folder / "picture.png", title=title), ""
+    except PlotExtraError as error:
+        return None, str(error)

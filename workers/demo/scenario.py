@@ -1,0 +1,148 @@
+"""What the demo plays: the plant, its faults, the bad records, and the clock. Pure.
+
+The plant lives at one reading a second; the demo shows it in time lapse, so that an hour and more
+of load changes and faults fits into 90 seconds. Event times are those of the show: the reading of
+row r is due, and stamped, `start_ns + r * interval_ns`, so that latency is a real one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.simulation import Fault, Plant, PlantConfig, RandomSchedule
+
+IntArray = npt.NDArray[np.int64]
+
+PLANT_INTERVAL_S = 1.0
+TRAINING_ROWS = 14_400
+"""Four hours of the plant without a fault, before the show begins."""
+KEPT_ROWS = 6_000
+"""Rows of truth and of outputs kept for the picture and the noise figures."""
+BAD_RECORDS: tuple[bytes, ...] = (
+    b"flow=81.2;pressure=4.1",
+    b'{"sensor_id": "pump-001", "ts": 1767225600000, "values": {"flow": "eighty"}}',
+    b'{"sensor_id": "pump-001", "ts": 1767225600000, "values": {"flow": 81.2}}',
+    b'{"sensor_id": "pump-001", "ts": "yesterday", "values": {}}',
+    b'{"sensor_id": "pump-001", "ts": 1767225600000, "values": {"flow": NaN}}',
+    b'["a", "list"]',
+)
+"""What a broken gateway sends: no JSON, wrong type, channels missing, no time, NaN, wrong shape."""
+
+_EPOCH_ROWS = 1_200
+_FAULTS_PER_EPOCH = 14
+# Rows before the first fault: every window is full by then.
+_LEAD_ROWS = 64
+_BAD_EVERY_ROWS = 150
+_REPEAT_EVERY_ROWS = 200
+_LATE_BY_ROWS = 5
+_SECONDS = (5.0, 30 * 86_400.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Everything that decides what is sent.
+
+    Attributes:
+        machines: pumps, 1..500.
+        readings_per_s: of all pumps together, 1..20,000; rounded so that a pump's interval is a
+            whole number of milliseconds.
+        seconds: length of the show; None for no end.
+        seed: of plant, faults and training.
+        training_rows: fault-free readings of each pump to learn from.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    machines: int = 20
+    readings_per_s: float = 1_000.0
+    seconds: float | None = 90.0
+    seed: int = 0
+    training_rows: int = TRAINING_ROWS
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        limits: dict[str, tuple[float, float]] = {
+            "machines": (1, 500),
+            "readings_per_s": (1, 20_000),
+            "training_rows": (500, 100_000),
+            "seed": (0, 2**63 - 1),
+        }
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be in {low}..{high}, got {getattr(self, name)}")
+        low, high = _SECONDS
+        if self.seconds is not None and not low <= self.seconds <= high:
+            raise ValueError(f"seconds must be in {low:g}..{high:g}, got {self.seconds}")
+
+    @property
+    def interval_ns(self) -> int:
+        """Between two readings of a pump, in the show; whole milliseconds."""
+        return max(1, round(self.machines / self.readings_per_s * 1_000)) * 1_000_000
+
+    @property
+    def lapse(self) -> float:
+        """How much faster than the plant's own clock the show runs."""
+        return PLANT_INTERVAL_S * 1e9 / self.interval_ns
+
+    @property
+    def rate(self) -> float:
+        """Readings a second that are really sent."""
+        return self.machines * 1e9 / self.interval_ns
+
+    @property
+    def rows(self) -> int | None:
+        """Readings of each pump in the show; None for no end."""
+        return None if self.seconds is None else math.ceil(self.seconds * 1e9 / self.interval_ns)
+
+    def plant(self) -> Plant:
+        """The plant; its first `training_rows` are free of faults."""
+        return Plant(
+            PlantConfig(machines=self.machines, seed=self.seed, interval_s=PLANT_INTERVAL_S),
+            self._schedule(),
+        )
+
+    def faults_between(self, start_row: int, end_row: int) -> list[Fault]:
+        """Faults that touch some rows of the show; their rows count from its beginning."""
+        first = self.training_rows
+        return [
+            Fault(
+                machine=fault.machine,
+                kind=fault.kind,
+                channels=fault.channels,
+                start_row=fault.start_row - first,
+                end_row=fault.end_row - first,
+                magnitude=fault.magnitude,
+            )
+            for fault in self._schedule().between(first + start_row, first + end_row)
+        ]
+
+    def bad_record_after(self, row: int) -> bytes | None:
+        """The bad record that follows a row, if one does."""
+        turn, rest = divmod(row + 1, _BAD_EVERY_ROWS)
+        return BAD_RECORDS[(turn - 1) % len(BAD_RECORDS)] if rest == 0 else None
+
+    def repeats_after(self, row: int) -> Sequence[int]:
+        """Rows of the first pump that are sent once more after a row: a repeat, or a late one."""
+        turn, rest = divmod(row + 1, _REPEAT_EVERY_ROWS)
+        if rest:
+            return ()
+        return (row,) if turn % 2 else (row - _LATE_BY_ROWS,)
+
+    def _schedule(self) -> RandomSchedule:
+        rows = _EPOCH_ROWS if self.rows is None else self.rows - _LEAD_ROWS
+        plain = RandomSchedule(machines=self.machines, seed=self.seed, faults_per_epoch=0)
+        epoch_rows = max(plain.slot_rows, min(_EPOCH_ROWS, rows))
+        room = self.machines * (epoch_rows // plain.slot_rows)
+        return RandomSchedule(
+            machines=self.machines,
+            seed=self.seed,
+            epoch_rows=epoch_rows,
+            faults_per_epoch=min(_FAULTS_PER_EPOCH, room),
+            first_row=self.training_rows + _LEAD_ROWS,
+        )

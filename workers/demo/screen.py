@@ -1,0 +1,165 @@
+"""What is seen while the demo runs. Pure: a view in, something rich can draw out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_SHOWN_ALARMS = 6
+_SEVERITY_STYLE = {"low": "yellow", "medium": "dark_orange", "high": "bold red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """One line of the list of alarms.
+
+    Attributes:
+        sensor: the pump.
+        channel: the one with the largest share in the score.
+        observed, expected: of that channel; observed is None where it was missing.
+        unit: of that channel.
+        score: 1 is the threshold.
+        severity: low, medium or high.
+        truth: what the simulator has broken; empty when nothing.
+        age_s: since the reading.
+    """
+
+    sensor: str
+    channel: str
+    observed: float | None
+    expected: float
+    unit: str
+    score: float
+    severity: str
+    truth: str
+    age_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One moment of the show.
+
+    Attributes:
+        elapsed_s, seconds: of the streaming; no end is None.
+        sent_per_s, scored_per_s: over the last seconds.
+        sent, scored, warming_up, dropped: readings.
+        anomalies, dead_letters: records.
+        lag: records not yet read.
+        sensors, workers: in the group.
+        p50_ms, p99_ms: from the record's time to the hand-over of its outputs.
+        alarms: newest first.
+        note: what is happening, when it is not just running.
+    """
+
+    elapsed_s: float
+    seconds: float | None
+    sent_per_s: float
+    scored_per_s: float
+    sent: int
+    scored: int
+    warming_up: int
+    dropped: int
+    anomalies: int
+    dead_letters: int
+    lag: int
+    sensors: int
+    workers: int
+    p50_ms: float | None
+    p99_ms: float | None
+    alarms: Sequence[Alarm]
+    note: str = ""
+
+
+def draw(view: View) -> RenderableType:
+    """The live picture of a terminal."""
+    return Group(_time(view), _figures(view), _alarms(view.alarms))
+
+
+def one_line(view: View) -> str:
+    """The same for a log file: one line."""
+    return (
+        f"{view.elapsed_s:5.0f} s  {view.scored_per_s:,.0f} readings/s  lag {view.lag:,}  "
+        f"{view.sensors} sensors  {view.anomalies:,} anomalies  latency p50 {_ms(view.p50_ms)} "
+        f"p99 {_ms(view.p99_ms)}  {view.dead_letters} dead letters"
+    )
+
+
+def _time(view: View) -> RenderableType:
+    line = Table.grid(padding=(0, 1))
+    if view.seconds is None:
+        line.add_row(Text(f"{view.elapsed_s:.0f} s", style="bold"), "Ctrl-C ends", view.note)
+    else:
+        line.add_row(
+            ProgressBar(total=view.seconds, completed=min(view.elapsed_s, view.seconds), width=40),
+            Text(f"{view.elapsed_s:.0f} of {view.seconds:.0f} s", style="bold"),
+            Text(view.note, style="dim"),
+        )
+    return line
+
+
+def _figures(view: View) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 0), show_header=False)
+    for _ in range(3):
+        table.add_column(style="dim")
+        table.add_column(justify="right")
+    table.add_row(
+        "readings/s", _strong(f"{view.scored_per_s:,.0f}"),
+        "sensors", f"{view.sensors}",
+        "anomalies", Text(f"{view.anomalies:,}", style="bold red" if view.anomalies else ""),
+    )  # fmt: skip
+    table.add_row(
+        "sent/s", f"{view.sent_per_s:,.0f}",
+        "lag", f"{view.lag:,}",
+        "dead letters", Text(f"{view.dead_letters}", style="yellow" if view.dead_letters else ""),
+    )  # fmt: skip
+    table.add_row(
+        "latency p50", _strong(_ms(view.p50_ms)),
+        "workers", f"{view.workers}",
+        "dropped (late, twice)", f"{view.dropped}",
+    )  # fmt: skip
+    table.add_row(
+        "latency p99", _strong(_ms(view.p99_ms)),
+        "warming up", f"{view.warming_up:,}",
+        "scored", f"{view.scored:,}",
+    )  # fmt: skip
+    return table
+
+
+def _alarms(alarms: Sequence[Alarm]) -> Table:
+    table = Table(
+        title="Latest alarms", title_justify="left", title_style="bold", box=None,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    for name in ("pump", "channel"):
+        table.add_column(name)
+    for name in ("observed", "expected", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("what the simulator broke")
+    for alarm in alarms[:_SHOWN_ALARMS]:
+        style = "" if alarm.age_s < 3.0 else "dim"  # noqa: PLR2004 - seconds on the screen
+        observed = "missing" if alarm.observed is None else f"{alarm.observed:.2f}"
+        table.add_row(
+            alarm.sensor,
+            alarm.channel.replace("_", " "),
+            f"{observed} {alarm.unit}",
+            f"{alarm.expected:.2f} {alarm.unit}",
+            Text(f"{alarm.score:.1f}", style=_SEVERITY_STYLE.get(alarm.severity, "")),
+            Text(alarm.truth or "nothing: a false alarm", style="" if alarm.truth else "yellow"),
+            style=style,
+        )
+    for _ in range(_SHOWN_ALARMS - len(alarms[:_SHOWN_ALARMS])):
+        table.add_row()
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _strong(text: str) -> Text:
+    return Text(text, style="bold")

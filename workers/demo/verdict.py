@@ -1,0 +1,157 @@
+"""Was it right? Flagged segments against the injected faults, cleaned values against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.evaluation import runs
+from workers.simulation import Fault
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Flagged readings of one machine, less than a window apart: rows start .. end (excluded)."""
+
+    machine: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundFault:
+    """A fault and what became of it.
+
+    Attributes:
+        fault: with rows of the show.
+        delay_rows: readings from its start to the first flagged one; None when it was missed.
+    """
+
+    fault: Fault
+    delay_rows: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Segments against faults.
+
+    Attributes:
+        faults: in order of start.
+        segments: all of them.
+        false: those that touch no fault.
+        watched_rows: readings judged.
+    """
+
+    faults: tuple[FoundFault, ...]
+    segments: tuple[Segment, ...]
+    false: tuple[Segment, ...]
+    watched_rows: int
+
+    @property
+    def found(self) -> int:
+        """Faults found."""
+        return sum(fault.delay_rows is not None for fault in self.faults)
+
+    @property
+    def recall(self) -> float:
+        """Share of faults found; NaN without faults."""
+        return self.found / len(self.faults) if self.faults else float("nan")
+
+    @property
+    def precision(self) -> float:
+        """Share of segments that touch a fault; NaN without segments."""
+        return 1 - len(self.false) / len(self.segments) if self.segments else float("nan")
+
+    @property
+    def median_delay_rows(self) -> float:
+        """Of the faults found; NaN when none was."""
+        delays = [fault.delay_rows for fault in self.faults if fault.delay_rows is not None]
+        return float(np.median(delays)) if delays else float("nan")
+
+
+def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) -> Verdict:
+    """Compare flags with faults.
+
+    Flagged readings less than R apart are one segment: their windows share readings. A fault
+    counts as present until the last window that holds one of its readings has passed. A fault
+    that began less than R readings before the end is not judged: nobody had the time to see it.
+
+    Args:
+        flags: [rows, M] True where the score is 1 or more.
+        faults: rows as those of `flags`.
+        receptive_field: R.
+    """
+    n_rows = len(flags)
+    judged = [fault for fault in faults if fault.start_row <= n_rows - receptive_field]
+    segments = [
+        Segment(machine=machine, start=start, end=end)
+        for machine in range(flags.shape[1])
+        for start, end in merged(flags[:, machine], gap=receptive_field)
+    ]
+    # A fault that is not judged excuses a segment all the same.
+    false = [
+        segment
+        for segment in segments
+        if not any(_touches(segment, fault, receptive_field) for fault in faults)
+    ]
+    return Verdict(
+        faults=tuple(
+            FoundFault(fault=fault, delay_rows=_delay(flags, fault, receptive_field))
+            for fault in judged
+        ),
+        segments=tuple(segments),
+        false=tuple(false),
+        watched_rows=flags.size,
+    )
+
+
+def merged(flags: BoolArray, *, gap: int) -> list[tuple[int, int]]:
+    """Runs of True as half-open ranges, joined where fewer than `gap` rows lie between."""
+    joined: list[tuple[int, int]] = []
+    for start, end in runs(flags).tolist():
+        if joined and start - joined[-1][1] < gap:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def gain_db(truth: FloatArray, noisy: FloatArray, denoised: FloatArray) -> FloatArray:
+    """How much smaller the error of the denoised values is, in decibels of power, per channel.
+
+    Args:
+        truth: what was so, [n, C].
+        noisy: what was measured, [n, C]; NaN does not count.
+        denoised: what came out, [n, C]; NaN does not count.
+
+    Returns:
+        [C]; NaN where nothing can be compared.
+    """
+    gains = np.full(truth.shape[1], np.nan)
+    for channel in range(truth.shape[1]):
+        before, after = (
+            (values[:, channel] - truth[:, channel]) ** 2 for values in (noisy, denoised)
+        )
+        known = np.isfinite(before) & np.isfinite(after)
+        if known.any() and after[known].mean() > 0:
+            gains[channel] = 10 * np.log10(before[known].mean() / after[known].mean())
+    return gains
+
+
+def _touches(segment: Segment, fault: Fault, receptive_field: int) -> bool:
+    return (
+        segment.machine == fault.machine
+        and segment.start < fault.end_row + receptive_field - 1
+        and segment.end > fault.start_row
+    )
+
+
+def _delay(flags: BoolArray, fault: Fault, receptive_field: int) -> int | None:
+    seen = flags[fault.start_row : fault.end_row + receptive_field - 1, fault.machine]
+    return int(np.argmax(seen)) if seen.any() else None
