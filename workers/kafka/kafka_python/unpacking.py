@@ -50,7 +50,8 @@ def unpack(batch: Any, topic: str, partition: int) -> list[FetchedRecord]:
 
     Args:
         batch: kafka-python's `DefaultRecordBatch`; its sum is checked already.
-        topic, partition: where it comes from.
+        topic: where it comes from.
+        partition: of the topic.
 
     Raises:
         CorruptRecordError: the bytes are no such records.
