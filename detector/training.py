@@ -70,7 +70,7 @@ class TrainingConfig:
     budget: AlarmBudget = field(default_factory=AlarmBudget)
     corruption: Corruption = field(default_factory=Corruption)
     max_gap_s: float = 0.0
-    max_steps: int = 3000
+    max_steps: int = 2000
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 1e-5

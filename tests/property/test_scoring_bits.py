@@ -1,5 +1,7 @@
 """A score is a function of the last R readings: no cut, order, batch or thread changes a bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -58,7 +60,7 @@ def test_cutting_a_stream_into_calls_changes_no_bit(kind, seed, missing, cuts):
     pieces = {name: np.empty_like(whole[name]) for name in FIELDS}
 
     borders = sorted({0, *cuts, ROWS - size + 1})
-    for start, stop in zip(borders[:-1], borders[1:], strict=True):
+    for start, stop in itertools.pairwise(borders):
         order = rng.permutation(SENSORS)
         rows = np.concatenate([stream[sensor, start : stop + size - 1] for sensor in order])
         length, new = stop - start + size - 1, stop - start

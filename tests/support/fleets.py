@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import TypeCheckError
 
-from detector.models import build
+from detector.models import PCAAutoencoder, build
 from detector.scoring import Detector
 from detector.training import TrainingConfig, train
 from detector.windows import Series
@@ -85,6 +85,6 @@ def make_model(kind: str, *, seed: int = 0, **sizes: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build(kind, fields)
-        if kind == "pca":
+        if isinstance(model, PCAAutoencoder):
             model.fit([torch.randn(64, fields["receptive_field"], fields["n_channels"])])
     return model.eval()

@@ -17,7 +17,9 @@ def test_a_budget_of_one_a_week_at_one_a_second():
     assert AlarmBudget(false_alarms=2.0, per_s=86_400.0).rate(10.0) == pytest.approx(20 / 86_400)
 
 
-@pytest.mark.parametrize(("alarms", "per_s"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (float("nan"), 1.0)])
+@pytest.mark.parametrize(
+    ("alarms", "per_s"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (float("nan"), 1.0)]
+)
 def test_a_budget_that_is_none_is_refused(alarms, per_s):
     with pytest.raises(ValueError, match="greater than zero"):
         AlarmBudget(false_alarms=alarms, per_s=per_s)

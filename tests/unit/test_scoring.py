@@ -31,9 +31,9 @@ def reference(detector, rows, end, group):
     window = (rows[end - size + 1 : end + 1] - scaling.center[group]) / scaling.scale[group]
     output = detector.view.model(torch.from_numpy(window[None].astype(np.float32)))[0].numpy()
     residual = window - output
-    features = [np.abs(residual[-1]), np.abs(residual[-8:].mean(0)), np.abs(residual.mean(0))]
+    spans = [np.abs(residual[-1]), np.abs(residual[-8:].mean(0)), np.abs(residual.mean(0))]
     bends = np.sqrt((np.diff(window, 2, axis=0) ** 2).mean(0))
-    features = np.stack([*features, np.sqrt((residual**2).mean(0)), 0.02 / (0.02 + bends)])
+    features = np.stack([*spans, np.sqrt((residual**2).mean(0)), 0.02 / (0.02 + bends)])
     z = np.maximum(0, features - fusion.middle[:, group]) / fusion.reach[:, group]
     expected = output[-1] * scaling.scale[group] + scaling.center[group]
     return (z**4).sum() ** 0.25, expected, (z**4).sum(0) / (z**4).sum()
@@ -219,6 +219,7 @@ class TestMissingValues:
         windows, mask = detector.view.windows(prepared, torch.tensor([0]))
         measured = detector.view.measure(prepared, torch.tensor([0]))
 
+        assert mask is not None
         assert (windows[0, :, 1] == 0).all()
         assert (mask[0, :, 1] == 0).all()
         assert (measured.features[:, 0, 1] == 0).all()  # nor does it count as frozen
