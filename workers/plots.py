@@ -171,9 +171,7 @@ def _draw_channel(axis: Axes, picture: Picture, times: Any, channel: int) -> Non
     keep = _thin(observed)
     axis.plot(times[keep], observed[keep], color=_MEASURED, linewidth=0.8, label="measured")
     keep = _thin(denoised)
-    axis.plot(
-        times[keep], denoised[keep], color=_DENOISED, linewidth=1.3, label="denoised (expected)"
-    )
+    axis.plot(times[keep], denoised[keep], color=_DENOISED, linewidth=1.3, label="denoised")
     unit = f"\n[{picture.units[channel]}]" if picture.units[channel] else ""
     axis.set_ylabel(picture.channels[channel].replace("_", " ") + unit)
     _fit(axis, np.concatenate([observed, denoised]))

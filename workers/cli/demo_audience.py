@@ -139,7 +139,14 @@ def audience_for(console: Console, *, quiet: object) -> Iterator[Audience]:
     elif not console.is_terminal:
         yield Lines(console)
     else:
-        with Live(console=console, transient=True, refresh_per_second=_REFRESHES_PER_S) as live:
+        with Live(
+            console=console,
+            transient=True,
+            refresh_per_second=_REFRESHES_PER_S,
+            # Ray keeps whatever stands in sys.stdout while it is imported, beyond our end.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
             terminal = Terminal(console, live)
             yield terminal
             terminal.done()

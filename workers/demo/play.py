@@ -352,7 +352,7 @@ def _draw(
 ) -> tuple[Path | None, str]:
     if not truth:
         return None, "nothing was sent"
-    title = f"{{pump}}, {demo.scenario.lapse:.0f} times faster than it runs"
+    title = f"{{pump}}, in time lapse ({demo.scenario.lapse:.0f}x)"
     try:
         return draw_pump(truth, ledger, verdict, demo.folder / "picture.png", title=title), ""
     except PlotExtraError as error:

@@ -22,22 +22,20 @@ def only_ours(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    before = sys.stdout, sys.stderr
-    saved = os.dup(1), os.dup(2)
     with (
-        os.fdopen(saved[0], "w", encoding="utf-8", closefd=True) as out,
-        os.fdopen(saved[1], "w", encoding="utf-8", closefd=True) as err,
-        log.open("a", encoding="utf-8") as file,
+        os.fdopen(os.dup(1), "w", encoding="utf-8") as out,
+        os.fdopen(os.dup(2), "w", encoding="utf-8") as err,
     ):
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        sys.stdout = sys.stderr = file
+        # The descriptors move, not `sys.stdout`: libraries keep that object for their own exit.
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
         try:
             yield out, err
         finally:
-            file.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             out.flush()
             err.flush()
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            sys.stdout, sys.stderr = before
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)

@@ -77,7 +77,8 @@ class View:
 
 def draw(view: View) -> RenderableType:
     """The live picture of a terminal."""
-    return Group(_time(view), _figures(view), _alarms(view.alarms))
+    space = Text("")
+    return Group(_time(view), space, _figures(view), space, _alarms(view.alarms))
 
 
 def one_line(view: View) -> str:
