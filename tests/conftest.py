@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.broker import MakeTopic, topic_maker
+from tests.support.broker import QUICK_START, MakeTopic, topic_maker
 from workers.kafka.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection, wait_for_broker
 
@@ -22,7 +22,7 @@ def bootstrap() -> Iterator[str]:
         wait_for_broker(Connection(bootstrap=outside, wait_timeout_s=10))
         yield outside
         return
-    with BrokerConfig().open() as broker:
+    with BrokerConfig(jvm_options=QUICK_START).open() as broker:
         yield broker.bootstrap
 
 

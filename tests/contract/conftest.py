@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.broker import QUICK_START
 from workers.kafka.embedded import BrokerConfig, EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 
@@ -14,7 +15,7 @@ from workers.kafka.kafka_python import Connection
 @pytest.fixture(scope="module")
 def victim() -> Iterator[EmbeddedBroker]:
     """A broker to be stopped and frozen; embedded even if the tests run on an outside one."""
-    with BrokerConfig().open() as broker:
+    with BrokerConfig(jvm_options=QUICK_START).open() as broker:
         yield broker
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.broker import produce, read_all
+from tests.support.broker import QUICK_START, produce, read_all
 from tests.support.wait import wait_until
 from workers.errors import ProvisioningError
 from workers.kafka.embedded import BrokerConfig
@@ -36,7 +36,7 @@ def processes_of(data: Path) -> list[str]:
 
 
 def test_a_broker_keeps_its_records_and_its_address_over_a_restart(tmp_path):
-    config = BrokerConfig(data=tmp_path / "data")
+    config = BrokerConfig(data=tmp_path / "data", jvm_options=QUICK_START)
     with config.open() as broker:
         connection = Connection(bootstrap=broker.bootstrap, wait_timeout_s=10)
         create_topics(connection, [TopicSpec(name="kept")])
@@ -47,6 +47,8 @@ def test_a_broker_keeps_its_records_and_its_address_over_a_restart(tmp_path):
 
         broker.stop()
         assert not broker.is_running()
+        broker.start()
+        broker.kill()
         broker.start()
         assert [record.value for record in read_all(connection, "kept")] == [
             b"%d" % n for n in range(5)
@@ -86,7 +88,7 @@ def test_a_broker_that_does_not_come_up_shows_its_log(tmp_path):
 OWNER = """
 import sys, time
 from workers.kafka.embedded import BrokerConfig
-broker = BrokerConfig().start()
+broker = BrokerConfig(jvm_options=('-XX:TieredStopAtLevel=1',)).start()
 print(broker.pid, broker.data, flush=True)
 sys.stdin.read()
 """

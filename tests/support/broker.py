@@ -13,6 +13,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from workers.kafka.kafka_python import Connection
 from workers.kafka.topics import TopicSpec, create_topics
 
+QUICK_START = ("-XX:TieredStopAtLevel=1",)
+"""Options of the Java machine for brokers that live for one test run."""
+
 MakeTopic = Callable[..., str]
 """``make_topic(partitions=1, **configs) -> name``."""
 
