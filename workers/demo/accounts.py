@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from workers.demo.feeder import Sent
 from workers.demo.ledger import ALARMED, FLAGGED, SCORED, Ledger
 from workers.stream.partition import Counts
+
+RESTARTED = (
+    "A worker was restarted and counts anew: what the policies dropped is taken from what was sent."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class Accounts:
         anomalies: flagged readings in the topic, each counted once.
         repeats: outputs that came more than once (at-least-once), not counted again.
         checks: the equations.
+        note: what the reader should know, empty as a rule.
     """
 
     sent: int
@@ -53,6 +58,7 @@ class Accounts:
     anomalies: int
     repeats: int
     checks: tuple[Check, ...]
+    note: str = ""
 
     @property
     def balanced(self) -> bool:
@@ -84,7 +90,13 @@ def balance(
         counts: of the workers, over all partitions.
         broker: after the drain.
         receptive_field: R: the first R-1 readings of a pump only fill its window.
+
+    The counts of a worker that died are lost with it. Then those of the policies are taken from
+    what was sent, and the equation of all parts still has to hold.
     """
+    complete = counts.records == broker.committed
+    if not complete:
+        counts = replace(counts, records=broker.committed, duplicate=sent.repeated, late=sent.late)
     books = ledger.books(-(-sent.readings // len(ledger.machines)))
     cells = np.arange(books.size).reshape(books.shape)
     was_sent = cells < sent.readings
@@ -159,5 +171,6 @@ def balance(
         anomalies=int(np.count_nonzero(alarmed)),
         repeats=ledger.repeats,
         checks=checks,
+        note="" if complete else RESTARTED,
         **parts,
     )

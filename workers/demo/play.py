@@ -37,6 +37,7 @@ from workers.stream.progress import Health, LatencyHistogram, Phase
 _PARTITIONS = 4
 _BEGIN_WITHIN_S = 15.0
 _CATCH_UP_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.5
 _READ_WITHIN_S = 120.0
 _RATE_OVER_S = 3.0
 
@@ -113,7 +114,7 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         audience.step("reading the topics back")
         show.listener.finish(within_s=_READ_WITHIN_S)
         counts = sum((health.total for health in healths), Counts())
-        return _sum_up(demo, show, counts, _facts(settings), detector)
+        return _sum_up(demo, show, counts, facts_of(settings), detector)
 
 
 def _interruptible(
@@ -156,7 +157,7 @@ class _Show:
         self._running_since_s: float | None = None
         self._done_at_s: float | None = None
         self._note = ""
-        self._committed = 0
+        self._look_at_s = 0.0
         self.feeder = Feeder(scenario, self._connection, settings.topics.readings)
         self.ledger: Ledger | None = None
         self.listener: Listener | None = None
@@ -175,14 +176,17 @@ class _Show:
             return False
         now_s = time.monotonic()
         self._done_at_s = self._done_at_s or now_s
-        return self._committed >= self.feeder.sent.records or (
-            now_s - self._done_at_s > _CATCH_UP_WITHIN_S
-        )
+        if now_s - self._done_at_s > _CATCH_UP_WITHIN_S:
+            return True  # the accounts will tell what is missing
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_EVERY_S
+            # The broker knows it for sure: a worker that was restarted counts from 0.
+            return facts_of(self._settings).committed >= self.feeder.sent.records
+        return False
 
     def observe(self, healths: list[Health]) -> None:
         """Let the plant run once the workers do, then show how it goes."""
         counts = sum((health.total for health in healths), Counts())
-        self._committed = counts.records
         if self.ledger is None:
             self._begin(healths)
         else:
@@ -264,7 +268,7 @@ class _Show:
         return ""
 
 
-def _facts(settings: Settings) -> Broker:
+def facts_of(settings: Settings) -> Broker:
     """What the broker says about readings and commits."""
     connection, topic = connection_of(settings), settings.topics.readings
     bounds = topic_bounds(connection, {topic: _PARTITIONS})

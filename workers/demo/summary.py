@@ -149,6 +149,8 @@ def _tell_checks(accounts: Accounts, console: Console) -> None:
                 f"[bold red]Does not add up:[/bold red] {check.claim}: "
                 f"{check.expected:,} and {check.found:,}"
             )
+    if accounts.note:
+        console.print(accounts.note, style="yellow")
     if accounts.repeats:
         console.print(f"{accounts.repeats:,} outputs came more than once, with the same id.")
 
