@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
-from kafka.partitioner.default import murmur2
 
 from workers.errors import PoisonRecordError
 from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.appending import Appender
 from workers.kafka.kafka_python.border import asking, delivery_error
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.waiting import wait_for_broker
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _CLOSE_TIMEOUT_S: Final = 5.0
 _JOIN_TIMEOUT_S: Final = 2.0
-_KEYS_REMEMBERED: Final = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +82,15 @@ class _Sink:
         self._source = source
         self._config = config
         self._producer: Any = None
+        self._appender: Any = None
         self._futures: list[Any] = []
         self._bytes = 0
-        self._hashes: dict[bytes, int] = {}
 
     def begin(self) -> None:
         if self._producer is None:
             self._producer = self._make_producer()
+            self._appender = Appender(self._producer)
+        self._appender.refresh()
         self._futures.clear()
         self._bytes = 0
 
@@ -104,9 +105,7 @@ class _Sink:
         if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
             self._settle(Deadline.after(self._config.flush_timeout_s))
         try:
-            future = self._producer.send(
-                topic, value, key, list(headers), self._partition(topic, key)
-            )
+            future = self._appender.append(topic, key, value, headers)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
                 f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
@@ -161,17 +160,6 @@ class _Sink:
             raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
         futures.clear()
         self._bytes = 0
-
-    def _partition(self, topic: str, key: bytes | None) -> int | None:
-        """Kafka's own choice, with the hash of each key remembered: it costs more than a send."""
-        if key is None:
-            return None
-        hashed = self._hashes.get(key)
-        if hashed is None:
-            if len(self._hashes) >= _KEYS_REMEMBERED:
-                self._hashes.clear()
-            hashed = self._hashes[key] = murmur2(key) & 0x7FFFFFFF
-        return hashed % len(self._producer.partitions_for(topic))
 
     def _discard(self, *, timeout_s: float = 0.0) -> None:
         """Close the producer, politely if it can be done in time."""

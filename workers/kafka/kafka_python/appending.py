@@ -1,0 +1,95 @@
+"""The short way into kafka-python's producer: half the cost of ``KafkaProducer.send``.
+
+``send`` checks types, looks up metadata three times, hashes the key in Python and formats log lines
+that nobody reads, for each record: 49 us of CPU a record of 600 bytes, of which 22 remain when the
+record goes straight to the accumulator (batching, futures, retries and order are all behind that).
+What ``send`` would check, the sink knows: it makes bytes, the topic exists, the size is in bounds.
+
+The accumulator is private, so an unknown shape of it means the long way, never an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import MessageSizeTooLargeError
+from kafka.partitioner.default import murmur2
+from kafka.producer.record_accumulator import RecordAccumulator
+
+__all__ = ["Appender"]
+
+_KNOWN_SHAPE: Final = ["self", "tp", "timestamp_ms", "key", "value", "headers"]
+_KEYS_REMEMBERED: Final = 100_000
+_RECORD_OVERHEAD: Final = 128  # of a batch of one record, generously
+_HEADER_OVERHEAD: Final = 16
+
+
+class Appender:
+    """Gives records to a producer, each key to the partition that Kafka's default chooses."""
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self._producer = producer
+        self._max_size = int(producer.config["max_request_size"])
+        self._targets: dict[str, list[Any]] = {}  # topic -> its partitions, in order
+        self._hashes: dict[bytes, int] = {}
+        self._send: Callable[..., Any] = self._short if _is_short_way_known() else self._long
+
+    def refresh(self) -> None:
+        """Forget how many partitions the topics have; the client knows of new ones by now."""
+        self._targets.clear()
+
+    def append(
+        self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]
+    ) -> Any:
+        """Add a record and return its future.
+
+        Raises:
+            MessageSizeTooLargeError: larger than ``max_request_size``.
+            KafkaTimeoutError: the client does not know the topic and cannot ask.
+        """
+        listed = headers if isinstance(headers, list) else list(headers)
+        if key is None:
+            return self._producer.send(topic, value, headers=listed)
+        size = len(key) + len(value) + _RECORD_OVERHEAD
+        for name, content in listed:
+            size += len(name) + len(content) + _HEADER_OVERHEAD
+        if size > self._max_size:
+            raise MessageSizeTooLargeError(f"{size} bytes, {self._max_size} may be sent")
+        targets = self._targets.get(topic) or self._look_up(topic)
+        hashed = self._hashes.get(key)
+        if hashed is None:
+            hashed = self._hash(key)
+        return self._send(targets[hashed % len(targets)], key, value, listed)
+
+    def _short(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
+        future, is_full, is_new, _ = self._producer._accumulator.append(  # noqa: SLF001
+            target, None, key, value, headers
+        )
+        if is_full or is_new:
+            self._producer._sender.wakeup()  # noqa: SLF001
+        return future
+
+    def _long(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
+        return self._producer.send(target.topic, value, key, headers, target.partition)
+
+    def _look_up(self, topic: str) -> list[Any]:
+        partitions = sorted(self._producer.partitions_for(topic))
+        targets = [TopicPartition(topic, partition) for partition in partitions]
+        self._targets[topic] = targets
+        return targets
+
+    def _hash(self, key: bytes) -> int:
+        """Murmur2 as the Java client has it; remembered, because in Python it costs 10 us."""
+        if len(self._hashes) >= _KEYS_REMEMBERED:
+            self._hashes.clear()
+        hashed = int(murmur2(key)) & 0x7FFFFFFF
+        self._hashes[key] = hashed
+        return hashed
+
+
+def _is_short_way_known() -> bool:
+    shape = list(inspect.signature(RecordAccumulator.append).parameters)
+    return shape[: len(_KNOWN_SHAPE)] == _KNOWN_SHAPE
