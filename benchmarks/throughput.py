@@ -50,7 +50,6 @@ class Scale:
         rounds: of all contestants.
         score_s: length of a score-only run.
         paced_s: length of the paced load.
-        model_steps: training steps of the model.
     """
 
     rows: int = 5_000
@@ -59,7 +58,6 @@ class Scale:
     rounds: int = 3
     score_s: float = 5.0
     paced_s: float = 20.0
-    model_steps: int = 200
 
 
 QUICK = Scale(
@@ -69,7 +67,6 @@ QUICK = Scale(
     rounds=1,
     score_s=1.0,
     paced_s=6.0,
-    model_steps=50,
 )
 
 
@@ -274,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     ):
         bench = Bench(
             connection=Connection(bootstrap=broker.bootstrap),
-            model=train_model(Path(folder) / "model", steps=scale.model_steps),
+            model=train_model(Path(folder) / "model"),
             scale=scale,
         )
         bench.fill()

@@ -6,6 +6,7 @@ the driver's disk. Clients and models are born and die inside `run`.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -30,6 +31,8 @@ from workers.stream.ingest import IngestLoop
 from workers.stream.progress import Health, Phase
 from workers.stream.scorer import LocalScoring, RayScoring
 from workers.stream.watchdog import Watchdog
+
+_CONTAINERS_A_LOOK = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,7 @@ class IngestActor:
         configure_logging(settings.log)
         _use_threads(settings.workers.threads)
         detector = self._job.detector()
+        _spare_the_collector()
         scoring = RayScoring(self._scorers) if self._scorers else LocalScoring(detector)
         connection = Connection(
             bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options()
@@ -155,6 +159,17 @@ class IngestActor:
 def read_artifact(folder: Path) -> dict[str, bytes]:
     """The files of an artifact's folder, to send along."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look less often, and never again at what is loaded by now.
+
+    A batch makes tens of thousands of short-lived containers, none of them in cycles: with the
+    default of a look each 700 the collector takes a tenth of an ingest worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_CONTAINERS_A_LOOK, 20, 100)
 
 
 def _use_threads(threads: int) -> None:

@@ -102,6 +102,7 @@ class IngestLoop:
         self._flights: deque[_Flight] = deque()
         self._paused = False
         self._waiting = False
+        self._frame_readings = 1.0  # readings a record, in the last batch
         self._begun = False
         self._done: dict[int, Committed] = {}
         self._uncommitted: dict[int, Counts] = {}
@@ -131,8 +132,7 @@ class IngestLoop:
             else:
                 self._release()
             polled = self._source.poll(
-                timeout_s=self._poll_timeout_s(),
-                max_records=self._settings.stream.max_poll_records,
+                timeout_s=self._poll_timeout_s(), max_records=self._poll_records()
             )
             self._rebalance(polled)
             self._start_partitions()
@@ -166,6 +166,13 @@ class IngestLoop:
         if self._done:
             return min(max(self._commit_at_s - self._monotonic_s(), _BUSY_POLL_S), _IDLE_POLL_S)
         return _IDLE_POLL_S
+
+    def _poll_records(self) -> int:
+        """How many records make a batch of about `stream.max_poll_records` readings.
+
+        A batch of frames would otherwise hold a hundred times as many: more memory, no more speed.
+        """
+        return max(round(self._settings.stream.max_poll_records / self._frame_readings), 1)
 
     def _hold(self) -> None:
         if not self._paused:
@@ -282,6 +289,7 @@ class IngestLoop:
             [_content_type(record.headers) if record.headers else None for record in records],
         )
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
+        self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
         return Batch(offsets=offsets, readings=decoded.readings, failures=decoded.failures)
 
     # -- publish and commit ----------------------------------------------------------------------
