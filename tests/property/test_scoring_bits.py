@@ -42,10 +42,10 @@ def assert_same_bits(found, expected):
 
 CASES = given(
     seed=st.integers(0, 2**32 - 1),
-    missing=st.sampled_from([0.0, 0.0, 0.001, 0.3]),
-    cuts=st.lists(st.integers(1, ROWS - 17), min_size=0, max_size=12),
+    missing=st.sampled_from([0.0, 0.02, 0.3]),
+    cuts=st.lists(st.integers(1, ROWS - 17), min_size=1, max_size=12),
 )
-SETTINGS = settings(max_examples=12, deadline=None)
+SETTINGS = settings(max_examples=10, deadline=None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
