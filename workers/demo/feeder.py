@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from schemas.codec import READING_JSON, ReadingEncoder
-from workers.demo.scenario import KEPT_ROWS, Scenario
+from workers.demo.scenario import Scenario
 from workers.feed import FeedRecord, Pace, feed
 from workers.kafka.kafka_python import Connection
 from workers.kafka.publisher import PublisherConfig
@@ -44,7 +44,7 @@ class Sent:
 
 
 class Feeder:
-    """Sends the plant's readings; keeps the truth of the last `KEPT_ROWS` rows."""
+    """Sends the plant's readings; keeps the truth of the last rows."""
 
     def __init__(self, scenario: Scenario, connection: Connection, topic: str) -> None:
         """Note what to do; `start` does it."""
@@ -54,7 +54,7 @@ class Feeder:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-feeder", daemon=True)
         self._sent = Sent()
-        self._truth: deque[PlantChunk] = deque(maxlen=-(-KEPT_ROWS // _CHUNK_ROWS) + 1)
+        self._truth: deque[PlantChunk] = deque(maxlen=scenario.kept_rows // _CHUNK_ROWS)
         self.start_ns = 0
         self.error: Exception | None = None
 

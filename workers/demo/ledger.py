@@ -2,7 +2,7 @@
 
 `Ledger` takes the records of the output topics as they come, in any order, repeats included, and
 keeps one byte a reading, so that a show may go on for hours; the cleaned values are kept for the
-last `KEPT_ROWS` rows.
+last rows only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy.typing as npt
 from schemas.anomaly import Anomaly
 from schemas.dead_letter import DeadLetter
 from schemas.denoised import DenoisedFrame
-from workers.demo.scenario import KEPT_ROWS
 from workers.stream.progress import LatencyHistogram
 
 ByteArray = npt.NDArray[np.uint8]
@@ -63,6 +62,7 @@ class Ledger:
         machines: names of the pumps, the columns of the books.
         channels: names of the channels.
         clock: how times become rows.
+        kept_rows: rows whose scores and cleaned values are kept.
         repeats: outputs that had come before; an id makes them harmless.
         dead_letters: places (partition, offset) of the records in the dead-letter topic.
         latest: the last anomaly of each pump, the newest last.
@@ -72,6 +72,7 @@ class Ledger:
     machines: tuple[str, ...]
     channels: tuple[str, ...]
     clock: Clock
+    kept_rows: int
     repeats: int = 0
     dead_letters: dict[tuple[int, int], str] = field(default_factory=dict)
     latest: dict[str, Anomaly] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Ledger:
         self._columns = {machine: place for place, machine in enumerate(self.machines)}
         self._books: ByteArray = np.zeros(shape, np.uint8)
         self._rows = 0
-        self._scores = np.full((KEPT_ROWS, len(self.machines)), np.nan, np.float32)
+        self._scores = np.full((self.kept_rows, len(self.machines)), np.nan, np.float32)
         self._clean = np.full((*self._scores.shape, len(self.channels)), np.nan)
         self._kept = np.full(self._scores.shape, -1, np.int64)
 
@@ -97,7 +98,7 @@ class Ledger:
         rows, machine = self.clock.rows(frame.ts_ns), self._columns[frame.sensor_id]
         scores = np.array(frame.score, np.float64)
         self._enter(rows, machine, np.where(scores >= 1.0, SCORED | FLAGGED, SCORED))
-        place = rows % KEPT_ROWS
+        place = rows % self.kept_rows
         self._scores[place, machine] = scores
         self._kept[place, machine] = rows
         for channel, name in enumerate(self.channels):
@@ -118,17 +119,17 @@ class Ledger:
         self.dead_letters[place] = letter.exception
 
     def books(self, rows: int) -> ByteArray:
-        """The bits of every reading, [rows, machines]."""
+        """The bits of every reading, [at least `rows`, machines]: to the last row entered."""
         self._grow(rows)
-        return self._books[:rows]
+        return self._books[: max(rows, self._rows)]
 
     def outputs(self, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Scores [n, M] and cleaned values [n, M, C] of some rows, NaN where nothing came.
 
         Args:
-            rows: among the last `KEPT_ROWS`; of older ones nothing is known any more.
+            rows: among the last `kept_rows`; of older ones nothing is known any more.
         """
-        place = rows % KEPT_ROWS
+        place = rows % self.kept_rows
         known = self._kept[place] == rows[:, None]
         scores = np.where(known, self._scores[place], np.nan).astype(np.float64)
         return scores, np.where(known[:, :, None], self._clean[place], np.nan)
@@ -136,7 +137,8 @@ class Ledger:
     def _enter(
         self, rows: npt.NDArray[np.int64], machine: int, bits: npt.NDArray[np.int64]
     ) -> None:
-        self._grow(int(rows.max()) + 1)
+        self._rows = max(self._rows, int(rows.max()) + 1)
+        self._grow(self._rows)
         before = self._books[rows, machine]
         self.repeats += int(np.count_nonzero(before & bits & (SCORED | ALARMED)))
         self._books[rows, machine] = before | bits.astype(np.uint8)

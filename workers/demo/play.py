@@ -206,6 +206,7 @@ class _Show:
             machines=plant.machines,
             channels=plant.channels,
             clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self._scenario.interval_ns),
+            kept_rows=self._scenario.kept_rows,
         )
         self.listener = Listener(self._connection, self._settings.topics, self.ledger)
         self.listener.start()
@@ -284,7 +285,7 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
     ledger, sent = show.ledger, show.feeder.sent
     rows = sent.readings // demo.scenario.machines
     accounts = balance(sent, ledger, counts, broker, receptive_field=detector.receptive_field)
-    flags = (ledger.books(rows) & FLAGGED) > 0
+    flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
     faults = demo.scenario.faults_between(0, rows)
     verdict = judge(flags, faults, receptive_field=detector.receptive_field)
     truth = _whole_rows(show.feeder.truth, rows)

@@ -19,10 +19,6 @@ from workers.simulation import Fault, Plant, PlantConfig, RandomSchedule
 IntArray = npt.NDArray[np.int64]
 
 PLANT_INTERVAL_S = 1.0
-TRAINING_ROWS = 14_400
-"""Four hours of the plant without a fault, before the show begins."""
-KEPT_ROWS = 6_000
-"""Rows of truth and of outputs kept for the picture and the noise figures."""
 BAD_RECORDS: tuple[bytes, ...] = (
     b"flow=81.2;pressure=4.1",
     b'{"sensor_id": "pump-001", "ts": 1767225600000, "values": {"flow": "eighty"}}',
@@ -33,6 +29,10 @@ BAD_RECORDS: tuple[bytes, ...] = (
 )
 """What a broken gateway sends: no JSON, wrong type, channels missing, no time, NaN, wrong shape."""
 
+# Four hours of the plant for twenty pumps; a larger plant shares the work.
+_TRAINING_ROWS, _TRAINING_READINGS = 14_400, 600_000
+_FEWEST_TRAINING_ROWS = 1_200
+_KEPT_ROWS, _KEPT_READINGS = 10_000, 400_000
 _EPOCH_ROWS = 1_200
 _FAULTS_PER_EPOCH = 14
 # Rows before the first fault: every window is full by then.
@@ -53,7 +53,6 @@ class Scenario:
             whole number of milliseconds.
         seconds: length of the show; None for no end.
         seed: of plant, faults and training.
-        training_rows: fault-free readings of each pump to learn from.
 
     Raises:
         ValueError: a value out of range.
@@ -63,14 +62,12 @@ class Scenario:
     readings_per_s: float = 1_000.0
     seconds: float | None = 90.0
     seed: int = 0
-    training_rows: int = TRAINING_ROWS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be played."""
         limits: dict[str, tuple[float, float]] = {
             "machines": (1, 500),
             "readings_per_s": (1, 20_000),
-            "training_rows": (500, 100_000),
             "seed": (0, 2**63 - 1),
         }
         for name, (low, high) in limits.items():
@@ -79,6 +76,16 @@ class Scenario:
         low, high = _SECONDS
         if self.seconds is not None and not low <= self.seconds <= high:
             raise ValueError(f"seconds must be in {low:g}..{high:g}, got {self.seconds}")
+
+    @property
+    def training_rows(self) -> int:
+        """Fault-free readings of each pump before the show, to learn from."""
+        return max(_FEWEST_TRAINING_ROWS, min(_TRAINING_ROWS, _TRAINING_READINGS // self.machines))
+
+    @property
+    def kept_rows(self) -> int:
+        """Last rows of which truth and outputs are kept, for the picture and the noise figures."""
+        return min(_KEPT_ROWS, _KEPT_READINGS // self.machines)
 
     @property
     def interval_ns(self) -> int:

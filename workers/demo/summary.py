@@ -185,8 +185,8 @@ def _tell_verdict(summary: Summary, console: Console) -> None:
     )
     if math.isfinite(verdict.median_delay_rows):
         console.print(
-            f"Median delay {verdict.median_delay_rows:.0f} readings, "
-            f"{verdict.median_delay_rows * PLANT_INTERVAL_S:.0f} s of the plant's time."
+            f"Median delay {verdict.median_delay_rows * PLANT_INTERVAL_S:.0f} s of the plant's "
+            "time, one reading a second."
         )
     console.print(
         f"{len(verdict.false)} false alarms in {hours:,.1f} pump-hours of plant time "
