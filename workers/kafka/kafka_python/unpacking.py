@@ -23,6 +23,7 @@ __all__ = ["FetchedRecord", "unpack", "unpack_fast"]
 _APPEND_TIME = 1
 _VERSION_2 = 2
 _WIDEST_SHIFT = 63
+_HEADERS_REMEMBERED = 100  # kinds in one batch
 
 
 class FetchedRecord(NamedTuple):
@@ -77,6 +78,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
     append_time = batch.max_timestamp if batch.timestamp_type == _APPEND_TIME else None
     make, kind = tuple.__new__, FetchedRecord
     found: list[FetchedRecord] = []
+    seen: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
     for _ in range(batch.records_count):
         # Each integer is a zigzag varint: seven bits a byte, least first; most take one or two.
         number = data[at]
@@ -117,7 +119,16 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
             value = data[start:at]
         headers: tuple[tuple[str, bytes], ...] = ()
         if data[at]:
-            headers, at = _headers(data, at)
+            # Mostly one content type, over and over: its bytes are looked up, not read.
+            block = data[at:end]
+            known = seen.get(block)
+            if known is None:
+                known, at = _headers(data, at)
+                if at == end and len(seen) < _HEADERS_REMEMBERED:
+                    seen[block] = known
+            else:
+                at = end
+            headers = known
         else:
             at += 1
         if at != end:
