@@ -17,18 +17,23 @@ from schemas.codec import ReadingEncoder
 from workers.kafka.kafka_python import Connection
 
 _TICK_S = 0.005
-_FIRST_WITHIN_S = 120.0
+FIRST_WITHIN_S = 120.0
+"""How long a pipeline may take to begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaceJob:
-    """Produce at a steady rate from `ready` to `stop`, each reading stamped as it is sent."""
+    """Produce at a steady rate from `ready` to `stop`, each reading stamped as it is sent.
+
+    One record of `bad_every` is no JSON; 0 is none.
+    """
 
     connection: Connection
     topic: str
     rate: int
     ready: Any
     stop: Any
+    bad_every: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,32 +48,34 @@ class WatchJob:
 
 
 def run_pace(job: PaceJob, gate: Gate) -> dict[str, float]:
-    """Send readings of all sensors in turn; return how late the producer itself was."""
+    """Send readings of all sensors in turn; return how many, and how late this process was."""
     producer = KafkaProducer(**{**job.connection.producer_options(), "linger_ms": 0})
     values = [values_of(sensor, 0, 1_000).tolist() for sensor in range(len(SENSORS))]
     encoder = ReadingEncoder(CHANNELS)
     places = itertools.cycle(range(len(SENSORS)))
     try:
         gate.wait()
-        if not job.ready.wait(_FIRST_WITHIN_S):
+        if not job.ready.wait(FIRST_WITHIN_S):
             raise RuntimeError("the pipeline is not ready")
-        began_s, sent, row, late_s = time.monotonic(), 0, -1, 0.0
+        began_s, sent, row, bad, late_s = time.monotonic(), 0, -1, 0, 0.0
         while not job.stop.is_set():
             elapsed_s = time.monotonic() - began_s
-            due = int(elapsed_s * job.rate)
             late_s = max(late_s, elapsed_s - sent / job.rate)
-            while sent < due:
+            for number in range(sent, int(elapsed_s * job.rate)):
                 sensor = next(places)
                 row += sensor == 0
                 name = SENSORS[sensor]
                 value = encoder.encode(
                     name, int(time.time() * 1e3) * 1_000_000, values[sensor][row % 1_000]
                 )
+                if job.bad_every and number % job.bad_every == job.bad_every - 1:
+                    bad += 1
+                    producer.send(job.topic, b"no JSON", name.encode())
                 producer.send(job.topic, value, name.encode())
-                sent += 1
+                sent = number + 1
             time.sleep(_TICK_S)
         producer.flush(timeout=30)
-        return {"sent": sent, "producer_late_ms": late_s * 1e3}
+        return {"sent": sent, "bad": bad, "producer_late_ms": late_s * 1e3}
     finally:
         producer.close(timeout=10)
 
@@ -84,7 +91,7 @@ def run_watch(job: WatchJob, gate: Gate) -> dict[str, Any]:
         for tp in partitions:
             consumer.position(tp)
         gate.wait()
-        until_s = time.time() + 2 * _FIRST_WITHIN_S
+        until_s = time.time() + 2 * FIRST_WITHIN_S
         while not (polled := consumer.poll(timeout_ms=100)) and time.time() < until_s:
             pass
         from_s = time.time() + job.ignored_s

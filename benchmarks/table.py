@@ -71,6 +71,8 @@ def _text(value: Any) -> str:
     match value:
         case None:
             return ""
+        case bool():
+            return "yes" if value else "no"
         case float() if abs(value) >= 100:
             return f"{value:,.0f}"
         case float():

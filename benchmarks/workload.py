@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from kafka import KafkaProducer
@@ -86,7 +87,13 @@ def train_model(folder: Path) -> Path:
     return save(train(series, config), folder)
 
 
-def make_topics(connection: Connection, name: str, *, readings: str | None = None) -> Topics:
+def make_topics(
+    connection: Connection,
+    name: str,
+    *,
+    readings: str | None = None,
+    configs: Mapping[str, str] = MappingProxyType({}),
+) -> Topics:
     """Make the topics of one contestant; `readings` may be a filled one that exists.
 
     The broker stamps the outputs when it appends them: one clock for all contestants.
@@ -97,13 +104,13 @@ def make_topics(connection: Connection, name: str, *, readings: str | None = Non
         anomalies=f"{name}-anomalies",
         dead_letters=f"{name}-dead-letters",
     )
-    stamped = {"message.timestamp.type": "LogAppendTime"}
+    stamped = {"message.timestamp.type": "LogAppendTime", **configs}
     specs = [
         TopicSpec(name=output, partitions=PARTITIONS, configs=stamped)
         for output in (topics.denoised, topics.anomalies, topics.dead_letters)
     ]
     if readings is None:
-        specs.append(TopicSpec(name=topics.readings, partitions=PARTITIONS))
+        specs.append(TopicSpec(name=topics.readings, partitions=PARTITIONS, configs=configs))
     create_topics(connection, specs)
     return topics
 
