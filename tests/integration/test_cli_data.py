@@ -40,6 +40,12 @@ def write_readings(path: Path, rows: int, *, seed: int, faulty: slice | None = N
     return path
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backtest with labels draws a picture where it is called."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     """One command with --json."""
     capsys.readouterr()

@@ -84,6 +84,15 @@ def train(
     threads: Annotated[
         int, typer.Option(help="CPU threads; more pay off for large models only.", min=1, max=1024)
     ] = 1,
+    calibration: Annotated[
+        float,
+        typer.Option(
+            help="Share of each sensor's readings, the last in time, that sets the threshold. "
+            "More of it means fewer false alarms where the plant changes its state seldom.",
+            min=0.01,
+            max=0.5,
+        ),
+    ] = 0.2,
     max_steps: Annotated[
         int, typer.Option(help="Steps at most; it stops early by itself.", min=1)
     ] = 3_000,
@@ -142,6 +151,7 @@ def train(
     else:
         settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
         data = _from_topic(settings, tuple(layout.channels), topic_from or "", topic_to)
+    from detector.dataset import Split
     from detector.training import TrainingConfig
 
     try:
@@ -154,6 +164,7 @@ def train(
             seed=seed,
             device=device,
             budget=alarm_budget,
+            split=Split(calibration=calibration),
             max_steps=max_steps,
         )
         began_s = clock.monotonic()

@@ -11,6 +11,7 @@ import torch
 
 from detector.artifact import load, save
 from detector.calibration import WEEK_S, AlarmBudget
+from detector.dataset import Split
 from detector.scoring import Detector
 from detector.training import Progress, TrainingConfig, train
 from detector.windows import Series
@@ -43,6 +44,8 @@ def learn(
         name="demo-pumps",
         seed=scenario.seed,
         max_steps=max_steps,
+        # Load changes every quarter of an hour: the thresholds must have seen enough of them.
+        split=Split(validation=0.1, calibration=0.4),
         budget=AlarmBudget(false_alarms=1.0, per_s=WEEK_S / scenario.lapse),
         # A show on a busy machine may stutter; event times do not, but be generous.
         max_gap_s=60.0 / scenario.lapse,
