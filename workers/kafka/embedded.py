@@ -191,18 +191,17 @@ class EmbeddedBroker:
 
     def stop(self) -> None:
         """End the broker politely, within 20 s by force. A temporary folder is removed."""
-        if self._process is None:
-            return
-        if self.is_running():
-            self._signal(signal.SIGCONT)
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-        self._reap()
+        if self._process is not None:
+            if self.is_running():
+                self._signal(signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.terminate()
+            self._reap()
         if self._config.data is None:
             shutil.rmtree(self.data, ignore_errors=True)
 
     def kill(self) -> None:
-        """End it as a power cut would; the data stays as it lies."""
+        """End it as a power cut would; the data stays as it lies until `stop`, even a temporary one."""
         if self._process is None or not self.is_running():
             return
         self._signal(signal.SIGKILL)
