@@ -201,7 +201,7 @@ class EmbeddedBroker:
             shutil.rmtree(self.data, ignore_errors=True)
 
     def kill(self) -> None:
-        """End it as a power cut would; the data stays as it lies until `stop`, even a temporary one."""
+        """End it as a power cut would; even temporary data stays as it lies until `stop`."""
         if self._process is None or not self.is_running():
             return
         self._signal(signal.SIGKILL)
