@@ -1,0 +1,58 @@
+"""What all parts of the Kafka contract share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from workers.kafka.client import OpensSink, OpensSource, Source
+from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python import Connection
+
+pytestmark = pytest.mark.kafka
+
+# kafka-python leaves refused sockets to the garbage collector; `victim_connection` collects them.
+LEAKS_SOCKETS = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+# From the Java client's own tests (UtilsTest.testMurmur2), as partition = (hash & 0x7fffffff) % n.
+JAVA_MURMUR2 = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+
+
+def numbered(count: int, *, partition: int = 0, start: int = 0) -> list[dict[str, Any]]:
+    """Records whose values are their number."""
+    return [
+        {"value": str(n).encode(), "key": b"k", "partition": partition}
+        for n in range(start, start + count)
+    ]
+
+
+def soon(seconds: float = 10.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+class KafkaContract:
+    """What the parts of the contract need of a client."""
+
+    def source_config(self, connection: Connection, topic: str, group: str) -> OpensSource:
+        raise NotImplementedError
+
+    def sink_config(self, connection: Connection, **limits: Any) -> OpensSink:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def open_source(self, connection: Connection, group: str) -> Iterator[Callable[[str], Source]]:
+        """Open sources of this test's group; they are closed at its end."""
+        with ExitStack() as stack:
+            yield lambda topic: stack.enter_context(
+                self.source_config(connection, topic, group).open()
+            )
