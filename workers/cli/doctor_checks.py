@@ -250,7 +250,7 @@ def kafka(settings: Settings) -> Diagnosis:
     """Whether a broker answers."""
     from workers.errors import SettingsError
     from workers.kafka.kafka_python import broker_answers
-    from workers.stream.pipeline import connection_of
+    from workers.topology import connection_of
 
     bootstrap = settings.kafka.bootstrap
     try:
@@ -277,7 +277,7 @@ def topics(settings: Settings) -> Diagnosis:
     from workers.errors import VigieError
     from workers.kafka.kafka_python import broker_answers
     from workers.kafka.topics import check_topics
-    from workers.stream.pipeline import connection_of, topic_specs
+    from workers.topology import connection_of, topic_specs
 
     connection = connection_of(settings)
     try:

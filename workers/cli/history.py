@@ -15,7 +15,7 @@ from schemas.settings import Settings
 from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.kafka_python.reader import ReaderConfig, TopicReader
-from workers.stream.pipeline import connection_of
+from workers.topology import connection_of
 
 MAX_READINGS = 20_000_000
 """Held in memory; a longer stretch is refused."""

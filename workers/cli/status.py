@@ -61,7 +61,7 @@ def status(
     from workers.kafka.kafka_python import wait_for_broker
     from workers.kafka.kafka_python.groups import describe_group, topic_bounds
     from workers.kafka.topics import check_topics
-    from workers.stream.pipeline import connection_of, topic_specs
+    from workers.topology import connection_of, topic_specs
 
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
@@ -206,8 +206,9 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
         )
     console.print(topics)
     group = result["group"]
+    state = "nobody has joined it yet" if group["state"] == "Unknown" else group["state"]
     console.print(
-        f"\nGroup [bold]{group['name']}[/bold]: {group['state']}, "
+        f"\nGroup [bold]{group['name']}[/bold]: {state}, "
         f"{len(group['members'])} members, lag {result['lag_records']:,} records",
         highlight=False,
     )

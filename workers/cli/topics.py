@@ -78,7 +78,7 @@ def _wanted(
     partitions: int | None,
     assignments: Sequence[str] | None,
 ) -> tuple[Connection, list[TopicSpec]]:
-    from workers.stream.pipeline import connection_of, topic_specs
+    from workers.topology import connection_of, topic_specs
 
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "topics.partitions": partitions}

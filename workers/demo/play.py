@@ -31,8 +31,9 @@ from workers.log import configure_logging
 from workers.plots import PlotExtraError
 from workers.simulation import CHANNELS, Fault, PlantChunk
 from workers.stream.partition import Counts
-from workers.stream.pipeline import connection_of, run_pipeline, topic_specs
+from workers.stream.pipeline import run_pipeline
 from workers.stream.progress import Health, LatencyHistogram, Phase
+from workers.topology import connection_of, topic_specs
 
 _PARTITIONS = 4
 _BEGIN_WITHIN_S = 15.0

@@ -25,12 +25,13 @@ from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python import Connection, SinkConfig, SourceConfig
+from workers.kafka.kafka_python import SinkConfig, SourceConfig
 from workers.log import configure_logging
 from workers.stream.ingest import IngestLoop
 from workers.stream.progress import Health, Phase
 from workers.stream.scorer import LocalScoring, RayScoring
 from workers.stream.watchdog import Watchdog
+from workers.topology import connection_of
 
 _CONTAINERS_A_LOOK = 100_000
 
@@ -117,9 +118,7 @@ class IngestActor:
         detector = self._job.detector()
         _spare_the_collector()
         scoring = RayScoring(self._scorers) if self._scorers else LocalScoring(detector)
-        connection = Connection(
-            bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options()
-        )
+        connection = connection_of(settings)
         try:
             with ExitStack() as stack:
                 source = stack.enter_context(

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from schemas.settings import Guarantee, Settings
 from workers.errors import SettingsError
-from workers.kafka.kafka_python import Connection, wait_for_broker
-from workers.kafka.topics import TopicSpec, require_topics
+from workers.kafka.kafka_python import wait_for_broker
+from workers.kafka.topics import require_topics
 from workers.stream.progress import Health
 from workers.stream.session import ray_session
 from workers.stream.supervisor import Supervisor, cores, make_plan
+from workers.topology import connection_of, topic_specs
 
 Serve = Callable[[Supervisor], AbstractContextManager[None]]
 
@@ -21,24 +22,6 @@ Serve = Callable[[Supervisor], AbstractContextManager[None]]
 def serve_nothing(_: Supervisor) -> AbstractContextManager[None]:
     """Offer no endpoint."""
     return nullcontext()
-
-
-def connection_of(settings: Settings) -> Connection:
-    """How these settings talk to the broker."""
-    return Connection(bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options())
-
-
-def topic_specs(settings: Settings) -> list[TopicSpec]:
-    """The topics that these settings read and write, as `vigie topics create` makes them."""
-    topics = settings.topics
-    return [
-        TopicSpec(
-            name=name,
-            partitions=topics.partitions,
-            replication_factor=topics.replication_factor,
-        )
-        for name in (topics.readings, topics.anomalies, topics.denoised, topics.dead_letters)
-    ]
 
 
 def run_pipeline(
