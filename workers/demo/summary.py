@@ -189,7 +189,7 @@ def _tell_verdict(summary: Summary, console: Console) -> None:
             "time, one reading a second."
         )
     console.print(
-        f"{len(verdict.false)} false alarms in {hours:,.1f} pump-hours of plant time "
+        f"False alarms: {len(verdict.false)} in {hours:,.1f} pump-hours of plant time "
         f"(budget: {BUDGET_WORDS}).",
         style="dim",
     )
