@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from schemas.settings import Settings
+from workers.kafka.client import LARGEST_OUTPUT_BYTES
 from workers.kafka.kafka_python import Connection
 from workers.kafka.topics import TopicSpec
 
-_DEAD_LETTER_BYTES = "2097152"
+_DEAD_LETTER_BYTES = str(LARGEST_OUTPUT_BYTES)
 """A dead letter is larger than its record: the reasons are added to its headers."""
 
 

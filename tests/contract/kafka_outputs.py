@@ -25,7 +25,7 @@ from workers.errors import (
     SettingsError,
     StoppedError,
 )
-from workers.kafka.client import Committed
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed
 from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 from workers.kafka.topics import TopicSpec, create_topics
@@ -95,12 +95,46 @@ class KafkaOutputsContract(KafkaContract):
         output = make_topic()
         with self.sink_config(connection).open(open_source(make_topic())) as sink:
             sink.begin()
-            with pytest.raises(PoisonRecordError, match="3000000 bytes"):
-                sink.send(output, key=None, value=b"x" * 3_000_000)
+            with pytest.raises(PoisonRecordError, match="9000000 bytes"):
+                sink.send(output, key=None, value=b"x" * 9_000_000)
             sink.send(output, key=None, value=b"fits")
             sink.commit({}, self.nobody(), deadline=soon())
 
         assert [record.value for record in read_all(connection, output)] == [b"fits"]
+
+    @pytest.mark.parametrize("key", [None, b"k" * 100])
+    def test_the_room_of_a_sink_is_what_it_sends_and_the_broker_takes(
+        self, key, connection, make_topic, open_source
+    ):
+        output = make_topic(**{"max.message.bytes": str(LARGEST_OUTPUT_BYTES)})
+        headers = [("é" * 90, b"x" * 50_000), ("empty", None)]
+        with self.sink_config(connection).open(open_source(make_topic())) as sink:
+            sink.begin()
+            room = sink.room(key=key, headers=headers)
+            assert LARGEST_OUTPUT_BYTES - 60_000 < room < sink.max_bytes <= LARGEST_OUTPUT_BYTES
+            largest = b"x" * room
+            assert sink.fits(key=key, value=largest, headers=headers)
+            assert not sink.fits(key=key, value=largest + b"x", headers=headers)
+            with pytest.raises(PoisonRecordError):
+                sink.send(output, key=key, value=largest + b"x", headers=headers)
+            sink.send(output, key=key, value=largest, headers=headers)
+            sink.commit({}, self.nobody(), deadline=soon(30))
+
+        (found,) = read_all(connection, output)
+        assert (found.key, found.value) == (key, largest)
+
+    @pytest.mark.parametrize("key", [None, b"k"])
+    def test_a_header_without_a_value_is_sent_with_an_empty_one(
+        self, key, connection, make_topic, open_source
+    ):
+        output = make_topic()
+        with self.sink_config(connection).open(open_source(make_topic())) as sink:
+            sink.begin()
+            sink.send(output, key=key, value=b"v", headers=(("a", None), ("b", b"1")))
+            sink.commit({}, self.nobody(), deadline=soon())
+
+        (found,) = read_all(connection, output)
+        assert list(found.headers) == [("a", b""), ("b", b"1")]
 
     def test_an_output_that_the_broker_refuses_is_never_committed_past(
         self, connection, make_topic, open_source
@@ -112,7 +146,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.begin()
             sink.send(output, key=b"k", value=b"good")
             sink.send(output, key=b"k", value=b"x" * 5000)
-            with pytest.raises(SettingsError, match="too large"):
+            with pytest.raises(SettingsError, match=rf"{output} .*500\d bytes .*max.message.bytes"):
                 sink.commit({0: Committed(next_offset=5)}, member.generation, deadline=soon())
             sink.abort()
 

@@ -28,11 +28,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from workers.kafka.deadline import Deadline
 
 __all__ = [
+    "LARGEST_OUTPUT_BYTES",
     "Committed",
     "Generation",
     "OpensSink",
@@ -44,6 +45,9 @@ __all__ = [
     "Source",
     "never",
 ]
+
+LARGEST_OUTPUT_BYTES: Final = 8 * 2**20
+"""What a sink sends and the topic of the dead letters takes, unless the user says otherwise."""
 
 ShouldStop = Callable[[], bool]
 """Asked while something waits; True ends the wait with `StoppedError`."""
@@ -78,7 +82,8 @@ class Record(Protocol):
         """The payload; None is a tombstone."""
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values; None is a value that Kafka has and nobody wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,15 +205,34 @@ class Sink(Protocol):
         *,
         key: bytes | None,
         value: bytes,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """Add one output. Returns at once unless the limit of unacknowledged outputs is reached.
+
+        A header without a value (None) is sent with an empty one.
 
         Raises:
             OutputsLostError: an earlier output of this unit failed, or the limit was reached and
                 the broker did not take them in time: abort and rewind.
-            PoisonRecordError: the output is larger than we may send; the unit goes on without it.
+            PoisonRecordError: the output is larger than we may send (see `room`); the unit goes on
+                without it.
         """
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest output that `send` takes: key, value and headers, with what frames them."""
+
+    def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
+        """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
+
+    def fits(
+        self,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> bool:
+        """Return whether `send` takes it. Cheap; a topic may be set to take less."""
 
     def commit(
         self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
@@ -218,7 +242,8 @@ class Sink(Protocol):
         Raises:
             OutputsLostError: at least one output is not with the broker: abort and rewind.
             TransactionAbortedError: the offsets were not committed: abort and rewind.
-            SettingsError: the broker refuses an output for good (too large, not authorised).
+            SettingsError: the broker refuses an output for good (larger than the topic
+                takes, not authorised).
         """
 
     def abort(self) -> None:

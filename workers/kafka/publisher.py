@@ -68,7 +68,7 @@ class Publisher:
         *,
         key: bytes | None,
         value: bytes,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """Add one record; raises as `Sink.send`."""
         self._sink.send(topic, key=key, value=value, headers=headers)

@@ -25,6 +25,7 @@ _KNOWN_SHAPE: Final = ["self", "tp", "timestamp_ms", "key", "value", "headers"]
 _KEYS_REMEMBERED: Final = 100_000
 _RECORD_OVERHEAD: Final = 128  # of a batch of one record, generously
 _HEADER_OVERHEAD: Final = 16
+_BYTES_A_CHARACTER: Final = 4  # of UTF-8, at most
 
 
 class Appender:
@@ -32,7 +33,7 @@ class Appender:
 
     def __init__(self, producer: KafkaProducer) -> None:
         self._producer = producer
-        self._max_size = int(producer.config["max_request_size"])
+        self.max_bytes = int(producer.config["max_request_size"])
         self._targets: dict[str, list[Any]] = {}  # topic -> its partitions, in order
         self._hashes: dict[bytes, int] = {}
         self._send: Callable[..., Any] = self._short if _is_short_way_known() else self._long
@@ -42,27 +43,36 @@ class Appender:
         self._targets.clear()
 
     def append(
-        self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes | None]],
     ) -> Any:
-        """Add a record and return its future.
+        """Add a record and return its future; a header without a value gets an empty one.
 
         Raises:
             MessageSizeTooLargeError: larger than ``max_request_size``.
             KafkaTimeoutError: the client does not know the topic and cannot ask.
         """
-        listed = headers if isinstance(headers, list) else list(headers)
+        listed = [(name, content or b"") for name, content in headers]
+        room = self.room(key, listed)
+        if len(value) > room:
+            raise MessageSizeTooLargeError(f"a value of {len(value)} bytes, {room} may be sent")
         if key is None:
             return self._producer.send(topic, value, headers=listed)
-        size = len(key) + len(value) + _RECORD_OVERHEAD
-        for name, content in listed:
-            size += len(name) + len(content) + _HEADER_OVERHEAD
-        if size > self._max_size:
-            raise MessageSizeTooLargeError(f"{size} bytes, {self._max_size} may be sent")
         targets = self._targets.get(topic) or self._look_up(topic)
         hashed = self._hashes.get(key)
         if hashed is None:
             hashed = self._hash(key)
         return self._send(targets[hashed % len(targets)], key, value, listed)
+
+    def room(self, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:
+        """How long a value may be with this key and these headers."""
+        room = self.max_bytes - _RECORD_OVERHEAD - len(key or b"")
+        for name, content in headers:
+            room -= _BYTES_A_CHARACTER * len(name) + len(content or b"") + _HEADER_OVERHEAD
+        return room
 
     def _short(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
         future, is_full, is_new, _ = self._producer._accumulator.append(  # noqa: SLF001

@@ -104,11 +104,6 @@ def committing() -> Iterator[None]:
 
 def delivery_error(error: BaseException, *, failed: int, sent: int) -> VigieError:
     """What to raise when outputs of a unit were not delivered."""
-    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
-        return SettingsError(
-            "The broker refuses an output as too large: raise max.message.bytes of the output "
-            "topics, or lower stream.max_record_bytes."
-        )
     return refusal(error) or OutputsLostError(
         f"{failed} of {sent} outputs did not reach the broker ({_said(error)})."
     )

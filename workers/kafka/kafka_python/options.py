@@ -10,6 +10,7 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
+from workers.kafka.client import LARGEST_OUTPUT_BYTES
 from workers.kafka.kafka_python.quiet import quiet_client_logs
 
 __all__ = ["Connection"]
@@ -60,7 +61,7 @@ _PRODUCER: Final[dict[str, Any]] = {
     # Idempotence allows one batch in flight a partition: large ones, or each waits a round trip.
     "batch_size": 256 * 1024,
     "linger_ms": 5,
-    "max_request_size": 2 * 2**20,
+    "max_request_size": LARGEST_OUTPUT_BYTES,
     "retry_backoff_ms": 20,
     "request_timeout_ms": 10_000,
     "delivery_timeout_ms": 30_000,

@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
-from workers.errors import PoisonRecordError
-from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
+from workers.errors import PoisonRecordError, SettingsError
+from workers.kafka.client import (
+    LARGEST_OUTPUT_BYTES,
+    Committed,
+    Generation,
+    ShouldStop,
+    Sink,
+    Source,
+    never,
+)
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.appending import Appender
 from workers.kafka.kafka_python.border import asking, delivery_error
@@ -100,7 +113,7 @@ class _Sink:
         *,
         key: bytes | None,
         value: bytes,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
             self._settle(Deadline.after(self._config.flush_timeout_s))
@@ -109,12 +122,28 @@ class _Sink:
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
                 f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
-                "max_request_size allows."
+                f"max_request_size ({self.max_bytes} with headers) allows."
             ) from error
         except KafkaError as error:
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
         self._bytes += len(value)
+
+    @property
+    def max_bytes(self) -> int:
+        return int(self._appender.max_bytes)
+
+    def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
+        return int(self._appender.room(key, headers))
+
+    def fits(
+        self,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> bool:
+        return len(value) <= self.room(key=key, headers=headers)
 
     def commit(
         self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
@@ -155,6 +184,7 @@ class _Sink:
                     future.get(timeout=deadline.left_s())
         lost = [future for future in futures if not future.succeeded()]
         if lost:
+            _refuse_too_large(lost)
             cause = next((f.exception for f in lost if f.exception), None)
             reason = cause or KafkaTimeoutError("no answer in time")
             raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
@@ -174,3 +204,20 @@ class _Sink:
             producer._sender.force_close()  # noqa: SLF001
             producer._sender.join(_JOIN_TIMEOUT_S)  # noqa: SLF001
             producer._closed = True  # noqa: SLF001
+
+
+def _refuse_too_large(lost: Iterable[Any]) -> None:
+    """Name the output that its topic does not take; no repeat can help.
+
+    Raises:
+        SettingsError: there is one among these futures.
+    """
+    for future in lost:
+        if isinstance(future.exception, MessageSizeTooLargeError | RecordListTooLargeError):
+            topic = future._produce_future.topic_partition.topic  # noqa: SLF001
+            size = sum(max(0, part) for part in future.args[-3:])  # key, value, headers
+            raise SettingsError(
+                f"{topic} refuses an output of {size} bytes as too large: raise max.message.bytes "
+                f"of {topic} to at least {LARGEST_OUTPUT_BYTES} (kafka-configs --alter), or lower "
+                "kafka.client.max_request_size to what it takes."
+            ) from future.exception
