@@ -9,6 +9,7 @@ does.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -27,14 +28,14 @@ from benchmarks.processes import Gate
 from benchmarks.workload import CHANNELS, WINDOW, Topics, values_of
 from workers.kafka.kafka_python import Connection
 
-try:
+parse: Any = from_json
+encode: Any = to_json
+JSON_LIBRARY = "pydantic_core"
+with contextlib.suppress(ImportError):  # the same speed within a few per cent
     import orjson
 
     parse, encode = orjson.loads, orjson.dumps
     JSON_LIBRARY = "orjson"
-except ImportError:  # the same speed within a few per cent
-    parse, encode = from_json, to_json
-    JSON_LIBRARY = "pydantic_core"
 
 _COMMIT_EVERY_S = 0.2
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ArtifactError",
     "BrokerUnavailableError",
+    "CorruptLogError",
     "FencedError",
     "OutputsLostError",
     "PoisonRecordError",
@@ -47,6 +48,10 @@ class FencedError(VigieError):
 
 class BrokerUnavailableError(VigieError):
     """The broker does not answer within the time allowed: check the address, start it, retry."""
+
+
+class CorruptLogError(VigieError):
+    """The log holds bytes that are no records: nobody can read on there until it is mended."""
 
 
 class StoppedError(VigieError):

@@ -127,6 +127,8 @@ class StreamSettings(Section):
     """Format of records without a content-type header."""
     max_gap_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     """A longer gap in a sensor's readings restarts its warm-up; 0 takes the model's."""
+    max_ahead_s: Annotated[float, Field(ge=0, le=1e9)] = 86_400.0
+    """An event time further ahead of its record's timestamp is a dead letter; 0 allows any."""
     max_record_bytes: Annotated[int, Field(ge=64, le=100_000_000)] = 1_000_000
     """Larger records become dead letters unread."""
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 5000

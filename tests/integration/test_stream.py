@@ -70,7 +70,7 @@ def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, gro
     live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
     expected = expected_from_backtest(records)
     assert live == expected
-    flagged = {key for key, scored in expected.items() if scored.score >= 1.0}
+    flagged = {key for key, scored in expected.items() if (scored.score or 0.0) >= 1.0}
     found = {(a.sensor_id, a.ts_ns) for a in anomalies(connection, settings).values()}
     assert found == flagged
     assert len(flagged) >= len(SENSORS)

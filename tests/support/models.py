@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def reading_records(
 
 def encoded(
     records: list[tuple[str, int, NDArray[np.float64]]],
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """The readings as arguments of a producer's `send`."""
     encoder = ReadingEncoder(CHANNELS)
     return [

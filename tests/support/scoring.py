@@ -44,3 +44,6 @@ class _HeldBack:
     def scores(self) -> Scores:
         self.wait(float("inf"))
         return self._inner.scores()
+
+    def cancel(self) -> None:
+        self._inner.cancel()

@@ -98,8 +98,8 @@ class Scored:
     """What came out for one reading."""
 
     ts_ns: int
-    score: float
-    denoised: tuple[float, ...]
+    score: float | None
+    denoised: tuple[float | None, ...]
 
 
 Place = tuple[int, int, int]

@@ -11,7 +11,7 @@ from workers.kafka.java import JavaSource, find_java
 
 
 @pytest.fixture
-def make_java_home(tmp_path, monkeypatch):
+def make_java_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Set JAVA_HOME to a folder whose ``java`` prints what real ones print."""
 
     def make(version_line: str, *, code: int = 0) -> Path:

@@ -14,7 +14,7 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-def make_file(tmp_path):
+def make_file(tmp_path: Path):
     def make(text: str) -> Path:
         path = tmp_path / "vigie.toml"
         path.write_text(text, encoding="utf-8")
@@ -119,7 +119,7 @@ def test_settings_travel_to_another_process():
 
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
-        Settings().kafka.group = "x"
+        Settings().kafka.group = "x"  # type: ignore[misc]
 
 
 # --- errors ------------------------------------------------------------------------------------

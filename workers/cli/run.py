@@ -59,6 +59,7 @@ def run(
     from workers.signals import stop_signals
     from workers.stream.endpoint import serving
     from workers.stream.pipeline import run_pipeline, serve_nothing
+    from workers.stream.progress import Phase
 
     settings = settings_from(
         config,
@@ -80,6 +81,14 @@ def run(
             else serving(host=metrics_host, port=metrics_port),
         )
     _report(healths, as_json=as_json)
+    left = [health.slot for health in healths if health.phase is not Phase.STOPPED]
+    if left:
+        typer.echo(
+            f"worker {', '.join(map(str, left))} did not finish in time: what is not committed is "
+            "scored at the next start (processing.drain_timeout_s)",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _say_draining() -> None:

@@ -69,11 +69,13 @@ class Listener:
         for record in records:
             value = record.value or b""
             if record.topic == self._topics.denoised:
-                content_type = dict(record.headers)["content-type"]
+                content_type = dict(record.headers)["content-type"] or b""
                 self._ledger.add_denoised(
                     decode_denoised(value, content_type), stamp_ms=record.timestamp
                 )
             elif record.topic == self._topics.anomalies:
                 self._ledger.add_anomaly(Anomaly.model_validate_json(value))
             else:
-                self._ledger.add_dead_letter(read_dead_letter(record.headers))
+                self._ledger.add_dead_letter(
+                    read_dead_letter([(name, content or b"") for name, content in record.headers])
+                )

@@ -143,6 +143,7 @@ class Source(Protocol):
         Raises:
             SettingsError: the broker refuses us for good (authorisation, unknown topic).
             FencedError: another member runs under our identity.
+            CorruptLogError: a partition cannot be read on; names the offset and what to do.
         """
 
     def committed(self, partition: int) -> Committed | None:

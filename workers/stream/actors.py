@@ -129,9 +129,9 @@ class IngestActor:
                     ).open(should_stop=self._stopping.is_set)
                 )
                 sink = stack.enter_context(
-                    SinkConfig(connection=connection).open(
-                        source, should_stop=self._stopping.is_set
-                    )
+                    SinkConfig(
+                        connection=connection, flush_timeout_s=settings.processing.flush_timeout_s
+                    ).open(source, should_stop=self._stopping.is_set)
                 )
                 loop = self._loop = IngestLoop(
                     slot=self._slot,

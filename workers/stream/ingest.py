@@ -4,7 +4,7 @@
 
 1. publish what scorers have answered, in order;
 2. when `max_in_flight` calls are open, pause every partition and wait for the oldest;
-3. poll, keeping the group generation; take up and give up partitions;
+3. poll, noting the group generation; take up and give up partitions;
 4. decode, let the partition states turn records into sequences, send them to the scorers;
 5. commit when it is due: outputs first, offsets with the replay metadata after them.
 
@@ -17,11 +17,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import psutil
 import structlog
+from numpy.typing import NDArray
 
 from detector.scoring import Detector
 from schemas.codec import Decoder
@@ -29,37 +30,19 @@ from schemas.settings import Settings
 from workers.errors import BrokerUnavailableError, PoisonRecordError, TransactionAbortedError
 from workers.kafka.client import Committed, Generation, Polled, Record, Sink, Source
 from workers.kafka.deadline import Deadline
-from workers.stream.outputs import OutputBuilder, slice_scores
+from workers.stream.clock import refuse_ahead
+from workers.stream.flight import Asked, Flight, ScoringFailedError, take_off
+from workers.stream.outputs import TRUNCATED, Output, OutputBuilder, shortened, slice_scores
 from workers.stream.partition import Batch, Counts, PartitionConfig, PartitionState
 from workers.stream.progress import Health, LatencyHistogram, Phase
 from workers.stream.replay import ReplayMetadata, starting_point
-from workers.stream.scorer import Scoring, Ticket
+from workers.stream.scorer import Scoring
 
 MAX_REWINDS = 20
+_LONGEST_MARK = (TRUNCATED, b"9" * 10)
 _IDLE_POLL_S = 0.1
 _BUSY_POLL_S = 0.002
 _HEALTH_EVERY_S = 0.25
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """One partition's share of a scoring call: samples `start` to `stop` of it."""
-
-    partition: int
-    state: PartitionState
-    number: int
-    start: int
-    stop: int
-    records: Sequence[Record]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Flight:
-    """One scoring call under way."""
-
-    ticket: Ticket
-    parts: tuple[_Part, ...]
-    generation: Generation
 
 
 class IngestLoop:
@@ -99,10 +82,11 @@ class IngestLoop:
         self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
         self._states: dict[int, PartitionState] = {}
         self._to_start: set[int] = set()
-        self._flights: deque[_Flight] = deque()
+        self._flights: deque[Flight] = deque()
         self._paused = False
         self._waiting = False
-        self._frame_readings = 1.0  # readings a record, in the last batch
+        # Readings a record, in the last batch. The first poll is small: they may be large frames.
+        self._frame_readings = 100.0
         self._begun = False
         self._done: dict[int, Committed] = {}
         self._uncommitted: dict[int, Counts] = {}
@@ -120,7 +104,9 @@ class IngestLoop:
     @property
     def has_work(self) -> bool:
         """Whether work lies before this loop, as far as it knows without asking."""
-        return bool(self._flights or self._done or any(self.health.lag.values()))
+        if self._waiting:  # for the broker
+            return False
+        return bool(self._flights or self._done or self._to_start or any(self.health.lag.values()))
 
     def step(self) -> None:
         """One turn; see the module's text."""
@@ -134,6 +120,7 @@ class IngestLoop:
             polled = self._source.poll(
                 timeout_s=self._poll_timeout_s(), max_records=self._poll_records()
             )
+            self._generation = polled.generation
             self._rebalance(polled)
             self._start_partitions()
             self._submit(polled)
@@ -151,12 +138,12 @@ class IngestLoop:
                 self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
             self._commit(deadline)
-        except (TransactionAbortedError, BrokerUnavailableError) as error:
-            self._log.warning(
-                "drain_incomplete", reason=str(error), consequence="the next start scores it again"
-            )
+        except (TransactionAbortedError, BrokerUnavailableError, ScoringFailedError) as error:
+            self._log.error("drain_incomplete", reason=str(error))
             self._sink.abort()
-        self._note_health(Phase.STOPPED, at_once=True)
+            self._note_health(Phase.INCOMPLETE, at_once=True)
+            return
+        self._note_health(Phase.INCOMPLETE if self._flights else Phase.STOPPED, at_once=True)
 
     # -- poll ------------------------------------------------------------------------------------
 
@@ -220,9 +207,17 @@ class IngestLoop:
             beginning=beginning,
             end=end,
             fresh=self._settings.stream.start,
+            receptive_field=self._detector.receptive_field,
         )
         if point.cold:
             self._log.warning("cold_start", partition=partition, reason=point.cold)
+        if committed is None and self._generation is not None:
+            # A crash before the first commit must not move a start at "latest".
+            self._source.commit(
+                {partition: self._position(point.next_offset, point.next_offset)},
+                self._generation,
+                deadline=Deadline.after(self._settings.processing.flush_timeout_s),
+            )
         self._states[partition] = PartitionState(
             PartitionConfig(
                 topic=self._settings.topics.readings,
@@ -244,52 +239,38 @@ class IngestLoop:
             replay_records=point.next_offset - point.read_from,
         )
 
+    def _position(self, next_offset: int, replay_from: int) -> Committed:
+        metadata = ReplayMetadata(
+            replay_from=replay_from, receptive_field=self._detector.receptive_field
+        )
+        return Committed(next_offset=next_offset, metadata=metadata.encode())
+
     # -- decode and score ------------------------------------------------------------------------
 
     def _submit(self, polled: Polled) -> None:
-        self._generation = polled.generation
-        parts: list[_Part] = []
-        requests = []
-        samples = base = 0
+        asked: list[Asked] = []
         for partition, records in polled.records.items():
             state = self._states.get(partition)
             if state is None or not records:
                 continue
             self.beats += 1
             request = state.polled(self._decode(records))
-            if request is None:
-                continue
-            parts.append(
-                _Part(
-                    partition=partition,
-                    state=state,
-                    number=request.number,
-                    start=samples,
-                    stop=samples + len(request.ends),
-                    records=records,
-                )
-            )
-            requests.append((request.rows, request.ends + base, request.groups))
-            samples += len(request.ends)
-            base += len(request.rows)
-        if not parts:
-            return
-        if len(requests) == 1:
-            rows, ends, groups = requests[0]
-        else:
-            rows, ends, groups = (np.concatenate(each) for each in zip(*requests, strict=True))
-        ticket = self._scoring.submit(rows, ends, groups)
-        self._flights.append(
-            _Flight(ticket=ticket, parts=tuple(parts), generation=polled.generation)
-        )
+            if request is not None:
+                asked.append((partition, state, request, records))
+        if asked:
+            self._flights.append(take_off(self._scoring, asked))
 
     def _decode(self, records: Sequence[Record]) -> Batch:
         decoded = self._decoder.decode(
             [record.value for record in records],
             [_content_type(record.headers) if record.headers else None for record in records],
         )
-        offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
         self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
+        if self._settings.stream.max_ahead_s:
+            decoded = refuse_ahead(
+                decoded, _stamps_ms(records), max_ahead_s=self._settings.stream.max_ahead_s
+            )
+        offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
         return Batch(offsets=offsets, readings=decoded.readings, failures=decoded.failures)
 
     # -- publish and commit ----------------------------------------------------------------------
@@ -298,8 +279,8 @@ class IngestLoop:
         while self._flights and self._flights[0].ticket.wait(0.0):
             self._publish(self._flights.popleft())
 
-    def _publish(self, flight: _Flight) -> None:
-        scores = flight.ticket.scores()
+    def _publish(self, flight: Flight) -> None:
+        scores = flight.scores()
         self.beats += 1
         for part in flight.parts:
             if self._states.get(part.partition) is not part.state:
@@ -308,29 +289,35 @@ class IngestLoop:
             pending = part.state.scored(part.number, anomalies=len(own.flagged))
             self._open_unit()
             for output in self._builder.outputs(part.partition, pending, own):
-                self._send(output.topic, output.key, output.value, output.headers)
+                self._send(output)
             for letter in pending.dead_letters:
-                output = self._builder.dead_letter(
-                    part.partition, letter, part.records[letter.position]
-                )
-                self._send(output.topic, output.key, output.value, output.headers)
-            self._done[part.partition] = Committed(
-                next_offset=pending.next_offset,
-                metadata=ReplayMetadata(replay_from=pending.replay_from).encode(),
-            )
+                record = part.records[letter.position]
+                self._send_whole_or_cut(self._builder.dead_letter(part.partition, letter, record))
+            self._done[part.partition] = self._position(pending.next_offset, pending.replay_from)
             self._uncommitted[part.partition] = (
                 self._uncommitted.get(part.partition, Counts()) + pending.counts
             )
             self._observe_latency(part.records)
 
-    def _send(
-        self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> None:
+    def _send(self, output: Output) -> None:
         try:
-            self._sink.send(topic, key=key, value=value, headers=headers)
+            self._sink.send(
+                output.topic, key=output.key, value=output.value, headers=output.headers
+            )
         except PoisonRecordError as error:
             self.health = replace(self.health, refused_outputs=self.health.refused_outputs + 1)
-            self._log.error("output_refused", topic=topic, bytes=len(value), reason=str(error))
+            self._log.error(
+                "output_refused",
+                topic=output.topic,
+                bytes=len(output.value),
+                reason=str(error),
+            )
+
+    def _send_whole_or_cut(self, output: Output) -> None:
+        if not self._sink.fits(key=output.key, value=output.value, headers=output.headers):
+            room = self._sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
+            output = shortened(output, max(room, 0))
+        self._send(output)
 
     def _open_unit(self) -> None:
         if not self._begun:
@@ -339,7 +326,7 @@ class IngestLoop:
             self._commit_at_s = self._monotonic_s() + self._settings.processing.commit_interval_s
 
     def _observe_latency(self, records: Sequence[Record]) -> None:
-        stamps = np.fromiter((record.timestamp for record in records), np.float64, len(records))
+        stamps = _stamps_ms(records)
         self._latency.observe(self._wall_s() * 1e3 - stamps[stamps >= 0])
 
     def _commit_if_due(self) -> None:
@@ -384,6 +371,8 @@ class IngestLoop:
         self._sink.abort()
         self._begun = False
         self._done, self._uncommitted = {}, {}
+        for flight in self._flights:
+            flight.ticket.cancel()
         self._flights.clear()
         self._to_start |= self._states.keys()
         self._source.pause(self._states)
@@ -412,7 +401,11 @@ class IngestLoop:
         return {p: n for p, n in self._source.lag().items() if p in self._states}
 
 
-def _content_type(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
+def _stamps_ms(records: Sequence[Record]) -> NDArray[np.float64]:
+    return np.fromiter((record.timestamp for record in records), np.float64, len(records))
+
+
+def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
     for name, value in headers:
         if name == "content-type":
             return value

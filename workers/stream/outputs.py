@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
 
@@ -19,6 +19,12 @@ from workers.stream.partition import DeadLetter, Pending
 
 FLEET = "fleet"
 """Name of the calibration group of sensors that have no threshold of their own."""
+
+TRUNCATED = "vigie.errors.truncated"
+"""Header of a dead letter too large to be sent whole: the number of bytes it had."""
+
+_FRAME_BYTES = 256 * 1024
+_NUMBER_BYTES = 24
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -53,10 +59,14 @@ class OutputBuilder:
         self._denoised_headers: Headers = (
             ("content-type", (denoised_content_type or DENOISED_JSON).encode()),
         )
+        # Far below what a broker takes: a backlog must not grow one frame without end.
+        self._frame_rows = max(_FRAME_BYTES // (_NUMBER_BYTES * (len(detector.channels) + 3)), 1)
         self._anomaly_headers: Headers = (("content-type", ANOMALY_JSON.encode()),)
 
     def outputs(self, partition: int, pending: Pending, scores: Scores) -> Iterator[Output]:
-        """Denoised frames, one a sensor, then anomalies, both in arrival order per sensor.
+        """Denoised frames, one a sensor (more if it is large), then anomalies.
+
+        Both are in arrival order per sensor.
 
         Args:
             partition: the source partition.
@@ -64,25 +74,31 @@ class OutputBuilder:
             scores: the request's scores, in its order.
         """
         if self._encoder is not None:
-            source = (self._topics.readings, partition)
             for run in pending.runs:
-                part = slice(run.start, run.stop)
-                yield Output(
-                    topic=self._topics.denoised,
-                    key=run.sensor.encode(),
-                    value=self._encoder.encode(
-                        run.sensor,
-                        pending.ts_ns[part],
-                        scores.denoised[part],
-                        scores.score[part],
-                        pending.offsets[part],
-                        pending.indices[part],
-                        model=self._model,
-                        source=source,
-                    ),
-                    headers=self._denoised_headers,
-                )
+                for start in range(run.start, run.stop, self._frame_rows):
+                    part = slice(start, min(start + self._frame_rows, run.stop))
+                    yield self._frame(run.sensor, part, partition, pending, scores)
         yield from self._anomalies(partition, pending, scores)
+
+    def _frame(
+        self, sensor: str, part: slice, partition: int, pending: Pending, scores: Scores
+    ) -> Output:
+        assert self._encoder is not None
+        return Output(
+            topic=self._topics.denoised,
+            key=sensor.encode(),
+            value=self._encoder.encode(
+                sensor,
+                pending.ts_ns[part],
+                scores.denoised[part],
+                scores.score[part],
+                pending.offsets[part],
+                pending.indices[part],
+                model=self._model,
+                source=(self._topics.readings, partition),
+            ),
+            headers=self._denoised_headers,
+        )
 
     def dead_letter(self, partition: int, letter: DeadLetter, record: Record) -> Output:
         """The raw record, untouched, with the story of its failure in the headers."""
@@ -97,7 +113,7 @@ class OutputBuilder:
                     partition=partition,
                     offset=letter.offset,
                     app_version=self._app_version,
-                    original=record.headers,
+                    original=[(name, value or b"") for name, value in record.headers],
                 )
             ),
         )
@@ -164,6 +180,12 @@ class OutputBuilder:
             group=sensor if group else FLEET,
             source=Source(topic=topic, partition=partition, offset=offset, index=index),
         )
+
+
+def shortened(output: Output, room: int) -> Output:
+    """The output with its value cut to `room` bytes, and a header that tells the whole length."""
+    mark = (TRUNCATED, str(len(output.value)).encode())
+    return replace(output, value=output.value[:room], headers=(*output.headers, mark))
 
 
 def slice_scores(scores: Scores, start: int, stop: int) -> Scores:

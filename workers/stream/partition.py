@@ -196,6 +196,7 @@ class PartitionState:
         self._next_offset = next_offset
         self._read_to = -1
         self._numbers = 0
+        self._replayed = 0
         self._open: deque[Pending] = deque()
         self._histories = Histories(
             channels=config.channels,
@@ -242,9 +243,10 @@ class PartitionState:
             columns = replayed.readings
             self._histories.advance(columns, replayed.offsets[columns.positions])
         self._read_to = int(batch.offsets[-1])
+        self._replayed += live_from
         if live_from == len(batch.offsets):
             return None
-        return self._request(live, replayed=live_from, shift=live_from)
+        return self._request(live, shift=live_from)
 
     def scored(self, number: int, anomalies: int) -> Pending:
         """Close the oldest open request.
@@ -268,7 +270,7 @@ class PartitionState:
         pending = self._open.popleft()
         return replace(pending, counts=replace(pending.counts, anomalies=anomalies))
 
-    def _request(self, live: Batch, *, replayed: int, shift: int) -> ScoreRequest:
+    def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
         columns = live.readings
         step = self._histories.advance(columns, live.offsets[columns.positions])
         self._next_offset = int(live.offsets[-1]) + 1
@@ -281,8 +283,9 @@ class PartitionState:
             duplicate=step.duplicate,
             gaps=step.gaps,
             dead_lettered=len(live.failures),
-            replayed=replayed,
+            replayed=self._replayed,
         )
+        self._replayed = 0
         self._open.append(
             Pending(
                 number=self._numbers,

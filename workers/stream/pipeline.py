@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
+from detector.artifact import load
+from schemas.codec import Decoder
 from schemas.settings import Guarantee, Settings
 from workers.errors import SettingsError
 from workers.kafka.kafka_python import wait_for_broker
 from workers.kafka.topics import require_topics
 from workers.stream.progress import Health
-from workers.stream.session import ray_session
+from workers.stream.session import cluster_cores, cluster_has_gpu, ray_session
 from workers.stream.supervisor import Supervisor, cores, make_plan
 from workers.topology import connection_of, topic_specs
 
@@ -62,12 +65,27 @@ def run_pipeline(
     findings = require_topics(
         connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
     )
-    plan = make_plan(
-        settings, partitions=findings[0].partitions, cores=cores(), has_cuda=_has_cuda()
-    )
-    supervisor = Supervisor(settings, settings.model.path, plan, monotonic_s=time.monotonic)
-    with ray_session(settings.ray, cpus=max(plan.cpus, cores())), serve(supervisor):
-        return supervisor.run(should_stop, observe)
+    _check_channels(settings, settings.model.path)
+    partitions, local_cores, has_cuda = findings[0].partitions, cores(), _has_cuda()
+    plan = make_plan(settings, partitions=partitions, cores=local_cores, has_cuda=has_cuda)
+    with ray_session(settings.ray, cpus=max(plan.cpus, local_cores)):
+        if settings.ray.address is not None:  # the cluster's cores count, not this machine's
+            plan = make_plan(
+                settings, partitions=partitions, cores=cluster_cores(), has_cuda=cluster_has_gpu()
+            )
+        supervisor = Supervisor(settings, settings.model.path, plan, monotonic_s=time.monotonic)
+        with serve(supervisor):
+            return supervisor.run(should_stop, observe)
+
+
+def _check_channels(settings: Settings, model: Path) -> None:
+    channels = load(model, device="cpu").channels
+    try:
+        Decoder(channels, wire_names=settings.stream.channels)
+    except ValueError as error:
+        raise SettingsError(
+            f"stream.channels does not fit the model in {model}: {error}"
+        ) from error
 
 
 def _has_cuda() -> bool:

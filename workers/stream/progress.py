@@ -25,6 +25,8 @@ class Phase(StrEnum):
     """A unit of work failed: going back to the committed offsets."""
     DRAINING = "draining"
     """Finishing what is in flight, then leaving the group."""
+    INCOMPLETE = "incomplete"
+    """Stopped with something left undone: the next start does it."""
     STOPPED = "stopped"
     """Everything is committed and closed."""
 

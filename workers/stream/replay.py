@@ -1,7 +1,7 @@
 """The metadata of a commit: from where the log has to be read again to score as before.
 
 A string of at most 4,096 bytes beside each committed offset, versioned:
-``{"v":1,"replay_from":N}``.
+``{"v":1,"replay_from":N,"r":R}``.
 Metadata of another program or of a later version is no error: the reader starts cold, and says so.
 """
 
@@ -11,31 +11,39 @@ import json
 from dataclasses import dataclass
 
 VERSION = 1
+MAX_CHARS = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayMetadata:
-    """Where to begin reading: at or before the oldest reading in any sensor's history."""
+    """Where to begin reading: at or before the oldest reading in any sensor's history.
+
+    `receptive_field` tells how long these histories are.
+    """
 
     replay_from: int
+    receptive_field: int
 
     def encode(self) -> str:
         """The string to commit."""
-        return json.dumps({"v": VERSION, "replay_from": self.replay_from}, separators=(",", ":"))
+        fields = {"v": VERSION, "replay_from": self.replay_from, "r": self.receptive_field}
+        return json.dumps(fields, separators=(",", ":"))
 
 
 def decode_metadata(text: str) -> ReplayMetadata | None:
     """Read a commit's metadata; None when it is not ours or of another version."""
+    if len(text) > MAX_CHARS:  # and nested deeply enough to break the parser, perhaps
+        return None
     try:
         fields = json.loads(text)
     except ValueError:
         return None
     if not isinstance(fields, dict) or fields.get("v") != VERSION:
         return None
-    replay_from = fields.get("replay_from")
-    if type(replay_from) is not int or replay_from < 0:
+    replay_from, receptive_field = fields.get("replay_from"), fields.get("r")
+    if type(replay_from) is not int or type(receptive_field) is not int or replay_from < 0:
         return None
-    return ReplayMetadata(replay_from=replay_from)
+    return ReplayMetadata(replay_from=replay_from, receptive_field=receptive_field)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +59,12 @@ class StartingPoint:
 
 
 def starting_point(
-    committed: tuple[int, str] | None, *, beginning: int, end: int, fresh: str
+    committed: tuple[int, str] | None,
+    *,
+    beginning: int,
+    end: int,
+    fresh: str,
+    receptive_field: int,
 ) -> StartingPoint:
     """Decide where a newly assigned partition begins.
 
@@ -60,6 +73,7 @@ def starting_point(
         beginning: first offset that retention has left.
         end: first offset not yet written.
         fresh: "earliest" or "latest", where to begin when nothing is committed.
+        receptive_field: R of the model that will score.
     """
     if committed is None:
         at = beginning if fresh == "earliest" else end
@@ -93,4 +107,10 @@ def starting_point(
             cold=f"retention has deleted offsets {replay_from} to {beginning - 1} "
             "of the window history",
         )
-    return StartingPoint(read_from=replay_from, next_offset=next_offset)
+    cold = ""
+    if metadata.receptive_field < receptive_field:
+        cold = (
+            f"the commit was made for windows of {metadata.receptive_field} readings, this model "
+            f"needs {receptive_field}: the sensors' windows fill up first"
+        )
+    return StartingPoint(read_from=replay_from, next_offset=next_offset, cold=cold)

@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Detector, Scores
+from workers.errors import TransactionAbortedError
 
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
+
+
+class ScorerLostError(TransactionAbortedError):
+    """A scorer died, and a call with it: scoring again finds another."""
 
 
 class Ticket(Protocol):
@@ -27,7 +32,15 @@ class Ticket(Protocol):
         ...
 
     def scores(self) -> Scores:
-        """The scores; blocks until they are there and raises what the scorer raised."""
+        """The scores; blocks until they are there and raises what the scorer raised.
+
+        Raises:
+            ScorerLostError: the scorer died and the call with it.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants the scores any more."""
         ...
 
 
@@ -50,6 +63,9 @@ class _Done:
 
     def scores(self) -> Scores:
         return self._scores
+
+    def cancel(self) -> None:
+        pass
 
 
 class LocalScoring:
@@ -107,6 +123,14 @@ class _RayTicket:
         reference, self._reference = self._reference, None
         try:
             scores: Scores = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise ScorerLostError(f"a scorer died with its call: {error}") from error
         finally:
             self._scoring.release(self._nth)
         return scores
+
+    def cancel(self) -> None:
+        self._reference = None
+        self._scoring.release(self._nth)

@@ -69,6 +69,23 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def cluster_cores() -> int:
+    """Cores of the cluster that we are connected to."""
+    return int(_cluster().get("CPU", 1))
+
+
+def cluster_has_gpu() -> bool:
+    """Whether any node of the cluster has a GPU."""
+    return _cluster().get("GPU", 0) > 0
+
+
+def _cluster() -> dict[str, float]:
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
+
+
 def _restore(handlers: dict[signal.Signals, Any]) -> None:
     """Put the signal handlers back: `ray.init` replaces that of SIGTERM with a plain exit."""
     if threading.current_thread() is threading.main_thread():

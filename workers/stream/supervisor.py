@@ -73,7 +73,9 @@ class _Worker:
     actor: Any = None
     run: Any = None
     asked: Any = None
+    started_s: float = 0.0
     restart_at_s: float | None = None
+    answered: bool = False
     health: Health = field(init=False)
 
     def __post_init__(self) -> None:
@@ -187,6 +189,7 @@ class Supervisor:
         )
         worker.run = worker.actor.run.remote()
         worker.asked = None
+        worker.started_s, worker.answered = self._monotonic_s(), False
         self._log.info("worker_started", slot=worker.slot)
 
     def _tick(self, ray: Any) -> None:
@@ -233,13 +236,25 @@ class Supervisor:
         if worker.asked is not None:
             ready, _ = ray.wait([worker.asked], timeout=0)
             if not ready:
+                self._check_room(worker)
                 return
             try:
                 worker.health = ray.get(worker.asked)
+                worker.answered = True
             except ray.exceptions.RayError:
                 worker.asked = None  # its run ends too, and tells why
                 return
         worker.asked = worker.actor.health.options(concurrency_group="control").remote()
+
+    def _check_room(self, worker: _Worker) -> None:
+        """A worker that the cluster has no room for would wait for ever, and say nothing."""
+        if worker.answered or self._monotonic_s() - worker.started_s < _READY_WITHIN_S:
+            return
+        raise ClusterError(
+            f"ingest worker {worker.slot} did not start within {_READY_WITHIN_S:g} s. The workers "
+            f"need {self._plan.cpus} CPUs together: give the cluster more, or lower workers.ingest "
+            "or workers.scorers"
+        )
 
     def _drain(self, ray: Any) -> None:
         running = [worker for worker in self._workers if worker.run is not None]

@@ -18,6 +18,7 @@ from workers.kafka.client import Record
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking
 from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.unpacking import unpack_fast
 
 __all__ = ["ReaderConfig", "TopicReader"]
 
@@ -54,6 +55,7 @@ class ReaderConfig:
                 group_id=None, client_id=self.client_id, **self.connection.consumer_options()
             )
         try:
+            unpack_fast(consumer)
             with asking("looking up the partitions"):
                 partitions = [
                     TopicPartition(topic, partition)
@@ -86,7 +88,12 @@ class TopicReader:
         self._stall_timeout_s = stall_timeout_s
 
     def poll(self, *, timeout_s: float = _POLL_S, max_records: int = 5000) -> list[Record]:
-        """What has come, in offset order within each partition; empty when nothing has."""
+        """What has come, in offset order within each partition; empty when nothing has.
+
+        Raises:
+            CorruptLogError: a partition cannot be read on.
+            BrokerUnavailableError, SettingsError: see `Source`.
+        """
         with asking("reading"):
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [record for records in polled.values() for record in records]

@@ -266,7 +266,9 @@ class _Source:
         )
 
     def _check_held(self, offsets: Iterable[int], generation: Generation) -> None:
-        changed = set().union(*(partitions for _, partitions in self._notes.changes))
+        changed = set().union(
+            *(partitions for _, partitions in tuple(self._notes.changes))
+        )  # atomic
         for partition in offsets:
             then, now = generation.epochs.get(partition), self._epochs.get(partition)
             if partition in changed or partition not in self._held or then != now:

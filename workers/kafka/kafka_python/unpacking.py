@@ -12,11 +12,14 @@ This reaches into the client: `unpack_fast` fails loudly if its parts are not th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, UnsupportedCodecError
 from kafka.protocol.consumer import IsolationLevel
+
+from workers.errors import CorruptLogError
 
 __all__ = ["FetchedRecord", "unpack", "unpack_fast"]
 
@@ -35,7 +38,7 @@ class FetchedRecord(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
 
 
 def unpack_fast(consumer: Any) -> None:
@@ -78,7 +81,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
     append_time = batch.max_timestamp if batch.timestamp_type == _APPEND_TIME else None
     make, kind = tuple.__new__, FetchedRecord
     found: list[FetchedRecord] = []
-    seen: dict[bytes, tuple[tuple[str, bytes], ...]] = {}
+    seen: dict[bytes, tuple[tuple[str, bytes | None], ...]] = {}
     for _ in range(batch.records_count):
         # Each integer is a zigzag varint: seven bits a byte, least first; most take one or two.
         number = data[at]
@@ -96,7 +99,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
         at += 1
         if number > 127:  # noqa: PLR2004
             number, at = _rest(data, at, number)
-        offset = base_offset + (number >> 1)
+        offset = base_offset + ((number >> 1) ^ -(number & 1))
         number = data[at]
         at += 1
         if number > 127:  # noqa: PLR2004
@@ -117,7 +120,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
             start = at
             at += number >> 1
             value = data[start:at]
-        headers: tuple[tuple[str, bytes], ...] = ()
+        headers: tuple[tuple[str, bytes | None], ...] = ()
         if data[at]:
             # Mostly one content type, over and over: its bytes are looked up, not read.
             block = data[at:end]
@@ -163,16 +166,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return (number >> 1) ^ -(number & 1), at
 
 
-def _headers(data: bytes, at: int) -> tuple[tuple[tuple[str, bytes], ...], int]:
+def _headers(data: bytes, at: int) -> tuple[tuple[tuple[str, bytes | None], ...], int]:
     count, at = _varint(data, at)
     if count < 0:
         raise ValueError(f"{count} headers")
-    headers: list[tuple[str, Any]] = []
+    headers: list[tuple[str, bytes | None]] = []
     for _ in range(count):
         length, at = _varint(data, at)
         if length < 0:
             raise ValueError("a header without a name")
-        name = data[at : at + length].decode()
+        name = data[at : at + length].decode(errors="replace")  # the broker takes any bytes
         at += length
         length, at = _varint(data, at)
         if length < 0:
@@ -184,7 +187,47 @@ def _headers(data: bytes, at: int) -> tuple[tuple[tuple[str, bytes], ...], int]:
 
 
 class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
-    """kafka-python's records of one fetch, with the unpacking replaced."""
+    """kafka-python's records of one fetch, with the unpacking replaced.
+
+    What cannot be read stays so: `take` says it each time. kafka-python says it once and then takes
+    the generator, which ended with the error, for one that has more to give: it spins.
+    """
+
+    _damage: Exception | None = None
+
+    def take(self, n: int | None = None) -> list[FetchedRecord]:
+        """The next records, at most `n`.
+
+        Raises:
+            CorruptLogError: the bytes at the next offset are no records.
+            UnsupportedCodecError: they are compressed in a way that needs a package more.
+        """
+        if self._damage is not None:
+            raise self._damage
+        found: list[FetchedRecord] = []
+        try:
+            found.extend(islice(self.record_iterator, 0, n))  # keeps what comes before an error
+        except UnsupportedCodecError as error:
+            self._damage = error
+        except Exception as error:  # noqa: BLE001 - whatever a codec makes of damaged bytes
+            self._damage = self._named(error)
+        if self._damage is not None and not found:
+            raise self._damage
+        if not found and self:  # an interrupt ended the generator: fetch anew
+            self.drain()
+        return found
+
+    def _named(self, error: Exception) -> CorruptLogError:
+        at = self.topic_partition
+        offset = max(self.fetch_offset, self.next_fetch_offset)
+        named = CorruptLogError(
+            f"{at.topic}[{at.partition}] cannot be read at offset {offset}: {error}. Mend the log "
+            "(disk and replicas of the broker) or, to give up what is damaged, stop and move the "
+            f"group behind it: kafka-consumer-groups --reset-offsets --topic {at.topic}:"
+            f"{at.partition} --to-offset N --execute, with N above {offset}."
+        )
+        named.__cause__ = error
+        return named
 
     def _unpack_records(
         self, tp: Any, records: Any, _key_deserializer: Any, _value_deserializer: Any

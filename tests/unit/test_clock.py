@@ -1,0 +1,45 @@
+"""Records from the future are refused by the log's own clock."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas.columns import Decoded, Failure
+from tests.support.partitions import FAR_APART_NS, batch_of, reading
+from workers.stream.clock import refuse_ahead
+
+MS = 1_000_000
+
+
+def decoded(*records: object, failures: tuple[Failure, ...] = ()) -> Decoded:
+    return Decoded(readings=batch_of(records).readings, failures=list(failures))  # type: ignore[arg-type]
+
+
+def test_a_record_from_the_future_becomes_a_failure() -> None:
+    batch = decoded(reading("a", 5 * MS), reading("b", FAR_APART_NS), reading("a", 6 * MS))
+    found = refuse_ahead(batch, np.array([5.0, 5.0, 5.0]), max_ahead_s=1.0)
+    assert found.readings.sensors == ["a", "a"]
+    assert found.readings.positions.tolist() == [0, 2]
+    assert found.readings.ts_ns.tolist() == [5 * MS, 6 * MS]
+    (failure,) = found.failures
+    assert (failure.position, failure.stage) == (1, "clock")
+    assert "max_ahead_s allows 1" in failure.message
+
+
+def test_a_frame_with_one_such_reading_is_refused_whole() -> None:
+    batch = decoded([reading("a", 1), reading("a", FAR_APART_NS)], reading("b", 1))
+    found = refuse_ahead(batch, np.array([0.0, 0.0]), max_ahead_s=1.0)
+    assert found.readings.sensors == ["b"]
+    assert len(found.readings) == 1
+
+
+def test_the_limit_itself_and_records_without_a_timestamp_pass() -> None:
+    batch = decoded(reading("a", 2000 * MS), reading("b", FAR_APART_NS))
+    assert refuse_ahead(batch, np.array([1000.0, -1.0]), max_ahead_s=1.0) is batch
+
+
+def test_failures_stay_in_order_of_their_records() -> None:
+    bad = Failure(position=2, stage="decode", exception="E", message="")
+    batch = decoded(reading("a", 1), reading("b", FAR_APART_NS), None, failures=(bad,))
+    found = refuse_ahead(batch, np.zeros(3), max_ahead_s=1.0)
+    assert [failure.position for failure in found.failures] == [1, 2]

@@ -1,0 +1,64 @@
+"""Event times that lie ahead of the log: a clock that is wrong. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Decoded, Failure, Readings
+
+STAGE = "clock"
+_NS_PER_MS = 1_000_000
+
+
+def refuse_ahead(
+    decoded: Decoded, stamps_ms: NDArray[np.float64], *, max_ahead_s: float
+) -> Decoded:
+    """Turn records from the future into failures.
+
+    One reading of the year 2255 would make every later one of its sensor "late". The yardstick is
+    the record's own timestamp, which lies in the log: a replay refuses the same records.
+
+    Args:
+        decoded: a decoded batch.
+        stamps_ms: [r] timestamp of each record of the batch in epoch milliseconds; below 0 is none.
+        max_ahead_s: how far an event time may lie ahead of it.
+    """
+    readings = decoded.readings
+    if not len(readings):
+        return decoded
+    limit_ms = np.where(stamps_ms < 0, np.inf, stamps_ms + max_ahead_s * 1e3)
+    firsts = np.cumsum(readings.counts) - readings.counts
+    latest_ms = np.maximum.reduceat(readings.ts_ns, firsts) / _NS_PER_MS
+    ahead = latest_ms > limit_ms[readings.positions]
+    if not ahead.any():
+        return decoded
+    failures = [
+        Failure(
+            position=int(readings.positions[record]),
+            stage=STAGE,
+            exception="EventTimeAheadError",
+            message=f"the event time lies {(latest_ms[record] - stamp_ms) / 1e3:.0f} s ahead of "
+            f"the record's timestamp; stream.max_ahead_s allows {max_ahead_s:g}",
+        )
+        for record in np.flatnonzero(ahead)
+        for stamp_ms in (stamps_ms[readings.positions[record]],)
+    ]
+    return replace(
+        decoded,
+        readings=_without(readings, ahead),
+        failures=sorted([*decoded.failures, *failures], key=lambda failure: failure.position),
+    )
+
+
+def _without(readings: Readings, records: NDArray[np.bool_]) -> Readings:
+    rows = ~np.repeat(records, readings.counts)
+    return Readings(
+        positions=readings.positions[~records],
+        sensors=[s for s, out in zip(readings.sensors, records, strict=True) if not out],
+        counts=readings.counts[~records],
+        ts_ns=readings.ts_ns[rows],
+        values=readings.values[rows],
+    )
