@@ -266,9 +266,8 @@ class _Source:
         )
 
     def _check_held(self, offsets: Iterable[int], generation: Generation) -> None:
-        changed = set().union(
-            *(partitions for _, partitions in tuple(self._notes.changes))
-        )  # atomic
+        notes = tuple(self._notes.changes)  # at one stroke: the IO thread takes more meanwhile
+        changed = set().union(*(partitions for _, partitions in notes))
         for partition in offsets:
             then, now = generation.epochs.get(partition), self._epochs.get(partition)
             if partition in changed or partition not in self._held or then != now:
