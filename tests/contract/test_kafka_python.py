@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 from tests.contract.kafka_client import KafkaClientContract
+from tests.contract.kafka_contract import numbered
+from tests.support.broker import produce
+from tests.support.member import Member
+from tests.support.wait import wait_until
+from workers.errors import CorruptLogError
 from workers.kafka.kafka_python import Assignment, Connection, SinkConfig, SourceConfig
 
 pytestmark = pytest.mark.kafka
@@ -18,6 +23,34 @@ class TestKafkaPython(KafkaClientContract):
 
     def sink_config(self, connection: Connection, **limits: Any) -> SinkConfig:
         return SinkConfig(connection=connection, **limits)
+
+    def test_a_damaged_log_ends_the_source_and_is_no_outage(
+        self, connection, make_topic, open_source, monkeypatch, caplog
+    ):
+        """As often as it is asked, in no time, and the source still closes."""
+        topic = make_topic()
+        produce(connection, topic, numbered(3))
+        member = Member(open_source(topic)).starting()
+        wait_until(lambda: member.step() and len(member.values(0)) == 3, within=15)
+        monkeypatch.setattr(
+            "kafka.record.default_records.DefaultRecordBatch.validate_crc", lambda _: False
+        )
+        produce(connection, topic, numbered(3, start=3))
+
+        def is_said() -> bool:
+            try:
+                member.step()
+            except CorruptLogError as error:
+                return f"{topic}[0] cannot be read at offset 3" in str(error)
+            return False
+
+        wait_until(is_said, within=10)
+        for _ in range(3):
+            with pytest.raises(CorruptLogError):
+                member.step(timeout_s=1)
+
+        assert len(member.values(0)) == 3
+        assert not self.said(caplog, "does not answer")
 
 
 class TestCooperativeAssignment:
