@@ -1,0 +1,248 @@
+"""A log, a source and a sink in memory, with the failures that a broker can have on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from detector.scoring import Scores
+from schemas.settings import Settings
+from tests.support.clock import FakeClock
+from tests.support.models import small_detector
+from workers.errors import BrokerUnavailableError, TransactionAbortedError
+from workers.kafka.client import Committed, Generation, Polled
+from workers.kafka.deadline import Deadline
+from workers.stream.ingest import IngestLoop
+from workers.stream.scorer import LocalScoring, Scoring, Ticket
+
+NO_TIME = Deadline(0.0)
+
+
+class FakeRecord(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+@dataclass
+class FakeSource:
+    """One partition of records; `take_away` and `unavailable` are the failures."""
+
+    values: list[bytes]
+    committed_position: Committed | None = None
+    position: int | None = None
+    paused: bool = False
+    assigned: bool = True
+    revoked: bool = False
+    unavailable: bool = False
+    epoch: int = 1
+
+    def take_away(self) -> None:
+        """Revoke the partition and give it back at once."""
+        self.assigned = self.revoked = True
+        self.position, self.epoch = None, self.epoch + 1
+
+    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+        changes = {
+            "assigned": frozenset({0} if self.assigned else ()),
+            "revoked": frozenset({0} if self.revoked else ()),
+        }
+        self.assigned = self.revoked = False
+        generation = Generation(token=None, epochs={0: self.epoch})
+        records: dict[int, Sequence[Any]] = {}
+        if self.position is not None and not self.paused:
+            stop = min(self.position + max_records, len(self.values))
+            if stop > self.position:
+                records[0] = [
+                    FakeRecord("r", 0, offset, -1, b"k", self.values[offset], ())
+                    for offset in range(self.position, stop)
+                ]
+                self.position = stop
+        return Polled(records=records, generation=generation, **changes)
+
+    def committed(self, partition: int) -> Committed | None:
+        return self.committed_position
+
+    def start(self, partition: int, offset: int) -> None:
+        self.position, self.paused = offset, False
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self.paused = self.paused or bool(list(partitions))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self.paused = self.paused and not list(partitions)
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        if self.unavailable:
+            raise BrokerUnavailableError("away")
+        return 0, len(self.values)
+
+    def lag(self) -> Mapping[int, int]:
+        return {} if self.position is None else {0: len(self.values) - self.position}
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        if generation.epochs[0] != self.epoch:
+            raise TransactionAbortedError("taken away since")
+        self.committed_position = offsets.get(0, self.committed_position)
+
+
+@dataclass
+class FakeSink:
+    """Keeps what was sent; `refusals` names the commits (counted from 1) that fail."""
+
+    source: FakeSource
+    refusals: set[int] = field(default_factory=set)
+    largest: int = 10**9
+    sent: list[tuple[str, bytes, Sequence[tuple[str, bytes]]]] = field(default_factory=list)
+    commits: int = 0
+    aborts: int = 0
+    away: bool = False
+
+    @property
+    def max_bytes(self) -> int:
+        return self.largest
+
+    def begin(self) -> None:
+        if self.away:
+            raise BrokerUnavailableError("away")
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        assert self.fits(key=key, value=value, headers=headers)
+        self.sent.append((topic, value, headers))
+
+    def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
+        return self.largest
+
+    def fits(
+        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
+    ) -> bool:
+        return len(value) <= self.largest
+
+    def outstanding(self) -> int:
+        return 0
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        self.commits += 1
+        if self.commits in self.refusals:
+            raise TransactionAbortedError("refused")
+        self.source.commit(offsets, generation, deadline=deadline)
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+
+class HeldScoring:
+    """Gives tickets that are served when `release` is called, in order."""
+
+    def __init__(self) -> None:
+        self._inner = LocalScoring(small_detector())
+        self.open: list[HeldTicket] = []
+        self.cancelled = 0
+
+    def submit(self, rows: Any, ends: Any, groups: Any) -> Ticket:
+        ticket = HeldTicket(self, self._inner.submit(rows, ends, groups))
+        self.open.append(ticket)
+        return ticket
+
+    def release(self, count: int = 1) -> None:
+        for ticket in [ticket for ticket in self.open if not ticket.ready][:count]:
+            ticket.ready = True
+
+
+class HeldTicket:
+    def __init__(self, scoring: HeldScoring, inner: Ticket) -> None:
+        self._scoring, self._inner, self.ready = scoring, inner, False
+
+    def wait(self, timeout_s: float) -> bool:
+        return self.ready
+
+    def scores(self) -> Scores:
+        assert self.ready
+        self._scoring.open.remove(self)
+        return self._inner.scores()
+
+    def cancel(self) -> None:
+        self._scoring.open.remove(self)
+        self._scoring.cancelled += 1
+
+
+@dataclass
+class FakeStream:
+    """A loop on fakes."""
+
+    source: FakeSource
+    sink: FakeSink
+    clock: FakeClock
+    loop: IngestLoop
+
+    def run_to_the_end(self, *, turns: int = 400) -> None:
+        """Turn until everything is committed; fails when it does not come to that."""
+        for _ in range(turns):
+            position = self.source.committed_position
+            if position is not None and position.next_offset == len(self.source.values):
+                return
+            self.turn()
+        raise AssertionError(f"stuck: {self.loop.health}, {self.source}")
+
+    def turn(self) -> None:
+        self.clock.advance(1.0)  # every turn is due for a commit
+        self.loop.step()
+
+
+def make_stream(
+    values: list[bytes],
+    *,
+    scoring: Scoring | None = None,
+    stream: dict[str, Any] | None = None,
+    processing: dict[str, Any] | None = None,
+) -> FakeStream:
+    """A loop with `small_detector` on the given records."""
+    source = FakeSource(values)
+    sink = FakeSink(source)
+    clock = FakeClock()
+    settings = Settings.model_validate({"stream": stream or {}, "processing": processing or {}})
+    loop = IngestLoop(
+        slot=0,
+        source=source,
+        sink=sink,
+        scoring=scoring or LocalScoring(small_detector()),
+        detector=small_detector(),
+        settings=settings,
+        monotonic_s=clock,
+        pause=clock.advance,
+    )
+    return FakeStream(source, sink, clock, loop)
+
+
+def places(sink: FakeSink, topic: str) -> dict[int, tuple[float | None, ...]]:
+    """Denoised readings by source offset; a repeat must be equal."""
+    from schemas.codec import DENOISED_JSON, decode_denoised
+
+    found: dict[int, tuple[float | None, ...]] = {}
+    for sent_to, value, _ in sink.sent:
+        if sent_to != topic:
+            continue
+        frame = decode_denoised(value, DENOISED_JSON)
+        columns = zip(frame.score, *frame.values.values(), strict=True)
+        for offset, row in zip(frame.offset, columns, strict=True):
+            assert found.setdefault(offset, row) == row
+            assert not np.isnan(row[0] or 0.0)
+    return found
