@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer, KafkaProducer
 
 from tests.contract.kafka_client import KafkaClientContract
-from tests.contract.kafka_contract import numbered
+from tests.contract.kafka_contract import numbered, soon
 from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import CorruptLogError
 from workers.kafka.kafka_python import Assignment, Connection, SinkConfig, SourceConfig
+from workers.kafka.kafka_python.options import _OWNED
 
 pytestmark = pytest.mark.kafka
 
@@ -23,6 +26,20 @@ class TestKafkaPython(KafkaClientContract):
 
     def sink_config(self, connection: Connection, **limits: Any) -> SinkConfig:
         return SinkConfig(connection=connection, **limits)
+
+    def test_a_source_and_a_sink_open_with_every_option_that_is_accepted(
+        self, connection, make_topic, group
+    ):
+        defaults = {**KafkaProducer.DEFAULT_CONFIG, **KafkaConsumer.DEFAULT_CONFIG}
+        every = {key: value for key, value in defaults.items() if key not in _OWNED}
+        spoken = replace(connection, options=every)
+        topic = make_topic()
+        with self.source_config(spoken, topic, group).open() as source:
+            member = Member(source).starting()
+            with self.sink_config(spoken).open(source) as sink:
+                sink.send(topic, key=b"k", value=b"v")
+                sink.commit({}, self.nobody(), deadline=soon())
+            wait_until(lambda: member.step() and member.values(0) == [b"v"], within=15)
 
     def test_a_damaged_log_ends_the_source_and_is_no_outage(
         self, connection, make_topic, open_source, monkeypatch, caplog

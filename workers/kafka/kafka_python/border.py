@@ -33,7 +33,6 @@ _REFUSED: Final = (
     errors.InvalidGroupIdError,
     errors.InvalidSessionTimeoutError,
     errors.InconsistentGroupProtocolError,
-    errors.KafkaConfigurationError,
     errors.UnsupportedVersionError,
     errors.UnsupportedCodecError,
     errors.SecurityDisabledError,
@@ -45,6 +44,8 @@ def refusal(error: BaseException) -> VigieError | None:
     """The error to end with if the broker refuses us for good, else None."""
     if isinstance(error, _FENCED):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
+    if isinstance(error, errors.KafkaConfigurationError):
+        return SettingsError(f"kafka-python cannot use kafka.client: {_said(error)}.")
     if isinstance(error, _REFUSED):
         return SettingsError(
             f"The broker refuses us: {_said(error)}. Check kafka.client (security, group, "

@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
 from workers.kafka.client import LARGEST_OUTPUT_BYTES
+from workers.kafka.kafka_python.checks import check_files, check_values
 from workers.kafka.kafka_python.quiet import quiet_client_logs
 
 __all__ = ["Connection"]
@@ -29,6 +30,11 @@ _OWNED: Final = {
     "value_deserializer": "Vigie decodes",
     "key_serializer": "Vigie encodes",
     "value_serializer": "Vigie encodes",
+    "max_poll_records": "stream.max_poll_records says it",
+    "partition_assignment_strategy": "Vigie shares out the partitions",
+    "default_offset_commit_callback": "Vigie commits by itself",
+    "consumer_timeout_ms": "Vigie polls",
+    "metric_group_prefix": "it is not a setting",
     "kafka_client": "it is not a setting",
     "selector": "it is not a setting",
     "metric_reporters": "it is not a setting",
@@ -86,7 +92,7 @@ class Connection:
     call_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse what no client knows and what is not the user's to choose.
+        """Refuse what no client knows or can use and what is not the user's to choose.
 
         Raises:
             SettingsError: names the key and what to do; never its value.
@@ -102,14 +108,27 @@ class Connection:
                 raise SettingsError(
                     f"kafka.client.{key} is not an option of kafka-python's clients.{hint}"
                 )
+        check_values(self.options)
 
-    def consumer_options(self) -> dict[str, Any]:
-        """Everything for ``KafkaConsumer`` but the group."""
-        return self._merged(KafkaConsumer.DEFAULT_CONFIG, _CONSUMER)
+    def check(self) -> None:
+        """Refuse files of certificates and keys that cannot be read on this machine.
 
-    def producer_options(self) -> dict[str, Any]:
-        """Everything for ``KafkaProducer``."""
-        return self._merged(KafkaProducer.DEFAULT_CONFIG, _PRODUCER)
+        Raises:
+            SettingsError: names the key.
+        """
+        check_files(self.options)
+
+    def consumer_options(self, **more: Any) -> dict[str, Any]:
+        """Everything for ``KafkaConsumer``; ``more`` is the caller's, where the user says nothing.
+
+        Raises:
+            SettingsError: a file that cannot be read; also from the two below.
+        """
+        return self._merged(KafkaConsumer.DEFAULT_CONFIG, _CONSUMER | more)
+
+    def producer_options(self, **more: Any) -> dict[str, Any]:
+        """Everything for ``KafkaProducer``; ``more`` as above."""
+        return self._merged(KafkaProducer.DEFAULT_CONFIG, _PRODUCER | more)
 
     def admin_options(self, *, timeout_s: float | None = None) -> dict[str, Any]:
         """Everything for ``KafkaAdminClient``, bounded in time."""
@@ -123,5 +142,8 @@ class Connection:
         quiet_client_logs()
 
     def _merged(self, known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+        self.check()
         merged = {**_SHARED, **ours, **self.options, "bootstrap_servers": self.bootstrap.split(",")}
+        if isinstance(merged.get("api_version"), list):  # a settings file has no tuples
+            merged["api_version"] = tuple(merged["api_version"])
         return {key: value for key, value in merged.items() if key in known}

@@ -8,6 +8,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from workers.kafka.kafka_python.border import refusal
+from workers.kafka.kafka_python.checks import building
 from workers.kafka.kafka_python.options import Connection
 
 __all__ = ["broker_answers"]
@@ -22,7 +23,8 @@ def broker_answers(connection: Connection, *, timeout_s: float) -> bool:
     if not _listens(connection, timeout_s):
         return False
     try:
-        admin = KafkaAdminClient(**connection.admin_options(timeout_s=timeout_s))
+        with building(connection.options):
+            admin = KafkaAdminClient(**connection.admin_options(timeout_s=timeout_s))
         try:
             admin.describe_cluster()
         finally:

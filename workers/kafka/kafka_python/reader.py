@@ -17,6 +17,7 @@ from workers.errors import BrokerUnavailableError, TopicError
 from workers.kafka.client import Record
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking
+from workers.kafka.kafka_python.checks import building
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.unpacking import unpack_fast
 
@@ -50,10 +51,11 @@ class ReaderConfig:
             TopicError: a topic does not exist.
             BrokerUnavailableError: no broker answers.
         """
-        with asking("opening a reader"):
-            consumer = KafkaConsumer(
-                group_id=None, client_id=self.client_id, **self.connection.consumer_options()
-            )
+        options = self.connection.consumer_options(group_id=None, client_id=self.client_id)
+        # A member of no group has no name in it either.
+        options.pop("group_instance_id", None)
+        with asking("opening a reader"), building(self.connection.options):
+            consumer = KafkaConsumer(**options)
         try:
             unpack_fast(consumer)
             with asking("looking up the partitions"):

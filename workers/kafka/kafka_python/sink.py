@@ -36,6 +36,7 @@ from workers.kafka.client import (
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.appending import Appender
 from workers.kafka.kafka_python.border import asking, delivery_error
+from workers.kafka.kafka_python.checks import building
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
@@ -81,8 +82,9 @@ class SinkConfig:
             sink.close()
 
     def _producer(self) -> Any:
-        with asking("opening a producer"):
-            return KafkaProducer(client_id=self.client_id, **self.connection.producer_options())
+        options = self.connection.producer_options(client_id=self.client_id)
+        with asking("opening a producer"), building(self.connection.options):
+            return KafkaProducer(**options)
 
 
 class _Sink:

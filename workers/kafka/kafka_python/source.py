@@ -26,6 +26,7 @@ from workers.errors import TopicError, TransactionAbortedError
 from workers.kafka.client import Committed, Generation, Polled, Record, ShouldStop, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing, refusal
+from workers.kafka.kafka_python.checks import building
 from workers.kafka.kafka_python.guards import before_poll
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.unpacking import unpack_fast
@@ -84,14 +85,15 @@ class SourceConfig:
             BrokerUnavailableError, StoppedError, TopicError, SettingsError: see `OpensSource`.
         """
         wait_for_broker(self.connection, should_stop=should_stop)
-        with asking(f"opening a consumer of {self.topic}"):
-            consumer = KafkaConsumer(
-                group_id=self.group,
-                client_id=self.client_id,
-                max_poll_records=self.max_poll_records,
-                partition_assignment_strategy=(_ASSIGNORS[self.assignment],),
-                **self.connection.consumer_options(),
-            )
+        options = self.connection.consumer_options(
+            group_id=self.group,
+            client_id=self.client_id,
+            max_poll_records=self.max_poll_records,
+            partition_assignment_strategy=(_ASSIGNORS[self.assignment],),
+        )
+        opening = asking(f"opening a consumer of {self.topic}")
+        with opening, building(self.connection.options):
+            consumer = KafkaConsumer(**options)
         try:
             unpack_fast(consumer)
             source = _Source(consumer, self)

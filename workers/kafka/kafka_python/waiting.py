@@ -28,7 +28,9 @@ def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) 
     Raises:
         BrokerUnavailableError: away for longer than ``connection.wait_timeout_s``.
         StoppedError: ``should_stop`` said so.
+        SettingsError: the client cannot use an option; no broker can mend that.
     """
+    connection.check()
     began = time.monotonic()
     reminded = -_REMIND_S
     while not broker_answers(connection, timeout_s=_PROBE_S):
