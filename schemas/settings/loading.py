@@ -287,7 +287,7 @@ def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterato
             yield f"{', '.join(origins)}: {'.'.join(key)}: {reason or error['msg']}"
             continue
         item = given[key]
-        hidden = is_secret_key(key[-1]) or key[:2] == ("kafka", "client")
+        hidden = is_secret_key(key[-1]) or key[:2] == ("kafka", "client") or "@" in str(item.value)
         text = f"{item.origin}: {'.'.join(key)}: must be {allowed(key)}"
         if not hidden:
             text += f", got {excerpt(item.value)}"

@@ -1,6 +1,7 @@
-"""Secrets among foreign options: recognised by name, never shown.
+"""Secrets among foreign options: never shown.
 
-Options of the Kafka client are passed through unknown, so a secret is told by its key.
+Options of the Kafka client are passed through unknown, and a mistyped `sasl_plain_pasword` holds a
+password too. So every text is taken for a secret unless its key is known to hold none.
 """
 
 from __future__ import annotations
@@ -11,36 +12,47 @@ from typing import Any
 
 from pydantic import SecretBytes, SecretStr
 
+_HARMLESS_KEYS = frozenset(
+    {
+        "api_version", "client_dns_lookup", "client_id", "client_rack", "compression_type",
+        "group_instance_id", "sasl_kerberos_domain_name", "sasl_kerberos_service_name",
+        "sasl_mechanism", "security_protocol", "ssl_cafile", "ssl_certfile", "ssl_ciphers",
+        "ssl_crlfile", "ssl_keyfile",
+    }
+)  # fmt: skip
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)|secret|token|credential|jaas|private.?key|api.?key|bearer",
+    r"pas|pwd|secret|token|credential|jaas|private.?key|api.?key|bearer",
     re.IGNORECASE,
 )
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether an option of this name holds a secret, such as `sasl_plain_password`."""
+    """Whether an option of this name holds a secret, such as `sasl_plain_password`.
+
+    Then even what reads as a number is text, and concealed.
+    """
     return _SECRET_KEY.search(key) is not None
 
 
 def concealed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the value of every secret key wrapped so that it prints as asterisks."""
+    """The options with all but the harmless wrapped, so that it prints as asterisks.
+
+    Numbers and booleans stay readable, unless the key is that of a secret.
+    """
     return {key: _conceal(value, key) for key, value in options.items()}
 
 
 def _conceal(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
-        # Under a secret key everything is secret: its name is handed down.
-        return {
-            name: _conceal(inner, key if is_secret_key(key) else str(name))
-            for name, inner in value.items()
-        }
+        # What is below an entry goes by both names: harmless ones below do not make it so.
+        return {name: _conceal(inner, f"{key}.{name}") for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_conceal(inner, key) for inner in value]
-    if not is_secret_key(key) or isinstance(value, SecretStr | SecretBytes) or value is None:
+    if key in _HARMLESS_KEYS:
         return value
     if isinstance(value, bytes):
         return SecretBytes(value)
-    if isinstance(value, str | int | float):
+    if isinstance(value, str) or (is_secret_key(key) and isinstance(value, int | float)):
         return SecretStr(str(value))
     return value
 

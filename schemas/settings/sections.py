@@ -2,8 +2,8 @@
 
 `load_settings` puts them together from file, environment and flags (`schemas.settings.loading`);
 constructing `Settings` itself reads nothing. Immutable and picklable: settings travel to actors.
-Secrets among the options of the Kafka client are `SecretStr`: they print as asterisks, and only
-`KafkaSettings.client_options` reveals them.
+Texts among the options of the Kafka client are `SecretStr` unless known to be harmless: they print
+as asterisks, and only `KafkaSettings.client_options` reveals them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ def _no_dots(name: str) -> str:
     if name in {".", ".."}:
         raise ValueError(f"a topic cannot be called {name!r}")
     return name
+
+
+def _no_credentials(address: str) -> str:
+    if "@" in address:
+        raise ValueError(
+            "an address holds no user and no password; a client's go to [kafka.client]"
+        )
+    return address
 
 
 Topic = Annotated[
@@ -61,7 +69,9 @@ class Section(BaseModel):
 class KafkaSettings(Section):
     """Where the broker is and how to reach it."""
 
-    bootstrap: Annotated[str, Field(min_length=1, max_length=4096)] = "localhost:9092"
+    bootstrap: Annotated[
+        str, Field(min_length=1, max_length=4096), AfterValidator(_no_credentials)
+    ] = "localhost:9092"
     """Brokers to begin with, as host:port, separated by commas."""
     group: Name = "vigie"
     """Consumer group of the stream."""
@@ -196,7 +206,9 @@ class WorkerSettings(Section):
 class RaySettings(Section):
     """The cluster."""
 
-    address: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    address: (
+        Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_no_credentials)] | None
+    ) = None
     """Address of a running cluster; without one, a local Ray is started."""
 
 

@@ -57,12 +57,19 @@ def opening(kind: str, connection: Connection) -> Any:
 @pytest.mark.parametrize("key", ACCEPTED)
 def test_every_accepted_option_reaches_the_clients_that_know_it(kind, key, opened):
     value = "ours" if key == "client_id" else DEFAULTS[key]
-    with pytest.raises(OpenedError), opening(kind, Connection(bootstrap="b:1", options={key: value})):
+    connection = Connection(bootstrap="b:1", options={key: value})
+    with pytest.raises(OpenedError), opening(kind, connection):
         pass
 
     client = KafkaProducer if kind == "sink" else KafkaConsumer
     known = key in client.DEFAULT_CONFIG and (kind, key) != ("reader", "group_instance_id")
     assert (opened.get(key, "absent") == value) if known else (key not in opened)
+
+
+def test_an_address_with_credentials_is_refused():
+    with pytest.raises(SettingsError, match=r"kafka\.bootstrap holds host:port only") as caught:
+        Connection(bootstrap=f"me:{PASSWORD}@host:1")
+    assert PASSWORD not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", sorted(_OWNED))

@@ -230,6 +230,10 @@ SECRET_KEYS = [
     "client_secret",
     "sasl.jaas.config",
     "api_key",
+    "sasl_plain_pasword",
+    "sasl_plain_paswd",
+    "proxy_url",
+    "anything",
 ]
 
 
@@ -244,8 +248,26 @@ def test_a_secret_is_never_printed_but_reaches_the_client(make_file, key):
 
 
 def test_what_is_no_secret_is_shown():
-    settings = load_settings(overrides={"kafka.client.sasl_mechanism": "PLAIN"}, environ={})
+    settings = load_settings(
+        overrides={"kafka.client.sasl_mechanism": "PLAIN", "kafka.client.linger_ms": 123},
+        environ={},
+    )
     assert "PLAIN" in repr(settings)
+    assert "123" in repr(settings)
+
+
+def test_a_harmless_name_below_an_unknown_one_hides_nothing(make_file):
+    path = make_file(f'[kafka.client]\nx = {{client_id = "{PASSWORD}", y = ["{PASSWORD}"]}}')
+    settings = load_settings(path, environ={})
+    assert PASSWORD not in repr(settings) + settings.model_dump_json()
+    assert settings.kafka.client_options() == {"x": {"client_id": PASSWORD, "y": [PASSWORD]}}
+
+
+@pytest.mark.parametrize("key", ["kafka.bootstrap", "ray.address"])
+def test_an_address_with_credentials_is_refused_and_not_shown(key):
+    with pytest.raises(SettingsError, match=rf"{key}: .*no user and no password") as caught:
+        load_settings(overrides={key: f"x://me:{PASSWORD}@host:1"}, environ={})
+    assert not secret_in_chain(caught.value)
 
 
 @pytest.mark.parametrize("digits", ["1234", "true", "null", '"quoted"', "1e5"])

@@ -97,6 +97,10 @@ class Connection:
         Raises:
             SettingsError: names the key and what to do; never its value.
         """
+        if "@" in self.bootstrap:
+            raise SettingsError(
+                "kafka.bootstrap holds host:port only; user and password go to kafka.client."
+            )
         known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
         quiet_client_logs()
         for key in self.options:
