@@ -236,7 +236,7 @@ def measure(bench: Bench, *, only: str) -> dict[str, dict[str, float]]:
     seen: dict[str, list[Mapping[str, float]]] = {}
     for number in range(bench.scale.rounds):
         for name, run in CONTESTANTS.items():
-            if only in name:
+            if any(part in name for part in only.split("|")):
                 print(f"round {number + 1}/{bench.scale.rounds}: {name}", file=sys.stderr)
                 seen.setdefault(name, []).append(run(bench))
     return {
@@ -266,7 +266,7 @@ def judge(medians: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, help="instead of 3")
-    options.add_argument("--only", default="", metavar="TEXT", help="contestants named so")
+    options.add_argument("--only", default="", metavar="TEXT|TEXT", help="contestants named so")
     given = options.parse_args(argv)
     scale = QUICK if given.quick else Scale()
     if given.rounds:
