@@ -1,7 +1,7 @@
 """The work that every contestant does: a topic full of readings, and a model to score them.
 
 4 partitions, 200 sensors x 8 channels, one reading a second of each; readings as JSON of about
-124 bytes, or as frames of 100 readings. One detector, dense 256-128-32-128-256, window 32.
+130 bytes, or as frames of 100 readings. One detector, dense 256-128-32-128-256, window 32.
 """
 
 from __future__ import annotations
