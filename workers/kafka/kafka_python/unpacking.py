@@ -2,8 +2,9 @@
 
 Unpacking was a third of the time of a worker that scores JSON readings: kafka-python calls a
 function for each integer of a record and makes two objects of together 20 fields for each. Here
-a batch is one function almost without calls, and a record one tuple. What surrounds it (sums, control
-batches, aborted transactions, positions) is kafka-python's `PartitionRecords`, step for step.
+a batch is one function almost without calls, and a record one tuple. What surrounds it (sums,
+control batches, aborted transactions, positions) is kafka-python's `PartitionRecords`, step for
+step.
 
 This reaches into the client: `unpack_fast` fails loudly if its parts are not there, and
 ``tests/property/test_unpacking.py`` compares every record with what kafka-python makes of it.
