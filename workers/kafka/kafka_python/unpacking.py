@@ -89,7 +89,7 @@ def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call cos
         at += 1
         if number > 127:  # noqa: PLR2004 - the eighth bit says that more follows
             number, at = _rest(data, at, number)
-        end = at + (number >> 1)
+        end = at + ((number >> 1) ^ -(number & 1))
         at += 1  # the attributes of a record are not used
         number = data[at]
         at += 1
