@@ -40,6 +40,8 @@ class EpochUnit(Enum):
     @classmethod
     def guess(cls, column: Any) -> EpochUnit:
         """Unit that puts the first time between 1973 and 5138; AUTO if it is no number."""
+        if pa.types.is_temporal(column.type):  # says its unit itself
+            return cls.AUTO
         first = next((value.as_py() for value in column if value.is_valid), None)
         try:
             size = abs(float(first))  # type: ignore[arg-type]
@@ -184,7 +186,8 @@ def _refuse(bad: Any, column: Any, message: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value.as_py())
+    # Not `as_py` of a time: between microseconds it needs pandas.
+    text = str(value) if pa.types.is_temporal(value.type) else repr(value.as_py())
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 

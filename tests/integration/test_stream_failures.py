@@ -72,7 +72,13 @@ def test_outputs_that_are_lost_are_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The sink loses its outputs twice: the loop rewinds, replays, and every score comes out."""
-    settings = make_settings(connection, make_topic, group, stream={"max_poll_records": 10})
+    settings = make_settings(
+        connection,
+        make_topic,
+        group,
+        stream={"max_poll_records": 10},
+        processing={"commit_interval_s": 0.0001},  # a commit each turn
+    )
     records = reading_records(SENSORS, 40)
     produce(connection, settings.topics.readings, encoded(records))
     with open_loop(connection, settings, small_detector()) as loop:

@@ -24,7 +24,7 @@ def make_group(committed: dict[int, Committed]) -> Group:
 
 def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
     bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
-    group = make_group({0: Committed(next_offset=40, metadata='{"v":1,"replay_from":31}')})
+    group = make_group({0: Committed(next_offset=40, metadata='{"v":1,"replay_from":31,"r":8}')})
 
     assert positions_of(group, bounds, "r") == [
         Position(
