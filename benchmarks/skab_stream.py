@@ -59,7 +59,10 @@ def is_flagged(scored: Scored) -> bool:
 def learn(channels: tuple[str, ...], files: Sequence[SensorColumns], *, steps: int) -> Detector:
     """One model for the fleet of experiments."""
     return train(
-        [Series(sensor=f.sensor, ts_ns=f.ts_ns[:400], values=f.values[:TRAIN_ROWS]) for f in files],
+        [
+            Series(sensor=f.sensor, ts_ns=f.ts_ns[:TRAIN_ROWS], values=f.values[:TRAIN_ROWS])
+            for f in files
+        ],
         TrainingConfig(channels=channels, max_steps=steps, max_gap_s=MAX_GAP_S, device="cpu"),
     )
 

@@ -49,6 +49,7 @@ def run_pipeline(
 
     Raises:
         SettingsError: what is asked for cannot be done.
+        ArtifactError: of the detector, when `model.path` does not hold a sound model.
         StoppedError: `should_stop` said so before the broker answered.
         ClusterError, CrashLoopError: see `Supervisor.run`.
     """
@@ -65,7 +66,7 @@ def run_pipeline(
     findings = require_topics(
         connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
     )
-    _check_channels(settings, settings.model.path)
+    _check_model(settings, settings.model.path)
     partitions, local_cores, has_cuda = findings[0].partitions, cores(), _has_cuda()
     plan = make_plan(settings, partitions=partitions, cores=local_cores, has_cuda=has_cuda)
     with ray_session(settings.ray, cpus=max(plan.cpus, local_cores)):
@@ -78,7 +79,8 @@ def run_pipeline(
             return supervisor.run(should_stop, observe)
 
 
-def _check_channels(settings: Settings, model: Path) -> None:
+def _check_model(settings: Settings, model: Path) -> None:
+    """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
     channels = load(model, device="cpu").channels
     try:
         Decoder(channels, wire_names=settings.stream.channels)

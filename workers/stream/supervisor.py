@@ -13,7 +13,6 @@ from typing import Any
 
 import structlog
 
-from detector.artifact import load
 from schemas.settings import Settings
 from workers.errors import SettingsError, VigieError
 from workers.stream.actors import IngestActor, Job, ScorerActor, read_artifact
@@ -88,12 +87,7 @@ class Supervisor:
     def __init__(
         self, settings: Settings, model: Path, plan: Plan, *, monotonic_s: Callable[[], float]
     ) -> None:
-        """Read the model; no actor is made before `run`.
-
-        Raises:
-            ArtifactError: of the detector, when the folder does not hold a sound model.
-        """
-        load(model, device="cpu")  # a damaged model stops the driver, not each worker in turn
+        """Read the files of a model that was checked; no actor is made before `run`."""
         self._settings, self._plan = settings, plan
         self._job = Job(settings=settings, artifact=read_artifact(model), device=plan.device)
         self._monotonic_s = monotonic_s
