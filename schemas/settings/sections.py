@@ -75,6 +75,10 @@ class KafkaSettings(Section):
     """Brokers to begin with, as host:port, separated by commas."""
     group: Name = "vigie"
     """Consumer group of the stream."""
+    fleet: Name = "main"
+    """Name of this run within the group: two runs that share a group need two names."""
+    assignment: Literal["cooperative", "range"] = "cooperative"
+    """How the group shares partitions; the same for all its members."""
     client: Annotated[dict[str, Any], AfterValidator(concealed)] = Field(
         default_factory=dict, json_schema_extra={"additionalProperties": True}
     )
@@ -143,6 +147,10 @@ class StreamSettings(Section):
     """Larger records become dead letters unread."""
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     """Most records of one poll."""
+    max_replay_records: Annotated[int, Field(ge=2, le=1_000_000_000)] = 4_000_000
+    """Most records of a partition read again after a restart; older readings are forgotten."""
+    max_replay_age_s: Annotated[float, Field(gt=0, le=1e9)] = 604_800.0
+    """The same as an age, by the records' timestamps: a week."""
     denoised: Literal["on", "off"] = "on"
     """Whether the cleaned signal is published."""
     denoised_content_type: Literal[
@@ -167,7 +175,13 @@ class ProcessingSettings(Section):
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     """What a reader of the outputs can rely on."""
     commit_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.2
-    """Outputs and offsets are committed this often."""
+    """Outputs and offsets are committed at least this often; sooner when nothing else waits."""
+    transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = 8.0
+    """The broker aborts a transaction of a silent worker then; less than the session timeout."""
+    max_transaction_outputs: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    """Outputs after which a unit of work is committed, whatever the interval says."""
+    max_transaction_bytes: Annotated[int, Field(ge=1, le=2**31)] = 64 * 2**20
+    """The same in bytes of keys and values."""
     flush_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Outputs that the broker has not taken by then are given up and sent again."""
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 4

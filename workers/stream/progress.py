@@ -61,7 +61,8 @@ class Health:
     """The state of one ingest worker at one moment.
 
     Counts are of committed work only, so they agree with the topics; they begin at 0 with the
-    worker. `latency` runs from a record's timestamp to the hand-over of its outputs.
+    worker. `latency` runs from a record's timestamp to the hand-over of its outputs. `busy_s` is
+    the time spent on anything but waiting for records.
     """
 
     slot: int
@@ -78,6 +79,7 @@ class Health:
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     resident_bytes: int = 0
     cpu_s: float = 0.0
+    busy_s: float = 0.0
 
     @property
     def total(self) -> Counts:
