@@ -129,12 +129,14 @@ class ScoreRequest:
         rows: float64 [T, C], each sensor's history followed by its new readings, sensor by sensor.
         ends: int64 [n], rows to score; the window of row e is rows[e-R+1 .. e].
         groups: int32 [n], the calibration group of each.
+        offsets: int64 [n], the record of each: the newest reading of its window.
     """
 
     number: int
     rows: Float64s
     ends: Int64s
     groups: NDArray[np.int32]
+    offsets: Int64s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -310,7 +312,11 @@ class PartitionState:
         )
         self._numbers += 1
         return ScoreRequest(
-            number=self._open[-1].number, rows=step.rows, ends=step.ends, groups=step.groups
+            number=self._open[-1].number,
+            rows=step.rows,
+            ends=step.ends,
+            groups=step.groups,
+            offsets=step.offsets,
         )
 
 
