@@ -10,10 +10,12 @@ __all__ = [
     "ArtifactError",
     "BrokerUnavailableError",
     "CorruptLogError",
+    "DeadLetterLimitError",
     "FencedError",
     "OutputsLostError",
     "PoisonRecordError",
     "ProvisioningError",
+    "RunEndedError",
     "SettingsError",
     "StoppedError",
     "TopicError",
@@ -72,3 +74,11 @@ class ArtifactError(VigieError):
 
 class ProvisioningError(VigieError):
     """Java or Kafka could not be fetched, checked or started on this machine."""
+
+
+class RunEndedError(VigieError):
+    """Ends the run, and no restart helps: somebody has to look first."""
+
+
+class DeadLetterLimitError(RunEndedError):
+    """Too many records cannot be read: mend the producer or the settings, or raise the limit."""

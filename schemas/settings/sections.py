@@ -145,6 +145,12 @@ class StreamSettings(Section):
     """An event time further ahead of its record's timestamp is a dead letter; 0 allows any."""
     max_record_bytes: Annotated[int, Field(ge=64, le=100_000_000)] = 1_000_000
     """Larger records become dead letters unread."""
+    max_dead_letter_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A larger share of bad records among a partition's last ones ends the run; 0 is no limit."""
+    dead_letter_window: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """How many records of a partition that share is taken of; judged once so many were read."""
+    max_dead_letters_in_row: Annotated[int, Field(ge=0, le=1_000_000)] = 5000
+    """More bad records of a partition without a good one between end the run; 0 is no limit."""
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     """Most records of one poll."""
     max_replay_records: Annotated[int, Field(ge=2, le=1_000_000_000)] = 4_000_000
@@ -194,9 +200,25 @@ class WorkerSettings(Section):
     """How many processes do what."""
 
     ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """Ingest workers; auto is one a core, at most one a partition."""
-    scorers: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Scorer actors, where scoring runs in actors."""
+    """Ingest workers: a number stays; auto begins with one a core, at most one a partition."""
+    scorers: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
+    """Scorer actors, where scoring runs in actors: a number stays; auto begins with `min_scorers`."""
+    scaling: Literal["auto", "off"] = "auto"
+    """Whether what is auto follows the load; `vigie scale` can change it while it runs."""
+    min_ingest: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Fewest ingest workers that scaling leaves."""
+    max_ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    """Most ingest workers of scaling; auto is one a core. Never more than one a partition."""
+    min_scorers: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Fewest scorers that scaling leaves."""
+    max_scorers: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
+    """Most scorers of scaling; auto is as many as the GPUs carry, without a GPU one a core."""
+    scale_out_after_s: Annotated[float, Field(gt=0, le=86_400)] = 15.0
+    """Busy workers that need longer than this for what waits get help; also the time looked at."""
+    scale_in_after_s: Annotated[float, Field(gt=0, le=864_000)] = 300.0
+    """A worker leaves when one fewer would have had room for so long."""
+    scaling_pause_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """Shortest time between two changes."""
     placement: Literal["auto", "ingest", "actors"] = "auto"
     """Where scoring runs; auto is in scorer actors with CUDA, in the ingest workers without."""
     num_gpus_per_scorer: Annotated[float, Field(ge=0, le=64)] = 1.0
@@ -204,7 +226,7 @@ class WorkerSettings(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Threads with which one worker computes."""
     stall_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """A worker without progress for so long, with work before it, dumps its stacks."""
+    """A worker that stands still with work before it, or gives no answer, for so long is replaced."""
     max_restarts: Annotated[int, Field(ge=0, le=1000)] = 5
     """Restarts of one worker within `restart_window_s` before `vigie run` gives up."""
     restart_window_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
@@ -214,6 +236,16 @@ class WorkerSettings(Section):
     def _actors_exist(self) -> Self:
         if self.placement == "actors" and self.scorers == 0:
             raise ValueError('placement = "actors" needs scorers of at least 1, got 0')
+        return self
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        for kind, least, most in (
+            ("ingest", self.min_ingest, self.max_ingest),
+            ("scorers", self.min_scorers, self.max_scorers),
+        ):
+            if most != "auto" and most < least:
+                raise ValueError(f"max_{kind} must be at least min_{kind}, got {most} < {least}")
         return self
 
 
