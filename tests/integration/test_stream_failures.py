@@ -82,7 +82,7 @@ def test_outputs_that_are_lost_are_made_again(
     records = reading_records(SENSORS, 40)
     produce(connection, settings.topics.readings, encoded(records))
     with open_loop(connection, settings, small_detector()) as loop:
-        commit, failures = loop._sink.commit, [2, 4]
+        commit, failures = loop._unit._sink.commit, [2, 4]
 
         def losing(*arguments: Any, **named: Any) -> None:
             calls[0] += 1
@@ -91,7 +91,7 @@ def test_outputs_that_are_lost_are_made_again(
             commit(*arguments, **named)
 
         calls = [0]
-        monkeypatch.setattr(loop._sink, "commit", losing, raising=False)
+        monkeypatch.setattr(loop._unit._sink, "commit", losing, raising=False)
         step_until(loop, lambda: records_done(loop) == len(records))
         assert loop.health.rewinds == len(failures)
     assert len(scored_readings(connection, settings)) == len(SENSORS) * (40 - WARM_UP)

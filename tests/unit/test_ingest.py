@@ -12,11 +12,9 @@ from tests.support.models import encoded, reading_records
 from workers.errors import TransactionAbortedError
 from workers.kafka.client import Committed
 from workers.kafka.deadline import Deadline
-from workers.stream.flight import ScoringFailedError
 from workers.stream.ingest import MAX_REWINDS
 from workers.stream.outputs import TRUNCATED
 from workers.stream.progress import Phase
-from workers.stream.scorer import ScorerLostError
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 WARM_UP = 7
@@ -108,37 +106,6 @@ def test_a_sink_that_cannot_begin_waits_for_the_broker() -> None:
     stream.sink.away = stream.source.unavailable = False
     stream.run_to_the_end()
     assert scored(stream) == ALL
-
-
-def test_a_scorer_that_dies_costs_a_rewind() -> None:
-    class Dying(HeldScoring):
-        def submit(self, rows: Any, ends: Any, groups: Any) -> Any:
-            ticket = super().submit(rows, ends, groups)
-            self.release(1)
-            if self.deaths:
-                self.deaths -= 1
-                ticket.scores = self.die  # type: ignore[method-assign]
-            return ticket
-
-        def die(self) -> Any:
-            raise ScorerLostError("gone")
-
-        deaths = 2
-
-    stream = make_stream(VALUES, stream=SMALL, scoring=Dying())
-    stream.run_to_the_end()
-    assert scored(stream) == ALL
-    assert stream.loop.health.rewinds == 2
-
-
-def test_readings_that_cannot_be_scored_are_named() -> None:
-    class Broken:
-        def submit(self, rows: Any, ends: Any, groups: Any) -> Any:
-            raise ValueError("out of memory")
-
-    stream = make_stream(VALUES, stream=SMALL, scoring=Broken())
-    with pytest.raises(ScoringFailedError, match=r"partition 0 offsets 0 to 0: .*out of memory"):
-        stream.run_to_the_end()
 
 
 def test_a_drain_finishes_what_is_in_flight() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.columns import Decoded, Failure, Readings
+from schemas.columns import Decoded, Failure
+from workers.stream.refusal import refuse
 
 STAGE = "clock"
 _NS_PER_MS = 1_000_000
@@ -33,32 +32,15 @@ def refuse_ahead(
     firsts = np.cumsum(readings.counts) - readings.counts
     latest_ms = np.maximum.reduceat(readings.ts_ns, firsts) / _NS_PER_MS
     ahead = latest_ms > limit_ms[readings.positions]
-    if not ahead.any():
-        return decoded
-    failures = [
-        Failure(
-            position=int(readings.positions[record]),
+
+    def failure(record: int) -> Failure:
+        position = int(readings.positions[record])
+        return Failure(
+            position=position,
             stage=STAGE,
             exception="EventTimeAheadError",
-            message=f"the event time lies {(latest_ms[record] - stamp_ms) / 1e3:.0f} s ahead of "
-            f"the record's timestamp; stream.max_ahead_s allows {max_ahead_s:g}",
+            message=f"the event time lies {(latest_ms[record] - stamps_ms[position]) / 1e3:.0f} s "
+            f"ahead of the record's timestamp; stream.max_ahead_s allows {max_ahead_s:g}",
         )
-        for record in np.flatnonzero(ahead)
-        for stamp_ms in (stamps_ms[readings.positions[record]],)
-    ]
-    return replace(
-        decoded,
-        readings=_without(readings, ahead),
-        failures=sorted([*decoded.failures, *failures], key=lambda failure: failure.position),
-    )
 
-
-def _without(readings: Readings, records: NDArray[np.bool_]) -> Readings:
-    rows = ~np.repeat(records, readings.counts)
-    return Readings(
-        positions=readings.positions[~records],
-        sensors=[s for s, out in zip(readings.sensors, records, strict=True) if not out],
-        counts=readings.counts[~records],
-        ts_ns=readings.ts_ns[rows],
-        values=readings.values[rows],
-    )
+    return refuse(decoded, ahead, failure)

@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detector.scoring import Scores
-from workers.errors import TransactionAbortedError, VigieError
 from workers.kafka.client import Record
 from workers.stream.partition import PartitionState, ScoreRequest
 from workers.stream.scorer import Scoring, Ticket
-
-
-class ScoringFailedError(VigieError):
-    """A scorer failed on a batch, and would fail on it again: the offsets are in the message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,24 +27,36 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flight:
-    """A call and whom its scores belong to."""
+    """A call, what it asks, and whom its scores belong to.
+
+    Args:
+        ticket: the call.
+        parts: the partitions' shares, one behind the other.
+        rows: float64 [T, C]; with `ends` and `groups` what `Detector.score` takes.
+        ends: int64 [n], ascending.
+        groups: int32 [n].
+        offsets: int64 [n], the record of each sample.
+    """
 
     ticket: Ticket
     parts: tuple[Part, ...]
+    rows: NDArray[np.float64]
+    ends: NDArray[np.int64]
+    groups: NDArray[np.int32]
+    offsets: NDArray[np.int64]
 
-    def scores(self) -> Scores:
-        """The scores.
+    def place(self, sample: int) -> tuple[int, int]:
+        """Partition and offset of the record of a sample."""
+        part = next(part for part in self.parts if part.start <= sample < part.stop)
+        return part.partition, int(self.offsets[sample])
 
-        Raises:
-            TransactionAbortedError: the scorer is gone; another will do: rewind.
-            ScoringFailedError: these readings cannot be scored.
-        """
-        try:
-            return self.ticket.scores()
-        except TransactionAbortedError:
-            raise
-        except Exception as error:
-            raise _failed(self.parts, error) from error
+    def __str__(self) -> str:
+        """The partitions and offsets that it is about."""
+        return ", ".join(
+            f"partition {part.partition} offsets {part.records[0].offset} to "
+            f"{part.records[-1].offset}"
+            for part in self.parts
+        )
 
 
 Asked = tuple[int, PartitionState, ScoreRequest, Sequence[Record]]
@@ -57,11 +64,7 @@ Asked = tuple[int, PartitionState, ScoreRequest, Sequence[Record]]
 
 
 def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
-    """Merge the requests of several partitions into one call.
-
-    Raises:
-        ScoringFailedError: scoring happens at once, and failed.
-    """
+    """Merge the requests of several partitions into one call."""
     parts: list[Part] = []
     samples = base = 0
     ends = []
@@ -81,20 +84,17 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
         samples, base = stop, base + len(request.rows)
     requests = [request for _, _, request, _ in asked]
     if len(requests) == 1:
-        rows, groups = requests[0].rows, requests[0].groups
+        rows, groups, offsets = requests[0].rows, requests[0].groups, requests[0].offsets
     else:
         rows = np.concatenate([request.rows for request in requests])
         groups = np.concatenate([request.groups for request in requests])
-    try:
-        ticket = scoring.submit(rows, np.concatenate(ends), groups)
-    except Exception as error:
-        raise _failed(parts, error) from error
-    return Flight(ticket=ticket, parts=tuple(parts))
-
-
-def _failed(parts: Sequence[Part], error: Exception) -> ScoringFailedError:
-    places = ", ".join(
-        f"partition {part.partition} offsets {part.records[0].offset} to {part.records[-1].offset}"
-        for part in parts
+        offsets = np.concatenate([request.offsets for request in requests])
+    all_ends = np.concatenate(ends)
+    return Flight(
+        ticket=scoring.submit(rows, all_ends, groups),
+        parts=tuple(parts),
+        rows=rows,
+        ends=all_ends,
+        groups=groups,
+        offsets=offsets,
     )
-    return ScoringFailedError(f"scoring failed on {places}: {type(error).__name__}: {error}")

@@ -6,9 +6,10 @@
 2. when `max_in_flight` calls are open, pause every partition and wait for the oldest;
 3. poll, noting the group generation; take up and give up partitions;
 4. decode, let the partition states turn records into sequences, send them to the scorers;
-5. commit when it is due: outputs first, offsets with the replay metadata after them.
+5. commit when it is due: outputs and offsets with the replay metadata, one unit of work.
 
 Any failure of 1 or 5 goes back to the committed offsets and rebuilds the histories by replay.
+A record that no scorer survives becomes a dead letter, after going back as well.
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ from numpy.typing import NDArray
 from detector.scoring import Detector
 from schemas.codec import Decoder
 from schemas.settings import Settings
-from workers.errors import BrokerUnavailableError, PoisonRecordError, TransactionAbortedError
+from workers.errors import BrokerUnavailableError, TransactionAbortedError
 from workers.kafka.client import Committed, Generation, Polled, Record, Sink, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.clock import refuse_ahead
-from workers.stream.flight import Asked, Flight, ScoringFailedError, take_off
-from workers.stream.outputs import TRUNCATED, Output, OutputBuilder, shortened, slice_scores
+from workers.stream.flight import Asked, Flight, take_off
+from workers.stream.outputs import OutputBuilder, slice_scores
 from workers.stream.partition import Batch, Counts, PartitionConfig, PartitionState
 from workers.stream.progress import Health, LatencyHistogram, Phase
+from workers.stream.refusal import refuse_poison
 from workers.stream.replay import ReplayMetadata, starting_point
+from workers.stream.rescue import PoisonFoundError, Rescue, ScoringFailedError
 from workers.stream.scorer import Scoring
+from workers.stream.unit import Unit, Work
 
 MAX_REWINDS = 20
-_LONGEST_MARK = (TRUNCATED, b"9" * 10)
 _IDLE_POLL_S = 0.1
 _BUSY_POLL_S = 0.002
 _HEALTH_EVERY_S = 0.25
@@ -62,7 +65,7 @@ class IngestLoop:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Wire the parts; nothing is read before the first `step`."""
-        self._source, self._sink, self._scoring = source, sink, scoring
+        self._source, self._scoring = source, scoring
         self._detector = detector
         self._settings = settings
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
@@ -73,10 +76,26 @@ class IngestLoop:
             max_bytes=stream.max_record_bytes,
             default_content_type=stream.content_type,
         )
-        self._builder = OutputBuilder(
-            detector,
-            settings.topics,
-            denoised_content_type=stream.denoised_content_type if stream.denoised == "on" else None,
+        processing = settings.processing
+        self._unit = Unit(
+            sink,
+            OutputBuilder(
+                detector,
+                settings.topics,
+                denoised_content_type=stream.denoised_content_type
+                if stream.denoised == "on"
+                else None,
+            ),
+            interval_s=processing.commit_interval_s,
+            max_outputs=processing.max_transaction_outputs,
+            max_bytes=processing.max_transaction_bytes,
+            monotonic_s=monotonic_s,
+        )
+        self._rescue = Rescue(
+            scoring=scoring,
+            receptive_field=detector.receptive_field,
+            channels=len(detector.channels),
+            beat=self._beat,
         )
         max_gap_s = stream.max_gap_s or detector.max_gap_s
         self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
@@ -87,13 +106,13 @@ class IngestLoop:
         self._waiting = False
         # Readings a record, in the last batch. The first poll is small: they may be large frames.
         self._frame_readings = 100.0
-        self._begun = False
-        self._done: dict[int, Committed] = {}
-        self._uncommitted: dict[int, Counts] = {}
         self._generation: Generation | None = None
-        self._commit_at_s = 0.0
         self._rewinds_in_a_row = 0
         self._counts: dict[int, Counts] = {}
+        # Of a commit whose outcome nobody knows: the committed offset tells, at the next start.
+        self._doubtful: dict[int, tuple[int, Counts]] = {}
+        self._poison: dict[int, set[int]] = {}
+        self._busy_s = 0.0
         self._latency = LatencyHistogram()
         self._process = psutil.Process(os.getpid())
         self._health_at_s = 0.0
@@ -106,10 +125,14 @@ class IngestLoop:
         """Whether work lies before this loop, as far as it knows without asking."""
         if self._waiting:  # for the broker
             return False
-        return bool(self._flights or self._done or self._to_start or any(self.health.lag.values()))
+        return bool(
+            self._flights or self._unit.is_open or self._to_start or any(self.health.lag.values())
+        )
 
     def step(self) -> None:
         """One turn; see the module's text."""
+        started_s = self._monotonic_s()
+        waited_s = 0.0
         try:
             self._publish_ready()
             if len(self._flights) >= self._settings.processing.max_in_flight:
@@ -117,17 +140,17 @@ class IngestLoop:
                 self._flights[0].ticket.wait(_IDLE_POLL_S)
             else:
                 self._release()
-            polled = self._source.poll(
-                timeout_s=self._poll_timeout_s(), max_records=self._poll_records()
-            )
-            self._generation = polled.generation
+            polled, waited_s = self._poll()
             self._rebalance(polled)
             self._start_partitions()
             self._submit(polled)
             self._publish_ready()
-            self._commit_if_due()
+            self._commit_if_due(idle=not polled.records)
         except (TransactionAbortedError, BrokerUnavailableError) as error:
             self._rewind(error)
+        except PoisonFoundError as poison:
+            self._dead_letter_poison(poison)
+        self._busy_s += self._monotonic_s() - started_s - waited_s
         self._note_health(Phase.RUNNING)
 
     def drain(self, deadline: Deadline) -> None:
@@ -138,21 +161,30 @@ class IngestLoop:
                 self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
             self._commit(deadline)
-        except (TransactionAbortedError, BrokerUnavailableError, ScoringFailedError) as error:
+        except (TransactionAbortedError, BrokerUnavailableError, PoisonFoundError) as error:
             self._log.error("drain_incomplete", reason=str(error))
-            self._sink.abort()
+            self._unit.abort()
             self._note_health(Phase.INCOMPLETE, at_once=True)
             return
         self._note_health(Phase.INCOMPLETE if self._flights else Phase.STOPPED, at_once=True)
 
     # -- poll ------------------------------------------------------------------------------------
 
+    def _poll(self) -> tuple[Polled, float]:
+        """Poll; how long we waited for records, as far as one can see from outside, comes along."""
+        before_s, most = self._monotonic_s(), self._poll_records()
+        polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
+        self._generation = polled.generation
+        took_s = self._monotonic_s() - before_s
+        is_full = 2 * sum(map(len, polled.records.values())) >= most
+        return polled, 0.0 if is_full else took_s
+
     def _poll_timeout_s(self) -> float:
-        if self._flights or self._to_start:
-            return _BUSY_POLL_S
-        if self._done:
-            return min(max(self._commit_at_s - self._monotonic_s(), _BUSY_POLL_S), _IDLE_POLL_S)
-        return _IDLE_POLL_S
+        return (
+            _BUSY_POLL_S
+            if self._flights or self._to_start or self._unit.is_open
+            else (_IDLE_POLL_S)
+        )
 
     def _poll_records(self) -> int:
         """How many records make a batch of about `stream.max_poll_records` readings.
@@ -176,8 +208,9 @@ class IngestLoop:
             # Its flights find their state gone and publish nothing; the new owner replays.
             self._states.pop(partition, None)
             self._to_start.discard(partition)
-            self._done.pop(partition, None)
-            self._uncommitted.pop(partition, None)
+            self._poison.pop(partition, None)
+            self._doubtful.pop(partition, None)
+        self._unit.leave_out(polled.revoked)
         self._to_start |= polled.assigned
         if polled.assigned or polled.revoked:
             self._log.info(
@@ -218,6 +251,7 @@ class IngestLoop:
                 self._generation,
                 deadline=Deadline.after(self._settings.processing.flush_timeout_s),
             )
+        self._settle_doubt(partition, committed)
         self._states[partition] = PartitionState(
             PartitionConfig(
                 topic=self._settings.topics.readings,
@@ -239,6 +273,12 @@ class IngestLoop:
             replay_records=point.next_offset - point.read_from,
         )
 
+    def _settle_doubt(self, partition: int, committed: Committed | None) -> None:
+        """Count what a commit of unknown outcome did, if it did."""
+        next_offset, counts = self._doubtful.pop(partition, (-1, Counts()))
+        if committed is not None and committed.next_offset == next_offset:
+            self._counts[partition] = self._counts.get(partition, Counts()) + counts
+
     def _position(self, next_offset: int, replay_from: int) -> Committed:
         metadata = ReplayMetadata(
             replay_from=replay_from, receptive_field=self._detector.receptive_field
@@ -254,13 +294,13 @@ class IngestLoop:
             if state is None or not records:
                 continue
             self.beats += 1
-            request = state.polled(self._decode(records))
+            request = state.polled(self._decode(partition, records))
             if request is not None:
                 asked.append((partition, state, request, records))
         if asked:
             self._flights.append(take_off(self._scoring, asked))
 
-    def _decode(self, records: Sequence[Record]) -> Batch:
+    def _decode(self, partition: int, records: Sequence[Record]) -> Batch:
         decoded = self._decoder.decode(
             [record.value for record in records],
             [_content_type(record.headers) if record.headers else None for record in records],
@@ -271,6 +311,7 @@ class IngestLoop:
                 decoded, _stamps_ms(records), max_ahead_s=self._settings.stream.max_ahead_s
             )
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
+        decoded = refuse_poison(decoded, offsets, self._poison.get(partition, ()))
         return Batch(offsets=offsets, readings=decoded.readings, failures=decoded.failures)
 
     # -- publish and commit ----------------------------------------------------------------------
@@ -280,82 +321,57 @@ class IngestLoop:
             self._publish(self._flights.popleft())
 
     def _publish(self, flight: Flight) -> None:
-        scores = flight.scores()
-        self.beats += 1
+        try:
+            scores = self._rescue.answer(flight.ticket, len(flight.ends))
+        except ScoringFailedError as error:
+            scores = self._rescue.scores(flight, error)
         for part in flight.parts:
             if self._states.get(part.partition) is not part.state:
                 continue
             own = slice_scores(scores, part.start, part.stop)
             pending = part.state.scored(part.number, anomalies=len(own.flagged))
-            self._open_unit()
-            for output in self._builder.outputs(part.partition, pending, own):
-                self._send(output)
-            for letter in pending.dead_letters:
-                record = part.records[letter.position]
-                self._send_whole_or_cut(self._builder.dead_letter(part.partition, letter, record))
-            self._done[part.partition] = self._position(pending.next_offset, pending.replay_from)
-            self._uncommitted[part.partition] = (
-                self._uncommitted.get(part.partition, Counts()) + pending.counts
-            )
+            position = self._position(pending.next_offset, pending.replay_from)
+            self._unit.publish(Work(part=part, pending=pending, scores=own, position=position))
             self._observe_latency(part.records)
-
-    def _send(self, output: Output) -> None:
-        try:
-            self._sink.send(
-                output.topic, key=output.key, value=output.value, headers=output.headers
-            )
-        except PoisonRecordError as error:
-            self.health = replace(self.health, refused_outputs=self.health.refused_outputs + 1)
-            self._log.error(
-                "output_refused",
-                topic=output.topic,
-                bytes=len(output.value),
-                reason=str(error),
-            )
-
-    def _send_whole_or_cut(self, output: Output) -> None:
-        if not self._sink.fits(key=output.key, value=output.value, headers=output.headers):
-            room = self._sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
-            output = shortened(output, max(room, 0))
-        self._send(output)
-
-    def _open_unit(self) -> None:
-        if not self._begun:
-            self._sink.begin()
-            self._begun = True
-            self._commit_at_s = self._monotonic_s() + self._settings.processing.commit_interval_s
 
     def _observe_latency(self, records: Sequence[Record]) -> None:
         stamps = _stamps_ms(records)
         self._latency.observe(self._wall_s() * 1e3 - stamps[stamps >= 0])
 
-    def _commit_if_due(self) -> None:
-        if self._begun and self._monotonic_s() >= self._commit_at_s:
+    def _commit_if_due(self, *, idle: bool) -> None:
+        nothing_waits = idle and not self._flights
+        if self._unit.is_due or self._unit.is_full or nothing_waits:
             self._commit(Deadline.after(self._settings.processing.flush_timeout_s))
 
     def _commit(self, deadline: Deadline) -> None:
-        if not self._begun or self._generation is None:
+        if not self._unit.is_open or self._generation is None:
             return
         started_s = self._monotonic_s()
-        self._sink.commit(self._done, self._generation, deadline=deadline)
-        total = sum(self._uncommitted.values(), Counts())
-        for partition, counts in self._uncommitted.items():
-            self._counts[partition] = self._counts.get(partition, Counts()) + counts
+        offsets = {p: at.next_offset for p, at in self._unit.positions().items()}
+        counts = self._unit.counts()
+        self._doubtful = {p: (offsets[p], counts[p]) for p in offsets}
+        self._unit.commit(self._generation, deadline=deadline)
+        self._doubtful.clear()
+        for partition, some in counts.items():
+            self._counts[partition] = self._counts.get(partition, Counts()) + some
+        total = sum(counts.values(), Counts())
         self._log.debug(
             "committed",
-            offsets={p: c.next_offset for p, c in self._done.items()},
+            offsets=offsets,
             readings=total.readings,
             anomalies=total.anomalies,
             dead_lettered=total.dead_lettered,
             took_s=round(self._monotonic_s() - started_s, 4),
         )
-        next_offsets = dict(self.health.next_offsets)
-        next_offsets.update((p, c.next_offset) for p, c in self._done.items())
         self.health = replace(
-            self.health, commits=self.health.commits + 1, next_offsets=next_offsets
+            self.health,
+            commits=self.health.commits + 1,
+            next_offsets={**self.health.next_offsets, **offsets},
         )
-        self._done, self._uncommitted, self._begun = {}, {}, False
         self._rewinds_in_a_row = 0
+        self._beat()
+
+    def _beat(self) -> None:
         self.beats += 1
 
     def _rewind(self, error: TransactionAbortedError | BrokerUnavailableError) -> None:
@@ -368,16 +384,26 @@ class IngestLoop:
         )
         self.health = replace(self.health, rewinds=self.health.rewinds + 1)
         self._note_health(Phase.REWINDING, at_once=True)
-        self._sink.abort()
-        self._begun = False
-        self._done, self._uncommitted = {}, {}
+        self._go_back()
+        self._pause_s(min(0.05 * 2**self._rewinds_in_a_row, 5.0))
+
+    def _dead_letter_poison(self, poison: PoisonFoundError) -> None:
+        """Begin again from the last commit; this record will be a dead letter."""
+        self._log.error(
+            "poison_found", partition=poison.partition, offset=poison.offset, cause=str(poison)
+        )
+        self._poison.setdefault(poison.partition, set()).add(poison.offset)
+        self._go_back()
+
+    def _go_back(self) -> None:
+        self._unit.abort()
+        self._beat()
         for flight in self._flights:
             flight.ticket.cancel()
         self._flights.clear()
         self._to_start |= self._states.keys()
         self._source.pause(self._states)
         self._states.clear()
-        self._pause_s(min(0.05 * 2**self._rewinds_in_a_row, 5.0))
 
     def _note_health(self, phase: Phase, *, at_once: bool = False) -> None:
         now_s = self._monotonic_s()
@@ -395,6 +421,8 @@ class IngestLoop:
             latency=LatencyHistogram(self._latency.buckets),
             resident_bytes=self._process.memory_info().rss,
             cpu_s=times.user + times.system,
+            busy_s=self._busy_s,
+            refused_outputs=self._unit.refused_outputs,
         )
 
     def _lag(self) -> Mapping[int, int]:

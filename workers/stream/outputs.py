@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
@@ -199,4 +199,20 @@ def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
         denoised=scores.denoised[start:stop],
         flagged=scores.flagged[first:last] - start,
         contribution=scores.contribution[first:last],
+    )
+
+
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of calls one behind the other, as if they had been one; at least one."""
+    starts = np.cumsum([0, *(len(part.score) for part in parts)])
+    return Scores(
+        score=np.concatenate([part.score for part in parts]),
+        raw=np.concatenate([part.raw for part in parts]),
+        p_value=np.concatenate([part.p_value for part in parts]),
+        expected=np.concatenate([part.expected for part in parts]),
+        denoised=np.concatenate([part.denoised for part in parts]),
+        flagged=np.concatenate(
+            [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
+        ),
+        contribution=np.concatenate([part.contribution for part in parts]),
     )

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Detector, Scores
-from workers.errors import TransactionAbortedError
+from workers.errors import VigieError
 
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 
 
-class ScorerLostError(TransactionAbortedError):
+class ScorerLostError(VigieError):
     """A scorer died, and a call with it: scoring again finds another."""
 
 
@@ -55,14 +55,16 @@ class Scoring(Protocol):
 class _Done:
     """A ticket that was served at once."""
 
-    def __init__(self, scores: Scores) -> None:
-        self._scores = scores
+    def __init__(self, outcome: Scores | Exception) -> None:
+        self._outcome = outcome
 
     def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - the protocol's
         return True
 
     def scores(self) -> Scores:
-        return self._scores
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
     def cancel(self) -> None:
         pass
@@ -77,13 +79,16 @@ class LocalScoring:
 
     def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
         """Score now."""
-        return _Done(self._detector.score(rows, ends, groups))
+        try:
+            return _Done(self._detector.score(rows, ends, groups))
+        except Exception as error:  # noqa: BLE001 - the ticket raises it, as an actor's would
+            return _Done(error)
 
 
 class RayScoring:
     """Sends work to scorer actors, to the one with the fewest calls under way.
 
-    The actors' calls carry retries, so that Ray sends a call again when its actor dies.
+    A call that dies with its actor is not sent again here: `workers.stream.rescue` has to know.
     """
 
     def __init__(self, scorers: Sequence[Any]) -> None:

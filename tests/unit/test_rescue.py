@@ -1,0 +1,121 @@
+"""Calls that fail: lost ones, ones too large, and readings that no scorer survives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.scoring import Scores
+from schemas.dead_letter import read_dead_letter
+from tests.support.fakes import FakeStream, make_stream, places
+from tests.support.models import encoded, reading_records, small_detector
+from workers.errors import TransactionAbortedError
+from workers.stream.outputs import slice_scores
+from workers.stream.refusal import POISON_STAGE
+from workers.stream.scorer import LocalScoring, ScorerLostError, Ticket
+
+READINGS = reading_records(["a", "b"], 30)
+VALUES = [record["value"] for record in encoded(READINGS)]
+WARM_UP = 7
+ALL = set(range(2 * WARM_UP, len(VALUES)))
+
+
+class Spoiled:
+    """Scores, unless `spoil` raises or changes the answer."""
+
+    def __init__(self, spoil: Callable[[Any, int, Scores], Scores]) -> None:
+        self._inner = LocalScoring(small_detector())
+        self._spoil = spoil
+        self.calls: list[int] = []
+
+    def submit(self, rows: Any, ends: Any, groups: Any) -> Ticket:
+        self.calls.append(len(ends))
+        ticket = self._inner.submit(rows, ends, groups)
+        scores, number = ticket.scores, len(self.calls)
+        ticket.scores = lambda: self._spoil(rows, number, scores())  # type: ignore[method-assign]
+        return ticket
+
+
+def run(spoil: Callable[[Any, int, Scores], Scores], **stream: Any) -> tuple[FakeStream, Spoiled]:
+    scoring = Spoiled(spoil)
+    made = make_stream(VALUES, scoring=scoring, stream={"max_poll_records": 20, **stream})
+    made.run_to_the_end()
+    return made, scoring
+
+
+def undisturbed() -> dict[int, tuple[float | None, ...]]:
+    stream = make_stream(VALUES)
+    stream.run_to_the_end()
+    return places(stream.sink, "vigie.denoised")
+
+
+def test_a_lost_call_is_sent_again_without_going_back() -> None:
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if number % 2:
+            raise ScorerLostError("gone")
+        return scores
+
+    stream, _ = run(spoil)
+    assert places(stream.sink, "vigie.denoised") == undisturbed()
+    assert stream.loop.health.rewinds == 0
+
+
+def test_a_call_too_large_for_the_device_goes_through_in_pieces() -> None:
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if len(scores.score) > 3:
+            raise MemoryError("out of memory")
+        return scores
+
+    stream, scoring = run(spoil)
+    assert places(stream.sink, "vigie.denoised") == undisturbed()
+    assert 20 in scoring.calls
+
+
+def test_an_answer_of_the_wrong_size_is_no_answer() -> None:
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        return slice_scores(scores, 1, len(scores.score)) if number % 3 == 1 else scores
+
+    stream, _ = run(spoil)
+    assert places(stream.sink, "vigie.denoised") == undisturbed()
+
+
+@pytest.mark.parametrize("offsets", [{30}, {30, 31, 44}])
+def test_a_reading_that_no_scorer_survives_is_a_dead_letter(offsets: set[int]) -> None:
+    wicked = [READINGS[offset][2][0] for offset in offsets]
+
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if np.isin(rows[:, 0], wicked).any():
+            raise ScorerLostError("died")
+        return scores
+
+    stream, _ = run(spoil)
+    letters = [
+        read_dead_letter(headers)
+        for topic, _, headers in stream.sink.sent
+        if topic == "vigie.dead-letters"
+    ]
+    assert {letter.offset for letter in letters} == offsets
+    assert {letter.stage for letter in letters} == {POISON_STAGE}
+    assert set(places(stream.sink, "vigie.denoised")) == ALL - offsets
+
+
+def test_a_scorer_that_fails_on_everything_convicts_no_record() -> None:
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        raise ValueError("broken")
+
+    with pytest.raises(TransactionAbortedError, match="harmless window"):
+        run(spoil)
+
+
+def test_a_scorer_that_is_broken_for_a_while_convicts_no_record() -> None:
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if 2 < number < 40:
+            raise ValueError("broken")
+        return scores
+
+    stream, _ = run(spoil)
+    assert places(stream.sink, "vigie.denoised") == undisturbed()
+    assert not [sent for sent in stream.sink.sent if sent[0] == "vigie.dead-letters"]
