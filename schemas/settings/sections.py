@@ -202,7 +202,7 @@ class WorkerSettings(Section):
     ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
     """Ingest workers: a number stays; auto begins with one a core, at most one a partition."""
     scorers: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
-    """Scorer actors, where scoring runs in actors: a number stays; auto begins with `min_scorers`."""
+    """Scorer actors, where scoring runs in actors: a number stays, auto begins with the fewest."""
     scaling: Literal["auto", "off"] = "auto"
     """Whether what is auto follows the load; `vigie scale` can change it while it runs."""
     min_ingest: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -226,7 +226,7 @@ class WorkerSettings(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Threads with which one worker computes."""
     stall_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    """A worker that stands still with work before it, or gives no answer, for so long is replaced."""
+    """A worker that stands still with work before it, or does not answer, so long is replaced."""
     max_restarts: Annotated[int, Field(ge=0, le=1000)] = 5
     """Restarts of one worker within `restart_window_s` before `vigie run` gives up."""
     restart_window_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
