@@ -140,12 +140,12 @@ class IngestLoop:
                 self._flights[0].ticket.wait(_IDLE_POLL_S)
             else:
                 self._release()
-            polled, waited_s = self._poll()
+            polled, waited_s, has_backlog = self._poll()
             self._rebalance(polled)
             self._start_partitions()
             self._submit(polled)
             self._publish_ready()
-            self._commit_if_due(idle=not polled.records)
+            self._commit_if_due(has_backlog=has_backlog)
         except (TransactionAbortedError, BrokerUnavailableError) as error:
             self._rewind(error)
         except PoisonFoundError as poison:
@@ -170,14 +170,16 @@ class IngestLoop:
 
     # -- poll ------------------------------------------------------------------------------------
 
-    def _poll(self) -> tuple[Polled, float]:
-        """Poll; how long we waited for records, as far as one can see from outside, comes along."""
+    def _poll(self) -> tuple[Polled, float, bool]:
+        """What came, how long we waited for it, and whether more was waiting than we took.
+
+        The client does not tell; a batch that is half full or more was there already.
+        """
         before_s, most = self._monotonic_s(), self._poll_records()
         polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
         self._generation = polled.generation
-        took_s = self._monotonic_s() - before_s
-        is_full = 2 * sum(map(len, polled.records.values())) >= most
-        return polled, 0.0 if is_full else took_s
+        has_backlog = 2 * sum(map(len, polled.records.values())) >= most
+        return polled, 0.0 if has_backlog else self._monotonic_s() - before_s, has_backlog
 
     def _poll_timeout_s(self) -> float:
         return (
@@ -338,9 +340,10 @@ class IngestLoop:
         stamps = _stamps_ms(records)
         self._latency.observe(self._wall_s() * 1e3 - stamps[stamps >= 0])
 
-    def _commit_if_due(self, *, idle: bool) -> None:
-        nothing_waits = idle and not self._flights
-        if self._unit.is_due or self._unit.is_full or nothing_waits:
+    def _commit_if_due(self, *, has_backlog: bool) -> None:
+        """With a backlog, commit by the clock; without one a reader would only wait for it."""
+        caught_up = not has_backlog and not self._flights
+        if self._unit.is_due or self._unit.is_full or caught_up:
             self._commit(Deadline.after(self._settings.processing.flush_timeout_s))
 
     def _commit(self, deadline: Deadline) -> None:
