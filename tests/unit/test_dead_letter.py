@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from schemas.columns import Failure
-from schemas.dead_letter import DeadLetter, dead_letter_headers, read_dead_letter
+from schemas.dead_letter import (
+    TRUNCATED,
+    DeadLetter,
+    Place,
+    Replay,
+    dead_letter_headers,
+    read_dead_letter,
+    read_replay,
+    replay_headers,
+    truncated_bytes,
+)
 from schemas.errors import InvalidRecordError, MalformedRecordError
 from schemas.limits import MAX_MESSAGE_CHARS
 
@@ -87,3 +97,68 @@ def test_headers_that_make_no_sense_are_refused(name, value):
 def test_a_record_without_reasons_is_no_dead_letter():
     with pytest.raises(InvalidRecordError, match=r"__connect\.errors\.topic is missing"):
         read_dead_letter([("content-type", b"x")])
+
+
+PLACE = Place("vigie.dead-letters", 1, 9)
+NOON_NS = 1_763_812_800 * 10**9
+
+
+def sent_back(headers, place=PLACE):
+    return replay_headers(headers, read_dead_letter(headers), place=place, at_ns=NOON_NS)
+
+
+def test_a_replay_tells_its_story_and_keeps_the_records_own_headers():
+    original = [("content-type", b"x"), ("trace", b"\xff"), ("trace", b"2")]
+    headers = sent_back(make_headers(original=original))
+    assert headers[:3] == original
+    assert read_replay(headers) == Replay(
+        attempt=1,
+        at="2025-11-22T12:00:00.000000000Z",
+        dead_letter_topic="vigie.dead-letters",
+        dead_letter_partition=1,
+        dead_letter_offset=9,
+        source_topic="vigie.readings",
+        source_partition=3,
+        source_offset=17,
+        reason="decode: not JSON",
+    )
+
+
+def test_a_replay_is_no_dead_letter_any_more():
+    headers = sent_back([*make_headers(), (TRUNCATED, b"500")])
+    assert {name for name, _ in headers if "errors" in name} == set()
+    with pytest.raises(InvalidRecordError):
+        read_dead_letter(headers)
+
+
+def test_a_second_replay_counts_up_and_remembers_where_the_record_first_lay():
+    first = sent_back(make_headers(original=[("trace", b"1")]))
+    failure = Failure(position=0, stage="schema", exception="InvalidRecordError", message="again")
+    failed = dead_letter_headers(
+        failure, topic="vigie.readings", partition=3, offset=800, app_version="1", original=first
+    )
+    assert read_dead_letter(failed).offset == 800
+    second = sent_back(failed, place=Place("vigie.dead-letters", 1, 55))
+    story = read_replay(second)
+    assert story is not None
+    assert (story.attempt, story.source_offset, story.dead_letter_offset) == (2, 17, 55)
+    assert story.reason == "schema: again"
+    assert len(second) == len(first), "the headers grow with each replay"
+
+
+@pytest.mark.parametrize("headers", [[], [("vigie.replay.attempt", b"banana")]])
+def test_a_record_that_never_came_back_has_no_story(headers):
+    assert read_replay(headers) is None
+
+
+@pytest.mark.parametrize("value", [b"banana", b"0", b"-1", b"9" * 40])
+def test_a_forged_attempt_is_no_story(value):
+    headers = sent_back(make_headers())
+    forged = [(name, value if name == "vigie.replay.attempt" else text) for name, text in headers]
+    assert read_replay(forged) is None
+
+
+def test_a_dead_letter_cut_short_says_how_long_it_was():
+    assert truncated_bytes(make_headers()) is None
+    assert truncated_bytes([*make_headers(), (TRUNCATED, b"5000")]) == 5000
+    assert truncated_bytes([(TRUNCATED, b"nonsense")]) is not None

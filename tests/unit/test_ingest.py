@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 
-from schemas.dead_letter import read_dead_letter
+from schemas.dead_letter import TRUNCATED, read_dead_letter
 from tests.support.fakes import NO_TIME, FakeStream, HeldScoring, make_stream, places
 from tests.support.models import encoded, reading_records
 from workers.errors import TransactionAbortedError
 from workers.kafka.client import Committed
 from workers.kafka.deadline import Deadline
 from workers.stream.ingest import MAX_REWINDS
-from workers.stream.outputs import TRUNCATED
 from workers.stream.progress import Phase
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]

@@ -12,16 +12,13 @@ import numpy as np
 from detector.scoring import Detector, Scores
 from schemas.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from schemas.codec import ANOMALY_JSON, DENOISED_JSON, DenoisedEncoder, encode_anomaly
-from schemas.dead_letter import dead_letter_headers
+from schemas.dead_letter import TRUNCATED, dead_letter_headers
 from schemas.settings import TopicSettings
 from workers.kafka.client import Record
 from workers.stream.partition import DeadLetter, Pending
 
 FLEET = "fleet"
 """Name of the calibration group of sensors that have no threshold of their own."""
-
-TRUNCATED = "vigie.errors.truncated"
-"""Header of a dead letter too large to be sent whole: the number of bytes it had."""
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import structlog
 
 from detector.scoring import Scores
+from schemas.dead_letter import TRUNCATED
 from workers.errors import PoisonRecordError
 from workers.kafka.client import Committed, Generation, Sink
 from workers.kafka.deadline import Deadline
 from workers.stream.flight import Part
-from workers.stream.outputs import TRUNCATED, Output, OutputBuilder, shortened
+from workers.stream.outputs import Output, OutputBuilder, shortened
 from workers.stream.partition import Counts, Pending
 
 _LONGEST_MARK = (TRUNCATED, b"9" * 10)
