@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import structlog
@@ -95,7 +96,9 @@ class Supervisor:
             _Worker(
                 slot=slot,
                 policy=RestartPolicy(
-                    limit=settings.workers.max_restarts, window_s=settings.workers.restart_window_s
+                    limit=settings.workers.max_restarts,
+                    window_s=settings.workers.restart_window_s,
+                    rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
                 ),
             )
             for slot in range(plan.ingest)

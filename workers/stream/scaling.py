@@ -1,0 +1,222 @@
+"""How many workers the load wants. Pure: no clock, no cluster, no broker.
+
+A `Scaler` is shown the load every second or so and now and then answers with a `Decision`:
+
+* one worker more, when all are busy and what waits would take longer than `scale_out_after_s`;
+* one fewer, when for `scale_in_after_s` the load would have fitted in one fewer, with room;
+* never twice within `pause_s`, never beyond the limits, and only after a look of
+  `scale_out_after_s` at the present workers: a start, a death or a rebalance begins it anew.
+
+What keeps it from flapping: after a step in, the others are at most `ROOM_SHARE` busy, well below
+the `BUSY_SHARE` of a step out; and where a step out follows a step in all the same (the histories
+that moved had to be replayed), the next step in takes twice the patience.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+BUSY_SHARE: Final = 0.8
+"""Workers that are busy for at least this share of the time are at their limit."""
+ROOM_SHARE: Final = 0.6
+"""One worker fewer must leave the others at most this busy."""
+NOTICEABLE_S: Final = 1.0
+"""Less work than this is the ordinary contents of the pipeline, not a backlog."""
+MAX_PATIENCE: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingRules:
+    """When to act; the settings of the same names say it in full."""
+
+    scale_out_after_s: float
+    scale_in_after_s: float
+    pause_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Fewest and most workers of a kind."""
+
+    least: int
+    most: int
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing satisfies."""
+        if not 0 <= self.least <= self.most:
+            raise ValueError(f"limits must be 0 <= least <= most, got {self.least}..{self.most}")
+
+    def clamp(self, wanted: int) -> int:
+        """The allowed number nearest to `wanted`."""
+        return min(max(wanted, self.least), self.most)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """The load at one moment.
+
+    Attributes:
+        now_s: a clock that never goes back.
+        workers: at work now.
+        lag_records: records not yet read.
+        done_records: records committed since the start; never less than before.
+        busy_s: seconds that the workers together spent busy since the start; never less.
+    """
+
+    now_s: float
+    workers: int
+    lag_records: int
+    done_records: int
+    busy_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A change of the number of workers of one kind, and why."""
+
+    kind: str
+    before: int
+    target: int
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """In one line, such as "lag 120,000 and rising, workers 97 % busy: 2 -> 3 ingest"."""
+        return f"{self.reason}: {self.before} -> {self.target} {self.kind}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """What the samples of one look say together."""
+
+    span_s: float
+    share: float
+    rate: float
+    trend: float
+    lag: int
+
+    @property
+    def backlog_s(self) -> float:
+        """Seconds of work that wait, at the present rate; infinite when nothing gets done."""
+        if self.lag == 0:
+            return 0.0
+        return self.lag / self.rate if self.rate > 0 else float("inf")
+
+    @property
+    def caught_up_in_s(self) -> float:
+        """Seconds until nothing waits, as the lag moves now."""
+        return self.lag / -self.trend if self.trend < 0 else float("inf")
+
+    @property
+    def lag_told(self) -> str:
+        moved = abs(self.trend) * self.span_s > 0.05 * max(self.lag, 1)
+        how = "steady" if not moved else "rising" if self.trend > 0 else "falling"
+        return f"lag {self.lag:,} and {how}"
+
+
+class Scaler:
+    """Watches the load of one kind of worker."""
+
+    def __init__(self, kind: str, rules: ScalingRules) -> None:
+        """Begin without a past.
+
+        Args:
+            kind: of worker, for the reasons: "ingest" or "scorers".
+            rules: when to act.
+        """
+        self._kind, self._rules = kind, rules
+        self._samples: deque[Load] = deque()
+        self._roomy_since_s: float | None = None
+        self._changed_at_s: float | None = None
+        self._stepped_in_at_s: float | None = None
+        self._patience = 1
+
+    def interrupted(self) -> None:
+        """The workers are not all at work: what was seen so far says nothing about them."""
+        self._samples.clear()
+        self._roomy_since_s = None
+
+    def changed(self, now_s: float) -> None:
+        """Somebody changed the number of workers: begin anew, after the pause."""
+        self.interrupted()
+        self._changed_at_s = now_s
+
+    def look(self, load: Load, limits: Limits) -> Decision | None:
+        """Take in the load; give the change that it calls for, None for none.
+
+        A decision counts as carried out: the pause begins.
+        """
+        allowed = limits.clamp(load.workers)
+        if allowed != load.workers:
+            bound = "most" if allowed < load.workers else "least"
+            return self._decide(load, allowed, f"{allowed} is the {bound} that the limits allow")
+        self._take(load)
+        view = self._view()
+        if view is None:
+            return None
+        roomy = self._roomy(view, load.workers, limits)
+        if not roomy:
+            self._roomy_since_s = None
+        elif self._roomy_since_s is None:
+            self._roomy_since_s = self._samples[0].now_s
+        if self._pausing(load.now_s):
+            return None
+        if load.workers < limits.most and self._behind(view):
+            reason = f"{view.lag_told}, workers {view.share:.0%} busy".replace("%", " %")
+            return self._decide(load, load.workers + 1, reason)
+        patience_s = self._rules.scale_in_after_s * self._patience
+        if self._roomy_since_s is not None and load.now_s - self._roomy_since_s >= patience_s:
+            reason = f"workers {view.share:.0%} busy for {patience_s:g} s".replace("%", " %")
+            return self._decide(load, load.workers - 1, reason)
+        return None
+
+    def _take(self, load: Load) -> None:
+        samples = self._samples
+        if samples and samples[-1].workers != load.workers:
+            self.interrupted()
+        samples.append(load)
+        begins_s = load.now_s - self._rules.scale_out_after_s
+        while samples[0] is not load and samples[1].now_s <= begins_s:
+            samples.popleft()
+
+    def _view(self) -> _View | None:
+        first, last = self._samples[0], self._samples[-1]
+        span_s = last.now_s - first.now_s
+        if span_s < self._rules.scale_out_after_s:
+            return None
+        return _View(
+            span_s=span_s,
+            share=min(max(last.busy_s - first.busy_s, 0.0) / (span_s * max(last.workers, 1)), 1.0),
+            rate=max(last.done_records - first.done_records, 0) / span_s,
+            trend=(last.lag_records - first.lag_records) / span_s,
+            lag=last.lag_records,
+        )
+
+    def _behind(self, view: _View) -> bool:
+        # Nothing done in all this time is a replay, or trouble: more workers would only add to it.
+        return (
+            view.rate > 0
+            and view.share >= BUSY_SHARE
+            and view.backlog_s > NOTICEABLE_S
+            and view.caught_up_in_s > self._rules.scale_out_after_s
+        )
+
+    @staticmethod
+    def _roomy(view: _View, workers: int, limits: Limits) -> bool:
+        if workers <= max(limits.least, 1):
+            return False
+        return view.backlog_s <= NOTICEABLE_S and view.share * workers / (workers - 1) <= ROOM_SHARE
+
+    def _pausing(self, now_s: float) -> bool:
+        return self._changed_at_s is not None and now_s - self._changed_at_s < self._rules.pause_s
+
+    def _decide(self, load: Load, target: int, reason: str) -> Decision:
+        if target < load.workers:
+            self._stepped_in_at_s = load.now_s
+        elif self._stepped_in_at_s is not None:
+            soon = load.now_s - self._stepped_in_at_s <= self._rules.scale_in_after_s
+            self._patience = min(self._patience * 2, MAX_PATIENCE) if soon else 1
+        self.changed(load.now_s)
+        return Decision(kind=self._kind, before=load.workers, target=target, reason=reason)
