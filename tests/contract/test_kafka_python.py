@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,19 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from tests.contract.kafka_client import KafkaClientContract
 from tests.contract.kafka_contract import numbered, soon
+from tests.contract.kafka_outputs import KafkaOutputsContract
+from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import CorruptLogError
-from workers.kafka.kafka_python import Assignment, Connection, SinkConfig, SourceConfig
+from workers.kafka.kafka_python import (
+    Assignment,
+    Connection,
+    SinkConfig,
+    SourceConfig,
+    TransactionalSinkConfig,
+)
 from workers.kafka.kafka_python.options import _OWNED
 
 pytestmark = pytest.mark.kafka
@@ -68,6 +77,17 @@ class TestKafkaPython(KafkaClientContract):
 
         assert len(member.values(0)) == 3
         assert not self.said(caplog, "does not answer")
+
+
+class TestTransactionalSink(KafkaOutputsContract, TransactionalContract):
+    """The outputs of exactly once, and what only it promises."""
+
+    def source_config(self, connection: Connection, topic: str, group: str) -> SourceConfig:
+        return SourceConfig(connection=connection, topic=topic, group=group)
+
+    def sink_config(self, connection: Connection, **limits: Any) -> TransactionalSinkConfig:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        return TransactionalSinkConfig(connection=connection, transactional_id=name, **limits)
 
 
 class TestCooperativeAssignment:

@@ -43,6 +43,14 @@ class FakeSource:
     revoked: bool = False
     unavailable: bool = False
     epoch: int = 1
+    topic: str = "r"
+
+    def topic_id(self) -> str:
+        return ""
+
+    def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
+        if list(offsets) and generation.epochs[0] != self.epoch:
+            raise TransactionAbortedError("taken away since")
 
     def take_away(self) -> None:
         """Revoke the partition and give it back at once."""

@@ -14,13 +14,18 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Outputs** with one key go to one partition of their topic, in the order of `Sink.send`: the
   partition is Kafka's default (murmur2 of the key), so other producers agree on it.
 * **Errors** are those of `workers.errors`; no exception of the client crosses.
-  `TransactionAbortedError` and its kinds mean: nothing was committed, go back to the committed
-  offsets. `BrokerUnavailableError` means: ask again later.
+  `TransactionAbortedError` and its kinds mean: the unit is over, go back to the committed offsets.
+  `BrokerUnavailableError` means: ask again later.
+* **Guarantees.** There are two sinks. *At least once*: outputs can be seen before their offsets are
+  committed, and are repeated after a crash, with the same ids. *Exactly once*: to a reader of
+  committed records, outputs and offsets appear together or never. When its `Sink.commit` fails,
+  nobody may know whether it happened: `Sink.abort`, then `Sink.begin`, which settles it, and only
+  then ask `Source.committed`, which tells. At least once the same order does no harm.
 * **Outages.** `Source.poll` never raises because the broker is away: it returns nothing, warns once
   an outage, says when the broker is back, and goes on.
 
 Left out on purpose: subscriptions to several topics, asynchronous commits, serialisers (bytes in,
-bytes out), retries of a unit of work (the caller rewinds), exactly-once (a second `Sink`).
+bytes out), retries of a unit of work (the caller rewinds), units that span several sinks.
 """
 
 from __future__ import annotations
@@ -134,6 +139,13 @@ class Polled:
 class Source(Protocol):
     """One topic, read as one member of a group."""
 
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
+    def topic_id(self) -> str:
+        """Return what tells this topic from another of its name, made anew; "" if nobody tells."""
+
     def poll(self, *, timeout_s: float, max_records: int) -> Polled:
         """Return what has come, waiting up to ``timeout_s`` for something.
 
@@ -189,12 +201,22 @@ class Source(Protocol):
             TransactionAbortedError: not committed, as far as we know: rewind.
         """
 
+    def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
+        """Pass if none of these partitions was taken away since ``generation``. Cheap, local.
+
+        Raises:
+            TransactionAbortedError: names one that was, even if it is held again.
+        """
+
 
 class Sink(Protocol):
     """One unit of work after another: ``begin``, ``send``..., then ``commit`` or ``abort``."""
 
     def begin(self) -> None:
-        """Begin a unit of work.
+        """Begin a unit of work; one that is still open is aborted.
+
+        Exactly once: when this returns, the broker has ended whatever an earlier unit of this
+        identity, of this process or of one before it, left open.
 
         Raises:
             BrokerUnavailableError: the client could not be made anew after an abort.
@@ -217,6 +239,7 @@ class Sink(Protocol):
                 the broker did not take them in time: abort and rewind.
             PoisonRecordError: the output is larger than we may send (see `room`); the unit goes on
                 without it.
+            TopicError: the broker does not know the topic.
         """
 
     @property
@@ -242,13 +265,15 @@ class Sink(Protocol):
 
         Raises:
             OutputsLostError: at least one output is not with the broker: abort and rewind.
-            TransactionAbortedError: the offsets were not committed: abort and rewind.
+            TransactionAbortedError: the offsets were not committed, or nobody knows: abort, begin,
+                and only then ask for the committed offsets and rewind.
+            FencedError: another member runs under the source's identity.
             SettingsError: the broker refuses an output for good (larger than the topic
                 takes, not authorised).
         """
 
     def abort(self) -> None:
-        """End the unit without a commit. Never raises; what can be recalled is."""
+        """End the unit without a commit. Never raises, never takes long; recalls what it can."""
 
     def outstanding(self) -> int:
         """Return how many outputs of this unit were not looked at yet; at most the limit."""

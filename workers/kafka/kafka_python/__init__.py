@@ -4,6 +4,7 @@ from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.probe import broker_answers
 from workers.kafka.kafka_python.sink import SinkConfig
 from workers.kafka.kafka_python.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.transactional_sink import TransactionalSinkConfig
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Connection",
     "SinkConfig",
     "SourceConfig",
+    "TransactionalSinkConfig",
     "broker_answers",
     "wait_for_broker",
 ]

@@ -4,6 +4,8 @@
 that nobody reads, for each record: 49 us of CPU a record of 600 bytes, of which 22 remain when the
 record goes straight to the accumulator (batching, futures, retries and order are all behind that).
 What ``send`` would check, the sink knows: it makes bytes, the topic exists, the size is in bounds.
+What ``send`` does for a transaction is done here too: a partition is added to it before its first
+record, and nothing is taken in a state in which the transaction cannot be committed any more.
 
 The accumulator is private, so an unknown shape of it means the long way, never an error.
 """
@@ -15,9 +17,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.errors import MessageSizeTooLargeError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.partitioner.default import murmur2
 from kafka.producer.record_accumulator import RecordAccumulator
+from kafka.producer.transaction_manager import TransactionState
 
 __all__ = ["Appender"]
 
@@ -36,11 +44,17 @@ class Appender:
         self.max_bytes = int(producer.config["max_request_size"])
         self._targets: dict[str, list[Any]] = {}  # topic -> its partitions, in order
         self._hashes: dict[bytes, int] = {}
-        self._send: Callable[..., Any] = self._short if _is_short_way_known() else self._long
+        manager = producer._transaction_manager  # noqa: SLF001
+        self._manager = manager if manager is not None and manager.is_transactional() else None
+        self._added: set[Any] = set()  # partitions of the transaction
+        self._send: Callable[..., Any] = self._long
+        if _is_short_way_known():
+            self._send = self._short if self._manager is None else self._short_in_transaction
 
     def refresh(self) -> None:
-        """Forget how many partitions the topics have; the client knows of new ones by now."""
+        """Begin a unit: forget the last one's partitions, and how many the topics have."""
         self._targets.clear()
+        self._added.clear()
 
     def append(
         self,
@@ -53,15 +67,16 @@ class Appender:
 
         Raises:
             MessageSizeTooLargeError: larger than ``max_request_size``.
-            KafkaTimeoutError: the client does not know the topic and cannot ask.
+            UnknownTopicOrPartitionError: the broker does not know the topic.
+            KafkaTimeoutError: the client does not know the topic and gets no answer.
         """
         listed = [(name, content or b"") for name, content in headers]
         room = self.room(key, listed)
         if len(value) > room:
             raise MessageSizeTooLargeError(f"a value of {len(value)} bytes, {room} may be sent")
+        targets = self._targets.get(topic) or self._look_up(topic)
         if key is None:
             return self._producer.send(topic, value, headers=listed)
-        targets = self._targets.get(topic) or self._look_up(topic)
         hashed = self._hashes.get(key)
         if hashed is None:
             hashed = self._hash(key)
@@ -82,11 +97,29 @@ class Appender:
             self._producer._sender.wakeup()  # noqa: SLF001
         return future
 
+    def _short_in_transaction(
+        self, target: Any, key: bytes, value: bytes, headers: list[Any]
+    ) -> Any:
+        manager: Any = self._manager
+        if target not in self._added:
+            manager.maybe_add_partition_to_transaction(target)
+            self._added.add(target)
+        elif manager._current_state is not TransactionState.IN_TRANSACTION:  # noqa: SLF001
+            raise manager.last_error or KafkaError("the transaction has failed")
+        return self._short(target, key, value, headers)
+
     def _long(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
         return self._producer.send(target.topic, value, key, headers, target.partition)
 
     def _look_up(self, topic: str) -> list[Any]:
-        partitions = sorted(self._producer.partitions_for(topic))
+        cluster = self._producer._metadata  # noqa: SLF001
+        before = cluster._last_successful_refresh_ms  # noqa: SLF001
+        try:
+            partitions = sorted(self._producer.partitions_for(topic))
+        except KafkaTimeoutError:
+            if cluster._last_successful_refresh_ms > before:  # noqa: SLF001
+                raise UnknownTopicOrPartitionError(topic) from None  # asked, and it was not there
+            raise
         targets = [TopicPartition(topic, partition) for partition in partitions]
         self._targets[topic] = targets
         return targets

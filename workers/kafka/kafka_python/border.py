@@ -20,11 +20,8 @@ from workers.errors import (
 
 __all__ = ["asking", "committing", "delivery_error", "refusal"]
 
-_FENCED: Final = (
-    errors.FencedInstanceIdError,
-    errors.ProducerFencedError,
-    errors.InvalidProducerEpochError,
-)
+# A fenced *producer* is no such case: its transaction may simply have timed out. It is thrown away.
+_FENCED: Final = (errors.FencedInstanceIdError,)
 _REFUSED: Final = (
     errors.AuthorizationError,
     errors.SaslAuthenticationFailedError,
@@ -81,8 +78,11 @@ def asking(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def committing() -> Iterator[None]:
+def committing(what: str = "The offsets were not committed") -> Iterator[None]:
     """Map the errors of an offset commit.
+
+    Args:
+        what: to say when it failed.
 
     Raises:
         TransactionAbortedError: the commit did not happen, or nobody knows: rewind.
@@ -90,17 +90,15 @@ def committing() -> Iterator[None]:
     """
     try:
         yield
-    except errors.OffsetMetadataTooLargeError as error:
-        raise SettingsError(
-            "The metadata of a commit is larger than the broker takes "
-            "(offset.metadata.max.bytes): raise that, or keep less history."
-        ) from error
     except (errors.KafkaError, OSError) as error:
+        if "OffsetMetadataTooLarge" in repr(error):  # transactions wrap it
+            raise SettingsError(
+                "The metadata of a commit is larger than the broker takes "
+                "(offset.metadata.max.bytes): raise that, or keep less history."
+            ) from error
         if (refused := refusal(error)) is not None:
             raise refused from error
-        raise TransactionAbortedError(
-            f"The offsets were not committed ({_said(error)})."
-        ) from error
+        raise TransactionAbortedError(f"{what} ({_said(error)}).") from error
 
 
 def delivery_error(error: BaseException, *, failed: int, sent: int) -> VigieError:

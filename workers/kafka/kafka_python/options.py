@@ -25,6 +25,8 @@ _OWNED: Final = {
     "acks": "an output must be with all replicas",
     "enable_idempotence": "outputs must keep their order",
     "transactional_id": "Vigie names its transactions",
+    "transaction_timeout_ms": "processing.transaction_timeout_s says it",
+    "group_instance_id": "Vigie names its workers (kafka.fleet)",
     "partitioner": "the outputs of a sensor must keep their partition",
     "key_deserializer": "Vigie decodes",
     "value_deserializer": "Vigie decodes",
@@ -121,6 +123,11 @@ class Connection:
             SettingsError: names the key.
         """
         check_files(self.options)
+
+    @property
+    def session_timeout_ms(self) -> int:
+        """After how long without a sign of life the group gives a member up."""
+        return int(self.options.get("session_timeout_ms", _CONSUMER["session_timeout_ms"]))
 
     def consumer_options(self, **more: Any) -> dict[str, Any]:
         """Everything for ``KafkaConsumer``; ``more`` is the caller's, where the user says nothing.

@@ -161,6 +161,14 @@ class _Source:
         self._assigned, self._revoked = set(), set()
         return polled
 
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    def topic_id(self) -> str:
+        found = self._consumer._client.cluster.topic_id(self._topic)  # noqa: SLF001
+        return str(found) if found is not None else ""
+
     def committed(self, partition: int) -> Committed | None:
         with asking(f"committed offset of {self._topic}[{partition}]"):
             found = self._consumer.committed(
@@ -206,13 +214,23 @@ class _Source:
     ) -> None:
         if not offsets:
             return
-        self._check_held(offsets, generation)
+        self.check_held(offsets, generation)
         wanted = {
             self._tp(partition): OffsetAndMetadata(item.next_offset, item.metadata, -1)
             for partition, item in offsets.items()
         }
         with committing():
             self._consumer.commit(wanted, timeout_ms=max(1, int(deadline.left_s() * 1000)))
+
+    def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
+        notes = tuple(self._notes.changes)  # at one stroke: the IO thread takes more meanwhile
+        changed = set().union(*(partitions for _, partitions in notes))
+        for partition in offsets:
+            then, now = generation.epochs.get(partition), self._epochs.get(partition)
+            if partition in changed or partition not in self._held or then != now:
+                raise TransactionAbortedError(
+                    f"{self._topic}[{partition}] was taken away since these records were polled."
+                )
 
     def on_revoked(self, partitions: set[int]) -> None:
         """From a note: these are no longer ours."""
@@ -266,16 +284,6 @@ class _Source:
             token=self._consumer.group_metadata(),
             epochs={partition: self._epochs[partition] for partition in self._held},
         )
-
-    def _check_held(self, offsets: Iterable[int], generation: Generation) -> None:
-        notes = tuple(self._notes.changes)  # at one stroke: the IO thread takes more meanwhile
-        changed = set().union(*(partitions for _, partitions in notes))
-        for partition in offsets:
-            then, now = generation.epochs.get(partition), self._epochs.get(partition)
-            if partition in changed or partition not in self._held or then != now:
-                raise TransactionAbortedError(
-                    f"{self._topic}[{partition}] was taken away since these records were polled."
-                )
 
     def _local(self, name: str, tp: Any, *arguments: int) -> bool:
         """Call a method that only changes local state; False if the partition is not held."""
