@@ -54,7 +54,7 @@ def feed(
         for end, offset in zip(request.ends.tolist(), done.offsets.tolist(), strict=True):
             fed.windows[offset] = request.rows[end - size + 1 : end + 1, 0].tolist()
         fed.counts += done.counts
-        fed.next_offset, fed.replay_from = done.next_offset, done.replay_from
+        fed.next_offset, fed.replay_from = done.next_offset, done.metadata.replay_from
     return fed
 
 

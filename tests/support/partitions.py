@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from schemas.columns import Failure, Readings
 from workers.stream.partition import Batch, PartitionConfig, PartitionState
+from workers.stream.replay import StartingPoint
+from workers.stream.stretches import UNLIMITED
 
 FAR_APART_NS = 10**15
 
@@ -24,16 +27,28 @@ def reading(sensor: str, ts_ns: int, value: float = 0.0) -> Sample:
 
 
 def make_partition(
-    *, receptive_field: int, max_gap_ns: int = FAR_APART_NS, next_offset: int = 0
+    *,
+    receptive_field: int,
+    max_gap_ns: int = FAR_APART_NS,
+    next_offset: int = 0,
+    start: StartingPoint | None = None,
+    max_replay_records: int = UNLIMITED,
+    max_replay_age_ms: int = UNLIMITED,
 ) -> PartitionState:
+    """A partition of one channel; what lies below `next_offset` is replay."""
     config = PartitionConfig(
         topic="readings",
         partition=0,
         channels=1,
         receptive_field=receptive_field,
         max_gap_ns=max_gap_ns,
+        max_replay_records=max_replay_records,
+        max_replay_age_ms=max_replay_age_ms,
     )
-    return PartitionState(config, next_offset=next_offset, group_of=lambda _: 0)
+    if start is None:
+        begin = StartingPoint.cold_at(0)
+        start = replace(begin, next_offset=next_offset)
+    return PartitionState(config, start, group_of=lambda _: 0)
 
 
 def batch_of(
@@ -41,6 +56,8 @@ def batch_of(
     *,
     start: int = 0,
     failures: Sequence[Failure] = (),
+    stamps_ms: Sequence[int] | None = None,
+    offsets: Sequence[int] | None = None,
 ) -> Batch:
     """Records in order; a sequence of samples of one sensor is a frame, None a bad record."""
     frames = [
@@ -50,7 +67,10 @@ def batch_of(
     ]
     samples = [sample for _, frame in frames for sample in frame]
     return Batch(
-        offsets=np.arange(start, start + len(records), dtype=np.int64),
+        offsets=np.array(
+            range(start, start + len(records)) if offsets is None else offsets, np.int64
+        ),
+        stamps_ms=np.array([-1] * len(records) if stamps_ms is None else stamps_ms, np.int64),
         readings=Readings(
             positions=np.array([position for position, _ in frames], np.int64),
             sensors=[frame[0].sensor for _, frame in frames],

@@ -15,6 +15,7 @@ from workers.cli.status import Position, ask_pipeline, positions_of
 from workers.errors import VigieError
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python.groups import Group, Member
+from workers.stream.replay import StartingPoint
 
 
 def make_group(committed: dict[int, Committed]) -> Group:
@@ -24,7 +25,8 @@ def make_group(committed: dict[int, Committed]) -> Group:
 
 def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
     bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
-    group = make_group({0: Committed(next_offset=40, metadata='{"v":1,"replay_from":31,"r":8}')})
+    text = StartingPoint.cold_at(31).metadata(receptive_field=8, topic="").encode()
+    group = make_group({0: Committed(next_offset=40, metadata=text)})
 
     assert positions_of(group, bounds, "r") == [
         Position(

@@ -75,11 +75,11 @@ def test_dead_letters_carry_the_offset_of_their_record() -> None:
 def test_the_replay_begins_at_the_oldest_reading_in_any_history() -> None:
     partition = make_partition(receptive_field=3)
     partition.polled(batch_of([reading("slow", 1)] + [reading("a", t) for t in range(1, 6)]))
-    assert partition.scored(0, anomalies=0).replay_from == 0
+    assert partition.scored(0, anomalies=0).metadata.replay_from == 0
     partition.polled(
         batch_of([reading("slow", t) for t in (2, 3)] + [reading("a", t) for t in (6, 7)], start=6)
     )
-    assert partition.scored(1, anomalies=0).replay_from == 6
+    assert partition.scored(1, anomalies=0).metadata.replay_from == 6
 
 
 def test_a_replay_gives_no_work_and_counts_as_replayed() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from detector.scoring import Detector, Scores
 from schemas.columns import Readings
 from workers.stream.partition import Batch, PartitionConfig, PartitionState, Pending
+from workers.stream.replay import StartingPoint
 
 
 def backtest(
@@ -38,13 +39,16 @@ def backtest(
             receptive_field=detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
         ),
-        next_offset=0,
+        StartingPoint.cold_at(0),
         group_of=detector.group_of,
     )
     for chunk in chunks:
         records = len(chunk.positions)
         offsets = np.arange(state.next_offset, state.next_offset + records, dtype=np.int64)
-        request = state.polled(Batch(offsets=offsets, readings=chunk, failures=()))
+        stamps_ms = np.full(records, -1, np.int64)  # files have none, and nothing is forgotten
+        request = state.polled(
+            Batch(offsets=offsets, stamps_ms=stamps_ms, readings=chunk, failures=())
+        )
         if request is None:
             continue
         scores = detector.score(request.rows, request.ends, request.groups)

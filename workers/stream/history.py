@@ -1,25 +1,37 @@
-"""The last R-1 readings of each sensor, moved on by whole batches of array operations.
+"""What is known of each sensor: its window, and what of it outlives a stretch of the log. Pure.
 
-Pure: see `workers.stream.partition` for the policies that this module carries out.
+See `workers.stream.partition` for the policies, `workers.stream.stretches` for the stretches.
+
+**The shadow.** At the beginning of a stretch, what is known must become what reading the stretch
+before it, cold, would have given: the *shadow*. Keeping a second set of windows for that would cost
+as much as the first. But it can be read off the first in all cases but one. Let s be the beginning
+of the current stretch. "Last" only grows, so whatever the windows accept, the shadow accepts too:
+
+* all of a sensor's window lies at or behind s: the shadow is equal to it (*converged*);
+* none of it does, and no reading came: the shadow knows nothing of the sensor;
+* part of it does: the shadow is that part...
+* ...unless the sensor's first readings behind s were dropped: the shadow, which knew no "last",
+  took them. Such sensors *differ*, and have a window in a real shadow until they converge.
+
+So the shadow is empty but for sensors that were late or doubled just where a stretch began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Readings
+from workers.stream.arrivals import Arrivals, Bools, Float64s, Int64s, by_sensor
+from workers.stream.windows import Accepted, Windows
 
-Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
-Float64s = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
-_NEVER = np.iinfo(np.int64).min
+_NOWHERE = -1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +39,7 @@ class Step:
     """What one batch adds: sequences (history, then new readings) and the samples to score.
 
     Args:
-        rows: float64 [T, C], sequence behind sequence, one a sensor.
+        rows: float64 [T, C], sequence behind sequence.
         ends: int64 [n], rows to score.
         groups, ts_ns, offsets, indices: [n], of the samples to score; an index counts the readings
             within their record.
@@ -48,31 +60,34 @@ class Step:
     duplicate: int
     gaps: int
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Sorted:
-    """A batch's readings, sensor by sensor, each in arrival order.
-
-    `slots` and `sizes` have one entry a sensor touched, [u]; the others one a reading, [k].
-    `restarts` marks the readings with which a warm-up begins again.
-    """
-
-    slots: Int64s
-    sizes: Int64s
-    ts_ns: Int64s
-    offsets: Int64s
-    indices: Int64s
-    values: Float64s
-    restarts: Bools
-
-    @property
-    def firsts(self) -> Int64s:
-        """Where each sensor's readings begin, [u]."""
-        return np.cumsum(self.sizes) - self.sizes
+    @classmethod
+    def joined(cls, steps: Sequence[Step]) -> Step:
+        """Several steps as one, at least one of them; a sensor may have a run in each."""
+        if len(steps) == 1:
+            return steps[0]
+        bases = np.cumsum([0, *(len(step.rows) for step in steps)]).tolist()
+        firsts = np.cumsum([0, *(len(step.ends) for step in steps)]).tolist()
+        return cls(
+            rows=np.concatenate([step.rows for step in steps]),
+            ends=np.concatenate([s.ends + base for s, base in zip(steps, bases, strict=False)]),
+            groups=np.concatenate([step.groups for step in steps]),
+            ts_ns=np.concatenate([step.ts_ns for step in steps]),
+            offsets=np.concatenate([step.offsets for step in steps]),
+            indices=np.concatenate([step.indices for step in steps]),
+            runs=[
+                (sensor, start + first, stop + first)
+                for step, first in zip(steps, firsts, strict=False)
+                for sensor, start, stop in step.runs
+            ],
+            accepted=sum(step.accepted for step in steps),
+            late=sum(step.late for step in steps),
+            duplicate=sum(step.duplicate for step in steps),
+            gaps=sum(step.gaps for step in steps),
+        )
 
 
 class Histories:
-    """Histories of many sensors, in arrays with one slot a sensor."""
+    """Windows of many sensors, by name, and what of them outlives a stretch."""
 
     def __init__(
         self,
@@ -81,45 +96,143 @@ class Histories:
         receptive_field: int,
         max_gap_ns: int,
         group_of: Callable[[str], int],
+        stretch: int,
     ) -> None:
-        """Begin empty; slots are added as sensors appear."""
-        self._field = receptive_field
-        # One reading is kept even when R is 1: its time decides what is late.
-        self._depth = max(receptive_field - 1, 1)
-        self._max_gap_ns = max_gap_ns
+        """Begin empty; slots are added as sensors appear.
+
+        Args:
+            channels: C.
+            receptive_field: R.
+            max_gap_ns: a longer silence restarts the warm-up.
+            group_of: the calibration group of a sensor.
+            stretch: offset at which the current stretch begins; nothing older comes.
+        """
         self._group_of = group_of
         self._slot: dict[str, int] = {}
         self._names: list[str] = []
-        self._allocate(64, channels)
+        self._groups = np.zeros(64, np.int32)
+        self._new_windows = partial(
+            Windows, channels=channels, receptive_field=receptive_field, max_gap_ns=max_gap_ns
+        )
+        self._windows = self._new_windows()
+        self._shadow = self._new_windows()
+        self._stretch = stretch
+        # By slot, the slot in the shadow of a sensor that differs.
+        self._different: dict[int, int] = {}
 
     @property
     def sensors(self) -> int:
-        """Number of sensors seen."""
+        """Number of sensors known."""
         return len(self._names)
 
+    @property
+    def stretch(self) -> int:
+        """Offset at which the current stretch begins."""
+        return self._stretch
+
+    @property
+    def different(self) -> int:
+        """Number of sensors with a window of their own in the shadow."""
+        return len(self._different)
+
     def oldest_offset(self, default: int) -> int:
-        """Offset of the oldest reading that any history holds; `default` when all are empty."""
-        used = self.sensors
-        return int(min(default, self._oldest[:used].min())) if used else default
+        """Offset of the oldest reading that any window holds; `default` when all are empty."""
+        oldest = self._windows.oldest
+        return int(min(default, oldest.min())) if len(oldest) else default
 
     def advance(self, readings: Readings, record_offsets: Int64s) -> Step:
-        """Take a batch's readings, in arrival order.
+        """Take readings of one stretch, in arrival order.
 
         Args:
             readings: m records, n readings.
             record_offsets: int64 [m].
         """
-        arrived = _by_sensor(self._slots(readings.sensors), readings, record_offsets)
-        accepted, late, duplicate = self._accept(arrived)
-        return self._extend(accepted, late=late, duplicate=duplicate)
+        arrived = by_sensor(self._slots(readings.sensors), readings, record_offsets)
+        newest = self._windows.newest
+        accepted = self._windows.accept(arrived)
+        if self._different or accepted.refused is not None:
+            # Before `extend`: whether a sensor differs is told by the windows as they were.
+            self._feed_shadow(arrived, accepted, newest)
+        new = accepted.readings
+        sequences = self._windows.extend(new)
+        warm = sequences.warm
+        return Step(
+            rows=sequences.rows,
+            ends=sequences.at[warm],
+            groups=np.repeat(self._groups[new.slots], new.sizes)[warm],
+            ts_ns=new.ts_ns[warm],
+            offsets=new.offsets[warm],
+            indices=new.indices[warm],
+            runs=self._runs(new, warm),
+            accepted=len(sequences.at),
+            late=accepted.late,
+            duplicate=accepted.duplicate,
+            gaps=int(new.restarts.sum()),
+        )
 
-    def _allocate(self, capacity: int, channels: int) -> None:
-        self._rows = np.zeros((capacity, self._depth, channels))
-        self._offsets = np.zeros((capacity, self._depth), np.int64)
-        self._filled = np.zeros(capacity, np.int64)
-        self._oldest = np.full(capacity, np.iinfo(np.int64).max, np.int64)
-        self._last_ts = np.full(capacity, _NEVER, np.int64)
-        self._groups = np.zeros(capacity, np.int32)
+    def turn(self, stretch: int) -> int:
+        """Begin a new stretch: forget what reading the one before it, cold, would not know.
+
+        Args:
+            stretch: offset at which the new one begins.
+
+        Returns:
+            Number of sensors forgotten or cut back.
+        """
+        windows = self._windows
+        begun, self._stretch = self._stretch, stretch
+        converged = windows.oldest >= begun
+        if converged.all():
+            self._drop_shadow()
+            return 0
+        differing = self._differing(np.flatnonzero(~converged))
+        partly = np.flatnonzero(~converged & (windows.newest >= begun))
+        windows.cut(np.setdiff1d(partly, differing), begun)
+        windows.copy(
+            differing,
+            self._shadow,
+            np.array([self._different[slot] for slot in differing.tolist()], np.int64),
+        )
+        self._drop_shadow()
+        known = windows.newest >= begun
+        if not known.all():
+            self._keep_only(np.flatnonzero(known))
+        return int((~converged).sum())
+
+    def _drop_shadow(self) -> None:
+        if self._shadow.used:
+            self._different, self._shadow = {}, self._new_windows()
+
+    def _differing(self, slots: Int64s) -> Int64s:
+        return np.array([s for s in slots.tolist() if s in self._different], np.int64)
+
+    def _keep_only(self, slots: Int64s) -> None:
+        self._windows.select(slots)
+        self._names = [self._names[slot] for slot in slots.tolist()]
+        self._slot = {name: slot for slot, name in enumerate(self._names)}
+        groups = self._groups[slots]
+        self._groups = np.zeros(max(64, len(slots)), np.int32)
+        self._groups[: len(slots)] = groups
+
+    def _feed_shadow(self, arrived: Arrivals, accepted: Accepted, newest: Int64s) -> None:
+        """Feed the sensors that differ, old and new ones; see the module's text."""
+        known = self._different
+        if accepted.refused is not None:
+            silent = accepted.refused & (newest[arrived.slots] < self._stretch)
+            for slot in arrived.slots[silent].tolist():
+                if slot not in known:
+                    known[slot] = self._shadow.add()
+        if not known:
+            return
+        # Who has converged needs no window of its own any more.
+        touched = arrived.slots
+        for slot in touched[self._windows.oldest[touched] >= self._stretch].tolist():
+            known.pop(slot, None)
+        in_shadow = np.array([known.get(slot, _NOWHERE) for slot in touched.tolist()], np.int64)
+        differs = in_shadow != _NOWHERE
+        if differs.any():
+            part = arrived.of(differs, in_shadow[differs])
+            self._shadow.extend(self._shadow.accept(part).readings)
 
     def _slots(self, sensors: list[str]) -> Int64s:
         """The slot of each sensor, a new one for a sensor not seen before."""
@@ -135,115 +248,14 @@ class Histories:
         return np.array(slots, np.int64)
 
     def _add(self, sensor: str) -> int:
-        slot = len(self._names)
-        if slot == len(self._filled):
-            self._grow()
+        slot = self._windows.add()
+        if slot == len(self._groups):
+            self._groups = np.concatenate([self._groups, np.zeros_like(self._groups)])
         self._names.append(sensor)
         self._groups[slot] = self._group_of(sensor)
         return slot
 
-    def _grow(self) -> None:
-        old: tuple[NDArray[Any], ...] = (
-            self._rows,
-            self._offsets,
-            self._filled,
-            self._oldest,
-            self._last_ts,
-            self._groups,
-        )
-        used = len(self._filled)
-        self._allocate(used * 2, self._rows.shape[2])
-        new: tuple[NDArray[Any], ...] = (
-            self._rows,
-            self._offsets,
-            self._filled,
-            self._oldest,
-            self._last_ts,
-            self._groups,
-        )
-        for target, source in zip(new, old, strict=True):
-            np.copyto(target[:used], source)
-
-    def _accept(self, arrived: _Sorted) -> tuple[_Sorted, int, int]:
-        """Drop late readings and duplicates; mark the readings that restart a warm-up."""
-        ts_ns, firsts = arrived.ts_ns, arrived.firsts
-        before = np.empty_like(ts_ns)
-        before[1:] = ts_ns[:-1]
-        before[firsts] = self._last_ts[arrived.slots]
-        elapsed = _elapsed(ts_ns, before)
-        if (elapsed > 0).all():
-            return _where(arrived, restarts=elapsed > self._max_gap_ns), 0, 0
-        # Something goes backward: measure from the latest accepted reading, not the one before.
-        for at in np.unique(np.searchsorted(firsts, np.flatnonzero(elapsed <= 0), side="right")):
-            part = slice(firsts[at - 1], firsts[at - 1] + arrived.sizes[at - 1])
-            last = self._last_ts[arrived.slots[at - 1]]
-            before[part] = np.maximum.accumulate(np.concatenate(([last], ts_ns[part])))[:-1]
-        elapsed = _elapsed(ts_ns, before)
-        accepted = _where(arrived, restarts=elapsed > self._max_gap_ns, keep=elapsed > 0)
-        return accepted, int((elapsed < 0).sum()), int((elapsed == 0).sum())
-
-    def _extend(self, new: _Sorted, *, late: int, duplicate: int) -> Step:
-        """Lay each sensor's history before its new readings, and keep the last of both."""
-        depth, slots = self._depth, new.slots
-        filled = self._filled[slots]
-        lengths = filled + new.sizes
-        stops = np.cumsum(lengths)
-        starts = stops - lengths
-        total = int(stops[-1]) if len(stops) else 0
-        rows = np.empty((total, self._rows.shape[2]))
-        offsets = np.empty(total, np.int64)
-
-        ranks = np.arange(depth)
-        held = ranks >= (depth - filled)[:, None]
-        places = (starts + filled - depth)[:, None] + ranks
-        rows[places[held]] = self._rows[slots][held]
-        offsets[places[held]] = self._offsets[slots][held]
-        at = np.arange(len(new.ts_ns)) + np.repeat(starts + filled - new.firsts, new.sizes)
-        rows[at] = new.values
-        offsets[at] = new.offsets
-
-        # Where the current warm-up began: the last restart, or the sequence's first row. Rows
-        # ascend over all sensors, so a restart of an earlier sensor lies below this one's start.
-        restarted = np.maximum.accumulate(np.where(new.restarts, at, -1))
-        origins = np.maximum(restarted, np.repeat(starts, new.sizes))
-        warm = at - origins + 1 >= self._field
-
-        lasts = np.cumsum(new.sizes) - 1
-        self._keep(new, rows, offsets, stops=stops, origins=origins[lasts], lasts=lasts)
-        return Step(
-            rows=rows,
-            ends=at[warm],
-            groups=np.repeat(self._groups[slots], new.sizes)[warm],
-            ts_ns=new.ts_ns[warm],
-            offsets=new.offsets[warm],
-            indices=new.indices[warm],
-            runs=self._runs(new, warm),
-            accepted=len(at),
-            late=late,
-            duplicate=duplicate,
-            gaps=int(new.restarts.sum()),
-        )
-
-    def _keep(
-        self,
-        new: _Sorted,
-        rows: Float64s,
-        offsets: Int64s,
-        *,
-        stops: Int64s,
-        origins: Int64s,
-        lasts: Int64s,
-    ) -> None:
-        slots, depth = new.slots, self._depth
-        filled = np.minimum(stops - origins, depth)
-        places = np.maximum(stops[:, None] - depth + np.arange(depth), 0)
-        self._rows[slots] = rows[places]
-        self._offsets[slots] = offsets[places]
-        self._filled[slots] = filled
-        self._oldest[slots] = offsets[stops - filled]
-        self._last_ts[slots] = new.ts_ns[lasts]
-
-    def _runs(self, new: _Sorted, warm: Bools) -> list[tuple[str, int, int]]:
+    def _runs(self, new: Arrivals, warm: Bools) -> list[tuple[str, int, int]]:
         scored = np.concatenate(([0], np.cumsum(warm)))
         starts, stops = scored[new.firsts], scored[new.firsts + new.sizes]
         return [
@@ -253,45 +265,3 @@ class Histories:
             )
             if stop > start
         ]
-
-
-def _by_sensor(slots: Int64s, readings: Readings, record_offsets: Int64s) -> _Sorted:
-    """Sort a batch's readings by sensor, stable, so that each sensor keeps its arrival order."""
-    counts = readings.counts
-    of_reading = np.repeat(slots, counts)
-    order = np.argsort(of_reading, kind="stable")
-    indices = np.arange(len(of_reading)) - np.repeat(np.cumsum(counts) - counts, counts)
-    touched, sizes = np.unique(of_reading, return_counts=True)
-    return _Sorted(
-        slots=touched,
-        sizes=sizes.astype(np.int64),
-        ts_ns=readings.ts_ns[order],
-        offsets=np.repeat(record_offsets, counts)[order],
-        indices=indices[order],
-        values=readings.values[order],
-        restarts=np.zeros(len(order), np.bool_),
-    )
-
-
-def _elapsed(ts_ns: Int64s, before: Int64s) -> Int64s:
-    """Nanoseconds since the reading before; 1 where there was none."""
-    first = before == _NEVER  # its difference would overflow
-    elapsed: Int64s = np.where(first, 1, ts_ns - np.where(first, 0, before))
-    return elapsed
-
-
-def _where(arrived: _Sorted, *, restarts: Bools, keep: Bools | None = None) -> _Sorted:
-    """The readings to keep (all by default), with their restarts marked."""
-    if keep is None:
-        return replace(arrived, restarts=restarts)
-    kept = np.add.reduceat(keep.astype(np.int64), arrived.firsts)
-    touched = kept > 0
-    return _Sorted(
-        slots=arrived.slots[touched],
-        sizes=kept[touched],
-        ts_ns=arrived.ts_ns[keep],
-        offsets=arrived.offsets[keep],
-        indices=arrived.indices[keep],
-        values=arrived.values[keep],
-        restarts=restarts[keep],
-    )

@@ -243,13 +243,17 @@ class IngestLoop:
             end=end,
             fresh=self._settings.stream.start,
             receptive_field=self._detector.receptive_field,
+            topic=self._source.topic_id(),
         )
         if point.cold:
             self._log.warning("cold_start", partition=partition, reason=point.cold)
         if committed is None and self._generation is not None:
             # A crash before the first commit must not move a start at "latest".
+            metadata = point.metadata(
+                receptive_field=self._detector.receptive_field, topic=self._source.topic_id()
+            )
             self._source.commit(
-                {partition: self._position(point.next_offset, point.next_offset)},
+                {partition: _position(point.next_offset, metadata)},
                 self._generation,
                 deadline=Deadline.after(self._settings.processing.flush_timeout_s),
             )
@@ -261,8 +265,11 @@ class IngestLoop:
                 channels=len(self._detector.channels),
                 receptive_field=self._detector.receptive_field,
                 max_gap_ns=self._max_gap_ns,
+                max_replay_records=self._settings.stream.max_replay_records,
+                max_replay_age_ms=max(round(self._settings.stream.max_replay_age_s * 1e3), 2),
+                topic_id=self._source.topic_id(),
             ),
-            next_offset=point.next_offset,
+            point,
             group_of=self._detector.group_of,
         )
         self._source.start(partition, point.read_from)
@@ -280,12 +287,6 @@ class IngestLoop:
         next_offset, counts = self._doubtful.pop(partition, (-1, Counts()))
         if committed is not None and committed.next_offset == next_offset:
             self._counts[partition] = self._counts.get(partition, Counts()) + counts
-
-    def _position(self, next_offset: int, replay_from: int) -> Committed:
-        metadata = ReplayMetadata(
-            replay_from=replay_from, receptive_field=self._detector.receptive_field
-        )
-        return Committed(next_offset=next_offset, metadata=metadata.encode())
 
     # -- decode and score ------------------------------------------------------------------------
 
@@ -308,13 +309,19 @@ class IngestLoop:
             [_content_type(record.headers) if record.headers else None for record in records],
         )
         self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
+        stamps_ms = _stamps_ms(records)
         if self._settings.stream.max_ahead_s:
             decoded = refuse_ahead(
-                decoded, _stamps_ms(records), max_ahead_s=self._settings.stream.max_ahead_s
+                decoded, stamps_ms, max_ahead_s=self._settings.stream.max_ahead_s
             )
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
         decoded = refuse_poison(decoded, offsets, self._poison.get(partition, ()))
-        return Batch(offsets=offsets, readings=decoded.readings, failures=decoded.failures)
+        return Batch(
+            offsets=offsets,
+            stamps_ms=stamps_ms.astype(np.int64),
+            readings=decoded.readings,
+            failures=decoded.failures,
+        )
 
     # -- publish and commit ----------------------------------------------------------------------
 
@@ -332,7 +339,7 @@ class IngestLoop:
                 continue
             own = slice_scores(scores, part.start, part.stop)
             pending = part.state.scored(part.number, anomalies=len(own.flagged))
-            position = self._position(pending.next_offset, pending.replay_from)
+            position = _position(pending.next_offset, pending.metadata)
             self._unit.publish(Work(part=part, pending=pending, scores=own, position=position))
             self._observe_latency(part.records)
 
@@ -430,6 +437,10 @@ class IngestLoop:
 
     def _lag(self) -> Mapping[int, int]:
         return {p: n for p, n in self._source.lag().items() if p in self._states}
+
+
+def _position(next_offset: int, metadata: ReplayMetadata) -> Committed:
+    return Committed(next_offset=next_offset, metadata=metadata.encode())
 
 
 def _stamps_ms(records: Sequence[Record]) -> NDArray[np.float64]:

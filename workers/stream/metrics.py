@@ -23,6 +23,9 @@ _TOLD = {
     "anomalies": "Readings flagged.",
     "replayed": "Records read again to rebuild windows.",
     "gaps": "Silences that restarted a sensor's warm-up.",
+    "forgotten": "Sensors of which something was forgotten, as they were silent for too long.",
+    "lost": "Offsets that retention deleted before they were read.",
+    "clamped": "Offsets that retention deleted before a replay could read them again.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 

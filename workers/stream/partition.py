@@ -7,6 +7,9 @@ same events give the same results. The actor around it only moves data.
 receptive field), so the state is the last R-1 readings of each sensor and can be rebuilt by reading
 the log again from the oldest of them. That offset travels in the commit's metadata.
 
+**What is forgotten** is a function of the log (`workers.stream.stretches`): within a stretch, the
+state is what reading from the beginning of the previous stretch, cold, would have given.
+
 **Life of a partition.** Each event names the states in which it is legal; an illegal one raises
 `IllegalEventError` and changes nothing.
 
@@ -24,8 +27,12 @@ the log again from the oldest of them. That offset travels in the commit's metad
 * later than last by more than `max_gap_ns`: accepted, and the warm-up starts again;
 * fewer than R accepted readings since the warm-up began: *warming up*, not scored.
 
-"Last" never moves back. That is what makes replay exact: a replay that begins at or before the
-oldest reading of a sensor's history ends with the same history, whatever it meets on the way.
+"Last" never moves back within what is remembered. That is what makes replay exact: a replay that
+begins at or before the oldest reading of a sensor's history (and not before the previous stretch)
+ends with the same history, whatever it meets on the way.
+
+A record that no scorer survives (a failure of stage "scoring") is a dead letter like one that could
+not be decoded, but only a scorer can tell: its offset travels in the metadata, for replays.
 """
 
 from __future__ import annotations
@@ -38,7 +45,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Failure, Readings
-from workers.stream.history import Histories
+from workers.stream.history import Histories, Step
+from workers.stream.refusal import POISON_STAGE
+from workers.stream.replay import ReplayMetadata, StartingPoint
+from workers.stream.slicing import between, without
+from workers.stream.stretches import UNLIMITED, Cutter
 
 Int64s = NDArray[np.int64]
 Float64s = NDArray[np.float64]
@@ -58,6 +69,10 @@ class PartitionConfig:
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
+        max_replay_records: never are more records read again; a sensor silent for so many is
+            forgotten, at the latest. At least 2.
+        max_replay_age_ms: the same as an age, by the records' timestamps; at least 2.
+        topic_id: of the topic, if the broker says it; for the metadata.
     """
 
     topic: str
@@ -65,6 +80,9 @@ class PartitionConfig:
     channels: int
     receptive_field: int
     max_gap_ns: int
+    max_replay_records: int = UNLIMITED
+    max_replay_age_ms: int = UNLIMITED
+    topic_id: str = ""
 
     def __post_init__(self) -> None:
         if self.receptive_field < 1:
@@ -79,7 +97,9 @@ class Counts:
 
     ``records`` read = records decoded + ``dead_lettered``; ``readings`` in the decoded ones =
     ``scored`` + ``warming_up`` + ``late`` + ``duplicate``. ``replayed`` records were read again
-    after a restart and are in none of the others.
+    after a restart and are in none of the others. ``forgotten`` are sensors of which something (or
+    all) was forgotten when a stretch began. Retention deleted ``lost`` offsets before they were
+    read, and ``clamped`` ones that a replay wanted.
     """
 
     records: int = 0
@@ -92,6 +112,9 @@ class Counts:
     anomalies: int = 0
     replayed: int = 0
     gaps: int = 0
+    forgotten: int = 0
+    lost: int = 0
+    clamped: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         """Sum field by field."""
@@ -111,11 +134,13 @@ class Batch:
 
     Args:
         offsets: int64 [r], of all records polled, good and bad, ascending.
+        stamps_ms: int64 [r], timestamps of these records, epoch milliseconds; below 0 is none.
         readings: of the good records; ``readings.positions`` index into `offsets`.
         failures: the bad records; ``position`` indexes into `offsets`.
     """
 
     offsets: Int64s
+    stamps_ms: Int64s
     readings: Readings
     failures: Sequence[Failure]
 
@@ -174,37 +199,41 @@ class Pending:
     dead_letters: tuple[DeadLetter, ...]
     counts: Counts
     next_offset: int
-    replay_from: int
+    metadata: ReplayMetadata
 
 
 class PartitionState:
     """The last R-1 readings of each sensor of one partition, and the requests under way."""
 
     def __init__(
-        self,
-        config: PartitionConfig,
-        *,
-        next_offset: int,
-        group_of: Callable[[str], int],
+        self, config: PartitionConfig, start: StartingPoint, *, group_of: Callable[[str], int]
     ) -> None:
         """Begin before the first record.
 
         Args:
             config: what the state depends on.
-            next_offset: first offset to score; what lies below it is replay.
+            start: the first offset to score (what lies below it is replay), and what is known of
+                the log before it.
             group_of: the calibration group of a sensor, a pure function of the model.
         """
         self.config = config
-        self._next_offset = next_offset
+        self._cutter = Cutter(
+            max_replay_records=config.max_replay_records, max_replay_age_ms=config.max_replay_age_ms
+        )
+        self._next_offset = start.next_offset
+        self._stretches = start.stretches
+        self._poison = start.poison
         self._read_to = -1
         self._numbers = 0
-        self._replayed = 0
+        # What happened before the first request is counted with it, so that it counts once.
+        self._before = Counts(lost=start.lost, clamped=start.clamped)
         self._open: deque[Pending] = deque()
         self._histories = Histories(
             channels=config.channels,
             receptive_field=config.receptive_field,
             max_gap_ns=config.max_gap_ns,
             group_of=group_of,
+            stretch=start.stretches.previous,
         )
 
     @property
@@ -214,7 +243,7 @@ class PartitionState:
 
     @property
     def sensors(self) -> int:
-        """Number of sensors seen."""
+        """Number of sensors remembered."""
         return self._histories.sensors
 
     @property
@@ -240,15 +269,12 @@ class PartitionState:
                 f"after {self._read_to}"
             )
         live_from = int(np.searchsorted(batch.offsets, self._next_offset))
-        replayed, live = _split(batch, live_from)
         if live_from:
-            columns = replayed.readings
-            self._histories.advance(columns, replayed.offsets[columns.positions])
+            self._replay(_part(batch, 0, live_from))
         self._read_to = int(batch.offsets[-1])
-        self._replayed += live_from
         if live_from == len(batch.offsets):
             return None
-        return self._request(live, shift=live_from)
+        return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
 
     def scored(self, number: int, anomalies: int) -> Pending:
         """Close the oldest open request.
@@ -272,22 +298,65 @@ class PartitionState:
         pending = self._open.popleft()
         return replace(pending, counts=replace(pending.counts, anomalies=anomalies))
 
+    def _replay(self, batch: Batch) -> None:
+        """Refill the histories; the cut between the two stretches is known."""
+        self._before = replace(self._before, replayed=self._before.replayed + len(batch.offsets))
+        cut = int(np.searchsorted(batch.offsets, self._stretches.current))
+        for start, stop in ((0, cut), (cut, len(batch.offsets))):
+            if start == stop:
+                continue
+            if start == cut:
+                self._catch_up()
+            part = _part(batch, start, stop)
+            columns = without(part.readings, part.offsets, self._poison)
+            self._histories.advance(columns, part.offsets[columns.positions])
+
+    def _catch_up(self) -> None:
+        """Bring the histories into the current stretch, after a replay or part of it."""
+        if self._histories.stretch < self._stretches.current:
+            self._histories.turn(self._stretches.current)
+
+    def _advance(self, live: Batch) -> tuple[Step, int]:
+        """Take new readings, stretch by stretch; what they add, and how many were forgotten."""
+        self._catch_up()
+        steps, forgotten = [], 0
+        for piece in self._cutter.pieces(self._stretches, live.offsets, live.stamps_ms):
+            if piece.stretches.current != self._histories.stretch:
+                forgotten += self._histories.turn(piece.stretches.current)
+            self._stretches = piece.stretches
+            columns = between(live.readings, piece.start, piece.stop)
+            offsets = live.offsets[piece.start : piece.stop]
+            steps.append(self._histories.advance(columns, offsets[columns.positions]))
+        return Step.joined(steps), forgotten
+
+    def _metadata(self, live: Batch) -> ReplayMetadata:
+        fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == POISON_STAGE}
+        if fatal or self._poison:
+            first = self._stretches.previous
+            self._poison = frozenset(at for at in self._poison | fatal if at >= first)
+        return ReplayMetadata(
+            replay_from=self._histories.oldest_offset(self._next_offset),
+            receptive_field=self.config.receptive_field,
+            stretches=self._stretches,
+            poison=tuple(sorted(self._poison)),
+            topic=self.config.topic_id,
+        )
+
     def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
-        columns = live.readings
-        step = self._histories.advance(columns, live.offsets[columns.positions])
+        step, forgotten = self._advance(live)
         self._next_offset = int(live.offsets[-1]) + 1
-        counts = Counts(
+        counts = self._before + Counts(
             records=len(live.offsets),
-            readings=len(columns.ts_ns),
+            readings=len(live.readings),
             scored=len(step.ends),
             warming_up=step.accepted - len(step.ends),
             late=step.late,
             duplicate=step.duplicate,
             gaps=step.gaps,
             dead_lettered=len(live.failures),
-            replayed=self._replayed,
+            forgotten=forgotten,
         )
-        self._replayed = 0
+        self._before = Counts()
         self._open.append(
             Pending(
                 number=self._numbers,
@@ -307,7 +376,7 @@ class PartitionState:
                 ),
                 counts=counts,
                 next_offset=self._next_offset,
-                replay_from=self._histories.oldest_offset(self._next_offset),
+                metadata=self._metadata(live),
             )
         )
         self._numbers += 1
@@ -320,49 +389,17 @@ class PartitionState:
         )
 
 
-def _split(batch: Batch, at: int) -> tuple[Batch, Batch]:
-    """The records before position `at`, and those from it on, with positions of their own."""
-    if at == 0:
-        return _NOTHING, batch
-    columns = batch.readings
-    records = int(np.searchsorted(columns.positions, at))
-    rows = int(columns.counts[:records].sum())
-    before = Readings(
-        positions=columns.positions[:records],
-        sensors=columns.sensors[:records],
-        counts=columns.counts[:records],
-        ts_ns=columns.ts_ns[:rows],
-        values=columns.values[:rows],
+def _part(batch: Batch, start: int, stop: int) -> Batch:
+    """The records from position `start` to `stop`, with positions of their own."""
+    if start == 0 and stop == len(batch.offsets):
+        return batch
+    return Batch(
+        offsets=batch.offsets[start:stop],
+        stamps_ms=batch.stamps_ms[start:stop],
+        readings=between(batch.readings, start, stop),
+        failures=[
+            replace(failure, position=failure.position - start)
+            for failure in batch.failures
+            if start <= failure.position < stop
+        ],
     )
-    after = Readings(
-        positions=columns.positions[records:] - at,
-        sensors=columns.sensors[records:],
-        counts=columns.counts[records:],
-        ts_ns=columns.ts_ns[rows:],
-        values=columns.values[rows:],
-    )
-    return (
-        Batch(offsets=batch.offsets[:at], readings=before, failures=()),
-        Batch(
-            offsets=batch.offsets[at:],
-            readings=after,
-            failures=[
-                replace(failure, position=failure.position - at)
-                for failure in batch.failures
-                if failure.position >= at
-            ],
-        ),
-    )
-
-
-_NOTHING = Batch(
-    offsets=np.empty(0, np.int64),
-    readings=Readings(
-        positions=np.empty(0, np.int64),
-        sensors=[],
-        counts=np.empty(0, np.int64),
-        ts_ns=np.empty(0, np.int64),
-        values=np.empty((0, 0), np.float64),
-    ),
-    failures=(),
-)

@@ -1,0 +1,119 @@
+"""Where the log of a partition is cut, so that forgetting is a function of the log alone. Pure.
+
+The log is cut into *stretches*. A new one begins at the first record that lies half of
+`max_replay_records` offsets, or half of `max_replay_age_ms` of log time, behind the beginning of
+the current one. What a partition knows within a stretch is what reading from the beginning of the
+*previous* stretch, cold, would have given it. So two stretches are all that is ever read again, a
+sensor silent for two is forgotten, and a crash forgets what an undisturbed run forgets.
+
+*Log time* is the latest record timestamp so far: it never goes back, whatever clocks say. Records
+without a timestamp (below 0) do not move it.
+
+Offsets are counted, not records: holes in them (transactions, compaction) may come later, and must
+not move a cut that was made. A cut that was made travels in the commit's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64s = NDArray[np.int64]
+
+LEAST, UNLIMITED = 2, 2**62
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretches:
+    """Where the log was cut last.
+
+    Args:
+        previous: first offset of the stretch before the current one; the same when there is none.
+        current: first offset of the current one.
+        since_ms: log time at which the current one began, epoch milliseconds; -1 when unknown yet.
+        latest_ms: log time; -1 before the first timestamp.
+    """
+
+    previous: int
+    current: int
+    since_ms: int = -1
+    latest_ms: int = -1
+
+    @classmethod
+    def beginning_at(cls, offset: int) -> Stretches:
+        """The first stretch of a log that is read from `offset` on."""
+        return cls(previous=offset, current=offset)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """Records `start` to `stop` of a batch, in one stretch; `stretches` as they are behind them."""
+
+    start: int
+    stop: int
+    stretches: Stretches
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cutter:
+    """The rule.
+
+    Args:
+        max_replay_records: M >= 2; a stretch is M // 2 offsets long.
+        max_replay_age_ms: A >= 2; a stretch is A // 2 of log time long.
+    """
+
+    max_replay_records: int = UNLIMITED
+    max_replay_age_ms: int = UNLIMITED
+
+    def __post_init__(self) -> None:
+        for name in ("max_replay_records", "max_replay_age_ms"):
+            if not LEAST <= getattr(self, name) <= UNLIMITED:
+                raise ValueError(f"{name} must be in 2..2**62, got {getattr(self, name)}")
+
+    def pieces(self, at: Stretches, offsets: Int64s, stamps_ms: Int64s) -> Iterator[Piece]:
+        """Cut a batch; a piece whose `current` differs from the one before begins a stretch.
+
+        Args:
+            at: as the records before left it.
+            offsets: int64 [r], ascending, r >= 1; at or behind `at.current`.
+            stamps_ms: int64 [r], epoch milliseconds; below 0 is none.
+        """
+        clock = np.maximum.accumulate(np.maximum(stamps_ms, at.latest_ms))
+        start, total = 0, len(offsets)
+        while True:
+            at = _started(at, clock, start)
+            cut = self._next_cut(at, offsets, clock)
+            stop = max(min(cut, total), start)
+            if stop > start:
+                at = replace(at, latest_ms=int(clock[stop - 1]))
+                yield Piece(start=start, stop=stop, stretches=at)
+            if stop == total:
+                return
+            at = Stretches(
+                previous=at.current,
+                current=int(offsets[stop]),
+                since_ms=int(clock[stop]),
+                latest_ms=int(clock[stop]),
+            )
+            start = stop
+
+    def _next_cut(self, at: Stretches, offsets: Int64s, clock: Int64s) -> int:
+        """Position of the first record of the next stretch; beyond the batch if not in it."""
+        cut = int(np.searchsorted(offsets, at.current + self.max_replay_records // 2))
+        if at.since_ms >= 0:
+            cut = min(cut, int(np.searchsorted(clock, at.since_ms + self.max_replay_age_ms // 2)))
+        return cut
+
+
+def _started(at: Stretches, clock: Int64s, start: int) -> Stretches:
+    """With the stretch's own time, if it began without and these records have one."""
+    if at.since_ms >= 0:
+        return at
+    first = int(np.searchsorted(clock, 0))
+    if first >= len(clock):
+        return at
+    return replace(at, since_ms=int(clock[max(first, start)]))
