@@ -178,7 +178,7 @@ class StreamSettings(Section):
 class ProcessingSettings(Section):
     """From poll to commit."""
 
-    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
+    guarantee: Guarantee = Guarantee.EXACTLY_ONCE
     """What a reader of the outputs can rely on."""
     commit_interval_s: Annotated[float, Field(gt=0, le=60)] = 0.2
     """Outputs and offsets are committed at least this often; sooner when nothing else waits."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.columns import Readings
-from schemas.settings import Settings
+from schemas.settings import Guarantee, Settings
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import (
@@ -65,7 +65,7 @@ def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, gro
     settings = make_settings(connection, make_topic, group)
     records = reading_records(SENSORS, 60, spike_at=40)
     produce(connection, settings.topics.readings, encoded(records))
-    with open_loop(connection, settings, small_detector()) as loop:
+    with open_loop(settings, small_detector()) as loop:
         step_until(loop, lambda: records_done(loop) == len(records))
     live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
     expected = expected_from_backtest(records)
@@ -76,9 +76,14 @@ def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, gro
     assert len(flagged) >= len(SENSORS)
 
 
+@pytest.mark.parametrize("guarantee", list(Guarantee))
 @pytest.mark.parametrize("kills", [[1], [50, 51, 120]])
 def test_a_kill_without_a_goodbye_changes_no_score(
-    connection: Connection, make_topic: MakeTopic, group: str, kills: list[int]
+    connection: Connection,
+    make_topic: MakeTopic,
+    group: str,
+    kills: list[int],
+    guarantee: Guarantee,
 ) -> None:
     """Each loop but the last is left in the middle: no drain, no last commit."""
     settings = make_settings(
@@ -86,17 +91,17 @@ def test_a_kill_without_a_goodbye_changes_no_score(
         make_topic,
         group,
         stream={"max_poll_records": 20},
-        processing={"commit_interval_s": 0.001},
+        processing={"commit_interval_s": 0.001, "guarantee": guarantee},
     )
     records = reading_records(SENSORS, 60, spike_at=40)
     produce(connection, settings.topics.readings, encoded(records))
     done = 0
     for kill in kills:
-        with open_loop(connection, settings, small_detector()) as loop:
+        with open_loop(settings, small_detector()) as loop:
             left = kill - done
             step_until(loop, lambda: records_done(loop) >= left)  # noqa: B023
             done += records_done(loop)
-    with open_loop(connection, settings, small_detector()) as loop:
+    with open_loop(settings, small_detector()) as loop:
         step_until(loop, lambda: done + records_done(loop) >= len(records))
         drained(loop)
     live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))

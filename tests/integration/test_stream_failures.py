@@ -49,7 +49,7 @@ def test_bad_records_become_dead_letters_and_the_stream_goes_on(
     ]  # fmt: skip
     records = good[:10] + bad + good[10:]
     produce(connection, settings.topics.readings, records)
-    with open_loop(connection, settings, small_detector()) as loop:
+    with open_loop(settings, small_detector()) as loop:
         step_until(loop, lambda: records_done(loop) == len(records))
         total = loop._counts[0]
     letters = read_all(connection, settings.topics.dead_letters)
@@ -81,7 +81,7 @@ def test_outputs_that_are_lost_are_made_again(
     )
     records = reading_records(SENSORS, 40)
     produce(connection, settings.topics.readings, encoded(records))
-    with open_loop(connection, settings, small_detector()) as loop:
+    with open_loop(settings, small_detector()) as loop:
         commit, failures = loop._unit._sink.commit, [2, 4]
 
         def losing(*arguments: Any, **named: Any) -> None:
@@ -100,10 +100,11 @@ def test_outputs_that_are_lost_are_made_again(
 def test_draining_commits_all_that_was_taken(
     connection: Connection, make_topic: MakeTopic, group: str
 ) -> None:
-    settings = make_settings(connection, make_topic, group, processing={"commit_interval_s": 60})
+    settings = make_settings(connection, make_topic, group)
     records = reading_records(SENSORS, 30)
     produce(connection, settings.topics.readings, encoded(records))
-    with open_loop(connection, settings, small_detector()) as loop:
+    slow = SlowScoring(LocalScoring(small_detector()), delay_s=1.0)
+    with open_loop(settings, small_detector(), scoring=slow) as loop:
         step_until(loop, lambda: sum(s.next_offset for s in loop._states.values()) == len(records))
         assert records_done(loop) == 0
         drained(loop)
@@ -125,7 +126,7 @@ def test_a_slow_scorer_pauses_the_partitions_and_memory_stays_bounded(
     produce(connection, settings.topics.readings, encoded(reading_records(SENSORS, rows)))
     detector = small_detector()
     slow = SlowScoring(LocalScoring(detector), delay_s=0.3)
-    with open_loop(connection, settings, detector, scoring=slow) as loop:
+    with open_loop(settings, detector, scoring=slow) as loop:
         step_until(loop, lambda: len(loop._flights) == 2)
         before = psutil.Process().memory_info().rss
         seen: list[tuple[int, int]] = []
@@ -157,9 +158,9 @@ def test_two_members_share_the_partitions_and_no_score_changes(
     records = reading_records(sensors, 40)
     produce(connection, settings.topics.readings, encoded(records))
     detector = small_detector()
-    with open_loop(connection, settings, detector) as first:
+    with open_loop(settings, detector) as first:
         step_until(first, lambda: records_done(first) >= 60)
-        with open_loop(connection, settings, detector) as second:
+        with open_loop(settings, detector, slot=1) as second:
             step_together([first, second], lambda: bool(second._states and first._states))
             step_together(
                 [first, second],

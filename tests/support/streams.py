@@ -11,13 +11,14 @@ from uuid import UUID
 from detector.scoring import Detector
 from schemas.anomaly import Anomaly
 from schemas.codec import decode_denoised
-from schemas.settings import Settings
+from schemas.settings import Guarantee, Settings
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python import Connection, SinkConfig, SourceConfig
+from workers.kafka.kafka_python import Connection
 from workers.stream.ingest import IngestLoop
 from workers.stream.scorer import LocalScoring, Scoring
+from workers.topology import sink_of, source_of
 
 
 def make_settings(
@@ -43,25 +44,18 @@ def make_settings(
 
 @contextmanager
 def open_loop(
-    connection: Connection,
     settings: Settings,
     detector: Detector,
     *,
+    slot: int = 0,
     scoring: Scoring | None = None,
-    sink_config: SinkConfig | None = None,
 ) -> Iterator[IngestLoop]:
-    """An ingest loop; closing it leaves the group without draining, as a kill would."""
+    """An ingest loop as a worker runs it; closing it leaves without draining, as a kill would."""
     with ExitStack() as stack:
-        source = stack.enter_context(
-            SourceConfig(
-                connection=connection,
-                topic=settings.topics.readings,
-                group=settings.kafka.group,
-            ).open()
-        )
-        sink = stack.enter_context((sink_config or SinkConfig(connection=connection)).open(source))
+        source = stack.enter_context(source_of(settings, slot).open())
+        sink = stack.enter_context(sink_of(settings, slot).open(source))
         yield IngestLoop(
-            slot=0,
+            slot=slot,
             source=source,
             sink=sink,
             scoring=scoring or LocalScoring(detector),
@@ -107,7 +101,11 @@ Place = tuple[int, int, int]
 
 
 def scored_readings(connection: Connection, settings: Settings) -> dict[Place, Scored]:
-    """Every denoised reading by its place in the source; a repeat must be equal."""
+    """Every denoised reading by its place in the source, as a `read_committed` reader sees it.
+
+    Exactly once means no repeats; under at least once a repeat must be equal.
+    """
+    once = settings.processing.guarantee is Guarantee.EXACTLY_ONCE
     found: dict[Place, Scored] = {}
     for record in read_all(connection, settings.topics.denoised):
         content_type = dict(record.headers)["content-type"].decode()
@@ -117,14 +115,17 @@ def scored_readings(connection: Connection, settings: Settings) -> dict[Place, S
             values = tuple(column[i] for column in frame.values.values())
             place = (frame.partition, offset, index)
             scored = Scored(frame.ts_ns[i], frame.score[i], values)
+            assert not (once and place in found), f"{place} came twice"
             assert found.setdefault(place, scored) == scored, f"{place} came twice, differently"
     return found
 
 
 def anomalies(connection: Connection, settings: Settings) -> dict[UUID, Anomaly]:
-    """Every anomaly by its id; a repeat must be equal."""
+    """Every anomaly by its id; repeats as in `scored_readings`."""
+    once = settings.processing.guarantee is Guarantee.EXACTLY_ONCE
     found: dict[UUID, Anomaly] = {}
     for record in read_all(connection, settings.topics.anomalies):
         anomaly = Anomaly.model_validate_json(record.value)
+        assert not (once and anomaly.id in found), f"{anomaly.id} came twice"
         assert found.setdefault(anomaly.id, anomaly) == anomaly
     return found

@@ -38,7 +38,7 @@ def problem_of(path=None, overrides=None, environ=None):
 def test_without_anything_the_defaults_hold(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_settings(environ={}) == Settings()
-    assert Settings().processing.guarantee is Guarantee.AT_LEAST_ONCE
+    assert Settings().processing.guarantee is Guarantee.EXACTLY_ONCE
 
 
 def test_the_file_of_the_working_folder_is_found(make_file, monkeypatch):
@@ -80,10 +80,10 @@ def test_tables_merge_entry_by_entry(make_file):
         ("VIGIE_PROCESSING__COMMIT_INTERVAL_S", "1e-1", "processing", "commit_interval_s", 0.1),
         (
             "VIGIE_PROCESSING__GUARANTEE",
-            "exactly_once",
+            "at_least_once",
             "processing",
             "guarantee",
-            Guarantee.EXACTLY_ONCE,
+            Guarantee.AT_LEAST_ONCE,
         ),
         ("VIGIE_STREAM__CHANNELS__Flow", "12", "stream", "channels", {"Flow": "12"}),
     ],

@@ -25,13 +25,12 @@ from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python import SinkConfig, SourceConfig
 from workers.log import configure_logging
 from workers.stream.ingest import IngestLoop
-from workers.stream.progress import Health, Phase
+from workers.stream.progress import Health, Phase, ScorerPulse
 from workers.stream.scorer import LocalScoring, RayScoring
 from workers.stream.watchdog import Watchdog
-from workers.topology import connection_of
+from workers.topology import sink_of, source_of
 
 _CONTAINERS_A_LOOK = 100_000
 
@@ -69,16 +68,21 @@ class ScorerActor:
         """Load the model."""
         _use_threads(job.settings.workers.threads)
         self._detector = job.detector()
+        self._begun = self._ended = 0
 
     def score(
         self, rows: NDArray[np.float64], ends: NDArray[np.int64], groups: NDArray[np.int32]
     ) -> Scores:
         """Score samples; see `Detector.score`."""
-        return self._detector.score(rows, ends, groups)
+        self._begun += 1
+        try:
+            return self._detector.score(rows, ends, groups)
+        finally:
+            self._ended += 1
 
-    def pid(self) -> int:
-        """Process id."""
-        return os.getpid()
+    def pulse(self) -> ScorerPulse:
+        """A sign of life; answers while `score` is busy."""
+        return ScorerPulse(pid=os.getpid(), begun=self._begun, ended=self._ended)
 
 
 class IngestActor:
@@ -90,6 +94,7 @@ class IngestActor:
         self._stopping = threading.Event()
         self._loop: IngestLoop | None = None
         self._watchdog: Watchdog | None = None
+        self._scoring: RayScoring | None = None
 
     def pid(self) -> int:
         """Process id."""
@@ -98,6 +103,12 @@ class IngestActor:
     def stop(self) -> None:
         """Ask `run` to drain and return."""
         self._stopping.set()
+
+    def use_scorers(self, scorers: Sequence[Any]) -> None:
+        """Send the calls to these scorers from now on."""
+        self._scorers = scorers
+        if self._scoring is not None:
+            self._scoring.use(scorers)
 
     def health(self) -> Health:
         """How it goes."""
@@ -117,21 +128,15 @@ class IngestActor:
         _use_threads(settings.workers.threads)
         detector = self._job.detector()
         _spare_the_collector()
-        scoring = RayScoring(self._scorers) if self._scorers else LocalScoring(detector)
-        connection = connection_of(settings)
+        scoring = LocalScoring(detector) if not self._scorers else self._ray_scoring()
         try:
             with ExitStack() as stack:
+                should_stop = self._stopping.is_set
                 source = stack.enter_context(
-                    SourceConfig(
-                        connection=connection,
-                        topic=settings.topics.readings,
-                        group=settings.kafka.group,
-                    ).open(should_stop=self._stopping.is_set)
+                    source_of(settings, self._slot).open(should_stop=should_stop)
                 )
                 sink = stack.enter_context(
-                    SinkConfig(
-                        connection=connection, flush_timeout_s=settings.processing.flush_timeout_s
-                    ).open(source, should_stop=self._stopping.is_set)
+                    sink_of(settings, self._slot).open(source, should_stop=should_stop)
                 )
                 loop = self._loop = IngestLoop(
                     slot=self._slot,
@@ -153,6 +158,11 @@ class IngestActor:
         except StoppedError:
             return Health(slot=self._slot, phase=Phase.STOPPED)
         return self.health()
+
+    def _ray_scoring(self) -> RayScoring:
+        self._scoring = RayScoring(self._scorers)
+        self._scoring.use(self._scorers)  # they may have changed between these two lines
+        return self._scoring
 
 
 def read_artifact(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detector.artifact import load
 from schemas.codec import Decoder
-from schemas.settings import Guarantee, Settings
+from schemas.settings import Settings
 from workers.errors import SettingsError
 from workers.kafka.kafka_python import wait_for_broker
 from workers.kafka.topics import require_topics
@@ -55,11 +55,6 @@ def run_pipeline(
     """
     if settings.model.path is None:
         raise SettingsError("model.path is not set: name the folder that `vigie train` wrote")
-    if settings.processing.guarantee is not Guarantee.AT_LEAST_ONCE:
-        raise SettingsError(
-            f"processing.guarantee = {settings.processing.guarantee.value!r} is not available in "
-            "this version: use 'at_least_once'; ids are deterministic, so readers can drop repeats"
-        )
     connection = connection_of(settings)
     wait_for_broker(connection, should_stop=should_stop)
     # Any number of partitions will do: that the topics exist is what a run needs.
