@@ -66,6 +66,8 @@ class SourceConfig:
         topic: read by this member together with the others of the group.
         group: the consumer group; owns the committed offsets.
         assignment: how the group shares partitions; the same for all members.
+        member: a name in the group that outlives this process, so that its successor takes over
+            its partitions at once; empty for a member that the group forgets when it goes.
         client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
@@ -74,6 +76,7 @@ class SourceConfig:
     topic: str
     group: str
     assignment: Assignment = Assignment.RANGE
+    member: str = ""
     client_id: str = "vigie-source"
     max_poll_records: int = 5000
 
@@ -90,6 +93,7 @@ class SourceConfig:
             client_id=self.client_id,
             max_poll_records=self.max_poll_records,
             partition_assignment_strategy=(_ASSIGNORS[self.assignment],),
+            group_instance_id=self.member or None,
         )
         opening = asking(f"opening a consumer of {self.topic}")
         with opening, building(self.connection.options):
