@@ -4,7 +4,7 @@
 #   TORCH_BACKEND=cpu   the small torch without CUDA (remembered in .venv once it is set up)
 #   PYTHON=python3.12   which Python makes the environment
 #   UV=/path/to/uv      a uv of your own instead of the pinned one
-#   ARGS="..."          passed on to the command behind demo, test, bench and soak
+#   ARGS="..."          passed on to the command behind demo, test, bench, soak and chaos
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -115,6 +115,10 @@ bench: $(INSTALLED) ## Measure throughput and latency beside a plain loop and th
 .PHONY: soak
 soak: $(INSTALLED) ## Run the stream for as long as told (ARGS="--minutes 60") and watch it
 	$(BIN)/python benchmarks/soak.py $(ARGS)
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Harm a running pipeline for as long as told (ARGS="--seconds 600 --seed 7")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 # ---- keep it ----------------------------------------------------------------------------------
 

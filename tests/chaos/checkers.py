@@ -1,0 +1,223 @@
+"""What a result has to be. Pure functions over lists; each gives the violations it found.
+
+Offsets may have holes (a source written in transactions); what counts as a record of the source is
+what the oracle has a verdict on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.anomaly import anomaly_id
+from tests.chaos.commits import Commit
+from tests.chaos.oracle import Fate, Verdict
+from tests.chaos.outcome import At, Outcome, Place
+from tests.chaos.reference import Expected
+
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One promise that was not kept.
+
+    Attributes:
+        check: which.
+        count: how often.
+        examples: the first few.
+    """
+
+    check: str
+    count: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.count}, such as {'; '.join(self.examples)}"
+
+
+Violations = list[Violation]
+
+
+def found(check: str, cases: Iterable[object]) -> Violations:
+    """The cases as one violation; nothing when there are none."""
+    listed = [str(case) for case in cases]
+    if not listed:
+        return []
+    return [Violation(check=check, count=len(listed), examples=tuple(listed[:SHOWN]))]
+
+
+def accounted(verdicts: Mapping[tuple[int, int], Verdict], outcome: Outcome) -> Violations:
+    """Every offset ends in exactly one way: scored, warming up, dead-lettered, dropped."""
+    scored = Counter(reading.place for _, reading in outcome.denoised)
+    letters = Counter((letter.partition, letter.offset) for _, letter in outcome.letters)
+    wanted = {
+        Place(*at, index)
+        for at, verdict in verdicts.items()
+        for index, fate in enumerate(verdict.fates)
+        if fate is Fate.SCORED
+    }
+    dead = {at for at, verdict in verdicts.items() if verdict.stage}
+    return [
+        *found("readings lost", sorted(wanted - scored.keys())),
+        *found("readings scored that must not be", sorted(scored.keys() - wanted)),
+        *found("readings scored more than once", _repeated(scored)),
+        *found("dead letters lost", sorted(dead - letters.keys())),
+        *found("dead letters of good records", sorted(letters.keys() - dead)),
+        *found("dead letters more than once", _repeated(letters)),
+        *found(
+            "dead letters of the wrong stage",
+            (
+                f"{letter[:3]} instead of {verdicts[letter[:2]].stage}"
+                for _, letter in outcome.letters
+                if letter[:2] in dead and letter.stage != verdicts[letter[:2]].stage
+            ),
+        ),
+    ]
+
+
+def unique(outcome: Outcome, topic: str) -> Violations:
+    """No id comes twice, and each is that of its reading."""
+    ids = Counter(flag.id for _, flag in outcome.flagged)
+    foreign = (
+        f"{flag.id} at {flag.place}"
+        for _, flag in outcome.flagged
+        if flag.id != str(anomaly_id(topic, *flag.place))
+    )
+    return [
+        *found("anomaly ids more than once", _repeated(ids)),
+        *found("ids that are not their reading's", foreign),
+    ]
+
+
+def ordered(outcome: Outcome) -> Violations:
+    """The outputs of a sensor come in the order of its readings, in one partition of their topic.
+
+    Of a sensor and a source partition: a sensor that moved to another has two streams.
+    """
+    return [
+        *_ordered("denoised", [(at, r.sensor, r.place) for at, r in outcome.denoised]),
+        *_ordered("anomalies", [(at, f.sensor, f.place) for at, f in outcome.flagged]),
+    ]
+
+
+def _ordered(name: str, outputs: Sequence[tuple[At, str, Place]]) -> Violations:
+    latest: dict[tuple[str, int], tuple[At, Place]] = {}
+    homes: dict[str, int] = {}
+    backward, strays = [], []
+    for at, sensor, place in sorted(outputs, key=lambda output: output[0]):
+        if homes.setdefault(sensor, at.partition) != at.partition:
+            strays.append(f"{sensor} at {at} and in partition {homes[sensor]}")
+        before = latest.get((sensor, place.partition))
+        if before is not None and place <= before[1]:
+            backward.append(f"{sensor} {place} at {at} behind {before[1]} at {before[0]}")
+        latest[sensor, place.partition] = (at, place)
+    return [
+        *found(f"{name} out of order", backward),
+        *found(f"{name} of a sensor in two partitions", strays),
+    ]
+
+
+def equal(expected: Expected, outcome: Outcome) -> Violations:
+    """Scores, cleaned values, anomalies and dead letters are those of the reference, bit by bit."""
+    letters = {
+        (letter.partition, letter.offset): (letter.key, letter.value)
+        for _, letter in outcome.letters
+    }
+    return [
+        *_differ("denoised readings", expected.denoised, {r.place: r for _, r in outcome.denoised}),
+        *_differ("anomalies", expected.flagged, {f.place: f for _, f in outcome.flagged}),
+        *_differ("dead letters", expected.letters, letters),
+    ]
+
+
+def same(undisturbed: Outcome, outcome: Outcome) -> Violations:
+    """Two runs over one log say the same."""
+    pairs: list[tuple[str, Callable[[Outcome], dict[Any, Any]]]] = [
+        ("denoised readings", lambda one: {r.place: r for _, r in one.denoised}),
+        ("anomalies", lambda one: {f.place: f for _, f in one.flagged}),
+        ("dead letters", lambda one: {letter[:2]: letter for _, letter in one.letters}),
+    ]
+    return [
+        violation
+        for name, by_place in pairs
+        for violation in _differ(
+            f"{name}, against the undisturbed run", by_place(undisturbed), by_place(outcome)
+        )
+    ]
+
+
+def _differ(name: str, wanted: Mapping[Any, Any], seen: Mapping[Any, Any]) -> Violations:
+    return [
+        *found(f"{name} missing", sorted(wanted.keys() - seen.keys())),
+        *found(f"{name} too many", sorted(seen.keys() - wanted.keys())),
+        *found(
+            f"{name} that differ",
+            (
+                f"{seen[at]} instead of {wanted[at]}"
+                for at in sorted(wanted.keys() & seen.keys())
+                if wanted[at] != seen[at]
+            ),
+        ),
+    ]
+
+
+def committed(commits: Sequence[Commit], ends: Mapping[int, int]) -> Violations:
+    """The commits of each partition go forward only, and reach the end of the log, no further."""
+    latest: dict[int, Commit] = {}
+    backward, beyond = [], []
+    for commit in commits:
+        before = latest.get(commit.partition)
+        if before is not None and commit.next_offset < before.next_offset:
+            backward.append(f"{commit} behind {before}")
+        if commit.next_offset > ends.get(commit.partition, 0):
+            beyond.append(commit)
+        latest[commit.partition] = commit
+    short = (
+        f"partition {partition}: {latest[partition].next_offset if partition in latest else None}"
+        f" of {end}"
+        for partition, end in sorted(ends.items())
+        if end and (partition not in latest or latest[partition].next_offset != end)
+    )
+    return [
+        *found("commits that go back", backward),
+        *found("commits beyond the log", beyond),
+        *found("partitions not committed to their end", short),
+    ]
+
+
+def seen_live(
+    seen: Sequence[tuple[str, int, int, int]],
+    committed: Mapping[tuple[str, int, int], int],
+    aborted: Iterable[tuple[str, int, int]],
+) -> Violations:
+    """A `read_committed` reader that was there all the time saw what the final log holds, once.
+
+    Args:
+        seen: (topic, partition, offset, hash of the record) in the order in which it came.
+        committed: hash of each committed record of the final log.
+        aborted: records that are in the log and in no committed transaction.
+    """
+    at = Counter(one[:3] for one in seen)
+    latest: dict[tuple[str, int], int] = defaultdict(lambda: -1)
+    backward = []
+    for topic, partition, offset, _ in seen:
+        if offset <= latest[topic, partition]:
+            backward.append((topic, partition, offset))
+        latest[topic, partition] = max(offset, latest[topic, partition])
+    return [
+        *found("aborted records seen", sorted(at.keys() & set(aborted))),
+        *found("records seen that are not in the log", sorted(at.keys() - committed.keys())),
+        *found("records never seen", sorted(committed.keys() - at.keys())),
+        *found("records seen more than once or out of order", backward),
+        *found(
+            "records that changed since they were seen",
+            (one[:3] for one in seen if committed.get(one[:3], one[3]) != one[3]),
+        ),
+    ]
+
+
+def _repeated(counts: Mapping[Any, int]) -> list[str]:
+    return [f"{item} {count} times" for item, count in sorted(counts.items()) if count > 1]

@@ -1,0 +1,357 @@
+"""A whole storm: start everything, strike, let it recover, read what came out, check it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from detector.artifact import save
+from schemas.settings import Guarantee, Settings
+from tests.chaos import checkers
+from tests.chaos.checkers import Violations
+from tests.chaos.cluster import Cluster, open_cluster
+from tests.chaos.commits import read_commits
+from tests.chaos.fleet import Fleet
+from tests.chaos.hands import Hands
+from tests.chaos.hooks.switches import Switches
+from tests.chaos.load import Load, Sensors
+from tests.chaos.outcome import Outcome, outcome_of, without_repeats
+from tests.chaos.reader import LiveReader, digest, following
+from tests.chaos.reference import expected_of
+from tests.chaos.report import Report, Struck
+from tests.chaos.schedule import Volley
+from tests.chaos.segments import Fate, topic_fates
+from tests.support.broker import read_all
+from tests.support.models import small_detector
+from tests.support.wait import wait_until
+from workers.errors import VigieError
+from workers.kafka.kafka_python.groups import describe_group, topic_bounds
+from workers.kafka.topics import TopicSpec, create_topics
+
+RECEPTIVE_FIELD: Final = 16
+_PARTITIONS: Final = 3
+_FIRST_WITHIN_S: Final = 120.0
+_FIRST_RECORDS: Final = 50
+_GIVEN_UP_S: Final = 240.0
+_LOOK_S: Final = 0.3
+_GROUP: Final = "storm"
+
+log = structlog.get_logger("chaos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do.
+
+    Attributes:
+        seed: of the load; the schedule has its own.
+        volleys: the faults.
+        guarantee: what is promised, and so what is checked.
+        placement: "ingest" or "actors", of the scorers.
+        per_s: records a second.
+        recovery_s: a volley that the pipeline has not got over by then was not survived.
+        command: reproduces the run.
+    """
+
+    seed: int
+    volleys: tuple[Volley, ...]
+    guarantee: Guarantee
+    placement: str
+    per_s: float
+    recovery_s: float
+    command: str
+
+
+def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
+    """The settings of a fleet, by dotted name; its outputs are named after the group."""
+    return {
+        "kafka.bootstrap": bootstrap,
+        "kafka.group": group,
+        "kafka.client.metadata_max_age_ms": "3000",
+        "topics.readings": "readings",
+        "topics.anomalies": f"{group}-anomalies",
+        "topics.denoised": f"{group}-denoised",
+        "topics.dead_letters": f"{group}-dead-letters",
+        "processing.guarantee": plan.guarantee.value,
+        "processing.flush_timeout_s": "5",
+        "processing.drain_timeout_s": "20",
+        "workers.placement": plan.placement,
+        "workers.ingest": "2",
+        "workers.stall_timeout_s": "12",
+        # The storm kills more than any crash loop.
+        "workers.max_restarts": "1000",
+        # Small, so that a run meets many stretches.
+        "stream.max_replay_records": "4000",
+    }
+
+
+def run(plan: Plan, folder: Path) -> Report:
+    """Carry it out; everything that it starts ends with it.
+
+    Args:
+        plan: what to do.
+        folder: for data and logs.
+    """
+    detector = small_detector(RECEPTIVE_FIELD)
+    model = save(detector, folder / "model")
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        cluster = stack.enter_context(open_cluster(folder / "kafka"))
+        storm = _Storm(plan, cluster, folder, model, stack)
+        storm.strike()
+        violations = storm.end()
+        undisturbed = storm.undisturbed()
+        violations += storm.check(undisturbed)
+        return Report(
+            command=plan.command,
+            seconds=time.monotonic() - began_s,
+            struck=tuple(storm.struck),
+            violations=tuple(violations),
+            counts=storm.counts,
+        )
+
+
+class _Storm:
+    """One experiment under way."""
+
+    def __init__(
+        self, plan: Plan, cluster: Cluster, folder: Path, model: Path, stack: ExitStack
+    ) -> None:
+        self.struck: list[Struck] = []
+        self.counts: dict[str, int] = {}
+        self._plan, self._cluster, self._folder, self._model = plan, cluster, folder, model
+        self._stack = stack
+        self._settings = Settings.model_validate(
+            _nested(self._assignments(cluster.proxied, _GROUP))
+        )
+        self._violations: Violations = []
+        self._make_topics(_GROUP)
+        switches = Switches(str(folder / "switches"))
+        stack.callback(switches.close)
+        topics = self._settings.topics
+        outputs = (topics.denoised, topics.anomalies, topics.dead_letters)
+        self._reader: LiveReader = stack.enter_context(following(cluster.direct, outputs))
+        self._load = Load(cluster.direct, topics.readings, Sensors(plan.seed), per_s=plan.per_s)
+        self._hands = Hands(
+            cluster=cluster,
+            fleet=self._make_fleet(_GROUP, cluster.proxied, switches=folder / "switches"),
+            load=self._load,
+            switches=switches,
+            settings=self._settings,
+            make_rival=lambda: self._make_fleet(
+                _GROUP, cluster.proxied, switches=folder / "switches"
+            ),
+            partitions=_PARTITIONS,
+        )
+
+    def strike(self) -> None:
+        """Start, then one volley after the other, each when the one before is got over."""
+        self._hands.fleet.start()
+        self._load.start()
+        self._stack.callback(self._load.halt)
+        wait_until(lambda: min(self._ends().values()) > _FIRST_RECORDS, within=_FIRST_WITHIN_S)
+        if not self._recovered(within_s=_FIRST_WITHIN_S):
+            raise RuntimeError(f"the fleet does not work at all:\n{self._hands.fleet.log_tail()}")
+        for number, volley in enumerate(self._plan.volleys):
+            time.sleep(volley.quiet_s)
+            names = ", ".join(fault.kind.value for fault in volley.faults)
+            began_s = time.monotonic()
+            missed = self._hands.strike(volley)
+            struck_s = time.monotonic()
+            survived = self._recovered(within_s=self._plan.recovery_s)
+            over_s = time.monotonic()
+            one = Struck(
+                volley=volley,
+                missed=tuple(missed),
+                survived=survived,
+                recovery_s=over_s - struck_s,
+                outage_s=self._reader.outage_s(began_s, over_s),
+            )
+            self.struck.append(one)
+            log.info(
+                "volley", number=number + 1, of=len(self._plan.volleys), faults=names,
+                survived=survived, outage_s=round(one.outage_s, 1), missed=missed,
+            )  # fmt: skip
+            if not survived:
+                self._violations += checkers.found("volleys not survived", [self._told(names)])
+                if not self._recovered(within_s=_GIVEN_UP_S):
+                    self._violations += checkers.found("given up", [names])
+                    return
+
+    def end(self) -> Violations:
+        """Stop the load, let everything be done, stop the fleet."""
+        self._load.halt()
+        fleet = self._hands.fleet
+        if not self._recovered(within_s=self._plan.recovery_s):
+            self._violations += checkers.found("never done", [self._told("the end")])
+        code = fleet.drain(within_s=60.0)
+        if code != 0:
+            self._violations += checkers.found(
+                "drains that failed", [f"exit code {code}\n{fleet.log_tail()}"]
+            )
+        for one in (fleet, *self._hands.rivals):
+            self._violations += checkers.found("processes left behind", one.close())
+        return self._violations
+
+    def undisturbed(self) -> Outcome:
+        """The same log, scored by a fleet that nobody harms, into topics of its own."""
+        self._make_topics("calm")
+        fleet = self._make_fleet("calm", self._cluster.direct.bootstrap)
+        fleet.start()
+        if not self._recovered(within_s=_FIRST_WITHIN_S, fleet=fleet, group="calm"):
+            raise RuntimeError(f"the undisturbed run did not end:\n{fleet.log_tail()}")
+        code = fleet.drain(within_s=60.0)
+        if code != 0:
+            raise RuntimeError(f"the undisturbed run ended with {code}:\n{fleet.log_tail()}")
+        settings = Settings.model_validate(
+            _nested(self._assignments(self._cluster.proxied, "calm"))
+        )
+        return self._outcome(settings)
+
+    def check(self, undisturbed: Outcome) -> Violations:
+        """Read everything back, and compare."""
+        direct, topics = self._cluster.direct, self._settings.topics
+        source = read_all(direct, topics.readings, within=120.0)
+        bounds = topic_bounds(direct, {topics.readings: self._hands.partitions})
+        ends = {partition: end for (_, partition), (_, end) in bounds.items()}
+        expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self._settings)
+        whole = self._outcome(self._settings)
+        exact = self._plan.guarantee is Guarantee.EXACTLY_ONCE
+        outcome = whole if exact else without_repeats(whole)
+        commits = read_commits(direct, _GROUP, topics.readings)
+        self.counts = {
+            **expected.counts,
+            "anomalies": len(expected.flagged),
+            "source records": len(source),
+            "commits": len(commits),
+            "repeats": len(whole.denoised) - len(without_repeats(whole).denoised),
+        }
+        return [
+            *checkers.accounted(expected.verdicts, outcome),
+            *checkers.unique(outcome, topics.readings),
+            *checkers.ordered(outcome),
+            *checkers.equal(expected, outcome),
+            *checkers.same(undisturbed, outcome),
+            *checkers.committed(commits, ends),
+            *self._check_reader(exact=exact),
+        ]
+
+    def _check_reader(self, *, exact: bool) -> Violations:
+        topics = self._settings.topics
+        final, aborted = {}, []
+        for topic in (topics.denoised, topics.anomalies, topics.dead_letters):
+            for record in read_all(self._cluster.direct, topic, within=120.0):
+                final[topic, record.partition, record.offset] = digest(record)
+            fates = topic_fates(self._cluster.log, topic)
+            aborted += [(topic, *at) for at, fate in fates.items() if fate is Fate.ABORTED]
+        self.counts["aborted records"] = len(aborted)
+        on_disk = {
+            (topic, *at)
+            for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
+            for at, fate in topic_fates(self._cluster.log, topic).items()
+            if fate is (Fate.COMMITTED if exact else Fate.PLAIN)
+        }
+        until_s = time.monotonic() + 30.0
+        while len(self._reader.seen) < len(final) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        return [
+            *checkers.seen_live(list(self._reader.seen), final, aborted),
+            *checkers.found(
+                "records that the client and the files disagree about",
+                sorted(on_disk.symmetric_difference(final)),
+            ),
+        ]
+
+    def _outcome(self, settings: Settings) -> Outcome:
+        topics = settings.topics
+        return outcome_of(
+            topics,
+            (
+                record
+                for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
+                for record in read_all(self._cluster.direct, topic, within=120.0)
+            ),
+        )
+
+    def _recovered(
+        self, *, within_s: float, fleet: Fleet | None = None, group: str = _GROUP
+    ) -> bool:
+        """Wait until every partition is committed past what lies in it now; revive what is dead."""
+        until_s = time.monotonic() + within_s
+        target: Mapping[int, int] | None = None
+        while time.monotonic() < until_s:
+            try:
+                if fleet is None:
+                    self._look_after()
+                if target is None:
+                    target = self._ends()
+                committed = describe_group(
+                    self._cluster.direct, group, self._settings.topics.readings
+                ).committed
+            except VigieError:  # the broker is coming up
+                continue
+            done = {p: c.next_offset for p, c in committed.items()}
+            if all(done.get(p, 0) >= end for p, end in target.items()):
+                return True
+            time.sleep(_LOOK_S)
+        return False
+
+    def _look_after(self) -> None:
+        """Start a broker that is down; note a fleet that ended by itself, and restart it."""
+        hands = self._hands
+        hands.heal()
+        if hands.fleet.is_running():
+            return
+        ending = hands.fleet.endings[-1]
+        if not ending.asked:
+            self._violations += checkers.found(
+                "runs that ended by themselves", [f"exit code {ending.code}\n{ending.tail}"]
+            )
+        hands.revive()
+
+    def _ends(self) -> Mapping[int, int]:
+        topic = self._settings.topics.readings
+        bounds = topic_bounds(self._cluster.direct, {topic: self._hands.partitions})
+        return {partition: end for (_, partition), (_, end) in bounds.items()}
+
+    def _told(self, what: str) -> str:
+        return f"{what}; the end of the log:\n{self._hands.fleet.log_tail()}"
+
+    def _assignments(self, bootstrap: str, group: str) -> dict[str, str]:
+        return settings_of(self._plan, bootstrap, group)
+
+    def _make_topics(self, group: str) -> None:
+        names = Settings.model_validate(_nested(self._assignments("localhost:1", group))).topics
+        create_topics(
+            self._cluster.direct,
+            [
+                TopicSpec(name=names.readings, partitions=_PARTITIONS),
+                TopicSpec(name=names.denoised, partitions=2),
+                TopicSpec(name=names.anomalies, partitions=2),
+                TopicSpec(name=names.dead_letters, configs={"max.message.bytes": str(8 * 2**20)}),
+            ],
+        )
+
+    def _make_fleet(self, group: str, bootstrap: str, *, switches: Path | None = None) -> Fleet:
+        number = sum(1 for _ in self._folder.glob("fleet-*"))
+        assignments = {**self._assignments(bootstrap, group), "model.path": str(self._model)}
+        fleet = Fleet(assignments, self._folder / f"fleet-{number}", switches=switches)
+        self._stack.callback(fleet.close)
+        return fleet
+
+
+def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in assignments.items():
+        *sections, key = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = int(value) if value.isdecimal() else value
+    return nested

@@ -1,0 +1,294 @@
+"""What carries out the faults: one function a kind, each of which gives the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import psutil
+from kafka import KafkaAdminClient
+
+from schemas.settings import Settings
+from tests.chaos.cluster import Cluster
+from tests.chaos.fleet import Fleet
+from tests.chaos.hooks.switches import Switches
+from tests.chaos.load import Load
+from tests.chaos.proxy import FAIR, Passage, Weather
+from tests.chaos.schedule import Fault, Kind, Volley
+from workers.errors import VigieError
+from workers.kafka.kafka_python import Assignment, SourceConfig
+
+Undo = Callable[[], None]
+
+_VICTIM_WITHIN_S: Final = 45.0
+_RIVAL_WITHIN_S: Final = 60.0
+_FIGHT_S: Final = 45.0
+
+
+class NoVictimError(Exception):
+    """The fault could not be carried out: nobody was there to meet it."""
+
+
+@dataclass
+class Hands:
+    """Everything that can be harmed, and what is under way.
+
+    Attributes:
+        fleet: the one that works; a fight may change it.
+        make_rival: makes a fleet of the same settings, with a folder of its own.
+        rivals: those that lost a fight, to be closed at the end.
+        partitions: of the source now.
+    """
+
+    cluster: Cluster
+    fleet: Fleet
+    load: Load
+    switches: Switches
+    settings: Settings
+    make_rival: Callable[[], Fleet]
+    partitions: int
+    rivals: list[Fleet] = field(default_factory=list)
+    _weather: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+
+    def strike(self, volley: Volley) -> list[str]:
+        """Carry out a volley and undo what it did; what could not be done, by name and reason."""
+        began_s = time.monotonic()
+        left = list(volley.faults)
+        undoes: list[tuple[float, Undo]] = []
+        missed: list[str] = []
+        while left or undoes:
+            now_s = time.monotonic() - began_s
+            if left and left[0].after_s <= now_s:
+                fault = left.pop(0)
+                try:
+                    undo = _ACTIONS[fault.kind](self, fault)
+                except (NoVictimError, psutil.Error) as error:
+                    missed.append(f"{fault.kind}: {error}")
+                    continue
+                undoes.append((time.monotonic() - began_s + fault.seconds, undo))
+                undoes.sort(key=lambda one: one[0])
+            elif undoes and undoes[0][0] <= now_s:
+                undoes.pop(0)[1]()
+            else:
+                time.sleep(0.02)
+        return missed
+
+    def heal(self) -> None:
+        """Whatever is broken for longer than its fault: put it right."""
+        if not self.cluster.broker.is_running():
+            if self.cluster.disk is not None:
+                self.cluster.disk.free()
+            self.cluster.broker.start()
+
+    # -- processes -------------------------------------------------------------------------------
+
+    def _victim(self, actor: str, pick: int) -> psutil.Process:
+        until_s = time.monotonic() + _VICTIM_WITHIN_S
+        while not (found := self.fleet.processes(actor)):
+            if time.monotonic() > until_s or not self.fleet.is_running():
+                raise NoVictimError(f"no {actor} is there")
+            time.sleep(0.1)
+        return found[pick % len(found)]
+
+    def kill(self, fault: Fault, actor: str) -> Undo:
+        self._victim(actor, fault.pick).kill()
+        return _nothing
+
+    def suspend(self, fault: Fault, actor: str) -> Undo:
+        victim = self._victim(actor, fault.pick)
+        victim.suspend()
+        return partial(_resume, victim)
+
+    def kill_driver(self, fault: Fault) -> Undo:
+        if not self.fleet.is_running():
+            raise NoVictimError("the driver is gone already")
+        self.fleet.kill_driver()
+        return self.revive
+
+    def revive(self) -> None:
+        """Start the fleet if it is down."""
+        if not self.fleet.is_running():
+            self.fleet.start()
+
+    def suspend_driver(self, fault: Fault) -> Undo:
+        driver = self.fleet.driver
+        if driver is None:
+            raise NoVictimError("the driver is gone")
+        driver.suspend()
+        return partial(_resume, driver)
+
+    def kill_broker(self, fault: Fault) -> Undo:
+        self._need_broker()
+        self.cluster.broker.kill()
+        return self.heal
+
+    def restart_broker(self, fault: Fault) -> Undo:
+        self._need_broker()
+        self.cluster.broker.stop()
+        return self.heal
+
+    def suspend_broker(self, fault: Fault) -> Undo:
+        self._need_broker()
+        self.cluster.broker.suspend()
+        return self.cluster.broker.resume
+
+    def _need_broker(self) -> None:
+        if not self.cluster.broker.is_running():
+            raise NoVictimError("the broker is down already")
+
+    def fill_disk(self, fault: Fault) -> Undo:
+        if self.cluster.disk is None:
+            raise NoVictimError("no disk that could be filled")
+        self.cluster.disk.fill()
+        return self._free_disk
+
+    def _free_disk(self) -> None:
+        assert self.cluster.disk is not None
+        self.cluster.disk.free()
+        self.heal()
+
+    # -- network ---------------------------------------------------------------------------------
+
+    def cut(self, fault: Fault) -> Undo:
+        self.cluster.proxy.cut()
+        return _nothing
+
+    def change_weather(self, fault: Fault, **changes: Any) -> Undo:
+        self._weather[fault.kind] = changes
+        self._set_weather()
+        return partial(self._clear_weather, fault.kind)
+
+    def _clear_weather(self, kind: Kind) -> None:
+        self._weather.pop(kind, None)
+        self._set_weather()
+
+    def _set_weather(self) -> None:
+        merged = {
+            name: value for changes in self._weather.values() for name, value in changes.items()
+        }
+        self.cluster.proxy.set_weather(Weather(**merged) if merged else FAIR)
+
+    # -- scorers and clocks ----------------------------------------------------------------------
+
+    def turn(self, fault: Fault, switch: str) -> Undo:
+        self.switches.set(switch, fault.amount)
+        return partial(self.switches.set, switch, 0.0)
+
+    def add_to(self, fault: Fault, switch: str) -> Undo:
+        self.switches.set(switch, self.switches.get(switch) + round(fault.amount))
+        return _nothing
+
+    def jump(self, fault: Fault) -> Undo:
+        self.load.jump(fault.amount, fault.pick)
+        return _nothing
+
+    # -- the group -------------------------------------------------------------------------------
+
+    def intrude(self, fault: Fault) -> Undo:
+        """Join the group, hold what it gives us without reading it, and leave."""
+        over = threading.Event()
+        config = SourceConfig(
+            connection=self.cluster.direct,
+            topic=self.settings.topics.readings,
+            group=self.settings.kafka.group,
+            assignment=Assignment(self.settings.kafka.assignment),
+            client_id="chaos-intruder",
+        )
+
+        def stay() -> None:
+            # The broker may be away at the same time; then the intruder is, too.
+            with contextlib.suppress(VigieError), config.open(should_stop=over.is_set) as source:
+                while not over.is_set():
+                    source.poll(timeout_s=0.1, max_records=100)
+
+        thread = threading.Thread(target=stay, name="chaos-intruder", daemon=True)
+        thread.start()
+
+        def leave() -> None:
+            over.set()
+            thread.join()
+
+        return leave
+
+    def add_partition(self, fault: Fault) -> Undo:
+        self._need_broker()
+        admin = KafkaAdminClient(**self.cluster.direct.admin_options())
+        try:
+            topic = self.settings.topics.readings
+            admin.create_partitions({topic: self.partitions + 1})
+            self.partitions += 1
+        finally:
+            admin.close()
+        return _nothing
+
+    def fight(self, fault: Fault) -> Undo:
+        """Start a second fleet with the same ids; only one of the two may go on."""
+        rival = self.make_rival()
+        rival.start()
+        rival.wait_for("IngestActor", within_s=_RIVAL_WITHIN_S)
+        return partial(self._end_fight, rival)
+
+    def _end_fight(self, rival: Fleet) -> None:
+        until_s = time.monotonic() + _FIGHT_S
+        while self.fleet.is_running() and rival.is_running() and time.monotonic() < until_s:
+            time.sleep(0.1)
+        if rival.is_running() and not self.fleet.is_running():
+            self.fleet, rival = rival, self.fleet
+        rival.kill_driver()
+        self.rivals.append(rival)
+
+
+def _nothing() -> None:
+    """Nothing to undo."""
+
+
+def _resume(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):  # it may have been killed meanwhile
+        process.resume()
+
+
+_ACTIONS: Final[dict[Kind, Callable[[Hands, Fault], Undo]]] = {
+    Kind.KILL_INGEST: lambda hands, fault: hands.kill(fault, "IngestActor"),
+    Kind.KILL_SCORER: lambda hands, fault: hands.kill(fault, "ScorerActor"),
+    Kind.KILL_DRIVER: Hands.kill_driver,
+    Kind.KILL_BROKER: Hands.kill_broker,
+    Kind.STOP_INGEST: lambda hands, fault: hands.suspend(fault, "IngestActor"),
+    Kind.STOP_SCORER: lambda hands, fault: hands.suspend(fault, "ScorerActor"),
+    Kind.STOP_DRIVER: Hands.suspend_driver,
+    Kind.STOP_BROKER: Hands.suspend_broker,
+    Kind.RESTART_BROKER: Hands.restart_broker,
+    Kind.FULL_DISK: Hands.fill_disk,
+    Kind.CUT: Hands.cut,
+    Kind.HOLD: lambda hands, fault: hands.change_weather(fault, up=Passage.HELD, down=Passage.HELD),
+    Kind.HALF_OPEN: lambda hands, fault: hands.change_weather(fault, up=Passage.SWALLOWED),
+    Kind.LOSE_ANSWERS: lambda hands, fault: hands.change_weather(fault, down=Passage.SWALLOWED),
+    Kind.DELAY: lambda hands, fault: hands.change_weather(fault, latency_s=fault.amount),
+    Kind.THROTTLE: lambda hands, fault: hands.change_weather(fault, bytes_per_s=fault.amount),
+    Kind.SLICE: lambda hands, fault: hands.change_weather(
+        fault, slice_bytes=max(int(fault.amount), 1)
+    ),
+    Kind.SLOW_CLOSE: lambda hands, fault: hands.change_weather(fault, close_s=fault.amount),
+    Kind.SLOW_SCORER: lambda hands, fault: hands.turn(fault, "score_delay_s"),
+    Kind.FAILING_SCORER: lambda hands, fault: hands.add_to(fault, "failures"),
+    Kind.WRONG_SIZE: lambda hands, fault: hands.add_to(fault, "wrong_sizes"),
+    Kind.EVENT_CLOCK: Hands.jump,
+    Kind.WALL_CLOCK: lambda hands, fault: hands.turn(fault, "wall_offset_s"),
+    Kind.INTRUDER: Hands.intrude,
+    Kind.ADD_PARTITION: Hands.add_partition,
+    Kind.RIVAL: Hands.fight,
+}
+
+
+def impossible(folder_mounted: object, placement: str) -> frozenset[Kind]:
+    """Kinds that cannot happen here."""
+    without: set[Kind] = set()
+    if folder_mounted is None:
+        without.add(Kind.FULL_DISK)
+    if placement != "actors":
+        without |= {Kind.KILL_SCORER, Kind.STOP_SCORER}
+    return frozenset(without)

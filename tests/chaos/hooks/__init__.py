@@ -1,0 +1,1 @@
+"""What the workers of a storm load besides the product; see `sitecustomize`."""

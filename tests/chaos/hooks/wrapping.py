@@ -1,0 +1,78 @@
+"""What the switches do to a worker: its clock, and the scoring of its model. Standard library."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import signal
+import sys
+import time
+from types import ModuleType
+from typing import Any
+
+from tests.chaos.hooks.switches import Switches
+
+POISON = 666.0
+"""A scored sample whose first channel is this raises."""
+VENOM = 667.0
+"""One whose first channel is this kills the process that scores it."""
+
+
+class ChaosError(RuntimeError):
+    """Raised by a scorer on purpose."""
+
+
+def install(path: str) -> None:
+    """Wrap `Detector.score` as soon as it is imported; bend the clock of Ray's workers."""
+    switches = Switches(path)
+    sys.meta_path.insert(0, _Finder(switches))
+    if any("default_worker.py" in word for word in sys.orig_argv):
+        real = time.time
+        time.time = lambda: real() + switches.get("wall_offset_s")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds `detector.scoring` as everybody does, and has its `Detector` wrapped."""
+
+    def __init__(self, switches: Switches) -> None:
+        self._switches = switches
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name != "detector.scoring":
+            return None
+        sys.meta_path.remove(self)  # once
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert isinstance(spec.loader, importlib.machinery.SourceFileLoader)
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            _wrap(module.Detector, self._switches)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _wrap(detector: Any, switches: Switches) -> None:
+    score = detector.score
+
+    def wrapped(self: Any, rows: Any, ends: Any, groups: Any) -> Any:
+        time.sleep(switches.get("score_delay_s"))
+        if switches.get("all_fail_until_s") > time.monotonic():
+            raise ChaosError("every scoring call fails for a while")
+        if switches.take("failures"):
+            raise ChaosError("a scoring call fails once")
+        if len(ends):
+            firsts = rows[ends, 0]
+            if (firsts == POISON).any():
+                raise ChaosError("a poisonous record")
+            if (firsts == VENOM).any():
+                os.kill(os.getpid(), signal.SIGKILL)
+            if switches.take("wrong_sizes"):
+                return score(self, rows, ends[:-1], groups[:-1])
+        return score(self, rows, ends, groups)
+
+    detector.score = wrapped

@@ -1,0 +1,216 @@
+"""The readings of a storm: everything that sensors do wrong, in a seeded order.
+
+What counts is what is in the log, so this producer may fail as it likes: it tries again, and a
+record that came twice is a duplicate that the stream has to deal with.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
+from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
+from workers.kafka.kafka_python import Connection
+
+_ROWS: Final = 4_000
+_TICK_S: Final = 0.05
+_FAR_S: Final = 10**9
+_HEADER: Final = "content-type"
+_BAD: Final = (
+    b"no JSON", b"", b"{}", b"[1,2,3]", b'{"sensor_id":"s1","ts":1,"values":{}}', b"\xff\xfe\x00",
+    b'{"sensor_id":"s1","ts":"yesterday","values":{"flow":1,"pressure":2,"temperature":3}}',
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """One record to produce."""
+
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class _Sensor:
+    name: str
+    values: np.ndarray[Any, np.dtype[np.float64]]
+    row: int = 0
+    shift_s: float = 0.0
+
+    def ts_ns(self, row: int) -> int:
+        return START_NS + row * SECOND_NS + int(self.shift_s * SECOND_NS)
+
+    def at(self, row: int) -> list[float]:
+        found: list[float] = self.values[row % _ROWS].tolist()
+        return found
+
+
+@dataclass
+class Sensors:
+    """An endless, seeded stream of records; pure but for its own state.
+
+    Attributes:
+        names: of the sensors; the last one is heard of a hundred times less often, so that its
+            history reaches far back.
+    """
+
+    seed: int
+    count: int = 12
+    names: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = [f"sensor-{number}" for number in range(self.count)]
+        self._rng = random.Random(f"load {self.seed}")
+        self._sensors = [
+            _Sensor(name, plant_values(_ROWS, seed=self.seed * 1_000 + number, phase=number))
+            for number, name in enumerate(self.names)
+        ]
+        self._readings = ReadingEncoder(CHANNELS)
+        self._frames = {kind: FrameEncoder(CHANNELS, kind) for kind in (FRAME_JSON, FRAME_ARROW)}
+        self._jumps_s: list[float] = []
+
+    def jump(self, seconds: float, pick: int) -> None:
+        """Let the clock of one sensor jump: it is wrong from now on."""
+        self._sensors[pick % self.count].shift_s += seconds
+
+    def records(self) -> Iterator[Sent]:
+        """The next records, for ever."""
+        weights = [100] * (self.count - 1) + [1]
+        while True:
+            (sensor,) = self._rng.choices(self._sensors, weights)
+            yield from self._next(sensor)
+
+    def _next(self, sensor: _Sensor) -> Iterator[Sent]:
+        draw = self._rng.random()
+        if draw < 0.02:  # out of order: two swapped
+            yield self._reading(sensor, sensor.row + 1)
+            yield self._reading(sensor, sensor.row)
+            sensor.row += 2
+        elif draw < 0.035:  # late
+            yield self._reading(sensor, max(sensor.row - self._rng.randint(2, 30), 0))
+        elif draw < 0.05:  # twice
+            twice = self._reading(sensor, sensor.row)
+            yield from (twice, twice)
+            sensor.row += 1
+        elif draw < 0.052:  # a gap that restarts the warm-up
+            sensor.row += 60
+            yield self._reading(sensor, sensor.row)
+            sensor.row += 1
+        elif draw < 0.062:  # a short gap that does not
+            sensor.row += self._rng.randint(2, 5)
+        elif draw < 0.072:
+            yield self._bad(sensor)
+        elif draw < 0.11:
+            yield self._frame(sensor)
+        else:
+            yield self._reading(sensor, sensor.row)
+            sensor.row += 1
+
+    def _reading(self, sensor: _Sensor, row: int) -> Sent:
+        values: list[float | None] = list(sensor.at(row))
+        draw = self._rng.random()
+        if draw < 0.01:  # an anomaly
+            values[self._rng.randrange(len(values))] = 30.0
+        elif draw < 0.02:
+            values[self._rng.randrange(len(values))] = None
+        return Sent(
+            key=sensor.name.encode(),
+            value=self._readings.encode(sensor.name, sensor.ts_ns(row), values),
+        )
+
+    def _frame(self, sensor: _Sensor) -> Sent:
+        rows = [sensor.row + nth for nth in range(self._rng.randint(2, 20))]
+        sensor.row += len(rows)
+        if self._rng.random() < 0.2:  # disorder within the frame
+            self._rng.shuffle(rows)
+        kind = self._rng.choice((FRAME_JSON, FRAME_ARROW))
+        return Sent(
+            key=sensor.name.encode(),
+            value=self._frames[kind].encode(
+                sensor.name,
+                np.array([sensor.ts_ns(row) for row in rows], np.int64),
+                np.array([sensor.at(row) for row in rows]),
+            ),
+            headers=((_HEADER, kind.encode()),),
+        )
+
+    def _bad(self, sensor: _Sensor) -> Sent:
+        key = sensor.name.encode()
+        draw = self._rng.random()
+        if draw < 0.15:
+            return Sent(key=key, value=None)
+        if draw < 0.3:
+            return Sent(key=key, value=b"{}", headers=((_HEADER, b"application/x-unknown"),))
+        if draw < 0.45:  # a clock that is centuries ahead
+            ahead = START_NS + _FAR_S * 5 * SECOND_NS
+            return Sent(key=key, value=self._readings.encode(sensor.name, ahead, sensor.at(0)))
+        return Sent(key=key, value=self._rng.choice(_BAD))
+
+
+class Load:
+    """Sends the records of `Sensors` at a rate, from a thread, until `halt`."""
+
+    def __init__(
+        self, connection: Connection, topic: str, sensors: Sensors, *, per_s: float
+    ) -> None:
+        """Begin with `start`."""
+        self.sensors = sensors
+        self.sent = 0
+        self.errors = 0
+        self._connection, self._topic, self._per_s = connection, topic, per_s
+        self._halting = threading.Event()
+        self._notes: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._run, name="chaos-load", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def jump(self, seconds: float, pick: int) -> None:
+        """See `Sensors.jump`; takes effect with one of the next records."""
+        self._notes.append(lambda: self.sensors.jump(seconds, pick))
+
+    def halt(self) -> None:
+        """Send no more, and wait for what is under way."""
+        self._halting.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        records = self.sensors.records()
+        while not self._halting.is_set():
+            try:
+                self._send(records)
+            except KafkaError:  # the broker was away when the producer was made or flushed
+                self.errors += 1
+                self._halting.wait(0.5)
+
+    def _send(self, records: Iterator[Sent]) -> None:
+        options = {**self._connection.producer_options(), "metadata_max_age_ms": 3_000}
+        producer = KafkaProducer(**options)
+        try:
+            began_s, sent = time.monotonic(), 0
+            while not self._halting.wait(_TICK_S):
+                for note in [self._notes.pop(0) for _ in range(len(self._notes))]:
+                    note()
+                due = int((time.monotonic() - began_s) * self._per_s)
+                # After an outage no flood: the rate goes on from here.
+                if due - sent > self._per_s:
+                    began_s, sent, due = time.monotonic(), 0, 0
+                for _ in range(sent, due):
+                    one = next(records)
+                    producer.send(self._topic, one.value, one.key, list(one.headers))
+                self.sent += max(due - sent, 0)
+                sent = max(sent, due)
+            producer.flush(timeout=60)
+        finally:
+            producer.close(timeout=10)

@@ -1,0 +1,92 @@
+"""A `read_committed` reader that is there all the time, and notes what it sees and when."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from workers.kafka.kafka_python import Connection
+
+
+def digest(record: Any) -> int:
+    """One number for all that a record says."""
+    return hash((record.key, record.value, tuple((k, v) for k, v in record.headers)))
+
+
+class LiveReader:
+    """Follows some topics from a thread; made by `following`."""
+
+    def __init__(self, connection: Connection, topics: Sequence[str]) -> None:
+        self.seen: list[tuple[str, int, int, int]] = []
+        """(topic, partition, offset, digest) of each record, in the order in which it came."""
+        self.arrivals_s: list[float] = []
+        """When something came, in `time.monotonic`."""
+        self._connection, self._topics = connection, topics
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chaos-reader", daemon=True)
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop; raises what the thread died of."""
+        self._over.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise RuntimeError("the live reader died") from self._failure
+
+    def outage_s(self, from_s: float, to_s: float) -> float:
+        """The longest time without anything new between two moments."""
+        first, last = bisect_left(self.arrivals_s, from_s), bisect_right(self.arrivals_s, to_s)
+        moments = [from_s, *self.arrivals_s[first:last], to_s]
+        return max(b - a for a, b in pairwise(moments))
+
+    def _run(self) -> None:
+        try:
+            consumer = KafkaConsumer(**self._connection.consumer_options())
+            try:
+                self._follow(consumer)
+            finally:
+                consumer.close()
+        except BaseException as failure:  # noqa: BLE001 - told by `end`
+            self._failure = failure
+
+    def _follow(self, consumer: Any) -> None:
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in self._topics
+            for partition in consumer.partitions_for_topic(topic)
+        ]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        while not self._over.is_set():
+            try:
+                polled = consumer.poll(timeout_ms=100, max_records=5_000)
+            except (KafkaError, OSError):  # the broker is away: it goes on where it was
+                self._over.wait(0.1)
+                continue
+            for records in polled.values():
+                self.seen += [(r.topic, r.partition, r.offset, digest(r)) for r in records]
+            if polled:
+                self.arrivals_s.append(time.monotonic())
+
+
+@contextmanager
+def following(connection: Connection, topics: Sequence[str]) -> Iterator[LiveReader]:
+    """Follow these topics until the block ends."""
+    reader = LiveReader(connection, topics)
+    reader.start()
+    try:
+        yield reader
+    finally:
+        reader.end()

@@ -1,0 +1,201 @@
+"""What happens when: a pure function of the seed and the time to fill.
+
+Faults come in volleys. Within a volley they may overlap; the next volley waits until the pipeline
+has recovered from this one, so that each outage has a cause.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """A kind of fault."""
+
+    KILL_INGEST = "kill ingest worker"
+    KILL_SCORER = "kill scorer"
+    KILL_DRIVER = "kill driver"
+    KILL_BROKER = "kill broker"
+    STOP_INGEST = "suspend ingest worker"
+    STOP_SCORER = "suspend scorer"
+    STOP_DRIVER = "suspend driver"
+    STOP_BROKER = "suspend broker"
+    RESTART_BROKER = "restart broker"
+    FULL_DISK = "fill broker's disk"
+    CUT = "cut connections"
+    HOLD = "part network"
+    HALF_OPEN = "swallow requests"
+    LOSE_ANSWERS = "swallow answers"
+    DELAY = "delay packets"
+    THROTTLE = "limit bandwidth"
+    SLICE = "slice packets"
+    SLOW_CLOSE = "close slowly"
+    SLOW_SCORER = "slow scorer"
+    FAILING_SCORER = "scorer raises"
+    WRONG_SIZE = "scorer answers wrong size"
+    EVENT_CLOCK = "event time jumps"
+    WALL_CLOCK = "wall clock jumps"
+    INTRUDER = "member joins and leaves"
+    ADD_PARTITION = "add partition"
+    RIVAL = "second fleet, same ids"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Habit:
+    """How a kind of fault usually goes.
+
+    Attributes:
+        weight: how often it comes, relative to the others.
+        seconds: how long it lasts, from and to.
+        cost_s: about how long a pipeline needs to get over it, for filling the time.
+        amount: of what it does (latency, bytes a second, delay, jump), from and to.
+        most: of them in one schedule.
+    """
+
+    weight: float
+    cost_s: float
+    seconds: tuple[float, float] = (0.0, 0.0)
+    amount: tuple[float, float] = (0.0, 0.0)
+    most: int = 10_000
+
+
+HABITS: Final[dict[Kind, _Habit]] = {
+    Kind.KILL_INGEST: _Habit(weight=6, cost_s=8),
+    Kind.KILL_SCORER: _Habit(weight=4, cost_s=7),
+    Kind.KILL_DRIVER: _Habit(weight=1.5, cost_s=28, seconds=(0.0, 2.0)),
+    Kind.KILL_BROKER: _Habit(weight=2, cost_s=16, seconds=(0.0, 8.0)),
+    Kind.STOP_INGEST: _Habit(weight=3, cost_s=14, seconds=(1.0, 25.0)),
+    Kind.STOP_SCORER: _Habit(weight=2, cost_s=10, seconds=(1.0, 20.0)),
+    Kind.STOP_DRIVER: _Habit(weight=1, cost_s=8, seconds=(1.0, 12.0)),
+    Kind.STOP_BROKER: _Habit(weight=2, cost_s=12, seconds=(1.0, 20.0)),
+    Kind.RESTART_BROKER: _Habit(weight=1, cost_s=18, seconds=(0.0, 4.0)),
+    Kind.FULL_DISK: _Habit(weight=1, cost_s=25, seconds=(1.0, 6.0)),
+    Kind.CUT: _Habit(weight=4, cost_s=4),
+    Kind.HOLD: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
+    Kind.HALF_OPEN: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
+    Kind.LOSE_ANSWERS: _Habit(weight=4, cost_s=10, seconds=(0.2, 15.0)),
+    Kind.DELAY: _Habit(weight=3, cost_s=7, seconds=(2.0, 8.0), amount=(0.02, 1.0)),
+    Kind.THROTTLE: _Habit(weight=2, cost_s=7, seconds=(2.0, 8.0), amount=(4e3, 2e5)),
+    Kind.SLICE: _Habit(weight=1, cost_s=5, seconds=(1.0, 5.0), amount=(1, 64)),
+    Kind.SLOW_CLOSE: _Habit(weight=1, cost_s=5, seconds=(1.0, 5.0), amount=(0.5, 3.0)),
+    Kind.SLOW_SCORER: _Habit(weight=2, cost_s=8, seconds=(2.0, 6.0), amount=(0.1, 3.0)),
+    Kind.FAILING_SCORER: _Habit(weight=2, cost_s=5, amount=(1, 1)),
+    Kind.WRONG_SIZE: _Habit(weight=2, cost_s=5, amount=(1, 1)),
+    Kind.EVENT_CLOCK: _Habit(weight=2, cost_s=3, amount=(-60.0, 3600.0)),
+    Kind.WALL_CLOCK: _Habit(weight=1, cost_s=6, seconds=(1.0, 6.0), amount=(-1800.0, 1800.0)),
+    Kind.INTRUDER: _Habit(weight=3, cost_s=8, seconds=(0.5, 5.0)),
+    Kind.ADD_PARTITION: _Habit(weight=0.5, cost_s=10, most=2),
+    Kind.RIVAL: _Habit(weight=0.7, cost_s=35, seconds=(1.0, 6.0)),
+}
+
+KILLS: Final = frozenset({Kind.KILL_INGEST, Kind.KILL_SCORER, Kind.KILL_DRIVER, Kind.KILL_BROKER})
+
+SHORT: Final[dict[Kind, int]] = {
+    Kind.KILL_INGEST: 4, Kind.KILL_SCORER: 3, Kind.KILL_BROKER: 2, Kind.KILL_DRIVER: 1,
+    Kind.CUT: 2, Kind.LOSE_ANSWERS: 2, Kind.HALF_OPEN: 1, Kind.STOP_INGEST: 1, Kind.INTRUDER: 1,
+    Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
+}  # fmt: skip
+"""What a short run meets, in the order of its seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: what happens.
+        after_s: since its volley began.
+        seconds: how long it lasts; 0 is an instant.
+        amount: of what it does, in its kind's unit.
+        pick: which of several victims, taken modulo their number.
+    """
+
+    kind: Kind
+    after_s: float = 0.0
+    seconds: float = 0.0
+    amount: float = 0.0
+    pick: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volley:
+    """Faults that belong together.
+
+    Attributes:
+        quiet_s: of the pipeline before it.
+        faults: in the order of `after_s`.
+    """
+
+    quiet_s: float
+    faults: tuple[Fault, ...]
+
+
+def make_schedule(
+    seed: int, seconds: float, *, without: Collection[Kind] = ()
+) -> tuple[Volley, ...]:
+    """Fill the time with faults: each kind once in an order of its own, then by weight.
+
+    Args:
+        seed: the same gives the same.
+        seconds: to fill, by the habits' costs; a run takes longer when a recovery does.
+        without: kinds that are impossible here.
+    """
+    rng = random.Random(f"storm {seed}")
+    kinds = _endless([kind for kind in Kind if kind not in without], rng)
+    volleys, left_s = [], seconds
+    while left_s > 0:
+        drawn = [next(kinds) for _ in range(rng.choices((1, 2, 3), (70, 22, 8))[0])]
+        volley = _volley(drawn, rng)
+        left_s -= volley.quiet_s + max(HABITS[kind].cost_s for kind in drawn) + len(drawn) - 1
+        volleys.append(volley)
+    return tuple(volleys)
+
+
+def short_schedule(seed: int, *, without: Collection[Kind] = ()) -> tuple[Volley, ...]:
+    """The faults of `SHORT` in a seeded order, some of them together, none of them long."""
+    rng = random.Random(f"squall {seed}")
+    kinds = [kind for kind, count in SHORT.items() if kind not in without for _ in range(count)]
+    rng.shuffle(kinds)
+    volleys = []
+    while kinds:
+        drawn = [kinds.pop() for _ in range(min(rng.choice((1, 1, 2)), len(kinds)))]
+        volleys.append(_volley(drawn, rng, longest_s=6.0))
+    return tuple(volleys)
+
+
+def _endless(kinds: list[Kind], rng: random.Random) -> Iterator[Kind]:
+    first = kinds.copy()
+    rng.shuffle(first)
+    left = {kind: HABITS[kind].most for kind in kinds}
+    while True:
+        if first:
+            kind = first.pop()
+        else:
+            able = [kind for kind in kinds if left[kind] > 0]
+            (kind,) = rng.choices(able, [HABITS[kind].weight for kind in able])
+        left[kind] -= 1
+        yield kind
+
+
+def _volley(kinds: list[Kind], rng: random.Random, *, longest_s: float = 1e9) -> Volley:
+    after_s, faults = 0.0, []
+    for kind in kinds:
+        habit = HABITS[kind]
+        # Short ones more often than long ones: what is short falls between two steps.
+        low, high = habit.seconds
+        seconds = low + (high - low) * rng.random() ** 2
+        faults.append(
+            Fault(
+                kind=kind,
+                after_s=round(after_s, 3),
+                seconds=round(min(seconds, longest_s), 3),
+                amount=round(rng.uniform(*habit.amount), 3),
+                pick=rng.randrange(1_000),
+            )
+        )
+        after_s += rng.random() ** 2 * 2.0
+    return Volley(quiet_s=round(rng.uniform(0.0, 1.5), 3), faults=tuple(faults))
