@@ -1,8 +1,8 @@
 """The ``vigie`` command.
 
 Each command is one module of this package with ``register(app: typer.Typer) -> None``, named
-like the command. When the command line names one, only that module is imported, so that
-``vigie status`` never pays for what ``vigie train`` needs. Everything else (``--help``, a
+like the command (with "_" for "-"). When the command line names one, only that module is imported,
+so that ``vigie status`` never pays for what ``vigie train`` needs. Everything else (``--help``, a
 mistyped name) imports them all; they keep their heavy imports inside their functions.
 """
 
@@ -32,6 +32,7 @@ COMMANDS = (
     "backtest",
     "topics",
     "status",
+    "dead-letters",
     "doctor",
     "broker",
 )
@@ -84,7 +85,7 @@ def build_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_root)
     for name in names:
-        module_name = f"{__package__}.{name}"
+        module_name = f"{__package__}.{name.replace('-', '_')}"
         if importlib.util.find_spec(module_name) is not None:
             importlib.import_module(module_name).register(app)
     return app
