@@ -44,8 +44,12 @@ class OutputsLostError(TransactionAbortedError):
     """At least one output did not reach the broker: rewind, never commit past it."""
 
 
-class FencedError(VigieError):
-    """A newer owner holds this identity: end the process and let the supervisor decide."""
+class RunEndedError(VigieError):
+    """Ends the run, and no restart helps: somebody has to look first."""
+
+
+class FencedError(RunEndedError):
+    """Somebody else goes by the name of this worker: two runs share a group and a fleet name."""
 
 
 class BrokerUnavailableError(VigieError):
@@ -74,10 +78,6 @@ class ArtifactError(VigieError):
 
 class ProvisioningError(VigieError):
     """Java or Kafka could not be fetched, checked or started on this machine."""
-
-
-class RunEndedError(VigieError):
-    """Ends the run, and no restart helps: somebody has to look first."""
 
 
 class DeadLetterLimitError(RunEndedError):

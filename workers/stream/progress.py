@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 import numpy as np
@@ -60,9 +60,9 @@ class LatencyHistogram:
 class Health:
     """The state of one ingest worker at one moment.
 
-    Counts are of committed work only, so they agree with the topics; they begin at 0 with the
-    worker. `latency` runs from a record's timestamp to the hand-over of its outputs. `busy_s` is
-    the time spent on anything but waiting for records.
+    Counts are of committed work only, so they agree with the topics. An actor's begin at 0; the
+    supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
+    to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
     """
 
     slot: int
@@ -85,3 +85,105 @@ class Health:
     def total(self) -> Counts:
         """Counts over all partitions."""
         return sum(self.counts.values(), Counts())
+
+    def carried(self, past: Health) -> Health:
+        """This health with the counts of a predecessor that is gone, so that none goes back."""
+        counts = dict(past.counts)
+        for partition, own in self.counts.items():
+            counts[partition] = counts.get(partition, Counts()) + own
+        sums = {name: getattr(past, name) + getattr(self, name) for name in _RUNNING_SUMS}
+        return replace(self, counts=counts, **sums)
+
+    def at_rest(self, phase: Phase) -> Health:
+        """The same counts of a worker that is no more."""
+        return replace(self, phase=phase, lag={}, sensors=0, in_flight=0, resident_bytes=0)
+
+
+_OF_THE_MOMENT = {
+    "slot",
+    "phase",
+    "counts",
+    "lag",
+    "next_offsets",
+    "sensors",
+    "in_flight",
+    "resident_bytes",
+}
+_RUNNING_SUMS = tuple(f.name for f in fields(Health) if f.name not in _OF_THE_MOMENT)
+"""What only grows while a worker lives: a new field counts as such unless named above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScorerPulse:
+    """A sign of life of a scorer.
+
+    Attributes:
+        pid: its process.
+        begun, ended: calls since it started.
+    """
+
+    pid: int
+    begun: int
+    ended: int
+
+
+class Mode(StrEnum):
+    """Who decides how many workers of a kind there are."""
+
+    AUTO = "auto"
+    """The load does."""
+    FIXED = "fixed"
+    """The settings name a number."""
+    MANUAL = "manual"
+    """Somebody said so with `vigie scale`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headcount:
+    """How many workers of a kind there are and should be.
+
+    Attributes:
+        mode: who decides.
+        target: how many there should be.
+        actual: how many have started and answered.
+        least, most: what scaling keeps to.
+    """
+
+    mode: Mode
+    target: int
+    actual: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A change of the number of workers, as it is told."""
+
+    at: str
+    kind: str
+    before: int
+    target: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staffing:
+    """What the supervisor says of itself.
+
+    Attributes:
+        partitions: of the readings, as last looked up.
+        ingest, scorers: how many there are.
+        replaced: workers killed or found dead, by (kind, reason).
+        restarts: workers started again, by slot.
+        decisions: changes of the numbers, by (kind, "out" or "in").
+        last: the latest of them.
+    """
+
+    partitions: int
+    ingest: Headcount
+    scorers: Headcount
+    replaced: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    restarts: Mapping[int, int] = field(default_factory=dict)
+    decisions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    last: Change | None = None

@@ -6,6 +6,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
+from workers.errors import VigieError
+
+
+class CrashLoopError(VigieError):
+    """A worker dies again and again: the cause is in the message."""
+
 
 @dataclass(kw_only=True)
 class RestartPolicy:

@@ -7,6 +7,7 @@ one call under way; `Scoring` gives tickets out in order and the caller redeems 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,28 +94,41 @@ class RayScoring:
 
     def __init__(self, scorers: Sequence[Any]) -> None:
         """Use the actor handles `scorers`, at least one."""
-        if not scorers:
-            raise ValueError("scoring in actors needs at least one scorer")
-        self._scorers = list(scorers)
-        self._loads = [0] * len(scorers)
+        self._lines = _lines(scorers)
+
+    def use(self, scorers: Sequence[Any]) -> None:
+        """Send the calls to these from now on; from any thread.
+
+        Calls under way stay where they are. Handles used before keep their count of them.
+        """
+        self._lines = _lines(scorers, self._lines)
 
     def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
         """Send the work to the least busy scorer."""
-        nth = self._loads.index(min(self._loads))
-        self._loads[nth] += 1
-        reference = self._scorers[nth].score.remote(rows, ends, groups)
-        return _RayTicket(reference, self, nth)
+        line = min(self._lines, key=lambda line: line.calls)
+        line.calls += 1
+        return _RayTicket(line.scorer.score.remote(rows, ends, groups), line)
 
-    def release(self, nth: int) -> None:
-        """A call of scorer `nth` is over."""
-        self._loads[nth] -= 1
+
+@dataclass
+class _Line:
+    """A scorer, and how many calls it has from here."""
+
+    scorer: Any
+    calls: int = 0
+
+
+def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
+    if not scorers:
+        raise ValueError("scoring in actors needs at least one scorer")
+    known = {line.scorer: line for line in before}
+    return [known.get(scorer) or _Line(scorer) for scorer in scorers]
 
 
 class _RayTicket:
-    def __init__(self, reference: Any, scoring: RayScoring, nth: int) -> None:
+    def __init__(self, reference: Any, line: _Line) -> None:
         self._reference = reference
-        self._scoring = scoring
-        self._nth = nth
+        self._line = line
 
     def wait(self, timeout_s: float) -> bool:
         import ray
@@ -133,9 +147,9 @@ class _RayTicket:
         except ray.exceptions.RayError as error:
             raise ScorerLostError(f"a scorer died with its call: {error}") from error
         finally:
-            self._scoring.release(self._nth)
+            self._line.calls -= 1
         return scores
 
     def cancel(self) -> None:
         self._reference = None
-        self._scoring.release(self._nth)
+        self._line.calls -= 1
