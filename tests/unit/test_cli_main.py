@@ -16,6 +16,10 @@ from workers.cli import main as cli
 from workers.cli.exits import ExitCode, exit_code_of, is_expected
 
 
+def module_of(command: str) -> str:
+    return f"workers.cli.{command.replace('-', '_')}"
+
+
 @pytest.fixture
 def make_command(tmp_path, monkeypatch):
     """Put a command module beside the real ones: ``make_command("train", source)``."""
@@ -23,7 +27,7 @@ def make_command(tmp_path, monkeypatch):
 
     monkeypatch.setattr(workers.cli, "__path__", [str(tmp_path)])
     for name in cli.COMMANDS:  # another test may have imported the real ones
-        monkeypatch.delitem(sys.modules, f"workers.cli.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, module_of(name), raising=False)
 
     def make(name: str, source: str) -> None:
         (tmp_path / f"{name}.py").write_text(source)
@@ -31,7 +35,7 @@ def make_command(tmp_path, monkeypatch):
 
     yield make
     for name in cli.COMMANDS:
-        sys.modules.pop(f"workers.cli.{name}", None)
+        sys.modules.pop(module_of(name), None)
 
 
 COMMAND = """
