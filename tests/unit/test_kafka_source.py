@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from typing import Any
 
 import pytest
 
 from workers.errors import TransactionAbortedError
-from workers.kafka.client import Committed, Generation
-from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python import Connection, SourceConfig
-from workers.kafka.kafka_python.source import _Source
+from workers.kafka.kafka_python.membership import Change, Membership, Note
 
 
-class Consumer:
-    """A client that takes everything."""
-
-    def subscribe(self, topics: list[str], *, listener: Any) -> None:
-        self.listener = listener
-
-
-class Note(tuple[Any, Any]):  # noqa: SLOT001 - it carries the deque
-    """Read while the IO thread takes another note."""
-
+class Note_(Note):  # noqa: N801 - a note that is read while the IO thread takes another
     notes: Any
 
-    def __iter__(self) -> Iterator[Any]:
-        self.notes.append((None, {9}))
-        return super().__iter__()
+    def __getattribute__(self, name: str) -> Any:
+        if name == "partitions":
+            super().__getattribute__("notes").append(Note(Change.REVOKED, frozenset({9})))
+        return super().__getattribute__(name)
 
 
 def test_a_rebalance_during_the_check_of_a_commit_does_no_harm():
-    config = SourceConfig(connection=Connection(bootstrap="b:1"), topic="t", group="g")
-    source = _Source(Consumer(), config)
-    note = Note((_Source.on_revoked, {3}))
-    note.notes = source._notes.changes
-    source._notes.changes.extend([note, (_Source.on_revoked, {4})])
+    membership = object.__new__(Membership)
+    membership.notes = deque()
+    membership.held, membership._epochs, membership._topic = {3}, {3: 1}, "t"
+    note = Note_(Change.REVOKED, frozenset({3}))
+    note.notes = membership.notes
+    membership.notes.extend([note, Note(Change.REVOKED, frozenset({4}))])
 
     with pytest.raises(TransactionAbortedError, match=r"t\[3\]"):
-        source.commit(
-            {3: Committed(next_offset=1)},
-            Generation(token=None, epochs={3: 1}),
-            deadline=Deadline.after(1),
-        )
+        membership.check_held({3}, {3: 1})

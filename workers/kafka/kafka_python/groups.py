@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
-from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError
+from kafka.admin import MemberToRemove, OffsetSpec
+from kafka.errors import (
+    CoordinatorNotAvailableError,
+    GroupIdNotFoundError,
+    NoError,
+    UnknownMemberIdError,
+)
 
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python.border import asking
 from workers.kafka.kafka_python.options import Connection
 
-__all__ = ["Group", "Member", "describe_group", "topic_bounds"]
+__all__ = ["Group", "Member", "describe_group", "remove_members", "topic_bounds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,36 @@ def describe_group(connection: Connection, group: str, topic: str) -> Group:
             if tp.topic == topic and at.offset >= 0
         },
     )
+
+
+def remove_members(connection: Connection, group: str, members: Iterable[str]) -> None:
+    """Take static members out of a group, so that others get their partitions at once.
+
+    Who is not there is no error. One that still runs is fenced: its next poll raises.
+
+    Args:
+        connection: the broker.
+        group: their group.
+        members: their names, `SourceConfig.member`.
+
+    Raises:
+        BrokerUnavailableError: no broker answers, or it could not do it now: ask again.
+        SettingsError: it refuses us.
+    """
+    leaving = [MemberToRemove(group_instance_id=member) for member in members]
+    if not leaving:
+        return
+    with asking(f"removing members of the group {group}"):
+        admin = KafkaAdminClient(**connection.admin_options())
+        try:
+            outcomes = admin.remove_group_members(group, leaving)
+        except (CoordinatorNotAvailableError, GroupIdNotFoundError, UnknownMemberIdError):
+            return  # a broker that never had a group, or does not have this one
+        finally:
+            admin.close()
+        for outcome in outcomes.values():
+            if outcome not in {NoError, UnknownMemberIdError}:
+                raise outcome
 
 
 def topic_bounds(

@@ -1,26 +1,32 @@
-"""Two holes of kafka-python 3.0 (seen in 3.0.12) through which a partition falls silent.
+"""Three holes of kafka-python 3.0 (seen in 3.0.12): partitions fall silent, old offsets come back.
 
-Both are reached by ordinary use, give no error and no log line, and are closed here from outside,
+All are reached by ordinary use, give no error and no log line, and are closed here from outside,
 which takes private attributes. The contract tests named below fail without these guards; they also
 say when a newer client no longer needs them, or no longer fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-__all__ = ["before_poll"]
+__all__ = ["forget_asked_offsets", "free_parked_records", "keep_finished_join"]
 
 
-def before_poll(consumer: Any) -> None:
-    """Close both holes; call it before each ``KafkaConsumer.poll``. Costs under 1 us."""
-    _free_parked_records(consumer._fetcher)  # noqa: SLF001
-    _keep_finished_join(consumer._coordinator)  # noqa: SLF001
+def forget_asked_offsets(consumer: Any, partitions: Iterable[Any]) -> None:
+    """Have the committed offsets of ``partitions`` asked for anew; call it before each question.
+
+    A question that found no answer in time stays under way, and its answer is kept for the next
+    question about the same partitions, however much later that is asked: it tells an offset of
+    long ago, from which everything would be done again.
+
+    Test: ``test_committed_offsets_are_asked_for_anew``.
+    """
+    consumer._coordinator._offset_fetch_futures.pop(frozenset(partitions), None)  # noqa: SLF001
 
 
-def _free_parked_records(fetcher: Any) -> None:
-    """Let the records of a partition that was paused and resumed come back.
+def free_parked_records(consumer: Any) -> None:
+    """Let the records of a partition that was paused and resumed come back; before each poll.
 
     The fetcher parks the parsed records of a paused partition, and takes them back after the
     resume *if* its slot ``_next_partition_records`` is None. But a used-up batch of another
@@ -29,12 +35,13 @@ def _free_parked_records(fetcher: Any) -> None:
 
     Test: ``test_a_paused_partition_is_silent_and_loses_nothing``.
     """
+    fetcher = consumer._fetcher  # noqa: SLF001
     if not fetcher._next_partition_records:  # noqa: SLF001
         fetcher._next_partition_records = None  # noqa: SLF001
 
 
-def _keep_finished_join(coordinator: Any) -> None:
-    """Let a join of the group that finished between two polls count.
+def keep_finished_join(coordinator: Any) -> None:
+    """Let a join of the group that finished between two polls count; before each of its polls.
 
     The coordinator keeps a join under way over polls, but when it finds it *finished* it throws it
     away and joins anew, which makes every other member join anew. Members that do work between

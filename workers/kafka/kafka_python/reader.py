@@ -52,8 +52,6 @@ class ReaderConfig:
             BrokerUnavailableError: no broker answers.
         """
         options = self.connection.consumer_options(group_id=None, client_id=self.client_id)
-        # A member of no group has no name in it either.
-        options.pop("group_instance_id", None)
         with asking("opening a reader"), building(self.connection.options):
             consumer = KafkaConsumer(**options)
         try:

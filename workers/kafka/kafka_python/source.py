@@ -1,34 +1,29 @@
-"""A `Source` on kafka-python.
-
-kafka-python runs rebalance listeners on its IO thread, where every blocking call raises. So ours
-only pauses (local, safe) and takes a note; `poll` acts on the notes afterwards, on the caller's
-thread.
-"""
+"""A `Source` on kafka-python; what the group does to it is in `membership`."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from workers.errors import TopicError, TransactionAbortedError
+from workers.errors import TopicError
 from workers.kafka.client import Committed, Generation, Polled, Record, ShouldStop, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing, refusal
 from workers.kafka.kafka_python.checks import building
-from workers.kafka.kafka_python.guards import before_poll
+from workers.kafka.kafka_python.guards import forget_asked_offsets, free_parked_records
+from workers.kafka.kafka_python.membership import Membership
 from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.outage import Outage
+from workers.kafka.kafka_python.sharing import CooperativeAssignor, RangeAssignor
 from workers.kafka.kafka_python.unpacking import unpack_fast
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
@@ -36,7 +31,6 @@ __all__ = ["Assignment", "SourceConfig"]
 
 log = logging.getLogger(__name__)
 
-_PROBE_AFTER_S: Final = 3.0
 _PROBE_TIMEOUT_S: Final = 2.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 
@@ -48,12 +42,12 @@ class Assignment(StrEnum):
     """Everybody gives up everything and starts anew: simple, and every history is rebuilt."""
 
     COOPERATIVE = "cooperative"
-    """Only what moves is given up."""
+    """Only what moves is given up; the rest is read on meanwhile."""
 
 
 _ASSIGNORS: Final[Mapping[Assignment, Any]] = {
-    Assignment.RANGE: RangePartitionAssignor,
-    Assignment.COOPERATIVE: CooperativeStickyAssignor,
+    Assignment.RANGE: RangeAssignor,
+    Assignment.COOPERATIVE: CooperativeAssignor,
 }
 
 
@@ -66,8 +60,10 @@ class SourceConfig:
         topic: read by this member together with the others of the group.
         group: the consumer group; owns the committed offsets.
         assignment: how the group shares partitions; the same for all members.
-        member: a name in the group that outlives this process, so that its successor takes over
-            its partitions at once; empty for a member that the group forgets when it goes.
+        member: a name of its own within the group, stable over restarts: who comes back under it
+            gets its partitions back at once, and nobody else notices. It does not leave the group
+            when it closes; whoever removes it for good calls `groups.remove_members`. A second
+            member under the same name fences the first. Empty: a member that comes and goes.
         client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
@@ -75,7 +71,7 @@ class SourceConfig:
     connection: Connection
     topic: str
     group: str
-    assignment: Assignment = Assignment.RANGE
+    assignment: Assignment = Assignment.COOPERATIVE
     member: str = ""
     client_id: str = "vigie-source"
     max_poll_records: int = 5000
@@ -84,15 +80,18 @@ class SourceConfig:
     def open(self, *, should_stop: ShouldStop = never) -> Iterator[Source]:
         """Wait for the broker, join the group at the first poll, leave it at the end.
 
+        A named member does not leave the group; see `member`.
+
         Raises:
             BrokerUnavailableError, StoppedError, TopicError, SettingsError: see `OpensSource`.
         """
         wait_for_broker(self.connection, should_stop=should_stop)
+        assignor = _ASSIGNORS[self.assignment]()
         options = self.connection.consumer_options(
             group_id=self.group,
             client_id=self.client_id,
             max_poll_records=self.max_poll_records,
-            partition_assignment_strategy=(_ASSIGNORS[self.assignment],),
+            partition_assignment_strategy=(assignor,),
             group_instance_id=self.member or None,
         )
         opening = asking(f"opening a consumer of {self.topic}")
@@ -100,7 +99,7 @@ class SourceConfig:
             consumer = KafkaConsumer(**options)
         try:
             unpack_fast(consumer)
-            source = _Source(consumer, self)
+            source = _Source(consumer, self, assignor)
             with asking(f"looking up {self.topic}"):
                 # After `subscribe`, so that the group knows the partitions before it joins;
                 # otherwise it joins, learns of them, and joins once more.
@@ -114,56 +113,31 @@ class SourceConfig:
             _close(consumer)
 
 
-class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs on the client's IO thread: pauses and notes, nothing else."""
-
-    def __init__(self, consumer: Any) -> None:
-        self._consumer = consumer
-        self.changes: deque[tuple[Callable[[_Source, set[int]], None], set[int]]] = deque()
-
-    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        self.changes.append((_Source.on_revoked, {tp.partition for tp in revoked}))
-
-    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
-        self.on_partitions_revoked(lost)
-
-    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        # Before any fetch can go out: the caller has not named the offset yet.
-        self._consumer.pause(*assigned)
-        self.changes.append((_Source.on_assigned, {tp.partition for tp in assigned}))
-
-
 class _Source:
     """See `workers.kafka.client.Source`."""
 
-    def __init__(self, consumer: Any, config: SourceConfig) -> None:
+    def __init__(self, consumer: Any, config: SourceConfig, assignor: Any) -> None:
         self._consumer = consumer
         self._config = config
         self._topic = config.topic
         self._call_timeout_ms = int(config.connection.call_timeout_s * 1000)
-        self._notes = _Notes(consumer)
-        self._epochs: dict[int, int] = {}  # how often each partition was assigned to us
-        self._held: set[int] = set()
+        self._membership = Membership(consumer, config.topic, assignor)
         self._started: set[int] = set()
-        self._assigned: set[int] = set()
-        self._revoked: set[int] = set()
-        self._outage = _Outage(config.connection.bootstrap)
-        consumer.subscribe([config.topic], listener=self._notes)
+        self._outage = Outage(config.connection.bootstrap)
+        consumer.subscribe([config.topic], listener=self._membership)
 
     def poll(self, *, timeout_s: float, max_records: int) -> Polled:
         fetched = self._fetch(timeout_s, max_records)
-        self._apply_notes()
+        membership = self._membership
+        membership.apply()
+        assigned, revoked = membership.told()
+        self._started -= assigned | revoked
         # A partition that is assigned but not started can still give records that were on their
         # way when it was paused. They are not lost: `start` seeks.
         records = {tp.partition: batch for tp, batch in fetched.items() if self._gives(tp)}
-        polled = Polled(
-            records=records,
-            generation=self._generation(),
-            assigned=frozenset(self._assigned),
-            revoked=frozenset(self._revoked),
+        return Polled(
+            records=records, generation=membership.generation, assigned=assigned, revoked=revoked
         )
-        self._assigned, self._revoked = set(), set()
-        return polled
 
     @property
     def topic(self) -> str:
@@ -175,18 +149,19 @@ class _Source:
 
     def committed(self, partition: int) -> Committed | None:
         with asking(f"committed offset of {self._topic}[{partition}]"):
+            forget_asked_offsets(self._consumer, [self._tp(partition)])
             found = self._consumer.committed(
                 self._tp(partition), metadata=True, timeout_ms=self._call_timeout_ms
             )
         return Committed(next_offset=found.offset, metadata=found.metadata or "") if found else None
 
     def start(self, partition: int, offset: int) -> None:
-        if partition in self._held and self._local("seek", self._tp(partition), offset):
+        if partition in self._membership.held and self._local("seek", self._tp(partition), offset):
             self._started.add(partition)
             self._local("resume", self._tp(partition))
 
     def pause(self, partitions: Iterable[int]) -> None:
-        for partition in self._held.intersection(partitions):
+        for partition in self._membership.held.intersection(partitions):
             self._local("pause", self._tp(partition))
 
     def resume(self, partitions: Iterable[int]) -> None:
@@ -227,34 +202,13 @@ class _Source:
             self._consumer.commit(wanted, timeout_ms=max(1, int(deadline.left_s() * 1000)))
 
     def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
-        notes = tuple(self._notes.changes)  # at one stroke: the IO thread takes more meanwhile
-        changed = set().union(*(partitions for _, partitions in notes))
-        for partition in offsets:
-            then, now = generation.epochs.get(partition), self._epochs.get(partition)
-            if partition in changed or partition not in self._held or then != now:
-                raise TransactionAbortedError(
-                    f"{self._topic}[{partition}] was taken away since these records were polled."
-                )
-
-    def on_revoked(self, partitions: set[int]) -> None:
-        """From a note: these are no longer ours."""
-        self._revoked |= partitions & (self._held - self._assigned)
-        self._assigned -= partitions
-        self._held -= partitions
-        self._started -= partitions
-
-    def on_assigned(self, partitions: set[int]) -> None:
-        """From a note: these are ours, paused, from now on."""
-        for partition in partitions:
-            self._epochs[partition] = self._epochs.get(partition, 0) + 1
-        self._started -= partitions
-        self._held |= partitions
-        self._assigned |= partitions
+        self._membership.check_held(offsets, generation.epochs)
 
     def _fetch(self, timeout_s: float, max_records: int) -> Mapping[Any, Sequence[Record]]:
         """Poll the client; a broker that is away gives nothing."""
-        before_poll(self._consumer)
+        free_parked_records(self._consumer)
         try:
+            self._membership.check()
             fetched: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000), max_records=max_records
             )
@@ -272,22 +226,11 @@ class _Source:
 
     def _ask(self) -> None:
         """One cheap question; raises what kafka-python raises when nobody answers."""
-        partition = min(self._held, default=0)
+        partition = min(self._membership.held, default=0)
         self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
-
-    def _apply_notes(self) -> None:
-        while self._notes.changes:
-            change, partitions = self._notes.changes.popleft()
-            change(self, partitions)
 
     def _gives(self, tp: Any) -> bool:
         return tp.partition in self._started and tp.topic == self._topic
-
-    def _generation(self) -> Generation:
-        return Generation(
-            token=self._consumer.group_metadata(),
-            epochs={partition: self._epochs[partition] for partition in self._held},
-        )
 
     def _local(self, name: str, tp: Any, *arguments: int) -> bool:
         """Call a method that only changes local state; False if the partition is not held."""
@@ -299,48 +242,6 @@ class _Source:
 
     def _tp(self, partition: int) -> Any:
         return TopicPartition(self._topic, partition)
-
-
-class _Outage:
-    """One warning when the broker goes, one line when it is back."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._since: float | None = None
-        self._heard = time.monotonic()
-
-    def is_doubtful(self) -> bool:
-        """True when nothing was heard for a while."""
-        return time.monotonic() - self._heard > _PROBE_AFTER_S
-
-    def probe(self, ask: Callable[[], None]) -> None:
-        """Ask the broker something, and take its silence for an outage."""
-        try:
-            ask()
-        except (KafkaError, OSError) as error:
-            self.began(error)
-        else:
-            self.ended()
-
-    def began(self, error: BaseException) -> None:
-        """Nobody answers: warn, once an outage."""
-        self._heard = time.monotonic()  # the next probe is due in a while
-        if self._since is None:
-            self._since = self._heard
-            log.warning(
-                "the broker at %s does not answer (%s); waiting for it",
-                self._bootstrap,
-                type(error).__name__,
-            )
-
-    def ended(self) -> None:
-        """Somebody answered."""
-        self._heard = time.monotonic()
-        if self._since is not None:
-            log.info(
-                "the broker at %s is back after %.1f s", self._bootstrap, self._heard - self._since
-            )
-            self._since = None
 
 
 def _close(consumer: Any) -> None:
