@@ -145,7 +145,7 @@ def machine() -> Diagnosis:
     """Cores, memory, shared memory."""
     import psutil
 
-    from workers.stream.supervisor import cores
+    from workers.stream.plan import cores
 
     memory = psutil.virtual_memory()
     found = (

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 from detector.artifact import load
 from schemas.codec import Decoder
 from schemas.settings import Settings
 from workers.errors import SettingsError
 from workers.kafka.kafka_python import wait_for_broker
+from workers.kafka.kafka_python.groups import remove_members
 from workers.kafka.topics import require_topics
+from workers.stream.plan import cores, make_plan
 from workers.stream.progress import Health
-from workers.stream.session import cluster_cores, cluster_has_gpu, ray_session
-from workers.stream.supervisor import Supervisor, cores, make_plan
-from workers.topology import connection_of, topic_specs
+from workers.stream.session import cluster_cores, cluster_gpus, ray_session
+from workers.stream.staff import RayStaff
+from workers.stream.supervisor import GroupOffice, Supervisor
+from workers.topology import connection_of, member_of, topic_specs
 
 Serve = Callable[[Supervisor], AbstractContextManager[None]]
 
@@ -62,16 +66,41 @@ def run_pipeline(
         connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
     )
     _check_model(settings, settings.model.path)
-    partitions, local_cores, has_cuda = findings[0].partitions, cores(), _has_cuda()
-    plan = make_plan(settings, partitions=partitions, cores=local_cores, has_cuda=has_cuda)
-    with ray_session(settings.ray, cpus=max(plan.cpus, local_cores)):
+    partitions, local_cores = findings[0].partitions, cores()
+    plan = make_plan(settings, partitions=partitions, cores=local_cores, gpus=_gpus())
+    with ray_session(settings.ray, cpus=local_cores):
         if settings.ray.address is not None:  # the cluster's cores count, not this machine's
             plan = make_plan(
-                settings, partitions=partitions, cores=cluster_cores(), has_cuda=cluster_has_gpu()
+                settings, partitions=partitions, cores=cluster_cores(), gpus=cluster_gpus()
             )
-        supervisor = Supervisor(settings, settings.model.path, plan, monotonic_s=time.monotonic)
+        supervisor = Supervisor(
+            settings,
+            plan,
+            staff=RayStaff(settings, settings.model.path, plan),
+            office=group_office(settings),
+            monotonic_s=time.monotonic,
+            wall_s=time.time,
+            rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
+        )
         with serve(supervisor):
             return supervisor.run(should_stop, observe)
+
+
+def group_office(settings: Settings) -> GroupOffice:
+    """What the supervisor wants of the broker."""
+    readings = topic_specs(settings)[0]
+
+    def partitions() -> int:
+        connection = replace(connection_of(settings), wait_timeout_s=0.0)
+        (finding,) = require_topics(connection, [replace(readings, partitions=1)])
+        return finding.partitions
+
+    def remove(slots: Sequence[int]) -> None:
+        connection = replace(connection_of(settings), wait_timeout_s=0.0)
+        names = [member_of(settings, slot) for slot in slots]
+        remove_members(connection, settings.kafka.group, names)
+
+    return GroupOffice(partitions=partitions, remove=remove)
 
 
 def _check_model(settings: Settings, model: Path) -> None:
@@ -85,7 +114,7 @@ def _check_model(settings: Settings, model: Path) -> None:
         ) from error
 
 
-def _has_cuda() -> bool:
+def _gpus() -> int:
     import torch
 
-    return torch.cuda.is_available()
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -74,9 +74,9 @@ def cluster_cores() -> int:
     return int(_cluster().get("CPU", 1))
 
 
-def cluster_has_gpu() -> bool:
-    """Whether any node of the cluster has a GPU."""
-    return _cluster().get("GPU", 0) > 0
+def cluster_gpus() -> float:
+    """GPUs of the cluster that we are connected to."""
+    return _cluster().get("GPU", 0.0)
 
 
 def _cluster() -> dict[str, float]:

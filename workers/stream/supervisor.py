@@ -1,116 +1,123 @@
-"""Who supervises whom: the driver creates workers, restarts what dies, and drains at the end.
+"""Who supervises whom: the driver starts workers, watches them, restarts, scales and drains them.
 
-The driver owns every actor, so when it dies they die with it, and its restart replays.
+The driver owns every actor, so when it dies they die with it, and its restart replays. Every
+quarter of a second, and at once when a worker's run ends, a tick
+
+1. looks after each worker: one that is gone, silent or stalled is replaced, after a pause that
+   grows, until that happens too often;
+2. shows the load to `Targets`, which may change its mind about the numbers;
+3. starts and drains workers until the numbers are reached. Slots 0 to target - 1 have workers.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Final
 
 import structlog
 
 from schemas.settings import Settings
-from workers.errors import SettingsError, VigieError
-from workers.stream.actors import IngestActor, Job, ScorerActor, read_artifact
-from workers.stream.progress import Health
-from workers.stream.restarts import RestartPolicy
+from workers.errors import RunEndedError, SettingsError, VigieError
+from workers.stream.plan import Plan
+from workers.stream.progress import Health, Phase, Staffing
+from workers.stream.restarts import CrashLoopError, RestartPolicy
+from workers.stream.scorer_pool import ScorerPool
 from workers.stream.session import ClusterError
+from workers.stream.slot import READY_WITHIN_S, Gone, Reason, Slot, Stage
+from workers.stream.staff import Scorer, Staff
+from workers.stream.targets import INGEST, SCORERS, ScaleRefusedError, Targets, Wish
 
-_TICK_S = 0.25
-_READY_WITHIN_S = 120.0
+__all__ = ["CrashLoopError", "GroupOffice", "Supervisor"]
 
-
-class CrashLoopError(VigieError):
-    """A worker dies again and again: the cause is in the message."""
+_TICK_S: Final = 0.25
+_LOOK_EVERY_S: Final = 1.0
+_COUNT_EVERY_S: Final = 30.0
+_DRAIN_GRACE_S: Final = 10.0
+_GOODBYE_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How many actors of which kind, and what each reserves."""
+class GroupOffice:
+    """What only the broker can do or tell. Both calls may block, and may raise a `VigieError`.
 
-    ingest: int
-    scorers: int
-    device: str
-    gpus_per_scorer: float
-
-    @property
-    def cpus(self) -> int:
-        """Logical cores that the actors reserve together."""
-        return self.ingest + self.scorers
-
-
-def make_plan(settings: Settings, *, partitions: int, cores: int, has_cuda: bool) -> Plan:
-    """Decide placement and numbers.
-
-    Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
-    (docs/decisions/). More ingest workers than partitions would stand idle.
+    Attributes:
+        partitions: how many the readings have now.
+        remove: takes the members of these slots off the group: a static member stays in it, with
+            its partitions, until its session times out.
     """
-    workers = settings.workers
-    device = settings.model.device
-    if device == "auto":
-        device = "cuda" if has_cuda else "cpu"
-    in_actors = workers.placement == "actors" or (workers.placement == "auto" and device == "cuda")
-    wanted = cores if workers.ingest == "auto" else workers.ingest
-    return Plan(
-        ingest=max(1, min(wanted, partitions)),
-        scorers=max(1, workers.scorers) if in_actors else 0,
-        device=device,
-        gpus_per_scorer=workers.num_gpus_per_scorer if device == "cuda" else 0.0,
-    )
 
-
-@dataclass(kw_only=True)
-class _Worker:
-    """One ingest actor and its life so far."""
-
-    slot: int
-    policy: RestartPolicy
-    actor: Any = None
-    run: Any = None
-    asked: Any = None
-    started_s: float = 0.0
-    restart_at_s: float | None = None
-    answered: bool = False
-    health: Health = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.health = Health(slot=self.slot)
+    partitions: Callable[[], int]
+    remove: Callable[[Sequence[int]], None]
 
 
 class Supervisor:
-    """Runs the pipeline of one set of settings on the current Ray."""
+    """Runs the workers of one set of settings."""
 
     def __init__(
-        self, settings: Settings, model: Path, plan: Plan, *, monotonic_s: Callable[[], float]
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        staff: Staff,
+        office: GroupOffice,
+        monotonic_s: Callable[[], float],
+        wall_s: Callable[[], float],
+        rng: Random,
     ) -> None:
-        """Read the files of a model that was checked; no actor is made before `run`."""
+        """Wire the parts; nobody is hired before `run`."""
         self._settings, self._plan = settings, plan
-        self._job = Job(settings=settings, artifact=read_artifact(model), device=plan.device)
-        self._monotonic_s = monotonic_s
-        self._workers = [
-            _Worker(
-                slot=slot,
-                policy=RestartPolicy(
-                    limit=settings.workers.max_restarts,
-                    window_s=settings.workers.restart_window_s,
-                    rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
-                ),
-            )
-            for slot in range(plan.ingest)
-        ]
-        self._scorers: Sequence[Any] = ()
+        self._staff, self._office = staff, office
+        self._monotonic_s, self._rng = monotonic_s, rng
+        self._targets = Targets(settings, plan, monotonic_s=monotonic_s, wall_s=wall_s)
+        self._pool = ScorerPool(
+            staff=staff,
+            policy=self._policy(),
+            stall_timeout_s=settings.workers.stall_timeout_s,
+            retire_after_s=settings.processing.drain_timeout_s,
+        )
+        self._slots: list[Slot] = []
+        self._told_scorers: list[Scorer] = []
+        self._replaced: Counter[str] = Counter()
+        self._ending = False
+        self._ticked_at_s = self._look_at_s = 0.0
+        self._count_at_s = 0.0
+        self._counting: Future[int] | None = None
+        self._clerk: ThreadPoolExecutor | None = None
         self._log = structlog.get_logger("vigie.supervisor")
-        self.restarts = 0
+        self._published: tuple[list[Health], Staffing] = ([], self._staffing())
 
     @property
     def healths(self) -> list[Health]:
-        """The last health of each ingest worker."""
-        return [worker.health for worker in self._workers]
+        """The last health of each ingest worker, with the counts of those before it."""
+        return self._published[0]
+
+    @property
+    def staffing(self) -> Staffing:
+        """How many workers there are and should be, and what was done about it."""
+        return self._published[1]
+
+    def scale(self, *, ingest: Wish | None = None, scorers: Wish | None = None) -> Staffing:
+        """Change the numbers by hand, from any thread; see `Targets.ask`.
+
+        Raises:
+            ScaleRefusedError: there cannot be so many; nothing was changed.
+        """
+        known = self._targets.partitions
+        if isinstance(ingest, int) and ingest > known:
+            try:  # the topic may have grown since the last count
+                self._targets.partitions = self._office.partitions()
+            except VigieError as error:
+                raise ScaleRefusedError(
+                    f"ingest = {ingest} is more than the {known} partitions that were last "
+                    f"counted, and they cannot be counted now: {error}"
+                ) from error
+        self._targets.ask(ingest=ingest, scorers=scorers)
+        return self._staffing()
 
     def run(
         self,
@@ -128,159 +135,259 @@ class Supervisor:
 
         Raises:
             CrashLoopError: a worker died more often than the settings allow.
-            SettingsError: a worker cannot work with these settings; a restart would not help.
+            RunEndedError, SettingsError: a worker cannot go on, and a restart would not help.
             ClusterError: the cluster has no room.
         """
-        import ray
-
-        try:
-            self._scorers = self._start_scorers()
-            for worker in self._workers:
-                self._start(worker)
+        with self._office_hours():
+            self._ticked_at_s = self._monotonic_s()
+            self._count_at_s = self._ticked_at_s + _COUNT_EVERY_S
             while not should_stop():
-                self._tick(ray)
+                self._tick()
                 observe(self.healths)
-            self._drain(ray)
-            observe(self.healths)
+            self._drain(observe)
             return self.healths
-        finally:
-            self._end(ray)
 
-    def _start_scorers(self) -> list[Any]:
-        import ray
-
-        if not self._plan.scorers:
-            return []
-        # A lost call is sent again by Ray; the bound keeps a batch that kills scorers from
-        # circling for ever: its ingest worker fails then, and says why.
-        actor: Any = ray.remote(ScorerActor).options(
-            num_cpus=1,
-            num_gpus=self._plan.gpus_per_scorer,
-            max_restarts=-1,
-            max_task_retries=self._settings.workers.max_restarts,
-        )
-        scorers = [actor.remote(self._job) for _ in range(self._plan.scorers)]
-        ready, missing = ray.wait(
-            [scorer.pid.remote() for scorer in scorers],
-            num_returns=len(scorers),
-            timeout=_READY_WITHIN_S,
-        )
-        if missing:
-            raise ClusterError(
-                f"{len(missing)} of {len(scorers)} scorers did not start within "
-                f"{_READY_WITHIN_S:g} s. Each needs "
-                f"1 CPU and {self._plan.gpus_per_scorer:g} GPU: lower workers.scorers or "
-                "workers.num_gpus_per_scorer"
-            )
-        ray.get(ready)
-        return scorers
-
-    def _start(self, worker: _Worker) -> None:
-        import ray
-
-        worker.restart_at_s = None
-        # A group of its own for control calls: they answer while `run` is busy.
-        actor: Any = ray.remote(concurrency_groups={"control": 1})(IngestActor)  # type: ignore[call-overload]
-        worker.actor = actor.options(num_cpus=1, max_restarts=0).remote(
-            self._job, worker.slot, list(self._scorers)
-        )
-        worker.run = worker.actor.run.remote()
-        worker.asked = None
-        worker.started_s, worker.answered = self._monotonic_s(), False
-        self._log.info("worker_started", slot=worker.slot)
-
-    def _tick(self, ray: Any) -> None:
-        runs = {worker.run: worker for worker in self._workers if worker.run is not None}
-        ended, _ = ray.wait(list(runs), timeout=_TICK_S) if runs else ([], [])
-        for reference in ended:
-            self._ended(ray, runs[reference])
-        now_s = self._monotonic_s()
-        for worker in self._workers:
-            if worker.restart_at_s is not None and now_s >= worker.restart_at_s:
-                self.restarts += 1
-                self._start(worker)
-            self._ask(ray, worker)
-
-    def _ended(self, ray: Any, worker: _Worker) -> None:
-        """A worker's run is over although nobody stopped it: restart it, later or not at all."""
+    @contextmanager
+    def _office_hours(self) -> Iterator[None]:
+        """The thread that talks to the broker; at the end nobody is left working."""
+        self._clerk = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-office")
         try:
-            worker.health = ray.get(worker.run)
-            cause: BaseException = VigieError("the worker ended without being asked")
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-        except ray.exceptions.RayError as error:
-            cause = error
-        worker.run = worker.asked = None
-        ray.kill(worker.actor)
-        if isinstance(cause, SettingsError):
-            raise cause
-        delay_s = worker.policy.failed(self._monotonic_s())
+            yield
+        finally:
+            for slot in self._slots:
+                slot.clear()
+            self._pool.end()
+            self._clerk.shutdown(wait=False, cancel_futures=True)
+
+    # -- one turn --------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._staff.wait([s.worker for s in self._slots if s.worker is not None], _TICK_S)
+        now_s = self._monotonic_s()
+        # Time in which this process itself may have stood still says nothing about the others.
+        passed_s = min(now_s - self._ticked_at_s, 4 * _TICK_S)
+        self._ticked_at_s = now_s
+        for slot in reversed(self._slots):  # the last come are the first to go without room
+            self._look_after(slot, now_s, passed_s)
+        if self._pool.tick(now_s, passed_s):
+            self._targets.no_room(SCORERS)
+        if not self._ending:
+            self._count_partitions(now_s)
+            self._look_at_load(now_s)
+        self._reach_targets(now_s)
+        self._publish()
+
+    def _look_after(self, slot: Slot, now_s: float, passed_s: float) -> None:
+        gone = slot.watch(passed_s)
+        if slot.stage is Stage.DRAINING:
+            self._look_after_draining(slot, gone, now_s)
+        elif gone is not None:
+            self._replace(slot, gone, now_s)
+        elif slot.stage is Stage.LEAVING and slot.departure is not None and slot.departure.done():
+            self._departed(slot)
+
+    def _replace(self, slot: Slot, gone: Gone, now_s: float) -> None:
+        """A worker is gone although nobody stopped it: have another one, later or not at all."""
+        if gone.reason is Reason.NO_ROOM:
+            self._without_room(slot)
+            return
+        if isinstance(gone.cause, (RunEndedError, SettingsError)):
+            raise gone.cause
+        self._replaced[gone.reason] += 1
+        delay_s = slot.policy.failed(now_s)
         if delay_s is None:
             raise CrashLoopError(
-                f"ingest worker {worker.slot} died more than {worker.policy.limit} times within "
-                f"{worker.policy.window_s:g} s (workers.max_restarts, workers.restart_window_s). "
-                f"The last cause: {_told(cause)}"
-            ) from cause
+                f"ingest worker {slot.number} was lost more than {slot.policy.limit} times within "
+                f"{slot.policy.window_s:g} s (workers.max_restarts, workers.restart_window_s). "
+                f"The last cause: {_told(gone.cause)}"
+            ) from gone.cause
+        slot.wait(until_s=now_s + delay_s)
         self._log.warning(
-            "worker_died", slot=worker.slot, cause=_told(cause), restart_in_s=round(delay_s, 2)
+            "worker_died" if gone.reason is Reason.DIED else "worker_replaced",
+            slot=slot.number,
+            reason=gone.reason.value,
+            cause=_told(gone.cause),
+            restart_in_s=round(delay_s, 2),
         )
-        worker.restart_at_s = self._monotonic_s() + delay_s
 
-    def _ask(self, ray: Any, worker: _Worker) -> None:
-        """Collect the health asked for at the last tick, and ask again."""
-        if worker.run is None:
-            return
-        if worker.asked is not None:
-            ready, _ = ray.wait([worker.asked], timeout=0)
-            if not ready:
-                self._check_room(worker)
-                return
-            try:
-                worker.health = ray.get(worker.asked)
-                worker.answered = True
-            except ray.exceptions.RayError:
-                worker.asked = None  # its run ends too, and tells why
-                return
-        worker.asked = worker.actor.health.options(concurrency_group="control").remote()
-
-    def _check_room(self, worker: _Worker) -> None:
+    def _without_room(self, slot: Slot) -> None:
         """A worker that the cluster has no room for would wait for ever, and say nothing."""
-        if worker.answered or self._monotonic_s() - worker.started_s < _READY_WITHIN_S:
+        if not slot.is_extra or slot.restarts:
+            raise ClusterError(
+                f"ingest worker {slot.number} did not start within {READY_WITHIN_S:g} s. The "
+                f"workers need {self._plan.cpus} CPUs together: give the cluster more, or lower "
+                "workers.ingest or workers.scorers"
+            )
+        if slot.number + 1 != self._targets.ingest:
+            return  # only the last one may leave; this one waits on
+        slot.rest(Phase.STOPPED)
+        self._targets.no_room(INGEST)
+
+    # -- the numbers -----------------------------------------------------------------------------
+
+    def _look_at_load(self, now_s: float) -> None:
+        if now_s < self._look_at_s:
             return
-        raise ClusterError(
-            f"ingest worker {worker.slot} did not start within {_READY_WITHIN_S:g} s. The workers "
-            f"need {self._plan.cpus} CPUs together: give the cluster more, or lower workers.ingest "
-            "or workers.scorers"
+        self._look_at_s = now_s + _LOOK_EVERY_S
+        busy = [slot for slot in self._slots if slot.stage is not Stage.IDLE]
+        undisturbed = len(busy) == self._targets.ingest and all(
+            slot.stage is Stage.WORKING and slot.health.phase is Phase.RUNNING for slot in busy
+        )
+        scorers_there = len(self._pool.ready) == self._targets.scorers
+        held = {p for slot in busy for p in slot.health.lag}
+        self._targets.look(
+            [slot.health for slot in self._slots],
+            undisturbed=undisturbed and scorers_there and len(held) >= self._targets.partitions,
         )
 
-    def _drain(self, ray: Any) -> None:
-        running = [worker for worker in self._workers if worker.run is not None]
-        for worker in running:
-            worker.actor.stop.options(concurrency_group="control").remote()
-        within_s = self._settings.processing.drain_timeout_s + 10.0
-        runs = [worker.run for worker in running]
-        ended, late = ray.wait(runs, num_returns=len(runs), timeout=within_s) if runs else ([], [])
-        for worker in running:
-            if worker.run in late:
-                self._log.warning("drain_timed_out", slot=worker.slot, after_s=within_s)
-                continue
+    def _count_partitions(self, now_s: float) -> None:
+        if self._counting is not None and self._counting.done():
+            counting, self._counting = self._counting, None
             try:
-                worker.health = ray.get(worker.run)
-            except ray.exceptions.RayError as error:
-                self._log.warning("drain_failed", slot=worker.slot, cause=_told(error))
-        self._log.info("drained", workers=len(ended), late=len(late))
+                self._targets.partitions = counting.result()
+            except VigieError as error:
+                self._log.debug("partitions_not_counted", reason=str(error))
+        if now_s >= self._count_at_s and self._counting is None and self._clerk is not None:
+            self._count_at_s = now_s + _COUNT_EVERY_S
+            self._counting = self._clerk.submit(self._office.partitions)
 
-    def _end(self, ray: Any) -> None:
-        for actor in (*(w.actor for w in self._workers if w.actor), *self._scorers):
-            ray.kill(actor)
+    def _reach_targets(self, now_s: float) -> None:
+        ingest = 0 if self._ending else self._targets.ingest
+        if not self._ending:
+            self._pool.reach(self._targets.scorers, now_s)
+        scorers = self._pool.ready
+        self._tell_scorers(scorers)
+        # No worker without a scorer to send its calls to.
+        while len(self._slots) < ingest:
+            self._slots.append(self._new_slot(len(self._slots)))
+        for slot in self._slots:
+            if slot.number >= ingest:
+                self._send_home(slot, now_s)
+            elif self._plan.scorers and not scorers:
+                continue
+            elif slot.stage is Stage.IDLE:
+                self._start(slot, scorers)
+            elif slot.stage is Stage.WAITING and now_s >= slot.restart_at_s:
+                slot.restarts += 1
+                self._start(slot, scorers)
+
+    def _new_slot(self, number: int) -> Slot:
+        return Slot(
+            number,
+            staff=self._staff,
+            policy=self._policy(),
+            stall_timeout_s=self._settings.workers.stall_timeout_s,
+            is_extra=bool(self._targets.decisions),
+        )
+
+    def _policy(self) -> RestartPolicy:
+        workers = self._settings.workers
+        return RestartPolicy(
+            limit=workers.max_restarts, window_s=workers.restart_window_s, rng=self._rng
+        )
+
+    def _start(self, slot: Slot, scorers: Sequence[Scorer]) -> None:
+        slot.start(scorers)
+        self._log.info("worker_started", slot=slot.number)
+
+    def _tell_scorers(self, scorers: list[Scorer]) -> None:
+        if scorers == self._told_scorers or not scorers:
+            return
+        self._told_scorers = scorers
+        for slot in self._slots:
+            if slot.worker is not None:
+                slot.worker.use_scorers(scorers)
+
+    # -- leaving ---------------------------------------------------------------------------------
+
+    def _send_home(self, slot: Slot, now_s: float) -> None:
+        """Nobody is wanted in this slot any more."""
+        if slot.stage is Stage.WAITING:
+            self._leave(slot)
+        elif slot.stage is Stage.WORKING and slot.worker is not None:
+            slot.worker.stop()
+            slot.stage = Stage.DRAINING
+            within_s = self._settings.processing.drain_timeout_s + _DRAIN_GRACE_S
+            slot.drain_until_s = now_s + within_s
+            self._log.info("worker_drains", slot=slot.number)
+
+    def _look_after_draining(self, slot: Slot, gone: Gone | None, now_s: float) -> None:
+        if gone is not None and not slot.finished:
+            self._log.warning("drain_failed", slot=slot.number, cause=_told(gone.cause))
+        elif gone is None and now_s >= slot.drain_until_s:
+            self._log.warning("drain_timed_out", slot=slot.number)
+        elif gone is None:
+            return
+        self._leave(slot)
+
+    def _leave(self, slot: Slot) -> None:
+        """The worker is gone. With its name off the group, its partitions move at once."""
+        slot.clear()
+        slot.stage = Stage.LEAVING
+        if not self._ending:
+            self._take_off([slot])
+
+    def _take_off(self, slots: Sequence[Slot]) -> None:
+        if not slots:
+            return
+        assert self._clerk is not None
+        departure = self._clerk.submit(self._office.remove, [slot.number for slot in slots])
+        for slot in slots:
+            slot.departure = departure
+
+    def _departed(self, slot: Slot) -> None:
+        if slot.departure is not None:
+            try:
+                slot.departure.result()
+            except VigieError as error:
+                # Its session times out instead: later, and by itself.
+                self._log.warning("member_not_removed", slot=slot.number, reason=str(error))
+        slot.departure = None
+        # What it left undone the others do, unless there are no others.
+        slot.rest(slot.health.phase if self._ending else Phase.STOPPED)
+
+    def _drain(self, observe: Callable[[list[Health]], None]) -> None:
+        """Have everybody finish and leave."""
+        self._ending = True
+        until_s = self._monotonic_s() + (
+            self._settings.processing.drain_timeout_s + _DRAIN_GRACE_S + _GOODBYE_WITHIN_S
+        )
+        while (
+            any(slot.stage is not Stage.IDLE for slot in self._slots)
+            and self._monotonic_s() < until_s
+        ):
+            self._tick()
+            leaving = [slot for slot in self._slots if slot.stage is Stage.LEAVING]
+            at_work = any(s.stage in {Stage.WORKING, Stage.DRAINING} for s in self._slots)
+            if not at_work:
+                # All at once: a departure before the last commit would only rebalance the others.
+                self._take_off([slot for slot in leaving if slot.departure is None])
+            observe(self.healths)
+        left = [s.number for s in self._slots if s.health.phase is not Phase.STOPPED]
+        self._log.info("drained", workers=len(self._slots), unfinished=left)
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        self._published = ([slot.health for slot in self._slots], self._staffing())
+
+    def _staffing(self) -> Staffing:
+        targets = self._targets
+        working = sum(slot.stage is Stage.WORKING and slot.answered for slot in self._slots)
+        replaced = {(INGEST, reason): n for reason, n in self._replaced.items()}
+        replaced.update(((SCORERS, reason), n) for reason, n in self._pool.replaced.items())
+        return Staffing(
+            partitions=targets.partitions,
+            ingest=targets.headcount(INGEST, working),
+            scorers=targets.headcount(SCORERS, len(self._pool.ready)),
+            replaced=replaced,
+            restarts={slot.number: slot.restarts for slot in self._slots},
+            decisions=dict(targets.decisions),
+            last=targets.last,
+        )
 
 
 def _told(cause: BaseException) -> str:
     """The error's last words, in one line."""
     lines = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {lines[0]}"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

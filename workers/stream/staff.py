@@ -1,0 +1,245 @@
+"""The actors as the supervisor sees them: handles whose calls never block. Only `RayStaff` is Ray.
+
+The supervisor works on the protocols, so its tests need no cluster.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from schemas.settings import Settings
+from workers.errors import VigieError
+from workers.stream.actors import IngestActor, Job, ScorerActor, read_artifact
+from workers.stream.plan import Plan
+from workers.stream.progress import Health, ScorerPulse
+
+_LAST_WORDS_WITHIN_S = 1.0
+
+
+class WorkerGoneError(VigieError):
+    """An actor's process is gone: killed, out of memory, or its machine lost."""
+
+
+class Worker(Protocol):
+    """One ingest actor, from its start to its end."""
+
+    def over(self) -> bool:
+        """Whether its run has ended."""
+        ...
+
+    def result(self) -> Health:
+        """How its run ended; only when it is over.
+
+        Raises:
+            WorkerGoneError: the process died.
+            Exception: whatever the run raised.
+        """
+        ...
+
+    def health(self) -> Health | None:
+        """The health asked for before, if it has come; then asks again. None: not yet."""
+        ...
+
+    def last_health(self) -> Health | None:
+        """Ask once more and wait a moment: after its run failed, the actor still answers."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to drain and end."""
+        ...
+
+    def use_scorers(self, scorers: Sequence[Scorer]) -> None:
+        """Have it send its calls to these from now on."""
+        ...
+
+    def kill(self) -> None:
+        """End its process, whatever it does."""
+        ...
+
+
+class Scorer(Protocol):
+    """One scorer actor."""
+
+    def pulse(self) -> ScorerPulse | None:
+        """The pulse asked for before, if it has come; then asks again. None: not yet.
+
+        Raises:
+            WorkerGoneError: it is gone for good, or could not even begin.
+        """
+        ...
+
+    def restart(self) -> None:
+        """End its process and have another one take its place behind the same handle."""
+        ...
+
+    def kill(self) -> None:
+        """End it for good."""
+        ...
+
+
+class Staff(Protocol):
+    """Hires workers."""
+
+    def ingest(self, slot: int, scorers: Sequence[Scorer]) -> Worker:
+        """Start an ingest worker."""
+        ...
+
+    def scorer(self) -> Scorer:
+        """Start a scorer."""
+        ...
+
+    def wait(self, workers: Sequence[Worker], timeout_s: float) -> None:
+        """Return when one of them is over, at the latest after `timeout_s`."""
+        ...
+
+
+class RayStaff:
+    """Workers as actors of the Ray that this process is connected to."""
+
+    def __init__(self, settings: Settings, model: Path, plan: Plan) -> None:
+        """Read the model's files: they travel to the actors."""
+        self._job = Job(settings=settings, artifact=read_artifact(model), device=plan.device)
+        self._gpus_per_scorer = plan.gpus_per_scorer
+        # A local Ray is ours alone: reservations would only forbid what an operator asks for.
+        self._cpus = 0 if settings.ray.address is None else 1
+
+    def ingest(self, slot: int, scorers: Sequence[Scorer]) -> Worker:
+        """See `Staff`."""
+        import ray
+
+        # A group of its own for control calls: they answer while `run` is busy.
+        actor: Any = ray.remote(concurrency_groups={"control": 1})(IngestActor)  # type: ignore[call-overload]
+        started = actor.options(num_cpus=self._cpus, max_restarts=0).remote(
+            self._job, slot, _actors(scorers)
+        )
+        return _RayWorker(ray, started)
+
+    def scorer(self) -> Scorer:
+        """See `Staff`."""
+        import ray
+
+        # No retries by Ray: a call that kills scorers must come back to its ingest worker, which
+        # finds the record at fault.
+        actor: Any = ray.remote(concurrency_groups={"control": 1})(ScorerActor)  # type: ignore[call-overload]
+        started = actor.options(
+            num_cpus=self._cpus,
+            num_gpus=self._gpus_per_scorer,
+            max_restarts=-1,
+            max_task_retries=0,
+        ).remote(self._job)
+        return _RayScorer(ray, started)
+
+    def wait(self, workers: Sequence[Worker], timeout_s: float) -> None:
+        """See `Staff`."""
+        import ray
+
+        runs = [worker.run for worker in workers if isinstance(worker, _RayWorker)]
+        if runs:
+            ray.wait(runs, timeout=timeout_s)
+        else:
+            time.sleep(timeout_s)
+
+
+def _actors(scorers: Sequence[Scorer]) -> list[Any]:
+    return [scorer.actor for scorer in scorers if isinstance(scorer, _RayScorer)]
+
+
+class _Question:
+    """A control call that is asked, looked for, and asked again."""
+
+    def __init__(self, ray: Any, actor: Any, name: str) -> None:
+        self._ray = ray
+        self._method = getattr(actor, name).options(concurrency_group="control")
+        self._asked: Any = None
+
+    def answer(self) -> Any:
+        """What has come since, or None; asks again when there is nothing to wait for.
+
+        Raises:
+            WorkerGoneError: nobody will ever answer.
+        """
+        found = None
+        if self._asked is not None:
+            ready, _ = self._ray.wait([self._asked], timeout=0)
+            if not ready:
+                return None
+            asked, self._asked = self._asked, None
+            try:
+                found = self._ray.get(asked)
+            except self._ray.exceptions.ActorDiedError as error:
+                raise WorkerGoneError(_told(error)) from error
+            except self._ray.exceptions.RayError:
+                found = None  # away for a moment: between two lives
+        self._asked = self._method.remote()
+        return found
+
+
+class _RayWorker:
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
+        self.run = actor.run.remote()
+        self._health = _Question(ray, actor, "health")
+
+    def over(self) -> bool:
+        ready, _ = self._ray.wait([self.run], timeout=0)
+        return bool(ready)
+
+    def result(self) -> Health:
+        try:
+            health: Health = self._ray.get(self.run)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except self._ray.exceptions.RayError as error:
+            raise WorkerGoneError(_told(error)) from error
+        return health
+
+    def health(self) -> Health | None:
+        try:
+            found: Health | None = self._health.answer()
+        except WorkerGoneError:
+            return None  # its run is over too, and tells why
+        return found
+
+    def last_health(self) -> Health | None:
+        asked = self._actor.health.options(concurrency_group="control").remote()
+        try:
+            health: Health = self._ray.get(asked, timeout=_LAST_WORDS_WITHIN_S)
+        except (self._ray.exceptions.RayError, TimeoutError):
+            return None
+        return health
+
+    def stop(self) -> None:
+        self._actor.stop.options(concurrency_group="control").remote()
+
+    def use_scorers(self, scorers: Sequence[Scorer]) -> None:
+        self._actor.use_scorers.options(concurrency_group="control").remote(_actors(scorers))
+
+    def kill(self) -> None:
+        # Ray sends SIGTERM, and SIGKILL 5 s later: that ends a stopped process too.
+        self._ray.kill(self._actor)
+
+
+class _RayScorer:
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self.actor = ray, actor
+        self._pulse = _Question(ray, actor, "pulse")
+
+    def pulse(self) -> ScorerPulse | None:
+        found: ScorerPulse | None = self._pulse.answer()
+        return found
+
+    def restart(self) -> None:
+        self._ray.kill(self.actor, no_restart=False)
+
+    def kill(self) -> None:
+        self._ray.kill(self.actor)
+
+
+def _told(error: BaseException) -> str:
+    """What Ray says, without the frames between."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [""]
+    told = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
+    return f"{type(error).__name__}: {told}"
