@@ -11,6 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from tests.contract.kafka_client import KafkaClientContract
 from tests.contract.kafka_contract import numbered, soon
+from tests.contract.kafka_membership import MembershipContract
 from tests.contract.kafka_outputs import KafkaOutputsContract
 from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.broker import produce
@@ -90,13 +91,21 @@ class TestTransactionalSink(KafkaOutputsContract, TransactionalContract):
         return TransactionalSinkConfig(connection=connection, transactional_id=name, **limits)
 
 
-class TestCooperativeAssignment:
+class TestRangeAssignment:
     """Only what the way of sharing can change."""
 
     def source_config(self, connection: Connection, topic: str, group: str) -> SourceConfig:
         return SourceConfig(
-            connection=connection, topic=topic, group=group, assignment=Assignment.COOPERATIVE
+            connection=connection, topic=topic, group=group, assignment=Assignment.RANGE
         )
 
     settled = staticmethod(KafkaClientContract.settled)
     test_two_members_share_and_hand_over = KafkaClientContract.test_two_members_share_and_hand_over
+
+
+class TestMembership(MembershipContract):
+    def source_config(self, connection: Connection, topic: str, group: str) -> SourceConfig:
+        return SourceConfig(connection=connection, topic=topic, group=group)
+
+    def named(self, connection: Connection, topic: str, group: str, member: str) -> SourceConfig:
+        return SourceConfig(connection=connection, topic=topic, group=group, member=member)
