@@ -12,9 +12,7 @@ STAGE = "clock"
 _NS_PER_MS = 1_000_000
 
 
-def refuse_ahead(
-    decoded: Decoded, stamps_ms: NDArray[np.float64], *, max_ahead_s: float
-) -> Decoded:
+def refuse_ahead(decoded: Decoded, stamps_ms: NDArray[np.int64], *, max_ahead_s: float) -> Decoded:
     """Turn records from the future into failures.
 
     One reading of the year 2255 would make every later one of its sensor "late". The yardstick is

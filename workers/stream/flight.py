@@ -23,6 +23,7 @@ class Part:
     start: int
     stop: int
     records: Sequence[Record]
+    stamps_ms: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +60,8 @@ class Flight:
         )
 
 
-Asked = tuple[int, PartitionState, ScoreRequest, Sequence[Record]]
-"""A partition, its state, what it asks for, and the records polled."""
+Asked = tuple[int, PartitionState, ScoreRequest, Sequence[Record], NDArray[np.int64]]
+"""A partition, its state, what it asks for, the records polled, and their timestamps."""
 
 
 def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
@@ -68,7 +69,7 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
     parts: list[Part] = []
     samples = base = 0
     ends = []
-    for partition, state, request, records in asked:
+    for partition, state, request, records, stamps_ms in asked:
         stop = samples + len(request.ends)
         parts.append(
             Part(
@@ -78,11 +79,12 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
                 start=samples,
                 stop=stop,
                 records=records,
+                stamps_ms=stamps_ms,
             )
         )
         ends.append(request.ends + base if base else request.ends)
         samples, base = stop, base + len(request.rows)
-    requests = [request for _, _, request, _ in asked]
+    requests = [request for _, _, request, _, _ in asked]
     if len(requests) == 1:
         rows, groups, offsets = requests[0].rows, requests[0].groups, requests[0].offsets
     else:

@@ -17,27 +17,24 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import psutil
 import structlog
-from numpy.typing import NDArray
 
 from detector.scoring import Detector
-from schemas.codec import Decoder
 from schemas.settings import Settings
 from workers.errors import BrokerUnavailableError, TransactionAbortedError
-from workers.kafka.client import Committed, Generation, Polled, Record, Sink, Source
+from workers.kafka.client import Committed, Generation, Polled, Sink, Source
 from workers.kafka.deadline import Deadline
-from workers.stream.clock import refuse_ahead
+from workers.stream.decoding import BatchDecoder
 from workers.stream.flight import Asked, Flight, take_off
+from workers.stream.opening import Opener, position
 from workers.stream.outputs import OutputBuilder, slice_scores
-from workers.stream.partition import Batch, Counts, PartitionConfig, PartitionState
+from workers.stream.partition import Counts, PartitionState
 from workers.stream.progress import Health, LatencyHistogram, Phase
-from workers.stream.refusal import refuse_poison
-from workers.stream.replay import ReplayMetadata, starting_point
 from workers.stream.rescue import PoisonFoundError, Rescue, ScoringFailedError
 from workers.stream.scorer import Scoring
 from workers.stream.unit import Unit, Work
@@ -70,12 +67,7 @@ class IngestLoop:
         self._settings = settings
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
         stream = settings.stream
-        self._decoder = Decoder(
-            detector.channels,
-            wire_names=stream.channels,
-            max_bytes=stream.max_record_bytes,
-            default_content_type=stream.content_type,
-        )
+        self._decoder = BatchDecoder(detector, stream)
         processing = settings.processing
         self._unit = Unit(
             sink,
@@ -97,15 +89,11 @@ class IngestLoop:
             channels=len(detector.channels),
             beat=self._beat,
         )
-        max_gap_s = stream.max_gap_s or detector.max_gap_s
-        self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
         self._states: dict[int, PartitionState] = {}
         self._to_start: set[int] = set()
         self._flights: deque[Flight] = deque()
         self._paused = False
         self._waiting = False
-        # Readings a record, in the last batch. The first poll is small: they may be large frames.
-        self._frame_readings = 100.0
         self._generation: Generation | None = None
         self._rewinds_in_a_row = 0
         self._counts: dict[int, Counts] = {}
@@ -117,6 +105,7 @@ class IngestLoop:
         self._process = psutil.Process(os.getpid())
         self._health_at_s = 0.0
         self._log = structlog.get_logger("vigie.ingest").bind(slot=slot)
+        self._opener = Opener(source, detector, settings, self._log)
         self.health = Health(slot=slot)
         self.beats = 0
 
@@ -175,25 +164,15 @@ class IngestLoop:
 
         The client does not tell; a batch that is half full or more was there already.
         """
-        before_s, most = self._monotonic_s(), self._poll_records()
+        before_s, most = self._monotonic_s(), self._decoder.poll_records
         polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
         self._generation = polled.generation
         has_backlog = 2 * sum(map(len, polled.records.values())) >= most
         return polled, 0.0 if has_backlog else self._monotonic_s() - before_s, has_backlog
 
     def _poll_timeout_s(self) -> float:
-        return (
-            _BUSY_POLL_S
-            if self._flights or self._to_start or self._unit.is_open
-            else (_IDLE_POLL_S)
-        )
-
-    def _poll_records(self) -> int:
-        """How many records make a batch of about `stream.max_poll_records` readings.
-
-        A batch of frames would otherwise hold a hundred times as many: more memory, no more speed.
-        """
-        return max(round(self._settings.stream.max_poll_records / self._frame_readings), 1)
+        is_busy = self._flights or self._to_start or self._unit.is_open
+        return _BUSY_POLL_S if is_busy else _IDLE_POLL_S
 
     def _hold(self) -> None:
         if not self._paused:
@@ -212,7 +191,6 @@ class IngestLoop:
             self._to_start.discard(partition)
             self._poison.pop(partition, None)
             self._doubtful.pop(partition, None)
-        self._unit.leave_out(polled.revoked)
         self._to_start |= polled.assigned
         if polled.assigned or polled.revoked:
             self._log.info(
@@ -221,6 +199,7 @@ class IngestLoop:
                 revoked=sorted(polled.revoked),
                 held=sorted(self._states.keys() | self._to_start),
             )
+        self._unit.leave_out(polled.revoked)  # last: it may fail, and all else is noted by then
 
     def _start_partitions(self) -> None:
         for partition in sorted(self._to_start):
@@ -235,52 +214,12 @@ class IngestLoop:
             self._to_start.discard(partition)
 
     def _start(self, partition: int) -> None:
-        beginning, end = self._source.bounds(partition)
-        committed = self._source.committed(partition)
-        point = starting_point(
-            None if committed is None else (committed.next_offset, committed.metadata),
-            beginning=beginning,
-            end=end,
-            fresh=self._settings.stream.start,
-            receptive_field=self._detector.receptive_field,
-            topic=self._source.topic_id(),
-        )
-        if point.cold:
-            self._log.warning("cold_start", partition=partition, reason=point.cold)
-        if committed is None and self._generation is not None:
-            # A crash before the first commit must not move a start at "latest".
-            metadata = point.metadata(
-                receptive_field=self._detector.receptive_field, topic=self._source.topic_id()
-            )
-            self._source.commit(
-                {partition: _position(point.next_offset, metadata)},
-                self._generation,
-                deadline=Deadline.after(self._settings.processing.flush_timeout_s),
-            )
-        self._settle_doubt(partition, committed)
-        self._states[partition] = PartitionState(
-            PartitionConfig(
-                topic=self._settings.topics.readings,
-                partition=partition,
-                channels=len(self._detector.channels),
-                receptive_field=self._detector.receptive_field,
-                max_gap_ns=self._max_gap_ns,
-                max_replay_records=self._settings.stream.max_replay_records,
-                max_replay_age_ms=max(round(self._settings.stream.max_replay_age_s * 1e3), 2),
-                topic_id=self._source.topic_id(),
-            ),
-            point,
-            group_of=self._detector.group_of,
-        )
-        self._source.start(partition, point.read_from)
+        opened = self._opener.open(partition, self._generation)
+        self._settle_doubt(partition, opened.committed)
+        self._states[partition] = opened.state
+        self._source.start(partition, opened.read_from)
         if self._paused:
             self._source.pause([partition])
-        self._log.info(
-            "partition_started",
-            partition=partition,
-            next_offset=point.next_offset,
-            replay_records=point.next_offset - point.read_from,
-        )
 
     def _settle_doubt(self, partition: int, committed: Committed | None) -> None:
         """Count what a commit of unknown outcome did, if it did."""
@@ -297,31 +236,12 @@ class IngestLoop:
             if state is None or not records:
                 continue
             self.beats += 1
-            request = state.polled(self._decode(partition, records))
+            batch = self._decoder.decode(records, self._poison.get(partition, ()))
+            request = state.polled(batch)
             if request is not None:
-                asked.append((partition, state, request, records))
+                asked.append((partition, state, request, records, batch.stamps_ms))
         if asked:
             self._flights.append(take_off(self._scoring, asked))
-
-    def _decode(self, partition: int, records: Sequence[Record]) -> Batch:
-        decoded = self._decoder.decode(
-            [record.value for record in records],
-            [_content_type(record.headers) if record.headers else None for record in records],
-        )
-        self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
-        stamps_ms = _stamps_ms(records)
-        if self._settings.stream.max_ahead_s:
-            decoded = refuse_ahead(
-                decoded, stamps_ms, max_ahead_s=self._settings.stream.max_ahead_s
-            )
-        offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-        decoded = refuse_poison(decoded, offsets, self._poison.get(partition, ()))
-        return Batch(
-            offsets=offsets,
-            stamps_ms=stamps_ms.astype(np.int64),
-            readings=decoded.readings,
-            failures=decoded.failures,
-        )
 
     # -- publish and commit ----------------------------------------------------------------------
 
@@ -339,13 +259,16 @@ class IngestLoop:
                 continue
             own = slice_scores(scores, part.start, part.stop)
             pending = part.state.scored(part.number, anomalies=len(own.flagged))
-            position = _position(pending.next_offset, pending.metadata)
-            self._unit.publish(Work(part=part, pending=pending, scores=own, position=position))
-            self._observe_latency(part.records)
-
-    def _observe_latency(self, records: Sequence[Record]) -> None:
-        stamps = _stamps_ms(records)
-        self._latency.observe(self._wall_s() * 1e3 - stamps[stamps >= 0])
+            self._unit.publish(
+                Work(
+                    part=part,
+                    pending=pending,
+                    scores=own,
+                    position=position(pending.next_offset, pending.metadata),
+                )
+            )
+            stamps_ms = part.stamps_ms[part.stamps_ms >= 0]
+            self._latency.observe(np.float64(self._wall_s() * 1e3) - stamps_ms)
 
     def _commit_if_due(self, *, has_backlog: bool) -> None:
         """With a backlog, commit by the clock; without one a reader would only wait for it."""
@@ -402,7 +325,8 @@ class IngestLoop:
         self._log.error(
             "poison_found", partition=poison.partition, offset=poison.offset, cause=str(poison)
         )
-        self._poison.setdefault(poison.partition, set()).add(poison.offset)
+        if poison.partition in self._states:  # else another member meets it
+            self._poison.setdefault(poison.partition, set()).add(poison.offset)
         self._go_back()
 
     def _go_back(self) -> None:
@@ -437,18 +361,3 @@ class IngestLoop:
 
     def _lag(self) -> Mapping[int, int]:
         return {p: n for p, n in self._source.lag().items() if p in self._states}
-
-
-def _position(next_offset: int, metadata: ReplayMetadata) -> Committed:
-    return Committed(next_offset=next_offset, metadata=metadata.encode())
-
-
-def _stamps_ms(records: Sequence[Record]) -> NDArray[np.float64]:
-    return np.fromiter((record.timestamp for record in records), np.float64, len(records))
-
-
-def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
-    for name, value in headers:
-        if name == "content-type":
-            return value
-    return None

@@ -6,6 +6,7 @@ one call under way; `Scoring` gives tickets out in order and the caller redeems 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,10 @@ from workers.errors import VigieError
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
+
+
+_ASK_AGAIN_S = 0.05
+_ANOTHER_WITHIN_S = 20.0
 
 
 class ScorerLostError(VigieError):
@@ -105,9 +110,20 @@ class RayScoring:
 
     def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
         """Send the work to the least busy scorer."""
-        line = min(self._lines, key=lambda line: line.calls)
+        alive = [line for line in self._lines if line.is_alive()] or self._lines
+        line = min(alive, key=lambda line: line.calls)
         line.calls += 1
-        return _RayTicket(line.scorer.score.remote(rows, ends, groups), line)
+        return _RayTicket(line.scorer.score.remote(rows, ends, groups), line, self)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a scorer answers, at the latest after `timeout_s`.
+
+        While Ray restarts an actor, every call to it fails at once: who tried again at once would
+        lose that call too, and think that it is the call that kills.
+        """
+        until_s = time.monotonic() + timeout_s
+        while time.monotonic() < until_s and not any(line.is_alive() for line in self._lines):
+            time.sleep(_ASK_AGAIN_S)
 
 
 @dataclass
@@ -116,6 +132,28 @@ class _Line:
 
     scorer: Any
     calls: int = 0
+    question: Any = None  # under way since a call was lost
+
+    def lost(self) -> None:
+        """A call was lost: send none here before it answers a question."""
+        self.question = self.scorer.pid.remote()
+
+    def is_alive(self) -> bool:
+        """Whether the scorer is there, as far as one knows without waiting."""
+        import ray
+
+        if self.question is None:
+            return True
+        answered, _ = ray.wait([self.question], timeout=0)
+        if not answered:
+            return False
+        try:
+            ray.get(self.question)
+        except ray.exceptions.RayError:
+            self.lost()
+            return False
+        self.question = None
+        return True
 
 
 def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
@@ -126,9 +164,9 @@ def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
 
 
 class _RayTicket:
-    def __init__(self, reference: Any, line: _Line) -> None:
+    def __init__(self, reference: Any, line: _Line, scoring: RayScoring) -> None:
         self._reference = reference
-        self._line = line
+        self._line, self._scoring = line, scoring
 
     def wait(self, timeout_s: float) -> bool:
         import ray
@@ -145,6 +183,8 @@ class _RayTicket:
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except ray.exceptions.RayError as error:
+            self._line.lost()
+            self._scoring.wait(_ANOTHER_WITHIN_S)
             raise ScorerLostError(f"a scorer died with its call: {error}") from error
         finally:
             self._line.calls -= 1
