@@ -127,9 +127,11 @@ def equal(expected: Expected, outcome: Outcome) -> Violations:
         for _, letter in outcome.letters
     }
     return [
-        *_differ("denoised readings", expected.denoised, {r.place: r for _, r in outcome.denoised}),
-        *_differ("anomalies", expected.flagged, {f.place: f for _, f in outcome.flagged}),
-        *_differ("dead letters", expected.letters, letters),
+        *differing(
+            "denoised readings", expected.denoised, {r.place: r for _, r in outcome.denoised}
+        ),
+        *differing("anomalies", expected.flagged, {f.place: f for _, f in outcome.flagged}),
+        *differing("dead letters", expected.letters, letters),
     ]
 
 
@@ -143,13 +145,14 @@ def same(undisturbed: Outcome, outcome: Outcome) -> Violations:
     return [
         violation
         for name, by_place in pairs
-        for violation in _differ(
+        for violation in differing(
             f"{name}, against the undisturbed run", by_place(undisturbed), by_place(outcome)
         )
     ]
 
 
-def _differ(name: str, wanted: Mapping[Any, Any], seen: Mapping[Any, Any]) -> Violations:
+def differing(name: str, wanted: Mapping[Any, Any], seen: Mapping[Any, Any]) -> Violations:
+    """What is missing, what is too much, and what is not the same (==)."""
     return [
         *found(f"{name} missing", sorted(wanted.keys() - seen.keys())),
         *found(f"{name} too many", sorted(seen.keys() - wanted.keys())),

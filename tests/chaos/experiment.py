@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,15 @@ from schemas.settings import Guarantee, Settings
 from tests.chaos import checkers
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
-from tests.chaos.commits import read_commits
+from tests.chaos.commits import Commit, read_commits
 from tests.chaos.fleet import Fleet
 from tests.chaos.hands import Hands
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load, Sensors
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.reader import LiveReader, digest, following
-from tests.chaos.reference import expected_of
+from tests.chaos.reference import Expected, expected_of
+from tests.chaos.replays import backtested, logs_of, replayable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import Volley
 from tests.chaos.segments import Fate, topic_fates
@@ -83,6 +84,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "processing.drain_timeout_s": "20",
         "workers.placement": plan.placement,
         "workers.ingest": "2",
+        "workers.scorers": "1",
         "workers.stall_timeout_s": "12",
         # The storm kills more than any crash loop.
         "workers.max_restarts": "1000",
@@ -156,7 +158,7 @@ class _Storm:
         self._load.start()
         self._stack.callback(self._load.halt)
         wait_until(lambda: min(self._ends().values()) > _FIRST_RECORDS, within=_FIRST_WITHIN_S)
-        if not self._recovered(within_s=_FIRST_WITHIN_S):
+        if not self._recovered(within_s=_FIRST_WITHIN_S) or self._violations:
             raise RuntimeError(f"the fleet does not work at all:\n{self._hands.fleet.log_tail()}")
         for number, volley in enumerate(self._plan.volleys):
             time.sleep(volley.quiet_s)
@@ -239,7 +241,28 @@ class _Storm:
             *checkers.equal(expected, outcome),
             *checkers.same(undisturbed, outcome),
             *checkers.committed(commits, ends),
+            *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
+        ]
+
+    def _check_replays(
+        self,
+        source: Sequence[Any],
+        ends: Mapping[int, int],
+        expected: Expected,
+        commits: Sequence[Commit],
+    ) -> Violations:
+        """The backtest agrees with the oracle, and each commit allowed the replay."""
+        detector = small_detector(RECEPTIVE_FIELD)
+        logs = logs_of(source, ends, detector, self._settings, expected.verdicts)
+        backtest = {reading.place: reading for log in logs for reading in backtested(log)}
+        return [
+            *checkers.differing("readings of the backtest", expected.denoised, backtest),
+            *(
+                violation
+                for log in logs
+                for violation in replayable(log, commits, expected.verdicts)
+            ),
         ]
 
     def _check_reader(self, *, exact: bool) -> Violations:
@@ -289,6 +312,8 @@ class _Storm:
             try:
                 if fleet is None:
                     self._look_after()
+                elif not fleet.is_running():
+                    return False
                 if target is None:
                     target = self._ends()
                 committed = describe_group(
@@ -313,6 +338,8 @@ class _Storm:
             self._violations += checkers.found(
                 "runs that ended by themselves", [f"exit code {ending.code}\n{ending.tail}"]
             )
+            if not self.struck:
+                raise RuntimeError(f"the fleet does not work at all:\n{ending.tail}")
         hands.revive()
 
     def _ends(self) -> Mapping[int, int]:

@@ -88,6 +88,7 @@ class Fleet:
             for word in ("--set", f"{name}={value}")
         ]
         environment = {**os.environ, "HOME": str(self.folder), "RAY_AUTH_MODE": "disabled"}
+        environment["PYTHONPATH"] = str(ROOT)  # this checkout, wherever we stand
         if self._switches is not None:
             environment["VIGIE_CHAOS_SWITCHES"] = str(self._switches)
             environment["PYTHONPATH"] = f"{HOOKS}{os.pathsep}{ROOT}"

@@ -21,6 +21,7 @@ HOST: Final = "localhost"
 _CHUNK: Final = 64 * 1024
 _QUEUED_CHUNKS: Final = 64
 _LOOK_S: Final = 0.02
+_PACE_S: Final = 0.05
 _START_TIMEOUT_S: Final = 10.0
 
 
@@ -197,15 +198,19 @@ class Proxy:
 
     async def _write(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
         weather = self.weather
-        size = weather.slice_bytes or len(chunk)
+        size = len(chunk)
+        if weather.bytes_per_s:
+            size = max(int(weather.bytes_per_s * _PACE_S), 1)
+        if weather.slice_bytes:
+            size = min(size, weather.slice_bytes)
         for start in range(0, len(chunk), size):
             piece = chunk[start : start + size]
-            writer.write(piece)
-            await writer.drain()
             if weather.bytes_per_s:
                 await asyncio.sleep(len(piece) / weather.bytes_per_s)
-            elif weather.slice_bytes:
+            else:
                 await asyncio.sleep(0)  # a packet each, as far as we can ask for it
+            writer.write(piece)
+            await writer.drain()
 
     def _tear(self) -> None:
         for link in [link for link in self._links if link.torn]:

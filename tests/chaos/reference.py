@@ -118,7 +118,7 @@ def decoded(
         header = dict(record.headers).get("content-type")
         one = decoder.decode([record.value], [header])
         if stream.max_ahead_s:
-            stamp = np.array([record.timestamp], np.float64)
+            stamp = np.array([record.timestamp], np.int64)
             one = refuse_ahead(one, stamp, max_ahead_s=stream.max_ahead_s)
         place = {"offset": record.offset, "stamp_ms": record.timestamp}
         if one.failures:

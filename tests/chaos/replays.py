@@ -1,0 +1,216 @@
+"""The product's own state machine over the final log: the backtest, and replays from any commit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import isnan
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Detector
+from schemas.codec import Decoder
+from schemas.settings import Settings
+from tests.chaos.checkers import Violations, found
+from tests.chaos.commits import Commit
+from tests.chaos.oracle import Verdict
+from tests.chaos.outcome import Denoised, Place
+from workers.stream.clock import refuse_ahead
+from workers.stream.partition import Batch, PartitionConfig, PartitionState, Pending, ScoreRequest
+from workers.stream.refusal import POISON_STAGE, refuse_poison
+from workers.stream.replay import StartingPoint, decode_metadata, starting_point
+
+_CHUNK: Final = 997
+_HOLE: Final = Verdict()
+TRIED: Final = 40
+"""Commits of a partition that are tried, evenly over the run."""
+AHEAD: Final = 250
+"""Records after a commit that are compared."""
+
+
+class PartitionLog:
+    """The whole log of one partition, ready for the state machine."""
+
+    def __init__(
+        self,
+        records: Sequence[Any],
+        *,
+        partition: int,
+        detector: Detector,
+        settings: Settings,
+        poison: Collection[int] = (),
+    ) -> None:
+        """Take the records of one partition in order, and the offsets no scorer survives."""
+        self.partition, self.detector, self.settings = partition, detector, settings
+        self._records, self._poison = records, poison
+        self._offsets = np.array([record.offset for record in records], np.int64)
+        stream = settings.stream
+        self._decoder = Decoder(
+            detector.channels,
+            wire_names=stream.channels,
+            max_bytes=stream.max_record_bytes,
+            default_content_type=stream.content_type,
+        )
+
+    @property
+    def end(self) -> int:
+        """First offset behind the log."""
+        return int(self._offsets[-1]) + 1 if len(self._offsets) else 0
+
+    def state(self, start: StartingPoint) -> PartitionState:
+        """The state machine, before `start`."""
+        stream = self.settings.stream
+        gap_s = stream.max_gap_s or self.detector.max_gap_s
+        config = PartitionConfig(
+            topic=self.settings.topics.readings,
+            partition=self.partition,
+            channels=len(self.detector.channels),
+            receptive_field=self.detector.receptive_field,
+            max_gap_ns=max(round(gap_s * 1e9), 1),
+            max_replay_records=stream.max_replay_records,
+            max_replay_age_ms=max(round(stream.max_replay_age_s * 1e3), 2),
+        )
+        return PartitionState(config, start, group_of=self.detector.group_of)
+
+    def batches(
+        self, start: int, stop: int, *, size: int = _CHUNK, live_from: int = 0
+    ) -> Iterator[Batch]:
+        """The records from offset `start` to `stop`, some at a time.
+
+        Poison is marked from `live_from` on only: what a replay leaves out the commit has to say.
+        """
+        first, last = np.searchsorted(self._offsets, (start, stop))
+        for at in range(int(first), int(last), size):
+            yield self._batch(slice(at, min(at + size, int(last))), live_from)
+
+    def _batch(self, part: slice, live_from: int) -> Batch:
+        records, offsets = self._records[part], self._offsets[part]
+        stamps_ms = np.array([record.timestamp for record in records], np.int64)
+        decoded = self._decoder.decode(
+            [record.value for record in records],
+            [dict(record.headers).get("content-type") for record in records],
+        )
+        if self.settings.stream.max_ahead_s:
+            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self.settings.stream.max_ahead_s)
+        poison = {offset for offset in self._poison if offset >= live_from}
+        decoded = refuse_poison(decoded, offsets, poison)
+        return Batch(
+            offsets=offsets,
+            stamps_ms=stamps_ms,
+            readings=decoded.readings,
+            failures=decoded.failures,
+        )
+
+
+def logs_of(
+    records: Sequence[Any],
+    ends: Mapping[int, int],
+    detector: Detector,
+    settings: Settings,
+    verdicts: Mapping[tuple[int, int], Verdict],
+) -> list[PartitionLog]:
+    """The logs of all partitions of the source."""
+    return [
+        PartitionLog(
+            [record for record in records if record.partition == partition],
+            partition=partition,
+            detector=detector,
+            settings=settings,
+            poison={
+                offset
+                for (of, offset), verdict in verdicts.items()
+                if of == partition and verdict.stage == POISON_STAGE
+            },
+        )
+        for partition in sorted(ends)
+    ]
+
+
+def backtested(log: PartitionLog) -> Iterator[Denoised]:
+    """What a backtest of this log gives: the state machine from its beginning, large batches."""
+    state = log.state(StartingPoint.cold_at(0))
+    for batch in log.batches(0, log.end):
+        request = state.polled(batch)
+        if request is None:
+            continue
+        scores = log.detector.score(request.rows, request.ends, request.groups)
+        pending = state.scored(request.number, anomalies=len(scores.flagged))
+        for run in pending.runs:
+            for nth in range(run.start, run.stop):
+                yield Denoised(
+                    _place(log.partition, pending, nth),
+                    run.sensor,
+                    int(pending.ts_ns[nth]),
+                    float(scores.score[nth]),
+                    tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
+                )
+
+
+def replayable(
+    log: PartitionLog, commits: Sequence[Commit], verdicts: Mapping[tuple[int, int], Verdict]
+) -> Violations:
+    """Each commit's metadata lets a worker that knows nothing else go on as if nothing had been.
+
+    Args:
+        log: of the partition.
+        commits: of the group, of all partitions.
+        verdicts: the oracle's.
+    """
+    own = [commit for commit in commits if commit.partition == log.partition]
+    unreadable = [commit for commit in own if decode_metadata(commit.metadata) is None]
+    step = max(len(own) // TRIED, 1)
+    wrong = [
+        f"partition {log.partition} from {commit.next_offset}: {why}"
+        for commit in own[::step]
+        for why in _replayed(log, commit, verdicts)
+    ]
+    return [
+        *found("commits whose metadata cannot be read", unreadable),
+        *found("commits that do not allow the replay", wrong),
+    ]
+
+
+def _replayed(
+    log: PartitionLog, commit: Commit, verdicts: Mapping[tuple[int, int], Verdict]
+) -> Iterator[str]:
+    """What a restart from this commit would get wrong in the records behind it."""
+    point = starting_point(
+        (commit.next_offset, commit.metadata),
+        beginning=0,
+        end=log.end,
+        fresh="earliest",
+        receptive_field=log.detector.receptive_field,
+    )
+    if point.cold:
+        yield f"a cold start, as {point.cold}"
+        return
+    state = log.state(point)
+    stop = min(commit.next_offset + AHEAD, log.end)
+    wanted = {
+        Place(log.partition, offset, nth): window
+        for offset in range(commit.next_offset, stop)
+        for nth, window in verdicts.get((log.partition, offset), _HOLE).windows.items()
+    }
+    for batch in log.batches(point.read_from, stop, size=113, live_from=commit.next_offset):
+        request = state.polled(batch)
+        if request is None:
+            continue
+        pending = state.scored(request.number, anomalies=0)
+        for nth, window in enumerate(_windows(request, log.detector.receptive_field)):
+            place = _place(log.partition, pending, nth)
+            right = wanted.pop(place, None)
+            if right is None:
+                yield f"{place} is scored and must not be"
+            elif not np.array_equal(window, np.array(right), equal_nan=True):
+                yield f"{place} has another window"
+    yield from (f"{place} is not scored" for place in sorted(wanted))
+
+
+def _windows(request: ScoreRequest, field: int) -> Iterator[NDArray[np.float64]]:
+    for end in request.ends.tolist():
+        yield request.rows[end - field + 1 : end + 1]
+
+
+def _place(partition: int, pending: Pending, nth: int) -> Place:
+    return Place(partition, int(pending.offsets[nth]), int(pending.indices[nth]))

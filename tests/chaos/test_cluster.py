@@ -1,0 +1,125 @@
+"""The storm's broker, and what its files say: two ways in, a disk that fills, fates of records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from tests.chaos.cluster import Cluster, open_cluster
+from tests.chaos.commits import read_commits
+from tests.chaos.disk import mounted
+from tests.chaos.proxy import FAIR, Passage, Weather
+from tests.chaos.segments import Fate, topic_fates
+from tests.support.broker import produce, read_all
+from tests.support.wait import wait_until
+from workers.kafka.kafka_python import Connection
+from workers.kafka.topics import TopicSpec, create_topics
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
+        create_topics(
+            opened.direct, [TopicSpec(name=name, partitions=2) for name in ("a", "b", "c")]
+        )
+        yield opened
+
+
+def test_clients_are_led_through_the_proxy_and_control_past_it(cluster):
+    proxied = Connection(bootstrap=cluster.proxied, wait_timeout_s=20)
+    cluster.proxy.set_weather(FAIR)
+    before = cluster.proxy.connections
+    produce(proxied, "a", [{"key": b"k", "value": b"through", "partition": 0}])
+    through = cluster.proxy.connections
+
+    cluster.proxy.set_weather(Weather(up=Passage.HELD, down=Passage.HELD))
+    produce(cluster.direct, "a", [{"key": b"k", "value": b"past", "partition": 0}])
+
+    cluster.proxy.set_weather(FAIR)
+    # One connection to bootstrap and one to the node that it names: both of them proxied.
+    assert through - before >= 2
+    assert cluster.proxy.connections == through
+    assert [record.value for record in read_all(cluster.direct, "a")] == [b"through", b"past"]
+
+
+def test_the_files_tell_committed_aborted_open_and_plain_records_apart(cluster):
+    direct = cluster.direct
+    wanted = {}
+    producers = []
+    for name, ends in (("x", "commit"), ("y", "abort"), ("z", "")):
+        producer = KafkaProducer(**direct.producer_options(transactional_id=f"test-{name}"))
+        producers.append(producer)
+        producer.init_transactions()
+        producer.begin_transaction()
+        for _ in range(2):
+            sent = producer.send("b", name.encode(), partition=0).get(timeout=10)
+            wanted[0, sent.offset] = {"x": Fate.COMMITTED, "y": Fate.ABORTED, "z": Fate.OPEN}[name]
+        if ends:
+            getattr(producer, f"{ends}_transaction")()
+    produce(direct, "b", [{"value": b"plain", "partition": 1}])
+
+    found = topic_fates(cluster.log, "b")
+
+    producers[-1].abort_transaction()
+    for producer in producers:
+        producer.close(timeout=5)
+    assert found == {**wanted, (1, 0): Fate.PLAIN}
+    assert set(topic_fates(cluster.log, "b").values()) == set(Fate) - {Fate.OPEN}
+
+
+def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
+    direct = cluster.direct
+    at = TopicPartition("c", 1)
+    consumer = KafkaConsumer(**direct.consumer_options(group_id="storm"))
+    consumer.assign([at])
+    for offset in (1, 2):
+        consumer.commit({at: OffsetAndMetadata(offset, f"plain {offset}", -1)})
+    producer = KafkaProducer(**direct.producer_options(transactional_id="test-commits"))
+    producer.init_transactions()
+    for offset, end in ((3, producer.commit_transaction), (9, producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction(
+            {at: OffsetAndMetadata(offset, f"in a transaction {offset}", -1)}, "storm"
+        )
+        end()
+    producer.close(timeout=5)
+    consumer.close()
+
+    found = read_commits(direct, "storm", "c")
+
+    assert [(one.partition, one.next_offset, one.metadata) for one in found] == [
+        (1, 1, "plain 1"), (1, 2, "plain 2"), (1, 3, "in a transaction 3"),
+    ]  # fmt: skip
+    assert [one.number for one in found] == sorted(one.number for one in found)
+
+
+def test_a_full_disk_ends_the_broker_and_its_data_outlive_it(cluster):
+    if cluster.disk is None:
+        pytest.skip("no small file system can be mounted here: run as root, or in a user namespace")
+    direct = cluster.direct
+    before = [record.value for record in read_all(direct, "a")]
+    assert cluster.disk.fill() > 0
+    assert os.statvfs(cluster.disk.folder).f_bavail == 0
+    producer = KafkaProducer(**direct.producer_options(delivery_timeout_ms=10_000))
+
+    producer.send("a", b"x" * 100_000, partition=1)
+
+    wait_until(lambda: not cluster.broker.is_running(), within=60, what="the end of the broker")
+    producer.close(timeout=0)
+    cluster.disk.free()
+    cluster.broker.start()
+    assert [r.value for r in read_all(direct, "a") if r.partition == 0] == before
+
+
+def test_without_a_right_to_mount_it_says_so_and_gives_no_disk(tmp_path: Path, capsys):
+    (tmp_path / "file").touch()
+    with mounted(tmp_path, size_mb=-1) as disk:
+        assert disk is None
+    assert "NO FULL DISKS" in capsys.readouterr().out

@@ -1,0 +1,50 @@
+"""The schedule is a function of its seed, and fills what it is asked to."""
+
+from __future__ import annotations
+
+from tests.chaos.hands import _ACTIONS
+from tests.chaos.schedule import HABITS, KILLS, Kind, make_schedule, short_schedule
+
+
+def test_the_same_seed_gives_the_same_schedule():
+    assert make_schedule(7, 600) == make_schedule(7, 600)
+    assert make_schedule(7, 600) != make_schedule(8, 600)
+    assert short_schedule(7) == short_schedule(7)
+    assert short_schedule(7) != short_schedule(8)
+
+
+def test_a_longer_schedule_begins_like_a_shorter_one():
+    short, long = make_schedule(7, 100), make_schedule(7, 1_000)
+
+    assert long[: len(short)] == short
+
+
+def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
+    faults = [fault for volley in make_schedule(3, 1_800) for fault in volley.faults]
+
+    assert len(faults) >= 200
+    assert {fault.kind for fault in faults} == set(Kind)
+
+
+def test_kinds_that_are_impossible_are_left_out():
+    faults = [f for v in make_schedule(3, 600, without={Kind.FULL_DISK}) for f in v.faults]
+
+    assert Kind.FULL_DISK not in {fault.kind for fault in faults}
+
+
+def test_rare_kinds_stay_rare():
+    faults = [fault.kind for volley in make_schedule(5, 20_000) for fault in volley.faults]
+
+    assert faults.count(Kind.ADD_PARTITION) == HABITS[Kind.ADD_PARTITION].most
+
+
+def test_a_short_schedule_holds_ten_kills_of_four_kinds():
+    for seed in range(20):
+        kinds = [fault.kind for volley in short_schedule(seed) for fault in volley.faults]
+        kills = [kind for kind in kinds if kind in KILLS]
+        assert len(kills) >= 10
+        assert set(kills) == KILLS
+
+
+def test_every_kind_has_its_habit_and_its_action():
+    assert set(HABITS) == set(Kind) == set(_ACTIONS)
