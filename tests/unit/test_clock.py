@@ -28,18 +28,18 @@ def test_a_record_from_the_future_becomes_a_failure() -> None:
 
 def test_a_frame_with_one_such_reading_is_refused_whole() -> None:
     batch = decoded([reading("a", 1), reading("a", FAR_APART_NS)], reading("b", 1))
-    found = refuse_ahead(batch, np.array([0.0, 0.0]), max_ahead_s=1.0)
+    found = refuse_ahead(batch, np.array([0, 0]), max_ahead_s=1.0)
     assert found.readings.sensors == ["b"]
     assert len(found.readings) == 1
 
 
 def test_the_limit_itself_and_records_without_a_timestamp_pass() -> None:
     batch = decoded(reading("a", 2000 * MS), reading("b", FAR_APART_NS))
-    assert refuse_ahead(batch, np.array([1000.0, -1.0]), max_ahead_s=1.0) is batch
+    assert refuse_ahead(batch, np.array([1000, -1]), max_ahead_s=1.0) is batch
 
 
 def test_failures_stay_in_order_of_their_records() -> None:
     bad = Failure(position=2, stage="decode", exception="E", message="")
     batch = decoded(reading("a", 1), reading("b", FAR_APART_NS), None, failures=(bad,))
-    found = refuse_ahead(batch, np.zeros(3), max_ahead_s=1.0)
+    found = refuse_ahead(batch, np.zeros(3, np.int64), max_ahead_s=1.0)
     assert [failure.position for failure in found.failures] == [1, 2]
