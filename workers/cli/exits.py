@@ -31,6 +31,9 @@ class ExitCode(enum.IntEnum):
     """A wrong argument or setting: the same call fails again until somebody corrects it."""
     BROKER_UNAVAILABLE = 3
     """No broker answered: the same call may succeed later."""
+    LOOK_FIRST = 4
+    """The run ended itself (dead-letter limit, a rival of the same name): starting it again before
+    somebody has looked would do harm, or end the same."""
     INTERRUPTED = 130
     """Ctrl-C, in a command that has nothing to drain."""
 
@@ -48,6 +51,8 @@ def exit_code_of(error: BaseException) -> ExitCode:
         return ExitCode.OK
     if isinstance(error, errors.BrokerUnavailableError):
         return ExitCode.BROKER_UNAVAILABLE
+    if isinstance(error, errors.RunEndedError):
+        return ExitCode.LOOK_FIRST
     if isinstance(error, errors.SettingsError) or _pure_kind(error) == "usage":
         return ExitCode.USAGE
     return ExitCode.FAILURE

@@ -32,6 +32,7 @@ COMMANDS = (
     "backtest",
     "topics",
     "status",
+    "scale",
     "dead-letters",
     "doctor",
     "broker",
@@ -59,7 +60,8 @@ Results are for people; [cyan]--json[/cyan] prints them for scripts.
 
 [bold]Exit codes[/bold]
 
-  0 done, 1 failed, 2 wrong argument or setting, 3 no broker, 130 interrupted
+  0 done, 1 failed, 2 wrong argument or setting, 3 no broker, 4 ended itself: look first,
+  130 interrupted
 """
 
 

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 4 * 2**20
+_MODES = {
+    "auto": "following the load",
+    "fixed": "as the settings say",
+    "manual": "as set by hand",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -161,9 +166,7 @@ def ask_pipeline(url: str) -> dict[str, Any]:
         typer.BadParameter: not an http address.
         VigieError: nobody answers there, or something else than a pipeline.
     """
-    base = url.rstrip("/").removesuffix("/status").removesuffix("/metrics")
-    if not base.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"{url!r} does not begin with http://", param_hint="--url")
+    base = pipeline_base(url, param_hint="--url")
     try:
         with urllib.request.urlopen(f"{base}/status", timeout=_TIMEOUT_S) as answer:  # noqa: S310
             found = json.loads(answer.read(_MAX_ANSWER_BYTES))
@@ -175,6 +178,20 @@ def ask_pipeline(url: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "workers" not in found:
         raise VigieError(f"{base}/status is not the status of a pipeline: correct --url")
     return found
+
+
+def pipeline_base(url: str, *, param_hint: str) -> str:
+    """The address of a pipeline's endpoint without a page.
+
+    Raises:
+        typer.BadParameter: not an http address.
+    """
+    base = url.rstrip("/")
+    for page in ("/status", "/metrics", "/scale"):
+        base = base.removesuffix(page)
+    if not base.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{url!r} does not begin with http://", param_hint=param_hint)
+    return base
 
 
 def _topics(
@@ -256,6 +273,34 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
             f"{worker.get('resident_bytes', 0) / 1e6:,.0f} MB",
         )
     console.print(table)
+    if "scaling" in pipeline:
+        show_scaling(pipeline["scaling"], console)
+
+
+def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:
+    """How many workers of each kind there are and should be, and the last change."""
+    for kind in ("ingest", "scorers"):
+        count = scaling.get(kind) or {}
+        if not count.get("target"):
+            continue
+        how = _MODES.get(str(count.get("mode")), str(count.get("mode")))
+        bounds = (
+            f", {count.get('least')} to {count.get('most')}" if count.get("mode") == "auto" else ""
+        )
+        console.print(
+            f"{kind.capitalize()}: {count.get('actual')} of {count['target']} at work, "
+            f"{how}{bounds}",
+            highlight=False,
+        )
+    last = scaling.get("last_decision")
+    if last:
+        console.print(f"Last change {last.get('at')}: {last.get('text')}", highlight=False)
+    lost = ", ".join(
+        f"{one.get('count')} {one.get('kind')} {one.get('reason')}"
+        for one in scaling.get("replaced", ())
+    )
+    if lost:
+        console.print(f"Replaced: {lost}", highlight=False)
 
 
 def _number(value: int | None) -> str:

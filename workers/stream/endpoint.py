@@ -1,4 +1,7 @@
-"""`/metrics` and `/status` of a running pipeline, over plain HTTP. Reads state when asked."""
+"""`/metrics`, `/status` and `/scale` of a running pipeline, over plain HTTP.
+
+Reads state when asked; see `workers.stream.control` for the only thing that changes any.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,23 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from workers.errors import SettingsError
+from workers.stream.control import scale_application, staffing_as_json
 from workers.stream.metrics import PipelineCollector
 from workers.stream.partition import Counts
-from workers.stream.progress import Health, LatencyHistogram
+from workers.stream.progress import Health, LatencyHistogram, Staffing
 from workers.stream.supervisor import Supervisor
 
 
-def status_of(healths: Sequence[Health]) -> dict[str, Any]:
-    """The state of a pipeline as plain values, for JSON."""
+def status_of(healths: Sequence[Health], staffing: Staffing | None = None) -> dict[str, Any]:
+    """The state of a pipeline as plain values, for JSON.
+
+    Args:
+        healths: of its workers.
+        staffing: of its supervisor; None when the run is over.
+    """
     latency = sum((health.latency for health in healths), LatencyHistogram())
     return {
+        **({} if staffing is None else {"scaling": staffing_as_json(staffing)}),
         "counts": asdict(sum((health.total for health in healths), Counts())),
         "lag_records": sum(sum(health.lag.values()) for health in healths),
         "latency_ms": {"p50": latency.quantile(0.5), "p99": latency.quantile(0.99)},
@@ -62,6 +72,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 10  # seconds for a peer that says nothing
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
         """Say nothing: a scrape every few seconds is no event."""
 
@@ -77,8 +89,11 @@ def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextMa
     @contextmanager
     def serve(supervisor: Supervisor) -> Iterator[None]:
         registry = CollectorRegistry()
-        registry.register(PipelineCollector(lambda: supervisor.healths))
+        registry.register(
+            PipelineCollector(lambda: supervisor.healths, lambda: supervisor.staffing)
+        )
         metrics: WSGIApplication = make_wsgi_app(registry)
+        scale = scale_application(supervisor)
 
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = environ.get("PATH_INFO")
@@ -86,9 +101,11 @@ def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextMa
                 return metrics(environ, start_response)
             if path == "/status":
                 start_response("200 OK", [("Content-Type", "application/json")])
-                return [json.dumps(status_of(supervisor.healths)).encode()]
+                return [json.dumps(status_of(supervisor.healths, supervisor.staffing)).encode()]
+            if path == "/scale":
+                return scale(environ, start_response)
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"/metrics or /status\n"]
+            return [b"/metrics, /status or /scale\n"]
 
         try:
             server = make_server(host, port, application, _Server, _Quiet)

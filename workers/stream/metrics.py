@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from workers.stream.partition import Counts
-from workers.stream.progress import Health, LatencyHistogram, Phase
+from workers.stream.progress import Health, LatencyHistogram, Phase, Staffing
 
 _TOLD = {
     "records": "Records read and committed.",
@@ -31,11 +31,13 @@ _QUANTILES = (0.5, 0.9, 0.99)
 
 
 class PipelineCollector(Collector):
-    """Reads the healths at scrape time; keeps nothing."""
+    """Reads the state at scrape time; keeps nothing."""
 
-    def __init__(self, healths: Callable[[], Iterable[Health]]) -> None:
-        """Read from `healths` at each scrape."""
-        self._healths = healths
+    def __init__(
+        self, healths: Callable[[], Iterable[Health]], staffing: Callable[[], Staffing]
+    ) -> None:
+        """Read from `healths` and `staffing` at each scrape."""
+        self._healths, self._staffing = healths, staffing
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
@@ -61,6 +63,7 @@ class PipelineCollector(Collector):
         yield lag
         yield from self._per_worker(healths)
         yield _latency(healths)
+        yield from _of_staffing(self._staffing())
 
     def _per_worker(self, healths: list[Health]) -> Iterator[Metric]:
         counters: dict[str, tuple[str, Callable[[Health], float]]] = {
@@ -75,6 +78,10 @@ class PipelineCollector(Collector):
             ),
             "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
             "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
+            "vigie_worker_busy_seconds": (
+                "Time spent on anything but waiting.",
+                lambda h: h.busy_s,
+            ),
         }
         gauges: dict[str, tuple[str, Callable[[Health], float]]] = {
             "vigie_sensors": ("Sensors seen.", lambda h: h.sensors),
@@ -109,3 +116,36 @@ def _latency(healths: Iterable[Health]) -> Metric:
         if value is not None:
             gauge.add_metric([str(q)], value)
     return gauge
+
+
+def _of_staffing(staffing: Staffing) -> Iterator[Metric]:
+    kinds = (("ingest", staffing.ingest), ("scorers", staffing.scorers))
+    desired = GaugeMetricFamily(
+        "vigie_desired_workers", "How many workers there should be.", labels=["kind", "mode"]
+    )
+    actual = GaugeMetricFamily(
+        "vigie_actual_workers", "How many workers there are and answer.", labels=["kind"]
+    )
+    for kind, count in kinds:
+        desired.add_metric([kind, count.mode.value], count.target)
+        actual.add_metric([kind], count.actual)
+    yield desired
+    yield actual
+    replaced = CounterMetricFamily(
+        "vigie_workers_replaced", "Workers found dead or hung.", labels=["kind", "reason"]
+    )
+    for labels, times in staffing.replaced.items():
+        replaced.add_metric(labels, times)
+    yield replaced
+    restarts = CounterMetricFamily(
+        "vigie_worker_restarts", "Ingest workers started again.", labels=["worker"]
+    )
+    for slot, times in staffing.restarts.items():
+        restarts.add_metric([str(slot)], times)
+    yield restarts
+    decisions = CounterMetricFamily(
+        "vigie_scaling_decisions", "Changes of the number of workers.", labels=["kind", "direction"]
+    )
+    for labels, times in staffing.decisions.items():
+        decisions.add_metric(labels, times)
+    yield decisions

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -55,6 +55,11 @@ class GroupOffice:
     remove: Callable[[Sequence[int]], None]
 
 
+def two_clerks() -> Executor:
+    """Threads for calls to the broker: a slow count must not hold up a departure."""
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-office")
+
+
 class Supervisor:
     """Runs the workers of one set of settings."""
 
@@ -68,8 +73,20 @@ class Supervisor:
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
         rng: Random,
+        open_office: Callable[[], Executor] = two_clerks,
     ) -> None:
-        """Wire the parts; nobody is hired before `run`."""
+        """Wire the parts; nobody is hired before `run`.
+
+        Args:
+            settings: all settings.
+            plan: what to begin with.
+            staff: hires workers.
+            office: talks to the broker.
+            monotonic_s: a clock that never goes back.
+            wall_s: seconds since 1970, for what is told.
+            rng: spreads restarts.
+            open_office: makes what runs the calls of `office`, which may block.
+        """
         self._settings, self._plan = settings, plan
         self._staff, self._office = staff, office
         self._monotonic_s, self._rng = monotonic_s, rng
@@ -87,7 +104,8 @@ class Supervisor:
         self._ticked_at_s = self._look_at_s = 0.0
         self._count_at_s = 0.0
         self._counting: Future[int] | None = None
-        self._clerk: ThreadPoolExecutor | None = None
+        self._open_office = open_office
+        self._clerk: Executor | None = None
         self._log = structlog.get_logger("vigie.supervisor")
         self._published: tuple[list[Health], Staffing] = ([], self._staffing())
 
@@ -149,8 +167,8 @@ class Supervisor:
 
     @contextmanager
     def _office_hours(self) -> Iterator[None]:
-        """The thread that talks to the broker; at the end nobody is left working."""
-        self._clerk = ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-office")
+        """Somebody to talk to the broker; at the end nobody is left working."""
+        self._clerk = self._open_office()
         try:
             yield
         finally:
