@@ -135,6 +135,11 @@ class Histories:
         """Number of sensors with a window of their own in the shadow."""
         return len(self._different)
 
+    @property
+    def capacity(self) -> int:
+        """Number of windows that there is memory for."""
+        return self._windows.capacity + self._shadow.capacity
+
     def oldest_offset(self, default: int) -> int:
         """Offset of the oldest reading that any window holds; `default` when all are empty."""
         oldest = self._windows.oldest

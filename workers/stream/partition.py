@@ -247,6 +247,11 @@ class PartitionState:
         return self._histories.sensors
 
     @property
+    def histories(self) -> Histories:
+        """What is known of the sensors; to look at."""
+        return self._histories
+
+    @property
     def open_requests(self) -> int:
         """Requests given out and not yet scored."""
         return len(self._open)

@@ -95,6 +95,11 @@ class Windows:
         return self._rows, self._offsets, self._filled, self._oldest, self._last_ts
 
     @property
+    def capacity(self) -> int:
+        """Number of slots that there is memory for."""
+        return len(self._filled)
+
+    @property
     def oldest(self) -> Int64s:
         """Offset of each window's oldest reading, by slot; a view."""
         return self._oldest[: self.used]

@@ -1,0 +1,345 @@
+"""What is forgotten depends on the log alone: not on batches, not on crashes, not on replays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.columns import Failure
+from tests.support.partitions import Sample, batch_of, make_partition
+from workers.stream.partition import Batch, Counts, PartitionState, Pending
+from workers.stream.refusal import POISON_STAGE
+from workers.stream.replay import ReplayMetadata, StartingPoint, starting_point
+from workers.stream.stretches import Stretches
+
+MAX_GAP_NS = 20
+
+
+class Entry(NamedTuple):
+    """A record of the log; `kind` is "good", "bad" or "poison"."""
+
+    offset: int
+    stamp_ms: int
+    kind: str
+    frame: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    receptive_field: int
+    max_records: int
+    max_age_ms: int
+
+
+RULES = st.builds(
+    Rules,
+    receptive_field=st.integers(1, 6),
+    max_records=st.integers(2, 40),
+    max_age_ms=st.one_of(st.just(10**9), st.integers(2, 60)),
+)
+
+
+BYTES_A_RECORD = 4
+NOISE = st.integers(0, 60).flatmap(
+    lambda records: st.binary(min_size=records * BYTES_A_RECORD, max_size=records * BYTES_A_RECORD)
+)
+
+
+def log_of(noise: bytes) -> list[Entry]:
+    """Holes in the offsets, clocks that stand still or jump, sensors that fall silent, frames.
+
+    One draw for the whole log, four bytes a record: a draw a choice takes ten times as long. Zeros
+    are the dullest record, so that failures shrink to what matters.
+    """
+    entries, offset = [], 0
+    for number in range(len(noise) // BYTES_A_RECORD):
+        who, when, where, what = noise[number * BYTES_A_RECORD :][:BYTES_A_RECORD]
+        names = "aaaabbcd" if number % 40 < 20 else "bbbbbbcd"  # "a" falls silent, and comes back
+        base = (2 * number, 2 * number, 2 * number, 30, 2 * number - 15)[when % 5]
+        size = 3 if what % 8 == 7 else 1
+        times = sorted(base + (when // 5 >> i & 3) for i in range(size))
+        entries.append(
+            Entry(
+                offset=offset,
+                stamp_ms=(number, number, number, number - 7, number + 20, -1)[where % 6],
+                kind=(["good"] * 8 + ["bad", "poison"])[what // 8 % 10],
+                frame=tuple(
+                    Sample(names[who % 8], t, number + i / 10) for i, t in enumerate(times)
+                ),
+            )
+        )
+        offset += (1, 1, 1, 1, 1, 1, 2, 9)[where // 6 % 8]
+    return entries
+
+
+LOGS = NOISE.map(log_of)
+
+
+# -- the definition, record by record --------------------------------------------------------------
+
+
+class Cold:
+    """Processing from some record on, knowing nothing before."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.last: dict[str, int] = {}
+        self.held: dict[str, list[float]] = {}
+
+    def take(self, sample: Sample) -> list[float] | None:
+        before = self.last.get(sample.sensor)
+        if before is not None and sample.ts_ns <= before:
+            return None
+        if before is not None and sample.ts_ns - before > MAX_GAP_NS:
+            self.held[sample.sensor] = []
+        self.last[sample.sensor] = sample.ts_ns
+        window = [*self.held.get(sample.sensor, []), sample.value][-self.size :]
+        self.held[sample.sensor] = window
+        return window if len(window) == self.size else None
+
+
+def cuts_of(log: Sequence[Entry], rules: Rules) -> list[int]:
+    """Offsets at which stretches begin; the first is 0, where the group begins."""
+    cuts, since, clock = [0], -1, -1
+    for entry in log:
+        clock = max(clock, entry.stamp_ms)
+        far = entry.offset - cuts[-1] >= rules.max_records // 2
+        old = since >= 0 and clock - since >= rules.max_age_ms // 2
+        if far or old:
+            cuts.append(entry.offset)
+            since = clock
+        elif since < 0:
+            since = clock
+    return cuts
+
+
+Windows = dict[tuple[int, int], list[float]]
+
+
+def definition(log: Sequence[Entry], rules: Rules) -> Windows:
+    """In a stretch, what processing from the beginning of the one before gives."""
+    windows: Windows = {}
+    cuts = set(cuts_of(log, rules)) - {0}
+    known, shadow = Cold(rules.receptive_field), Cold(rules.receptive_field)
+    for entry in log:
+        if entry.offset in cuts:
+            known, shadow = shadow, Cold(rules.receptive_field)
+        for index, sample in enumerate(entry.frame if entry.kind == "good" else ()):
+            window = known.take(sample)
+            shadow.take(sample)
+            if window is not None:
+                windows[entry.offset, index] = window
+    return windows
+
+
+# -- the state machine -----------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """One process: what it gave, and what it had committed when it ended."""
+
+    windows: Windows = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    commits: list[Pending] = field(default_factory=list)
+
+
+def make(rules: Rules, start: StartingPoint) -> PartitionState:
+    return make_partition(
+        receptive_field=rules.receptive_field,
+        max_gap_ns=MAX_GAP_NS,
+        start=start,
+        max_replay_records=rules.max_records,
+        max_replay_age_ms=rules.max_age_ms,
+    )
+
+
+def batch(entries: Sequence[Entry], next_offset: int) -> Batch:
+    """A poison record is found again by scorers: on a replay, nobody has asked one yet."""
+    failed = {
+        position: entry
+        for position, entry in enumerate(entries)
+        if entry.kind == "bad" or (entry.kind == "poison" and entry.offset >= next_offset)
+    }
+    return batch_of(
+        [None if i in failed else list(entry.frame) for i, entry in enumerate(entries)],
+        offsets=[entry.offset for entry in entries],
+        stamps_ms=[entry.stamp_ms for entry in entries],
+        failures=[
+            Failure(
+                position=position,
+                stage="decode" if entry.kind == "bad" else POISON_STAGE,
+                exception="E",
+                message="",
+            )
+            for position, entry in failed.items()
+        ],
+    )
+
+
+def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: StartingPoint) -> Run:
+    """Read the log to its end from a starting point, cut into batches."""
+    state, done = make(rules, start), Run()
+    log = [entry for entry in log if entry.offset >= start.read_from]
+    edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
+    size = rules.receptive_field
+    for low, high in pairwise(edges):
+        request = state.polled(batch(log[low:high], start.next_offset))
+        if request is None:
+            continue
+        pending = state.scored(request.number, anomalies=0)
+        for end, offset, index in zip(
+            request.ends.tolist(), pending.offsets.tolist(), pending.indices.tolist(), strict=True
+        ):
+            done.windows[offset, index] = request.rows[end - size + 1 : end + 1, 0].tolist()
+        done.counts += pending.counts
+        done.commits.append(pending)
+    return done
+
+
+def after(pending: Pending | None, rules: Rules, end: int) -> StartingPoint:
+    committed = None
+    if pending is not None:
+        committed = (pending.next_offset, pending.metadata.encode())
+    return starting_point(
+        committed, beginning=0, end=end, fresh="earliest", receptive_field=rules.receptive_field
+    )
+
+
+CUTS = st.lists(st.integers(1, 60), max_size=12)
+
+
+@given(log=LOGS, rules=RULES, cuts=CUTS)
+@settings(deadline=None)
+def test_batches_do_not_matter(log: list[Entry], rules: Rules, cuts: list[int]) -> None:
+    done = run(log, rules, cuts, StartingPoint.cold_at(0))
+    assert done.windows == definition(log, rules)
+    assert done.counts.reconciled
+    assert done.counts.records == len(log)
+    whole = run(log, rules, [], StartingPoint.cold_at(0))
+    assert done.counts == whole.counts
+
+
+@given(
+    log=LOGS,
+    rules=RULES,
+    lives=st.lists(st.tuples(CUTS, st.integers(0, 60), st.integers(0, 3)), max_size=4),
+    cuts=CUTS,
+)
+@settings(deadline=None, max_examples=300)
+def test_crashes_do_not_matter(
+    log: list[Entry],
+    rules: Rules,
+    lives: list[tuple[list[int], int, int]],
+    cuts: list[int],
+) -> None:
+    """Each life reads on, commits, reads further and is killed; the last one reads to the end."""
+    expected = definition(log, rules)
+    end = log[-1].offset + 1 if log else 0
+    committed: Pending | None = None
+    counted = Counts()
+    for batches, reach, uncommitted in lives:
+        start = after(committed, rules, end)
+        life = run(log[:reach], rules, batches, start)
+        assert life.windows.items() <= expected.items()
+        lasting = life.commits[: len(life.commits) - uncommitted]
+        if lasting:
+            committed = lasting[-1]
+            counted = sum((pending.counts for pending in lasting), counted)
+    start = after(committed, rules, end)
+    assert start.next_offset - start.read_from <= replayable(committed)
+    last = run(log, rules, cuts, start)
+    due = {place: window for place, window in expected.items() if place[0] >= start.next_offset}
+    assert last.windows == due
+    whole = run(log, rules, [], StartingPoint.cold_at(0))
+    assert replace(counted + last.counts, replayed=0) == whole.counts
+
+
+def replayable(committed: Pending | None) -> int:
+    return 0 if committed is None else committed.next_offset - committed.metadata.stretches.previous
+
+
+@given(log=LOGS, rules=RULES, cuts=CUTS)
+@settings(deadline=None)
+def test_never_more_than_the_cap_is_read_again(
+    log: list[Entry], rules: Rules, cuts: list[int]
+) -> None:
+    begins = cuts_of(log, rules)
+    for pending in run(log, rules, cuts, StartingPoint.cold_at(0)).commits:
+        metadata = pending.metadata
+        again = [e for e in log if metadata.replay_from <= e.offset < pending.next_offset]
+        assert len(again) <= rules.max_records
+        passed = [cut for cut in begins if cut < pending.next_offset]
+        stretches = metadata.stretches
+        assert [stretches.previous, stretches.current] == [passed[-2:][0], passed[-1]]
+        assert metadata.poison == tuple(
+            e.offset
+            for e in log
+            if e.kind == "poison" and stretches.previous <= e.offset < pending.next_offset
+        )
+
+
+@given(log=LOGS, rules=RULES, cuts=CUTS, size=st.integers(1, 12), at=st.integers(0, 60))
+@settings(deadline=None)
+def test_a_model_with_other_windows_sees_what_it_would_have_seen(
+    log: list[Entry], rules: Rules, cuts: list[int], size: int, at: int
+) -> None:
+    """After a change of R, as if the new model had read the two stretches all the time."""
+    before = run(log[:at], rules, cuts, StartingPoint.cold_at(0))
+    if not before.commits:
+        return
+    now = replace(rules, receptive_field=size)
+    end = log[-1].offset + 1
+    start = after(before.commits[-1], now, end)
+    expected = definition(log, now)
+    assert run(log, now, cuts, start).windows == {
+        place: window for place, window in expected.items() if place[0] >= start.next_offset
+    }
+
+
+def test_a_shadow_is_needed_only_where_a_stretch_begins_with_late_readings() -> None:
+    """Most of the time it costs nothing: nobody differs."""
+    state = make(Rules(3, 20, 10**9), StartingPoint.cold_at(0))
+    samples = [Sample("ab"[t % 2], t, float(t)) for t in range(100)]
+    for low in range(0, 100, 7):
+        state.polled(batch_of(samples[low : low + 7], start=low))
+        assert state.histories.different == 0
+
+
+def test_a_sensor_late_where_a_stretch_begins_is_scored_as_if_read_from_there() -> None:
+    """Its clock went back: within two stretches it is accepted again."""
+    rules = Rules(2, 8, 10**9)
+    times = [100, 101, 102, 103, 50, 51, 52, 53, 54, 55, 56, 57]
+    log = [Entry(i, -1, "good", (Sample("a", t, float(t)),)) for i, t in enumerate(times)]
+    done = run(log, rules, [5], StartingPoint.cold_at(0))
+    assert sorted(done.windows) == [(1, 0), (2, 0), (3, 0), (8, 0), (9, 0), (10, 0), (11, 0)]
+    assert done.counts.late == 4
+    assert done.counts.forgotten == 1
+
+
+def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
+    rules = Rules(4, 400, 10**9)
+    state = make(rules, StartingPoint.cold_at(0))
+    for low in range(0, 4000, 50):
+        samples = [Sample(f"s{at}", at, 0.0) for at in range(low, low + 50)]
+        request = state.polled(batch_of(samples, start=low))
+        assert request is not None
+        pending = state.scored(request.number, anomalies=0)
+        assert state.sensors <= 400
+        assert pending.next_offset - pending.metadata.replay_from <= 400
+        assert state.histories.capacity <= 1000
+    assert state.sensors == 400
+
+
+def test_the_metadata_survives_its_encoding() -> None:
+    cuts = Stretches(previous=3, current=9, since_ms=-1, latest_ms=-1)
+    metadata = ReplayMetadata(replay_from=5, receptive_field=3, stretches=cuts, poison=(3, 7, 90))
+    start = starting_point(
+        (91, metadata.encode()), beginning=0, end=100, fresh="latest", receptive_field=3
+    )
+    assert (start.stretches, start.poison) == (cuts, frozenset({3, 7, 90}))
