@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.columns import Failure
 from schemas.settings import StreamSettings
+from tests.support.fakes import make_stream
+from tests.support.models import encoded, reading_records
 from workers.errors import DeadLetterLimitError, RunEndedError
 from workers.stream.dead_letter_limit import DeadLetterLimit
 
@@ -211,3 +213,55 @@ def test_the_verdict_is_that_of_a_plain_count_wherever_polls_cut_the_log(
         feed(limit, part, start=start)
         start, turn = stop, turn + 1
     assert expected is None
+
+
+# -- in the loop -----------------------------------------------------------------------------------
+
+GOOD = [record["value"] for record in encoded(reading_records(["a", "b"], 20))]
+
+
+def loop_settings(in_row: int) -> dict[str, float]:
+    return {"max_poll_records": 10, "max_dead_letters_in_row": in_row, "max_dead_letter_share": 0}
+
+
+def test_the_loop_ends_and_commits_nothing_of_what_it_refused():
+    """Each start meets the refused records again, until somebody raises the limit for them."""
+    values = [*GOOD, *[b"bad"] * 60, *GOOD]
+    stream = make_stream(values, stream=loop_settings(12))
+    with pytest.raises(DeadLetterLimitError, match=r"partition 0: 13 records in a row.*40 to 52"):
+        stream.run_to_the_end()
+    committed = stream.source.committed_position
+    assert committed is not None
+    assert 40 < committed.next_offset <= 52
+    again = make_stream(values, stream=loop_settings(12))
+    again.source.committed_position = committed
+    first = committed.next_offset
+    with pytest.raises(DeadLetterLimitError, match=f"offsets {first} to {first + 12}"):
+        again.run_to_the_end()
+    past = make_stream(values, stream=loop_settings(0))
+    past.source.committed_position = committed
+    past.run_to_the_end()
+    assert past.loop._counts[0].dead_lettered == 100 - first
+
+
+def test_a_refused_commit_counts_no_record_twice():
+    values = [*GOOD[:5], *[b"bad"] * 8, *GOOD[5:]]
+    stream = make_stream(values, stream=loop_settings(8))
+    stream.sink.refusals = set(range(1, 12))
+    stream.run_to_the_end()
+    assert stream.loop.health.rewinds == 11
+    assert stream.loop._counts[0].dead_lettered == 8
+
+
+def test_a_partition_that_was_away_begins_anew_in_the_loop():
+    """While another worker had it, good records may have passed."""
+    values = [*GOOD[:10], *[b"bad"] * 14, *GOOD[10:]]
+    stream = make_stream(values, stream=loop_settings(13))
+    while (stream.source.position or 0) <= 20:
+        stream.turn()
+    committed = stream.source.committed_position
+    assert committed is not None
+    assert committed.next_offset > 10
+    stream.source.take_away()
+    stream.run_to_the_end()
+    assert stream.loop._counts[0].records == len(values)

@@ -29,6 +29,7 @@ from schemas.settings import Settings
 from workers.errors import BrokerUnavailableError, TransactionAbortedError
 from workers.kafka.client import Committed, Generation, Polled, Sink, Source
 from workers.kafka.deadline import Deadline
+from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.decoding import BatchDecoder
 from workers.stream.flight import Asked, Flight, take_off
 from workers.stream.opening import Opener, position
@@ -68,6 +69,7 @@ class IngestLoop:
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
         stream = settings.stream
         self._decoder = BatchDecoder(detector, stream)
+        self._limit = DeadLetterLimit(stream)
         processing = settings.processing
         self._unit = Unit(
             sink,
@@ -190,6 +192,7 @@ class IngestLoop:
             self._states.pop(partition, None)
             self._to_start.discard(partition)
             self._poison.pop(partition, None)
+            self._limit.forget(partition)
             self._doubtful.pop(partition, None)
         self._to_start |= polled.assigned
         if polled.assigned or polled.revoked:
@@ -237,6 +240,8 @@ class IngestLoop:
                 continue
             self.beats += 1
             batch = self._decoder.decode(records, self._poison.get(partition, ()))
+            # Before anything of the batch goes further: what is refused must not be committed.
+            self._limit.check(partition, batch.offsets, batch.failures, live_from=state.next_offset)
             request = state.polled(batch)
             if request is not None:
                 asked.append((partition, state, request, records, batch.stamps_ms))
