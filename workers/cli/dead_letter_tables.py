@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from workers.cli.dead_letter_view import (
@@ -28,67 +27,64 @@ _LABEL_WIDTH = 12
 
 
 def print_letters(letters: Sequence[Letter]) -> None:
-    """A table, one row a dead letter."""
-    if not letters:
-        return
-    table = _table()
-    for name in ("place", "when", "source", "stage"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=1)
-    for name in ("bytes", "attempts"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for letter in letters:
-        reasons = letter.reasons
-        source = f"{reasons.topic}:{reasons.partition}:{reasons.offset}" if reasons else "-"
-        cut = "" if letter.truncated is None else " (cut)"
-        table.add_row(
+    """One line a dead letter, however wide the terminal is: it can be searched with grep."""
+    rows = [
+        (
             short_place(letter.place),
             when(letter.stamp_ms),
-            _safe(source),
-            _safe(reasons.stage if reasons else FOREIGN),
-            _safe(letter.reason),
-            f"{letter.size:,}{cut}",
+            f"{letter.reasons.topic}:{letter.reasons.partition}:{letter.reasons.offset}"
+            if letter.reasons
+            else "-",
+            letter.reasons.stage if letter.reasons else FOREIGN,
+            f"{letter.size:,}{'' if letter.truncated is None else ' (cut)'}",
             f"{letter.attempts}",
+            letter.reason,
         )
-    _console().print(table)
+        for letter in letters
+    ]
+    _columns(("place", "when", "source", "stage", ">bytes", ">attempts", "reason"), rows)
 
 
-def print_summary(summary: Summary, *, topic: str) -> None:
-    """How many there are of each kind."""
-    console = _console()
+def print_summary(summary: Summary, *, topic: str, shown: int = 0) -> None:
+    """How many there are of each kind.
+
+    Args:
+        summary: of all that match.
+        topic: of the dead letters.
+        shown: how many of them were listed before.
+    """
     if not summary.total:
-        console.print(Text(f"No dead letters in {topic} that match."))
+        _plain(f"No dead letters in {topic} that match.")
         return
-    console.print(Text(f"\n{summary.total:,} dead letters in {topic}, by kind:"))
-    table = _table()
-    table.add_column("count", justify="right", no_wrap=True)
-    for name in ("stage", "newest", "place"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("such as", overflow="fold", ratio=1)
+    listed = f" (the {shown:,} newest are listed)" if 0 < shown < summary.total else ""
+    _plain(f"{chr(10) if shown else ''}{summary.total:,} dead letters in {topic}{listed}, by kind:")
     ranked = summary.ranked()
-    for kind in ranked[:_MOST_KINDS]:
-        table.add_row(
+    rows = [
+        (
             f"{kind.count:,}",
-            _safe(kind.stage),
+            kind.stage,
             when(kind.example.stamp_ms),
             short_place(kind.example.place),
-            _safe(kind.example.reason),
+            kind.example.reason,
         )
-    console.print(table)
+        for kind in ranked[:_MOST_KINDS]
+    ]
+    _columns((">count", "stage", "newest", "place", "such as"), rows)
     left = summary.others + sum(kind.count for kind in ranked[_MOST_KINDS:])
     if left:
-        console.print(Text(f"and {left:,} of other kinds"))
+        _plain(f"and {left:,} of other kinds")
 
 
 def print_letter(letter: Letter, verdict: Verdict | None, *, most_bytes: int) -> None:
     """Everything of one dead letter."""
     console = _console()
-    console.print(Text(f"Dead letter {short_place(letter.place)} of {letter.place.topic}", "bold"))
+    title = f"Dead letter {short_place(letter.place)} of {letter.place.topic}"
+    console.print(Text(title, "bold"), soft_wrap=True)
     for label, text in _facts(letter):
         _line(console, label, text)
     _line(console, "key", printable_bytes(letter.key))
     for at, (name, value) in enumerate(letter.headers):
-        _line(console, "" if at else "headers", f"{printable(name)}: {printable_bytes(value)}")
+        _line(console, "" if at else "headers", f"{name}: {printable_bytes(value)}")
     _line(console, "today", _today(verdict))
     what, lines = value_lines(letter.value, most_bytes=most_bytes)
     _line(console, "value", f"{letter.size:,} bytes, {what}")
@@ -133,49 +129,53 @@ def _today(verdict: Verdict | None) -> str:
 
 def print_plan(sample: Sequence[Sending], tally: Tally) -> None:
     """What would be sent."""
-    if not sample:
-        return
-    table = _table()
-    for name in ("place", "to"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("key", overflow="fold", ratio=1)
-    for name in ("bytes", "attempt"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for sending in sample:
-        table.add_row(
+    rows = [
+        (
             short_place(sending.letter),
-            _safe(f"{sending.topic}:{sending.partition}"),
-            _safe(printable_bytes(sending.key)),
+            f"{sending.topic}:{sending.partition}",
             f"{len(sending.value):,}",
             f"{sending.attempt + 1}",
+            printable_bytes(sending.key),
         )
-    console = _console()
-    console.print(table)
+        for sending in sample
+    ]
+    _columns(("place", "to", ">bytes", ">attempt", "key"), rows)
     if tally.sent > len(sample):
-        console.print(Text(f"and {tally.sent - len(sample):,} more"))
+        _plain(f"and {tally.sent - len(sample):,} more")
 
 
 def print_tally(tally: Tally, *, dry_run: bool) -> None:
     """What was sent, and what stays and why."""
     from workers.cli.dead_letter_replay import refusals
 
-    console = _console()
     targets = ", ".join(f"{count:,} to {topic}" for topic, count in tally.targets.most_common())
     verb = "would be sent back" if dry_run else "sent back and acknowledged"
+    where = f" ({targets})" if targets else ""
     again = f"; {tally.again:,} of them not for the first time" if tally.again else ""
-    console.print(
-        Text(
-            printable(
-                f"{tally.sent:,} dead letters {verb}{f' ({targets})' if targets else ''}{again}"
-            )
-        )
-    )
+    _plain(f"{tally.sent:,} dead letters {verb}{where}{again}")
     reasons = list(refusals(tally))
     if reasons:
-        console.print(Text(f"{tally.staying:,} stay:"))
+        _plain(f"{tally.staying:,} stay:")
     for reason in reasons[:_MOST_KINDS]:
-        told = printable(f"{reason['reason']}")
-        console.print(Text(f"  {reason['count']:,}, the first at {reason['first']}: {told}"))
+        _plain(f"  {reason['count']:,}, the first at {reason['first']}: {reason['reason']}")
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns, the last as long as it is; a name that begins with ">" is right-aligned."""
+    if not rows:
+        return
+    safe = [[printable(cell) for cell in row] for row in rows]
+    titles = [name.removeprefix(">") for name in names]
+    widths = [max(map(len, column)) for column in zip(titles, *safe, strict=True)]
+    widths[-1] = 0
+    console = _console()
+    for number, row in enumerate([titles, *safe]):
+        cells = [
+            cell.rjust(width) if name.startswith(">") else cell.ljust(width)
+            for name, cell, width in zip(names, row, widths, strict=True)
+        ]
+        line = Text("  ".join(cells).rstrip(), "default" if number else "bold")
+        console.print(line, soft_wrap=True)
 
 
 def _line(console: Console, label: str, text: str) -> None:
@@ -184,12 +184,10 @@ def _line(console: Console, label: str, text: str) -> None:
     console.print(line, soft_wrap=True)
 
 
-def _table() -> Table:
-    return Table(box=None, padding=(0, 2, 0, 0), expand=False)
-
-
-def _safe(text: str) -> Text:
-    return Text(printable(text))
+def _plain(text: str) -> None:
+    """A line of text, or several of ours."""
+    lines = [printable(line) for line in text.split("\n")]
+    _console().print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def _console() -> Console:

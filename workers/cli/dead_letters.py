@@ -123,7 +123,7 @@ def list_letters(
             _print_line(kind)
         return
     print_letters(rows)
-    print_summary(summary, topic=settings.topics.dead_letters)
+    print_summary(summary, topic=settings.topics.dead_letters, shown=len(rows))
 
 
 def show(

@@ -8,7 +8,7 @@ partition.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -58,15 +58,16 @@ class ResenderConfig:
             BrokerUnavailableError: no broker answers.
             SettingsError: an option that the client cannot use.
         """
+        resender: Resender[Any] = Resender(self._producer, flush_timeout_s=self.flush_timeout_s)
+        try:
+            yield resender
+        finally:
+            resender.close()
+
+    def _producer(self) -> Any:
         options = self.connection.producer_options(client_id=self.client_id)
         with asking("opening a producer"), building(self.connection.options):
-            producer = KafkaProducer(**options)
-        try:
-            yield Resender(producer, flush_timeout_s=self.flush_timeout_s)
-        finally:
-            # Nothing is lost in silence: only `settle` tells that a record arrived.
-            with contextlib.suppress(KafkaError):
-                producer.close(timeout=_CLOSE_TIMEOUT_S)
+            return KafkaProducer(**options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Settled(Generic[Tag]):
     """What became of the records sent since the last time.
 
     Attributes:
-        arrived: tags of those that are with the broker, in the order in which they were sent.
+        arrived: tags of those that are with the broker.
         too_large: tags of those that the topic, or the client, does not take for their size.
     """
 
@@ -82,12 +83,25 @@ class Settled(Generic[Tag]):
     too_large: Sequence[Tag]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outgoing(Generic[Tag]):
+    """A record, as `Resender.send` was given it."""
+
+    tag: Tag
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
 class Resender(Generic[Tag]):
     """Sends records to partitions by number; made by `ResenderConfig.open`."""
 
-    def __init__(self, producer: Any, *, flush_timeout_s: float) -> None:
-        self._producer, self._flush_timeout_s = producer, flush_timeout_s
-        self._futures: list[tuple[Tag, Any]] = []
+    def __init__(self, make_producer: Callable[[], Any], *, flush_timeout_s: float) -> None:
+        self._make_producer, self._flush_timeout_s = make_producer, flush_timeout_s
+        self._producer = make_producer()
+        self._under_way: list[tuple[_Outgoing[Tag], Any]] = []
         self._too_large: list[Tag] = []
 
     def send(
@@ -105,43 +119,83 @@ class Resender(Generic[Tag]):
         Raises:
             OutputsLostError, SettingsError: see `settle`.
         """
-        try:
-            future = self._producer.send(topic, value, key, list(headers), partition)
-        except _TOO_LARGE:
-            self._too_large.append(tag)
-        except KafkaError as error:
-            raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
-        else:
-            self._futures.append((tag, future))
+        self._send(
+            _Outgoing(
+                tag=tag,
+                topic=topic,
+                partition=partition,
+                key=key,
+                value=value,
+                headers=list(headers),
+            )
+        )
 
     def settle(self) -> Settled[Tag]:
         """Wait until every record sent so far is with the broker, and look at each one.
+
+        A record that the broker refuses as too large puts kafka-python's producer in a state in
+        which it fails everything else with the same words. So with a new producer each of them is
+        sent again, alone.
 
         Raises:
             OutputsLostError: at least one is not, or nobody knows.
             SettingsError: the broker refuses us for good.
         """
+        arrived, suspects = self._look()
+        for outgoing in suspects:
+            if len(suspects) > 1:
+                self._send(outgoing)
+                came, refused = self._look()
+            else:
+                came, refused = [], [outgoing]
+            arrived += came
+            self._too_large += [each.tag for each in refused]
+        settled = Settled(arrived=arrived, too_large=self._too_large)
+        self._too_large = []
+        return settled
+
+    def close(self) -> None:
+        """Close the producer; what is not settled is in doubt."""
+        # Nothing is lost in silence: only `settle` tells that a record arrived.
+        with contextlib.suppress(KafkaError):
+            self._producer.close(timeout=_CLOSE_TIMEOUT_S)
+
+    def _send(self, out: _Outgoing[Tag]) -> None:
+        try:
+            future = self._producer.send(out.topic, out.value, out.key, out.headers, out.partition)
+        except _TOO_LARGE:
+            self._too_large.append(out.tag)
+        except KafkaError as error:
+            raise delivery_error(error, failed=1, sent=len(self._under_way) + 1) from error
+        else:
+            self._under_way.append((out, future))
+
+    def _look(self) -> tuple[list[Tag], list[_Outgoing[Tag]]]:
+        """Wait for what is under way: what arrived, and what is said to be too large."""
         deadline = Deadline.after(self._flush_timeout_s)
         # While it splits a batch that is too large, `flush` raises although all is well. So what it
         # raises is no answer; the futures are.
         with contextlib.suppress(KafkaError):
             self._producer.flush(timeout=deadline.left_s())
         arrived: list[Tag] = []
+        suspects: list[_Outgoing[Tag]] = []
         lost: list[Any] = []
-        for tag, future in self._futures:
+        for out, future in self._under_way:
             if not future.is_done:
                 with contextlib.suppress(KafkaError):
                     future.get(timeout=deadline.left_s())
             if future.succeeded():
-                arrived.append(tag)
+                arrived.append(out.tag)
             elif isinstance(future.exception, _TOO_LARGE):
-                self._too_large.append(tag)
+                suspects.append(out)
             else:
                 lost.append(future)
         if lost:
             cause = next((future.exception for future in lost if future.exception), None)
             reason = cause or KafkaTimeoutError("no answer in time")
-            raise delivery_error(reason, failed=len(lost), sent=len(self._futures)) from cause
-        settled = Settled(arrived=arrived, too_large=tuple(self._too_large))
-        self._futures, self._too_large = [], []
-        return settled
+            raise delivery_error(reason, failed=len(lost), sent=len(self._under_way)) from cause
+        self._under_way = []
+        if suspects:
+            self.close()
+            self._producer = self._make_producer()
+        return arrived, suspects
