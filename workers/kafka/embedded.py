@@ -172,6 +172,8 @@ class EmbeddedBroker:
         """
         if self.is_running():
             raise ProvisioningError(f"This broker is running already, at {self.bootstrap}.")
+        if self._process is not None:
+            self._reap()  # it ended by itself: a full disk, a kill
         with _disk_explained(self.data):
             self.data.mkdir(parents=True, exist_ok=True)
             with _owned(self.data) as lock:
