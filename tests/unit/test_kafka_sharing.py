@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
 
-from workers.kafka.kafka_python.sharing import Claims, CooperativeAssignor, RangeAssignor, share
+from workers.kafka.kafka_python.sharing import Claims, CooperativeAssignor, share
 
 MEMBERS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=True)
 
@@ -79,12 +79,3 @@ def test_members_are_given_theirs_by_name_not_by_the_order_they_come_in():
     one, two = member("x", Claims(), static="w-1"), member("b", Claims(), static="w-2")
 
     assert assigned([one, two], 3) == assigned([two, one], 3) == {"x": [0, 1], "b": [2]}
-
-
-def test_a_member_that_sees_more_partitions_says_something_else():
-    for assignor in (CooperativeAssignor(), RangeAssignor()):
-        said = []
-        for known in (4, 4, 6):
-            assignor.member = SimpleNamespace(claims=lambda known=known: Claims(known=known))
-            said.append(assignor.metadata({"t"}).encode())
-        assert said[0] == said[1] != said[2]

@@ -16,7 +16,9 @@ What kafka-python leaves open, closed here from outside:
   nothing else: no error, no rejoin, and the partitions are read on. Here the next poll says so.
 * **A heart that stopped.** If the heartbeat's loop ends with an error, one poll raises it, and the
   member is never heard of again, while it reads on. Here it joins anew.
-* **New partitions unnoticed**: see `sharing`.
+* **New partitions unnoticed.** Only the leader watches for partitions that are added, and a named
+  member that comes back is not told that it leads. Here everybody watches, and the leader is among
+  them: when it joins again, the broker calls everybody.
 * **A standstill while others join.** ``poll`` gives nothing while a join is under way, which takes
   as long as the slowest member. Here the partitions that are kept are read on.
 """
@@ -35,7 +37,7 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from workers.errors import TransactionAbortedError
 from workers.kafka.client import Generation
 from workers.kafka.kafka_python.guards import keep_finished_join
-from workers.kafka.kafka_python.sharing import Claims
+from workers.kafka.kafka_python.sharing import Claims, CooperativeAssignor
 
 __all__ = ["Change", "Membership", "Note"]
 
@@ -75,9 +77,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.generation = Generation(token=None, epochs={})
         # The following belong to the IO thread.
         self._is_out = False  # thrown out, and not back yet
-        self._known = 0
+        self._known = 0  # partitions of the topic at the last join
         self._fenced: BaseException | None = None
-        assignor.member = self
+        if isinstance(assignor, CooperativeAssignor):
+            assignor.member = self
         self._hook()
 
     # The caller's thread ---------------------------------------------------------------------
@@ -162,57 +165,63 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def claims(self) -> Claims:
         """See `sharing.MakesClaims`."""
-        self._known = len(self._cluster.partitions_for_topic(self._topic) or ())
         generation = self._coordinator._generation  # noqa: SLF001
         if self._is_out or generation.is_lost():
-            return Claims(known=self._known)
+            return Claims()
         return Claims(
             partitions=[tuple(tp) for tp in self._subscription.assigned_partitions()],
             generation=generation.generation_id,
-            known=self._known,
         )
 
     def _hook(self) -> None:
         """Have the client's coordinator call us where it calls nobody."""
         coordinator = self._coordinator
-        joined, heard = coordinator._on_join_complete_async, coordinator._handle_heartbeat_response  # noqa: SLF001
-        thrown_out, poll = coordinator.reset_generation, coordinator.poll
+        self._joining = coordinator.group_protocols
+        self._joined = coordinator._on_join_complete_async  # noqa: SLF001
+        self._thrown_out = coordinator.reset_generation
+        self._heard = coordinator._handle_heartbeat_response  # noqa: SLF001
+        self._polled = coordinator.poll
+        coordinator.group_protocols = self._on_joining
+        coordinator._on_join_complete_async = self._on_joined  # noqa: SLF001
+        coordinator.reset_generation = self._on_thrown_out
+        coordinator._handle_heartbeat_response = self._on_heartbeat  # noqa: SLF001
+        coordinator.poll = self._on_poll
 
-        async def on_joined(*arguments: Any) -> None:
-            if self._is_out:
-                self._subscription.assign_from_subscribed([])
-                self._is_out = False
-            await joined(*arguments)
-            given = ConsumerProtocolAssignment.decode(arguments[-1]).partitions()
-            if set(given) == self._subscription.assigned_partitions():
-                self.notes.append(Note(Change.JOINED, token=coordinator.group_metadata()))
-            # Else the client could not take what it was given (a topic that was deleted) and joins
-            # again: until then the broker is to refuse our commits.
+    def _on_joining(self) -> Any:
+        self._known = len(self._cluster.partitions_for_topic(self._topic) or ())
+        return self._joining()
 
-        def on_thrown_out(*arguments: Any, **named: Any) -> None:
-            self._is_out = True
-            if held := self._subscription.assigned_partitions():
-                self.on_partitions_lost(held)
-            thrown_out(*arguments, **named)
+    async def _on_joined(self, *arguments: Any) -> None:
+        if self._is_out:
+            self._subscription.assign_from_subscribed([])
+            self._is_out = False
+        await self._joined(*arguments)
+        given = ConsumerProtocolAssignment.decode(arguments[-1]).partitions()
+        if set(given) == self._subscription.assigned_partitions():
+            self.notes.append(Note(Change.JOINED, token=self._coordinator.group_metadata()))
+        # Else the client could not take what it was given (a topic that was deleted) and joins
+        # again: until then the broker is to refuse our commits.
 
-        def on_heartbeat(*arguments: Any) -> Any:
-            try:
-                return heard(*arguments)
-            except FencedInstanceIdError as error:
-                self._fenced = error
-                raise
+    def _on_thrown_out(self, *arguments: Any, **named: Any) -> None:
+        self._is_out = True
+        if held := self._subscription.assigned_partitions():
+            self.on_partitions_lost(held)
+        self._thrown_out(*arguments, **named)
 
-        def on_poll(timeout_ms: float | None = None) -> bool:
-            keep_finished_join(coordinator)
-            if not coordinator.need_rejoin() or not self._subscription.fetchable_partitions():
-                return bool(poll(timeout_ms=timeout_ms))
-            poll(timeout_ms=min(_JOIN_SLICE_MS, timeout_ms or 0))
-            return True
+    def _on_heartbeat(self, *arguments: Any) -> Any:
+        try:
+            return self._heard(*arguments)
+        except FencedInstanceIdError as error:
+            self._fenced = error
+            raise
 
-        coordinator._on_join_complete_async = on_joined  # noqa: SLF001
-        coordinator._handle_heartbeat_response = on_heartbeat  # noqa: SLF001
-        coordinator.reset_generation = on_thrown_out
-        coordinator.poll = on_poll
+    def _on_poll(self, timeout_ms: float | None = None) -> bool:
+        """Runs on the caller's thread."""
+        keep_finished_join(self._coordinator)
+        if not self._coordinator.need_rejoin() or not self._subscription.fetchable_partitions():
+            return bool(self._polled(timeout_ms=timeout_ms))
+        self._polled(timeout_ms=min(_JOIN_SLICE_MS, timeout_ms or 0))
+        return True
 
 
 def _numbers(partitions: Iterable[Any]) -> frozenset[int]:

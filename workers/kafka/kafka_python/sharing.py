@@ -5,11 +5,6 @@ thrown out names its former partitions when it comes back, the leader holds thes
 owner gives them up", the owner has nothing to give up, and they stay without an owner until the
 next rebalance, which may never come. So sharing is done here, in one pure function, from what each
 member holds at the moment it joins, and under which generation it came by that.
-
-`Claims` is what a member says when it joins. It also holds the number of partitions that it knows:
-a member that sees more joins again with a text that has changed, which is what makes the broker
-call everybody. (The leader watches for that in kafka-python, but a static member that restarts is
-not told that it leads.)
 """
 
 from __future__ import annotations
@@ -20,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor, RebalanceProtocol
-from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.protocol.consumer.metadata import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
 )
 
-__all__ = ["Claims", "CooperativeAssignor", "MakesClaims", "RangeAssignor", "share"]
+__all__ = ["Claims", "CooperativeAssignor", "MakesClaims", "share"]
 
 _WITH_GENERATION: Final = 2  # of the wire format of a subscription
 
@@ -37,13 +31,11 @@ class Claims:
 
     Attributes:
         partitions: topic and number of each.
-        generation: of the group, in which it came by them.
-        known: how many partitions its topic has, as far as it knows.
+        generation: of the group, the last one it took part in.
     """
 
     partitions: Collection[tuple[str, int]] = ()
     generation: int = -1
-    known: int = 0
 
 
 class MakesClaims(Protocol):
@@ -113,7 +105,7 @@ class CooperativeAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         return ConsumerProtocolSubscription(
             version=_WITH_GENERATION,
             topics=sorted(topics),
-            user_data=_user_data(claims),
+            user_data=b"",
             owned_partitions=[owned(topic=t, partitions=p) for t, p in by_topic.items()],
             generation_id=claims.generation,
         )
@@ -138,18 +130,6 @@ class CooperativeAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
         """Nothing: what is held is asked for when it is needed."""
 
 
-class RangeAssignor(RangePartitionAssignor):  # type: ignore[misc]
-    """kafka-python's, saying how many partitions this member knows."""
-
-    def __init__(self) -> None:
-        self.member: MakesClaims | None = None
-
-    def metadata(self, topics: Collection[str]) -> Any:
-        """What this member says when it joins."""
-        claims = self.member.claims() if self.member else Claims()
-        return ConsumerProtocolSubscription(self.version, sorted(topics), _user_data(claims))
-
-
 def _owners(members: Sequence[Any], topic: str) -> dict[int, str]:
     """Who holds what: of two that say so, the one of the younger generation."""
     claims = sorted(
@@ -160,7 +140,3 @@ def _owners(members: Sequence[Any], topic: str) -> dict[int, str]:
         for partition in owned.partitions
     )
     return {partition: member_id for _, member_id, partition in claims}
-
-
-def _user_data(claims: Claims) -> bytes:
-    return b"%d" % claims.known

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -23,7 +24,7 @@ from workers.kafka.kafka_python.guards import forget_asked_offsets, free_parked_
 from workers.kafka.kafka_python.membership import Membership
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.outage import Outage
-from workers.kafka.kafka_python.sharing import CooperativeAssignor, RangeAssignor
+from workers.kafka.kafka_python.sharing import CooperativeAssignor
 from workers.kafka.kafka_python.unpacking import unpack_fast
 from workers.kafka.kafka_python.waiting import wait_for_broker
 
@@ -46,7 +47,7 @@ class Assignment(StrEnum):
 
 
 _ASSIGNORS: Final[Mapping[Assignment, Any]] = {
-    Assignment.RANGE: RangeAssignor,
+    Assignment.RANGE: RangePartitionAssignor,
     Assignment.COOPERATIVE: CooperativeAssignor,
 }
 
