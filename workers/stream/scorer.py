@@ -136,7 +136,7 @@ class _Line:
 
     def lost(self) -> None:
         """A call was lost: send none here before it answers a question."""
-        self.question = self.scorer.pid.remote()
+        self.question = self.scorer.pulse.remote()
 
     def is_alive(self) -> bool:
         """Whether the scorer is there, as far as one knows without waiting."""

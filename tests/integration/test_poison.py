@@ -1,0 +1,85 @@
+"""A reading that kills the scorer process, with real actors that really die."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector.artifact import save
+from schemas.dead_letter import read_dead_letter
+from schemas.settings import Settings
+from tests.support.fakes import make_stream, places
+from tests.support.models import encoded, reading_records, small_detector
+from tests.support.wait import wait_until
+from workers.stream.actors import Job, ScorerActor, read_artifact
+from workers.stream.refusal import POISON_STAGE
+from workers.stream.scorer import RayScoring
+from workers.stream.session import ray_session
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(330)]
+
+READINGS = reading_records(["a", "b"], 30)
+VALUES = [record["value"] for record in encoded(READINGS)]
+POISON = 41
+WARM_UP = 7
+
+
+class MortalScorer(ScorerActor):
+    """Dies of one value."""
+
+    def __init__(self, job: Job, wicked: float) -> None:
+        super().__init__(job)
+        self._wicked = wicked
+
+    def score(self, rows: Any, ends: Any, groups: Any) -> Any:
+        if np.isin(rows, self._wicked).any():
+            os._exit(1)
+        return super().score(rows, ends, groups)
+
+
+@pytest.fixture
+def scorers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    import ray
+
+    job = Job(
+        settings=Settings(),
+        artifact=read_artifact(save(small_detector(), tmp_path / "model")),
+        device="cpu",
+    )
+    with ray_session(Settings().ray, cpus=2):
+        actor: Any = ray.remote(MortalScorer).options(num_cpus=1, max_restarts=-1)
+        yield [actor.remote(job, READINGS[POISON][2][0]) for _ in range(2)]
+
+
+def test_a_reading_that_kills_scorers_is_found_and_the_stream_goes_on(scorers: list[Any]) -> None:
+    undisturbed = make_stream(VALUES)
+    undisturbed.run_to_the_end()
+
+    # Small batches: each halving costs a process its life.
+    stream = make_stream(VALUES, stream={"max_poll_records": 2}, scoring=RayScoring(scorers))
+
+    def over() -> bool:
+        stream.turn()
+        position = stream.source.committed_position
+        return position is not None and position.next_offset == len(VALUES)
+
+    wait_until(over, within=270, what="everything scored")
+
+    letters = [
+        read_dead_letter(headers)
+        for topic, _, headers in stream.sink.sent
+        if topic == "vigie.dead-letters"
+    ]
+    assert [(letter.offset, letter.stage) for letter in letters] == [(POISON, POISON_STAGE)]
+    before = {offset for offset in range(2 * WARM_UP, POISON)}
+    scored = places(stream.sink, "vigie.denoised")
+    assert set(scored) == set(range(2 * WARM_UP, len(VALUES))) - {POISON}
+    whole = places(undisturbed.sink, "vigie.denoised")
+    assert {offset: scored[offset] for offset in before} == {o: whole[o] for o in before}
