@@ -78,7 +78,7 @@ def test_a_reading_that_kills_scorers_is_found_and_the_stream_goes_on(scorers: l
         if topic == "vigie.dead-letters"
     ]
     assert [(letter.offset, letter.stage) for letter in letters] == [(POISON, POISON_STAGE)]
-    before = {offset for offset in range(2 * WARM_UP, POISON)}
+    before = set(range(2 * WARM_UP, POISON))
     scored = places(stream.sink, "vigie.denoised")
     assert set(scored) == set(range(2 * WARM_UP, len(VALUES))) - {POISON}
     whole = places(undisturbed.sink, "vigie.denoised")
