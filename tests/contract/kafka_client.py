@@ -13,7 +13,7 @@ import pickle
 from contextlib import ExitStack
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from tests.contract.kafka_contract import (
     numbered,
@@ -167,6 +167,25 @@ class KafkaClientContract(KafkaOutputsContract):
         wait_until(lambda: member.step() and member.source.lag() == {0: 0}, within=10)
 
         assert member.values(0) == [b"a", b"b"]
+        assert member.lost == {}, "an aborted record is a hole, but no loss"
+
+    def test_what_retention_deleted_unread_is_counted(self, connection, make_topic, open_source):
+        topic = make_topic()
+        produce(connection, topic, numbered(100))
+        member = Member(open_source(topic)).starting()
+        wait_until(lambda: member.step(max_records=10) and member.values(0), within=15)
+        read = len(member.values(0))
+        member.source.start(0, 1)  # back, so that nothing is in the client's buffer
+        admin = KafkaAdminClient(**connection.admin_options())
+        try:
+            admin.delete_records({TopicPartition(topic, 0): 70})
+        finally:
+            admin.close()
+
+        wait_until(lambda: member.step() and b"99" in member.values(0), within=15)
+
+        assert member.lost == {0: 70 - 1}
+        assert member.values(0)[read] == b"70"
 
     # Positions -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ class Member:
         self.held: set[int] = set()
         self.records: dict[int, list[Any]] = {}
         self.batch_sizes: list[int] = []
+        self.lost: dict[int, int] = {}
         self.generation = Generation(token=None, epochs={})
         self._starts = False
 
@@ -35,6 +36,8 @@ class Member:
                 self.source.start(partition, committed.next_offset if committed else 0)
         for partition, batch in polled.records.items():
             self.records.setdefault(partition, []).extend(batch)
+        for partition, count in polled.lost.items():
+            self.lost[partition] = self.lost.get(partition, 0) + count
         self.batch_sizes.append(sum(map(len, polled.records.values())))
         return polled
 

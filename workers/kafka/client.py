@@ -128,12 +128,17 @@ class Polled:
         generation: to be carried with these records to their commit.
         assigned: newly assigned since the last poll: paused until `Source.start`.
         revoked: taken away (or lost) since the last poll; may be assigned anew in the same poll.
+        lost: how many offsets of a started partition retention deleted before they were given,
+            since the last poll; partitions without a loss are absent. It is known when the first
+            record behind the hole comes. What compaction removed and what was never a record
+            (transaction markers) is no loss, unless it was in the deleted part.
     """
 
     records: Mapping[int, Sequence[Record]]
     generation: Generation
     assigned: frozenset[int] = frozenset()
     revoked: frozenset[int] = frozenset()
+    lost: Mapping[int, int] = field(default_factory=dict)
 
 
 class Source(Protocol):

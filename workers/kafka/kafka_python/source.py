@@ -24,6 +24,7 @@ from workers.kafka.kafka_python.guards import forget_asked_offsets, free_parked_
 from workers.kafka.kafka_python.membership import Membership
 from workers.kafka.kafka_python.options import Connection
 from workers.kafka.kafka_python.outage import Outage
+from workers.kafka.kafka_python.retention import Retention
 from workers.kafka.kafka_python.sharing import CooperativeAssignor
 from workers.kafka.kafka_python.unpacking import unpack_fast
 from workers.kafka.kafka_python.waiting import wait_for_broker
@@ -124,6 +125,7 @@ class _Source:
         self._call_timeout_ms = int(config.connection.call_timeout_s * 1000)
         self._membership = Membership(consumer, config.topic, assignor)
         self._started: set[int] = set()
+        self._retention = Retention(lambda partition: self.bounds(partition)[0])
         self._outage = Outage(config.connection.bootstrap)
         consumer.subscribe([config.topic], listener=self._membership)
 
@@ -132,12 +134,18 @@ class _Source:
         membership = self._membership
         membership.apply()
         assigned, revoked = membership.told()
-        self._started -= assigned | revoked
+        if assigned or revoked:
+            self._started -= assigned | revoked
+            self._retention.forget(assigned | revoked)
         # A partition that is assigned but not started can still give records that were on their
         # way when it was paused. They are not lost: `start` seeks.
         records = {tp.partition: batch for tp, batch in fetched.items() if self._gives(tp)}
         return Polled(
-            records=records, generation=membership.generation, assigned=assigned, revoked=revoked
+            records=records,
+            generation=membership.generation,
+            assigned=assigned,
+            revoked=revoked,
+            lost=self._retention.follow(records),
         )
 
     @property
@@ -159,6 +167,7 @@ class _Source:
     def start(self, partition: int, offset: int) -> None:
         if partition in self._membership.held and self._local("seek", self._tp(partition), offset):
             self._started.add(partition)
+            self._retention.expect(partition, offset)
             self._local("resume", self._tp(partition))
 
     def pause(self, partitions: Iterable[int]) -> None:
