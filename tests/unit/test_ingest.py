@@ -77,6 +77,18 @@ def test_full_means_paused_and_an_answer_means_resumed() -> None:
     assert position <= 30
 
 
+def test_waiting_for_scorers_is_not_being_busy() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring, processing={"max_in_flight": 2})
+    scoring.clock = stream.clock
+    waited_from_s = stream.clock()
+    for _ in range(50):
+        stream.loop.step()
+    assert stream.clock() - waited_from_s > 1.0
+    stream.turn()
+    assert stream.loop.health.busy_s == pytest.approx(0.0, abs=0.1)
+
+
 def test_a_partition_taken_and_given_back_forgets_its_calls() -> None:
     scoring = HeldScoring()
     stream = make_stream(VALUES, stream=SMALL, scoring=scoring)

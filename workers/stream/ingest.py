@@ -128,10 +128,13 @@ class IngestLoop:
             self._publish_ready()
             if len(self._flights) >= self._settings.processing.max_in_flight:
                 self._hold()
+                began_s = self._monotonic_s()
                 self._flights[0].ticket.wait(_IDLE_POLL_S)
+                waited_s = self._monotonic_s() - began_s
             else:
                 self._release()
-            polled, waited_s, has_backlog = self._poll()
+            polled, polled_s, has_backlog = self._poll()
+            waited_s += polled_s
             self._rebalance(polled)
             self._start_partitions()
             self._submit(polled)
