@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from workers.kafka.client import OpensSink, OpensSource, Source
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python import Connection
+from workers.kafka.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -38,6 +40,13 @@ def numbered(count: int, *, partition: int = 0, start: int = 0) -> list[dict[str
 
 def soon(seconds: float = 10.0) -> Deadline:
     return Deadline.after(seconds)
+
+
+def fresh_topics(connection: Connection, count: int) -> list[str]:
+    """Topics on a broker other than the one of this run."""
+    names = [f"fresh-{uuid.uuid4().hex[:12]}" for _ in range(count)]
+    create_topics(connection, [TopicSpec(name=name) for name in names])
+    return names
 
 
 class KafkaContract:

@@ -12,6 +12,7 @@ from tests.contract.kafka_contract import (
     JAVA_MURMUR2,
     LEAKS_SOCKETS,
     KafkaContract,
+    fresh_topics,
     numbered,
     soon,
 )
@@ -28,7 +29,6 @@ from workers.errors import (
 from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed
 from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -183,7 +183,7 @@ class KafkaOutputsContract(KafkaContract):
         self, victim: EmbeddedBroker, victim_connection: Connection, group: str
     ):
         """Frozen in the middle of a unit: nothing is committed, and the repeat goes through."""
-        topic, output = self.fresh(victim_connection, 2)
+        topic, output = fresh_topics(victim_connection, 2)
         with self.source_config(victim_connection, topic, group).open() as source:
             member = Member(source).starting()
             wait_until(lambda: member.step() and member.held == {0}, within=15)
@@ -220,7 +220,7 @@ class KafkaOutputsContract(KafkaContract):
     def test_a_source_outlives_its_broker_and_says_so_once(
         self, victim: EmbeddedBroker, victim_connection: Connection, group: str, caplog
     ):
-        (topic,) = self.fresh(victim_connection, 1)
+        (topic,) = fresh_topics(victim_connection, 1)
         produce(victim_connection, topic, numbered(10))
         caplog.set_level(logging.INFO, logger="workers")
         with self.source_config(victim_connection, topic, group).open() as source:
@@ -253,7 +253,7 @@ class KafkaOutputsContract(KafkaContract):
     def test_opening_waits_for_an_absent_broker(
         self, victim: EmbeddedBroker, victim_connection: Connection, group: str, caplog
     ):
-        (topic,) = self.fresh(victim_connection, 1)
+        (topic,) = fresh_topics(victim_connection, 1)
         victim.kill()
         asked = 0
 
@@ -275,13 +275,6 @@ class KafkaOutputsContract(KafkaContract):
     @staticmethod
     def said(caplog: pytest.LogCaptureFixture, words: str) -> int:
         return sum(words in record.getMessage() for record in caplog.records)
-
-    @staticmethod
-    def fresh(connection: Connection, count: int) -> list[str]:
-        """Topics on the broker of this contract."""
-        names = [f"victim-{time.time_ns()}-{n}" for n in range(count)]
-        create_topics(connection, [TopicSpec(name=name) for name in names])
-        return names
 
     def test_waiting_ends_when_asked_to_stop(self, free_port: int):
         absent = Connection(bootstrap=f"localhost:{free_port}")

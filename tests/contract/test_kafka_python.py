@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaTimeoutError
 
 from tests.contract.kafka_client import KafkaClientContract
 from tests.contract.kafka_contract import numbered, soon
@@ -18,6 +19,8 @@ from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import CorruptLogError
+from workers.kafka.deadline import Deadline
+from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import (
     Assignment,
     Connection,
@@ -89,6 +92,32 @@ class TestTransactionalSink(KafkaOutputsContract, TransactionalContract):
     def sink_config(self, connection: Connection, **limits: Any) -> TransactionalSinkConfig:
         name = f"test-{uuid.uuid4().hex[:12]}"
         return TransactionalSinkConfig(connection=connection, transactional_id=name, **limits)
+
+    def named_sink(self, connection: Connection, name: str) -> TransactionalSinkConfig:
+        return TransactionalSinkConfig(connection=connection, transactional_id=name)
+
+    def named(self, connection: Connection, topic: str, group: str, member: str) -> SourceConfig:
+        return SourceConfig(connection=connection, topic=topic, group=group, member=member)
+
+    def lose_answer(self, sink: Any, *, arrives: bool) -> None:
+        commit = sink._transactions.commit
+
+        def commit_and_hear_nothing(deadline: Deadline) -> None:
+            if arrives:
+                commit(deadline)
+            raise KafkaTimeoutError("no answer")
+
+        sink._transactions.commit = commit_and_hear_nothing
+
+    def freeze_at(self, sink: Any, step: str, broker: EmbeddedBroker) -> None:
+        name = {"offsets": "add_offsets", "commit": "commit"}[step]
+        proceed = getattr(sink._transactions, name)
+
+        def freeze_and_proceed(*arguments: Any) -> None:
+            broker.suspend()
+            proceed(*arguments)
+
+        setattr(sink._transactions, name, freeze_and_proceed)
 
 
 class TestRangeAssignment:
