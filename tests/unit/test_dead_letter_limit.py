@@ -245,12 +245,13 @@ def test_the_loop_ends_and_commits_nothing_of_what_it_refused():
 
 
 def test_a_refused_commit_counts_no_record_twice():
-    values = [*GOOD[:5], *[b"bad"] * 8, *GOOD[5:]]
-    stream = make_stream(values, stream=loop_settings(8))
-    stream.sink.refusals = set(range(1, 12))
+    """The rewinds go back into the bad stretch, where no good record ends the row."""
+    values = [*[b"bad"] * 30, *GOOD]
+    stream = make_stream(values, stream=loop_settings(30))
+    stream.sink.refusals = {1, 2, 3}
     stream.run_to_the_end()
-    assert stream.loop.health.rewinds == 11
-    assert stream.loop._counts[0].dead_lettered == 8
+    assert stream.loop.health.rewinds == 3
+    assert stream.loop._counts[0].dead_lettered == 30
 
 
 def test_a_partition_that_was_away_begins_anew_in_the_loop():
