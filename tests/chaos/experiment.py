@@ -315,6 +315,10 @@ class _Storm:
                 elif not fleet.is_running():
                     return False
                 if target is None:
+                    # Orphans of a dead driver work on for a moment: they prove nothing.
+                    if self._hands.fleet.orphans():
+                        time.sleep(_LOOK_S)
+                        continue
                     target = self._ends()
                 committed = describe_group(
                     self._cluster.direct, group, self._settings.topics.readings

@@ -62,6 +62,7 @@ class Fleet:
         self._switches = switches
         self._driver: subprocess.Popen[str] | None = None
         self._asked = False
+        self._orphans: list[psutil.Process] = []
         self._family: dict[tuple[int, float], psutil.Process] = {}
         self._over = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="chaos-family", daemon=True)
@@ -131,6 +132,11 @@ class Fleet:
         """The driver, None when it is gone."""
         return psutil.Process(self._driver.pid) if self._driver and self.is_running() else None
 
+    def orphans(self) -> list[psutil.Process]:
+        """What drivers that were killed have left behind and has not ended yet."""
+        self._orphans = [process for process in self._orphans if _lives(process)]
+        return self._orphans
+
     def kill_driver(self) -> None:
         """End the driver by SIGKILL. What it started is left to notice by itself."""
         if self._driver is not None:
@@ -139,6 +145,7 @@ class Fleet:
             self._driver.kill()
             self._driver.wait()
             self.is_running()
+            self._orphans = [process for process in self._family.values() if _lives(process)]
 
     def drain(self, *, within_s: float) -> int | None:
         """End it by SIGTERM; its exit code, None when it had to be killed."""
@@ -160,7 +167,10 @@ class Fleet:
         self._over.set()
         self._follower.join()
         self.kill_driver()
-        _, left = psutil.wait_procs(list(self._family.values()), timeout=_FAMILY_TIMEOUT_S)
+        until_s = time.monotonic() + _FAMILY_TIMEOUT_S
+        left = list(self._family.values())
+        while (left := [one for one in left if _lives(one)]) and time.monotonic() < until_s:
+            time.sleep(_LOOK_S / 5)
         named = []
         for process in left:
             try:
@@ -214,3 +224,11 @@ class Fleet:
                 self._family[process.pid, process.create_time()] = process
         except psutil.Error:
             return
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie that nobody has waited for does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -28,6 +28,7 @@ Undo = Callable[[], None]
 _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
 _FIGHT_S: Final = 45.0
+_JOIN_WITHIN_S: Final = 15.0
 
 
 class NoVictimError(Exception):
@@ -191,7 +192,7 @@ class Hands:
 
     def intrude(self, fault: Fault) -> Undo:
         """Join the group, hold what it gives us without reading it, and leave."""
-        over = threading.Event()
+        over, held = threading.Event(), threading.Event()
         config = SourceConfig(
             connection=self.cluster.direct,
             topic=self.settings.topics.readings,
@@ -204,12 +205,14 @@ class Hands:
             # The broker may be away at the same time; then the intruder is, too.
             with contextlib.suppress(VigieError), config.open(should_stop=over.is_set) as source:
                 while not over.is_set():
-                    source.poll(timeout_s=0.1, max_records=100)
+                    if source.poll(timeout_s=0.1, max_records=100).assigned:
+                        held.set()
 
         thread = threading.Thread(target=stay, name="chaos-intruder", daemon=True)
         thread.start()
 
         def leave() -> None:
+            held.wait(_JOIN_WITHIN_S)  # else nothing happened at all
             over.set()
             thread.join()
 
