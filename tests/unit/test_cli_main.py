@@ -149,6 +149,14 @@ def test_a_bug_keeps_its_traceback(make_command):
         cli.main(["train"])
 
 
+@pytest.mark.parametrize("name", ["FencedError", "DeadLetterLimitError", "RunEndedError"])
+def test_a_run_that_ended_itself_has_a_code_of_its_own(name, make_command, capsys):
+    make_command("train", COMMAND.format(body=f"raise errors.{name}('mend the producer')"))
+
+    assert cli.main(["train"]) == int(ExitCode.LOOK_FIRST)
+    assert "mend the producer" in capsys.readouterr().err
+
+
 def test_every_error_of_ours_has_an_exit_code_that_is_documented():
     for name in errors.__all__:
         error = getattr(errors, name)("why")

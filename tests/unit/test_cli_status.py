@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import typer
+from rich.console import Console
 
-from workers.cli.status import Position, ask_pipeline, positions_of
+from workers.cli.status import Position, ask_pipeline, positions_of, show_scaling
 from workers.errors import VigieError
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python.groups import Group, Member
@@ -73,6 +75,29 @@ def answering(body: bytes) -> Iterator[str]:
 def test_a_pipeline_is_asked_for_its_status_whatever_page_is_named(suffix):
     with answering(json.dumps({"workers": []}).encode()) as url:
         assert ask_pipeline(url + suffix) == {"workers": []}
+
+
+def test_the_status_shows_who_decides_on_the_workers_and_the_last_change():
+    screen = io.StringIO()
+    console = Console(width=120, file=screen)
+    show_scaling(
+        {
+            "ingest": {"mode": "auto", "target": 3, "actual": 2, "least": 1, "most": 4},
+            "scorers": {"mode": "fixed", "target": 0, "actual": 0, "least": 0, "most": 0},
+            "replaced": [{"kind": "ingest", "reason": "silent", "count": 2}],
+            "last_decision": {
+                "at": "2026-11-22T10:00:00+00:00",
+                "text": "lag 120,000 and rising, workers 97 % busy: 2 -> 3 ingest",
+            },
+        },
+        console,
+    )
+
+    shown = screen.getvalue()
+    assert "Ingest: 2 of 3 at work, following the load, 1 to 4" in shown
+    assert "lag 120,000 and rising, workers 97 % busy: 2 -> 3 ingest" in shown
+    assert "Replaced: 2 ingest silent" in shown
+    assert "Scorers" not in shown
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"status": "ok"}'])
