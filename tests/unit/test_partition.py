@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from schemas.columns import Failure
+from schemas.errors import RecordError
 from tests.support.partitions import batch_of, make_partition, reading
-from workers.stream.partition import IllegalEventError, PartitionConfig
+from workers.stream.clock import STAGE as CLOCK
+from workers.stream.partition import IllegalEventError, PartitionConfig, by_stage
+from workers.stream.refusal import POISON_STAGE
 
 
 def test_nothing_is_scored_until_the_window_is_full() -> None:
@@ -140,3 +143,33 @@ def test_a_frame_counts_its_readings_within_the_record() -> None:
     assert done.offsets.tolist() == [7, 7, 7, 8]
     assert done.indices.tolist() == [0, 1, 2, 0]
     assert np.array_equal(done.ts_ns, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    "stage", [*{error.stage for error in RecordError.__subclasses__()}, CLOCK, POISON_STAGE]
+)
+def test_dead_letters_are_counted_by_the_stage_at_which_they_failed(stage: str) -> None:
+    partition = make_partition(receptive_field=1)
+    bad = [Failure(position=p, stage=stage, exception="E", message="") for p in (0, 2)]
+    partition.polled(batch_of([None, reading("a", 1), None], failures=bad))
+    counts = partition.scored(0, anomalies=0).counts
+    assert (counts.dead_lettered, getattr(counts, by_stage(stage))) == (2, 2)
+
+
+def test_missing_values_are_counted_and_the_reading_is_scored() -> None:
+    partition = make_partition(receptive_field=1)
+    partition.polled(batch_of([reading("a", 1, np.nan), reading("a", 2), reading("b", 1, np.nan)]))
+    counts = partition.scored(0, anomalies=0).counts
+    assert (counts.missing, counts.scored) == (2, 3)
+    assert counts.reconciled
+
+
+def test_what_retention_deletes_under_a_reader_is_counted() -> None:
+    partition = make_partition(receptive_field=2, next_offset=5)
+    partition.deleted(3)  # of the replay
+    partition.polled(batch_of([reading("a", 3), reading("a", 4)], start=3))
+    partition.deleted(10)
+    request = partition.polled(batch_of([reading("a", 15)], start=15))
+    assert request is not None
+    counts = partition.scored(request.number, anomalies=0).counts
+    assert (counts.clamped, counts.lost, counts.replayed, counts.records) == (3, 10, 2, 1)

@@ -237,6 +237,10 @@ class IngestLoop:
 
     def _submit(self, polled: Polled) -> None:
         asked: list[Asked] = []
+        for partition, offsets in polled.lost.items():
+            if (overtaken := self._states.get(partition)) is not None:
+                overtaken.deleted(offsets)
+                self._log.warning("retention_was_faster", partition=partition, offsets=offsets)
         for partition, records in polled.records.items():
             state = self._states.get(partition)
             if state is None or not records:

@@ -37,7 +37,7 @@ not be decoded, but only a scorer can tell: its offset travels in the metadata, 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -99,7 +99,9 @@ class Counts:
     ``scored`` + ``warming_up`` + ``late`` + ``duplicate``. ``replayed`` records were read again
     after a restart and are in none of the others. ``forgotten`` are sensors of which something (or
     all) was forgotten when a stretch began. Retention deleted ``lost`` offsets before they were
-    read, and ``clamped`` ones that a replay wanted.
+    read, and ``clamped`` ones that a replay wanted. ``missing`` values, null in the decoded
+    readings, are no readings. ``bad_decode`` and so on are the ``dead_lettered`` records by the
+    stage at which they failed.
     """
 
     records: int = 0
@@ -115,6 +117,14 @@ class Counts:
     forgotten: int = 0
     lost: int = 0
     clamped: int = 0
+    missing: int = 0
+    bad_decode: int = 0
+    bad_schema: int = 0
+    bad_channels: int = 0
+    bad_size: int = 0
+    bad_content_type: int = 0
+    bad_clock: int = 0
+    bad_scoring: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         """Sum field by field."""
@@ -126,6 +136,11 @@ class Counts:
     def reconciled(self) -> bool:
         """Whether every reading is accounted for."""
         return self.readings == self.scored + self.warming_up + self.late + self.duplicate
+
+
+def by_stage(stage: str) -> str:
+    """The field of `Counts` with the dead letters of a stage."""
+    return f"bad_{stage.replace('-', '_')}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,7 +238,7 @@ class PartitionState:
         self._next_offset = start.next_offset
         self._stretches = start.stretches
         self._poison = start.poison
-        self._read_to = -1
+        self._read_to = start.read_from - 1
         self._numbers = 0
         # What happened before the first request is counted with it, so that it counts once.
         self._before = Counts(lost=start.lost, clamped=start.clamped)
@@ -255,6 +270,11 @@ class PartitionState:
     def open_requests(self) -> int:
         """Requests given out and not yet scored."""
         return len(self._open)
+
+    def deleted(self, offsets: int) -> None:
+        """Note that retention was faster: so many offsets behind the last one read are gone."""
+        replayed = min(offsets, max(self._next_offset - self._read_to - 1, 0))
+        self._before += Counts(clamped=replayed, lost=offsets - replayed)
 
     def polled(self, batch: Batch) -> ScoreRequest | None:
         """Take one poll's records; give back what has to be scored.
@@ -360,6 +380,8 @@ class PartitionState:
             gaps=step.gaps,
             dead_lettered=len(live.failures),
             forgotten=forgotten,
+            missing=int(np.isnan(live.readings.values).sum()),
+            **Counter(by_stage(failure.stage) for failure in live.failures),
         )
         self._before = Counts()
         self._open.append(
