@@ -61,7 +61,11 @@ def healths() -> list[Health]:
             next_offsets={0: 5},
             latency=latency,
         ),
-        Health(slot=1, counts={1: Counts(records=3, dead_lettered=3)}, lag={1: 1}),
+        Health(
+            slot=1,
+            counts={1: Counts(records=3, dead_lettered=3, bad_size=2, bad_content_type=1)},
+            lag={1: 1},
+        ),
     ]
 
 
@@ -92,6 +96,9 @@ def test_metrics_are_read_from_the_healths_at_scrape_time(
     text = generate_latest(registry).decode()
     assert 'vigie_scored_total{partition="0",worker="0"} 4.0' in text
     assert 'vigie_dead_lettered_total{partition="1",worker="1"} 3.0' in text
+    assert 'vigie_bad_records_total{partition="1",stage="size",worker="1"} 2.0' in text
+    assert 'vigie_bad_records_total{partition="1",stage="content-type",worker="1"} 1.0' in text
+    assert "bad_size" not in text
     assert 'vigie_lag_records{partition="0",worker="0"} 7.0' in text
     assert 'vigie_worker_running{worker="1"} 0.0' in text
     healths.pop()

@@ -37,7 +37,7 @@ _SAMPLE = 20
 _ROWS = 50
 LATE = (
     "A replayed reading that is older than the last accepted one of its sensor is late: it is "
-    "dropped and counted (vigie_late), not scored."
+    "dropped and counted (vigie_late_total), not scored."
 )
 
 ReasonOption = Annotated[

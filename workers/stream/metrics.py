@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from workers.stream.partition import Counts
+from workers.stream.partition import Counts, by_stage
 from workers.stream.progress import Health, LatencyHistogram, Phase, Staffing
 
 _TOLD = {
@@ -26,6 +26,11 @@ _TOLD = {
     "forgotten": "Sensors of which something was forgotten, as they were silent for too long.",
     "lost": "Offsets that retention deleted before they were read.",
     "clamped": "Offsets that retention deleted before a replay could read them again.",
+    "missing": "Values that were null in the decoded readings.",
+}
+_STAGES = {
+    by_stage(stage): stage
+    for stage in ("decode", "schema", "channels", "size", "content-type", "clock", "scoring")
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 
@@ -43,6 +48,8 @@ class PipelineCollector(Collector):
         """The metrics of this moment."""
         healths = list(self._healths())
         for field in fields(Counts):
+            if field.name in _STAGES:
+                continue
             counter = CounterMetricFamily(
                 f"vigie_{field.name}", _TOLD[field.name], labels=["worker", "partition"]
             )
@@ -52,6 +59,7 @@ class PipelineCollector(Collector):
                         [str(health.slot), str(partition)], getattr(counts, field.name)
                     )
             yield counter
+        yield _bad_records(healths)
         lag = GaugeMetricFamily(
             "vigie_lag_records",
             "End offset less position, by partition.",
@@ -102,6 +110,20 @@ class PipelineCollector(Collector):
             for health in healths:
                 gauge.add_metric([str(health.slot)], value(health))
             yield gauge
+
+
+def _bad_records(healths: Iterable[Health]) -> Metric:
+    counter = CounterMetricFamily(
+        "vigie_bad_records",
+        "Records sent to the dead-letter topic, by the stage at which they failed.",
+        labels=["worker", "partition", "stage"],
+    )
+    for health in healths:
+        for partition, counts in health.counts.items():
+            for name, stage in _STAGES.items():
+                if times := getattr(counts, name):
+                    counter.add_metric([str(health.slot), str(partition), stage], times)
+    return counter
 
 
 def _latency(healths: Iterable[Health]) -> Metric:
