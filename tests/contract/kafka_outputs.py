@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,8 +26,10 @@ from workers.errors import (
     PoisonRecordError,
     SettingsError,
     StoppedError,
+    TopicError,
+    TransactionAbortedError,
 )
-from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed, Source
 from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 
@@ -88,6 +91,15 @@ class KafkaOutputsContract(KafkaContract):
             assert sink.outstanding() == 0
 
         assert [int(r.value) for r in read_all(connection, output)] == list(range(500))
+
+    def test_a_topic_that_is_not_there_is_named_in_time(self, connection, make_topic, open_source):
+        brief = replace(connection, options={"max_block_ms": 1500})
+        with self.sink_config(brief).open(open_source(make_topic())) as sink:
+            for key in (b"k", None):
+                with pytest.raises(TopicError, match=r"no-such-output .*vigie topics create"):
+                    sink.send("no-such-output", key=key, value=b"v")
+                sink.abort()
+                sink.begin()
 
     def test_an_output_that_is_too_large_is_named_and_the_unit_goes_on(
         self, connection, make_topic, open_source
@@ -215,6 +227,35 @@ class KafkaOutputsContract(KafkaContract):
         found = [int(record.value) for record in read_all(victim_connection, output)]
         assert set(found) == {0, 1, 2, 3}
         assert found[-3:] == [1, 2, 3]
+
+    @LEAKS_SOCKETS
+    def test_committed_offsets_are_asked_for_anew(
+        self, victim: EmbeddedBroker, victim_connection: Connection, group: str
+    ):
+        """A question that found no answer in time does not answer a later one."""
+        (topic,) = fresh_topics(victim_connection, 1)
+        with self.source_config(victim_connection, topic, group).open() as source:
+            member = Member(source).starting()
+            wait_until(lambda: member.step() and member.held == {0}, within=15)
+            source.commit({0: Committed(next_offset=3)}, member.generation, deadline=soon())
+            victim.suspend()
+            try:
+                with pytest.raises(BrokerUnavailableError):
+                    source.committed(0)
+            finally:
+                victim.resume()
+            wait_until(lambda: self.commits(source, member, 7), within=20)
+
+            assert source.committed(0) == Committed(next_offset=7)
+
+    @staticmethod
+    def commits(source: Source, member: Member, offset: int) -> bool:
+        member.step()
+        try:
+            source.commit({0: Committed(next_offset=offset)}, member.generation, deadline=soon(2))
+        except TransactionAbortedError:
+            return False
+        return True
 
     @LEAKS_SOCKETS
     def test_a_source_outlives_its_broker_and_says_so_once(

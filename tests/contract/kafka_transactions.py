@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka import KafkaAdminClient
 
 from tests.contract.kafka_contract import LEAKS_SOCKETS, KafkaContract, fresh_topics, soon
 from tests.support.broker import produce, read_all
@@ -289,6 +290,26 @@ class TransactionalContract(KafkaContract):
 
         assert committed == (Committed(next_offset=5) if arrives else None)
         assert self.values(connection, output) == ([b"v"] if arrives else [])
+
+    def test_offsets_of_a_topic_that_was_deleted_hold_nobody_longer_than_the_deadline(
+        self, connection, make_topic, open_source
+    ):
+        topic, output = make_topic(), make_topic()
+        source = open_source(topic)
+        member = self.joined(source)
+        admin = KafkaAdminClient(**connection.admin_options())
+        try:
+            admin.delete_topics([topic])
+        finally:
+            admin.close()
+        with self.sink_config(connection).open(source) as sink:
+            sink.send(output, key=b"k", value=b"v")
+            began = time.monotonic()
+            with pytest.raises(TransactionAbortedError, match="in time"):
+                sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon(1.0))
+            sink.abort()
+            assert time.monotonic() - began < 1.0 + AT_ONCE_S
+        assert self.values(connection, output) == []
 
     @LEAKS_SOCKETS
     @pytest.mark.parametrize("step", ["offsets", "commit"])
