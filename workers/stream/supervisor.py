@@ -185,7 +185,7 @@ class Supervisor:
         # Time in which this process itself may have stood still says nothing about the others.
         passed_s = min(now_s - self._ticked_at_s, 4 * _TICK_S)
         self._ticked_at_s = now_s
-        for slot in reversed(self._slots):  # the last come are the first to go without room
+        for slot in self._slots:
             self._look_after(slot, now_s, passed_s)
         if self._pool.tick(now_s, passed_s):
             self._targets.no_room(SCORERS)
@@ -237,7 +237,7 @@ class Supervisor:
                 "workers.ingest or workers.scorers"
             )
         if slot.number + 1 != self._targets.ingest:
-            return  # only the last one may leave; this one waits on
+            return  # only the last one may leave, now or at a later tick
         slot.rest(Phase.STOPPED)
         self._targets.no_room(INGEST)
 
@@ -392,8 +392,9 @@ class Supervisor:
     def _staffing(self) -> Staffing:
         targets = self._targets
         working = sum(slot.stage is Stage.WORKING and slot.answered for slot in self._slots)
-        replaced = {(INGEST, reason): n for reason, n in self._replaced.items()}
-        replaced.update(((SCORERS, reason), n) for reason, n in self._pool.replaced.items())
+        # Copied before they are looped over: `scale` asks from another thread.
+        by_kind = ((INGEST, dict(self._replaced)), (SCORERS, dict(self._pool.replaced)))
+        replaced = {(kind, reason): n for kind, found in by_kind for reason, n in found.items()}
         return Staffing(
             partitions=targets.partitions,
             ingest=targets.headcount(INGEST, working),
