@@ -143,6 +143,8 @@ class StreamSettings(Section):
     """A longer gap in a sensor's readings restarts its warm-up; 0 takes the model's."""
     max_ahead_s: Annotated[float, Field(ge=0, le=1e9)] = 86_400.0
     """An event time further ahead of its record's timestamp is a dead letter; 0 allows any."""
+    max_behind_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    """An event time further behind its record's timestamp is a dead letter; 0 allows any."""
     max_record_bytes: Annotated[int, Field(ge=64, le=100_000_000)] = 1_000_000
     """Larger records become dead letters unread."""
     max_dead_letter_share: Annotated[float, Field(ge=0, le=1)] = 0.5

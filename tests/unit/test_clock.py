@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.columns import Decoded, Failure
 from tests.support.partitions import FAR_APART_NS, batch_of, reading
-from workers.stream.clock import refuse_ahead
+from workers.stream.clock import refuse_ahead, refuse_behind
 
 MS = 1_000_000
 
@@ -43,3 +43,22 @@ def test_failures_stay_in_order_of_their_records() -> None:
     batch = decoded(reading("a", 1), reading("b", FAR_APART_NS), None, failures=(bad,))
     found = refuse_ahead(batch, np.zeros(3, np.int64), max_ahead_s=1.0)
     assert [failure.position for failure in found.failures] == [1, 2]
+
+
+def test_a_record_from_long_ago_becomes_a_failure() -> None:
+    batch = decoded(reading("a", 9000 * MS), [reading("b", 9000 * MS), reading("b", 20 * MS)])
+    found = refuse_behind(batch, np.array([10_000, 10_000]), max_behind_s=5.0)
+    assert found.readings.sensors == ["a"]
+    (failure,) = found.failures
+    assert (failure.position, failure.stage, failure.exception) == (
+        1, "clock", "EventTimeBehindError",
+    )  # fmt: skip
+    assert "lies 10 s behind" in failure.message
+    assert "stream.max_behind_s allows 5" in failure.message
+
+
+def test_as_far_behind_as_allowed_and_records_without_a_timestamp_pass() -> None:
+    batch = decoded(reading("a", 5000 * MS), reading("b", 0))
+    assert refuse_behind(batch, np.array([10_000, -1]), max_behind_s=5.0) is batch
+    nothing = decoded()
+    assert refuse_behind(nothing, np.array([], np.int64), max_behind_s=5.0) is nothing

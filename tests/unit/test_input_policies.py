@@ -15,6 +15,7 @@ from schemas.dead_letter import read_dead_letter
 from schemas.reading import Frame
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import CHANNELS, START_NS, encoded, plant_values
+from workers.errors import DeadLetterLimitError
 from workers.kafka.client import Polled
 from workers.stream.metrics import PipelineCollector
 from workers.stream.progress import Headcount, Mode, Staffing
@@ -100,6 +101,8 @@ def play(
 
 
 STEADY = [at(second) for second in range(20)]
+STAMPS_MS = [START_MS + 1000 * second for second in range(40)]
+IN_SECONDS = [value.replace(b"000,", b",", 1) for value in STEADY[10:]]
 
 
 # -- late, duplicate, out of order -----------------------------------------------------------------
@@ -151,9 +154,8 @@ def test_a_reading_sent_back_is_late_once_its_sensor_went_on():
 
 
 def test_a_clock_that_jumped_ahead_is_refused_beyond_the_limit_and_harms_nobody():
-    stamps_ms = [START_MS + 1000 * second for second in range(21)]
     values = [*STEADY[:10], at(90_000, row=300), *STEADY[10:]]
-    played = play(values, stamps_ms=stamps_ms)
+    played = play(values, stamps_ms=STAMPS_MS)
     assert played.metric("bad_records", stage="clock") == 1
     assert played.metric("late") == 0
     assert [(offset, stage) for offset, stage, _ in played.reasons] == [(10, "clock")]
@@ -162,7 +164,7 @@ def test_a_clock_that_jumped_ahead_is_refused_beyond_the_limit_and_harms_nobody(
 
 def test_a_clock_that_jumped_ahead_by_less_silences_its_sensor_until_time_catches_up():
     ahead = [*STEADY[:10], at(15.5, row=300), *STEADY[10:]]
-    played = play(ahead, stamps_ms=[START_MS + 1000 * second for second in range(21)])
+    played = play(ahead, stamps_ms=STAMPS_MS)
     assert played.metric("late") == 6  # seconds 10 to 15
     assert played.metric("bad_records", stage="clock") == 0
     assert max(played.scored) == 20
@@ -192,11 +194,23 @@ def test_a_sensor_stuck_in_time_sends_duplicates():
 
 def test_seconds_for_milliseconds_are_late_for_a_sensor_that_is_known():
     """1970: no dead letter, so no limit ends the run; only the counter tells."""
-    wrong = [value.replace(b"000,", b",") for value in STEADY[10:]]
-    assert wrong[0] != STEADY[10]
-    played = play([*STEADY[:10], *wrong])
+    played = play([*STEADY[:10], *IN_SECONDS], stamps_ms=STAMPS_MS)
     assert played.metric("late") == 10
     assert played.reasons == []
+
+
+def test_seconds_for_milliseconds_are_dead_letters_where_readings_may_not_be_old():
+    played = play([*STEADY[:10], *IN_SECONDS], stamps_ms=STAMPS_MS, max_behind_s=86_400)
+    assert played.metric("late") == 0
+    assert played.metric("bad_records", stage="clock") == 10
+    assert "behind the record's timestamp; stream.max_behind_s" in played.reasons[0][2]
+
+
+def test_a_gateway_that_sends_seconds_ends_the_run_where_readings_may_not_be_old():
+    """With a limit on old readings a bad deploy is noticed, and not one reading is lost."""
+    values = [*STEADY[:10], *IN_SECONDS]
+    with pytest.raises(DeadLetterLimitError, match="EventTimeBehindError"):
+        play(values, stamps_ms=STAMPS_MS, max_behind_s=86_400, max_dead_letters_in_row=5)
 
 
 @pytest.mark.parametrize("factor", [1000, 1_000_000])

@@ -17,7 +17,7 @@ from schemas.timestamp import format_ns
 from workers.cli.dead_letter_view import Letter
 from workers.errors import VigieError
 from workers.kafka.resending import Resender
-from workers.stream.clock import refuse_ahead
+from workers.stream.clock import refuse_ahead, refuse_behind
 
 _SETTLE_RECORDS: Final = 1000
 _SETTLE_BYTES: Final = 16 * 2**20
@@ -51,7 +51,7 @@ class Rereading:
             max_bytes=stream.max_record_bytes,
             default_content_type=stream.content_type,
         )
-        self._max_ahead_s = stream.max_ahead_s
+        self._stream = stream
 
     def verdict(self, value: bytes, content_type: bytes | None, *, now_s: float) -> Verdict:
         """Read one record that would be sent now.
@@ -62,9 +62,11 @@ class Rereading:
             now_s: epoch seconds, what its timestamp will be.
         """
         decoded = self._decoder.decode([value], [content_type])
-        if self._max_ahead_s:
-            stamps_ms = np.array([now_s * 1e3])
-            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._max_ahead_s)
+        stamps_ms = np.array([round(now_s * 1e3)], np.int64)
+        if self._stream.max_ahead_s:
+            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._stream.max_ahead_s)
+        if self._stream.max_behind_s:
+            decoded = refuse_behind(decoded, stamps_ms, max_behind_s=self._stream.max_behind_s)
         if decoded.failures:
             (failure,) = decoded.failures
             told = f"{failure.stage}, {failure.exception}: {failure.message}"

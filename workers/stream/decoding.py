@@ -10,7 +10,7 @@ from detector.scoring import Detector
 from schemas.codec import Decoder
 from schemas.settings import StreamSettings
 from workers.kafka.client import Record
-from workers.stream.clock import refuse_ahead
+from workers.stream.clock import refuse_ahead, refuse_behind
 from workers.stream.partition import Batch
 from workers.stream.refusal import refuse_poison
 
@@ -53,6 +53,8 @@ class BatchDecoder:
         stamps_ms = np.fromiter((record.timestamp for record in records), np.int64, len(records))
         if self._stream.max_ahead_s:
             decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._stream.max_ahead_s)
+        if self._stream.max_behind_s:
+            decoded = refuse_behind(decoded, stamps_ms, max_behind_s=self._stream.max_behind_s)
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
         decoded = refuse_poison(decoded, offsets, poison)
         return Batch(
