@@ -110,7 +110,7 @@ test-all: lint type ## The same with the tests that take minutes
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure throughput and latency beside a plain loop and the ceilings
-	$(BIN)/python benchmarks/throughput.py $(ARGS)
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 .PHONY: soak
 soak: $(INSTALLED) ## Run the stream for as long as told (ARGS="--minutes 60") and watch it

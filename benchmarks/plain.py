@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -51,12 +51,25 @@ class Output(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PlainJob:
-    """What the loop has to do: partitions up to an end offset, then stop."""
+    """What the loop has to do.
+
+    Attributes:
+        connection: the broker.
+        topics: where to read and write.
+        ends: where to stop, by partition; and without any
+        stop: set from outside to stop.
+        ready: set when the loop has its partitions, if it is there.
+        output: how scores are published.
+        transaction_s: length of a transaction, for `benchmarks.transactional`; 0 is one a poll.
+    """
 
     connection: Connection
     topics: Topics
-    ends: dict[int, int]
-    output: Output
+    ends: dict[int, int] = field(default_factory=dict)
+    stop: Any = None
+    ready: Any = None
+    output: Output = Output.PACKED
+    transaction_s: float = 0.1
 
 
 class Model:
@@ -123,29 +136,29 @@ class Histories:
 class Publisher:
     """Sends, and keeps every future."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._producer = KafkaProducer(**connection.producer_options())
+    def __init__(self, connection: Connection, **options: Any) -> None:
+        self.producer = KafkaProducer(**connection.producer_options(**options))
         self._partitions: dict[tuple[str, str], int] = {}
         self._futures: list[Any] = []
 
     def send(self, topic: str, sensor: str, value: bytes) -> None:
         """Send one record."""
         partition = self._partitions.get((topic, sensor))
-        future = self._producer.send(topic, value, sensor.encode(), partition=partition)
+        future = self.producer.send(topic, value, sensor.encode(), partition=partition)
         if partition is None:
             self._partitions[topic, sensor] = future.get(timeout=30).partition
         self._futures.append(future)
 
     def settle(self) -> None:
         """Return when all is with the broker."""
-        self._producer.flush(timeout=60)
+        self.producer.flush(timeout=60)
         if not all(future.succeeded() for future in self._futures):
             raise RuntimeError("outputs were lost")
         self._futures.clear()
 
     def close(self) -> None:
         """Close the client."""
-        self._producer.close(timeout=10)
+        self.producer.close(timeout=10)
 
 
 def run_plain(job: PlainJob, gate: Gate) -> dict[str, int]:
@@ -165,7 +178,7 @@ def run_plain(job: PlainJob, gate: Gate) -> dict[str, int]:
     positions: dict[Any, OffsetAndMetadata] = {}
     commit_at_s = time.monotonic() + _COMMIT_EVERY_S
     try:
-        while not _finished(consumer, job.ends, done):
+        while not finished(consumer, job.ends, done):
             polled = consumer.poll(timeout_ms=100)
             records = []
             for tp, batch in polled.items():
@@ -174,7 +187,7 @@ def run_plain(job: PlainJob, gate: Gate) -> dict[str, int]:
                 done[tp.partition] = batch[-1].offset + 1
                 positions[tp] = OffsetAndMetadata(batch[-1].offset + 1, "", -1)
             if records:
-                flagged += _handle(records, job, model, histories, publisher)
+                flagged += handle(records, job, model, histories, publisher)
             if positions and time.monotonic() >= commit_at_s:
                 publisher.settle()
                 consumer.commit(positions)
@@ -189,14 +202,16 @@ def run_plain(job: PlainJob, gate: Gate) -> dict[str, int]:
     return {"flagged": flagged}
 
 
-def _finished(consumer: Any, ends: dict[int, int], done: dict[int, int]) -> bool:
+def finished(consumer: Any, ends: dict[int, int], done: dict[int, int]) -> bool:
+    """Whether every partition that the consumer holds was read up to its end."""
     own = {tp.partition for tp in consumer.assignment()}
     return bool(own) and all(done.get(partition, 0) >= ends[partition] for partition in own)
 
 
-def _handle(
+def handle(
     records: Sequence[Any], job: PlainJob, model: Model, histories: Histories, publisher: Publisher
 ) -> int:
+    """Score records and send what comes of it; how many are flagged."""
     items = parse(b"[" + b",".join([record.value for record in records]) + b"]")
     sensors = [item["sensor_id"] for item in items]
     values = np.array([list(item["values"].values()) for item in items])

@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
@@ -19,10 +19,16 @@ _SAMPLE_EVERY_S = 0.2
 _SHARES_EVERY = 5
 """The kernel walks all pages to say what of them is shared: ask it once a second only."""
 _JOIN_S = 30.0
+LIMIT_S = 180.0
+"""What a contestant may take; a plain consumer can fall silent for good."""
 
 
 class ContestantError(RuntimeError):
     """A contestant failed; its traceback is the message."""
+
+
+class StalledError(ContestantError):
+    """A contestant did not finish in its time."""
 
 
 @dataclass(kw_only=True)
@@ -134,7 +140,7 @@ Work = Callable[[Any, Gate], Any]
 """A contestant: takes its job, passes the gate when ready, returns figures that pickle."""
 
 
-def run(*work: tuple[Work, Any], counted: int | None = None, within_s: float = 900.0) -> Outcome:
+def run(*work: tuple[Work, Any], counted: int | None = None, within_s: float = LIMIT_S) -> Outcome:
     """Run each piece of work on its job, all at once, in fresh processes.
 
     Args:
@@ -143,7 +149,8 @@ def run(*work: tuple[Work, Any], counted: int | None = None, within_s: float = 9
         within_s: for all of it.
 
     Raises:
-        ContestantError: one of them failed, or took longer than `within_s`.
+        ContestantError: one of them failed.
+        StalledError: one took longer than `within_s`.
     """
     context = get_context("spawn")
     gate = Gate(context.Barrier(len(work)))
@@ -156,23 +163,33 @@ def run(*work: tuple[Work, Any], counted: int | None = None, within_s: float = 9
         its.close()
         pipes.append(mine)
         processes.append(process)
+    patience_s = 0.0
     try:
         pids = [process.pid for process in processes if process.pid is not None]
         with _sampling(pids[:counted]) as footprint:
             until = time.monotonic() + within_s
             results = [_received(pipe, until) for pipe in pipes]
+        patience_s = _JOIN_S
     finally:
         for process in processes:
-            process.join(_JOIN_S)
+            process.join(patience_s)
             if process.is_alive():
-                process.kill()
-                process.join()
+                _kill(process)
     return Outcome(results=results, footprint=footprint, started_s=started_s)
+
+
+def _kill(process: Any) -> None:
+    """End a process with everything that it started: a Ray, say."""
+    family = [process, *psutil.Process(process.pid).children(recursive=True)]
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.join()
 
 
 def _received(pipe: Any, until: float) -> Any:
     if not pipe.poll(max(until - time.monotonic(), 0.0)):
-        raise ContestantError("no result in time")
+        raise StalledError("no result in time")
     try:
         good, result = pipe.recv()
     except EOFError as error:

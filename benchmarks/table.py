@@ -24,7 +24,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--json", type=Path, metavar="PATH", help="write the figures there as well")
+    made.add_argument(
+        "--json", type=Path, metavar="PATH", help="write the figures to this file, or folder"
+    )
     made.add_argument("--quick", action="store_true", help="small and fast, for CI")
     return made
 
@@ -45,7 +47,9 @@ def show(title: str, rows: Sequence[Row], *, notes: Sequence[str] = ()) -> None:
 
 
 def write_json(path: Path, *, benchmark: str, figures: Mapping[str, Any]) -> None:
-    """Write the figures, with what they depend on."""
+    """Write the figures and what they depend on; in a folder, to a file named as the benchmark."""
+    if path.is_dir():
+        path /= f"{benchmark}.json"
     document = {
         "benchmark": benchmark,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from kafka import KafkaProducer
@@ -23,9 +24,11 @@ from detector.training import TrainingConfig, train
 from detector.windows import Series
 from schemas.codec import FRAME_JSON, READING_JSON, FrameEncoder, ReadingEncoder
 from workers.kafka.kafka_python import Connection
+from workers.kafka.kafka_python.appending import Appender
 from workers.kafka.topics import TopicSpec, create_topics
 
 SENSORS = tuple(f"s{number:03d}" for number in range(200))
+"""The sensors of most benchmarks; a larger fleet goes on with s200."""
 CHANNELS = tuple(f"c{number}" for number in range(8))
 PARTITIONS = 4
 WINDOW = 32
@@ -35,7 +38,27 @@ FRAME_READINGS = 100
 
 _SPIKE_EVERY = 6_000
 _FILLERS = 2
+_UNSETTLED = 20_000
+_BLOCK_ROWS = 500
 _STEPS = 200  # enough to flag little but the spikes: half a per cent of the readings
+_TRAINING_ROWS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Of a model.
+
+    Attributes:
+        window: its receptive field.
+        hidden: sizes of the layers between input and latent space.
+        latent: size of that.
+        sensors: how many it is trained on, each with a threshold of its own.
+    """
+
+    window: int = WINDOW
+    hidden: tuple[int, ...] = (128,)
+    latent: int = 32
+    sensors: int = len(SENSORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,27 +87,33 @@ def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
     return rounded
 
 
-def train_model(folder: Path) -> Path:
-    """Train the detector for a few seconds and store it; it has a threshold for each sensor."""
-    rows = 1_000
+def train_model(folder: Path, shape: Shape | None = None) -> Path:
+    """Train the detector for a few seconds and store it."""
+    shape = shape or Shape()
+    rows = _TRAINING_ROWS
     series = [
         Series(
             sensor=name,
-            ts_ns=(START_MS + np.arange(rows, dtype=np.int64) * INTERVAL_MS) * 1_000_000,
+            ts_ns=stamps_ns(0, rows),
             values=values_of(number, 0, rows),
         )
-        for number, name in enumerate(SENSORS)
+        for number, name in enumerate(SENSORS[: shape.sensors])
     ]
     config = TrainingConfig(
         channels=CHANNELS,
         name="benchmark",
-        receptive_field=WINDOW,
-        model={"hidden": (128,), "latent_size": 32},
+        receptive_field=shape.window,
+        model={"hidden": shape.hidden, "latent_size": shape.latent},
         max_steps=_STEPS,
         budget=AlarmBudget(false_alarms=1.0, per_s=86_400.0),
         device="cpu",
     )
     return save(train(series, config), folder)
+
+
+def stamps_ns(start: int, stop: int) -> NDArray[np.int64]:
+    """Event times of rows, nanoseconds."""
+    return (START_MS + np.arange(start, stop, dtype=np.int64) * INTERVAL_MS) * 1_000_000
 
 
 def make_topics(
@@ -115,63 +144,71 @@ def make_topics(
     return topics
 
 
-def fill(connection: Connection, topic: str, *, rows: int, content_type: str) -> None:
+def fill(
+    connection: Connection,
+    topic: str,
+    *,
+    rows: int,
+    content_type: str,
+    sensors: int = len(SENSORS),
+) -> None:
     """Fill a topic with `rows` readings of each sensor, row by row, in two processes."""
     create_topics(connection, [TopicSpec(name=topic, partitions=PARTITIONS)])
     with ProcessPoolExecutor(_FILLERS, mp_context=get_context("spawn")) as pool:
         parts = [
-            pool.submit(_fill, connection, topic, rows, content_type, nth)
+            pool.submit(_fill, connection, topic, rows, content_type, range(nth, sensors, _FILLERS))
             for nth in range(_FILLERS)
         ]
         for part in parts:
             part.result()
 
 
-def _fill(connection: Connection, topic: str, rows: int, content_type: str, nth: int) -> None:
+def name_of(sensor: int) -> bytes:
+    """Its key."""
+    return f"s{sensor:03d}".encode()
+
+
+def _fill(connection: Connection, topic: str, rows: int, content_type: str, sensors: range) -> None:
     records = {READING_JSON: _readings, FRAME_JSON: _frames}[content_type]
     headers = [("content-type", content_type.encode())] if content_type != READING_JSON else []
     producer = KafkaProducer(**connection.producer_options())
     try:
-        partitions: dict[bytes, int] = {}
-        futures = []
-        for key, value in records(range(nth, len(SENSORS), _FILLERS), rows):
-            if key in partitions:
-                sent = producer.send(topic, value, key, headers, partitions[key])
-            else:
-                sent = producer.send(topic, value, key, headers)
-                partitions[key] = sent.get(timeout=30).partition
-            futures.append(sent)
-            if len(futures) >= 20_000:
+        appender, futures = Appender(producer), []
+        for key, value in records(sensors, rows):
+            futures.append(appender.append(topic, key, value, headers))
+            if len(futures) >= _UNSETTLED:
                 _settle(producer, futures)
         _settle(producer, futures)
     finally:
         producer.close(timeout=10)
 
 
-def _settle(producer: KafkaProducer, futures: list[object]) -> None:
+def _settle(producer: KafkaProducer, futures: list[Any]) -> None:
     producer.flush(timeout=60)
-    if not all(future.succeeded() for future in futures):  # type: ignore[attr-defined]
+    if not all(future.succeeded() for future in futures):
         raise RuntimeError("the broker did not take all readings: more disk, or a faster one")
     futures.clear()
 
 
 def _readings(sensors: range, rows: int) -> Iterator[tuple[bytes, bytes]]:
     encoder = ReadingEncoder(CHANNELS)
-    for start in range(0, rows, 500):
-        stop = min(start + 500, rows)
+    names = {sensor: name_of(sensor).decode() for sensor in sensors}
+    # A block of all sensors is in memory at a time.
+    step = max(_BLOCK_ROWS * len(SENSORS) // (_FILLERS * len(sensors)), 1)
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
         blocks = {sensor: values_of(sensor, start, stop).tolist() for sensor in sensors}
-        for row in range(start, stop):
-            ts_ns = (START_MS + row * INTERVAL_MS) * 1_000_000
-            for sensor in sensors:
-                name = SENSORS[sensor]
-                yield name.encode(), encoder.encode(name, ts_ns, blocks[sensor][row - start])
+        for row, ts_ns in enumerate(stamps_ns(start, stop).tolist()):
+            for sensor, name in names.items():
+                yield name.encode(), encoder.encode(name, ts_ns, blocks[sensor][row])
 
 
 def _frames(sensors: range, rows: int) -> Iterator[tuple[bytes, bytes]]:
     encoder = FrameEncoder(CHANNELS)
     for start in range(0, rows, FRAME_READINGS):
         stop = min(start + FRAME_READINGS, rows)
-        ts_ns = (START_MS + np.arange(start, stop) * INTERVAL_MS) * 1_000_000
+        ts_ns = stamps_ns(start, stop)
         for sensor in sensors:
-            name = SENSORS[sensor]
-            yield name.encode(), encoder.encode(name, ts_ns, values_of(sensor, start, stop))
+            name = name_of(sensor)
+            values = values_of(sensor, start, stop)
+            yield name, encoder.encode(name.decode(), ts_ns, values)
