@@ -13,7 +13,7 @@ from tests.support.clock import FakeClock
 from workers.errors import BrokerUnavailableError
 from workers.stream.plan import make_plan
 from workers.stream.progress import Health, Phase, ScorerPulse
-from workers.stream.staff import Scorer, Worker, WorkerGoneError
+from workers.stream.staff import Scorer, Worker, WorkerAwayError, WorkerGoneError
 from workers.stream.supervisor import GroupOffice, Supervisor
 
 Story = Generator[None, None, None]
@@ -70,8 +70,10 @@ class FakeWorker:
 @dataclass(eq=False)
 class FakeScorer:
     answers: bool = True
-    gone: WorkerGoneError | None = None
-    state: ScorerPulse = field(default_factory=lambda: ScorerPulse(pid=1, begun=0, ended=0))
+    gone: WorkerGoneError | WorkerAwayError | None = None
+    state: ScorerPulse = field(
+        default_factory=lambda: ScorerPulse(node="here", pid=1, begun=0, ended=0)
+    )
     restarts: int = 0
     killed: bool = False
 

@@ -10,6 +10,7 @@ from tests.support.staff import KILLED, Story, Theatre
 from workers.stream.partition import Counts
 from workers.stream.progress import ScorerPulse
 from workers.stream.session import ClusterError
+from workers.stream.staff import WorkerAwayError
 from workers.stream.supervisor import CrashLoopError
 
 
@@ -56,11 +57,29 @@ def test_a_scorer_that_is_stuck_in_a_call_is_restarted() -> None:
     def story() -> Story:
         yield from play.until(lambda: bool(play.workers))
         for call in range(100):  # busy, and getting on
-            play.scorers[0].state = ScorerPulse(pid=1, begun=call + 1, ended=call)
+            play.scorers[0].state = ScorerPulse(node="here", pid=1, begun=call + 1, ended=call)
             yield
         assert play.scorers[0].restarts == 0
         yield from play.until(lambda: play.scorers[0].restarts == 1, within=5.5)
         assert play.supervisor.staffing.replaced == {("scorers", "stalled"): 1}
+
+    play.play(story())
+
+
+def test_a_scorer_that_died_has_the_time_of_a_start_to_come_back() -> None:
+    play = theatre(scorers=1)
+
+    def story() -> Story:
+        yield from play.until(lambda: bool(play.workers))
+        scorer = play.scorers[0]
+        scorer.gone = WorkerAwayError("its process ended")
+        yield from play.ticks(2.0)
+        scorer.gone, scorer.answers = None, False  # it loads its model
+        yield from play.ticks(60.0)
+        assert scorer.restarts == 0, "a start is no silence"
+        scorer.answers, scorer.state = True, ScorerPulse(node="here", pid=2, begun=0, ended=0)
+        yield from play.ticks(1.0)
+        assert play.supervisor.staffing.replaced == {("scorers", "died"): 1}
 
     play.play(story())
 
@@ -70,7 +89,7 @@ def test_a_scorer_that_died_and_came_back_is_counted() -> None:
 
     def story() -> Story:
         yield from play.until(lambda: bool(play.workers))
-        play.scorers[0].state = ScorerPulse(pid=2, begun=0, ended=0)
+        play.scorers[0].state = ScorerPulse(node="here", pid=2, begun=0, ended=0)
         yield
         yield
         assert play.supervisor.staffing.replaced == {("scorers", "died"): 1}

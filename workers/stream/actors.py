@@ -69,6 +69,7 @@ class ScorerActor:
         _use_threads(job.settings.workers.threads)
         self._detector = job.detector()
         self._begun = self._ended = 0
+        self._node = current_node()
 
     def score(
         self, rows: NDArray[np.float64], ends: NDArray[np.int64], groups: NDArray[np.int32]
@@ -82,7 +83,7 @@ class ScorerActor:
 
     def pulse(self) -> ScorerPulse:
         """A sign of life; answers while `score` is busy."""
-        return ScorerPulse(pid=os.getpid(), begun=self._begun, ended=self._ended)
+        return ScorerPulse(node=self._node, pid=os.getpid(), begun=self._begun, ended=self._ended)
 
 
 class IngestActor:
@@ -147,7 +148,7 @@ class IngestActor:
                     settings=settings,
                 )
                 watchdog = self._watchdog = Watchdog(
-                    lambda: (loop.beats, loop.has_work),
+                    lambda: (loop.beats, loop.has_work and not self._waits_for_a_scorer()),
                     stall_timeout_s=settings.workers.stall_timeout_s,
                     sink=sys.__stderr__ or sys.stderr,
                 )
@@ -159,10 +160,22 @@ class IngestActor:
             return Health(slot=self._slot, phase=Phase.STOPPED)
         return self.health()
 
+    def _waits_for_a_scorer(self) -> bool:
+        """To replace this worker would bring no scorer back, and cost another start."""
+        return self._scoring is not None and self._scoring.is_waiting
+
     def _ray_scoring(self) -> RayScoring:
         self._scoring = RayScoring(self._scorers)
         self._scoring.use(self._scorers)  # they may have changed between these two lines
         return self._scoring
+
+
+def current_node() -> str:
+    """The machine that this process runs on, as Ray names it."""
+    import ray
+
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
 
 
 def read_artifact(folder: Path) -> dict[str, bytes]:

@@ -100,6 +100,8 @@ class RayScoring:
     def __init__(self, scorers: Sequence[Any]) -> None:
         """Use the actor handles `scorers`, at least one."""
         self._lines = _lines(scorers)
+        self.is_waiting = False
+        """Whether the caller waits for any scorer to be there; asked from any thread."""
 
     def use(self, scorers: Sequence[Any]) -> None:
         """Send the calls to these from now on; from any thread.
@@ -122,8 +124,12 @@ class RayScoring:
         lose that call too, and think that it is the call that kills.
         """
         until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s and not any(line.is_alive() for line in self._lines):
-            time.sleep(_ASK_AGAIN_S)
+        self.is_waiting = True
+        try:
+            while time.monotonic() < until_s and not any(line.is_alive() for line in self._lines):
+                time.sleep(_ASK_AGAIN_S)
+        finally:
+            self.is_waiting = False
 
 
 @dataclass

@@ -17,7 +17,7 @@ from workers.stream.progress import ScorerPulse
 from workers.stream.restarts import CrashLoopError, RestartPolicy
 from workers.stream.session import ClusterError
 from workers.stream.slot import READY_WITHIN_S, Reason
-from workers.stream.staff import Scorer, Staff, WorkerGoneError
+from workers.stream.staff import Scorer, Staff, WorkerAwayError, WorkerGoneError
 
 
 @dataclass(kw_only=True)
@@ -117,8 +117,13 @@ class ScorerPool:
             WorkerGoneError: it is gone for good.
             TimeoutError: it never started.
         """
-        before, pulse = seat.pulse, seat.scorer.pulse()
         limit_s = self.stall_timeout_s / 2
+        before, pulse = seat.pulse, None
+        try:
+            pulse = seat.scorer.pulse()
+        except WorkerAwayError:
+            if seat.answered:  # to start takes longer than to answer
+                seat.answered, seat.silent_s = False, 0.0
         if pulse is None:
             seat.silent_s += passed_s
             if not seat.answered and seat.silent_s >= READY_WITHIN_S:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
+
 from schemas.settings import Settings
 from workers.errors import VigieError
-from workers.stream.actors import IngestActor, Job, ScorerActor, read_artifact
+from workers.stream.actors import IngestActor, Job, ScorerActor, current_node, read_artifact
 from workers.stream.plan import Plan
 from workers.stream.progress import Health, ScorerPulse
 
@@ -21,6 +23,10 @@ _LAST_WORDS_WITHIN_S = 1.0
 
 class WorkerGoneError(VigieError):
     """An actor's process is gone: killed, out of memory, or its machine lost."""
+
+
+class WorkerAwayError(VigieError):
+    """An actor's process is gone, and Ray starts another behind the same handle."""
 
 
 class Worker(Protocol):
@@ -68,6 +74,7 @@ class Scorer(Protocol):
 
         Raises:
             WorkerGoneError: it is gone for good, or could not even begin.
+            WorkerAwayError: it died, and another is on its way.
         """
         ...
 
@@ -160,6 +167,7 @@ class _Question:
 
         Raises:
             WorkerGoneError: nobody will ever answer.
+            WorkerAwayError: nobody is there at the moment; it is asked again at the next call.
         """
         found = None
         if self._asked is not None:
@@ -171,8 +179,8 @@ class _Question:
                 found = self._ray.get(asked)
             except self._ray.exceptions.ActorDiedError as error:
                 raise WorkerGoneError(_told(error)) from error
-            except self._ray.exceptions.RayError:
-                found = None  # away for a moment: between two lives
+            except self._ray.exceptions.RayError as error:
+                raise WorkerAwayError(_told(error)) from error
         self._asked = self._method.remote()
         return found
 
@@ -199,7 +207,7 @@ class _RayWorker:
     def health(self) -> Health | None:
         try:
             found: Health | None = self._health.answer()
-        except WorkerGoneError:
+        except (WorkerGoneError, WorkerAwayError):
             return None  # its run is over too, and tells why
         return found
 
@@ -226,16 +234,34 @@ class _RayScorer:
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self.actor = ray, actor
         self._pulse = _Question(ray, actor, "pulse")
+        self._last: ScorerPulse | None = None
 
     def pulse(self) -> ScorerPulse | None:
         found: ScorerPulse | None = self._pulse.answer()
+        self._last = found or self._last
         return found
 
     def restart(self) -> None:
-        self._ray.kill(self.actor, no_restart=False)
+        # Ray gives a process 5 s to end: too long for ingest workers that wait for a stopped one.
+        if self._last is None or not _ended_here(self._last):
+            self._ray.kill(self.actor, no_restart=False)
 
     def kill(self) -> None:
         self._ray.kill(self.actor)
+
+
+def _ended_here(pulse: ScorerPulse) -> bool:
+    """Kill a scorer's process, if it is on this machine."""
+    if pulse.node != current_node():
+        return False
+    try:
+        process = psutil.Process(pulse.pid)
+        if ScorerActor.__name__ not in " ".join(process.cmdline()):
+            return False  # another one has the number by now
+        process.kill()
+    except psutil.Error:
+        return False
+    return True
 
 
 def _told(error: BaseException) -> str:
