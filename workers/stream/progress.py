@@ -118,10 +118,12 @@ class ScorerPulse:
     """A sign of life of a scorer.
 
     Attributes:
-        pid: its process.
+        node: where its process runs, as Ray names it.
+        pid: its process there.
         begun, ended: calls since it started.
     """
 
+    node: str
     pid: int
     begun: int
     ended: int
