@@ -281,12 +281,12 @@ class TransactionalContract(KafkaContract):
             sink.send(output, key=b"k", value=b"v")
             with pytest.raises(TransactionAbortedError, match="as far as known"):
                 sink.commit({0: Committed(next_offset=5)}, member.generation, deadline=soon())
-            sink.abort()
-
             began = time.monotonic()
-            sink.begin()
+            sink.abort()
             committed = source.committed(0)
             assert time.monotonic() - began < AT_ONCE_S
+            sink.begin()
+            sink.commit({}, member.generation, deadline=soon())
 
         assert committed == (Committed(next_offset=5) if arrives else None)
         assert self.values(connection, output) == ([b"v"] if arrives else [])

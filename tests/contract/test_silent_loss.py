@@ -18,7 +18,7 @@ from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
 from tests.support.broker import read_all
 from tests.support.member import Member
 from tests.support.wait import wait_until
-from workers.errors import OutputsLostError
+from workers.errors import BrokerUnavailableError, OutputsLostError
 from workers.kafka.client import Committed
 from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
@@ -54,7 +54,15 @@ def send(sink: Any, output: str, *numbers: int) -> None:
 def repeat(member: Member, sink: Any, output: str, numbers: range) -> None:
     """What the loop does after a failure."""
     sink.abort()
-    sink.begin()
+
+    def begins() -> bool:
+        try:
+            sink.begin()
+        except BrokerUnavailableError:  # it was frozen a moment ago
+            return False
+        return True
+
+    wait_until(begins, within=20)
     assert member.source.committed(0) is None
     member.step()
     send(sink, output, *numbers)

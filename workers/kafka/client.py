@@ -19,10 +19,9 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Guarantees.** There are two sinks. *At least once*: outputs can be seen before their offsets are
   committed, and are repeated after a crash, with the same ids. *Exactly once*: to a reader of
   committed records, outputs and offsets appear together or never. When its `Sink.commit` fails,
-  nobody may know whether it happened: `Sink.abort`, then `Sink.begin`, which settles it, and only
-  then ask `Source.committed`, which tells. At least once the same order does no harm.
-* **Outages.** `Source.poll` never raises because the broker is away: it returns nothing, warns once
-  an outage, says when the broker is back, and goes on.
+  nobody may know whether it happened. `Sink.abort` settles that if the broker answers, else the
+  next `Sink.begin` does, and `Source.committed` tells: it never shows an offset that is in doubt,
+  but waits, at most until the transaction times out.
 
 Left out on purpose: subscriptions to several topics, asynchronous commits, serialisers (bytes in,
 bytes out), retries of a unit of work (the caller rewinds), units that span several sinks.
@@ -166,6 +165,8 @@ class Source(Protocol):
     def committed(self, partition: int) -> Committed | None:
         """Return the group's committed position, None if there is none. Asks the broker.
 
+        Waits for a transaction that is about to commit one.
+
         Raises:
             BrokerUnavailableError: no answer in time.
         """
@@ -270,15 +271,19 @@ class Sink(Protocol):
 
         Raises:
             OutputsLostError: at least one output is not with the broker: abort and rewind.
-            TransactionAbortedError: the offsets were not committed, or nobody knows: abort, begin,
-                and only then ask for the committed offsets and rewind.
+            TransactionAbortedError: the offsets were not committed, or nobody knows: abort, ask
+                for the committed offsets, and rewind.
             FencedError: another member runs under the source's identity.
             SettingsError: the broker refuses an output for good (larger than the topic
                 takes, not authorised).
         """
 
     def abort(self) -> None:
-        """End the unit without a commit. Never raises, never takes long; recalls what it can."""
+        """End the unit without a commit; recalls what it can. Never raises.
+
+        Takes a few seconds at most as long as the broker is there or is not; one that stops
+        answering in between holds it for as long as making a client may take.
+        """
 
     def outstanding(self) -> int:
         """Return how many outputs of this unit were not looked at yet; at most the limit."""

@@ -7,9 +7,9 @@ Outputs and offsets become visible together, or never. What kafka-python leaves 
 * Its waits have no end, so `Transactions` gives each one the deadline of the unit.
 * After a failure its producer is in one of many states, not all of them usable, and may hold
   offsets of the failed unit which it would send with the next. So a producer that saw any failure
-  is thrown away. `begin` makes another under the same transactional id, and its
-  ``init_transactions`` makes the broker end whatever the old one left open: abort it, or finish the
-  commit that was under way. After that, and not before, the committed offsets tell what happened.
+  is thrown away. Another is made under the same transactional id, and its ``init_transactions``
+  makes the broker end whatever the old one left open: abort it, or finish the commit that was under
+  way. After that, and not before, the committed offsets tell what happened.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing
 from workers.kafka.kafka_python.checks import building
 from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.probe import broker_answers
 from workers.kafka.kafka_python.producing import CLOSE_TIMEOUT_S, ProducingSink
 from workers.kafka.kafka_python.transactions import Transactions
 from workers.kafka.kafka_python.waiting import wait_for_broker
@@ -39,6 +40,7 @@ __all__ = ["TransactionalSinkConfig"]
 log = logging.getLogger(__name__)
 
 _ABORT_TIMEOUT_S: Final = 2.0
+_ASK_TIMEOUT_S: Final = 1.0
 _RETRY_BACKOFF_MS: Final = 5
 _DELIVERY_SHARE: Final = 0.75  # of the transaction's time; the rest is for offsets and commit
 _REQUEST_SHARE: Final = 0.5  # of the delivery's time: one repeat on a new connection fits
@@ -158,21 +160,20 @@ class _TransactionalSink(ProducingSink):
     def __init__(self, config: TransactionalSinkConfig, source: Source) -> None:
         super().__init__(config.producer, config)
         self._source = source
+        self._connection = config.connection
         self._is_open = False  # between begin and commit or abort
         self._transactions: Any = None
 
     def begin(self) -> None:
-        if self._is_open:
-            self.abort()  # which also forgets what was sent since
+        self._end()
         if self._producer is not None:
+            self._renew()
             try:
                 self._transactions.begin()
             except KafkaError:
                 self._discard()  # fenced, say, while it was idle
-        is_new = self._producer is None
-        self._renew()
-        if is_new:
-            self._transactions = Transactions(self._producer)
+        if self._producer is None:
+            self._produce()
             self._transactions.begin()
         self._is_open = True
 
@@ -201,16 +202,34 @@ class _TransactionalSink(ProducingSink):
         self._is_open = False
 
     def abort(self) -> None:
-        """End the unit, politely if nothing has gone wrong yet, and within 2 s."""
+        """End the unit, within seconds, and settle it if the broker answers.
+
+        Politely if nothing has gone wrong yet. Otherwise the successor of the producer that was
+        thrown away is made here and not in `begin`: until it is there, the broker answers no
+        question about the committed offsets.
+        """
+        self._end()
+        if self._producer is None and broker_answers(self._connection, timeout_s=_ASK_TIMEOUT_S):
+            try:
+                self._produce()
+            except VigieError as error:
+                log.warning("a transaction is still to be settled: %s", error)
+
+    def close(self) -> None:
+        """Abort what is open, so that no reader waits for it, and close the producer."""
+        self._end()
+        self._discard(timeout_s=CLOSE_TIMEOUT_S)
+
+    def _end(self) -> None:
+        """Abort what is open; throw the producer away if that cannot be done cleanly."""
         if not self._is_open:
             return
         self._is_open = False
         failed = any(future.failed() for future in self._futures)
         self._forget()
-        if self._producer is None:
-            return
         if failed:
             self._discard()
+        if self._producer is None:
             return
         try:
             self._transactions.abort(Deadline.after(_ABORT_TIMEOUT_S))
@@ -220,10 +239,10 @@ class _TransactionalSink(ProducingSink):
             )
             self._discard()
 
-    def close(self) -> None:
-        """Abort what is open, so that no reader waits for it, and close the producer."""
-        self.abort()
-        self._discard(timeout_s=CLOSE_TIMEOUT_S)
+    def _produce(self) -> None:
+        """Make the producer, which settles what its predecessor left open."""
+        self._renew()
+        self._transactions = Transactions(self._producer)
 
     @contextmanager
     def _throwing_away(self) -> Iterator[None]:
