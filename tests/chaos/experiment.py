@@ -20,7 +20,7 @@ from tests.chaos.commits import Commit, read_commits
 from tests.chaos.fleet import Fleet
 from tests.chaos.hands import Hands
 from tests.chaos.hooks.switches import Switches
-from tests.chaos.load import Load, Sensors
+from tests.chaos.load import Load, LoadJob
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.reader import LiveReader, digest, following
 from tests.chaos.reference import Expected, expected_of
@@ -85,7 +85,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "workers.placement": plan.placement,
         "workers.ingest": "2",
         "workers.scorers": "1",
-        "workers.stall_timeout_s": "12",
+        "workers.stall_timeout_s": "15",
         # The storm kills more than any crash loop.
         "workers.max_restarts": "1000",
         # Small, so that a run meets many stretches.
@@ -138,8 +138,17 @@ class _Storm:
         stack.callback(switches.close)
         topics = self._settings.topics
         outputs = (topics.denoised, topics.anomalies, topics.dead_letters)
-        self._reader: LiveReader = stack.enter_context(following(cluster.direct, outputs))
-        self._load = Load(cluster.direct, topics.readings, Sensors(plan.seed), per_s=plan.per_s)
+        self._reader: LiveReader = stack.enter_context(
+            following(cluster.direct, outputs, denoised=topics.denoised)
+        )
+        self._load = Load(
+            LoadJob(
+                connection=cluster.direct,
+                topic=topics.readings,
+                seed=plan.seed,
+                per_s=plan.per_s,
+            )
+        )
         self._hands = Hands(
             cluster=cluster,
             fleet=self._make_fleet(_GROUP, cluster.proxied, switches=folder / "switches"),

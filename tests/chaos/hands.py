@@ -25,6 +25,7 @@ from workers.kafka.kafka_python import Assignment, SourceConfig
 
 Undo = Callable[[], None]
 
+_AT_WORK_S: Final = 10.0
 _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
 _FIGHT_S: Final = 45.0
@@ -89,12 +90,15 @@ class Hands:
     # -- processes -------------------------------------------------------------------------------
 
     def _victim(self, actor: str, pick: int) -> psutil.Process:
+        """One of the actors; three times of four one that is old enough to be at work."""
         until_s = time.monotonic() + _VICTIM_WITHIN_S
         while not (found := self.fleet.processes(actor)):
             if time.monotonic() > until_s or not self.fleet.is_running():
                 raise NoVictimError(f"no {actor} is there")
             time.sleep(0.1)
-        return found[pick % len(found)]
+        old = [one for one in found if time.time() - one.create_time() > _AT_WORK_S]
+        chosen = old if old and pick % 4 else found
+        return chosen[pick % len(chosen)]
 
     def kill(self, fault: Fault, actor: str) -> Undo:
         self._victim(actor, fault.pick).kill()

@@ -7,10 +7,10 @@ record that came twice is a duplicate that the stream has to deal with.
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from typing import Any, Final
 
 import numpy as np
@@ -20,9 +20,12 @@ from kafka.errors import KafkaError
 from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
 from workers.kafka.kafka_python import Connection
+from workers.kafka.kafka_python.quiet import quiet_client_logs
 
 _ROWS: Final = 4_000
 _TICK_S: Final = 0.05
+_HALT_WITHIN_S: Final = 60.0
+_AGAIN_AFTER_S: Final = 0.5
 _FAR_S: Final = 10**9
 _HEADER: Final = "content-type"
 _BAD: Final = (
@@ -157,60 +160,76 @@ class Sensors:
         return Sent(key=key, value=self._rng.choice(_BAD))
 
 
-class Load:
-    """Sends the records of `Sensors` at a rate, from a thread, until `halt`."""
+@dataclass(frozen=True, kw_only=True)
+class LoadJob:
+    """What to send where, how fast."""
 
-    def __init__(
-        self, connection: Connection, topic: str, sensors: Sensors, *, per_s: float
-    ) -> None:
+    connection: Connection
+    topic: str
+    seed: int
+    per_s: float
+
+
+class Load:
+    """Sends the records of `Sensors` at a rate, from a process of its own, until `halt`."""
+
+    def __init__(self, job: LoadJob) -> None:
         """Begin with `start`."""
-        self.sensors = sensors
-        self.sent = 0
-        self.errors = 0
-        self._connection, self._topic, self._per_s = connection, topic, per_s
-        self._halting = threading.Event()
-        self._notes: list[Callable[[], None]] = []
-        self._thread = threading.Thread(target=self._run, name="chaos-load", daemon=True)
+        context = get_context("spawn")
+        self._orders, its = context.Pipe()
+        self._process = context.Process(target=_send_all, args=(job, its), daemon=True)
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        self._process.start()
 
     def jump(self, seconds: float, pick: int) -> None:
         """See `Sensors.jump`; takes effect with one of the next records."""
-        self._notes.append(lambda: self.sensors.jump(seconds, pick))
+        self._orders.send((seconds, pick))
 
     def halt(self) -> None:
-        """Send no more, and wait for what is under way."""
-        self._halting.set()
-        self._thread.join()
+        """Send no more, and wait for what is under way. Safe to call again."""
+        if self._process.is_alive():
+            self._orders.send(None)
+            self._process.join(_HALT_WITHIN_S)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
 
-    def _run(self) -> None:
-        records = self.sensors.records()
-        while not self._halting.is_set():
-            try:
-                self._send(records)
-            except KafkaError:  # the broker was away when the producer was made or flushed
-                self.errors += 1
-                self._halting.wait(0.5)
 
-    def _send(self, records: Iterator[Sent]) -> None:
-        options = {**self._connection.producer_options(), "metadata_max_age_ms": 3_000}
-        producer = KafkaProducer(**options)
+def _send_all(job: LoadJob, orders: Any) -> None:
+    quiet_client_logs()
+    sensors = Sensors(job.seed)
+    records = sensors.records()
+    while True:
         try:
-            began_s, sent = time.monotonic(), 0
-            while not self._halting.wait(_TICK_S):
-                for note in [self._notes.pop(0) for _ in range(len(self._notes))]:
-                    note()
-                due = int((time.monotonic() - began_s) * self._per_s)
-                # After an outage no flood: the rate goes on from here.
-                if due - sent > self._per_s:
-                    began_s, sent, due = time.monotonic(), 0, 0
-                for _ in range(sent, due):
-                    one = next(records)
-                    producer.send(self._topic, one.value, one.key, list(one.headers))
-                self.sent += max(due - sent, 0)
-                sent = max(sent, due)
-            producer.flush(timeout=60)
-        finally:
-            producer.close(timeout=10)
+            _send(job, sensors, records, orders)
+        except KafkaError:  # the broker was away for too long: another producer
+            time.sleep(_AGAIN_AFTER_S)
+        else:
+            return
+
+
+def _send(job: LoadJob, sensors: Sensors, records: Iterator[Sent], orders: Any) -> None:
+    """Send until told to halt."""
+    options = {**job.connection.producer_options(), "metadata_max_age_ms": 3_000}
+    producer = KafkaProducer(**options)
+    try:
+        began_s, sent = time.monotonic(), 0
+        while True:
+            if orders.poll(_TICK_S):
+                order = orders.recv()
+                if order is None:
+                    break
+                sensors.jump(*order)
+            due = int((time.monotonic() - began_s) * job.per_s)
+            # After an outage no flood: the rate goes on from here.
+            if due - sent > job.per_s:
+                began_s, sent, due = time.monotonic(), 0, 0
+            for _ in range(sent, due):
+                one = next(records)
+                producer.send(job.topic, one.value, one.key, list(one.headers))
+            sent = max(sent, due)
+        producer.flush(timeout=30)
+    finally:
+        producer.close(timeout=5)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from workers.kafka.kafka_python import Connection
+
+_PARTITION: Final = re.compile(rb'"partition":(\d+)')
 
 
 def digest(record: Any) -> int:
@@ -24,12 +27,12 @@ def digest(record: Any) -> int:
 class LiveReader:
     """Follows some topics from a thread; made by `following`."""
 
-    def __init__(self, connection: Connection, topics: Sequence[str]) -> None:
+    def __init__(self, connection: Connection, topics: Sequence[str], *, denoised: str) -> None:
         self.seen: list[tuple[str, int, int, int]] = []
         """(topic, partition, offset, digest) of each record, in the order in which it came."""
-        self.arrivals_s: list[float] = []
-        """When something came, in `time.monotonic`."""
-        self._connection, self._topics = connection, topics
+        self.arrivals_s: dict[int, list[float]] = {}
+        """When something came of each partition of the source, in `time.monotonic`."""
+        self._connection, self._topics, self._denoised = connection, topics, denoised
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos-reader", daemon=True)
         self._failure: BaseException | None = None
@@ -46,10 +49,18 @@ class LiveReader:
             raise RuntimeError("the live reader died") from self._failure
 
     def outage_s(self, from_s: float, to_s: float) -> float:
-        """The longest time without anything new between two moments."""
-        first, last = bisect_left(self.arrivals_s, from_s), bisect_right(self.arrivals_s, to_s)
-        moments = [from_s, *self.arrivals_s[first:last], to_s]
-        return max(b - a for a, b in pairwise(moments))
+        """The longest time between two moments in which a partition of the source gave nothing.
+
+        Only partitions count that have given something before.
+        """
+        return max(
+            (
+                _longest_silence(arrivals_s, from_s, to_s)
+                for arrivals_s in self.arrivals_s.values()
+                if arrivals_s[0] <= from_s
+            ),
+            default=0.0,
+        )
 
     def _run(self) -> None:
         try:
@@ -75,16 +86,32 @@ class LiveReader:
             except (KafkaError, OSError):  # the broker is away: it goes on where it was
                 self._over.wait(0.1)
                 continue
-            for records in polled.values():
+            now_s = time.monotonic()
+            for tp, records in polled.items():
                 self.seen += [(r.topic, r.partition, r.offset, digest(r)) for r in records]
-            if polled:
-                self.arrivals_s.append(time.monotonic())
+                if tp.topic == self._denoised:
+                    for source in {_source_of(r.value) for r in records}:
+                        self.arrivals_s.setdefault(source, []).append(now_s)
+
+
+def _source_of(frame: bytes) -> int:
+    """Partition of the source, without reading all of a denoised frame."""
+    found = _PARTITION.search(frame)
+    assert found is not None, frame[:200]
+    return int(found[1])
+
+
+def _longest_silence(arrivals_s: Sequence[float], from_s: float, to_s: float) -> float:
+    first, last = bisect_left(arrivals_s, from_s), bisect_right(arrivals_s, to_s)
+    return max(b - a for a, b in pairwise([from_s, *arrivals_s[first:last], to_s]))
 
 
 @contextmanager
-def following(connection: Connection, topics: Sequence[str]) -> Iterator[LiveReader]:
-    """Follow these topics until the block ends."""
-    reader = LiveReader(connection, topics)
+def following(
+    connection: Connection, topics: Sequence[str], *, denoised: str
+) -> Iterator[LiveReader]:
+    """Follow these topics, one of which has the denoised frames, until the block ends."""
+    reader = LiveReader(connection, topics, denoised=denoised)
     reader.start()
     try:
         yield reader

@@ -20,7 +20,8 @@ class Struck:
         survived: whether every partition went on in time.
         recovery_s: from the end of its last fault until every partition had gone past what lay in
             it then.
-        outage_s: the longest time without a new output, from its first fault to the recovery.
+        outage_s: the longest time in which a partition of the source gave nothing new, from its
+            first fault to the recovery.
     """
 
     volley: Volley
