@@ -5,139 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.columns import Failure
+from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
 from tests.support.partitions import Sample, batch_of, make_partition
 from workers.stream.partition import Batch, Counts, PartitionState, Pending
 from workers.stream.refusal import POISON_STAGE
 from workers.stream.replay import ReplayMetadata, StartingPoint, starting_point
 from workers.stream.stretches import Stretches
-
-MAX_GAP_NS = 20
-
-
-class Entry(NamedTuple):
-    """A record of the log; `kind` is "good", "bad" or "poison"."""
-
-    offset: int
-    stamp_ms: int
-    kind: str
-    frame: tuple[Sample, ...]
-
-
-@dataclass(frozen=True)
-class Rules:
-    receptive_field: int
-    max_records: int
-    max_age_ms: int
-
-
-RULES = st.builds(
-    Rules,
-    receptive_field=st.integers(1, 6),
-    max_records=st.integers(2, 40),
-    max_age_ms=st.one_of(st.just(10**9), st.integers(2, 60)),
-)
-
-
-BYTES_A_RECORD = 4
-NOISE = st.integers(0, 60).flatmap(
-    lambda records: st.binary(min_size=records * BYTES_A_RECORD, max_size=records * BYTES_A_RECORD)
-)
-
-
-def log_of(noise: bytes) -> list[Entry]:
-    """Holes in the offsets, clocks that stand still or jump, sensors that fall silent, frames.
-
-    One draw for the whole log, four bytes a record: a draw a choice takes ten times as long. Zeros
-    are the dullest record, so that failures shrink to what matters.
-    """
-    entries, offset = [], 0
-    for number in range(len(noise) // BYTES_A_RECORD):
-        who, when, where, what = noise[number * BYTES_A_RECORD :][:BYTES_A_RECORD]
-        names = "aaaabbcd" if number % 40 < 20 else "bbbbbbcd"  # "a" falls silent, and comes back
-        base = (2 * number, 2 * number, 2 * number, 30, 2 * number - 15)[when % 5]
-        size = 3 if what % 8 == 7 else 1
-        times = sorted(base + (when // 5 >> i & 3) for i in range(size))
-        entries.append(
-            Entry(
-                offset=offset,
-                stamp_ms=(number, number, number, number - 7, number + 20, -1)[where % 6],
-                kind=(["good"] * 8 + ["bad", "poison"])[what // 8 % 10],
-                frame=tuple(
-                    Sample(names[who % 8], t, number + i / 10) for i, t in enumerate(times)
-                ),
-            )
-        )
-        offset += (1, 1, 1, 1, 1, 1, 2, 9)[where // 6 % 8]
-    return entries
-
-
-LOGS = NOISE.map(log_of)
-
-
-# -- the definition, record by record --------------------------------------------------------------
-
-
-class Cold:
-    """Processing from some record on, knowing nothing before."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.last: dict[str, int] = {}
-        self.held: dict[str, list[float]] = {}
-
-    def take(self, sample: Sample) -> list[float] | None:
-        before = self.last.get(sample.sensor)
-        if before is not None and sample.ts_ns <= before:
-            return None
-        if before is not None and sample.ts_ns - before > MAX_GAP_NS:
-            self.held[sample.sensor] = []
-        self.last[sample.sensor] = sample.ts_ns
-        window = [*self.held.get(sample.sensor, []), sample.value][-self.size :]
-        self.held[sample.sensor] = window
-        return window if len(window) == self.size else None
-
-
-def cuts_of(log: Sequence[Entry], rules: Rules) -> list[int]:
-    """Offsets at which stretches begin; the first is 0, where the group begins."""
-    cuts, since, clock = [0], -1, -1
-    for entry in log:
-        clock = max(clock, entry.stamp_ms)
-        far = entry.offset - cuts[-1] >= rules.max_records // 2
-        old = since >= 0 and clock - since >= rules.max_age_ms // 2
-        if far or old:
-            cuts.append(entry.offset)
-            since = clock
-        elif since < 0:
-            since = clock
-    return cuts
-
-
-Windows = dict[tuple[int, int], list[float]]
-
-
-def definition(log: Sequence[Entry], rules: Rules) -> Windows:
-    """In a stretch, what processing from the beginning of the one before gives."""
-    windows: Windows = {}
-    cuts = set(cuts_of(log, rules)) - {0}
-    known, shadow = Cold(rules.receptive_field), Cold(rules.receptive_field)
-    for entry in log:
-        if entry.offset in cuts:
-            known, shadow = shadow, Cold(rules.receptive_field)
-        for index, sample in enumerate(entry.frame if entry.kind == "good" else ()):
-            window = known.take(sample)
-            shadow.take(sample)
-            if window is not None:
-                windows[entry.offset, index] = window
-    return windows
-
-
-# -- the state machine -----------------------------------------------------------------------------
 
 
 @dataclass
@@ -152,7 +30,7 @@ class Run:
 def make(rules: Rules, start: StartingPoint) -> PartitionState:
     return make_partition(
         receptive_field=rules.receptive_field,
-        max_gap_ns=MAX_GAP_NS,
+        max_gap_ns=MAX_GAP,
         start=start,
         max_replay_records=rules.max_records,
         max_replay_age_ms=rules.max_age_ms,

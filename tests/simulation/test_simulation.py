@@ -1,0 +1,100 @@
+"""Promise 1 over random schedules of crash, replay, rebalance, reordering and lost answers.
+
+A long run: ``VIGIE_SIMULATIONS=20000 pytest tests/simulation -k schedule --timeout 0``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from tests.simulation.schedule import SCHEDULES, Schedule
+from workers.kafka.client import Committed
+from workers.stream.history import Histories
+from workers.stream.unit import Unit
+
+HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
+PATIENCE = 1000
+
+
+@given(schedule=SCHEDULES)
+@settings(deadline=None, max_examples=HOW_MANY)
+def test_no_schedule_changes_a_score(schedule: Schedule) -> None:
+    schedule.run_exactly_once()
+
+
+@given(schedule=SCHEDULES)
+@settings(deadline=None, max_examples=HOW_MANY // 3)
+def test_no_schedule_loses_a_score_at_least_once(schedule: Schedule) -> None:
+    schedule.run_at_least_once()
+
+
+def test_schedules_are_full_of_trouble() -> None:
+    """Else they prove nothing."""
+    worlds = [Schedule.of_seed(seed).run_exactly_once() for seed in range(40)]
+    assert sum(len(world.zombies) for world in worlds) > 10
+    assert sum(world.broker.group.generation for world in worlds) > 100
+    assert sum(world.broker.aborted for world in worlds) > 20
+    assert sum(len(world.broker.steps) for world in worlds) > 150
+
+
+# -- see it fail -----------------------------------------------------------------------------------
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def commit_past_an_output(patch: pytest.MonkeyPatch) -> None:
+    """What was polled is committed, not what was published."""
+
+    def positions(self: Any) -> dict[int, Committed]:
+        return {
+            work.part.partition: Committed(
+                next_offset=work.part.state.next_offset, metadata=work.position.metadata
+            )
+            for work in self._works
+        }
+
+    patch.setattr(Unit, "positions", positions)
+
+
+def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None:
+    """What was published for a partition stays in the unit after the group took it away."""
+    patch.setattr(Unit, "leave_out", lambda self, partitions: None)
+
+
+def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:
+    oldest = Histories.oldest_offset
+    patch.setattr(Histories, "oldest_offset", lambda self, default: oldest(self, default) + 1)
+
+
+def forget_the_shadow(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Histories, "_feed_shadow", lambda self, arrived, accepted, newest: None)
+
+
+def never_forget(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Histories, "turn", lambda self, stretch: 0)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        commit_past_an_output,
+        newest_generation_for_a_revoked_partition,
+        replay_one_record_late,
+        forget_the_shadow,
+        never_forget,
+    ],
+)
+def test_the_simulation_finds_a_planted_bug(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match=r"differ|came twice|without its offset|stuck"):
+        run_many()
+
+
+def run_many() -> None:
+    for seed in range(PATIENCE):
+        Schedule.of_seed(seed).run_exactly_once()
