@@ -58,10 +58,8 @@ class FakeSource:
         self.position, self.epoch = None, self.epoch + 1
 
     def poll(self, *, timeout_s: float, max_records: int) -> Polled:
-        changes = {
-            "assigned": frozenset({0} if self.assigned else ()),
-            "revoked": frozenset({0} if self.revoked else ()),
-        }
+        assigned = frozenset({0} if self.assigned else ())
+        revoked = frozenset({0} if self.revoked else ())
         self.assigned = self.revoked = False
         generation = Generation(token=None, epochs={0: self.epoch})
         records: dict[int, Sequence[Any]] = {}
@@ -73,7 +71,7 @@ class FakeSource:
                     for offset in range(self.position, stop)
                 ]
                 self.position = stop
-        return Polled(records=records, generation=generation, **changes)
+        return Polled(records=records, generation=generation, assigned=assigned, revoked=revoked)
 
     def committed(self, partition: int) -> Committed | None:
         return self.committed_position
