@@ -12,11 +12,10 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-
 from benchmarks import ceilings, latency, pipeline, plain, processes, transactional
 from benchmarks.outputs import read_outputs
-from benchmarks.workload import PARTITIONS, SENSORS, fill, make_topics, train_model
+from benchmarks.replaying import ends_of
+from benchmarks.workload import SENSORS, fill, make_topics, train_model
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
 from workers.kafka.embedded import BrokerConfig
@@ -70,13 +69,15 @@ class Bench:
     runs: int = 0
     rows: dict[str, int] = field(default_factory=dict)
 
-    def fill(self) -> None:
-        """Fill the topics that contestants read."""
-        for topic, rows, content_type in (
-            ("json", self.scale.rows, READING_JSON),
-            ("json-short", self.scale.slow_rows, READING_JSON),
-            ("frames", self.scale.frame_rows, FRAME_JSON),
-        ):
+    def fill(self, *topics: str) -> None:
+        """Fill topics that contestants read: json, json-short, frames."""
+        contents = {
+            "json": (self.scale.rows, READING_JSON),
+            "json-short": (self.scale.slow_rows, READING_JSON),
+            "frames": (self.scale.frame_rows, FRAME_JSON),
+        }
+        for topic in topics:
+            rows, content_type = contents[topic]
             print(f"filling {topic}: {rows * len(SENSORS):,} readings", file=sys.stderr)
             fill(self.connection, topic, rows=rows, content_type=content_type)
             self.rows[topic] = rows
@@ -90,7 +91,7 @@ class Bench:
             bootstrap=self.connection.bootstrap,
             topics=topics,
             model=self.model,
-            records=sum(self.ends(topic).values()),
+            records=sum(ends_of(self.connection, topic).values()),
             sections=_with(sections, guarantee),
         )
         return self._measured(topics, topic, processes.run((pipeline.run_vigie, job)))
@@ -99,20 +100,25 @@ class Bench:
         """The plain loop in one process or more."""
         topics = make_topics(self.connection, self.name("plain"), readings=topic)
         job = plain.PlainJob(
-            connection=self.connection, topics=topics, ends=self.ends(topic), output=output
+            connection=self.connection,
+            topics=topics,
+            ends=ends_of(self.connection, topic),
+            output=output,
         )
         return self._measured(topics, topic, processes.run(*[(plain.run_plain, job)] * members))
 
     def transactional(self, topic: str) -> dict[str, float]:
         """The plain loop, exactly once."""
         topics = make_topics(self.connection, self.name("transactional"), readings=topic)
-        job = plain.PlainJob(connection=self.connection, topics=topics, ends=self.ends(topic))
+        job = plain.PlainJob(
+            connection=self.connection, topics=topics, ends=ends_of(self.connection, topic)
+        )
         outcome = processes.run((transactional.run_transactional, job))
         return self._measured(topics, topic, outcome)
 
     def consume(self, topic: str, *, members: int) -> dict[str, float]:
         """Reading alone."""
-        ends = self.ends(topic)
+        ends = ends_of(self.connection, topic)
         jobs = [
             ceilings.ConsumeJob(
                 connection=self.connection,
@@ -187,15 +193,6 @@ class Bench:
         """Name the topics of one run of a contestant."""
         self.runs += 1
         return f"{contestant}-{self.runs}"
-
-    def ends(self, topic: str) -> dict[int, int]:
-        """End offset of each partition of a topic."""
-        consumer = KafkaConsumer(**self.connection.consumer_options())
-        try:
-            ends = consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
-            return {tp.partition: end for tp, end in ends.items()}
-        finally:
-            consumer.close()
 
     def _measured(self, topics: Any, topic: str, outcome: processes.Outcome) -> dict[str, float]:
         published = read_outputs(self.connection, topics, rows=self.rows[topic])

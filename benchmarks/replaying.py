@@ -13,6 +13,7 @@ from kafka.structs import OffsetAndMetadata
 
 from benchmarks.ceilings import Stretch
 from benchmarks.processes import Gate
+from benchmarks.workload import PARTITIONS
 from detector.artifact import load
 from schemas.settings import Settings
 from workers.kafka.client import Polled, Source
@@ -62,6 +63,16 @@ def commit_ends(
                 for partition, end in ends.items()
             }
         )
+    finally:
+        consumer.close()
+
+
+def ends_of(connection: Connection, topic: str) -> dict[int, int]:
+    """End offset of each partition of a topic."""
+    consumer = KafkaConsumer(**connection.consumer_options())
+    try:
+        ends = consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
+        return {tp.partition: end for tp, end in ends.items()}
     finally:
         consumer.close()
 

@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given.rounds:
         scale = replace(scale, rounds=given.rounds)
     with open_bench(scale) as bench:
-        bench.fill()
+        bench.fill("json", "json-short", "frames")
         medians = measure(bench, CONTESTANTS, only=given.only)
     aims = judge(medians)
     show(

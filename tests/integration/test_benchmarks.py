@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from multiprocessing import get_context
 
 import psutil
 import pytest
@@ -34,7 +35,7 @@ def stay_for_ever(pipe, gate):
 
 
 def test_a_contestant_that_stalls_is_ended_with_all_that_it_started():
-    ours, theirs = processes.get_context("spawn").Pipe(duplex=False)
+    ours, theirs = get_context("spawn").Pipe(duplex=False)
     with pytest.raises(processes.StalledError):
         processes.run((stay_for_ever, theirs), within_s=10.0)
     theirs.close()
