@@ -18,7 +18,7 @@ from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
-from workers.errors import CorruptLogError
+from workers.errors import CorruptLogError, SettingsError
 from workers.kafka.deadline import Deadline
 from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import (
@@ -127,6 +127,18 @@ class TestRangeAssignment:
         return SourceConfig(
             connection=connection, topic=topic, group=group, assignment=Assignment.RANGE
         )
+
+    def test_two_ways_of_sharing_in_one_group_are_refused(self, connection, make_topic, group):
+        topic = make_topic()
+        cooperative = SourceConfig(connection=connection, topic=topic, group=group)
+        with (
+            cooperative.open() as first,
+            self.source_config(connection, topic, group).open() as second,
+        ):
+            member = Member(first)
+            wait_until(lambda: member.step() and member.held, within=15)
+            with pytest.raises(SettingsError, match=r"kafka\.assignment"):
+                wait_until(lambda: second.poll(timeout_s=0.1, max_records=1).assigned, within=15)
 
     settled = staticmethod(KafkaClientContract.settled)
     test_two_members_share_and_hand_over = KafkaClientContract.test_two_members_share_and_hand_over

@@ -29,7 +29,6 @@ _REFUSED: Final = (
     errors.IllegalSaslStateError,
     errors.InvalidGroupIdError,
     errors.InvalidSessionTimeoutError,
-    errors.InconsistentGroupProtocolError,
     errors.UnsupportedVersionError,
     errors.UnsupportedCodecError,
     errors.SecurityDisabledError,
@@ -43,6 +42,12 @@ def refusal(error: BaseException) -> VigieError | None:
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
     if isinstance(error, errors.KafkaConfigurationError):
         return SettingsError(f"kafka-python cannot use kafka.client: {_said(error)}.")
+    if isinstance(error, errors.InconsistentGroupProtocolError):
+        return SettingsError(
+            "Other members of the group share the partitions in another way: use the same "
+            "kafka.assignment for all, stop those that differ, and give those that were killed "
+            "the session timeout to be forgotten."
+        )
     if isinstance(error, _REFUSED):
         return SettingsError(
             f"The broker refuses us: {_said(error)}. Check kafka.client (security, group, "

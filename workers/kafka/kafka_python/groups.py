@@ -86,7 +86,8 @@ def describe_group(connection: Connection, group: str, topic: str) -> Group:
 def remove_members(connection: Connection, group: str, members: Iterable[str]) -> None:
     """Take static members out of a group, so that others get their partitions at once.
 
-    Who is not there is no error. One that still runs is fenced: its next poll raises.
+    Who is not there is no error. One that still runs loses its partitions, and comes back at its
+    next poll.
 
     Args:
         connection: the broker.
