@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import pytest
 
 from schemas.codec import Decoder
 from schemas.columns import Failure
 from schemas.dead_letter import dead_letter_headers
 from schemas.settings import Settings
+from tests.support.broker import produce
 from tests.support.models import CHANNELS
+from workers.cli import main as cli
+from workers.kafka.kafka_python import Connection
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -48,3 +54,34 @@ def dead_letter(
             original=headers,
         ),
     }
+
+
+Command = Callable[..., tuple[int, str, str]]
+"""`vigie dead-letters` with arguments; returns exit code, output and errors."""
+
+
+def where(settings: Settings) -> list[str]:
+    """The options that name the topic."""
+    return ["--bootstrap", settings.kafka.bootstrap, "--topic", settings.topics.dead_letters]
+
+
+def make_command(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command on these topics."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(["dead-letters", *arguments, *where(settings)])
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def give_up(connection: Connection, settings: Settings, letters: list[dict[str, Any]]) -> None:
+    """Put dead letters into their topic."""
+    produce(connection, settings.topics.dead_letters, letters)
+
+
+def lines(output: str) -> list[dict[str, Any]]:
+    """What was printed as a line of JSON each."""
+    return [json.loads(line) for line in output.splitlines()]
