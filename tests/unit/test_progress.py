@@ -110,7 +110,7 @@ def test_metrics_tell_what_the_supervisor_did(healths: list[Health], staffing: S
     registry.register(PipelineCollector(lambda: healths, lambda: staffing))
     text = generate_latest(registry).decode()
     for line in (
-        'vigie_desired_workers{kind="ingest",mode="manual"} 3.0',
+        'vigie_desired_workers{kind="ingest"} 3.0',
         'vigie_actual_workers{kind="ingest"} 2.0',
         'vigie_workers_replaced_total{kind="ingest",reason="silent"} 2.0',
         'vigie_workers_replaced_total{kind="scorers",reason="died"} 1.0',

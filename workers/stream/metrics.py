@@ -143,13 +143,13 @@ def _latency(healths: Iterable[Health]) -> Metric:
 def _of_staffing(staffing: Staffing) -> Iterator[Metric]:
     kinds = (("ingest", staffing.ingest), ("scorers", staffing.scorers))
     desired = GaugeMetricFamily(
-        "vigie_desired_workers", "How many workers there should be.", labels=["kind", "mode"]
+        "vigie_desired_workers", "How many workers there should be.", labels=["kind"]
     )
     actual = GaugeMetricFamily(
         "vigie_actual_workers", "How many workers there are and answer.", labels=["kind"]
     )
     for kind, count in kinds:
-        desired.add_metric([kind, count.mode.value], count.target)
+        desired.add_metric([kind], count.target)
         actual.add_metric([kind], count.actual)
     yield desired
     yield actual
