@@ -141,7 +141,7 @@ def test_hanging_again_and_again_is_a_crash_loop_too() -> None:
         theatre.play(story())
 
 
-@pytest.mark.parametrize("error", [SettingsError, FencedError, DeadLetterLimitError])
+@pytest.mark.parametrize("error", [SettingsError, DeadLetterLimitError])
 def test_what_no_restart_helps_ends_the_run_with_its_own_words(error: type[VigieError]) -> None:
     theatre = Theatre(ingest=2)
 
@@ -154,6 +154,40 @@ def test_what_no_restart_helps_ends_the_run_with_its_own_words(error: type[Vigie
     with pytest.raises(error, match="look at this first"):
         theatre.play(story())
     assert len(theatre.workers) == 2
+    assert all(worker.killed for worker in theatre.workers)
+    # The name may be a rival's by now: taking it off the group would stop the rival.
+    assert theatre.removed == []
+
+
+def test_a_worker_that_is_fenced_once_is_replaced() -> None:
+    """A broker that went down may remember the worker before: that is no rival."""
+    theatre = Theatre(ingest=2)
+
+    def story() -> Story:
+        yield from theatre.ticks(1.0)
+        for workers in (3, 4, 5):
+            theatre.workers[-1].end = FencedError("another client runs under our identity")
+            yield from theatre.ticks(61.0)
+            assert len(theatre.workers) == workers
+
+    theatre.play(story())
+
+
+def test_a_worker_that_is_fenced_again_has_a_rival_and_the_run_ends() -> None:
+    theatre = Theatre(ingest=2)
+
+    def story() -> Story:
+        yield from theatre.ticks(1.0)
+        theatre.workers[0].end = FencedError("once")
+        theatre.workers[1].end = FencedError("another slot, once")
+        yield from theatre.until(lambda: len(theatre.workers) == 4)
+        yield from theatre.ticks(30.0)
+        theatre.workers[2].end = FencedError("twice")
+        yield from theatre.ticks(5.0)
+        raise AssertionError("it went on")
+
+    with pytest.raises(FencedError, match="twice"):
+        theatre.play(story())
     assert all(worker.killed for worker in theatre.workers)
     # The name may be a rival's by now: taking it off the group would stop the rival.
     assert theatre.removed == []

@@ -13,6 +13,7 @@ one is the supervisor's business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from workers.stream.restarts import RestartPolicy
 from workers.stream.staff import Scorer, Staff, Worker
 
 READY_WITHIN_S: Final = 120.0
+FENCED_AGAIN_WITHIN_S: Final = 60.0
 
 
 class Stage(StrEnum):
@@ -106,6 +108,7 @@ class Slot:
         self._stall_timeout_s = stall_timeout_s
         self._worker: Worker | None = None
         self._silent_s = 0.0
+        self._fenced_at_s = -math.inf
         self._past = self._own = Health(slot=number)
         self.health = self._own
 
@@ -163,6 +166,15 @@ class Slot:
         self.clear()
         self.stage = Stage.IDLE
         self.health = self._past = self.health.at_rest(phase)
+
+    def has_rival(self, now_s: float) -> bool:
+        """Note that the worker was fenced; whether it looks as if another run has our name.
+
+        Once, it may be the broker alone: one that went down before it had written who goes by this
+        name knows the worker before. The next worker takes the name over. A rival takes it back.
+        """
+        before_s, self._fenced_at_s = self._fenced_at_s, now_s
+        return now_s - before_s <= FENCED_AGAIN_WITHIN_S
 
     def _gone_silent(self) -> Gone | None:
         if not self.answered:

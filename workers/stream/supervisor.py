@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from schemas.settings import Settings
-from workers.errors import RunEndedError, SettingsError, VigieError
+from workers.errors import FencedError, RunEndedError, SettingsError, VigieError
 from workers.stream.plan import Plan
 from workers.stream.progress import Health, Phase, Staffing
 from workers.stream.restarts import CrashLoopError, RestartPolicy
@@ -209,7 +209,10 @@ class Supervisor:
         if gone.reason is Reason.NO_ROOM:
             self._without_room(slot)
             return
-        if isinstance(gone.cause, (RunEndedError, SettingsError)):
+        if isinstance(gone.cause, FencedError):
+            if slot.has_rival(now_s):
+                raise gone.cause
+        elif isinstance(gone.cause, (RunEndedError, SettingsError)):
             raise gone.cause
         self._replaced[gone.reason] += 1
         delay_s = slot.policy.failed(now_s)
