@@ -37,7 +37,7 @@ from workers.kafka.topics import TopicSpec, create_topics
 
 RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3
-_FIRST_WITHIN_S: Final = 120.0
+_FIRST_WITHIN_S: Final = 300.0
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _LOOK_S: Final = 0.3

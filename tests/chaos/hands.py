@@ -28,7 +28,7 @@ Undo = Callable[[], None]
 _AT_WORK_S: Final = 10.0
 _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
-_FIGHT_S: Final = 45.0
+_FIGHT_S: Final = 90.0
 _JOIN_WITHIN_S: Final = 15.0
 
 
