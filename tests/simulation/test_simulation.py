@@ -72,7 +72,7 @@ def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_the_shadow(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Histories, "_feed_shadow", lambda self, arrived, accepted, newest: None)
+    patch.setattr(Histories, "_feed_shadow", lambda self, arrived, accepted: None)
 
 
 def never_forget(patch: pytest.MonkeyPatch) -> None:

@@ -152,12 +152,7 @@ class Histories:
             readings: m records, n readings.
             record_offsets: int64 [m].
         """
-        arrived = by_sensor(self._slots(readings.sensors), readings, record_offsets)
-        newest = self._windows.newest
-        accepted = self._windows.accept(arrived)
-        if self._different or accepted.refused is not None:
-            # Before `extend`: whether a sensor differs is told by the windows as they were.
-            self._feed_shadow(arrived, accepted, newest)
+        accepted = self._accept(readings, record_offsets)
         new = accepted.readings
         sequences = self._windows.extend(new)
         warm = sequences.warm
@@ -175,6 +170,18 @@ class Histories:
             gaps=int(new.restarts.sum()),
         )
 
+    def refill(self, readings: Readings, record_offsets: Int64s) -> None:
+        """The same for a replay: nobody wants to score it, so it is several times as fast."""
+        self._windows.append(self._accept(readings, record_offsets).readings)
+
+    def _accept(self, readings: Readings, record_offsets: Int64s) -> Accepted:
+        arrived = by_sensor(self._slots(readings.sensors), readings, record_offsets)
+        accepted = self._windows.accept(arrived)
+        if self._different or accepted.refused is not None:
+            # Before they get in: whether a sensor differs is told by the windows as they were.
+            self._feed_shadow(arrived, accepted)
+        return accepted
+
     def turn(self, stretch: int) -> int:
         """Begin a new stretch: forget what reading the one before it, cold, would not know.
 
@@ -191,7 +198,7 @@ class Histories:
             self._drop_shadow()
             return 0
         differing = self._differing(np.flatnonzero(~converged))
-        partly = np.flatnonzero(~converged & (windows.newest >= begun))
+        partly = np.flatnonzero(~converged & (self._newest() >= begun))
         windows.cut(np.setdiff1d(partly, differing), begun)
         windows.copy(
             differing,
@@ -199,10 +206,13 @@ class Histories:
             np.array([self._different[slot] for slot in differing.tolist()], np.int64),
         )
         self._drop_shadow()
-        known = windows.newest >= begun
+        known = self._newest() >= begun
         if not known.all():
             self._keep_only(np.flatnonzero(known))
         return int((~converged).sum())
+
+    def _newest(self) -> Int64s:
+        return self._windows.newest(np.arange(self.sensors))
 
     def _drop_shadow(self) -> None:
         if self._shadow.used:
@@ -219,12 +229,13 @@ class Histories:
         self._groups = np.zeros(max(64, len(slots)), np.int32)
         self._groups[: len(slots)] = groups
 
-    def _feed_shadow(self, arrived: Arrivals, accepted: Accepted, newest: Int64s) -> None:
+    def _feed_shadow(self, arrived: Arrivals, accepted: Accepted) -> None:
         """Feed the sensors that differ, old and new ones; see the module's text."""
         known = self._different
         if accepted.refused is not None:
-            silent = accepted.refused & (newest[arrived.slots] < self._stretch)
-            for slot in arrived.slots[silent].tolist():
+            refused = arrived.slots[accepted.refused]
+            silent = refused[self._windows.newest(refused) < self._stretch]
+            for slot in silent.tolist():
                 if slot not in known:
                     known[slot] = self._shadow.add()
         if not known:
@@ -237,7 +248,7 @@ class Histories:
         differs = in_shadow != _NOWHERE
         if differs.any():
             part = arrived.of(differs, in_shadow[differs])
-            self._shadow.extend(self._shadow.accept(part).readings)
+            self._shadow.append(self._shadow.accept(part).readings)
 
     def _slots(self, sensors: list[str]) -> Int64s:
         """The slot of each sensor, a new one for a sensor not seen before."""

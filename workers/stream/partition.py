@@ -334,7 +334,7 @@ class PartitionState:
                 self._catch_up()
             part = _part(batch, start, stop)
             columns = without(part.readings, part.offsets, self._poison)
-            self._histories.advance(columns, part.offsets[columns.positions])
+            self._histories.refill(columns, part.offsets[columns.positions])
 
     def _catch_up(self) -> None:
         """Bring the histories into the current stretch, after a replay or part of it."""

@@ -1,5 +1,8 @@
 """The last R-1 readings of many sensors, in arrays with one slot a sensor. Pure.
 
+Each slot is a ring of R-1 rows, so that a new reading costs the writing of one row. Only who asks
+for whole sequences (`extend`) pays for reading the window too; a replay does not (`append`).
+
 Carries out the policies of `workers.stream.partition` by array operations over whole batches; who
 has which slot, and what is forgotten, is the business of `workers.stream.history`.
 """
@@ -67,6 +70,8 @@ class Windows:
     def _allocate(self, capacity: int) -> None:
         self._rows = np.zeros((capacity, self._depth, self._channels))
         self._offsets = np.zeros((capacity, self._depth), np.int64)
+        # Place of the next reading in the ring, and how many before it belong to the window.
+        self._head = np.zeros(capacity, np.int64)
         self._filled = np.zeros(capacity, np.int64)
         self._oldest = np.full(capacity, _NONE, np.int64)
         self._last_ts = np.full(capacity, _NEVER, np.int64)
@@ -92,7 +97,14 @@ class Windows:
 
     @property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return self._rows, self._offsets, self._filled, self._oldest, self._last_ts
+        return (
+            self._rows,
+            self._offsets,
+            self._head,
+            self._filled,
+            self._oldest,
+            self._last_ts,
+        )
 
     @property
     def capacity(self) -> int:
@@ -104,18 +116,21 @@ class Windows:
         """Offset of each window's oldest reading, by slot; a view."""
         return self._oldest[: self.used]
 
-    @property
-    def newest(self) -> Int64s:
-        """Offset of each window's newest reading, by slot; a view."""
-        return self._offsets[: self.used, -1]
+    def newest(self, slots: Int64s) -> Int64s:
+        """Offset of the newest reading of these windows."""
+        return self._offsets[slots, self._head[slots] - 1]
 
     def cut(self, slots: Int64s, offset: int) -> None:
         """Drop what lies before an offset; each of these windows has something from it on."""
-        # What lies left of a window, where it is not full, is anything at all.
-        held = np.arange(self._depth) >= (self._depth - self._filled[slots])[:, None]
-        filled = (held & (self._offsets[slots] >= offset)).sum(axis=1)
-        self._filled[slots] = filled
-        self._oldest[slots] = self._offsets[slots, self._depth - filled]
+        # How long ago each place of the ring was written, 0 for the newest.
+        age = (self._head[slots][:, None] - 1 - np.arange(self._depth)) % self._depth
+        held = age < self._filled[slots][:, None]
+        self._filled[slots] = (held & (self._offsets[slots] >= offset)).sum(axis=1)
+        self._note_oldest(slots)
+
+    def _note_oldest(self, slots: Int64s) -> None:
+        places = (self._head[slots] - self._filled[slots]) % self._depth
+        self._oldest[slots] = self._offsets[slots, places]
 
     def copy(self, slots: Int64s, source: Windows, source_slots: Int64s) -> None:
         """Take over windows of another."""
@@ -152,49 +167,49 @@ class Windows:
     def extend(self, new: Arrivals) -> Sequences:
         """Lay each sensor's window before its new readings, and keep the last of both."""
         depth, slots = self._depth, new.slots
-        filled = self._filled[slots]
-        lengths = filled + new.sizes
-        stops = np.cumsum(lengths)
-        starts = stops - lengths
-        total = int(stops[-1]) if len(stops) else 0
-        rows = np.empty((total, self._channels))
-        offsets = np.empty(total, np.int64)
-
-        ranks = np.arange(depth)
-        held = ranks >= (depth - filled)[:, None]
-        places = (starts + filled - depth)[:, None] + ranks
-        rows[places[held]] = self._rows[slots][held]
-        offsets[places[held]] = self._offsets[slots][held]
+        filled, head = self._filled[slots], self._head[slots]
+        stops = np.cumsum(filled + new.sizes)
+        starts = stops - filled - new.sizes
+        # A window lies in its ring in up to two pieces: the end of the ring, then its beginning.
+        # With the new readings' place, which is filled below, that is three pieces a sensor.
+        first = np.minimum(filled, np.maximum(filled - head, 0))
+        lengths = np.stack((first, filled - first, new.sizes), axis=1).ravel()
+        sources = np.stack((head - filled + depth, head - filled + first, head), axis=1)
+        sources = (sources + slots[:, None] * depth).ravel()
+        places = np.arange(stops[-1] if len(stops) else 0)
+        places += np.repeat(sources - np.cumsum(lengths) + lengths, lengths)
+        ring = self._rows.reshape(-1, self._channels)
+        rows = ring.take(places, axis=0, mode="clip")  # "raise" would look at each place first
         at = np.arange(len(new.ts_ns)) + np.repeat(starts + filled - new.firsts, new.sizes)
         rows[at] = new.values
-        offsets[at] = new.offsets
 
         # Where the current warm-up began: the last restart, or the sequence's first row. Rows
         # ascend over all sensors, so a restart of an earlier sensor lies below this one's start.
         restarted = np.maximum.accumulate(np.where(new.restarts, at, -1))
         origins = np.maximum(restarted, np.repeat(starts, new.sizes))
-        lasts = np.cumsum(new.sizes) - 1
-        self._keep(new, rows, offsets, stops=stops, origins=origins[lasts], lasts=lasts)
+        self.append(new)
         return Sequences(rows=rows, at=at, warm=at - origins + 1 >= self._field)
 
-    def _keep(
-        self,
-        new: Arrivals,
-        rows: Float64s,
-        offsets: Int64s,
-        *,
-        stops: Int64s,
-        origins: Int64s,
-        lasts: Int64s,
-    ) -> None:
-        slots, depth = new.slots, self._depth
-        filled = np.minimum(stops - origins, depth)
-        places = np.maximum(stops[:, None] - depth + np.arange(depth), 0)
-        self._rows[slots] = rows[places]
-        self._offsets[slots] = offsets[places]
-        self._filled[slots] = filled
-        self._oldest[slots] = offsets[stops - filled]
-        self._last_ts[slots] = new.ts_ns[lasts]
+    def append(self, new: Arrivals) -> None:
+        """Keep the last of each sensor's window and its new readings."""
+        slots, sizes, firsts, depth = new.slots, new.sizes, new.firsts, self._depth
+        ranks = np.arange(len(new.ts_ns)) - np.repeat(firsts, sizes)
+        places = (np.repeat(self._head[slots], sizes) + ranks) % depth
+        places += np.repeat(slots * depth, sizes)
+        values, offsets = new.values, new.offsets
+        if len(sizes) and sizes.max() > depth:  # else no place is written twice
+            last = ranks >= np.repeat(sizes - depth, sizes)
+            places, values, offsets = places[last], values[last], offsets[last]
+        self._rows.reshape(-1, self._channels)[places] = values
+        self._offsets.reshape(-1)[places] = offsets
+        filled = self._filled[slots] + sizes
+        if new.restarts.any():
+            restarted = np.maximum.reduceat(np.where(new.restarts, ranks, -1), firsts)
+            filled = np.where(restarted >= 0, sizes - restarted, filled)
+        self._filled[slots] = np.minimum(filled, depth)
+        self._head[slots] = (self._head[slots] + sizes) % depth
+        self._last_ts[slots] = new.ts_ns[firsts + sizes - 1]
+        self._note_oldest(slots)
 
 
 def _elapsed(ts_ns: Int64s, before: Int64s) -> NDArray[np.int64]:
