@@ -10,33 +10,51 @@ import pytest
 from schemas.settings import Guarantee
 from tests.chaos.experiment import Plan, run
 from tests.chaos.hands import impossible
+from tests.chaos.report import Report
 from tests.chaos.schedule import KILLS, short_schedule
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.ray,
+    pytest.mark.timeout(900),
+    # kafka-python drops the sockets of connections that were refused, without closing them.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
-SEED = 11
 
-
-@pytest.mark.timeout(600)
-# kafka-python drops the sockets of connections that were refused, without closing them.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_a_storm_changes_no_score(tmp_path: Path) -> None:
-    """Reproduce it, or go on with other seeds, by the command in the report."""
+def squall(folder: Path, *, seed: int, guarantee: Guarantee) -> Report:
+    """A short storm. Its report names the command that brings it, or others, again."""
     plan = Plan(
-        seed=SEED,
-        volleys=short_schedule(SEED, without=impossible(None, "actors")),
-        guarantee=Guarantee.EXACTLY_ONCE,
+        seed=seed,
+        volleys=short_schedule(seed, without=impossible(None, "actors")),
+        guarantee=guarantee,
         placement="actors",
         per_s=100.0,
         recovery_s=90.0,
-        command=f"python -m tests.chaos --short --seed {SEED} --rate 100 --recovery 90",
+        command=f"python -m tests.chaos --short --seed {seed} --rate 100 --recovery 90 "
+        f"--guarantee {guarantee.value}",
     )
-
-    report = run(plan, tmp_path)
-
+    report = run(plan, folder)
     gc.collect()  # the sockets, while their warning is ignored
+    return report
+
+
+def test_a_storm_changes_no_score(tmp_path: Path) -> None:
+    report = squall(tmp_path, seed=11, guarantee=Guarantee.EXACTLY_ONCE)
+
     told = "\n".join(report.lines())
     assert report.good, told
     assert report.kills >= 10, told
     assert {kind for one in report.struck for kind in one.kinds} >= KILLS, told
     assert report.counts["scored"] > 1_000, told
+
+
+@pytest.mark.slow
+def test_at_least_once_repeats_with_the_same_ids_and_numbers_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    report = squall(tmp_path, seed=12, guarantee=Guarantee.AT_LEAST_ONCE)
+
+    told = "\n".join(report.lines())
+    assert report.good, told
+    assert report.counts["repeats"] > 0, "a storm without a repeat shows nothing"
