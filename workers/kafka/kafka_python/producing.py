@@ -136,15 +136,18 @@ class ProducingSink:
                         future.get(timeout=deadline.left_s())
                 if not future.succeeded():
                     break  # the unit is lost: the rest can tell nothing new
+            else:
+                self._forget()
+                return
         finally:
             accumulator._flushes_in_progress.decrement()  # noqa: SLF001
         lost = [future for future in futures if not future.succeeded()]
         if lost:
             _refuse_too_large(lost)
-            cause = next((f.exception for f in lost if f.exception), None)
+            cause = next((future.exception for future in lost if future.exception), None)
             reason = cause or KafkaTimeoutError("no answer in time")
             raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
-        self._forget()
+        self._forget()  # the last ones came while we looked
 
     def _forget(self) -> None:
         """Of what was sent."""
