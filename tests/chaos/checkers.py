@@ -151,6 +151,30 @@ def same(undisturbed: Outcome, outcome: Outcome) -> Violations:
     ]
 
 
+def counted(counts: Mapping[str, int], expected: Expected) -> Violations:
+    """What an undisturbed run counts agrees with what is in the topics, and adds up.
+
+    Args:
+        counts: by name, as `vigie run --json` prints them.
+        expected: of the same log.
+    """
+    right = {
+        "records": len(expected.verdicts),
+        "readings": sum(len(verdict.fates) for verdict in expected.verdicts.values()),
+        "anomalies": len(expected.flagged),
+        "dead_lettered": expected.counts["dead letters"],
+        **{fate.value.replace(" ", "_"): expected.counts[fate.value] for fate in Fate},
+    }
+    return found(
+        "counts that are wrong",
+        (
+            f"{name} = {counts.get(name)} instead of {number}"
+            for name, number in right.items()
+            if counts.get(name) != number
+        ),
+    )
+
+
 def differing(name: str, wanted: Mapping[Any, Any], seen: Mapping[Any, Any]) -> Violations:
     """What is missing, what is too much, and what is not the same (==)."""
     return [

@@ -108,8 +108,8 @@ def run(plan: Plan, folder: Path) -> Report:
         storm = _Storm(plan, cluster, folder, model, stack)
         storm.strike()
         violations = storm.end()
-        undisturbed = storm.undisturbed()
-        violations += storm.check(undisturbed)
+        undisturbed, counted = storm.undisturbed()
+        violations += storm.check(undisturbed, counted)
         return Report(
             command=plan.command,
             seconds=time.monotonic() - began_s,
@@ -210,8 +210,8 @@ class _Storm:
             self._violations += checkers.found("processes left behind", one.close())
         return self._violations
 
-    def undisturbed(self) -> Outcome:
-        """The same log, scored by a fleet that nobody harms, into topics of its own."""
+    def undisturbed(self) -> tuple[Outcome, Mapping[str, int]]:
+        """The same log, scored by a fleet that nobody harms, into topics of its own; its counts."""
         self._make_topics("calm")
         fleet = self._make_fleet("calm", self._cluster.direct.bootstrap)
         fleet.start()
@@ -223,9 +223,9 @@ class _Storm:
         settings = Settings.model_validate(
             _nested(self._assignments(self._cluster.proxied, "calm"))
         )
-        return self._outcome(settings)
+        return self._outcome(settings), fleet.counts()
 
-    def check(self, undisturbed: Outcome) -> Violations:
+    def check(self, undisturbed: Outcome, counted: Mapping[str, int]) -> Violations:
         """Read everything back, and compare."""
         direct, topics = self._cluster.direct, self._settings.topics
         source = read_all(direct, topics.readings, within=120.0)
@@ -249,6 +249,7 @@ class _Storm:
             *checkers.ordered(outcome),
             *checkers.equal(expected, outcome),
             *checkers.same(undisturbed, outcome),
+            *checkers.counted(counted, expected),
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),

@@ -184,6 +184,14 @@ class Fleet:
         """The end of the latest run's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def counts(self) -> dict[str, int]:
+        """What the latest run counted, when it was drained: the end of its standard output."""
+        text = self.result.read_text()
+        # Ray has a word of its own there, when a worker of it died.
+        document, _ = json.JSONDecoder().raw_decode(text[max(text.find("\n{") + 1, 0) :])
+        counts: dict[str, int] = document["counts"]
+        return counts
+
     def events(self, *names: str) -> list[dict[str, Any]]:
         """The log's events of these names, over all runs."""
         found = []

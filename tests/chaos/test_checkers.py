@@ -251,6 +251,23 @@ def test_a_reader_that_saw_something_wrong_is_caught(change, caught):
     assert {v.check for v in checkers.seen_live(seen, FINAL, ABORTED)} == caught
 
 
+COUNTS = {
+    "records": 7, "readings": 8, "scored": 5, "warming_up": 1, "late": 1, "duplicate": 1,
+    "dead_lettered": 1, "anomalies": 2, "replayed": 3,
+}  # fmt: skip
+
+
+def test_counts_agree_with_the_topics():
+    assert checkers.counted(COUNTS, expected()) == []
+
+
+@pytest.mark.parametrize("name", sorted(COUNTS.keys() - {"replayed"}))
+def test_a_wrong_count_is_caught(name):
+    (violation,) = checkers.counted({**COUNTS, name: COUNTS[name] + 1}, expected())
+
+    assert violation.examples == (f"{name} = {COUNTS[name] + 1} instead of {COUNTS[name]}",)
+
+
 def test_repeats_are_dropped_by_id_and_differing_ones_stay():
     outcome = sound()
     outcome.denoised.append((At(0, 9), outcome.denoised[0][1]))
