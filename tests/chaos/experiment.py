@@ -38,6 +38,7 @@ from workers.kafka.topics import TopicSpec, create_topics
 RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3
 _FIRST_WITHIN_S: Final = 300.0
+_CALM_WITHIN_S: Final = 1200.0  # for the log of hours
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _LOOK_S: Final = 0.3
@@ -215,7 +216,7 @@ class _Storm:
         self._make_topics("calm")
         fleet = self._make_fleet("calm", self._cluster.direct.bootstrap)
         fleet.start()
-        if not self._recovered(within_s=_FIRST_WITHIN_S, fleet=fleet, group="calm"):
+        if not self._recovered(within_s=_CALM_WITHIN_S, fleet=fleet, group="calm"):
             raise RuntimeError(f"the undisturbed run did not end:\n{fleet.log_tail()}")
         code = fleet.drain(within_s=60.0)
         if code != 0:
