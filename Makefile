@@ -109,8 +109,9 @@ test-all: lint type ## The same with the tests that take minutes
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure throughput and latency beside a plain loop and the ceilings
+bench: $(INSTALLED) ## Measure throughput, latency and recovery beside a plain loop and the ceilings
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
+	$(BIN)/python -m benchmarks.recovery $(ARGS)
 
 .PHONY: soak
 soak: $(INSTALLED) ## Run the stream for as long as told (ARGS="--minutes 60") and watch it

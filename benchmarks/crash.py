@@ -217,6 +217,7 @@ def _settings(
 
 
 def _kill_worker(runner: Runner, follower: Follower, slot: int) -> Recovery:
+    _wait(runner, lambda: runner.last("rebalanced", slot=slot) is not None, "the log came")
     last = runner.last("rebalanced", slot=slot)
     assert last is not None
     held = list(last.values["held"])

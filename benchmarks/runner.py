@@ -58,7 +58,12 @@ class Runner:
             command += ["--set", f"{name}={value}"]
         self._driver = subprocess.Popen(
             command,
-            env={**os.environ, "HOME": str(self._folder), "PYTHONPATH": str(_ROOT)},
+            env={
+                **os.environ,
+                "HOME": str(self._folder),
+                "PYTHONPATH": str(_ROOT),
+                "RAY_DEDUP_LOGS": "0",  # two workers say the same, and both count
+            },
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
