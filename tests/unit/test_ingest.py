@@ -13,6 +13,7 @@ from workers.errors import TransactionAbortedError
 from workers.kafka.client import Committed
 from workers.kafka.deadline import Deadline
 from workers.stream.ingest import MAX_REWINDS
+from workers.stream.partition import Counts
 from workers.stream.progress import Phase
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
@@ -197,3 +198,13 @@ def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
     stream.source.committed_position = Committed(next_offset=20, metadata="theirs")
     stream.run_to_the_end()
     assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
+
+
+def test_a_commit_of_unknown_outcome_stays_in_doubt_while_others_commit() -> None:
+    """Its partition could not be started again yet; what it counted is not to be lost."""
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.turn()
+    doubt = {7: (5, Counts(records=5))}
+    stream.loop._doubtful |= doubt
+    stream.run_to_the_end()
+    assert stream.loop._doubtful == doubt

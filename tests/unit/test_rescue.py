@@ -12,7 +12,7 @@ from detector.scoring import Scores
 from schemas.dead_letter import read_dead_letter
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
-from workers.errors import TransactionAbortedError
+from workers.errors import DeadLetterLimitError, TransactionAbortedError
 from workers.stream.outputs import slice_scores
 from workers.stream.refusal import POISON_STAGE
 from workers.stream.scorer import LocalScoring, ScorerLostError, Ticket
@@ -100,6 +100,19 @@ def test_a_reading_that_no_scorer_survives_is_a_dead_letter(offsets: set[int]) -
     assert {letter.offset for letter in letters} == offsets
     assert {letter.stage for letter in letters} == {POISON_STAGE}
     assert set(places(stream.sink, "vigie.denoised")) == ALL - offsets
+
+
+def test_too_many_readings_that_no_scorer_survives_end_the_run() -> None:
+    """A bad model may score the harmless window and nothing else: that is no poison."""
+    wicked = [reading[2][0] for reading in READINGS[30:33]]
+
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if np.isin(rows[:, 0], wicked).any():
+            raise ValueError("broken")
+        return scores
+
+    with pytest.raises(DeadLetterLimitError, match=r"3 records in a row.*stage scoring"):
+        run(spoil, max_dead_letters_in_row=2)
 
 
 def test_a_scorer_that_fails_on_everything_convicts_no_record() -> None:

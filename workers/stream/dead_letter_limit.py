@@ -10,7 +10,8 @@ partition has two limits, over its records in the order of their offsets:
 
 Counted is each record that is met for the first time: a replay (offsets below `live_from`) was
 judged before its commit, and a unit of work that was rewound counts once. The verdict does not
-depend on where polls cut the log.
+depend on where polls cut the log. A record that no scorer survives was counted as a good one when
+that is found out: the partition is forgotten, and counted again from the last commit.
 
 The error is raised before anything of the batch goes further, so that nothing of a refused batch is
 committed. The window is not kept across starts: the next start meets the refused records again,
@@ -107,7 +108,7 @@ class DeadLetterLimit:
         self._forget_old(window)
 
     def forget(self, partition: int) -> None:
-        """Begin anew: the partition went to somebody else."""
+        """Begin anew: it went to somebody else, or what was counted as good was not."""
         self._windows.pop(partition, None)
 
     def _judge_row(self, partition: int, window: _Window, ranks: Int64s, *, first: int) -> None:

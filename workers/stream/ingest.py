@@ -294,10 +294,11 @@ class IngestLoop:
         started_s = self._monotonic_s()
         offsets = {p: at.next_offset for p, at in self._unit.positions().items()}
         counts = self._unit.counts()
-        self._doubtful = {p: (offsets[p], counts[p]) for p in offsets}
+        # Others may be in doubt still: partitions that could not be started again yet.
+        self._doubtful |= {p: (offsets[p], counts[p]) for p in offsets}
         self._unit.commit(self._generation, deadline=deadline)
-        self._doubtful.clear()
         for partition, some in counts.items():
+            del self._doubtful[partition]
             self._counts[partition] = self._counts.get(partition, Counts()) + some
         total = sum(counts.values(), Counts())
         self._log.debug(
@@ -339,6 +340,8 @@ class IngestLoop:
         )
         if poison.partition in self._states:  # else another member meets it
             self._poison.setdefault(poison.partition, set()).add(poison.offset)
+            # What was counted as good comes again, and one of it is bad.
+            self._limit.forget(poison.partition)
         self._go_back()
 
     def _go_back(self) -> None:
