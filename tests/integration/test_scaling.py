@@ -92,7 +92,7 @@ def test_scaled_out_and_in_by_hand_while_readings_flow_nothing_is_lost(  # noqa:
             feed.while_flowing(
                 lambda: sorted(map(len, held(status(address)).values())) == [1, 1, 1]
             ),
-            within=60,
+            within=START_S,
             what="three workers with one partition each",
         )
         assert cli.main(["scale", "--ingest", "4", "--address", address]) == ExitCode.USAGE
@@ -100,16 +100,16 @@ def test_scaled_out_and_in_by_hand_while_readings_flow_nothing_is_lost(  # noqa:
         assert cli.main(["scale", "--ingest", "1", "--address", address]) == ExitCode.OK
         wait_until(
             feed.while_flowing(lambda: held(status(address)) == {0: [0, 1, 2]}),
-            within=60,
+            within=START_S,
             what="one worker with everything again",
         )
         feed.send(20)
-        wait_until(feed.all_scored(), within=60, what="everything scored")
+        wait_until(feed.all_scored(), within=START_S, what="everything scored")
         scaling = status(address)["scaling"]
         assert scaling["last_decision"]["text"] == "by hand: 3 -> 1 ingest"
         assert scaling["replaced"] == []
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=START_S)
         assert process.returncode == 0, log.read_text()
     counts = json.loads(out)["counts"]
     assert counts["records"] == feed.sent
@@ -136,11 +136,13 @@ def test_a_stopped_ingest_worker_is_replaced_and_everything_is_scored(
         (worker,) = actors(process, "IngestActor").values()
         worker.suspend()
         feed.send(50)
-        wait_until(feed.all_scored(), within=60, what="everything scored")
+        wait_until(feed.all_scored(), within=START_S, what="everything scored")
         wait_until(lambda: not worker.is_running(), within=20, what="the stopped one ended")
         # With the counts of the dead one.
         wait_until(
-            lambda: status(address)["counts"]["records"] == feed.sent, within=20, what="all counts"
+            lambda: status(address)["counts"]["records"] == feed.sent,
+            within=START_S,
+            what="all counts",
         )
         assert status(address)["scaling"]["replaced"] == [
             {"kind": "ingest", "reason": "silent", "count": 1}
@@ -168,7 +170,7 @@ def test_a_stopped_scorer_is_replaced_and_everything_is_scored(
         (scorer,) = actors(process, "ScorerActor").values()
         scorer.suspend()
         feed.send(50)
-        wait_until(feed.all_scored(), within=90, what="everything scored")
+        wait_until(feed.all_scored(), within=START_S, what="everything scored")
         assert not scorer.is_running()
         assert status(address)["scaling"]["replaced"] == [
             {"kind": "scorers", "reason": "silent", "count": 1}
@@ -190,7 +192,7 @@ def test_a_crash_loop_ends_with_the_cause(
                 worker.kill()
             return process.poll()
 
-        wait_until(killed, within=90, what="the end of the run")
+        wait_until(killed, within=START_S, what="the end of the run")
         assert process.returncode == ExitCode.FAILURE
     words = log.read_text()
     assert "lost more than 1 times" in words
