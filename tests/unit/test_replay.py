@@ -144,6 +144,14 @@ def test_a_shorter_topic_was_made_anew_and_is_read_from_its_beginning() -> None:
     assert "made anew" in point.cold
 
 
+def test_the_same_topic_that_lost_its_end_is_not_read_from_its_beginning() -> None:
+    """An unclean election, or a broker that does not know yet that it leads no more."""
+    point = begin((50, METADATA.encode()), beginning=0, end=45, fresh="latest", topic="abc")
+    assert (point.read_from, point.next_offset) == (45, 45)
+    assert point.stretches == Stretches(previous=45, current=45)
+    assert "cut off" in point.cold
+
+
 def test_a_topic_made_anew_and_refilled_is_known_by_its_id() -> None:
     point = begin((50, METADATA.encode()), beginning=2, end=100, fresh="latest", topic="def")
     assert point == StartingPoint(

@@ -184,6 +184,10 @@ def starting_point(
     if anew:
         reason = f"{anew}: the topic was made anew, its readings are scored from the beginning"
         return StartingPoint.cold_at(beginning, reason=reason)
+    if next_offset > end:
+        # From the beginning all that is left would be published twice.
+        reason = f"the log ends at {end}, before the committed offset {next_offset}: it was cut off"
+        return StartingPoint.cold_at(end, reason=reason)
     if next_offset < beginning:
         reason = f"retention has deleted offsets {next_offset} to {beginning - 1} unread"
         return StartingPoint.cold_at(beginning, reason=reason, lost=beginning - next_offset)
@@ -195,11 +199,14 @@ def starting_point(
 
 def _made_anew(next_offset: int, metadata: ReplayMetadata | None, *, end: int, topic: str) -> str:
     """Why the commit cannot be of this topic; empty when it can."""
-    if next_offset > end:
-        return f"committed offset {next_offset} is beyond the log's end {end}"
-    if metadata is not None and topic and metadata.topic and topic != metadata.topic:
-        return f"the commit was made for the topic of id {metadata.topic}, this one is {topic}"
-    return ""
+    then = metadata.topic if metadata is not None else ""
+    if topic and then:
+        if topic == then:
+            return ""
+        return f"the commit was made for the topic of id {then}, this one is {topic}"
+    return (
+        f"committed offset {next_offset} is beyond the log's end {end}" if next_offset > end else ""
+    )
 
 
 def _warm(
