@@ -17,7 +17,7 @@ from tests.contract.kafka_contract import (
     numbered,
     soon,
 )
-from tests.support.broker import produce, read_all
+from tests.support.broker import produce, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import (
@@ -54,7 +54,7 @@ class KafkaOutputsContract(KafkaContract):
                 sink.send(output, key=b"s%d" % (n % 7), value=b"%d" % n, headers=[("a", b"%d" % n)])
             sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
 
-            found = read_all(connection, output)
+            found = read_settled(connection, output)
 
         assert sorted(int(record.value) for record in found) == list(range(500))
         assert all(record.headers == [("a", record.value)] for record in found)
@@ -74,7 +74,7 @@ class KafkaOutputsContract(KafkaContract):
                 sink.send(output, key=key, value=key)
             sink.commit({}, self.nobody(), deadline=soon())
 
-        found = {record.key: record.partition for record in read_all(connection, output)}
+        found = {record.key: record.partition for record in read_settled(connection, output)}
         assert found == {key: (h & 0x7FFFFFFF) % 5 for key, h in JAVA_MURMUR2.items()}
 
     def test_the_limit_of_outputs_under_way_holds_and_loses_nothing(
@@ -90,7 +90,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.commit({}, self.nobody(), deadline=soon())
             assert sink.outstanding() == 0
 
-        assert [int(r.value) for r in read_all(connection, output)] == list(range(500))
+        assert [int(r.value) for r in read_settled(connection, output)] == list(range(500))
 
     def test_a_topic_that_is_not_there_is_named_in_time(self, connection, make_topic, open_source):
         brief = replace(connection, options={"max_block_ms": 1500})
@@ -112,7 +112,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.send(output, key=None, value=b"fits")
             sink.commit({}, self.nobody(), deadline=soon())
 
-        assert [record.value for record in read_all(connection, output)] == [b"fits"]
+        assert [record.value for record in read_settled(connection, output)] == [b"fits"]
 
     @pytest.mark.parametrize("key", [None, b"k" * 100])
     def test_the_room_of_a_sink_is_what_it_sends_and_the_broker_takes(
@@ -132,7 +132,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.send(output, key=key, value=largest, headers=headers)
             sink.commit({}, self.nobody(), deadline=soon(30))
 
-        (found,) = read_all(connection, output)
+        (found,) = read_settled(connection, output)
         assert (found.key, found.value) == (key, largest)
 
     @pytest.mark.parametrize("key", [None, b"k"])
@@ -145,7 +145,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.send(output, key=key, value=b"v", headers=(("a", None), ("b", b"1")))
             sink.commit({}, self.nobody(), deadline=soon())
 
-        (found,) = read_all(connection, output)
+        (found,) = read_settled(connection, output)
         assert list(found.headers) == [("a", b""), ("b", b"1")]
 
     def test_an_output_that_the_broker_refuses_is_never_committed_past(
@@ -178,7 +178,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.send(output, key=b"k", value=b"second")
             sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
 
-        assert [record.value for record in read_all(connection, output)][-1] == b"second"
+        assert [record.value for record in read_settled(connection, output)][-1] == b"second"
         assert source.committed(0) == Committed(next_offset=1)
 
     @staticmethod
@@ -224,7 +224,7 @@ class KafkaOutputsContract(KafkaContract):
                     sink.send(output, key=b"k", value=b"%d" % n)
                 sink.commit({0: Committed(next_offset=4)}, member.generation, deadline=soon())
                 assert source.committed(0) == Committed(next_offset=4)
-        found = [int(record.value) for record in read_all(victim_connection, output)]
+        found = [int(record.value) for record in read_settled(victim_connection, output)]
         assert set(found) == {0, 1, 2, 3}
         assert found[-3:] == [1, 2, 3]
 

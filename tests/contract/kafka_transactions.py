@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaAdminClient
 
 from tests.contract.kafka_contract import LEAKS_SOCKETS, KafkaContract, fresh_topics, soon
-from tests.support.broker import produce, read_all
+from tests.support.broker import produce, read_all, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import (
@@ -62,14 +62,17 @@ class TransactionalContract(KafkaContract):
 
     @staticmethod
     def values(connection: Connection, topic: str) -> list[bytes]:
-        """What a reader of committed records sees, in order within each partition."""
-        return [record.value for record in read_all(connection, topic)]
+        """What a reader of committed records sees in the end, in order within each partition."""
+        return [record.value for record in read_settled(connection, topic)]
 
     def reads_on(self, connection: Connection, output: str) -> bool:
         """Whether a reader gets at what comes behind everything so far; it waits for open units."""
         marker = uuid.uuid4().hex.encode()
         produce(connection, output, [{"value": marker, "key": b"k", "partition": 0}])
-        wait_until(lambda: marker in self.values(connection, output), within=AT_ONCE_S)
+        wait_until(
+            lambda: marker in {record.value for record in read_all(connection, output)},
+            within=AT_ONCE_S,
+        )
         return True
 
     # Whole or not at all ----------------------------------------------------------------------
@@ -80,7 +83,7 @@ class TransactionalContract(KafkaContract):
         with self.sink_config(connection, max_outputs=4).open(source) as sink:
             for n in range(10):  # beyond the limit: they are with the broker before the commit
                 sink.send(output, key=b"k%d" % n, value=b"%d" % n)
-            assert self.values(connection, output) == []
+            assert read_all(connection, output) == []
             assert source.committed(0) is None
 
             wanted = Committed(next_offset=3, metadata="m")

@@ -15,7 +15,7 @@ import pytest
 from kafka import TopicPartition
 
 from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
-from tests.support.broker import read_all
+from tests.support.broker import read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import BrokerUnavailableError, OutputsLostError
@@ -43,7 +43,7 @@ def unit(
 
 
 def values(connection: Connection, topic: str) -> list[bytes]:
-    return [record.value for record in read_all(connection, topic)]
+    return [record.value for record in read_settled(connection, topic)]
 
 
 def send(sink: Any, output: str, *numbers: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
 from workers.kafka.topics import TopicSpec, create_topics
 
@@ -51,6 +52,28 @@ def produce(connection: Connection, topic: str, records: Iterable[dict[str, Any]
             future.get(timeout=0)
     finally:
         producer.close(timeout=5)
+
+
+def read_settled(connection: Connection, topic: str, *, within: float = 20.0) -> list[Any]:
+    """As `read_all`, once no transaction is open on the topic.
+
+    The broker answers a commit when it is decided, and marks each partition a moment later; until
+    then a reader of committed records does not get at what was committed.
+    """
+    levels = ("read_committed", "read_uncommitted")
+    options = connection.consumer_options()
+    readers = [KafkaConsumer(**options | {"isolation_level": level}) for level in levels]
+    try:
+        partitions = [TopicPartition(topic, p) for p in readers[0].partitions_for_topic(topic)]
+        wait_until(
+            lambda: readers[0].end_offsets(partitions) == readers[1].end_offsets(partitions),
+            within=within,
+            what=f"the end of every transaction on {topic}",
+        )
+    finally:
+        for reader in readers:
+            reader.close()
+    return read_all(connection, topic, within=within)
 
 
 def read_all(connection: Connection, topic: str, *, within: float = 20.0) -> list[Any]:

@@ -18,10 +18,11 @@ Contract of every implementation (``tests/contract`` holds it):
   `BrokerUnavailableError` means: ask again later.
 * **Guarantees.** There are two sinks. *At least once*: outputs can be seen before their offsets are
   committed, and are repeated after a crash, with the same ids. *Exactly once*: to a reader of
-  committed records, outputs and offsets appear together or never. When its `Sink.commit` fails,
-  nobody may know whether it happened. `Sink.abort` settles that if the broker answers, else the
-  next `Sink.begin` does, and `Source.committed` tells: it never shows an offset that is in doubt,
-  but waits, at most until the transaction times out.
+  committed records, outputs and offsets appear together or never (in each partition by itself, a
+  moment after `Sink.commit` has returned). When its `Sink.commit` fails, nobody may know whether it
+  happened. `Sink.abort` settles that if the broker answers, else the next `Sink.begin` does, and
+  `Source.committed` tells: it never shows an offset that is in doubt, but waits, at most until the
+  transaction times out.
 
 Left out on purpose: subscriptions to several topics, asynchronous commits, serialisers (bytes in,
 bytes out), retries of a unit of work (the caller rewinds), units that span several sinks.
