@@ -121,6 +121,18 @@ class Group:
     def join(self, name: str, held: frozenset[int]) -> None:
         assert self.joined is not None
         self.joined[name] = held
+        self._complete()
+
+    def lose_patience(self) -> None:
+        """A rebalance does not wait for ever: who has not come is no member any more."""
+        if self.joined:
+            for name in self.members.keys() - self.joined.keys():
+                del self.members[name]
+                self.assignment.pop(name, None)
+            self._complete()
+
+    def _complete(self) -> None:
+        assert self.joined is not None
         if self.joined.keys() == self.members.keys():
             self.generation += 1
             self.assignment = shared_out(self.joined, self.partitions)

@@ -191,11 +191,15 @@ class World:
                 self._end(process, how)
             case 14 if how % 2:
                 self.broker.group.expel(process.line.name)
+                self.broker.group.lose_patience()
+                for _ in range(how // 2 % 4):  # and back again, with its work under its arm
+                    process.step()
             case 14:
                 errors = (ScorerLostError("gone"), RuntimeError("broken"))
                 process.scoring.answer(how, errors[how // 2 % 2])
             case _:
                 self.broker.time_out(process.line.name)
+                self.broker.group.lose_patience()
                 self.clock.advance(0.3)
 
     def start(self, name: str) -> Process:
