@@ -154,6 +154,8 @@ class IngestLoop:
             while self._flights and not deadline.is_over():
                 self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
+                if self._unit.is_due or self._unit.is_full:  # scorers may take their time
+                    self._commit(deadline)
             self._commit(deadline)
         except (TransactionAbortedError, BrokerUnavailableError, PoisonFoundError) as error:
             self._log.error("drain_incomplete", reason=str(error))

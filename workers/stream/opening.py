@@ -7,10 +7,11 @@ from typing import Any
 
 from detector.scoring import Detector
 from schemas.settings import Settings
+from workers.errors import RunEndedError
 from workers.kafka.client import Committed, Generation, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.partition import PartitionConfig, PartitionState
-from workers.stream.replay import ReplayMetadata, starting_point
+from workers.stream.replay import MetadataTooLargeError, ReplayMetadata, starting_point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +97,9 @@ def position(next_offset: int, metadata: ReplayMetadata) -> Committed:
     """What to commit: an offset, and what it takes to score on from there.
 
     Raises:
-        MetadataTooLargeError: see `ReplayMetadata.encode`.
+        RunEndedError: there is more than fits into a commit; see `ReplayMetadata.encode`.
     """
-    return Committed(next_offset=next_offset, metadata=metadata.encode())
+    try:
+        return Committed(next_offset=next_offset, metadata=metadata.encode())
+    except MetadataTooLargeError as error:
+        raise RunEndedError(str(error)) from error
