@@ -7,7 +7,7 @@ what it was asked), frozen while the rest of the world goes on, or left without 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
 
@@ -271,15 +271,17 @@ class TransactionalSimSink(_SimSink):
         self._epoch = epoch
 
     def abort(self) -> None:
-        epoch, self._epoch, self._is_open = self._epoch, None, False
-        if epoch is None:
-            return
-        try:
-            with self._line.call(TransactionAbortedError):
-                self._broker.end(self._line.name, epoch, Fate.ABORTED)
-        except TransactionAbortedError:
-            return
-        self._epoch = epoch
+        self._is_open = False
+        with suppress(TransactionAbortedError):
+            epoch, self._epoch = self._epoch, None
+            if epoch is not None:
+                with self._line.call(TransactionAbortedError):
+                    self._broker.end(self._line.name, epoch, Fate.ABORTED)
+                self._epoch = epoch
+        if self._epoch is None:
+            # The successor settles what was left open, if the broker answers; else `begin` will.
+            with suppress(BrokerUnavailableError), self._line.call(BrokerUnavailableError):
+                self._epoch = self._broker.init_producer(self._line.name)
 
 
 class PlainSimSink(_SimSink):
