@@ -66,13 +66,20 @@ def test_the_files_tell_committed_aborted_open_and_plain_records_apart(cluster):
             getattr(producer, f"{ends}_transaction")()
     produce(direct, "b", [{"value": b"plain", "partition": 1}])
 
-    found = topic_fates(cluster.log, "b")
-
+    # A commit or an abort returns before every partition is marked.
+    wait_until(
+        lambda: topic_fates(cluster.log, "b") == {**wanted, (1, 0): Fate.PLAIN},
+        within=20,
+        what="each record's fate",
+    )
     producers[-1].abort_transaction()
     for producer in producers:
         producer.close(timeout=5)
-    assert found == {**wanted, (1, 0): Fate.PLAIN}
-    assert set(topic_fates(cluster.log, "b").values()) == set(Fate) - {Fate.OPEN}
+    wait_until(
+        lambda: set(topic_fates(cluster.log, "b").values()) == set(Fate) - {Fate.OPEN},
+        within=20,
+        what="nothing open",
+    )
 
 
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
