@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.support.broker import read_all
+from tests.support.broker import read_settled
 from workers.kafka.kafka_python import Connection
 
 OFFSETS: Final = "__consumer_offsets"
@@ -34,7 +34,7 @@ class Commit:
 
 def read_commits(connection: Connection, group: str, topic: str) -> list[Commit]:
     """All commits of a group in a topic, in order; aborted ones are not among them."""
-    found = (decode(record) for record in read_all(connection, OFFSETS, within=60.0))
+    found = (decode(record) for record in read_settled(connection, OFFSETS, within=60.0))
     return [commit for key, commit in found if key == (group, topic) and commit is not None]
 
 

@@ -28,7 +28,7 @@ from tests.chaos.replays import backtested, logs_of, replayable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import Volley
 from tests.chaos.segments import Fate, topic_fates
-from tests.support.broker import read_all
+from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
 from workers.errors import VigieError
@@ -229,7 +229,7 @@ class _Storm:
     def check(self, undisturbed: Outcome, counted: Mapping[str, int]) -> Violations:
         """Read everything back, and compare."""
         direct, topics = self._cluster.direct, self._settings.topics
-        source = read_all(direct, topics.readings, within=120.0)
+        source = read_settled(direct, topics.readings, within=120.0)
         bounds = topic_bounds(direct, {topics.readings: self._hands.partitions})
         ends = {partition: end for (_, partition), (_, end) in bounds.items()}
         expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self._settings)
@@ -280,7 +280,7 @@ class _Storm:
         topics = self._settings.topics
         final, aborted = {}, []
         for topic in (topics.denoised, topics.anomalies, topics.dead_letters):
-            for record in read_all(self._cluster.direct, topic, within=120.0):
+            for record in read_settled(self._cluster.direct, topic, within=120.0):
                 final[topic, record.partition, record.offset] = digest(record)
             fates = topic_fates(self._cluster.log, topic)
             aborted += [(topic, *at) for at, fate in fates.items() if fate is Fate.ABORTED]
@@ -309,7 +309,7 @@ class _Storm:
             (
                 record
                 for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
-                for record in read_all(self._cluster.direct, topic, within=120.0)
+                for record in read_settled(self._cluster.direct, topic, within=120.0)
             ),
         )
 
