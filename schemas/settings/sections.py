@@ -44,6 +44,11 @@ Topic = Annotated[
 ]
 """A topic name that Kafka takes."""
 
+# Kafka takes 249 of these characters as a member's name (group.instance.id): a group, a fleet and
+# a slot. Only the group may hold the dots that part them, so no two workers get one name.
+Group = Annotated[str, Field(min_length=1, max_length=180, pattern="^[a-zA-Z0-9._-]+$")]
+Fleet = Annotated[str, Field(min_length=1, max_length=60, pattern="^[a-zA-Z0-9_-]+$")]
+
 
 class Guarantee(StrEnum):
     """What a reader of the outputs can rely on."""
@@ -73,9 +78,9 @@ class KafkaSettings(Section):
         str, Field(min_length=1, max_length=4096), AfterValidator(_no_credentials)
     ] = "localhost:9092"
     """Brokers to begin with, as host:port, separated by commas."""
-    group: Name = "vigie"
+    group: Group = "vigie"
     """Consumer group of the stream."""
-    fleet: Name = "main"
+    fleet: Fleet = "main"
     """Name of this run within the group: two runs that share a group need two names."""
     assignment: Literal["cooperative", "range"] = "cooperative"
     """How the group shares partitions; the same for all its members."""

@@ -141,6 +141,11 @@ def test_settings_cannot_be_changed():
         ("[topics]\npartitions = 0", "topics.partitions: must be an integer in 1..10000, got 0"),
         ('[topics]\nreadings = "a b"', "topics.readings: must be a string of 1..249"),
         ('[topics]\nreadings = ".."', "a topic cannot be called '..'"),
+        (
+            '[kafka]\ngroup = "two words"',
+            "of 1..180 characters that matches ^[a-zA-Z0-9._-]+$",
+        ),
+        ('[kafka]\nfleet = "a.b"', "string of 1..60 characters that matches ^[a-zA-Z0-9_-]+$"),
         ("[model]\ndevice = 'gpu'", 'model.device: must be "auto" or "cpu" or "cuda", got'),
         ("[model]\npath = 3", "model.path: must be a path, got 3"),
         ("[workers]\ningest = 0", 'must be "auto" or an integer in 1..1000, got 0'),
