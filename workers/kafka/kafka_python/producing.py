@@ -172,15 +172,26 @@ class ProducingSink:
 def _refuse_too_large(lost: Iterable[Any]) -> None:
     """Name the output that its topic does not take; no repeat can help.
 
+    The client gives the error of a refused output to those that wait behind it as well. The largest
+    one of a topic is refused if any is; between topics nothing tells, so each of them is named.
+
     Raises:
         SettingsError: there is one among these futures.
     """
+    causes: dict[str, tuple[int, BaseException]] = {}  # of the largest output of each topic
     for future in lost:
         if isinstance(future.exception, MessageSizeTooLargeError | RecordListTooLargeError):
             topic = future._produce_future.topic_partition.topic  # noqa: SLF001
             size = sum(max(0, part) for part in future.args[-3:])  # key, value, headers
-            raise SettingsError(
-                f"{topic} refuses an output of {size} bytes as too large: raise max.message.bytes "
-                f"of {topic} to at least {LARGEST_OUTPUT_BYTES} (kafka-configs --alter), or lower "
-                "kafka.client.max_request_size to what it takes."
-            ) from future.exception
+            if topic not in causes or size > causes[topic][0]:
+                causes[topic] = size, future.exception
+    if causes:
+        largest = sorted(causes.items(), key=lambda one: one[1][0], reverse=True)
+        refused = ", or ".join(
+            f"{topic} refuses an output of {size} bytes" for topic, (size, _) in largest
+        )
+        raise SettingsError(
+            f"{refused} as too large: raise its max.message.bytes to at least "
+            f"{LARGEST_OUTPUT_BYTES} (kafka-configs --alter), or lower "
+            "kafka.client.max_request_size to what it takes."
+        ) from largest[0][1][1]
