@@ -30,6 +30,7 @@ from workers.errors import (
 )
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python import Connection
+from workers.kafka.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -291,6 +292,23 @@ class KafkaClientContract(KafkaOutputsContract):
             self.source_config(connection, "no-such-topic", group).open(),
         ):
             pass
+
+    def test_a_topic_made_anew_has_another_id_at_once(self, connection, make_topic, open_source):
+        """What the client knew before would hand over the position in a log that is gone."""
+        topic = make_topic()
+        source = open_source(topic)
+        before = source.topic_id()
+        assert before == source.topic_id()
+
+        admin = KafkaAdminClient(**connection.admin_options())
+        try:
+            admin.delete_topics([topic])
+            wait_until(lambda: topic not in admin.list_topics(), within=15)
+        finally:
+            admin.close()
+        create_topics(connection, [TopicSpec(name=topic)])
+
+        assert source.topic_id() not in {before, ""}
 
     def test_configurations_travel_to_other_processes(self, connection):
         source = self.source_config(connection, "t", "g")

@@ -149,7 +149,11 @@ class Source(Protocol):
         """Its name."""
 
     def topic_id(self) -> str:
-        """Return what tells this topic from another of its name, made anew; "" if nobody tells."""
+        """Ask what tells this topic from another of its name, made anew; "" if nobody tells.
+
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
 
     def poll(self, *, timeout_s: float, max_records: int) -> Polled:
         """Return what has come, waiting up to ``timeout_s`` for something.

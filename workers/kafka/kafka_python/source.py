@@ -153,7 +153,13 @@ class _Source:
         return self._topic
 
     def topic_id(self) -> str:
-        found = self._consumer._client.cluster.topic_id(self._topic)  # noqa: SLF001
+        # What the client knows may be a minute old, and the topic that it was of may be gone. At
+        # once, not by `request_update`, which naps between two questions: a partition asks each.
+        cluster, manager = self._consumer._cluster, self._consumer._manager  # noqa: SLF001
+        with asking(f"looking up {self._topic}"):
+            asked = manager.call_soon(cluster.refresh_metadata)
+            manager.run(manager.wait_for, asked, self._call_timeout_ms)
+        found = cluster.topic_id(self._topic)
         return str(found) if found is not None else ""
 
     def committed(self, partition: int) -> Committed | None:
