@@ -86,8 +86,11 @@ def test_a_killed_worker_is_restarted_and_nothing_is_lost(
             within=120,
             what="everything scored",
         )
-    assert process.returncode == 0, log.read_text()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, log.read_text()
     assert "worker_died" in log.read_text()
+    assert json.loads(out)["counts"]["records"] > 0, "what Ray says of the death is not for stdout"
 
 
 @pytest.mark.timeout(240)

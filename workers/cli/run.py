@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,7 +74,9 @@ def run(
         },
     )
     configure_logging(settings.log)
-    with stop_signals(_say_draining) as should_stop:
+    # Ray prints what it has to say, such as that a worker died, to standard output: that is for
+    # the result, which may be JSON.
+    with redirect_stdout(sys.stderr), stop_signals(_say_draining) as should_stop:
         healths = run_pipeline(
             settings,
             should_stop=should_stop,
