@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -24,6 +24,10 @@ from workers.stream.metrics import PipelineCollector
 from workers.stream.partition import Counts
 from workers.stream.progress import Health, LatencyHistogram, Staffing
 from workers.stream.supervisor import Supervisor
+
+MAX_CONNECTIONS: Final = 16
+"""Served at once; a scraper and a few people with `vigie status` need no more."""
+_BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\n\r\n"
 
 
 def status_of(healths: Sequence[Health], staffing: Staffing | None = None) -> dict[str, Any]:
@@ -67,8 +71,32 @@ def status_of(healths: Sequence[Health], staffing: Staffing | None = None) -> di
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each of a few connections; what comes beyond is turned away at once."""
+
     daemon_threads = True
     allow_reuse_address = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(*arguments, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            with suppress(OSError):
+                request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread could be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 class _Quiet(WSGIRequestHandler):
