@@ -17,6 +17,7 @@ __all__ = [
     "ProvisioningError",
     "RunEndedError",
     "SettingsError",
+    "StaleGenerationError",
     "StoppedError",
     "TopicError",
     "TransactionAbortedError",
@@ -37,6 +38,13 @@ class TransactionAbortedError(VigieError):
 
     Raised for a commit under an old generation, a lost partition, or a failed offset commit.
     Outputs may already be visible under at-least-once; their ids make a repeat harmless.
+    """
+
+
+class StaleGenerationError(TransactionAbortedError):
+    """The group has moved on since the poll, so nothing was committed, for sure.
+
+    What is left of the unit can be sent again under the next generation: no need to go back.
     """
 
 

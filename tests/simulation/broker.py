@@ -20,7 +20,12 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
-from workers.errors import BrokerUnavailableError, FencedError, TransactionAbortedError
+from workers.errors import (
+    BrokerUnavailableError,
+    FencedError,
+    StaleGenerationError,
+    TransactionAbortedError,
+)
 from workers.kafka.client import Committed
 
 
@@ -140,11 +145,11 @@ class Group:
 
     def check(self, token: Token) -> None:
         if token.name not in self.members:
-            raise TransactionAbortedError("unknown member")
+            raise StaleGenerationError("unknown member")
         if self.members[token.name] != token.incarnation:
             raise FencedError("another member runs under this name")
         if token.generation != self.generation:
-            raise TransactionAbortedError("illegal generation")
+            raise StaleGenerationError("illegal generation")
 
 
 def shared_out(held: Mapping[str, frozenset[int]], partitions: int) -> dict[str, frozenset[int]]:

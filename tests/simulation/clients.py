@@ -16,6 +16,7 @@ from workers.errors import (
     BrokerUnavailableError,
     FencedError,
     OutputsLostError,
+    StaleGenerationError,
     TransactionAbortedError,
 )
 from workers.kafka.client import Committed, Generation, Polled
@@ -187,9 +188,9 @@ class SimSource:
     def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
         for partition in offsets:
             if self._epochs.get(partition) != generation.epochs.get(partition):
-                raise TransactionAbortedError(f"partition {partition} was taken away")
+                raise StaleGenerationError(f"partition {partition} was taken away")
             if partition not in self.held:
-                raise TransactionAbortedError(f"partition {partition} was taken away")
+                raise StaleGenerationError(f"partition {partition} was taken away")
 
     def commit(
         self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline

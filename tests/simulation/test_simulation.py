@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 
 from tests.simulation.schedule import SCHEDULES, Schedule
-from workers.kafka.client import Committed
 from workers.stream.history import Histories
+from workers.stream.opening import Beginning
 from workers.stream.unit import Unit
 
 HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
@@ -50,20 +50,18 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def commit_past_an_output(patch: pytest.MonkeyPatch) -> None:
     """What was polled is committed, not what was published."""
 
-    def positions(self: Any) -> dict[int, Committed]:
+    def positions(self: Any) -> dict[int, Beginning]:
         return {
-            work.part.partition: Committed(
-                next_offset=work.part.state.next_offset, metadata=work.position.metadata
-            )
+            work.part.partition: Beginning(work.part.state.next_offset, work.pending.metadata)
             for work in self._works
         }
 
-    patch.setattr(Unit, "positions", positions)
+    patch.setattr(Unit, "_positions", positions)
 
 
 def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None:
     """What was published for a partition stays in the unit after the group took it away."""
-    patch.setattr(Unit, "leave_out", lambda self, partitions: None)
+    patch.setattr(Unit, "regroup", lambda self, revoked, generation: None)
 
 
 def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,11 @@ from detector.scoring import Scores
 from schemas.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.models import small_detector
-from workers.errors import BrokerUnavailableError, TransactionAbortedError
+from workers.errors import (
+    BrokerUnavailableError,
+    StaleGenerationError,
+    TransactionAbortedError,
+)
 from workers.kafka.client import Committed, Generation, Polled
 from workers.kafka.deadline import Deadline
 from workers.stream.ingest import IngestLoop
@@ -43,6 +47,7 @@ class FakeSource:
     revoked: bool = False
     unavailable: bool = False
     epoch: int = 1
+    round: int = 1
     topic: str = "r"
 
     def topic_id(self) -> str:
@@ -61,7 +66,7 @@ class FakeSource:
         assigned = frozenset({0} if self.assigned else ())
         revoked = frozenset({0} if self.revoked else ())
         self.assigned = self.revoked = False
-        generation = Generation(token=None, epochs={0: self.epoch})
+        generation = Generation(token=self.round, epochs={0: self.epoch})
         records: dict[int, Sequence[Any]] = {}
         if self.position is not None and not self.paused:
             stop = min(self.position + max_records, len(self.values))
@@ -103,10 +108,14 @@ class FakeSource:
 
 @dataclass
 class FakeSink:
-    """Keeps what was sent; `refusals` names the commits (counted from 1) that fail."""
+    """Keeps what was sent; `refusals` and `stale` name the commits that fail, counted from 1.
+
+    A stale one fails because the group has moved on.
+    """
 
     source: FakeSource
     refusals: set[int] = field(default_factory=set)
+    stale: set[int] = field(default_factory=set)
     largest: int = 10**9
     sent: list[tuple[str, bytes, Sequence[tuple[str, bytes]]]] = field(default_factory=list)
     commits: int = 0
@@ -149,6 +158,8 @@ class FakeSink:
         self.commits += 1
         if self.commits in self.refusals:
             raise TransactionAbortedError("refused")
+        if self.commits in self.stale:
+            raise StaleGenerationError("illegal generation")
         self.source.commit(offsets, generation, deadline=deadline)
 
     def abort(self) -> None:

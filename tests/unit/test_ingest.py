@@ -42,6 +42,65 @@ def test_a_refused_commit_is_done_again(refusals: set[int]) -> None:
     assert stream.loop.health.rewinds == len(refusals) == stream.sink.aborts
 
 
+def held_back(*, commit: int, **wanted: Any) -> FakeStream:
+    """A stream whose unit is refused at a commit, counted from 1, as the group has moved on."""
+    stream = make_stream(VALUES, stream={**SMALL, **wanted})
+    stream.sink.stale = {commit}
+    while not stream.sink.aborts:
+        stream.turn()
+    return stream
+
+
+@pytest.mark.parametrize("commit", [1, 2, 4])
+def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: int) -> None:
+    stream = held_back(commit=commit)
+    position, sent = stream.source.committed_position, list(stream.sink.sent)
+    for _ in range(10):
+        stream.turn()
+    assert (stream.source.committed_position, stream.sink.sent) == (position, sent)
+    assert stream.loop.has_work  # so that a generation that never comes is a standstill
+    stream.source.round += 1
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+    assert stream.loop.health.rewinds == 0
+    assert stream.loop._doubtful == {}
+    assert stream.loop._counts[0].records == len(VALUES)
+
+
+def test_what_was_held_back_and_then_taken_away_is_not_sent() -> None:
+    stream = held_back(commit=3)
+    sent = len(stream.sink.sent)
+    stream.source.take_away()
+    stream.source.round += 1
+    stream.sink.away = True  # fails whoever sends
+    stream.turn()
+    assert len(stream.sink.sent) == sent
+    assert stream.loop.health.rewinds == 0
+    stream.sink.away = False
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+
+
+def test_nothing_is_read_before_the_group_takes_the_beginning() -> None:
+    stream = held_back(commit=1, start="latest")
+    stream.source.values = [*VALUES, *VALUES]
+    for _ in range(3):
+        stream.turn()
+    assert stream.source.position is None
+    stream.source.round += 1
+    stream.turn()
+    assert stream.source.committed_position is not None
+    assert stream.source.committed_position.next_offset == len(VALUES)
+    stream.run_to_the_end()
+    assert stream.loop._counts[0].records == len(VALUES)
+
+
+def test_a_drain_does_not_wait_for_a_generation() -> None:
+    stream = held_back(commit=3)
+    stream.loop.drain(Deadline.after(5.0))
+    assert stream.loop.health.phase is Phase.INCOMPLETE
+
+
 def test_commits_that_always_fail_end_the_loop() -> None:
     stream = make_stream(VALUES, stream=SMALL)
     stream.sink.refusals = set(range(1000))
@@ -57,7 +116,7 @@ def test_a_rewind_cancels_the_calls_under_way() -> None:
         stream.turn()
     assert len(scoring.open) == 3
     scoring.release(1)
-    stream.sink.refusals = {1}
+    stream.sink.refusals = {2}  # the first says where the partition begins
     stream.turn()  # publishes, and asks for more
     stream.turn()  # is refused
     assert (len(scoring.open), scoring.cancelled) == (0, 3)
@@ -109,7 +168,8 @@ def test_a_partition_taken_and_given_back_forgets_its_calls() -> None:
 
 def test_a_sink_that_cannot_begin_waits_for_the_broker() -> None:
     stream = make_stream(VALUES, stream=SMALL)
-    stream.turn()
+    while stream.source.position is None:
+        stream.turn()
     stream.sink.away = stream.source.unavailable = True
     for _ in range(5):
         stream.turn()

@@ -8,7 +8,8 @@
 4. decode, let the partition states turn records into sequences, send them to the scorers;
 5. commit when it is due: outputs and offsets with the replay metadata, one unit of work.
 
-Any failure of 1 or 5 goes back to the committed offsets and rebuilds the histories by replay.
+Any failure of 1 or 5 goes back to the committed offsets and rebuilds the histories by replay; but
+a commit refused because the group has moved on is sent again when the new generation is known.
 A record that no scorer survives becomes a dead letter, after going back as well.
 """
 
@@ -26,13 +27,17 @@ import structlog
 
 from detector.scoring import Detector
 from schemas.settings import Settings
-from workers.errors import BrokerUnavailableError, TransactionAbortedError
+from workers.errors import (
+    BrokerUnavailableError,
+    StaleGenerationError,
+    TransactionAbortedError,
+)
 from workers.kafka.client import Committed, Generation, Polled, Sink, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.decoding import BatchDecoder
 from workers.stream.flight import Asked, Flight, take_off
-from workers.stream.opening import Opener, position
+from workers.stream.opening import Opener
 from workers.stream.outputs import OutputBuilder, slice_scores
 from workers.stream.partition import Counts, PartitionState
 from workers.stream.progress import Health, LatencyHistogram, Phase
@@ -151,12 +156,14 @@ class IngestLoop:
         """Publish and commit what is in flight; whatever the deadline cuts off is replayed."""
         self._note_health(Phase.DRAINING, at_once=True)
         try:
-            while self._flights and not deadline.is_over():
+            while self._flights and not self._unit.is_held_back and not deadline.is_over():
                 self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
                 if self._unit.is_due or self._unit.is_full:  # scorers may take their time
                     self._commit(deadline)
             self._commit(deadline)
+            if self._unit.is_held_back:
+                raise StaleGenerationError("The group moved on, and nobody waits to hear how.")
         except (TransactionAbortedError, BrokerUnavailableError, PoisonFoundError) as error:
             self._log.error("drain_incomplete", reason=str(error))
             self._unit.abort()
@@ -207,10 +214,13 @@ class IngestLoop:
                 revoked=sorted(polled.revoked),
                 held=sorted(self._states.keys() | self._to_start),
             )
-        self._unit.leave_out(polled.revoked)  # last: it may fail, and all else is noted by then
+        # Last: it may fail, and all else is noted by then.
+        self._unit.regroup(polled.revoked, polled.generation)
 
     def _start_partitions(self) -> None:
         for partition in sorted(self._to_start):
+            if self._unit.is_held_back:
+                return
             try:
                 self._start(partition)
             except BrokerUnavailableError as error:
@@ -219,11 +229,21 @@ class IngestLoop:
                 self._waiting = True
                 return
             self._waiting = False
-            self._to_start.discard(partition)
 
     def _start(self, partition: int) -> None:
-        opened = self._opener.open(partition, self._generation)
+        opened = self._opener.open(partition)
         self._settle_doubt(partition, opened.committed)
+        if opened.committed is None:
+            self._unit.begin_at(partition, opened.beginning)
+            self._commit_or_hold_back()
+            return  # the next turn begins where that says
+        self._log.info(
+            "partition_started",
+            partition=partition,
+            next_offset=opened.state.next_offset,
+            replay_records=opened.state.next_offset - opened.read_from,
+        )
+        self._to_start.discard(partition)
         self._states[partition] = opened.state
         self._source.start(partition, opened.read_from)
         if self._paused:
@@ -260,7 +280,7 @@ class IngestLoop:
     # -- publish and commit ----------------------------------------------------------------------
 
     def _publish_ready(self) -> None:
-        while self._flights and self._flights[0].ticket.wait(0.0):
+        while self._flights and not self._unit.is_held_back and self._flights[0].ticket.wait(0.0):
             self._publish(self._flights.popleft())
 
     def _publish(self, flight: Flight) -> None:
@@ -273,14 +293,7 @@ class IngestLoop:
                 continue
             own = slice_scores(scores, part.start, part.stop)
             pending = part.state.scored(part.number, anomalies=len(own.flagged))
-            self._unit.publish(
-                Work(
-                    part=part,
-                    pending=pending,
-                    scores=own,
-                    position=position(pending.next_offset, pending.metadata),
-                )
-            )
+            self._unit.publish(Work(part=part, pending=pending, scores=own))
             stamps_ms = part.stamps_ms[part.stamps_ms >= 0]
             self._latency.observe(np.float64(self._wall_s() * 1e3) - stamps_ms)
 
@@ -288,17 +301,27 @@ class IngestLoop:
         """With a backlog, commit by the clock; without one a reader would only wait for it."""
         caught_up = not has_backlog and not self._flights
         if self._unit.is_due or self._unit.is_full or caught_up:
+            self._commit_or_hold_back()
+
+    def _commit_or_hold_back(self) -> None:
+        try:
             self._commit(Deadline.after(self._settings.processing.flush_timeout_s))
+        except StaleGenerationError as error:
+            self._log.info("commit_waits_for_group", reason=str(error))
 
     def _commit(self, deadline: Deadline) -> None:
-        if not self._unit.is_open or self._generation is None:
+        if not self._unit.is_open or self._unit.is_held_back or self._generation is None:
             return
         started_s = self._monotonic_s()
-        offsets = {p: at.next_offset for p, at in self._unit.positions().items()}
-        counts = self._unit.counts()
+        offsets, counts = self._unit.next_offsets(), self._unit.counts()
         # Others may be in doubt still: partitions that could not be started again yet.
-        self._doubtful |= {p: (offsets[p], counts[p]) for p in offsets}
-        self._unit.commit(self._generation, deadline=deadline)
+        self._doubtful |= {p: (offsets[p], some) for p, some in counts.items()}
+        try:
+            self._unit.commit(self._generation, deadline=deadline)
+        except StaleGenerationError:  # no doubt
+            for partition in counts:
+                del self._doubtful[partition]
+            raise
         for partition, some in counts.items():
             del self._doubtful[partition]
             self._counts[partition] = self._counts.get(partition, Counts()) + some

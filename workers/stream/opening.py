@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from detector.scoring import Detector
 from schemas.settings import Settings
 from workers.errors import RunEndedError
-from workers.kafka.client import Committed, Generation, Source
-from workers.kafka.deadline import Deadline
+from workers.kafka.client import Committed, Source
 from workers.stream.partition import PartitionConfig, PartitionState
 from workers.stream.replay import MetadataTooLargeError, ReplayMetadata, starting_point
+
+
+class Beginning(NamedTuple):
+    """Where a partition begins.
+
+    Attributes:
+        next_offset: first offset to score.
+        metadata: what is known of the log before it.
+    """
+
+    next_offset: int
+    metadata: ReplayMetadata
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +32,15 @@ class Opened:
     Args:
         state: before its first record.
         read_from: where to read from; what lies before `state.next_offset` is replay.
-        committed: the group's position in it, if there was one.
+        committed: the group's position in it, if there was one...
+        beginning: ...else what to commit before anything is read: a crash before the first commit
+            must not move a start at "latest".
     """
 
     state: PartitionState
     read_from: int
     committed: Committed | None
+    beginning: Beginning
 
 
 class Opener:
@@ -39,16 +53,11 @@ class Opener:
         max_gap_s = settings.stream.max_gap_s or detector.max_gap_s
         self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
 
-    def open(self, partition: int, generation: Generation | None) -> Opened:
-        """Find out where a partition begins; with nothing committed, commit that first.
-
-        Args:
-            partition: assigned, and not started yet.
-            generation: of the last poll, if there was one.
+    def open(self, partition: int) -> Opened:
+        """Find out where a partition begins, which is assigned and not started yet.
 
         Raises:
             BrokerUnavailableError: no answer in time.
-            TransactionAbortedError: the beginning could not be committed.
         """
         source, stream = self._source, self._settings.stream
         receptive_field = self._detector.receptive_field
@@ -65,14 +74,6 @@ class Opener:
         )
         if point.cold:
             self._log.warning("cold_start", partition=partition, reason=point.cold)
-        if committed is None and generation is not None:
-            # A crash before the first commit must not move a start at "latest".
-            metadata = point.metadata(receptive_field=receptive_field, topic=topic_id)
-            source.commit(
-                {partition: position(point.next_offset, metadata)},
-                generation,
-                deadline=Deadline.after(self._settings.processing.flush_timeout_s),
-            )
         config = PartitionConfig(
             topic=self._settings.topics.readings,
             partition=partition,
@@ -83,14 +84,14 @@ class Opener:
             max_replay_age_ms=max(round(stream.max_replay_age_s * 1e3), 2),
             topic_id=topic_id,
         )
-        self._log.info(
-            "partition_started",
-            partition=partition,
-            next_offset=point.next_offset,
-            replay_records=point.next_offset - point.read_from,
-        )
         state = PartitionState(config, point, group_of=self._detector.group_of)
-        return Opened(state=state, read_from=point.read_from, committed=committed)
+        metadata = point.metadata(receptive_field=receptive_field, topic=topic_id)
+        return Opened(
+            state=state,
+            read_from=point.read_from,
+            committed=committed,
+            beginning=Beginning(point.next_offset, metadata),
+        )
 
 
 def position(next_offset: int, metadata: ReplayMetadata) -> Committed:

@@ -9,10 +9,11 @@ import structlog
 
 from detector.scoring import Scores
 from schemas.dead_letter import TRUNCATED
-from workers.errors import PoisonRecordError
-from workers.kafka.client import Committed, Generation, Sink
+from workers.errors import PoisonRecordError, StaleGenerationError
+from workers.kafka.client import Generation, Sink
 from workers.kafka.deadline import Deadline
 from workers.stream.flight import Part
+from workers.stream.opening import Beginning, position
 from workers.stream.outputs import Output, OutputBuilder, shortened
 from workers.stream.partition import Counts, Pending
 
@@ -26,11 +27,14 @@ class Work:
     part: Part
     pending: Pending
     scores: Scores
-    position: Committed
 
 
 class Unit:
-    """Begins with its first work, ends with `commit` or `abort`; then the next one begins."""
+    """Begins with its first work, ends with `commit` or `abort`; then the next one begins.
+
+    When the group moves on under it, it is *held back*: what was sent is aborted, the works wait
+    for the next generation (`regroup`) and are sent again then.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,8 @@ class Unit:
 
     def _clear(self) -> None:
         self._works: list[Work] = []
+        self._beginnings: dict[int, Beginning] = {}
+        self._stale: Generation | None = None
         self._outputs = self._bytes = 0
         self._is_open = False
         self.due_s = 0.0
@@ -69,6 +75,11 @@ class Unit:
     def is_open(self) -> bool:
         """Whether there is something to commit."""
         return self._is_open
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it waits for the next generation: nothing may be published or committed now."""
+        return self._stale is not None
 
     @property
     def is_full(self) -> bool:
@@ -80,9 +91,12 @@ class Unit:
         """Whether its time has come."""
         return self._is_open and self._monotonic_s() >= self.due_s
 
-    def positions(self) -> dict[int, Committed]:
+    def next_offsets(self) -> dict[int, int]:
         """What a commit would commit, by partition."""
-        return {work.part.partition: work.position for work in self._works}
+        return {partition: at.next_offset for partition, at in self._positions().items()}
+
+    def _positions(self) -> dict[int, Beginning | Pending]:
+        return self._beginnings | {work.part.partition: work.pending for work in self._works}
 
     def counts(self) -> Mapping[int, Counts]:
         """What the works count, by partition."""
@@ -92,16 +106,22 @@ class Unit:
             counts[partition] = counts.get(partition, Counts()) + work.pending.counts
         return counts
 
+    def begin_at(self, partition: int, beginning: Beginning) -> None:
+        """Have the place where a partition begins committed; the first one named counts.
+
+        Raises:
+            TransactionAbortedError, BrokerUnavailableError: see `Sink.begin`.
+        """
+        self._open()
+        self._beginnings.setdefault(partition, beginning)
+
     def publish(self, work: Work) -> None:
         """Send the outputs of a work.
 
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `Sink.begin` and `Sink.send`.
         """
-        if not self._is_open:
-            self._sink.begin()
-            self._is_open = True
-            self.due_s = self._monotonic_s() + self._interval_s
+        self._open()
         part, pending = work.part, work.pending
         for output in self._builder.outputs(part.partition, pending, work.scores):
             self._send(output)
@@ -114,9 +134,19 @@ class Unit:
         """Commit outputs and positions; the unit is over then.
 
         Raises:
+            StaleGenerationError: it did not happen, and is held back.
             TransactionAbortedError: it did not happen, as far as we know.
+            RunEndedError: what has to be remembered does not fit into a commit.
         """
-        self._sink.commit(self.positions(), generation, deadline=deadline)
+        positions = {
+            p: position(at.next_offset, at.metadata) for p, at in self._positions().items()
+        }
+        try:
+            self._sink.commit(positions, generation, deadline=deadline)
+        except StaleGenerationError:
+            self._sink.abort()
+            self._stale = generation
+            raise
         self._clear()
 
     def abort(self) -> None:
@@ -124,20 +154,34 @@ class Unit:
         self._sink.abort()
         self._clear()
 
-    def leave_out(self, partitions: Collection[int]) -> None:
-        """Begin again without the works of some partitions: they belong to another member now.
+    def regroup(self, revoked: Collection[int], generation: Generation) -> None:
+        """Go on without the partitions that belong to another member now.
 
-        A transaction cannot take back single outputs, so the others are sent once more.
+        A transaction cannot take back single outputs, so the others are sent once more; if the unit
+        is held back, as soon as there is another generation than the one that was refused.
 
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `publish`.
         """
-        kept = [work for work in self._works if work.part.partition not in partitions]
-        if len(kept) == len(self._works):
+        beginnings = {p: at for p, at in self._beginnings.items() if p not in revoked}
+        works = [work for work in self._works if work.part.partition not in revoked]
+        is_whole = len(works) == len(self._works) and len(beginnings) == len(self._beginnings)
+        if self._stale == generation:
+            self._works, self._beginnings = works, beginnings
+            return
+        if is_whole and self._stale is None:
             return
         self.abort()
-        for work in kept:
+        for partition, beginning in beginnings.items():
+            self.begin_at(partition, beginning)
+        for work in works:
             self.publish(work)
+
+    def _open(self) -> None:
+        if not self._is_open:
+            self._sink.begin()
+            self._is_open = True
+            self.due_s = self._monotonic_s() + self._interval_s
 
     def _send(self, output: Output) -> None:
         try:

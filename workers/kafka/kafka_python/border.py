@@ -13,6 +13,7 @@ from workers.errors import (
     FencedError,
     OutputsLostError,
     SettingsError,
+    StaleGenerationError,
     TopicError,
     TransactionAbortedError,
     VigieError,
@@ -90,7 +91,8 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
         what: to say when it failed.
 
     Raises:
-        TransactionAbortedError: the commit did not happen, or nobody knows: rewind.
+        StaleGenerationError: it did not happen; the group has moved on.
+        TransactionAbortedError: it did not happen, or nobody knows: rewind.
         SettingsError, FencedError: it never will.
     """
     try:
@@ -103,6 +105,8 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
             ) from error
         if (refused := refusal(error)) is not None:
             raise refused from error
+        if isinstance(error, errors.CommitFailedError):
+            raise StaleGenerationError(f"{what} ({_said(error)}).") from error
         raise TransactionAbortedError(f"{what} ({_said(error)}).") from error
 
 

@@ -34,7 +34,7 @@ from kafka import ConsumerRebalanceListener
 from kafka.errors import FencedInstanceIdError
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
-from workers.errors import TransactionAbortedError
+from workers.errors import StaleGenerationError
 from workers.kafka.client import Generation
 from workers.kafka.kafka_python.guards import keep_finished_join
 from workers.kafka.kafka_python.sharing import Claims, CooperativeAssignor
@@ -131,7 +131,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition in partitions:
             then, now = epochs.get(partition), self._epochs.get(partition)
             if partition in changed or partition not in self.held or then != now:
-                raise TransactionAbortedError(
+                raise StaleGenerationError(
                     f"{self._topic}[{partition}] was taken away since these records were polled."
                 )
 
