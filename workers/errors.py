@@ -7,7 +7,6 @@ The pure packages (``detector``, ``schemas``) raise ``ValueError``; the shell ma
 from __future__ import annotations
 
 __all__ = [
-    "ArtifactError",
     "BrokerUnavailableError",
     "CorruptLogError",
     "DeadLetterLimitError",
@@ -81,10 +80,6 @@ class SettingsError(VigieError):
 
 class TopicError(SettingsError):
     """A topic is missing, or is not as the settings want it: create or correct it."""
-
-
-class ArtifactError(VigieError):
-    """A model artifact that is damaged, foreign, or too new: train or fetch it again."""
 
 
 class ProvisioningError(VigieError):

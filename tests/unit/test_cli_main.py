@@ -96,7 +96,6 @@ def test_a_broken_import_is_never_taken_for_a_missing_command(make_command):
     ("body", "code"),
     [
         ("raise errors.VigieError('told why')", 1),
-        ("raise errors.ArtifactError('told why')", 1),
         ("raise errors.SettingsError('told why')", 2),
         ("raise errors.TopicError('told why')", 2),
         ("raise schemas.settings.SettingsError('told why')", 2),
