@@ -25,8 +25,8 @@ from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import (
     SettingsError,
+    StaleGenerationError,
     TopicError,
-    TransactionAbortedError,
 )
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python import Connection
@@ -258,7 +258,7 @@ class KafkaClientContract(KafkaOutputsContract):
                 within=20,
             )
             moved = min(second.held)
-            with pytest.raises(TransactionAbortedError, match="taken away"):
+            with pytest.raises(StaleGenerationError, match="taken away"):
                 first.source.commit({moved: Committed(next_offset=1)}, old, deadline=soon())
             second.source.commit(
                 {moved: Committed(next_offset=20, metadata="m")},

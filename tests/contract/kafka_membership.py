@@ -17,7 +17,7 @@ from tests.contract.kafka_contract import KafkaContract, numbered, soon
 from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
-from workers.errors import FencedError, TransactionAbortedError
+from workers.errors import FencedError, StaleGenerationError
 from workers.kafka.client import Committed, OpensSource
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.groups import describe_group, remove_members
@@ -211,7 +211,7 @@ class MembershipContract(KafkaContract):
             return bool(mine <= polled.revoked)
 
         wait_until(told, within=15)
-        with pytest.raises(TransactionAbortedError):
+        with pytest.raises(StaleGenerationError):
             joins.source.check_held(mine, old)
         wait_until(
             lambda: members.step() and sum(len(m.held) for m in members.members.values()) == 2,

@@ -22,6 +22,7 @@ from workers.errors import (
     BrokerUnavailableError,
     FencedError,
     SettingsError,
+    StaleGenerationError,
     TransactionAbortedError,
 )
 from workers.kafka.client import Committed, Generation, OpensSink, OpensSource, Sink, Source
@@ -216,7 +217,7 @@ class TransactionalContract(KafkaContract):
             self.sink_config(connection).open(member.source) as sink,
         ):
             sink.send(output, key=b"k", value=b"refused")
-            with pytest.raises(TransactionAbortedError):
+            with pytest.raises(StaleGenerationError):
                 sink.commit({0: Committed(next_offset=5)}, old, deadline=soon())
             sink.abort()
             sink.begin()
@@ -240,7 +241,7 @@ class TransactionalContract(KafkaContract):
             old, rival = member.generation, Member(other)
             sink.send(output, key=b"k", value=b"of another")
             wait_until(lambda: member.step() and rival.step() and rival.held, within=20)
-            with pytest.raises(TransactionAbortedError, match="taken away"):
+            with pytest.raises(StaleGenerationError, match="taken away"):
                 sink.commit({min(rival.held): Committed(next_offset=5)}, old, deadline=soon())
             sink.abort()
 

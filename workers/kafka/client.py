@@ -209,6 +209,7 @@ class Source(Protocol):
         through: then it covers outputs that are out, and costs duplicates at most.
 
         Raises:
+            StaleGenerationError: not committed; the group has moved on.
             TransactionAbortedError: not committed, as far as we know: rewind.
         """
 
@@ -216,7 +217,7 @@ class Source(Protocol):
         """Pass if none of these partitions was taken away since ``generation``. Cheap, local.
 
         Raises:
-            TransactionAbortedError: names one that was, even if it is held again.
+            StaleGenerationError: names one that was, even if it is held again.
         """
 
 
@@ -276,6 +277,8 @@ class Sink(Protocol):
 
         Raises:
             OutputsLostError: at least one output is not with the broker: abort and rewind.
+            StaleGenerationError: nothing was committed; the group has moved on: abort, and send
+                again under the generation of a later poll what is still held.
             TransactionAbortedError: the offsets were not committed, or nobody knows: abort, ask
                 for the committed offsets, and rewind.
             FencedError: another member runs under the source's identity.
