@@ -8,8 +8,9 @@ One reading after the other, dicts and lists, no batch, no array, no line shared
 * the R-th accepted reading since the warm-up began is the first to be scored.
 * the log is cut into stretches; in a stretch a partition knows what reading from the beginning of
   the stretch before it, cold, would have taught it. Here that is done literally.
-* a record is poison if one of its readings is scored and no scorer survives it; it is as if its
-  readings had never been, and it is a dead letter.
+* a record is poison if no scorer survives one of its readings and that one would be accepted, be
+  it only by what the next stretch will know; it is as if its readings had never been, and it is a
+  dead letter.
 """
 
 from __future__ import annotations
@@ -112,8 +113,14 @@ def verdicts(records: Sequence[Record], rules: Rules) -> dict[int, Verdict]:
         for record in stretches[number - 1] if number else ():
             if found[record.offset] is not POISON:
                 _judge(record, known, rules)
+        next_known: dict[str, _Known] = {}
         for record in stretch:
+            if _judge(record, dict(next_known), rules) is POISON:
+                found[record.offset] = POISON
+                continue
             found[record.offset] = _judge(record, known, rules)
+            if found[record.offset] is not POISON:
+                _judge(record, next_known, rules)
     return found
 
 
@@ -144,9 +151,9 @@ def _judge(record: Record, known: dict[str, _Known], rules: Rules) -> Verdict:
     for index, reading in enumerate(record.readings):
         fate = _take(reading, after, rules)
         fates.append(fate)
+        if reading.poison and fate in (Fate.SCORED, Fate.WARMING_UP):
+            return POISON
         if fate is Fate.SCORED:
-            if reading.poison:
-                return POISON
             windows[index] = list(after.rows)
     known[record.sensor] = after
     return Verdict(fates=tuple(fates), windows=windows)

@@ -84,8 +84,16 @@ def test_poison_is_a_dead_letter_and_enters_no_window():
     assert found[3].windows == {0: [(2.0,), (4.0,)]}
 
 
-def test_poison_that_is_not_scored_harms_nobody():
+def test_poison_in_a_warm_up_is_a_dead_letter_too():
     records = log(1, 2, 3)
     records[0] = Record(offset=0, sensor="a", readings=(Reading(1, (666.0,), poison=True),))
 
-    assert fates(records) == [(W,), (S,), (S,)]
+    assert verdicts(records, RULES)[0].stage == "scoring"
+    assert fates(records[1:]) == [(W,), (S,)]
+
+
+def test_poison_that_is_dropped_harms_nobody():
+    records = log(1, 2, 2, 3)
+    records[2] = Record(offset=2, sensor="a", readings=(Reading(2, (666.0,), poison=True),))
+
+    assert verdicts(records, RULES)[2].stage == ""

@@ -91,7 +91,7 @@ def _record(entry: Entry, partition: int) -> SimRecord:
 
 
 def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
-    """By the definition; poison is found when it is scored, and then was never read."""
+    """By the definition; poison is found when it would be remembered, and then was never read."""
     expected, detector = Expected(), SimDetector(rules.receptive_field)
     for partition, entries in world.items():
         memory = Remembering(entries, rules)
@@ -99,8 +99,8 @@ def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
             memory.reach(entry.offset)
             is_bad = entry.kind == "bad"
             if entry.kind == "poison":
-                ended = memory.known.look(entry.frame[0])
-                is_bad = ended is not None and len(ended) == rules.receptive_field
+                (sample,) = entry.frame
+                is_bad = any(cold.look(sample) for cold in (memory.known, memory.shadow))
             if is_bad:
                 expected.dead_letters.add((partition, entry.offset))
                 continue

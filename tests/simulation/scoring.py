@@ -10,7 +10,7 @@ from detector.scoring import Scores
 from workers.stream.scorer import ScorerLostError, Ticket
 
 POISON = 5000.0
-"""No scorer survives a window whose newest reading is at least this."""
+"""No scorer survives a window that holds a reading of at least this."""
 
 FLAGGED_FROM = 8000
 
@@ -40,9 +40,9 @@ class SimDetector:
         return (np.asarray(windows).astype(np.int64) @ self._weights) % 9973
 
     def score(self, rows: Any, ends: Any) -> Scores:
-        if len(ends) and rows[ends, 0].max() >= POISON:
-            raise ValueError("poison")
         places = np.asarray(ends)[:, None] + np.arange(1 - self.receptive_field, 1)
+        if len(ends) and rows[places, 0].max() >= POISON:
+            raise ValueError("poison")
         raw = self.numbers(rows[places, 0])
         score = raw / FLAGGED_FROM
         flagged = np.flatnonzero(score >= 1.0)

@@ -21,6 +21,15 @@ def test_nothing_is_scored_until_the_window_is_full() -> None:
     assert partition.scored(0, anomalies=0).counts.warming_up == 2
 
 
+def test_readings_that_only_windows_to_come_will_hold_are_named() -> None:
+    partition = make_partition(receptive_field=3)
+    records = [reading("a", 1, 1.0), reading("b", 1, 2.0), reading("a", 2, 3.0), reading("a", 2)]
+    request = partition.polled(batch_of([*records, reading("a", 3, 4.0)], start=5))
+    assert request is not None
+    assert request.unscored[:, 0].tolist() == [1.0, 3.0, 2.0]
+    assert request.unscored_offsets.tolist() == [5, 7, 6]
+
+
 def test_a_window_is_the_last_r_readings_of_its_sensor() -> None:
     partition = make_partition(receptive_field=3)
     first = [reading("a", 1, 10.0), reading("b", 1, 90.0), reading("a", 2, 20.0)]

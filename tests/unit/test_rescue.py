@@ -102,6 +102,70 @@ def test_a_reading_that_no_scorer_survives_is_a_dead_letter(offsets: set[int]) -
     assert set(places(stream.sink, "vigie.denoised")) == ALL - offsets
 
 
+def died_of(wicked: list[float]) -> Callable[[Any, int, Scores], Scores]:
+    """Spoil every call that holds one of these values."""
+
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if np.isin(rows[:, 0], wicked).any():
+            raise ScorerLostError("died")
+        return scores
+
+    return spoil
+
+
+def letters_of(stream: FakeStream) -> list[tuple[int, str]]:
+    letters = [
+        read_dead_letter(headers)
+        for topic, _, headers in stream.sink.sent
+        if topic == "vigie.dead-letters"
+    ]
+    return [(letter.offset, letter.stage) for letter in letters]
+
+
+@pytest.mark.parametrize("polled", [1, 5, 20])
+@pytest.mark.parametrize("offsets", [{0}, {6}, {13}, {4, 6, 7, 30}])
+def test_poison_in_a_warm_up_is_the_only_dead_letter(offsets: set[int], polled: int) -> None:
+    """Though the windows that it would spoil end with readings that came later."""
+    without = [reading for at, reading in enumerate(READINGS) if at not in offsets]
+    healthy = make_stream([record["value"] for record in encoded(without)])
+    healthy.run_to_the_end()
+    wanted = list(places(healthy.sink, "vigie.denoised").items())
+    kept = [at for at in range(len(VALUES)) if at not in offsets]
+
+    stream, _ = run(died_of([READINGS[at][2][0] for at in offsets]), max_poll_records=polled)
+
+    assert set(letters_of(stream)) == {(at, POISON_STAGE) for at in offsets}
+    scored = places(stream.sink, "vigie.denoised")
+    assert scored == {kept[offset]: row for offset, row in wanted}
+
+
+def test_readings_of_a_warm_up_that_only_fail_together_are_no_poison() -> None:
+    """Probes mix sensors: a window that nobody asked for convicts no reading."""
+    pair = [READINGS[0][2][0], READINGS[1][2][0]]  # of two sensors, so in no window of one
+
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if np.isin(pair, rows[:, 0]).all():
+            raise ScorerLostError("died")
+        return scores
+
+    stream, _ = run(spoil)
+    assert letters_of(stream) == []
+    assert places(stream.sink, "vigie.denoised") == undisturbed()
+
+
+def test_where_only_the_whole_window_fails_its_newest_reading_is_convicted() -> None:
+    """Two readings that no scorer survives in one window, and well by themselves."""
+    pair = [READINGS[28][2][0], READINGS[30][2][0]]  # of one sensor
+
+    def spoil(rows: Any, number: int, scores: Scores) -> Scores:
+        if np.isin(pair, rows[:, 0]).all():
+            raise ScorerLostError("died")
+        return scores
+
+    stream, _ = run(spoil)
+    assert letters_of(stream) == [(30, POISON_STAGE)]
+
+
 def test_too_many_readings_that_no_scorer_survives_end_the_run() -> None:
     """A bad model may score the harmless window and nothing else: that is no poison."""
     wicked = [reading[2][0] for reading in READINGS[30:33]]

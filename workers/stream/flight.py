@@ -1,4 +1,11 @@
-"""One scoring call under way, for several partitions at once."""
+"""One scoring call under way, for several partitions at once.
+
+**Probes.** A reading of a warm-up is not scored, it only goes into the history: if no scorer
+survives it, that would show in the first windows that hold it, whose own readings are innocent, and
+after its offset was committed. So such readings are tried when they arrive: behind the samples, a
+call holds them one behind the other, R to a window, whatever their sensors, and nobody looks at the
+scores. A warm-up of R-1 readings costs about one sample.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.scoring import FLEET
 from workers.kafka.client import Record
 from workers.stream.partition import PartitionState, ScoreRequest
 from workers.stream.scorer import Scoring, Ticket
@@ -34,9 +42,11 @@ class Flight:
         ticket: the call.
         parts: the partitions' shares, one behind the other.
         rows: float64 [T, C]; with `ends` and `groups` what `Detector.score` takes.
-        ends: int64 [n], ascending.
-        groups: int32 [n].
+        ends: int64 [n + p], ascending: n samples, then p probes.
+        groups: int32 [n + p].
         offsets: int64 [n], the record of each sample.
+        probed: (partition, offset) of each row of the probes, which are the last p * R rows but
+            for zeros at their end.
     """
 
     ticket: Ticket
@@ -45,6 +55,12 @@ class Flight:
     ends: NDArray[np.int64]
     groups: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    probed: Sequence[tuple[int, int]]
+
+    @property
+    def samples(self) -> int:
+        """How many of the call's scores belong to somebody: the first ones."""
+        return len(self.offsets)
 
     def place(self, sample: int) -> tuple[int, int]:
         """Partition and offset of the record of a sample."""
@@ -92,6 +108,19 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
         groups = np.concatenate([request.groups for request in requests])
         offsets = np.concatenate([request.offsets for request in requests])
     all_ends = np.concatenate(ends)
+    probes = [request.unscored for request in requests if len(request.unscored)]
+    probed: list[tuple[int, int]] = []
+    if probes:
+        field = asked[0][1].config.receptive_field
+        tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
+        rows = np.concatenate([rows, *probes, tail])
+        all_ends = np.concatenate([all_ends, np.arange(base + field - 1, len(rows), field)])
+        groups = np.concatenate([groups, np.full(len(all_ends) - samples, FLEET, np.int32)])
+        probed = [
+            (partition, offset)
+            for partition, _, request, _, _ in asked
+            for offset in request.unscored_offsets.tolist()
+        ]
     return Flight(
         ticket=scoring.submit(rows, all_ends, groups),
         parts=tuple(parts),
@@ -99,4 +128,5 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
         ends=all_ends,
         groups=groups,
         offsets=offsets,
+        probed=probed,
     )

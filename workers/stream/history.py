@@ -44,6 +44,8 @@ class Step:
         groups, ts_ns, offsets, indices: [n], of the samples to score; an index counts the readings
             within their record.
         runs: (sensor, start, stop) into the n samples.
+        unscored: float64 [m, C], readings that went into a history without being scored...
+        unscored_offsets: int64 [m], ...and their records.
         accepted, late, duplicate, gaps: numbers of readings; a gap is an accepted reading that
             restarts the warm-up.
     """
@@ -55,6 +57,8 @@ class Step:
     offsets: Int64s
     indices: Int64s
     runs: list[tuple[str, int, int]]
+    unscored: Float64s
+    unscored_offsets: Int64s
     accepted: int
     late: int
     duplicate: int
@@ -79,6 +83,8 @@ class Step:
                 for step, first in zip(steps, firsts, strict=False)
                 for sensor, start, stop in step.runs
             ],
+            unscored=np.concatenate([step.unscored for step in steps]),
+            unscored_offsets=np.concatenate([step.unscored_offsets for step in steps]),
             accepted=sum(step.accepted for step in steps),
             late=sum(step.late for step in steps),
             duplicate=sum(step.duplicate for step in steps),
@@ -152,10 +158,14 @@ class Histories:
             readings: m records, n readings.
             record_offsets: int64 [m].
         """
-        accepted = self._accept(readings, record_offsets)
+        accepted, of_shadow = self._accept(readings, record_offsets)
         new = accepted.readings
         sequences = self._windows.extend(new)
         warm = sequences.warm
+        unscored, unscored_offsets = new.values[~warm], new.offsets[~warm]
+        if of_shadow is not None:
+            unscored = np.concatenate([unscored, of_shadow.values])
+            unscored_offsets = np.concatenate([unscored_offsets, of_shadow.offsets])
         return Step(
             rows=sequences.rows,
             ends=sequences.at[warm],
@@ -164,6 +174,8 @@ class Histories:
             offsets=new.offsets[warm],
             indices=new.indices[warm],
             runs=self._runs(new, warm),
+            unscored=unscored,
+            unscored_offsets=unscored_offsets,
             accepted=len(sequences.at),
             late=accepted.late,
             duplicate=accepted.duplicate,
@@ -172,15 +184,19 @@ class Histories:
 
     def refill(self, readings: Readings, record_offsets: Int64s) -> None:
         """The same for a replay: nobody wants to score it, so it is several times as fast."""
-        self._windows.append(self._accept(readings, record_offsets).readings)
+        self._windows.append(self._accept(readings, record_offsets)[0].readings)
 
-    def _accept(self, readings: Readings, record_offsets: Int64s) -> Accepted:
+    def _accept(
+        self, readings: Readings, record_offsets: Int64s
+    ) -> tuple[Accepted, Arrivals | None]:
+        """What the windows let through, and what went into the shadow."""
         arrived = by_sensor(self._slots(readings.sensors), readings, record_offsets)
         accepted = self._windows.accept(arrived)
+        of_shadow = None
         if self._different or accepted.refused is not None:
             # Before they get in: whether a sensor differs is told by the windows as they were.
-            self._feed_shadow(arrived, accepted)
-        return accepted
+            of_shadow = self._feed_shadow(arrived, accepted)
+        return accepted, of_shadow
 
     def turn(self, stretch: int) -> int:
         """Begin a new stretch: forget what reading the one before it, cold, would not know.
@@ -229,7 +245,7 @@ class Histories:
         self._groups = np.zeros(max(64, len(slots)), np.int32)
         self._groups[: len(slots)] = groups
 
-    def _feed_shadow(self, arrived: Arrivals, accepted: Accepted) -> None:
+    def _feed_shadow(self, arrived: Arrivals, accepted: Accepted) -> Arrivals | None:
         """Feed the sensors that differ, old and new ones; see the module's text."""
         known = self._different
         if accepted.refused is not None:
@@ -239,16 +255,18 @@ class Histories:
                 if slot not in known:
                     known[slot] = self._shadow.add()
         if not known:
-            return
+            return None
         # Who has converged needs no window of its own any more.
         touched = arrived.slots
         for slot in touched[self._windows.oldest[touched] >= self._stretch].tolist():
             known.pop(slot, None)
         in_shadow = np.array([known.get(slot, _NOWHERE) for slot in touched.tolist()], np.int64)
         differs = in_shadow != _NOWHERE
-        if differs.any():
-            part = arrived.of(differs, in_shadow[differs])
-            self._shadow.append(self._shadow.accept(part).readings)
+        if not differs.any():
+            return None
+        fed = self._shadow.accept(arrived.of(differs, in_shadow[differs])).readings
+        self._shadow.append(fed)
+        return fed
 
     def _slots(self, sensors: list[str]) -> Int64s:
         """The slot of each sensor, a new one for a sensor not seen before."""

@@ -170,6 +170,8 @@ class ScoreRequest:
         ends: int64 [n], rows to score; the window of row e is rows[e-R+1 .. e].
         groups: int32 [n], the calibration group of each.
         offsets: int64 [n], the record of each: the newest reading of its window.
+        unscored: float64 [m, C], the readings that only windows to come will hold...
+        unscored_offsets: int64 [m], ...and their records.
     """
 
     number: int
@@ -177,6 +179,8 @@ class ScoreRequest:
     ends: Int64s
     groups: NDArray[np.int32]
     offsets: Int64s
+    unscored: Float64s
+    unscored_offsets: Int64s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -413,6 +417,8 @@ class PartitionState:
             ends=step.ends,
             groups=step.groups,
             offsets=step.offsets,
+            unscored=step.unscored,
+            unscored_offsets=step.unscored_offsets,
         )
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from tests.chaos.hooks.switches import Switches
 
 POISON = 666.0
-"""A scored sample whose first channel is this raises."""
+"""A call with a row whose first channel is this raises."""
 VENOM = 667.0
-"""One whose first channel is this kills the process that scores it."""
+"""One with such a row kills the process that scores it."""
 
 
 class ChaosError(RuntimeError):
@@ -66,7 +66,7 @@ def _wrap(detector: Any, switches: Switches) -> None:
         if switches.take("failures"):
             raise ChaosError("a scoring call fails once")
         if len(ends):
-            firsts = rows[ends, 0]
+            firsts = rows[:, 0]
             if (firsts == POISON).any():
                 raise ChaosError("a poisonous record")
             if (firsts == VENOM).any():
