@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -217,6 +218,36 @@ class MembershipContract(KafkaContract):
             lambda: members.step() and sum(len(m.held) for m in members.members.values()) == 2,
             within=30,
         )
+
+    def test_a_partition_whose_owner_dies_between_two_rounds_finds_another(
+        self, connection, make_topic, group, members
+    ):
+        """The first round takes it away; the second, which gives it away, needs its owner."""
+        topic = make_topic(partitions=3)
+        dies = members.join("dies", self.named(brisk(connection), topic, group, "dies"))
+        wait_until(lambda: dies.step() and len(dies.held) == 3, within=15)
+        coordinator = dies.source._consumer._coordinator
+        has_heard = threading.Event()
+
+        async def dead(*_: Any) -> None:
+            """The round is over for the broker; its owner never acts on it."""
+            has_heard.set()
+            raise RuntimeError("killed")
+
+        coordinator._on_join_complete_async = dead
+        other = members.join("other", self.named(brisk(connection), topic, group, "other"))
+
+        def was_killed() -> bool:
+            other.step(timeout_s=0.05)
+            with suppress(RuntimeError):
+                dies.step(timeout_s=0.05)
+            return has_heard.is_set()
+
+        wait_until(was_killed, within=15)
+        coordinator.request_rejoin = lambda *_: None
+        members.leave("dies")
+        members.join("successor", self.named(brisk(connection), topic, group, "dies"))
+        wait_until(lambda: members.share(3), within=30)
 
     def test_nothing_is_kept_for_who_was_thrown_out(self, connection, make_topic, group, members):
         """It has nothing to give up when it comes back, so nobody may wait for that."""

@@ -99,12 +99,20 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         known = self._cluster.partitions_for_topic(self._topic)
         is_heart_still = coordinator._heartbeat_loop_future is None  # noqa: SLF001
         if is_heart_still or (known and len(known) != self._known):
-            coordinator.request_rejoin()
+            self.join_again()
 
-    def apply(self) -> None:
-        """Act on the notes."""
+    def partitions(self) -> frozenset[int]:
+        """Those of the topic, as far as the client knows."""
+        return frozenset(self._cluster.partitions_for_topic(self._topic) or ())
+
+    def join_again(self) -> None:
+        """Have the group share anew."""
+        self._coordinator.request_rejoin()
+
+    def apply(self) -> bool:
+        """Act on the notes; true if there were any."""
         if not self.notes:
-            return
+            return False
         while self.notes:
             change, partitions, token = self.notes.popleft()
             if change is Change.JOINED:
@@ -115,6 +123,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._give_up(partitions)
         epochs = {partition: self._epochs[partition] for partition in self.held}
         self.generation = Generation(token=self._token, epochs=epochs)
+        return True
 
     def told(self) -> tuple[frozenset[int], frozenset[int]]:
         """What was assigned and revoked since the last time."""

@@ -20,9 +20,11 @@ from workers.kafka.client import Committed, Generation, Polled, Record, ShouldSt
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.border import asking, committing, refusal
 from workers.kafka.kafka_python.checks import building
+from workers.kafka.kafka_python.groups import describe_group
 from workers.kafka.kafka_python.guards import forget_asked_offsets, free_parked_records
 from workers.kafka.kafka_python.membership import Membership
 from workers.kafka.kafka_python.options import Connection
+from workers.kafka.kafka_python.orphans import Orphans
 from workers.kafka.kafka_python.outage import Outage
 from workers.kafka.kafka_python.retention import Retention
 from workers.kafka.kafka_python.sharing import CooperativeAssignor
@@ -127,12 +129,18 @@ class _Source:
         self._started: set[int] = set()
         self._retention = Retention(lambda partition: self.bounds(partition)[0])
         self._outage = Outage(config.connection.bootstrap)
+        self._orphans = Orphans(
+            lambda: describe_group(config.connection, config.group, config.topic)
+        )
         consumer.subscribe([config.topic], listener=self._membership)
 
     def poll(self, *, timeout_s: float, max_records: int) -> Polled:
         fetched = self._fetch(timeout_s, max_records)
         membership = self._membership
-        membership.apply()
+        if membership.apply():
+            self._orphans.joined()
+        if self._orphans.are_there(membership.partitions()):
+            membership.join_again()
         assigned, revoked = membership.told()
         if assigned or revoked:
             self._started -= assigned | revoked
