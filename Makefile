@@ -122,7 +122,7 @@ test-all: lint type ## The same with the tests that take minutes
 	@$(call SIDE_BY_SIDE,slow or not slow)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure throughput, latency and recovery beside a plain loop and the ceilings
+bench: $(INSTALLED) ## Measure throughput, latency, recovery beside a plain loop (ARGS="--only vigie|crash")
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
 	$(BIN)/python -m benchmarks.recovery $(ARGS)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import ceilings, latency, pipeline, plain, processes, transactional
 from benchmarks.outputs import read_outputs
 from benchmarks.replaying import ends_of
+from benchmarks.table import parser
 from benchmarks.workload import SENSORS, fill, make_topics, train_model
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
@@ -57,6 +58,58 @@ QUICK = Scale(
     score_s=1.0,
     paced_s=6.0,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line asks of a benchmark with contestants.
+
+    Attributes:
+        scale: how much.
+        quick: small and fast, for CI.
+        only: texts, one of which the name of a contestant holds.
+        json: where to write the figures.
+    """
+
+    scale: Scale
+    quick: bool
+    only: tuple[str, ...]
+    json: Path | None
+
+    def wants(self, name: str) -> bool:
+        """Whether a contestant of this name is asked for."""
+        return any(text in name for text in self.only)
+
+
+def read_options(
+    description: str | None, names: Collection[str], argv: Sequence[str] | None
+) -> Options:
+    """Read the command line.
+
+    Args:
+        description: of the benchmark.
+        names: of all its contestants.
+        argv: the arguments; None takes the process's own.
+
+    Raises:
+        SystemExit: wrong options; or nothing here is asked for, which is no failure.
+    """
+    made = parser(description)
+    made.add_argument("--rounds", type=int, help="instead of 3")
+    made.add_argument(
+        "--only", default="", metavar="TEXT|TEXT", help="what holds one of the texts in its name"
+    )
+    given = made.parse_args(argv)
+    scale = QUICK if given.quick else Scale()
+    if given.rounds:
+        scale = replace(scale, rounds=given.rounds)
+    options = Options(
+        scale=scale, quick=given.quick, only=tuple(given.only.split("|")), json=given.json
+    )
+    if not any(options.wants(name) for name in names):
+        print(f"nothing here is named so; there is: {'; '.join(names)}", file=sys.stderr)
+        raise SystemExit(0)
+    return options
 
 
 @dataclass(kw_only=True)

@@ -10,11 +10,10 @@ commits sooner, so it matters with a backlog most.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from benchmarks.bench import QUICK, Bench, Scale, open_bench
-from benchmarks.table import parser, show, write_json
+from benchmarks.bench import Bench, open_bench, read_options
+from benchmarks.table import show, write_json
 from benchmarks.throughput import measure
 from schemas.settings import Guarantee
 
@@ -37,24 +36,18 @@ CONTESTANTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = parser(__doc__)
-    options.add_argument("--rounds", type=int, help="instead of 3")
-    options.add_argument("--only", default="", metavar="TEXT|TEXT", help="intervals named so")
-    given = options.parse_args(argv)
-    scale = QUICK if given.quick else Scale()
-    if given.rounds:
-        scale = replace(scale, rounds=given.rounds)
-    with open_bench(scale) as bench:
+    options = read_options(__doc__, CONTESTANTS, argv)
+    with open_bench(options.scale) as bench:
         bench.fill("json")
-        medians = measure(bench, CONTESTANTS, only=given.only)
+        medians = measure(bench, CONTESTANTS, options)
     rows = [{"commit interval": name, **figures} for name, figures in medians.items()]
     show(
         "Commit interval: exactly once, 2,000 readings/s paced, and a filled topic",
         rows,
-        notes=[f"medians of {scale.rounds} round(s)"],
+        notes=[f"medians of {options.scale.rounds} round(s)"],
     )
-    if given.json:
-        write_json(given.json, benchmark="commit_interval", figures={"medians": medians})
+    if options.json:
+        write_json(options.json, benchmark="commit_interval", figures={"medians": medians})
 
 
 if __name__ == "__main__":

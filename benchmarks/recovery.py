@@ -19,16 +19,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import processes, replaying
-from benchmarks.bench import QUICK, Bench, Scale, open_bench, stretched
+from benchmarks.bench import Bench, open_bench, read_options, stretched
 from benchmarks.crash import Case, measure_case, summed_up
 from benchmarks.pipeline import PipelineJob
-from benchmarks.table import parser, show, write_json
+from benchmarks.table import show, write_json
 from benchmarks.throughput import Aim, measure
 from benchmarks.workload import FRAME_READINGS, PARTITIONS, WINDOW, make_topics
 
@@ -40,7 +39,7 @@ CASES = (
     Case(sensors=10_000, window=256, kills=2),
 )
 QUICK_CASES = (Case(sensors=200, window=32, kills=1),)
-_BOTH = "JSON readings, 2 processes"
+_BOTH = "replay, JSON readings, 2 processes"
 AIM = Aim(what="replay, JSON readings/s", of=_BOTH, least=RATE)
 
 
@@ -70,11 +69,16 @@ def replay(bench: Bench, topic: str, *, members: int) -> dict[str, float]:
 
 
 REPLAYS = {
-    "JSON readings, 1 process": lambda bench: replay(bench, "json", members=1),
+    "replay, JSON readings, 1 process": lambda bench: replay(bench, "json", members=1),
     _BOTH: lambda bench: replay(bench, "json", members=2),
-    "frames of 100, 1 process": lambda bench: replay(bench, "frames", members=1),
-    "frames of 100, 2 processes": lambda bench: replay(bench, "frames", members=2),
+    "replay, frames of 100, 1 process": lambda bench: replay(bench, "frames", members=1),
+    "replay, frames of 100, 2 processes": lambda bench: replay(bench, "frames", members=2),
 }
+
+
+def name_of(case: Case) -> str:
+    """How a case is asked for."""
+    return f"crash, {case.sensors:,} sensors, R = {case.window}"
 
 
 def crash(bench: Bench, cases: Sequence[Case]) -> list[dict[str, Any]]:
@@ -82,36 +86,34 @@ def crash(bench: Bench, cases: Sequence[Case]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory(prefix="vigie-crash-") as folder:
         for case in cases:
-            print(f"killing: {case.sensors:,} sensors, R = {case.window}", file=sys.stderr)
+            print(name_of(case), file=sys.stderr)
             found = measure_case(bench.connection, case, Path(folder))
             rows += summed_up(case, found, rate=RATE)
     return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = parser(__doc__)
-    options.add_argument("--rounds", type=int, help="of the replays, instead of 3")
-    options.add_argument("--only", choices=["replay", "crash"], help="one of the tables")
-    given = options.parse_args(argv)
-    scale = QUICK if given.quick else Scale()
-    if given.rounds:
-        scale = replace(scale, rounds=given.rounds)
+    options = read_options(__doc__, [*REPLAYS, *map(name_of, CASES)], argv)
+    cases = [
+        case for case in (QUICK_CASES if options.quick else CASES) if options.wants(name_of(case))
+    ]
     figures: dict[str, Any] = {}
-    with open_bench(scale) as bench:
-        if given.only != "crash":
+    with open_bench(options.scale) as bench:
+        if any(map(options.wants, REPLAYS)):
             bench.fill("json", "frames")
-            figures["replay"] = measure(bench, REPLAYS)
-        if given.only != "replay":
-            figures["crash"] = crash(bench, QUICK_CASES if given.quick else CASES)
+            figures["replay"] = measure(bench, REPLAYS, options)
+        if cases:
+            figures["crash"] = crash(bench, cases)
     if "replay" in figures:
-        rows = [{"replay of": name, **row} for name, row in figures["replay"].items()]
+        rows = [{"readings of a history": name, **row} for name, row in figures["replay"].items()]
         show("Replay: readings of a history, read again", rows)
-        figures["aims"] = [AIM.judged(figures["replay"])]
-        show("Aim (2 cores, broker included)", figures["aims"])
+        if (aim := AIM.judged(figures["replay"])) is not None:
+            figures["aims"] = [aim]
+            show("Aim (2 cores, broker included)", [aim])
     if "crash" in figures:
         show("Time to recover: from SIGKILL to the first new committed output", figures["crash"])
-    if given.json:
-        write_json(given.json, benchmark="recovery", figures=figures)
+    if options.json:
+        write_json(options.json, benchmark="recovery", figures=figures)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from benchmarks import plain, processes
-from benchmarks.bench import QUICK, Bench, Scale, open_bench
-from benchmarks.table import parser, show, write_json
+from benchmarks.bench import Bench, Options, open_bench, read_options
+from benchmarks.table import show, write_json
 from schemas.settings import Guarantee
 
 Figures = Mapping[str, float]
@@ -106,17 +106,13 @@ AIMS = (
 
 
 def measure(
-    bench: Bench, contestants: Mapping[str, Callable[[Bench], Figures]], *, only: str = ""
+    bench: Bench, contestants: Mapping[str, Callable[[Bench], Figures]], options: Options
 ) -> dict[str, Figures]:
-    """Run all rounds; the median of each figure of each contestant.
+    """Run all rounds of those asked for; the median of each figure of each contestant.
 
     One that did not finish in time in some rounds has the number of those as its figure "stalled".
     """
-    wanted = {
-        name: run
-        for name, run in contestants.items()
-        if any(part in name for part in only.split("|"))
-    }
+    wanted = {name: run for name, run in contestants.items() if options.wants(name)}
     seen: dict[str, list[Figures]] = {name: [] for name in wanted}
     rounds = bench.scale.rounds
     for number in range(rounds):
@@ -140,27 +136,20 @@ def judge(medians: Mapping[str, Figures]) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = parser(__doc__)
-    options.add_argument("--rounds", type=int, help="instead of 3")
-    options.add_argument("--only", default="", metavar="TEXT|TEXT", help="contestants named so")
-    given = options.parse_args(argv)
-    scale = QUICK if given.quick else Scale()
-    if given.rounds:
-        scale = replace(scale, rounds=given.rounds)
-    with open_bench(scale) as bench:
+    options = read_options(__doc__, CONTESTANTS, argv)
+    with open_bench(options.scale) as bench:
         bench.fill("json", "json-short", "frames")
-        medians = measure(bench, CONTESTANTS, only=given.only)
+        medians = measure(bench, CONTESTANTS, options)
     aims = judge(medians)
+    rounds, library = options.scale.rounds, plain.JSON_LIBRARY
     show(
         "Throughput: 4 partitions, 200 sensors x 8 channels, window 32, dense 256-128-32-128-256",
         [{"contestant": name, **figures} for name, figures in medians.items()],
-        notes=[
-            f"medians of {scale.rounds} round(s); the plain loop parses with {plain.JSON_LIBRARY}"
-        ],
+        notes=[f"medians of {rounds} round(s); the plain loop parses with {library}"],
     )
     show("Aims (2 cores, broker included)", aims)
-    if given.json:
-        write_json(given.json, benchmark="throughput", figures={"medians": medians, "aims": aims})
+    if options.json:
+        write_json(options.json, benchmark="throughput", figures={"medians": medians, "aims": aims})
     if any("stalled" in figures for name, figures in medians.items() if name.startswith("vigie")):
         sys.exit("Vigie itself did not finish in time")
 

@@ -12,8 +12,8 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from benchmarks import processes, soak, throughput
-from benchmarks.bench import QUICK, Bench
+from benchmarks import commit_interval, processes, recovery, soak, throughput
+from benchmarks.bench import QUICK, Bench, read_options
 from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
 
@@ -70,12 +70,32 @@ def test_a_stalled_contestant_is_told_and_the_others_go_on(tmp_path):
         raise processes.StalledError("late")
 
     contestants = {"sometimes": sometimes, "never": never, "always": lambda _: {"readings/s": 5.0}}
-    medians = throughput.measure(a_bench(tmp_path, rounds=3), contestants)
+    asked = read_options("", contestants, ["--only", "sometimes|never|always"])
+    medians = throughput.measure(a_bench(tmp_path, rounds=3), contestants, asked)
     assert medians == {
         "sometimes": {"readings/s": 20.0, "stalled": 1},
         "never": {"stalled": 3},
         "always": {"readings/s": 5.0},
     }
+
+
+@pytest.mark.parametrize("benchmark", [throughput, recovery, commit_interval])
+def test_a_benchmark_that_has_nothing_of_what_is_asked_for_says_so_and_is_no_failure(
+    benchmark, capsys
+):
+    """`make bench ARGS="--only ..."` asks more than one, and in the same words."""
+    with pytest.raises(SystemExit) as caught:
+        benchmark.main(["--only", "nothing|of the kind"])
+    assert caught.value.code == 0
+    assert "nothing here is named so" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_is_what_holds_one_of_the_texts_in_its_name():
+    names = ["replay, frames", "crash, 200 sensors", "vigie"]
+    asked = read_options("", names, ["--only", "crash|frames", "--rounds", "2", "--quick"])
+    assert [name for name in names if asked.wants(name)] == names[:2]
+    assert asked.scale == replace(QUICK, rounds=2)
+    assert all(map(read_options("", names, []).wants, names))
 
 
 @pytest.mark.parametrize(
