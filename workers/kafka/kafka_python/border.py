@@ -105,7 +105,7 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
             ) from error
         if (refused := refusal(error)) is not None:
             raise refused from error
-        if isinstance(error, errors.CommitFailedError):
+        if isinstance(error, errors.CommitFailedError | errors.RebalanceInProgressError):
             raise StaleGenerationError(f"{what} ({_said(error)}).") from error
         raise TransactionAbortedError(f"{what} ({_said(error)}).") from error
 
