@@ -13,6 +13,7 @@ from detector.artifact import save
 from schemas.settings import Settings
 from tests.support.broker import MakeTopic
 from tests.support.dead_letters import (
+    WRONG_NAMES,
     Command,
     dead_letter,
     give_up,
@@ -20,16 +21,13 @@ from tests.support.dead_letters import (
     make_command,
     where,
 )
-from tests.support.models import encoded, reading_records, small_detector
+from tests.support.models import small_detector
 from tests.support.streams import make_settings
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka
-
-GOOD = [record["value"] for record in encoded(reading_records(["pump-1"], 30))]
-WRONG_NAMES = GOOD[0].replace(b"pressure", b"p")
 
 
 @pytest.fixture

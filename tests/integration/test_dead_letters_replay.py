@@ -14,6 +14,8 @@ from schemas.dead_letter import TRUNCATED, read_dead_letter, read_replay
 from schemas.settings import Settings
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.dead_letters import (
+    GOOD,
+    WRONG_NAMES,
     Command,
     dead_letter,
     give_up,
@@ -21,7 +23,7 @@ from tests.support.dead_letters import (
     make_command,
     where,
 )
-from tests.support.models import encoded, reading_records, small_detector
+from tests.support.models import small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until
 from workers.cli import main as cli
 from workers.cli.dead_letters import LATE
@@ -29,9 +31,6 @@ from workers.cli.exits import ExitCode
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka
-
-GOOD = [record["value"] for record in encoded(reading_records(["pump-1"], 30))]
-WRONG_NAMES = GOOD[0].replace(b"pressure", b"p")
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ from schemas.columns import Failure
 from schemas.dead_letter import dead_letter_headers
 from schemas.settings import Settings
 from tests.support.broker import produce
-from tests.support.models import CHANNELS
+from tests.support.models import CHANNELS, encoded, reading_records
 from workers.cli import main as cli
 from workers.kafka.kafka_python import Connection
 
 Headers = Sequence[tuple[str, bytes]]
+
+GOOD = [record["value"] for record in encoded(reading_records(["pump-1"], 30))]
+WRONG_NAMES = GOOD[0].replace(b"pressure", b"p")
+"""A reading with a channel that the model does not know."""
 
 
 def failure_of(value: bytes, settings: Settings, headers: Headers = ()) -> Failure:
