@@ -101,17 +101,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     with open_bench(options.scale) as bench:
         if any(map(options.wants, REPLAYS)):
             bench.fill("json", "frames")
-            figures["replay"] = measure(bench, REPLAYS, options)
+            found = measure(bench, REPLAYS, options)
+            rows = [{"readings of a history": name, **row} for name, row in found.items()]
+            show("Replay: readings of a history, read again", rows)
+            figures["replay"] = found
+            if (aim := AIM.judged(found)) is not None:
+                figures["aims"] = [aim]
+                show("Aim (2 cores, broker included)", [aim])
         if cases:
             figures["crash"] = crash(bench, cases)
-    if "replay" in figures:
-        rows = [{"readings of a history": name, **row} for name, row in figures["replay"].items()]
-        show("Replay: readings of a history, read again", rows)
-        if (aim := AIM.judged(figures["replay"])) is not None:
-            figures["aims"] = [aim]
-            show("Aim (2 cores, broker included)", [aim])
-    if "crash" in figures:
-        show("Time to recover: from SIGKILL to the first new committed output", figures["crash"])
+            title = "Time to recover: from SIGKILL to the first new committed output"
+            show(title, figures["crash"])
     if options.json:
         write_json(options.json, benchmark="recovery", figures=figures)
 

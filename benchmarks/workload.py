@@ -42,6 +42,7 @@ _UNSETTLED = 20_000
 _BLOCK_ROWS = 500
 _STEPS = 200  # enough to flag little but the spikes: half a per cent of the readings
 _TRAINING_ROWS = 1_000
+_TRAINING_WINDOWS = 12  # at least; a tenth of them is for validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
 def train_model(folder: Path, shape: Shape | None = None) -> Path:
     """Train the detector for a few seconds and store it."""
     shape = shape or Shape()
-    rows = _TRAINING_ROWS
+    rows = max(_TRAINING_ROWS, _TRAINING_WINDOWS * shape.window)
     series = [
         Series(
             sensor=name,
