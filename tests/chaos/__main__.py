@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run it; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="of faults to plan (600)")
+    parser.add_argument("--together", type=int, help="faults in each volley (1 to 3, by chance)")
     parser.add_argument("--short", action="store_true", help="the schedule of the test instead")
     parser.add_argument("--seed", type=int, default=None, help="of faults and readings")
     parser.add_argument("--placement", choices=("ingest", "actors"), default="actors")
@@ -69,12 +70,13 @@ def _volleys(options: argparse.Namespace, seed: int, folder: Path) -> tuple[Voll
         without |= {kind for kind in Kind if kind.name not in options.only}
     if options.short:
         return short_schedule(seed, without=without)
-    return make_schedule(seed, options.seconds, without=without)
+    return make_schedule(seed, options.seconds, without=without, together=options.together)
 
 
 def _command(options: argparse.Namespace, seed: int) -> str:
     words = ["python -m tests.chaos"]
     words += ["--short"] if options.short else [f"--seconds {options.seconds:g}"]
+    words += [f"--together {options.together}"] if options.together else []
     words += [f"--seed {seed}", f"--placement {options.placement}", f"--rate {options.rate:g}"]
     words += [f"--guarantee {options.guarantee}", *(f"--only {name}" for name in options.only)]
     return " ".join(words)

@@ -41,6 +41,7 @@ _FIRST_WITHIN_S: Final = 300.0
 _CALM_WITHIN_S: Final = 1200.0  # for the log of hours
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
+_FLOWS_WITHIN_S: Final = 60.0  # longer than the producer of readings needs to notice a failure
 _LOOK_S: Final = 0.3
 _GROUP: Final = "storm"
 
@@ -195,6 +196,9 @@ class _Storm:
                 if not self._recovered(within_s=_GIVEN_UP_S):
                     self._violations += checkers.found("given up", [names])
                     return
+            if not self._flows():
+                self._violations += checkers.found("storms without readings", [names])
+                return
 
     def end(self) -> Violations:
         """Stop the load, let everything be done, stop the fleet."""
@@ -338,6 +342,15 @@ class _Storm:
                 continue
             done = {p: c.next_offset for p, c in committed.items()}
             if all(done.get(p, 0) >= end for p, end in target.items()):
+                return True
+            time.sleep(_LOOK_S)
+        return False
+
+    def _flows(self) -> bool:
+        """Wait for new readings: a storm over a log that stands still proves nothing."""
+        before, until_s = sum(self._ends().values()), time.monotonic() + _FLOWS_WITHIN_S
+        while time.monotonic() < until_s:
+            if sum(self._ends().values()) > before:
                 return True
             time.sleep(_LOOK_S)
         return False

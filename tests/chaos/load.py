@@ -1,13 +1,15 @@
 """The readings of a storm: everything that sensors do wrong, in a seeded order.
 
 What counts is what is in the log, so this producer may fail as it likes: it tries again, and a
-record that came twice is a duplicate that the stream has to deal with.
+record that came twice is a duplicate that the stream has to deal with. It looks at what became of
+its records: kafka-python's producer can reach a state in which it takes records and sends no more.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -214,6 +216,7 @@ def _send(job: LoadJob, sensors: Sensors, records: Iterator[Sent], orders: Any) 
     """Send until told to halt."""
     options = {**job.connection.producer_options(), "metadata_max_age_ms": 3_000}
     producer = KafkaProducer(**options)
+    under_way: deque[Any] = deque()
     try:
         began_s, sent = time.monotonic(), 0
         while True:
@@ -228,7 +231,10 @@ def _send(job: LoadJob, sensors: Sensors, records: Iterator[Sent], orders: Any) 
                 began_s, sent, due = time.monotonic(), 0, 0
             for _ in range(sent, due):
                 one = next(records)
-                producer.send(job.topic, one.value, one.key, list(one.headers))
+                under_way.append(producer.send(job.topic, one.value, one.key, list(one.headers)))
+            while under_way and under_way[0].is_done:
+                if (error := under_way.popleft().exception) is not None:
+                    raise error
             sent = max(sent, due)
         producer.flush(timeout=30)
     finally:

@@ -135,7 +135,7 @@ class Volley:
 
 
 def make_schedule(
-    seed: int, seconds: float, *, without: Collection[Kind] = ()
+    seed: int, seconds: float, *, without: Collection[Kind] = (), together: int | None = None
 ) -> tuple[Volley, ...]:
     """Fill the time with faults: each kind once in an order of its own, then by weight.
 
@@ -143,12 +143,14 @@ def make_schedule(
         seed: the same gives the same.
         seconds: to fill, by the habits' costs; a run takes longer when a recovery does.
         without: kinds that are impossible here.
+        together: faults in each volley; one to three, by chance, unless it is said.
     """
     rng = random.Random(f"storm {seed}")
     kinds = _endless([kind for kind in Kind if kind not in without], rng)
     volleys, left_s = [], seconds
     while left_s > 0:
-        drawn = [next(kinds) for _ in range(rng.choices((1, 2, 3), (70, 22, 8))[0])]
+        by_chance = rng.choices((1, 2, 3), (70, 22, 8))[0]
+        drawn = [next(kinds) for _ in range(together or by_chance)]
         volley = _volley(drawn, rng)
         left_s -= volley.quiet_s + max(HABITS[kind].cost_s for kind in drawn) + len(drawn) - 1
         volleys.append(volley)
