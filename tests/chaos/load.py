@@ -7,6 +7,7 @@ its records: kafka-python's producer can reach a state in which it takes records
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
@@ -28,6 +29,7 @@ _ROWS: Final = 4_000
 _TICK_S: Final = 0.05
 _HALT_WITHIN_S: Final = 60.0
 _AGAIN_AFTER_S: Final = 0.5
+_STUCK_AFTER_S: Final = 40.0  # longer than a record may take
 _FAR_S: Final = 10**9
 _HEADER: Final = "content-type"
 _BAD: Final = (
@@ -204,38 +206,66 @@ def _send_all(job: LoadJob, orders: Any) -> None:
     sensors = Sensors(job.seed)
     records = sensors.records()
     while True:
+        options = {**job.connection.producer_options(), "metadata_max_age_ms": 3_000}
         try:
-            _send(job, sensors, records, orders)
+            producer = KafkaProducer(**options)
+        except KafkaError:
+            time.sleep(_AGAIN_AFTER_S)
+            continue
+        try:
+            send_until_halt(producer, job, sensors, records, orders)
         except KafkaError:  # the broker was away for too long: another producer
             time.sleep(_AGAIN_AFTER_S)
         else:
             return
+        finally:
+            with contextlib.suppress(KafkaError):
+                producer.close(timeout=5)
 
 
-def _send(job: LoadJob, sensors: Sensors, records: Iterator[Sent], orders: Any) -> None:
-    """Send until told to halt."""
-    options = {**job.connection.producer_options(), "metadata_max_age_ms": 3_000}
-    producer = KafkaProducer(**options)
-    under_way: deque[Any] = deque()
-    try:
-        began_s, sent = time.monotonic(), 0
-        while True:
-            if orders.poll(_TICK_S):
-                order = orders.recv()
-                if order is None:
-                    break
-                sensors.jump(*order)
-            due = int((time.monotonic() - began_s) * job.per_s)
-            # After an outage no flood: the rate goes on from here.
-            if due - sent > job.per_s:
-                began_s, sent, due = time.monotonic(), 0, 0
-            for _ in range(sent, due):
-                one = next(records)
-                under_way.append(producer.send(job.topic, one.value, one.key, list(one.headers)))
-            while under_way and under_way[0].is_done:
-                if (error := under_way.popleft().exception) is not None:
-                    raise error
-            sent = max(sent, due)
+def send_until_halt(
+    producer: Any, job: LoadJob, sensors: Sensors, records: Iterator[Sent], orders: Any
+) -> None:
+    """Send at the job's rate until told to halt.
+
+    Raises:
+        KafkaError: a record did not reach the broker, or nobody knows for too long.
+    """
+    under_way: deque[tuple[float, Any]] = deque()
+    began_s, sent = time.monotonic(), 0
+    while True:
+        if orders.poll(_TICK_S):
+            order = orders.recv()
+            if order is None:
+                break
+            sensors.jump(*order)
+        now_s = time.monotonic()
+        due = int((now_s - began_s) * job.per_s)
+        # After an outage no flood: the rate goes on from here.
+        if due - sent > job.per_s:
+            began_s, sent, due = now_s, 0, 0
+        for _ in range(sent, due):
+            one = next(records)
+            future = producer.send(job.topic, one.value, one.key, list(one.headers))
+            under_way.append((now_s, future))
+        sent = max(sent, due)
+        _look_at(under_way, now_s)
+    with contextlib.suppress(KafkaError):  # what is in the log counts
         producer.flush(timeout=30)
-    finally:
-        producer.close(timeout=5)
+
+
+def _look_at(under_way: deque[tuple[float, Any]], now_s: float) -> None:
+    """Forget the records that arrived.
+
+    Raises:
+        KafkaError: one did not, or is under way for too long.
+    """
+    while under_way:
+        since_s, future = under_way[0]
+        if not future.is_done:
+            if now_s - since_s > _STUCK_AFTER_S:
+                raise KafkaTimeoutError("the producer sends no more")
+            return
+        under_way.popleft()
+        if future.exception is not None:
+            raise future.exception
