@@ -163,6 +163,8 @@ class Unit:
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `publish`.
         """
+        if self._stale is None and not revoked:  # nearly each turn
+            return
         beginnings = {p: at for p, at in self._beginnings.items() if p not in revoked}
         works = [work for work in self._works if work.part.partition not in revoked]
         is_whole = len(works) == len(self._works) and len(beginnings) == len(self._beginnings)

@@ -38,13 +38,18 @@ class Orphans:
         """Look again in a while."""
         self._due_s = self._monotonic_s() + _LOOK_AFTER_S
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to look. Cheap: asked at each poll."""
+        return self._monotonic_s() >= self._due_s
+
     def are_there(self, partitions: Collection[int]) -> bool:
-        """Whether some of these have no owner. Cheap, unless a look is due.
+        """Whether some of these have no owner; asks nobody before a look is due.
 
         Args:
             partitions: of the topic, all that are known.
         """
-        if self._monotonic_s() < self._due_s:
+        if not self.is_due:
             return False
         self._due_s = float("inf")
         try:

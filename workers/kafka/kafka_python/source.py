@@ -139,7 +139,7 @@ class _Source:
         membership = self._membership
         if membership.apply():
             self._orphans.joined()
-        if self._orphans.are_there(membership.partitions()):
+        if self._orphans.is_due and self._orphans.are_there(membership.partitions()):
             membership.join_again()
         assigned, revoked = membership.told()
         if assigned or revoked:
