@@ -139,7 +139,7 @@ chaos: $(INSTALLED) ## Harm a running pipeline for as long as told (ARGS="--seco
 .PHONY: docs
 docs: $(INSTALLED) ## Write docs/schemas and docs/configuration.md from the code
 	$(BIN)/python -m schemas.export docs/schemas
-	$(BIN)/python -m schemas.reference docs/configuration.md
+	$(BIN)/python -m schemas.settings.reference docs/configuration.md
 
 .PHONY: hooks
 hooks: $(INSTALLED) ## Let git run the checks before each commit

@@ -19,7 +19,7 @@ from benchmarks.table import parser
 from benchmarks.workload import SENSORS, fill, make_topics, train_model
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
-from workers.kafka.embedded import BrokerConfig
+from workers.broker.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection
 
 RATE = 2_000

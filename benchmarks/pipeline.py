@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks.processes import Gate
 from benchmarks.workload import PARTITIONS, Topics
 from schemas.settings import Settings
-from workers.log import configure_logging
-from workers.stream.pipeline import run_pipeline
-from workers.stream.progress import Health
+from workers.process import configure_logging
+from workers.stream.health import Health
+from workers.supervision.pipeline import run_pipeline
 
 
 @dataclass(frozen=True, kw_only=True)

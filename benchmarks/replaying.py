@@ -17,13 +17,13 @@ from benchmarks.workload import PARTITIONS
 from detector.artifact import load
 from schemas.settings import Settings
 from workers.kafka.client import Polled, Source
+from workers.kafka.factory import sink_of, source_of
 from workers.kafka.kafka_python import Connection
-from workers.log import configure_logging
-from workers.stream import actors
-from workers.stream.ingest import IngestLoop
-from workers.stream.replay import StartingPoint
-from workers.stream.scorer import LocalScoring
-from workers.topology import sink_of, source_of
+from workers.process import configure_logging
+from workers.stream.loop import IngestLoop
+from workers.stream.scoring.backend import LocalScoring
+from workers.stream.state.restore import StartingPoint
+from workers.supervision.ray import actors
 
 _JOIN_S = 60.0
 _QUIET_S = 2.0

@@ -22,8 +22,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from detector.scoring import Detector
-from detector.training import TrainingConfig, train
-from detector.windows import Series
+from detector.signal.series import Series
+from detector.training.train import TrainingConfig, train
 
 CHANNELS = tuple("abcdefgh")
 SENSORS = 200

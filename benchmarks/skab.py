@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks.table import parser, show, write_json
 from detector.evaluation import Evaluation, Outcome, evaluate
-from workers.files import Layout, SensorColumns, read_sensors
+from workers.data.files import Layout, SensorColumns, read_sensors
 
 TRAIN_ROWS = 400
 INTERVAL_S = 1.0
@@ -87,10 +87,10 @@ def judge(path: Path, choice: Choice) -> Outcome:
     """Learn from the first rows of one file and score the rest, with their past as history."""
     import torch
 
-    from detector.calibration import AlarmBudget
-    from detector.dataset import Split
-    from detector.training import TrainingConfig, train
-    from detector.windows import Series
+    from detector.calibration.threshold import AlarmBudget
+    from detector.signal.series import Series
+    from detector.training.dataset import Split
+    from detector.training.train import TrainingConfig, train
 
     torch.set_num_threads(1)
     channels, file = _load(path)

@@ -31,16 +31,16 @@ from benchmarks.skab import MAX_GAP_S, TRAIN_ROWS, find_files
 from benchmarks.table import parser, show, write_json
 from detector.artifact import load, save
 from detector.scoring import Detector
-from detector.training import TrainingConfig, train
-from detector.windows import Series
-from schemas.anomaly import Anomaly
+from detector.signal.series import Series
+from detector.training.train import TrainingConfig, train
 from schemas.codec import decode_denoised
 from schemas.columns import Readings
 from schemas.settings import TopicSettings
-from workers.files import Layout, SensorColumns, read_sensors
-from workers.kafka.embedded import BrokerConfig
+from schemas.wire.anomaly import Anomaly
+from workers.backtest.backtest import backtest
+from workers.broker.embedded import BrokerConfig
+from workers.data.files import Layout, SensorColumns, read_sensors
 from workers.kafka.kafka_python import Connection
-from workers.stream.backtest import backtest
 
 Row = tuple[str, int]
 """Sensor and event time in nanoseconds."""

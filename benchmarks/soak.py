@@ -30,10 +30,10 @@ from pydantic_core import from_json
 from benchmarks import latency, pipeline, processes
 from benchmarks.table import parser, show, write_json
 from benchmarks.workload import SENSORS, WINDOW, Topics, make_topics, train_model
-from workers.kafka.embedded import BrokerConfig
+from workers.broker.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection
-from workers.stream.partition import Counts
-from workers.stream.progress import Health
+from workers.stream.health import Health
+from workers.stream.state.counts import Counts
 
 BAD_EVERY = 1_000
 GROWTH_FACTOR = 1.1

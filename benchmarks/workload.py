@@ -19,13 +19,13 @@ from kafka import KafkaProducer
 from numpy.typing import NDArray
 
 from detector.artifact import save
-from detector.calibration import AlarmBudget
-from detector.training import TrainingConfig, train
-from detector.windows import Series
+from detector.calibration.threshold import AlarmBudget
+from detector.signal.series import Series
+from detector.training.train import TrainingConfig, train
 from schemas.codec import FRAME_JSON, READING_JSON, FrameEncoder, ReadingEncoder
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.appending import Appender
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.producer.fast_append import Appender
 
 SENSORS = tuple(f"s{number:03d}" for number in range(200))
 """The sensors of most benchmarks; a larger fleet goes on with s200."""

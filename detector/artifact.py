@@ -24,13 +24,13 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from detector.calibration import KNOTS, Calibration, Promise
-from detector.denoising import Denoiser
-from detector.fusion import Fusion
+from detector.calibration.fusion import Fusion
+from detector.calibration.threshold import KNOTS, Calibration, Promise
 from detector.models import build, describe
-from detector.scaling import Scaling
 from detector.scoring import Detector, Head, Identity, pick_device
-from detector.views import FEATURES, ReconstructionView
+from detector.signal.denoising import Denoiser
+from detector.signal.scaler import Scaling
+from detector.views.reconstruction import FEATURES, ReconstructionView
 
 FORMAT = "vigie.detector"
 FORMAT_VERSION = 1

@@ -1,6 +1,7 @@
 """The scoring function: pure, and equal bit for bit however a stream is cut into calls.
 
-Why the bits hold: see `detector.views`; everything here works on single rows or single samples.
+Why the bits hold: see `detector.views.reconstruction`; everything here works on single rows or
+single samples.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from detector.calibration import Calibration
-from detector.denoising import Denoiser
-from detector.fusion import Fusion
-from detector.scaling import Scaling
-from detector.views import ReconstructionView
+from detector.calibration.fusion import Fusion
+from detector.calibration.threshold import Calibration
+from detector.signal.denoising import Denoiser
+from detector.signal.scaler import Scaling
+from detector.views.reconstruction import ReconstructionView
 
 FLEET = 0
 """The calibration group of sensors that the training has not seen."""
@@ -36,7 +37,8 @@ class Scores:
         p_value: [n] share of calibration scores at least as high, conformal.
         expected: [n, C] last row of the reconstructed window, channel units, rounded.
         denoised: [n, C] the sample with as much of its noise removed as the reconstruction is
-            better than the reading (see `detector.denoising`); `expected` where it is missing.
+            better than the reading (see `detector.signal.denoising`); `expected` where it is
+            missing.
         flagged: [k] indices of the samples with score >= 1.0, ascending.
         contribution: [k, C] each channel's share in a flagged score, sums to 1.
     """

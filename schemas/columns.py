@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import RecordError
-from schemas.limits import MAX_MESSAGE_CHARS
+from schemas.wire.errors import RecordError
+from schemas.wire.limits import MAX_MESSAGE_CHARS
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

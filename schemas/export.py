@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.anomaly import Anomaly
 from schemas.codec.content_type import ANOMALY_JSON, DENOISED_JSON, FRAME_JSON, READING_JSON
-from schemas.dead_letter import DeadLetter
-from schemas.denoised import DenoisedFrame
-from schemas.reading import Frame, Reading
 from schemas.settings import Settings
+from schemas.wire.anomaly import Anomaly
+from schemas.wire.dead_letter import DeadLetter
+from schemas.wire.denoised import DenoisedFrame
+from schemas.wire.reading import Frame, Reading
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

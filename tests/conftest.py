@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.broker import QUICK_START, MakeTopic, topic_maker
-from workers.kafka.embedded import BrokerConfig
+from workers.broker.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection, wait_for_broker
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "BrokerUnavailableError",
+    "ClusterError",
     "CorruptLogError",
     "DeadLetterLimitError",
     "FencedError",
@@ -64,6 +65,10 @@ class FencedError(RunEndedError):
 
 class BrokerUnavailableError(VigieError):
     """The broker does not answer within the time allowed: check the address, start it, retry."""
+
+
+class ClusterError(VigieError):
+    """The cluster cannot be reached, or has no room for the workers."""
 
 
 class CorruptLogError(VigieError):

@@ -14,7 +14,7 @@ from schemas.codec.arrow_frames import (
     times_of,
 )
 from schemas.columns import FloatArray, IntArray
-from schemas.errors import InvalidRecordError
+from schemas.wire.errors import InvalidRecordError
 
 _KINDS = {"score": "float64", "offset": "int64", "index": "int64"}
 _FACTS = ("sensor_id", "model", "topic", "partition")

@@ -21,9 +21,9 @@ import numpy as np
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.json_frames import check_length
 from schemas.columns import FloatArray, Gathering, IntArray, Readings
-from schemas.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
-from schemas.limits import MAX_NAME_CHARS
-from schemas.timestamp import MAX_MS, MAX_NS, NS_PER_MS
+from schemas.wire.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
+from schemas.wire.limits import MAX_NAME_CHARS
+from schemas.wire.timestamp import MAX_MS, MAX_NS, NS_PER_MS
 
 # Field numbers of Arrow's flatbuffers (format/Message.fbs).
 _MESSAGE_HEADER = 2

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from schemas.errors import ChannelMismatchError
-from schemas.limits import MAX_CHANNELS
+from schemas.wire.errors import ChannelMismatchError
+from schemas.wire.limits import MAX_CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from schemas.errors import UnknownContentTypeError, excerpt
+from schemas.wire.errors import UnknownContentTypeError, excerpt
 
 READING_JSON = "application/vnd.vigie.reading.v1+json"
 FRAME_JSON = "application/vnd.vigie.frame.v1+json"

@@ -12,14 +12,14 @@ from schemas.codec import arrow_frames, json_frames, json_readings
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.content_type import FRAME_ARROW, FRAME_JSON, PLAIN_JSON, READING_JSON, normalised
 from schemas.columns import Decoded, Gathering
-from schemas.errors import (
+from schemas.wire.errors import (
     MalformedRecordError,
     OversizedRecordError,
     RecordError,
     UnknownContentTypeError,
     excerpt,
 )
-from schemas.limits import MAX_RECORD_BYTES
+from schemas.wire.limits import MAX_RECORD_BYTES
 
 DecodeFunction = Callable[[Sequence[bytes], Sequence[int], ChannelMap, Gathering], None]
 

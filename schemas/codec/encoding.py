@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from schemas.anomaly import Anomaly
 from schemas.codec import arrow_encoding
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.content_type import (
@@ -24,10 +23,11 @@ from schemas.codec.content_type import (
     FRAME_JSON,
 )
 from schemas.columns import FloatArray, IntArray
-from schemas.denoised import DenoisedFrame
-from schemas.errors import InvalidRecordError, UnknownContentTypeError, excerpt
-from schemas.reading import Frame, Reading
-from schemas.timestamp import array_to_wire, to_wire
+from schemas.wire.anomaly import Anomaly
+from schemas.wire.denoised import DenoisedFrame
+from schemas.wire.errors import InvalidRecordError, UnknownContentTypeError, excerpt
+from schemas.wire.reading import Frame, Reading
+from schemas.wire.timestamp import array_to_wire, to_wire
 
 
 def encode_reading(reading: Reading) -> bytes:

@@ -11,9 +11,9 @@ import numpy as np
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.json_readings import field_of, float_array, object_of, parse_object, sensor_of
 from schemas.columns import Gathering, IntArray, Readings
-from schemas.errors import InvalidRecordError, RecordError, excerpt
-from schemas.limits import MAX_FRAME_READINGS
-from schemas.timestamp import TimestampError, array_ns, to_ns
+from schemas.wire.errors import InvalidRecordError, RecordError, excerpt
+from schemas.wire.limits import MAX_FRAME_READINGS
+from schemas.wire.timestamp import TimestampError, array_ns, to_ns
 
 
 def decode_frames(

@@ -27,9 +27,9 @@ from pydantic_core import from_json
 
 from schemas.codec.channel_map import ChannelMap
 from schemas.columns import FloatArray, Gathering, Readings
-from schemas.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
-from schemas.limits import MAX_NAME_CHARS
-from schemas.timestamp import TimestampError, array_ns, to_ns
+from schemas.wire.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
+from schemas.wire.limits import MAX_NAME_CHARS
+from schemas.wire.timestamp import TimestampError, array_ns, to_ns
 
 _SPLIT = 8
 _ALONE = 16

@@ -25,10 +25,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
-from schemas.errors import excerpt
 from schemas.settings.help import allowed
 from schemas.settings.secret import is_secret_key
 from schemas.settings.sections import Section, Settings
+from schemas.wire.errors import excerpt
 
 DEFAULT_FILE = Path("vigie.toml")
 ENV_PREFIX = "VIGIE_"

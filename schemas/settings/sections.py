@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.fields import Name
-from schemas.limits import MAX_CHANNELS
 from schemas.settings.secret import concealed, revealed
+from schemas.wire.fields import Name
+from schemas.wire.limits import MAX_CHANNELS
 
 
 def _no_dots(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.anomaly import anomaly_id
+from schemas.wire.anomaly import anomaly_id
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Fate, Verdict
 from tests.chaos.outcome import At, Outcome, Place

@@ -10,9 +10,9 @@ from pathlib import Path
 from tests.chaos.disk import Disk, mounted
 from tests.chaos.proxy import HOST, Proxy, open_proxy
 from tests.support.broker import QUICK_START
-from workers.kafka.embedded import BrokerConfig, EmbeddedBroker
+from workers.broker.embedded import BrokerConfig, EmbeddedBroker
+from workers.broker.ports import free_port
 from workers.kafka.kafka_python import Connection
-from workers.kafka.ports import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

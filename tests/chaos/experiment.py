@@ -32,8 +32,8 @@ from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
 from workers.errors import VigieError
-from workers.kafka.kafka_python.groups import describe_group, topic_bounds
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from schemas.anomaly import Anomaly
 from schemas.codec import decode_denoised
-from schemas.dead_letter import read_dead_letter
 from schemas.settings import TopicSettings
+from schemas.wire.anomaly import Anomaly
+from schemas.wire.dead_letter import read_dead_letter
 
 
 class Place(NamedTuple):

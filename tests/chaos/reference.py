@@ -17,13 +17,13 @@ import numpy as np
 from pydantic_core import from_json
 
 from detector.scoring import Detector
-from schemas.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from schemas.codec import Decoder, encode_anomaly
 from schemas.settings import Settings
+from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from tests.chaos import oracle
 from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.outcome import Denoised, Flagged, Place
-from workers.stream.clock import refuse_ahead
+from workers.stream.state.event_time import refuse_ahead
 
 _CHUNK: Final = 4_096
 

@@ -16,10 +16,16 @@ from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
-from workers.stream.clock import refuse_ahead
-from workers.stream.partition import Batch, PartitionConfig, PartitionState, Pending, ScoreRequest
-from workers.stream.refusal import POISON_STAGE, refuse_poison
-from workers.stream.replay import StartingPoint, decode_metadata, starting_point
+from workers.stream.state.event_time import refuse_ahead
+from workers.stream.state.partition import (
+    Batch,
+    PartitionConfig,
+    PartitionState,
+    Pending,
+    ScoreRequest,
+)
+from workers.stream.state.rejection import POISON_STAGE, refuse_poison
+from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
 
 _CHUNK: Final = 997
 _HOLE: Final = Verdict()

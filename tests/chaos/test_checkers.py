@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.anomaly import anomaly_id
+from schemas.wire.anomaly import anomaly_id
 from tests.chaos import checkers
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Fate, Verdict

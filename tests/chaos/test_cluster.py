@@ -19,7 +19,7 @@ from tests.chaos.segments import Fate, topic_fates
 from tests.support.broker import produce, read_all
 from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 

@@ -20,7 +20,7 @@ from tests.chaos.oracle import Fate
 from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import PartitionLog, backtested, logs_of, replayable
 from tests.support.models import START_NS, encoded, small_detector
-from workers.stream.replay import StartingPoint
+from workers.stream.state.restore import StartingPoint
 
 RECORDS = 1_500
 SETTINGS = Settings.model_validate({"stream": {"max_replay_records": 400}})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.broker import QUICK_START
-from workers.kafka.embedded import BrokerConfig, EmbeddedBroker
+from workers.broker.embedded import BrokerConfig, EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 
 

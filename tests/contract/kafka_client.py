@@ -30,7 +30,7 @@ from workers.errors import (
 )
 from workers.kafka.client import Committed
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 

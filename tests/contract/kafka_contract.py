@@ -12,7 +12,7 @@ import pytest
 from workers.kafka.client import OpensSink, OpensSource, Source
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 

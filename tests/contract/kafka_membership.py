@@ -21,7 +21,7 @@ from tests.support.wait import wait_until
 from workers.errors import FencedError, StaleGenerationError
 from workers.kafka.client import Committed, OpensSource
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.groups import describe_group, remove_members
+from workers.kafka.kafka_python.admin.groups import describe_group, remove_members
 
 pytestmark = pytest.mark.kafka
 

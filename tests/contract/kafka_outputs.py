@@ -20,6 +20,7 @@ from tests.contract.kafka_contract import (
 from tests.support.broker import produce, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
+from workers.broker.embedded import EmbeddedBroker
 from workers.errors import (
     BrokerUnavailableError,
     OutputsLostError,
@@ -30,7 +31,6 @@ from workers.errors import (
     TransactionAbortedError,
 )
 from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed, Source
-from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka

@@ -18,6 +18,7 @@ from tests.contract.kafka_contract import LEAKS_SOCKETS, KafkaContract, fresh_to
 from tests.support.broker import produce, read_all, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
+from workers.broker.embedded import EmbeddedBroker
 from workers.errors import (
     BrokerUnavailableError,
     FencedError,
@@ -26,7 +27,6 @@ from workers.errors import (
     TransactionAbortedError,
 )
 from workers.kafka.client import Committed, Generation, OpensSink, OpensSource, Sink, Source
-from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka

@@ -18,9 +18,9 @@ from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
+from workers.broker.embedded import EmbeddedBroker
 from workers.errors import CorruptLogError, SettingsError
 from workers.kafka.deadline import Deadline
-from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import (
     Assignment,
     Connection,

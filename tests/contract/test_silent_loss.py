@@ -18,9 +18,9 @@ from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
 from tests.support.broker import read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
+from workers.broker.embedded import EmbeddedBroker
 from workers.errors import BrokerUnavailableError, OutputsLostError
 from workers.kafka.client import Committed
-from workers.kafka.embedded import EmbeddedBroker
 from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]

@@ -15,10 +15,10 @@ import pytest
 
 from tests.support.broker import QUICK_START, produce, read_all
 from tests.support.wait import wait_until
+from workers.broker.embedded import BrokerConfig
 from workers.errors import ProvisioningError
-from workers.kafka.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection, broker_answers
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -87,7 +87,7 @@ def test_a_broker_that_does_not_come_up_shows_its_log(tmp_path):
 
 OWNER = """
 import sys, time
-from workers.kafka.embedded import BrokerConfig
+from workers.broker.embedded import BrokerConfig
 broker = BrokerConfig(jvm_options=('-XX:TieredStopAtLevel=1',)).start()
 print(broker.pid, broker.data, flush=True)
 sys.stdin.read()

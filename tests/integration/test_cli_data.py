@@ -13,8 +13,8 @@ from tests.support.broker import MakeTopic, produce
 from tests.support.models import START_NS, encoded, plant_values
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
-from workers.file_writer import ReadingsFile
-from workers.files import open_table
+from workers.data.files import open_table
+from workers.data.writer import ReadingsFile
 from workers.kafka.kafka_python import Connection
 
 CHANNELS = ("flow", "pressure", "temperature")

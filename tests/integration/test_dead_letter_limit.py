@@ -16,7 +16,7 @@ from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
 from workers.cli.exits import ExitCode
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.groups import describe_group
+from workers.kafka.kafka_python.admin.groups import describe_group
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 

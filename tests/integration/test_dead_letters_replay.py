@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from detector.artifact import save
-from schemas.dead_letter import TRUNCATED, read_dead_letter, read_replay
 from schemas.settings import Settings
+from schemas.wire.dead_letter import TRUNCATED, read_dead_letter, read_replay
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.dead_letters import (
     GOOD,
@@ -26,7 +26,7 @@ from tests.support.dead_letters import (
 from tests.support.models import small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until
 from workers.cli import main as cli
-from workers.cli.dead_letters import LATE
+from workers.cli.commands.dead_letters import LATE
 from workers.cli.exits import ExitCode
 from workers.kafka.kafka_python import Connection
 

@@ -10,8 +10,8 @@ import pytest
 from schemas.codec import Decoder
 from tests.support.broker import read_all
 from workers.cli import main as cli
-from workers.files import read_sensors
-from workers.simulation import CHANNEL_NAMES
+from workers.data.files import read_sensors
+from workers.plant import CHANNEL_NAMES
 
 pytestmark = pytest.mark.kafka
 

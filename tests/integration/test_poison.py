@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from detector.artifact import save
-from schemas.dead_letter import read_dead_letter
 from schemas.settings import Settings
+from schemas.wire.dead_letter import read_dead_letter
 from tests.support.fakes import make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
-from workers.stream.actors import Job, ScorerActor, read_artifact
-from workers.stream.refusal import POISON_STAGE
-from workers.stream.scorer import RayScoring
-from workers.stream.session import ray_session
+from workers.stream.state.rejection import POISON_STAGE
+from workers.supervision.ray.actors import Job, ScorerActor, read_artifact
+from workers.supervision.ray.scoring import RayScoring
+from workers.supervision.ray.session import ray_session
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(330)]
 

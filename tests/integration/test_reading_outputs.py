@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from schemas.anomaly import NAMESPACE, Anomaly
 from schemas.settings import Settings
+from schemas.wire.anomaly import NAMESPACE, Anomaly
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until

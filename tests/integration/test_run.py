@@ -16,9 +16,9 @@ from tests.support.models import encoded, reading_records, small_detector
 from tests.support.runs import actors, metrics_address, status, vigie_run
 from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
-from workers.kafka.embedded import BrokerConfig
+from workers.broker.embedded import BrokerConfig
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 

@@ -21,7 +21,7 @@ from tests.support.wait import wait_until
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.groups import describe_group
+from workers.kafka.kafka_python.admin.groups import describe_group
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.timeout(400)]
 

@@ -20,8 +20,8 @@ from tests.support.streams import (
     scored_readings,
     step_until,
 )
+from workers.backtest.backtest import backtest
 from workers.kafka.kafka_python import Connection
-from workers.stream.backtest import backtest
 
 pytestmark = pytest.mark.kafka
 

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from schemas.dead_letter import read_dead_letter
+from schemas.wire.dead_letter import read_dead_letter
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.scoring import SlowScoring
@@ -22,8 +22,8 @@ from tests.support.streams import (
 )
 from workers.errors import OutputsLostError
 from workers.kafka.kafka_python import Connection
-from workers.stream.ingest import IngestLoop
-from workers.stream.scorer import LocalScoring
+from workers.stream.loop import IngestLoop
+from workers.stream.scoring.backend import LocalScoring
 
 pytestmark = pytest.mark.kafka
 

@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from schemas.columns import Failure
 from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
 from tests.support.partitions import Sample, batch_of, make_partition
-from workers.stream.partition import Batch, Counts, PartitionState, Pending
-from workers.stream.refusal import POISON_STAGE
-from workers.stream.replay import ReplayMetadata, StartingPoint, starting_point
-from workers.stream.stretches import Stretches
+from workers.stream.state.counts import Counts
+from workers.stream.state.partition import (
+    Batch,
+    PartitionState,
+    Pending,
+)
+from workers.stream.state.rejection import POISON_STAGE
+from workers.stream.state.restore import ReplayMetadata, StartingPoint, starting_point
+from workers.stream.state.state_ttl import Stretches
 
 
 @dataclass

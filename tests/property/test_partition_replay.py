@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.partitions import Sample, batch_of, make_partition
-from workers.stream.partition import Counts, PartitionState
+from workers.stream.state.counts import Counts
+from workers.stream.state.partition import PartitionState
 
 MAX_GAP_NS = 20
 

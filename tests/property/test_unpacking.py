@@ -15,7 +15,7 @@ from kafka.record.util import decode_varint
 from kafka.structs import TopicPartition
 
 from workers.errors import CorruptLogError
-from workers.kafka.kafka_python.unpacking import _PartitionRecords
+from workers.kafka.kafka_python.consumer.record_batch import _PartitionRecords
 
 TP = TopicPartition("readings", 3)
 GZIP = 1
@@ -166,7 +166,7 @@ def test_an_interrupted_fetch_promises_no_more(monkeypatch):
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("workers.kafka.kafka_python.unpacking._records", interrupt)
+    monkeypatch.setattr("workers.kafka.kafka_python.consumer.record_batch._records", interrupt)
     part = _PartitionRecords(0, TP, MemoryRecords(batch_of([(0, b"k", b"v", [])])))
     with pytest.raises(KeyboardInterrupt):
         part.take()

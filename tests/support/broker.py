@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
-from workers.kafka.topics import TopicSpec, create_topics
+from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
 QUICK_START = ("-XX:TieredStopAtLevel=1",)
 """Options of the Java machine for brokers that live for one test run."""

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.codec import Decoder
 from schemas.columns import Failure
-from schemas.dead_letter import dead_letter_headers
 from schemas.settings import Settings
+from schemas.wire.dead_letter import dead_letter_headers
 from tests.support.broker import produce
 from tests.support.models import CHANNELS, encoded, reading_records
 from workers.cli import main as cli

@@ -19,8 +19,8 @@ from workers.errors import (
 )
 from workers.kafka.client import Committed, Generation, Polled
 from workers.kafka.deadline import Deadline
-from workers.stream.ingest import IngestLoop
-from workers.stream.scorer import LocalScoring, Scoring, Ticket
+from workers.stream.loop import IngestLoop
+from workers.stream.scoring.backend import LocalScoring, Scoring, Ticket
 
 NO_TIME = Deadline(0.0)
 

@@ -11,8 +11,8 @@ from jaxtyping import TypeCheckError
 
 from detector.models import PCAAutoencoder, build
 from detector.scoring import Detector
-from detector.training import TrainingConfig, train
-from detector.windows import Series
+from detector.signal.series import Series
+from detector.training.train import TrainingConfig, train
 
 INTERVAL_NS = 1_000_000_000
 CHANNELS = ("speed", "flow", "pressure", "temperature")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from workers.kafka.jars import Jar
+from workers.broker.jars import Jar
 
 
 @dataclass

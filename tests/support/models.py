@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Detector
-from detector.training import TrainingConfig, train
-from detector.windows import Series
+from detector.signal.series import Series
+from detector.training.train import TrainingConfig, train
 from schemas.codec import ReadingEncoder
 
 CHANNELS = ("flow", "pressure", "temperature")

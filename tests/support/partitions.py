@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.columns import Failure, Readings
-from workers.stream.partition import Batch, PartitionConfig, PartitionState
-from workers.stream.replay import StartingPoint
-from workers.stream.stretches import UNLIMITED
+from workers.stream.state.partition import Batch, PartitionConfig, PartitionState
+from workers.stream.state.restore import StartingPoint
+from workers.stream.state.state_ttl import UNLIMITED
 
 FAR_APART_NS = 10**15
 

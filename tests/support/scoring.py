@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Scores
-from workers.stream.scorer import Scoring, Ticket
+from workers.stream.scoring.backend import Scoring, Ticket
 
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]

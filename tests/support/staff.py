@@ -11,10 +11,19 @@ from typing import Any
 from schemas.settings import Settings
 from tests.support.clock import FakeClock
 from workers.errors import BrokerUnavailableError
-from workers.stream.plan import make_plan
-from workers.stream.progress import Health, Phase, ScorerPulse
-from workers.stream.staff import Scorer, Worker, WorkerAwayError, WorkerGoneError
-from workers.stream.supervisor import GroupOffice, Supervisor
+from workers.stream.health import (
+    Health,
+    Phase,
+)
+from workers.supervision.actors import (
+    Scorer,
+    Worker,
+    WorkerAwayError,
+    WorkerGoneError,
+)
+from workers.supervision.plan import make_plan
+from workers.supervision.status import ScorerPulse
+from workers.supervision.supervisor import GroupOffice, Supervisor
 
 Story = Generator[None, None, None]
 """What happens meanwhile: each yield is a tick of the supervisor."""

@@ -9,16 +9,16 @@ from typing import Any
 from uuid import UUID
 
 from detector.scoring import Detector
-from schemas.anomaly import Anomaly
 from schemas.codec import decode_denoised
 from schemas.settings import Guarantee, Settings
+from schemas.wire.anomaly import Anomaly
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
 from workers.kafka.deadline import Deadline
+from workers.kafka.factory import sink_of, source_of
 from workers.kafka.kafka_python import Connection
-from workers.stream.ingest import IngestLoop
-from workers.stream.scorer import LocalScoring, Scoring
-from workers.topology import sink_of, source_of
+from workers.stream.loop import IngestLoop
+from workers.stream.scoring.backend import LocalScoring, Scoring
 
 
 def make_settings(

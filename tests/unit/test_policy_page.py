@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from schemas.settings import Settings
-from workers.stream.metrics import _STAGES
-from workers.stream.partition import Counts
+from workers.api.metrics import _STAGES
+from workers.stream.state.counts import Counts
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "input-policies.md").read_text(encoding="utf-8")

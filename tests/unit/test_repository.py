@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from schemas.reference import settings_page
+from schemas.settings.reference import settings_page
 from workers.cli.main import COMMANDS, build_app
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from detector.calibration import AlarmBudget
+    from detector.calibration.threshold import AlarmBudget
 
 _UNITS_S = {
     "second": 1.0,
@@ -32,7 +32,7 @@ def parse_budget(text: str) -> AlarmBudget:
     Raises:
         typer.BadParameter: another form, an unknown unit, or a number that is not above zero.
     """
-    from detector.calibration import AlarmBudget
+    from detector.calibration.threshold import AlarmBudget
 
     match = _FORM.fullmatch(text)
     unit_s = _UNITS_S.get(match["unit"].lower()) if match else None

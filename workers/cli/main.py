@@ -69,7 +69,7 @@ def build_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
     """Build the application with the named commands; a name without a module is not listed.
 
     Args:
-        names: modules of this package, out of `COMMANDS`.
+        names: modules of `workers.cli.commands`, out of `COMMANDS`.
 
     Raises:
         ImportError: a command module is there and cannot be imported. Never hidden: a missing
@@ -87,7 +87,7 @@ def build_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_root)
     for name in names:
-        module_name = f"{__package__}.{name.replace('-', '_')}"
+        module_name = f"workers.cli.commands.{name.replace('-', '_')}"
         if importlib.util.find_spec(module_name) is not None:
             importlib.import_module(module_name).register(app)
     return app

@@ -9,7 +9,7 @@ import numpy as np
 
 from workers.demo.feeder import Sent
 from workers.demo.ledger import ALARMED, FLAGGED, SCORED, Ledger
-from workers.stream.partition import Counts
+from workers.stream.state.counts import Counts
 
 RESTARTED = (
     "A worker was restarted and counts anew: what the policies dropped is taken from what was sent."

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from schemas.codec import READING_JSON, ReadingEncoder
+from workers.data.feed import FeedRecord, Pace, feed
 from workers.demo.scenario import Scenario
-from workers.feed import FeedRecord, Pace, feed
 from workers.kafka.kafka_python import Connection
-from workers.kafka.publisher import PublisherConfig
-from workers.simulation import Plant, PlantChunk
+from workers.kafka.kafka_python.producer.publisher import PublisherConfig
+from workers.plant import Plant, PlantChunk
 
 _CHUNK_ROWS = 64
 

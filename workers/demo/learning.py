@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from detector.artifact import load, save
-from detector.calibration import WEEK_S, AlarmBudget
-from detector.dataset import Split
+from detector.calibration.threshold import WEEK_S, AlarmBudget
 from detector.scoring import Detector
-from detector.training import Progress, TrainingConfig, train
-from detector.windows import Series
+from detector.signal.series import Series
+from detector.training.dataset import Split
+from detector.training.train import Progress, TrainingConfig, train
 from workers.demo.scenario import Scenario
 
 BUDGET_WORDS = "one false alarm a pump and week of plant time"
@@ -29,7 +29,7 @@ def learn(
         scenario: says which plant, and how many rows are free of faults.
         folder: of the artifact.
         max_steps: of the training.
-        progress: see `detector.training.train`.
+        progress: see `detector.training.train.train`.
 
     Returns:
         The detector as it was stored, on the CPU.

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from schemas.anomaly import Anomaly
-from schemas.dead_letter import DeadLetter
-from schemas.denoised import DenoisedFrame
-from workers.stream.progress import LatencyHistogram
+from schemas.wire.anomaly import Anomaly
+from schemas.wire.dead_letter import DeadLetter
+from schemas.wire.denoised import DenoisedFrame
+from workers.stream.health import LatencyHistogram
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]

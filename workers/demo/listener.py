@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from schemas.anomaly import Anomaly
 from schemas.codec import decode_denoised
-from schemas.dead_letter import read_dead_letter
 from schemas.settings import TopicSettings
+from schemas.wire.anomaly import Anomaly
+from schemas.wire.dead_letter import read_dead_letter
 from workers.demo.ledger import Ledger
 from workers.kafka.client import Record
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.reader import ReaderConfig, TopicReader
+from workers.kafka.kafka_python.consumer.reader import ReaderConfig, TopicReader
 
 
 class Listener:

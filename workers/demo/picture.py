@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from workers.backtest.plots import Picture, Span, draw
 from workers.demo.ledger import Ledger
 from workers.demo.verdict import Verdict
-from workers.plots import Picture, Span, draw
-from workers.simulation import CHANNELS, PlantChunk
+from workers.plant import CHANNELS, PlantChunk
 
 
 def telling_machine(verdict: Verdict, *, first_row: int) -> int:

@@ -12,8 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from detector.scoring import Detector
-from detector.training import Progress
+from detector.training.train import Progress
 from schemas.settings import Settings
+from workers.backtest.plots import PlotExtraError
+from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
 from workers.demo.learning import learn
@@ -24,16 +26,14 @@ from workers.demo.scenario import Scenario
 from workers.demo.screen import Alarm, View
 from workers.demo.summary import Summary
 from workers.demo.verdict import Verdict, gain_db, judge
-from workers.kafka.embedded import BrokerConfig
-from workers.kafka.kafka_python.groups import describe_group, topic_bounds
-from workers.kafka.topics import create_topics
-from workers.log import configure_logging
-from workers.plots import PlotExtraError
-from workers.simulation import CHANNELS, Fault, PlantChunk
-from workers.stream.partition import Counts
-from workers.stream.pipeline import run_pipeline
-from workers.stream.progress import Health, LatencyHistogram, Phase
-from workers.topology import connection_of, topic_specs
+from workers.kafka.factory import connection_of, topic_specs
+from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
+from workers.kafka.kafka_python.admin.topics import create_topics
+from workers.plant import CHANNELS, Fault, PlantChunk
+from workers.process import configure_logging
+from workers.stream.health import Health, LatencyHistogram, Phase
+from workers.stream.state.counts import Counts
+from workers.supervision.pipeline import run_pipeline
 
 _PARTITIONS = 4
 _BEGIN_WITHIN_S = 15.0

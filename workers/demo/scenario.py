@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workers.simulation import Fault, Plant, PlantConfig, RandomSchedule
+from workers.plant import Fault, Plant, PlantConfig, RandomSchedule
 
 IntArray = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.evaluation import runs
-from workers.simulation import Fault
+from workers.plant import Fault
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]

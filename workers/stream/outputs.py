@@ -10,12 +10,12 @@ from math import isnan
 import numpy as np
 
 from detector.scoring import Detector, Scores
-from schemas.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from schemas.codec import ANOMALY_JSON, DENOISED_JSON, DenoisedEncoder, encode_anomaly
-from schemas.dead_letter import TRUNCATED, dead_letter_headers
 from schemas.settings import TopicSettings
+from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
 from workers.kafka.client import Record
-from workers.stream.partition import DeadLetter, Pending
+from workers.stream.state.partition import DeadLetter, Pending
 
 FLEET = "fleet"
 """Name of the calibration group of sensors that have no threshold of their own."""

@@ -1,11 +1,11 @@
 """Vigie's Kafka client: kafka-python behind the seam of `workers.kafka.client`."""
 
+from workers.kafka.kafka_python.admin.probe import broker_answers
+from workers.kafka.kafka_python.admin.waiting import wait_for_broker
+from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
 from workers.kafka.kafka_python.options import Connection
-from workers.kafka.kafka_python.probe import broker_answers
-from workers.kafka.kafka_python.sink import SinkConfig
-from workers.kafka.kafka_python.source import Assignment, SourceConfig
-from workers.kafka.kafka_python.transactional_sink import TransactionalSinkConfig
-from workers.kafka.kafka_python.waiting import wait_for_broker
+from workers.kafka.kafka_python.producer.sink import SinkConfig
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
 __all__ = [
     "Assignment",

@@ -11,8 +11,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
 from workers.kafka.client import LARGEST_OUTPUT_BYTES
-from workers.kafka.kafka_python.checks import check_files, check_values
-from workers.kafka.kafka_python.quiet import quiet_client_logs
+from workers.kafka.kafka_python.client_logs import quiet_client_logs
+from workers.kafka.kafka_python.option_checks import check_files, check_values
 
 __all__ = ["Connection"]
 

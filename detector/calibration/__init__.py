@@ -1,0 +1,1 @@
+"""From what views measure to one score, and from an alarm budget to a threshold."""

@@ -1,0 +1,79 @@
+"""From the features of all views to one raw score: comparable parts, then their 4-norm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from detector.calibration.threshold import tail_quantile
+
+MIN_SPREAD = 0.02
+"""Least unit of a feature, in scaled units: a channel that never moved has no error to go by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusion:
+    """What each feature is while all is well, for each calibration group.
+
+    A feature f becomes z = max(0, f - middle) / reach, which is 1 at the 99 % quantile of the
+    calibration block whatever the channel, the sensor or the feature. The raw score is
+    (sum of z^4)^(1/4) over all features and channels: a single channel far out is not diluted
+    by the healthy ones, and several channels slightly out add up.
+
+    Attributes:
+        middle: [features, groups, channels] median.
+        reach: [features, groups, channels] 99 % quantile minus median, at least `MIN_SPREAD`.
+    """
+
+    middle: Float32[np.ndarray, "features groups channels"]
+    reach: Float32[np.ndarray, "features groups channels"]
+
+    @classmethod
+    def fit(cls, features: Float32[np.ndarray, "features windows channels"]) -> "Fusion":
+        """Normalise by the features of one group's calibration windows."""
+        middle = np.median(features, axis=1)
+        upper = np.apply_along_axis(tail_quantile, 1, features.astype(np.float64), 0.01)
+        reach = np.maximum(upper - middle, MIN_SPREAD)
+        return cls(
+            middle=middle[:, None].astype(np.float32), reach=reach[:, None].astype(np.float32)
+        )
+
+    def on(self, device: torch.device) -> "DeviceFusion":
+        """Ready to combine on a device."""
+        return DeviceFusion(
+            torch.from_numpy(self.middle).to(device),
+            torch.from_numpy(np.float32(1) / self.reach).to(device),
+        )
+
+
+class DeviceFusion:
+    """A `Fusion` whose numbers are on a device."""
+
+    def __init__(self, middle: Tensor, inverse: Tensor) -> None:
+        self._middle = middle
+        self._inverse = inverse
+
+    def combine(
+        self,
+        features: Float[Tensor, "features windows channels"],
+        groups: Int[Tensor, " windows"],
+    ) -> tuple[Float[Tensor, " windows"], Float[Tensor, "windows channels"]]:
+        """Raw score, and each channel's part of its fourth power.
+
+        Additions are written out one by one: a library's sum may choose its order by the shape.
+
+        Args:
+            features: overwritten.
+            groups: calibration group of each window.
+        """
+        z = features.sub_(self._middle.index_select(1, groups))
+        z = z.mul_(self._inverse.index_select(1, groups)).clamp_(min=0.0).square_().square_()
+        parts = z[0]
+        for part in z[1:]:
+            parts += part
+        raw = parts[:, 0].clone()
+        for channel in range(1, parts.shape[1]):
+            raw += parts[:, channel]
+        return raw.sqrt_().sqrt_(), parts

@@ -1,0 +1,1 @@
+"""Series of readings, their scale and their noise."""

@@ -1,0 +1,1 @@
+"""From series without labels to a calibrated detector."""

@@ -1,0 +1,1 @@
+"""How a detector looks at the last R readings: views, and what each measures."""

@@ -1,0 +1,78 @@
+"""The page of all settings, written from the settings themselves.
+
+``python -m schemas.settings.reference docs/configuration.md``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from schemas.settings import Settings
+from schemas.settings.help import allowed
+
+__all__ = ["settings_page"]
+
+_HEAD = """# Configuration
+
+Written by `make docs` from `schemas/settings/sections.py`; a test keeps it current.
+
+Settings come from `vigie.toml` in the working folder (or `--config FILE`), then from `VIGIE_*`
+variables, then from flags; the later wins, key by key. The variable of a key is
+`VIGIE_<SECTION>__<KEY>`: `VIGIE_TOPICS__PARTITIONS=8` sets `partitions` of `[topics]`. A wrong key
+or value is refused with where it was given, the key, and what is allowed.
+
+Options of `kafka.client` go to the Kafka client as they are. Their texts never appear in a log or
+an error, but for keys known to be harmless; give passwords as variables rather than in the file:
+
+```toml
+[kafka]
+bootstrap = "broker-1:9093,broker-2:9093"
+
+[kafka.client]
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_plain_username = "vigie"       # and VIGIE_KAFKA__CLIENT__SASL_PLAIN_PASSWORD
+```
+"""
+
+
+def settings_page() -> str:
+    """The page in Markdown: one table a section, one row a key."""
+    sections = [
+        _section(name, cast("type[BaseModel]", field.annotation))
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join([_HEAD, *sections])
+
+
+def _section(name: str, model: type[BaseModel]) -> str:
+    rows = [_row(name, key, field) for key, field in model.model_fields.items()]
+    title = f"## `[{name}]`\n\n{model.__doc__}\n"
+    return "\n".join(
+        [title, "| key | default | allowed | |", "| --- | --- | --- | --- |", *rows, ""]
+    )
+
+
+def _row(section: str, key: str, field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    meaning = (field.description or "").replace("\n", " ")
+    cells = (f"`{key}`", _shown(default), allowed((section, key)), meaning)
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _shown(default: Any) -> str:
+    """A default as `vigie.toml` would hold it."""
+    if default is None:
+        return "none"
+    return f"`{json.dumps(to_jsonable_python(default))}`"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(settings_page(), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The contracts of what is on the wire."""

@@ -1,0 +1,177 @@
+"""Event time: epoch milliseconds or RFC 3339 on the wire, int64 nanoseconds inside.
+
+RFC 3339 is read to the nanosecond (up to nine digits of fraction), with an offset: a time without
+one could be any hour of the day. What does not fit int64 nanoseconds (1677-09-21 to 2262-04-11)
+is refused. A leap second (":60") has no place on that scale and is refused too.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from schemas.columns import IntArray
+from schemas.wire.errors import excerpt
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+MAX_NS = 2**63 - 1
+MAX_MS = MAX_NS // NS_PER_MS
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?"
+    r"(?:[Zz]|([+-])(\d{2}):(\d{2}))",
+    re.ASCII,
+)
+_RANGES = ((23, "hour"), (59, "minute"), (59, "second"))
+
+
+class TimestampError(ValueError):
+    """Not a time that Vigie reads, or one outside int64 nanoseconds."""
+
+
+@lru_cache(maxsize=1024)
+def _midnight_s(date: str) -> int:
+    """Seconds from the epoch to midnight UTC of an ISO date."""
+    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp())
+
+
+def to_ns(value: object) -> int:
+    """Nanoseconds since the epoch of one time as it came over the wire.
+
+    Args:
+        value: epoch milliseconds (an int, no bool, no float) or an RFC 3339 string with an offset.
+
+    Raises:
+        TimestampError: anything else, or out of range.
+    """
+    if type(value) is int:
+        if not -MAX_MS <= value <= MAX_MS:
+            raise TimestampError(
+                f"{excerpt(value)} is out of range: epoch milliseconds (not micro- or nanoseconds)"
+                f" must be in -{MAX_MS}..{MAX_MS}"
+            )
+        return value * NS_PER_MS
+    if type(value) is str:
+        return _parse_ns(value)
+    raise TimestampError(
+        "a time is epoch milliseconds as an integer or an RFC 3339 string with an offset,"
+        f" got {excerpt(value)}"
+    )
+
+
+def _parse_ns(text: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 string, exactly."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise TimestampError(
+            f"{excerpt(text)} is not RFC 3339 with an offset, like 2026-11-22T10:30:00.250Z"
+            " or 2026-11-22T11:30:00+01:00 (at most 9 digits of fraction)"
+        )
+    date, hour, minute, second, fraction, sign, offset_hour, offset_minute = match.groups()
+    for digits, (most, unit) in zip((hour, minute, second), _RANGES, strict=True):
+        if int(digits) > most:
+            raise TimestampError(f"{excerpt(text)}: the {unit} must be in 00..{most}")
+    try:
+        seconds = _midnight_s(date)
+    except ValueError as error:
+        raise TimestampError(f"{excerpt(text)}: no such day in the calendar") from error
+    seconds += 3600 * int(hour) + 60 * int(minute) + int(second)
+    if sign is not None:
+        if int(offset_hour) > _RANGES[0][0] or int(offset_minute) > _RANGES[1][0]:
+            raise TimestampError(f"{excerpt(text)}: the offset must be in -23:59..+23:59")
+        offset_s = 3600 * int(offset_hour) + 60 * int(offset_minute)
+        seconds += offset_s if sign == "-" else -offset_s
+    ns = seconds * NS_PER_S + (int(fraction.ljust(9, "0")) if fraction else 0)
+    if not -MAX_NS <= ns <= MAX_NS:
+        raise TimestampError(f"{excerpt(text)} is out of range: 1677-09-21 to 2262-04-11")
+    return ns
+
+
+def array_ns(wire: list[Any]) -> IntArray:
+    """int64 [n] nanoseconds of n times as they came over the wire; fast when all are integers.
+
+    Raises:
+        TimestampError: one of them is no time or out of range.
+    """
+    if set(map(type, wire)) == {int}:
+        try:
+            ms = np.array(wire, dtype=np.int64)
+        except OverflowError:
+            ms = None
+        if ms is not None and ms.min() >= -MAX_MS and ms.max() <= MAX_MS:
+            return ms * NS_PER_MS
+    return np.array([to_ns(value) for value in wire], dtype=np.int64)
+
+
+def format_ns(ns: int) -> str:
+    """RFC 3339 in UTC with nine digits of fraction, exactly."""
+    seconds, fraction = divmod(ns, NS_PER_S)
+    days, second = divmod(seconds, 86_400)
+    day = datetime.fromordinal(_EPOCH_DAY + days)
+    return (
+        f"{day:%Y-%m-%d}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        f".{fraction:09d}Z"
+    )
+
+
+_EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+
+
+def to_wire(ns: int) -> int | str:
+    """Epoch milliseconds when `ns` is a whole millisecond, else RFC 3339 with nine digits."""
+    ms, rest = divmod(ns, NS_PER_MS)
+    return format_ns(ns) if rest else ms
+
+
+def array_to_wire(ts_ns: IntArray) -> list[int] | list[str]:
+    """`to_wire` of a frame's times: milliseconds if all are whole, else every one RFC 3339."""
+    ms = ts_ns // NS_PER_MS
+    if (ms * NS_PER_MS).tobytes() == ts_ns.tobytes():
+        return ms.tolist()  # type: ignore[no-any-return]
+    return [format_ns(ns) for ns in ts_ns.tolist()]
+
+
+class _WireTime:
+    """Pydantic's view: the wire form in JSON, int64 nanoseconds in Python."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_plain_validator_function(to_ns),
+            python_schema=core_schema.int_schema(ge=-MAX_NS, le=MAX_NS, strict=True),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                to_wire, when_used="json"
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "anyOf": [
+                {
+                    "type": "integer",
+                    "minimum": -MAX_MS,
+                    "maximum": MAX_MS,
+                    "description": "Milliseconds since 1970-01-01T00:00:00Z.",
+                },
+                {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "RFC 3339 with an offset, at most nine digits of fraction.",
+                },
+            ]
+        }
+
+
+TimestampNs = Annotated[int, _WireTime()]
+"""Field type: nanoseconds since the epoch; milliseconds or RFC 3339 when it crosses the wire."""

@@ -1,0 +1,107 @@
+"""Whether a run kept its promises, from what a `read_committed` reader finds and the offsets."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from schemas.wire.anomaly import anomaly_id
+from schemas.wire.dead_letter import read_dead_letter
+from tests.deterministic.broker import Broker, Fate, Sent
+from tests.deterministic.readings import Expected, Place, Scored
+
+
+def check_exactly_once(broker: Broker, expected: Expected) -> None:
+    """Everything that an undisturbed run gives, once, in order, and nothing else."""
+    found = _Found(broker)
+    assert not found.repeated, f"came twice: {found.repeated}"
+    _check_content(found, expected)
+    _check_order(found)
+    _check_offsets(broker, found)
+
+
+def check_at_least_once(broker: Broker, expected: Expected) -> None:
+    """Everything that an undisturbed run gives; a repeat is the same, down to the id."""
+    _check_content(_Found(broker), expected)
+    _check_positions(broker)
+
+
+class _Found:
+    """The visible outputs."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.scored: dict[Place, Scored] = {}
+        self.anomalies: set[UUID] = set()
+        self.dead_letters: set[tuple[int, int]] = set()
+        self.repeated: list[object] = []
+        self.order: dict[str, list[Place]] = defaultdict(list)
+        # By the identity of the transaction, the places that came with it.
+        self.units: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        for sent in broker.sent:
+            if sent.transaction.fate is Fate.COMMITTED:
+                self._take(sent)
+
+    def _take(self, sent: Sent) -> None:
+        unit = self.units[id(sent.transaction)]
+        if "dead" in sent.topic:
+            letter = read_dead_letter(sent.headers)  # type: ignore[arg-type]
+            at = (letter.partition, letter.offset)
+            self._note(at, at in self.dead_letters)
+            self.dead_letters.add(at)
+            unit.add(at)
+        elif "anomalies" in sent.topic:
+            key = UUID(json.loads(sent.value)["id"])
+            self._note(key, key in self.anomalies)
+            self.anomalies.add(key)
+        else:
+            for place, scored in _rows(json.loads(sent.value)):
+                self._note(place, place in self.scored)
+                assert self.scored.setdefault(place, scored) == scored, f"{place} differs"
+                self.order[scored.sensor].append(place)
+                unit.add(place[:2])
+
+    def _note(self, what: object, is_there: bool) -> None:  # noqa: FBT001 - a fact, no flag
+        if is_there:
+            self.repeated.append(what)
+
+
+def _rows(frame: dict[str, Any]) -> Iterator[tuple[Place, Scored]]:
+    indices = frame.get("index") or [0] * len(frame["ts"])
+    columns = zip(frame["offset"], indices, frame["ts"], frame["values"]["x"], strict=True)
+    for offset, index, ts, cleaned in columns:
+        yield Place(frame["partition"], offset, index), Scored(frame["sensor_id"], ts, cleaned)
+
+
+def _check_content(found: _Found, expected: Expected) -> None:
+    assert found.scored == expected.scored, "scored readings differ"
+    assert found.dead_letters == expected.dead_letters, "dead letters differ"
+    flagged = {anomaly_id("r", *place) for place in expected.flagged}
+    assert found.anomalies == flagged, "anomalies differ"
+
+
+def _check_order(found: _Found) -> None:
+    for sensor, places in found.order.items():
+        assert places == sorted(places), f"{sensor} is out of order"
+
+
+def _check_positions(broker: Broker) -> None:
+    """Committed offsets go forward, each from where the one before ended."""
+    for partition in broker.logs:
+        steps = [step for step in broker.steps if step.partition == partition]
+        assert all(step.before is None or step.before <= step.after for step in steps), steps
+
+
+def _check_offsets(broker: Broker, found: _Found) -> None:
+    """What a transaction committed are the offsets of what it published."""
+    _check_positions(broker)
+    covered: dict[int, dict[int, range]] = defaultdict(dict)
+    for step in broker.steps:
+        if step.transaction is not None:
+            span = range(step.before or 0, step.after)
+            covered[id(step.transaction)][step.partition] = span
+    for unit, places in found.units.items():
+        for partition, offset in places:
+            assert offset in covered[unit].get(partition, ()), "published without its offset"

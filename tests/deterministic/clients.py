@@ -1,0 +1,313 @@
+"""A process's source and sinks: the contract of `workers.kafka.client`, and all that goes wrong.
+
+Each call to the broker is a place where the process can be killed (before or after the broker did
+what it was asked), frozen while the rest of the world goes on, or left without an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+from typing import Any
+
+from tests.deterministic.broker import Broker, Fate, Sent, SimRecord, Token, Transaction
+from workers.errors import (
+    BrokerUnavailableError,
+    FencedError,
+    OutputsLostError,
+    StaleGenerationError,
+    TransactionAbortedError,
+)
+from workers.kafka.client import Committed, Generation, Polled
+from workers.kafka.deadline import Deadline
+
+
+class Crashed(BaseException):
+    """The process is no more."""
+
+
+class Fault(Enum):
+    """What can happen to a call."""
+
+    CRASH_BEFORE = auto()
+    """The process dies; the broker never heard of the call."""
+    CRASH_AFTER = auto()
+    """The process dies; the broker did what it was asked."""
+    FREEZE = auto()
+    """The process is stopped, the world goes on, then the process does too."""
+    REFUSED = auto()
+    """The broker does not do it, and the process learns so."""
+    NO_ANSWER = auto()
+    """The broker does it, and the process never learns so."""
+
+
+class Line:
+    """The line between one process and the broker."""
+
+    def __init__(self, broker: Broker, name: str, incarnation: int, freeze: Any) -> None:
+        self.broker, self.name, self.incarnation = broker, name, incarnation
+        self._freeze = freeze
+        self._armed: list[tuple[int, Fault]] = []
+        self.calls = 0
+        self.killed = False
+
+    def arm(self, after: int, fault: Fault) -> None:
+        self._armed.append((self.calls + after, fault))
+
+    def disarm(self) -> None:
+        self._armed.clear()
+
+    @contextmanager
+    def call(self, failing: type[Exception] | None = None) -> Iterator[None]:
+        """A call; `failing` is what it raises when it is refused or gets no answer."""
+        self.calls += 1
+        fault = self._due(failing)
+        if fault is Fault.CRASH_BEFORE:
+            raise Crashed
+        if fault is Fault.FREEZE:
+            self._freeze()
+            if self.killed:
+                raise Crashed
+        if fault is Fault.REFUSED:
+            assert failing is not None
+            raise failing("refused")
+        yield
+        if fault is Fault.CRASH_AFTER:
+            raise Crashed
+        if fault is Fault.NO_ANSWER:
+            assert failing is not None
+            raise failing("no answer")
+
+    def _due(self, failing: type[Exception] | None) -> Fault | None:
+        for armed in self._armed:
+            after, fault = armed
+            is_fit = failing is not None or fault not in {Fault.REFUSED, Fault.NO_ANSWER}
+            if after <= self.calls and is_fit:
+                self._armed.remove(armed)
+                return fault
+        return None
+
+
+class SimSource:
+    def __init__(self, line: Line) -> None:
+        self._line, self._broker = line, line.broker
+        self._group = line.broker.group
+        self.held: frozenset[int] = frozenset()
+        self._epochs: dict[int, int] = {}
+        self._generation = -1
+        self._positions: dict[int, int] = {}
+        self._paused: set[int] = set()
+        self._assigned: set[int] = set()
+        self._revoked: set[int] = set()
+        self._has_joined = False
+
+    @property
+    def topic(self) -> str:
+        return "r"
+
+    def topic_id(self) -> str:
+        return "id-of-r"
+
+    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+        with self._line.call():
+            self._meet_the_group()
+        assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
+        self._assigned.clear()
+        self._revoked.clear()
+        records: dict[int, Sequence[SimRecord]] = {}
+        for partition in sorted(self._positions.keys() - self._paused):
+            log = self._broker.logs[partition]
+            found = log.read(self._positions[partition], max_records)
+            if found:
+                self._positions[partition] = found[-1].offset + 1
+                records[partition] = found
+                max_records -= len(found)
+            if max_records < 1:
+                break
+        token = Token(self._line.name, self._line.incarnation, self._generation)
+        return Polled(
+            records=records,
+            generation=Generation(token=token, epochs={p: self._epochs[p] for p in self.held}),
+            assigned=assigned,
+            revoked=revoked,
+        )
+
+    def _meet_the_group(self) -> None:
+        group, name, me = self._group, self._line.name, self._line.incarnation
+        if self._has_joined and group.members.get(name, me) != me:
+            raise FencedError("another member runs under this name")
+        if group.members.get(name) != me:  # the first time, or expelled
+            self._take(frozenset())
+            self._generation = -1
+            self._has_joined = True
+            group.register(name, me)
+        if group.joined is not None and name not in group.joined:
+            group.join(name, self.held)
+        if group.joined is None and self._generation != group.generation:
+            before = self.held
+            self._take(group.assignment[name])
+            self._generation = group.generation
+            if before - self.held:
+                group.rebalance()
+                group.join(name, self.held)
+
+    def _take(self, partitions: frozenset[int]) -> None:
+        for partition in self.held - partitions:
+            self._revoked.add(partition)
+            self._assigned.discard(partition)
+            self._positions.pop(partition, None)
+        for partition in partitions - self.held:
+            self._assigned.add(partition)
+            self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        self.held = partitions
+
+    def committed(self, partition: int) -> Committed | None:
+        with self._line.call(BrokerUnavailableError):
+            return self._broker.position(partition)
+
+    def start(self, partition: int, offset: int) -> None:
+        if partition in self.held:
+            self._positions[partition] = offset
+            self._paused.discard(partition)
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._paused |= set(partitions)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self._paused -= set(partitions)
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        with self._line.call(BrokerUnavailableError):
+            log = self._broker.logs[partition]
+            return log.beginning, log.end
+
+    def lag(self) -> Mapping[int, int]:
+        return {p: self._broker.logs[p].end - at for p, at in self._positions.items()}
+
+    def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
+        for partition in offsets:
+            if self._epochs.get(partition) != generation.epochs.get(partition):
+                raise StaleGenerationError(f"partition {partition} was taken away")
+            if partition not in self.held:
+                raise StaleGenerationError(f"partition {partition} was taken away")
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        self.check_held(offsets, generation)
+        with self._line.call(TransactionAbortedError):
+            assert isinstance(generation.token, Token)
+            self._broker.commit(offsets, generation.token)
+
+
+class _SimSink:
+    """What both sinks have in common."""
+
+    max_bytes = 10**9
+
+    def __init__(self, line: Line, source: SimSource) -> None:
+        self._line, self._broker, self._source = line, line.broker, source
+
+    def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
+        return self.max_bytes
+
+    def fits(
+        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
+    ) -> bool:
+        return True
+
+    def outstanding(self) -> int:
+        return 0
+
+
+class TransactionalSimSink(_SimSink):
+    """Thrown away and made anew after any failure, as the real one."""
+
+    def __init__(self, line: Line, source: SimSource) -> None:
+        super().__init__(line, source)
+        self._epoch: int | None = None
+        self._is_open = False
+
+    def begin(self) -> None:
+        if self._is_open:
+            self.abort()
+        if self._epoch is None:
+            with self._line.call(BrokerUnavailableError):
+                self._epoch = self._broker.init_producer(self._line.name)
+        self._is_open = True
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        assert self._is_open
+        if self._epoch is None:
+            return  # failed before; the commit will say so
+        try:
+            with self._line.call(OutputsLostError):
+                sent = Sent(Transaction(), topic, value, headers)
+                self._broker.send(self._line.name, self._epoch, sent)
+        except TransactionAbortedError:
+            # A real client learns of it at the flush.
+            self._epoch = None
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        assert self._is_open
+        epoch, self._epoch, self._is_open = self._epoch, None, False
+        if epoch is None:
+            raise OutputsLostError("an output is not with the broker")
+        self._source.check_held(offsets, generation)
+        assert isinstance(generation.token, Token)
+        with self._line.call(TransactionAbortedError):
+            self._broker.add_offsets(self._line.name, epoch, offsets, generation.token)
+        with self._line.call(TransactionAbortedError):
+            self._broker.end(self._line.name, epoch, Fate.COMMITTED)
+        self._epoch = epoch
+
+    def abort(self) -> None:
+        self._is_open = False
+        with suppress(TransactionAbortedError):
+            epoch, self._epoch = self._epoch, None
+            if epoch is not None:
+                with self._line.call(TransactionAbortedError):
+                    self._broker.end(self._line.name, epoch, Fate.ABORTED)
+                self._epoch = epoch
+        if self._epoch is None:
+            # The successor settles what was left open, if the broker answers; else `begin` will.
+            with suppress(BrokerUnavailableError), self._line.call(BrokerUnavailableError):
+                self._epoch = self._broker.init_producer(self._line.name)
+
+
+class PlainSimSink(_SimSink):
+    """At least once: what is sent is seen."""
+
+    def begin(self) -> None:
+        with self._line.call(BrokerUnavailableError):
+            pass
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        with self._line.call(OutputsLostError):
+            sent = Sent(Transaction(fate=Fate.COMMITTED), topic, value, headers)
+            self._broker.sent.append(sent)
+
+    def commit(
+        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+    ) -> None:
+        self._source.commit(offsets, generation, deadline=deadline)
+
+    def abort(self) -> None:
+        pass

@@ -1,0 +1,112 @@
+"""What the encoders write reads back, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.codec import (
+    DENOISED_ARROW,
+    DENOISED_JSON,
+    FRAME_ARROW,
+    FRAME_JSON,
+    READING_JSON,
+    Decoder,
+    DenoisedEncoder,
+    FrameEncoder,
+    ReadingEncoder,
+    decode_denoised,
+    encode_frame,
+    encode_reading,
+)
+from schemas.wire.errors import InvalidRecordError, UnknownContentTypeError
+from schemas.wire.reading import Frame, Reading
+
+CHANNELS = ("flow", "speed")
+
+
+def test_a_reading_is_written_as_it_is_read():
+    model = Reading(sensor_id="p", ts_ns=1_500_000_000, values={"flow": 1.5, "speed": None})
+    assert encode_reading(model) == (
+        b'{"sensor_id":"p","ts":1500,"values":{"flow":1.5,"speed":null}}'
+    )
+    assert ReadingEncoder(CHANNELS).encode("p", 1_500_000_000, [1.5, None]) == encode_reading(model)
+    assert Reading.model_validate_json(encode_reading(model)) == model
+
+
+def test_a_time_between_milliseconds_is_written_in_full():
+    model = Reading(sensor_id="p", ts_ns=1_700_000_000_123_456_789, values={"flow": 1.0})
+    assert b'"ts":"2023-11-14T22:13:20.123456789Z"' in encode_reading(model)
+
+
+@pytest.mark.parametrize("content_type", [FRAME_JSON, FRAME_ARROW])
+def test_a_frame_model_is_written_as_it_is_read(content_type):
+    model = Frame(
+        sensor_id="p", ts_ns=[0, 10**6], values={"flow": [1.0, None], "speed": [2.0, 3.0]}
+    )
+    record = encode_frame(model, content_type)
+    readings = Decoder(CHANNELS).decode([record], [content_type.encode()]).readings
+    assert readings.ts_ns.tolist() == [0, 10**6]
+    assert readings.values[0].tolist() == [1.0, 2.0]
+    assert np.isnan(readings.values[1, 0])
+
+
+def test_a_frame_model_has_equal_columns():
+    with pytest.raises(ValueError, match="flow has 1 values, but ts has 2"):
+        Frame(sensor_id="p", ts_ns=[0, 1], values={"flow": [1.0]})
+
+
+def denoised(content_type=DENOISED_JSON, k=2, values=None):
+    return DenoisedEncoder(CHANNELS, content_type).encode(
+        "p",
+        np.arange(k) * 10**6,
+        np.ones((k, 2)) if values is None else values,
+        np.full(k, 0.5),
+        np.arange(k),
+        np.zeros(k, dtype=np.int64),
+        model="pump@1",
+        source=("vigie.readings", 3),
+    )
+
+
+def test_a_denoised_frame_on_the_wire():
+    assert denoised() == (
+        b'{"sensor_id":"p","ts":[0,1],"values":{"flow":[1.0,1.0],"speed":[1.0,1.0]},'
+        b'"score":[0.5,0.5],"offset":[0,1],"model":"pump@1","topic":"vigie.readings","partition":3}'
+    )
+
+
+@pytest.mark.parametrize("content_type", [DENOISED_JSON, DENOISED_ARROW])
+def test_a_missing_denoised_value_is_null(content_type):
+    frame = decode_denoised(denoised(content_type, values=np.full((2, 2), np.nan)), content_type)
+    assert frame.values["flow"] == [None, None]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (2,)])
+def test_columns_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ValueError, match=r"must be \[k, 2\]"):
+        denoised(values=np.ones(shape))
+
+
+def test_an_empty_denoised_frame_is_refused():
+    with pytest.raises(ValueError, match="k >= 1"):
+        denoised(k=0)
+
+
+@pytest.mark.parametrize("make", [FrameEncoder, DenoisedEncoder])
+def test_an_encoder_for_an_unknown_content_type_is_refused(make):
+    with pytest.raises(UnknownContentTypeError, match="known: "):
+        make(CHANNELS, READING_JSON)
+
+
+@pytest.mark.parametrize("content_type", [DENOISED_JSON, DENOISED_ARROW])
+def test_a_denoised_frame_that_is_none_is_refused(content_type):
+    with pytest.raises(ValueError, match="not"):
+        decode_denoised(b"{}", content_type)
+
+
+def test_a_denoised_frame_with_a_wrong_content_type_is_refused():
+    with pytest.raises(UnknownContentTypeError):
+        decode_denoised(denoised(), READING_JSON)
+    with pytest.raises(InvalidRecordError):
+        decode_denoised(denoised().replace(b"[0.5,0.5]", b"[0.5]"))

@@ -1,0 +1,155 @@
+"""`POST /scale` and `vigie scale`: who may ask, for what, and what they are told."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.support.staff import Theatre
+from workers.api.scale import MAX_BODY_BYTES, scale_application
+from workers.api.server import serving
+from workers.cli import main as cli
+from workers.cli.exits import ExitCode
+
+Ask = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def theatre() -> Theatre:
+    return Theatre(ingest=2, partitions=4)
+
+
+@pytest.fixture
+def ask(theatre: Theatre) -> Ask:
+    application = scale_application(theatre.supervisor)
+
+    def call(body: bytes, **environ: Any) -> tuple[int, dict[str, Any]]:
+        statuses: list[str] = []
+        answer = application(
+            {
+                "REQUEST_METHOD": "POST",
+                "REMOTE_ADDR": "127.0.0.1",
+                "HTTP_HOST": "localhost:9464",
+                "CONTENT_TYPE": "application/json; charset=utf-8",
+                "CONTENT_LENGTH": str(len(body)),
+                "wsgi.input": io.BytesIO(body),
+                **environ,
+            },
+            lambda status, _headers, _info=None: statuses.append(status),  # type: ignore[arg-type]
+        )
+        return int(statuses[0][:3]), json.loads(b"".join(answer))
+
+    return call
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_a_number_becomes_the_target(theatre: Theatre, ask: Ask, peer: str) -> None:
+    status, answer = ask(b'{"ingest": 3}', REMOTE_ADDR=peer)
+    assert status == 200
+    assert (answer["ingest"]["target"], answer["ingest"]["mode"]) == (3, "manual")
+    assert answer["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
+    assert theatre.supervisor.staffing.decisions == {}, "published at the next tick"
+
+
+def test_auto_gives_the_number_back_to_the_load(ask: Ask) -> None:
+    _, answer = ask(b'{"ingest": "auto"}')
+    assert (answer["ingest"]["mode"], answer["ingest"]["target"]) == ("auto", 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        (b'{"ingest": 5}', 409, "at most 4, got 5"),
+        (b'{"ingest": 0}', 409, "at least 1"),
+        (b'{"scorers": 2}', 409, "there are no scorers"),
+        (b'{"ingest": 3, "scorers": 2}', 409, "there are no scorers"),
+        (b'{"ingest": 2.5}', 400, "ingest"),
+        (b'{"ingest": true}', 400, "ingest"),
+        (b'{"ingest": "many"}', 400, "ingest"),
+        (b'{"workers": 3}', 400, "workers"),
+        (b"{}", 400, 'name "ingest", "scorers" or both'),
+        (b"[3]", 400, "the body"),
+        (b"{", 400, "the body"),
+        (b"\xff", 400, "the body"),
+        (b"", 400, "the body"),
+    ],
+)
+def test_what_there_cannot_be_is_refused_with_the_reason_and_changes_nothing(
+    theatre: Theatre, ask: Ask, body: bytes, status: int, told: str
+) -> None:
+    found, answer = ask(body)
+    assert found == status
+    assert told in answer["error"]
+    assert theatre.supervisor.scale().ingest.target == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({"REQUEST_METHOD": "GET"}, 405),
+        ({"REMOTE_ADDR": "192.0.2.1"}, 403),
+        ({"REMOTE_ADDR": "::ffff:192.0.2.1"}, 403),
+        ({"REMOTE_ADDR": ""}, 403),
+        ({"HTTP_HOST": "rebound.example:9464"}, 403),
+        ({"HTTP_HOST": ""}, 403),
+        ({"CONTENT_TYPE": "text/plain"}, 415),
+        ({"CONTENT_LENGTH": ""}, 411),
+        ({"CONTENT_LENGTH": "many"}, 411),
+        ({"CONTENT_LENGTH": "-1"}, 413),
+        ({"CONTENT_LENGTH": str(MAX_BODY_BYTES + 1)}, 413),
+    ],
+)
+def test_who_may_not_ask_is_refused_unread(
+    theatre: Theatre, ask: Ask, environ: dict[str, str], status: int
+) -> None:
+    class Unread:
+        def read(self, _size: int) -> bytes:
+            raise AssertionError("it was read")
+
+    found, answer = ask(b'{"ingest": 3}', **{"wsgi.input": Unread(), **environ})
+    assert found == status
+    assert answer["error"]
+    assert theatre.supervisor.scale().ingest.target == 2
+
+
+@contextmanager
+def served(theatre: Theatre) -> Iterator[str]:
+    with (
+        structlog.testing.capture_logs() as lines,
+        serving(host="127.0.0.1", port=0)(theatre.supervisor),
+    ):
+        (address,) = (line["address"] for line in lines if line["event"] == "metrics_served")
+        yield address
+
+
+def test_vigie_scale_asks_over_http_and_tells_what_became_of_it(theatre, capsys) -> None:
+    with served(theatre) as address:
+        assert cli.main(["scale", "--ingest", "4", "--address", address, "--json"]) == ExitCode.OK
+        assert json.loads(capsys.readouterr().out)["ingest"]["target"] == 4
+        assert cli.main(["scale", "--ingest", "auto", "--address", address]) == ExitCode.OK
+        shown = capsys.readouterr().out
+        assert "Ingest: 0 of 4 at work, following the load, 1 to 4" in shown
+        assert "by hand: 2 -> 4 ingest" in shown
+
+
+def test_vigie_scale_passes_a_refusal_on(theatre, capsys) -> None:
+    with served(theatre) as address:
+        assert cli.main(["scale", "--ingest", "9", "--address", address]) == ExitCode.USAGE
+    assert "at most 4, got 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--ingest", "0"], ["--ingest", "some"]])
+def test_vigie_scale_refuses_what_makes_no_sense_before_it_asks(arguments, capsys) -> None:
+    assert cli.main(["scale", *arguments]) == ExitCode.USAGE
+
+
+def test_vigie_scale_says_when_nobody_is_there(free_port, capsys) -> None:
+    address = f"http://127.0.0.1:{free_port}"
+    assert cli.main(["scale", "--ingest", "1", "--address", address]) == ExitCode.FAILURE
+    assert "vigie run" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+"""`vigie simulate` to files, and the options that say which column is what."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+
+from workers.cli import main as cli
+from workers.cli.file_options import layout_from
+from workers.data.files import read_sensors
+from workers.data.values import EpochUnit
+
+
+@pytest.mark.parametrize("name", ["plant.csv", "plant.parquet"])
+def test_simulate_writes_labelled_readings(tmp_path, capsys, name):
+    path, truth = tmp_path / name, tmp_path / "faults.json"
+    arguments = ["simulate", "-o", str(path), "--machines", "3", "--rows", "3600", "--seed", "4"]
+
+    assert cli.main([*arguments, "--faults-file", str(truth), "--json"]) == 0
+
+    said = json.loads(capsys.readouterr().out)
+    _, sensors = read_sensors([path])
+    assert [sensor.sensor for sensor in sensors] == ["pump-001", "pump-002", "pump-003"]
+    assert said["readings"] == sum(len(sensor.ts_ns) for sensor in sensors) == 10_800
+    labels = {sensor.sensor: sensor.labels for sensor in sensors if sensor.labels is not None}
+    assert said["anomalous"] == sum(int(one.sum()) for one in labels.values()) > 0
+    for fault in json.loads(truth.read_text()):
+        sensor = next(one for one in sensors if one.sensor == fault["sensor_id"])
+        inside = (sensor.ts_ns >= fault["start_ms"] * 10**6) & (
+            sensor.ts_ns <= fault["end_ms"] * 10**6
+        )
+        assert inside.any()
+        assert labels[sensor.sensor][inside].all()
+
+
+def test_one_seed_writes_one_file(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        path = str(tmp_path / name)
+        assert cli.main(["simulate", "-o", path, "--machines", "1", "--rows", "50"]) == 0
+
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_a_file_goes_on_where_another_ended(tmp_path):
+    whole, rest = tmp_path / "whole.csv", tmp_path / "rest.csv"
+    fixed = ["--machines", "1", "--faults", "0"]
+    assert cli.main(["simulate", "-o", str(whole), "--rows", "300", *fixed]) == 0
+    assert (
+        cli.main(["simulate", "-o", str(rest), "--rows", "100", "--first-row", "200", *fixed]) == 0
+    )
+
+    ((_, (all_rows,)), (_, (last_rows,))) = read_sensors([whole]), read_sensors([rest])
+    assert np.array_equal(all_rows.values[200:], last_rows.values)
+    assert np.array_equal(all_rows.ts_ns[200:], last_rows.ts_ns)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulate", "--forever", "-o", "x.csv"], "a file needs an end"),
+        (["simulate", "-o", "x.csv", "--machines", "1", "--faults", "99"], "do not fit"),
+        (["simulate", "-o", "x.csv", "--start", "soon"], "--start"),
+        (["replay", "x.csv", "--epoch", "hours"], "--epoch"),
+        (["replay", "x.csv", "--channel", "=P1"], "NAME=COLUMN"),
+        (["replay", "x.csv", "--sensor", "a", "--sensor-id", "b"], "not both"),
+    ],
+)
+def test_wrong_options_are_usage_errors(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named_before_any_broker_is_asked(tmp_path, capsys):
+    assert cli.main(["replay", str(tmp_path / "gone.csv")]) == 1
+    assert "gone.csv: no such file" in capsys.readouterr().err
+
+
+def test_column_options_become_a_layout():
+    layout = layout_from(
+        channels=["pressure=P1", "flow"], delimiter=r"\t", epoch="ms", ignore=["x"], time="when"
+    )
+
+    assert layout.channels == {"pressure": "P1", "flow": "flow"}
+    assert layout.delimiter == "\t"
+    assert layout.epoch is EpochUnit.MILLISECONDS
+    assert (layout.ignore, layout.time) == (("x",), "when")
+
+
+def test_a_channel_given_twice_is_refused():
+    with pytest.raises(typer.BadParameter, match="new name"):
+        layout_from(channels=["a=x", "a=y"])

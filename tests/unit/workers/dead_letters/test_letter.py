@@ -1,0 +1,169 @@
+"""What an operator sees of a dead letter: safe to print, and grouped by what failed alike."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.settings import Settings
+from schemas.wire.dead_letter import Place, replay_headers
+from tests.support.dead_letters import dead_letter
+from tests.support.fakes import FakeRecord
+from workers.dead_letters.letter import (
+    Letter,
+    Summary,
+    as_document,
+    kind_documents,
+    printable,
+    value_lines,
+    when,
+)
+from workers.dead_letters.selection import Filter, filter_from, newest, parse_place, parse_since
+
+SETTINGS = Settings()
+
+
+def make_letter(
+    value: bytes = b"bad", *, offset: int = 0, stamp_ms: int = 0, **more: object
+) -> Letter:
+    sent = dead_letter(value, SETTINGS, **more)  # type: ignore[arg-type]
+    return Letter.of(
+        FakeRecord("dead", 0, offset, stamp_ms, sent["key"], sent["value"], sent["headers"])
+    )
+
+
+@given(text=st.text())
+def test_what_is_printed_holds_no_control_character(text):
+    assert printable(text).isprintable()
+
+
+@given(value=st.binary(max_size=300), most=st.integers(1, 300))
+def test_no_value_prints_a_control_character(value, most):
+    _, lines = value_lines(value, most_bytes=most)
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "what", "first"),
+    [
+        (b'{"a":{"b":1}}', "JSON", "{"),
+        (b"plain text\nof two lines", "text", "plain text"),
+        ("é".encode(), "text", "é"),
+        (b'{"a":"\\u001b[2J"}', "JSON", "{"),
+        (b"\xff\x00", "binary", "00000000  ff 00" + " " * 44 + ".."),
+        (b"\x1b[31m", "binary", "00000000  1b 5b 33 31 6d" + " " * 35 + ".[31m"),
+    ],
+)
+def test_a_value_is_shown_as_what_it_is(value, what, first):
+    kind, lines = value_lines(value, most_bytes=1000)
+    assert (kind, lines[0]) == (what, first)
+
+
+def test_a_cut_through_a_character_is_still_text():
+    assert value_lines("aé".encode(), most_bytes=2) == ("text", ["a"])
+
+
+def test_nothing_is_shown_as_nothing():
+    assert value_lines(b"", most_bytes=10) == ("nothing", [])
+
+
+@pytest.mark.parametrize(
+    ("stamp_ms", "text"),
+    [(-1, "-"), (1_763_812_800_123, "2025-11-22T12:00:00.123Z"), (10**17, f"{10**17} ms")],
+)
+def test_a_timestamp_of_any_size_can_be_shown(stamp_ms, text):
+    assert when(stamp_ms) == text
+
+
+def test_attempts_count_the_replays():
+    letter = make_letter(offset=9)
+    assert letter.attempts == 1
+    assert letter.reasons is not None
+    sent = replay_headers(letter.headers, letter.reasons, place=letter.place, at_ns=0)
+    assert make_letter(headers=sent).attempts == 2
+
+
+def test_a_document_without_its_value_is_one_line_of_json():
+    document = as_document(make_letter())
+    assert {"value", "headers"}.isdisjoint(document)
+    assert document["bytes"] == 3
+
+
+def test_kinds_ignore_what_differs_from_record_to_record():
+    summary = Summary()
+    for number in range(5):
+        summary.add(make_letter(b"bad %d" % number, offset=number, stamp_ms=number))
+    summary.add(make_letter(b'{"sensor_id":"a","ts":1,"values":{"flow":1}}'))
+    summary.add(make_letter(b'{"sensor_id":"a","ts":1,"values":{"flow":1,"pressure":2}}'))
+    kinds = list(kind_documents(summary))
+    assert [kind["count"] for kind in kinds] == [5, 1, 1]
+    assert "begins with b'bad 4'" in kinds[0]["reason"]
+    assert kinds[0]["place"] == "0:4"
+    assert [kind["reason"].partition(";")[0] for kind in kinds[1:]] == [
+        "missing channel pressure, temperature",
+        "missing channel temperature",
+    ]
+
+
+def test_a_summary_of_endless_kinds_stays_small():
+    summary = Summary()
+    for number in range(1200):
+        summary.add(make_letter(headers=[("content-type", b"x" + b"y" * number)]))
+    assert summary.total == 1200
+    assert len(summary.kinds) <= 1000
+
+
+@given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(0, 10))
+def test_the_newest_are_kept_in_order(stamps, most):
+    letters = [make_letter(offset=at, stamp_ms=stamp) for at, stamp in enumerate(stamps)]
+    kept = [(letter.stamp_ms, letter.place.offset) for letter in newest(letters, most)]
+    expected = sorted((stamp, at) for at, stamp in enumerate(stamps))
+    assert kept == expected[max(len(expected) - most, 0) :]
+
+
+@pytest.mark.parametrize(
+    ("text", "epoch_ms"),
+    [("90s", 999_910_000), ("15m", 999_100_000), ("2h", 992_800_000), ("1.5d", 870_400_000),
+     ("9999999w", 0), ("1970-01-02T00:00:00Z", 86_400_000)],
+)  # fmt: skip
+def test_since_is_a_time_or_an_age(text, epoch_ms):
+    assert parse_since(text, now_s=1_000_000) == epoch_ms
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2h ago", "-2h", "2 years"])
+def test_since_refuses_what_is_neither(text):
+    with pytest.raises(typer.BadParameter, match="an age: 90s"):
+        parse_since(text, now_s=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", ":", "1:", ":1", "1:2:3", "a:1", "1:x", "²:1", "1:" + "9" * 20]
+)
+def test_a_place_is_two_numbers(text):
+    with pytest.raises(typer.BadParameter, match="PARTITION:OFFSET"):
+        parse_place(text, "dead")
+
+
+def test_a_filter_asks_for_all_that_it_names():
+    letter = make_letter(partition=3, stamp_ms=1000)
+    asked = Filter(reason="NOT json", since_ms=1000, topic="vigie.readings", partition=3)
+    assert asked.passes(letter)
+    for other in (
+        Filter(reason="no such"), Filter(since_ms=1001), Filter(topic="other"), Filter(partition=2),
+    ):  # fmt: skip
+        assert not other.passes(letter)
+
+
+def test_a_record_of_another_program_passes_no_filter_of_a_source():
+    foreign = Letter.of(FakeRecord("dead", 0, 0, 0, None, None, ()))
+    assert Filter().passes(foreign)
+    assert Filter(reason="not a dead letter").passes(foreign)
+    assert not Filter(topic="vigie.readings").passes(foreign)
+    assert foreign.place == Place("dead", 0, 0)
+
+
+def test_a_source_may_name_its_partition():
+    assert filter_from(reason=None, since=None, source="t").partition is None
+    assert filter_from(reason=None, since=None, source="t:3") == Filter(topic="t", partition=3)

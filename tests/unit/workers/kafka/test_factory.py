@@ -1,0 +1,54 @@
+"""What settings say about Kafka."""
+
+from __future__ import annotations
+
+import string
+from itertools import product
+
+import pytest
+from kafka import KafkaConsumer
+from pydantic import ValidationError
+
+from schemas.settings import Settings
+from workers.kafka.factory import member_of
+
+
+def settings(group: str, fleet: str) -> Settings:
+    return Settings.model_validate({"kafka": {"group": group, "fleet": fleet}})
+
+
+def test_no_two_workers_go_by_one_name():
+    """Of a rival with the same name Kafka thinks that it is the same worker, and fences one."""
+    groups, fleets, slots = ("a", "a.b", "a.b.0", "a.0", ".", ".."), ("b", "b-0", "0", "_"), (0, 1)
+    members = {
+        member_of(settings(group, fleet), slot)
+        for group, fleet, slot in product(groups, fleets, slots)
+    }
+    assert len(members) == len(groups) * len(fleets) * len(slots)
+
+
+@pytest.mark.parametrize(
+    ("group", "fleet"),
+    [(".", "-"), ("g" * 180, "f" * 60), (string.ascii_letters + string.digits + "._-", "F_1-")],
+)
+def test_the_client_takes_every_name_that_the_settings_allow(group, fleet):
+    member = member_of(settings(group, fleet), 999_999)
+    KafkaConsumer._validate_group_instance_id(None, member)
+
+
+@pytest.mark.parametrize(
+    ("group", "fleet"),
+    [
+        ("", "main"),
+        ("g" * 181, "main"),
+        ("two words", "main"),
+        ("groupe-d\u00e9t\u00e9", "main"),
+        ("g", ""),
+        ("g", "f" * 61),
+        ("g", "a.b"),
+        ("g", "a\n"),
+    ],
+)
+def test_names_that_kafka_refuses_are_refused_by_the_settings(group, fleet):
+    with pytest.raises(ValidationError, match=r"kafka\.(group|fleet)"):
+        settings(group, fleet)

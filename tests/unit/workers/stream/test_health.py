@@ -1,0 +1,166 @@
+"""Latency quantiles, and metrics that agree with the healths they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from workers.api.metrics import PipelineCollector
+from workers.api.server import status_of
+from workers.stream.health import (
+    Health,
+    LatencyHistogram,
+    Phase,
+)
+from workers.stream.state.counts import Counts
+from workers.supervision.status import (
+    Change,
+    Headcount,
+    Mode,
+    Staffing,
+)
+
+
+def test_a_quantile_is_right_within_a_bucket() -> None:
+    histogram = LatencyHistogram()
+    histogram.observe(np.arange(1.0, 1001.0))
+    for q in (0.5, 0.9, 0.99):
+        assert histogram.quantile(q) == pytest.approx(q * 1000, rel=0.16)
+
+
+def test_an_empty_histogram_has_no_quantile() -> None:
+    assert LatencyHistogram().quantile(0.5) is None
+
+
+def test_clocks_that_disagree_and_long_waits_are_counted_at_the_ends() -> None:
+    histogram = LatencyHistogram()
+    histogram.observe(np.array([-5.0, 1e9]))
+    assert histogram.buckets[0] == 1
+    assert histogram.buckets[-1] == 1
+
+
+def test_histograms_add() -> None:
+    low, high = LatencyHistogram(), LatencyHistogram()
+    low.observe(np.array([1.0]))
+    high.observe(np.array([100.0, 100.0]))
+    assert (low + high).buckets.sum() == 3
+
+
+@pytest.fixture
+def healths() -> list[Health]:
+    latency = LatencyHistogram()
+    latency.observe(np.array([10.0] * 99 + [500.0]))
+    return [
+        Health(
+            slot=0,
+            phase=Phase.RUNNING,
+            counts={0: Counts(records=5, readings=5, scored=4, warming_up=1, anomalies=2)},
+            lag={0: 7},
+            next_offsets={0: 5},
+            latency=latency,
+        ),
+        Health(
+            slot=1,
+            counts={1: Counts(records=3, dead_lettered=3, bad_size=2, bad_content_type=1)},
+            lag={1: 1},
+        ),
+    ]
+
+
+@pytest.fixture
+def staffing() -> Staffing:
+    return Staffing(
+        partitions=4,
+        ingest=Headcount(mode=Mode.MANUAL, target=3, actual=2, least=1, most=4),
+        scorers=Headcount(mode=Mode.FIXED, target=0, actual=0, least=0, most=0),
+        replaced={("ingest", "silent"): 2, ("scorers", "died"): 1},
+        restarts={0: 2, 1: 0},
+        decisions={("ingest", "out"): 1},
+        last=Change(
+            at="2026-11-22T10:00:00+00:00",
+            kind="ingest",
+            before=2,
+            target=3,
+            text="by hand: 2 -> 3 ingest",
+        ),
+    )
+
+
+def test_metrics_are_read_from_the_healths_at_scrape_time(
+    healths: list[Health], staffing: Staffing
+) -> None:
+    registry = CollectorRegistry()
+    registry.register(PipelineCollector(lambda: healths, lambda: staffing))
+    text = generate_latest(registry).decode()
+    assert 'vigie_scored_total{partition="0",worker="0"} 4.0' in text
+    assert 'vigie_dead_lettered_total{partition="1",worker="1"} 3.0' in text
+    assert 'vigie_bad_records_total{partition="1",stage="size",worker="1"} 2.0' in text
+    assert 'vigie_bad_records_total{partition="1",stage="content-type",worker="1"} 1.0' in text
+    assert "bad_size" not in text
+    assert 'vigie_lag_records{partition="0",worker="0"} 7.0' in text
+    assert 'vigie_worker_running{worker="1"} 0.0' in text
+    healths.pop()
+    assert 'vigie_lag_records{partition="1",worker="1"}' not in generate_latest(registry).decode()
+
+
+def test_metrics_tell_what_the_supervisor_did(healths: list[Health], staffing: Staffing) -> None:
+    registry = CollectorRegistry()
+    registry.register(PipelineCollector(lambda: healths, lambda: staffing))
+    text = generate_latest(registry).decode()
+    for line in (
+        'vigie_desired_workers{kind="ingest"} 3.0',
+        'vigie_actual_workers{kind="ingest"} 2.0',
+        'vigie_workers_replaced_total{kind="ingest",reason="silent"} 2.0',
+        'vigie_workers_replaced_total{kind="scorers",reason="died"} 1.0',
+        'vigie_worker_restarts_total{worker="0"} 2.0',
+        'vigie_scaling_decisions_total{direction="out",kind="ingest"} 1.0',
+    ):
+        assert line in text
+
+
+def test_a_successor_goes_on_where_its_predecessors_counts_ended(healths: list[Health]) -> None:
+    past, _ = healths
+    carried = Health(slot=0, counts={0: Counts(records=2), 9: Counts(records=1)}, commits=1)
+    after = carried.carried(past)
+    assert {p: counts.records for p, counts in after.counts.items()} == {0: 7, 9: 1}
+    assert after.latency.buckets.sum() == 100
+    assert (after.lag, after.phase, after.commits) == ({}, Phase.STARTING, 1)
+
+
+def test_a_new_number_of_a_health_is_carried_over_unless_it_is_of_the_moment() -> None:
+    ones: dict[str, Any] = {
+        field.name: 1
+        for field in fields(Health)
+        if field.name not in {"phase", "counts", "lag", "next_offsets", "latency"}
+    }
+    one = Health(**{**ones, "slot": 0})
+    twice = one.carried(one)
+    sums = {name for name in ones if name != "slot" and getattr(twice, name) == 2}
+    assert ones.keys() - sums == {"slot", "sensors", "in_flight", "resident_bytes"}
+
+
+def test_the_status_tells_target_mode_and_the_last_decision(
+    healths: list[Health], staffing: Staffing
+) -> None:
+    scaling = status_of(healths, staffing)["scaling"]
+    assert scaling["ingest"] == {
+        "mode": "manual",
+        "target": 3,
+        "actual": 2,
+        "least": 1,
+        "most": 4,
+    }
+    assert scaling["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
+    assert {"kind": "ingest", "reason": "silent", "count": 2} in scaling["replaced"]
+
+
+def test_the_status_adds_the_workers_up(healths: list[Health]) -> None:
+    status = status_of(healths)
+    assert status["counts"]["records"] == 8
+    assert status["lag_records"] == 8
+    assert status["partitions"]["0"]["next_offset"] == 5
+    assert status["latency_ms"]["p99"] == pytest.approx(10, rel=0.16)

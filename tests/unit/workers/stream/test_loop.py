@@ -1,0 +1,270 @@
+"""The loop from poll to commit when things go wrong, on fakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.wire.dead_letter import TRUNCATED, read_dead_letter
+from tests.support.fakes import NO_TIME, FakeStream, HeldScoring, make_stream, places
+from tests.support.models import encoded, reading_records
+from workers.errors import TransactionAbortedError
+from workers.kafka.client import Committed
+from workers.kafka.deadline import Deadline
+from workers.stream.health import Phase
+from workers.stream.loop import MAX_REWINDS
+from workers.stream.state.counts import Counts
+
+VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
+WARM_UP = 7
+SMALL = {"max_poll_records": 10}
+ALL = set(range(2 * WARM_UP, len(VALUES)))
+
+
+def scored(stream: FakeStream) -> set[int]:
+    return set(places(stream.sink, "vigie.denoised"))
+
+
+def test_everything_is_scored_and_committed() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+    assert stream.loop.health.rewinds == 0
+
+
+@pytest.mark.parametrize("refusals", [{1}, {2, 3, 5}])
+def test_a_refused_commit_is_done_again(refusals: set[int]) -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.sink.refusals = refusals
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+    assert stream.loop.health.rewinds == len(refusals) == stream.sink.aborts
+
+
+def held_back(*, commit: int, **wanted: Any) -> FakeStream:
+    """A stream whose unit is refused at a commit, counted from 1, as the group has moved on."""
+    stream = make_stream(VALUES, stream={**SMALL, **wanted})
+    stream.sink.stale = {commit}
+    while not stream.sink.aborts:
+        stream.turn()
+    return stream
+
+
+@pytest.mark.parametrize("commit", [1, 2, 4])
+def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: int) -> None:
+    stream = held_back(commit=commit)
+    position, sent = stream.source.committed_position, list(stream.sink.sent)
+    for _ in range(10):
+        stream.turn()
+    assert (stream.source.committed_position, stream.sink.sent) == (position, sent)
+    assert stream.loop.has_work  # so that a generation that never comes is a standstill
+    stream.source.round += 1
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+    assert stream.loop.health.rewinds == 0
+    assert stream.loop._doubtful == {}
+    assert stream.loop._counts[0].records == len(VALUES)
+
+
+def test_what_was_held_back_and_then_taken_away_is_not_sent() -> None:
+    stream = held_back(commit=3)
+    sent = len(stream.sink.sent)
+    stream.source.take_away()
+    stream.source.round += 1
+    stream.sink.away = True  # fails whoever sends
+    stream.turn()
+    assert len(stream.sink.sent) == sent
+    assert stream.loop.health.rewinds == 0
+    stream.sink.away = False
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+
+
+def test_nothing_is_read_before_the_group_takes_the_beginning() -> None:
+    stream = held_back(commit=1, start="latest")
+    stream.source.values = [*VALUES, *VALUES]
+    for _ in range(3):
+        stream.turn()
+    assert stream.source.position is None
+    stream.source.round += 1
+    stream.turn()
+    assert stream.source.committed_position is not None
+    assert stream.source.committed_position.next_offset == len(VALUES)
+    stream.run_to_the_end()
+    assert stream.loop._counts[0].records == len(VALUES)
+
+
+def test_a_drain_does_not_wait_for_a_generation() -> None:
+    stream = held_back(commit=3)
+    stream.loop.drain(Deadline.after(5.0))
+    assert stream.loop.health.phase is Phase.INCOMPLETE
+
+
+def test_commits_that_always_fail_end_the_loop() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.sink.refusals = set(range(1000))
+    with pytest.raises(TransactionAbortedError, match="refused"):
+        stream.run_to_the_end()
+    assert stream.loop.health.rewinds == MAX_REWINDS
+
+
+def test_a_rewind_cancels_the_calls_under_way() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring, processing={"max_in_flight": 3})
+    for _ in range(5):
+        stream.turn()
+    assert len(scoring.open) == 3
+    scoring.release(1)
+    stream.sink.refusals = {2}  # the first says where the partition begins
+    stream.turn()  # publishes, and asks for more
+    stream.turn()  # is refused
+    assert (len(scoring.open), scoring.cancelled) == (0, 3)
+
+
+def test_full_means_paused_and_an_answer_means_resumed() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring, processing={"max_in_flight": 2})
+    for _ in range(6):
+        stream.turn()
+    assert len(scoring.open) == 2
+    assert stream.source.paused
+    scoring.release(1)
+    stream.turn()
+    assert not stream.source.paused or len(scoring.open) == 2
+    position = stream.source.position
+    assert position is not None
+    assert position <= 30
+
+
+def test_waiting_for_scorers_is_not_being_busy() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring, processing={"max_in_flight": 2})
+    scoring.clock = stream.clock
+    waited_from_s = stream.clock()
+    for _ in range(50):
+        stream.loop.step()
+    assert stream.clock() - waited_from_s > 1.0
+    stream.turn()
+    assert stream.loop.health.busy_s == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_partition_taken_and_given_back_forgets_its_calls() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring)
+    for _ in range(4):
+        stream.turn()
+    stream.source.take_away()
+    stream.turn()
+    before = len(scoring.open)
+    scoring.release(before)
+    stream.turn()
+    assert stream.sink.sent == []
+    for _ in range(60):
+        scoring.release(10)
+        stream.turn()
+    assert scored(stream) == ALL
+
+
+def test_a_sink_that_cannot_begin_waits_for_the_broker() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    while stream.source.position is None:
+        stream.turn()
+    stream.sink.away = stream.source.unavailable = True
+    for _ in range(5):
+        stream.turn()
+    assert stream.loop.health.rewinds == 1
+    assert not stream.loop.has_work
+    stream.sink.away = stream.source.unavailable = False
+    stream.run_to_the_end()
+    assert scored(stream) == ALL
+
+
+def test_a_drain_finishes_what_is_in_flight() -> None:
+    scoring = HeldScoring()
+    stream = make_stream(VALUES, stream=SMALL, scoring=scoring)
+    for _ in range(3):
+        stream.turn()
+    scoring.release(10)
+    stream.loop.drain(Deadline.after(5.0))
+    assert stream.loop.health.phase is Phase.STOPPED
+    assert stream.source.committed_position is not None
+    assert stream.source.committed_position.next_offset == stream.source.position
+
+
+def test_a_drain_out_of_time_says_so() -> None:
+    stream = make_stream(VALUES, stream=SMALL, scoring=HeldScoring())
+    for _ in range(3):
+        stream.turn()
+    stream.loop.drain(NO_TIME)
+    assert stream.loop.health.phase is Phase.INCOMPLETE
+
+
+def test_a_start_at_the_latest_offset_is_kept_before_anything_is_read() -> None:
+    """A crash before the first commit must not move the start past what came meanwhile."""
+    stream = make_stream(VALUES[:40], stream={"start": "latest"})
+    stream.turn()
+    stream.turn()
+    assert stream.source.committed_position is not None
+    assert stream.source.committed_position.next_offset == 40
+    again = make_stream(VALUES, stream={"start": "latest"})
+    again.source.committed_position = stream.source.committed_position
+    again.run_to_the_end()
+    assert again.loop._counts[0].records == len(VALUES) - 40
+
+
+def test_a_large_dead_letter_is_cut_and_says_so() -> None:
+    stream = make_stream([b"x" * 5000, *VALUES])
+    stream.sink.largest = 3000
+    stream.run_to_the_end()
+    ((value, headers),) = [
+        (value, headers) for topic, value, headers in stream.sink.sent if "dead" in topic
+    ]
+    assert value == b"x" * 3000
+    assert dict(headers)[TRUNCATED] == b"5000"
+    assert read_dead_letter(headers).offset == 0
+
+
+def test_a_long_run_of_one_sensor_is_published_in_frames_of_bounded_size() -> None:
+    values = [r["value"] for r in encoded(reading_records(["a"], 6000))]
+    stream = make_stream(values)
+    stream.run_to_the_end()
+    assert max(len(value) for _, value, _ in stream.sink.sent) < 256 * 1024
+    assert scored(stream) == set(range(WARM_UP, 6000))
+
+
+def test_records_ahead_of_the_log_are_dead_letters() -> None:
+    stream = make_stream(VALUES, stream={"max_ahead_s": 1.0})
+    assert stream.source.values is VALUES
+    source_poll = stream.source.poll
+
+    def stamped(*, timeout_s: float, max_records: int) -> Any:
+        polled = source_poll(timeout_s=timeout_s, max_records=max_records)
+        records = {p: [r._replace(timestamp=0) for r in rs] for p, rs in polled.records.items()}  # type: ignore[attr-defined]
+        return type(polled)(
+            records=records,
+            generation=polled.generation,
+            assigned=polled.assigned,
+            revoked=polled.revoked,
+        )
+
+    stream.source.poll = stamped  # type: ignore[method-assign]
+    stream.run_to_the_end()
+    assert stream.loop._counts[0].dead_lettered == len(VALUES)
+
+
+def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.source.committed_position = Committed(next_offset=20, metadata="theirs")
+    stream.run_to_the_end()
+    assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
+
+
+def test_a_commit_of_unknown_outcome_stays_in_doubt_while_others_commit() -> None:
+    """Its partition could not be started again yet; what it counted is not to be lost."""
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.turn()
+    doubt = {7: (5, Counts(records=5))}
+    stream.loop._doubtful |= doubt
+    stream.run_to_the_end()
+    assert stream.loop._doubtful == doubt

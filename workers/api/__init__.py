@@ -1,0 +1,1 @@
+"""HTTP: what a running pipeline says of itself, and how its workers are scaled."""

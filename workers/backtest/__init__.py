@@ -1,0 +1,1 @@
+"""Scoring recorded readings as a live run would."""

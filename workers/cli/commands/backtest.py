@@ -1,0 +1,255 @@
+"""`vigie backtest`: score files with the function that scores the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workers.cli.file_options import (
+    ChannelOption,
+    DecimalOption,
+    DelimiterOption,
+    EpochOption,
+    FilesArgument,
+    IgnoreOption,
+    LabelOption,
+    SensorIdOption,
+    SensorOption,
+    TimeOption,
+    layout_from,
+)
+from workers.cli.options import JsonOption, ModelOption
+
+if TYPE_CHECKING:
+    from detector.evaluation import Evaluation
+    from detector.scoring import Detector
+    from workers.backtest.scored_files import ScoredSensor
+    from workers.stream.state.counts import Counts
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("backtest")(backtest)
+
+
+def backtest(
+    files: FilesArgument,
+    model: ModelOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write scores and cleaned values, .csv or .parquet."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the sensor with the most to tell. Default with labels: plot.png."),
+    ] = None,
+    plot_sensor: Annotated[str | None, typer.Option(help="Draw this sensor instead.")] = None,
+    max_gap: Annotated[
+        float,
+        typer.Option(
+            help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
+        ),
+    ] = 0.0,
+    time: TimeOption = None,
+    sensor: SensorOption = None,
+    sensor_id: SensorIdOption = None,
+    label: LabelOption = None,
+    channel: ChannelOption = None,
+    ignore: IgnoreOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = ".",
+    epoch: EpochOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score the rows of files as `vigie run` would score them coming over the topic.
+
+    With a label column it says how good that is: precision, recall and F1 of rows and of events,
+    VUS-PR, false alarms a day, detection delay; and draws a picture. Rows in which a window is not
+    full have no score and are left out of the figures.
+
+    Examples:
+      vigie backtest test.csv --model models/pumps
+      vigie backtest skab/valve1/*.csv -m model --label anomaly -o scores.parquet
+    """
+    from detector.artifact import load
+    from workers.backtest.scored_files import score_files
+
+    if model is None:
+        raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
+    layout = layout_from(
+        time=time,
+        sensor=sensor,
+        sensor_id=sensor_id,
+        label=label,
+        channels=channel,
+        ignore=ignore,
+        delimiter=delimiter,
+        decimal=decimal,
+        epoch=epoch,
+    )
+    detector = load(model)
+    with _working(quiet=as_json):
+        sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)
+    evaluation = _evaluate(sensors, detector)
+    if out is not None:
+        from workers.backtest.scored_files import write_scores
+
+        write_scores(sensors, detector.channels, out)
+    picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
+    result = {
+        "model": f"{detector.name}@{detector.version}",
+        "sensors": len(sensors),
+        "counts": asdict(counts),
+        "evaluation": None if evaluation is None else evaluation_dict(evaluation),
+        "scores": None if out is None else str(out),
+        "plot": None if picture is None else str(picture),
+    }
+    if as_json:
+        from workers.cli.views.report import print_json
+
+        print_json(result)
+    else:
+        _show(result, counts, evaluation)
+
+
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """The figures of an evaluation as plain values; what is not defined is null."""
+    points, events = evaluation.points, evaluation.events
+    return {
+        "points": {
+            **asdict(points),
+            "precision": points.precision,
+            "recall": points.recall,
+            "f1": points.f1,
+        },
+        "events": {
+            **asdict(events),
+            "precision": events.precision,
+            "recall": events.recall,
+            "f1": events.f1,
+        },
+        "vus_pr": _finite(evaluation.vus_pr),
+        "average_precision": _finite(evaluation.average_precision),
+        "best_f1": _finite(evaluation.best_f1),
+        "false_alarms_per_day": _finite(evaluation.false_alarms_per_day),
+        "median_delay_s": _finite(evaluation.median_delay_s),
+    }
+
+
+def _evaluate(sensors: list[ScoredSensor], detector: Detector) -> Evaluation | None:
+    """Figures over the sensors; None without labels or without a single score."""
+    from detector.evaluation import Outcome, evaluate
+
+    outcomes = [
+        Outcome(
+            ts_ns=one.ts_ns[one.scored], labels=one.labels[one.scored], scores=one.score[one.scored]
+        )
+        for one in sensors
+        if one.labels is not None and one.scored.any()
+    ]
+    if not outcomes or not detector.interval_s > 0:
+        return None
+    return evaluate(outcomes, interval_s=detector.interval_s)
+
+
+def _picture(
+    sensors: list[ScoredSensor],
+    detector: Detector,
+    path: Path | None,
+    name: str | None,
+    *,
+    wanted: bool,
+) -> Path | None:
+    from workers.backtest.plots import Picture, Span, draw
+    from workers.backtest.scored_files import most_telling
+
+    if path is None and name is None and not wanted:
+        return None
+    scored = [one for one in sensors if one.scored.any()]
+    if name is not None and name not in {one.sensor for one in scored}:
+        raise typer.BadParameter(
+            f"{name!r} is not among the sensors that were scored", param_hint="--plot-sensor"
+        )
+    if not scored:
+        return None
+    one = most_telling(scored) if name is None else next(s for s in scored if s.sensor == name)
+    spans = [Span(start_ns=start, end_ns=end) for start, end in one.labelled_spans()]
+    return draw(
+        Picture(
+            title=f"{one.sensor}, scored by {detector.name}@{detector.version}",
+            channels=detector.channels,
+            units=detector.units,
+            ts_ns=one.ts_ns,
+            observed=one.values,
+            denoised=one.denoised,
+            score=one.score,
+            faults=None if one.labels is None else spans,
+        ),
+        path or Path("plot.png"),
+    )
+
+
+@contextmanager
+def _working(*, quiet: bool) -> Iterator[None]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status("scoring"):
+        yield
+
+
+def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    dropped = counts.late + counts.duplicate
+    console.print(
+        f"{counts.readings:,} readings of {result['sensors']} sensors: {counts.scored:,} scored, "
+        f"{counts.warming_up:,} warming up, {dropped:,} dropped (late or twice); "
+        f"[bold]{counts.anomalies:,} flagged[/bold]",
+        highlight=False,
+    )
+    if evaluation is not None:
+        table = Table(box=None, padding=(0, 3, 0, 0))
+        for name in ("", "precision", "recall", "F1", ""):
+            table.add_column(name, justify="right" if name else "left")
+        points, events = evaluation.points, evaluation.events
+        table.add_row(
+            "rows", *_three(points.precision, points.recall, points.f1),
+            f"{points.true_positives:,} right, {points.false_positives:,} false, "
+            f"{points.false_negatives:,} missed",
+        )  # fmt: skip
+        table.add_row(
+            "events", *_three(events.precision, events.recall, events.f1),
+            f"{events.found} found, {events.missed} missed, {events.false} false alarms",
+        )  # fmt: skip
+        console.print(table)
+        figures = Table.grid(padding=(0, 2))
+        figures.add_row("VUS-PR", _number(evaluation.vus_pr, ".3f"))
+        figures.add_row("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f"))
+        figures.add_row("median delay", _number(evaluation.median_delay_s, ".1f", " s"))
+        console.print(figures)
+    for name in ("scores", "plot"):
+        if result[name] is not None:
+            console.print(f"{name}: {result[name]}", highlight=False)
+
+
+def _three(*values: float) -> tuple[str, ...]:
+    return tuple(f"{value:.3f}" for value in values)
+
+
+def _number(value: float, form: str, unit: str = "") -> str:
+    return "-" if _finite(value) is None else f"{value:{form}}{unit}"
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124

@@ -1,0 +1,214 @@
+"""`vigie broker`: a real Kafka on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.broker.java import JavaSource
+from workers.cli.exits import ExitCode
+from workers.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from workers.broker.embedded import BrokerConfig
+    from workers.broker.registry import RunningBroker
+
+PortOption = Annotated[
+    int | None, typer.Option(help="Port for clients. Default: a free one.", min=1, max=65535)
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(help="Data folder, kept at the end. Default: a temporary one, removed."),
+]
+HeapOption = Annotated[
+    int, typer.Option("--heap", help="Memory of the Java machine in MB.", min=128, max=65536)
+]
+JavaOption = Annotated[
+    JavaSource,
+    typer.Option(help="Java to use: the bundled one, or that of JAVA_HOME (17 or newer)."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    broker = typer.Typer(
+        no_args_is_help=True,
+        help="Run a real Apache Kafka on this machine: no Docker, no Java to install.",
+    )
+    broker.command()(start)
+    broker.command()(stop)
+    broker.command()(status)
+    broker.command()(run)
+    app.add_typer(broker, name="broker")
+
+
+def start(
+    port: PortOption = None,
+    data: DataOption = None,
+    heap_mb: HeapOption = 512,
+    java: JavaOption = JavaSource.AUTO,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="End it when the calling process ends.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a broker in the background and print its address.
+
+    The first start fetches Kafka (45 MB) into the cache folder of the user; later ones take
+    seconds. Started twice, it says where the first one is and leaves it alone.
+
+    Example: vigie broker start --port 9092 --data ~/kafka
+    """
+    from workers.broker.embedded import Lifetime
+    from workers.broker.registry import find_running, remember, starting
+
+    with starting():
+        running = find_running()
+        if running is not None:
+            _check_same(running, port, data)
+            _show(running, "The broker is running already", as_json=as_json)
+            return
+        config = replace(
+            _config(port, data, heap_mb, java),
+            lifetime=Lifetime.DETACHED,
+            watch_pid=os.getppid() if with_parent else None,
+        )
+        with _progress() as on_progress:
+            broker = config.start(on_progress=on_progress)
+        running = remember(broker, keeps_data=data is not None)
+    _show(running, "The broker is up", as_json=as_json)
+
+
+def stop() -> None:
+    """Stop the broker that `start` left running."""
+    from workers.broker.registry import find_running, starting, stop_running
+
+    with starting():
+        running = find_running()
+        if running is None:
+            typer.echo("No broker is running.", err=True)
+            return
+        stop_running(running)
+    kept = f" Its data is in {running.data}." if running.keeps_data else ""
+    typer.echo(f"The broker at {running.bootstrap} has stopped.{kept}", err=True)
+
+
+def status(as_json: JsonOption = False) -> None:
+    """Say whether the broker of `start` runs and answers; exit code 3 if not."""
+    from workers.broker.registry import find_running
+    from workers.cli.views.report import print_json
+    from workers.kafka.kafka_python import Connection, broker_answers
+
+    running = find_running()
+    answers = running is not None and broker_answers(
+        Connection(bootstrap=running.bootstrap), timeout_s=5
+    )
+    if as_json:
+        print_json({"running": running is not None, "answers": answers} | _facts(running))
+    elif running is None:
+        typer.echo("No broker is running. Start one with vigie broker start.")
+    else:
+        _show(running, "The broker answers" if answers else "The broker runs but does not answer")
+    if not answers:
+        raise typer.Exit(ExitCode.BROKER_UNAVAILABLE)
+
+
+def run(
+    port: PortOption = None,
+    data: DataOption = None,
+    heap_mb: HeapOption = 512,
+    java: JavaOption = JavaSource.AUTO,
+) -> None:
+    """Run a broker in the foreground until Ctrl-C or SIGTERM.
+
+    Example: vigie broker run --port 9092
+    """
+    import time
+
+    from workers.errors import ProvisioningError
+    from workers.process import stop_signals
+
+    config = _config(port, data, heap_mb, java)
+    with stop_signals(lambda: typer.echo("stopping", err=True)) as should_stop:
+        with _progress() as on_progress:
+            broker = config.start(on_progress=on_progress)
+        try:
+            typer.echo(broker.bootstrap)
+            typer.echo(f"data in {broker.data}; Ctrl-C stops it", err=True)
+            while not should_stop():
+                if not broker.is_running():
+                    raise ProvisioningError(f"The broker ended by itself.\n{broker.log_tail()}")
+                time.sleep(0.2)
+        finally:
+            broker.stop()
+
+
+def _config(port: int | None, data: Path | None, heap_mb: int, java: JavaSource) -> BrokerConfig:
+    from workers.broker.embedded import BrokerConfig
+
+    return BrokerConfig(port=port, data=data, heap_mb=heap_mb, java=java)
+
+
+def _check_same(running: RunningBroker, port: int | None, data: Path | None) -> None:
+    """Refuse to pass off the running broker as another one.
+
+    Raises:
+        ProvisioningError: another port or folder is asked for.
+    """
+    from workers.errors import ProvisioningError
+
+    other_port = port is not None and not running.bootstrap.endswith(f":{port}")
+    other_data = data is not None and data.absolute() != Path(running.data)
+    if other_port or other_data:
+        raise ProvisioningError(
+            f"A broker is running already at {running.bootstrap} with its data in {running.data}: "
+            "stop it first (vigie broker stop), or run a second one with vigie broker run."
+        )
+
+
+def _show(running: RunningBroker, what: str, *, as_json: bool = False) -> None:
+    from workers.cli.views.report import print_json
+
+    if as_json:
+        print_json(_facts(running))
+        return
+    typer.echo(f"{what}, pid {running.pid}, data in {running.data}.", err=True)
+    typer.echo(running.bootstrap)
+
+
+def _facts(running: RunningBroker | None) -> dict[str, object]:
+    return asdict(running) if running is not None else {}
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error while Kafka is fetched; nothing when it is cached."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    bar = Progress(
+        TextColumn("fetching Kafka"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("", total=None)
+
+    def update(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    try:
+        yield update
+    finally:
+        bar.stop()

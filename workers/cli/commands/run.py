@@ -1,0 +1,108 @@
+"""`vigie run`: score the stream."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    settings_from,
+)
+
+if TYPE_CHECKING:
+    from workers.stream.health import Health
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    config: ConfigOption = None,
+    model: ModelOption = None,
+    bootstrap: BootstrapOption = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group. Sets kafka.group.")] = None,
+    ingest: Annotated[
+        str | None, typer.Option(help='Ingest workers, or "auto". Sets workers.ingest.')
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Serve /metrics (Prometheus) and /status (JSON) on this port of 127.0.0.1; 0 "
+            "takes a free one.",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="Address for --metrics-port; 0.0.0.0 opens it to the network.")
+    ] = "127.0.0.1",
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the stream until Ctrl-C or SIGTERM, then drain: finish, commit, leave the group.
+
+    Readings come from topics.readings; flagged ones go to topics.anomalies, the cleaned signal to
+    topics.denoised, records that cannot be read to topics.dead_letters. A second Ctrl-C ends at
+    once; what was not committed is scored again at the next start.
+
+    Example: vigie run --model models/pumps --bootstrap localhost:9092
+    """
+    from workers.api.server import serving
+    from workers.process import configure_logging, stop_signals
+    from workers.stream.health import Phase
+    from workers.supervision.pipeline import run_pipeline, serve_nothing
+
+    settings = settings_from(
+        config,
+        assignments,
+        {
+            "model.path": model,
+            "kafka.bootstrap": bootstrap,
+            "kafka.group": group,
+            "workers.ingest": ingest,
+        },
+    )
+    configure_logging(settings.log)
+    # Ray prints what it has to say, such as that a worker died, to standard output: that is for
+    # the result, which may be JSON.
+    with redirect_stdout(sys.stderr), stop_signals(_say_draining) as should_stop:
+        healths = run_pipeline(
+            settings,
+            should_stop=should_stop,
+            serve=serve_nothing
+            if metrics_port is None
+            else serving(host=metrics_host, port=metrics_port),
+        )
+    _report(healths, as_json=as_json)
+    left = [health.slot for health in healths if health.phase is not Phase.STOPPED]
+    if left:
+        typer.echo(
+            f"worker {', '.join(map(str, left))} did not finish in time: what is not committed is "
+            "scored at the next start (processing.drain_timeout_s)",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _say_draining() -> None:
+    typer.echo("draining; Ctrl-C again ends at once", err=True)
+
+
+def _report(healths: list[Health], *, as_json: bool) -> None:
+    from workers.api.server import status_of
+    from workers.cli.views.report import counts_table, print_json
+
+    if as_json:
+        print_json(status_of(healths))
+    else:
+        counts_table(healths)

@@ -1,0 +1,214 @@
+"""`vigie simulate`: a fleet of pumps with labelled faults, to a topic or to files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workers.cli.feed_options import (
+    FrameRowsOption,
+    PackingOption,
+    RateOption,
+    TopicOption,
+    feed_topic,
+    pace_from,
+    progress_line,
+    report,
+)
+from workers.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    settings_from,
+)
+from workers.data.feed import Packing
+
+if TYPE_CHECKING:
+    from workers.plant import Fault, Plant, PlantChunk, Schedule
+
+_CHUNK_ROWS = 128
+_FAULTS, _FAULTS_A_MACHINE = 14, 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("simulate")(simulate)
+
+
+def simulate(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write a .csv or .parquet file with labels, not to the topic."
+        ),
+    ] = None,
+    machines: Annotated[int, typer.Option(help="Pumps in the fleet.", min=1, max=10_000)] = 20,
+    rows: Annotated[int, typer.Option(help="Readings of each pump.", min=1)] = 3_600,
+    forever: Annotated[bool, typer.Option("--forever", help="Go on until Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between two readings of a pump.", min=0.001, max=60)
+    ] = 1.0,
+    faults: Annotated[
+        int | None,
+        typer.Option(
+            help="Faults in every 3,600 rows, over the whole fleet. Default: 14, fewer for a small "
+            "fleet.",
+            min=0,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same plant.", min=0)] = 0,
+    noise: Annotated[float, typer.Option(help="Factor on the sensor noise.", min=0, max=100)] = 1.0,
+    first_row: Annotated[
+        int, typer.Option(help="Begin here: go on where an earlier call ended.", min=0)
+    ] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of row 0, RFC 3339 or now. Default: 2026-01-01T00:00:00Z for files, now "
+            "for a topic."
+        ),
+    ] = None,
+    faults_file: Annotated[
+        Path | None, typer.Option("--faults-file", help="Write the faults as JSON to this file.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option("--speed", help="1 is real time, 0 as fast as possible.", min=0)
+    ] = 1.0,
+    rate: RateOption = 0.0,
+    packing: PackingOption = Packing.READINGS,
+    frame_rows: FrameRowsOption = 100,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    topic: TopicOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate pumps: flow, pressure, current, power, vibration, temperatures, speed.
+
+    The channels depend on each other and on the load; temperatures lag behind. Faults (spike,
+    drift, stuck-sensor, level-shift, noise-burst, broken-correlation, missing-data) come at random
+    times of the seed; a file tells where in its label column, --faults-file in words.
+
+    Examples:
+      vigie simulate -o train.parquet --faults 0 --rows 7200
+      vigie simulate --machines 200 --rate 20000 --as frames
+      vigie simulate --forever --speed 10
+    """
+    from workers.plant import Plant, PlantConfig
+    from workers.plant.plant import DEFAULT_START_NS
+
+    if forever and (output is not None or faults_file is not None):
+        raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")
+    try:
+        plant = Plant(
+            PlantConfig(
+                machines=machines,
+                seed=seed,
+                interval_s=interval,
+                start_ns=_start_ns(
+                    start, otherwise=_now_ns() if output is None else DEFAULT_START_NS
+                ),
+                noise=noise,
+            ),
+            _schedule(machines, seed, faults),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if faults_file is not None:
+        _write_faults(plant, faults_file, first_row, first_row + rows)
+    chunks = plant.chunks(None if forever else rows, first_row=first_row, chunk_rows=_CHUNK_ROWS)
+    if output is not None:
+        _write(plant, chunks, output, as_json=as_json)
+        return
+    from workers.data.feed import records_of
+    from workers.plant import columns_of
+
+    settings = settings_from(
+        config, assignments, {"kafka.bootstrap": bootstrap, "topics.readings": topic}
+    )
+    records = records_of(
+        columns_of(plant, chunks), plant.channels, packing=packing, frame_rows=frame_rows
+    )
+    with progress_line("simulating") as on_progress:
+        fed = feed_topic(
+            records,
+            settings,
+            packing=packing,
+            pace=pace_from(rate=rate, speed=speed),
+            on_progress=on_progress,
+        )
+    report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
+
+
+def _schedule(machines: int, seed: int, faults: int | None) -> Schedule:
+    from workers.plant import FixedSchedule, RandomSchedule
+
+    if faults is None:
+        faults = min(_FAULTS, _FAULTS_A_MACHINE * machines)
+    if faults == 0:
+        return FixedSchedule()
+    return RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults)
+
+
+def _now_ns() -> int:
+    return time.time_ns() // 1_000_000 * 1_000_000
+
+
+def _start_ns(start: str | None, *, otherwise: int) -> int:
+    from schemas.wire.timestamp import to_ns
+
+    if start is None:
+        return otherwise
+    if start == "now":
+        return _now_ns()
+    try:
+        return to_ns(start)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--start") from error
+
+
+def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
+    from workers.data.writer import ReadingsFile
+    from workers.plant import columns_of
+
+    readings = anomalous = 0
+    with ReadingsFile(path=output, channels=plant.channels).open() as writer:
+        for batch in columns_of(plant, chunks):
+            writer.write(
+                sensors=[batch.sensors[code] for code in batch.sensor_codes],
+                ts_ns=batch.ts_ns,
+                values=batch.values,
+                labels=batch.labels,
+            )
+            readings += len(batch.ts_ns)
+            anomalous += int((batch.labels != 0).sum())
+    if as_json:
+        from workers.cli.views.report import print_json
+
+        print_json({"output": str(output), "readings": readings, "anomalous": anomalous})
+        return
+    sys.stdout.write(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}\n")
+
+
+def _write_faults(plant: Plant, path: Path, start_row: int, end_row: int) -> None:
+    faults = [_described(plant, fault) for fault in plant.schedule.between(start_row, end_row)]
+    path.write_text(json.dumps(faults, indent=2) + "\n", encoding="utf-8")
+
+
+def _described(plant: Plant, fault: Fault) -> dict[str, Any]:
+    config = plant.config
+    return {
+        "sensor_id": plant.machines[fault.machine],
+        "kind": fault.kind.label,
+        "channels": list(fault.channels),
+        "start_ms": (config.start_ns + fault.start_row * config.interval_ns) // 1_000_000,
+        "end_ms": (config.start_ns + (fault.end_row - 1) * config.interval_ns) // 1_000_000,
+        "magnitude": fault.magnitude,
+    }

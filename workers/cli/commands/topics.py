@@ -1,0 +1,114 @@
+"""`vigie topics`: the topics that the stream reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.exits import ExitCode
+from workers.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    settings_from,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workers.kafka.kafka_python import Connection
+    from workers.kafka.kafka_python.admin.topics import Finding, TopicSpec
+
+PartitionsOption = Annotated[
+    int | None, typer.Option(help="Partitions of each topic. Sets topics.partitions.", min=1)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    topics = typer.Typer(
+        no_args_is_help=True, help="Create and check the topics that the stream reads and writes."
+    )
+    topics.command()(create)
+    topics.command()(check)
+    app.add_typer(topics, name="topics")
+
+
+def create(
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    partitions: PartitionsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create the topics that are missing; those that are there stay as they are.
+
+    Example: vigie topics create --bootstrap localhost:9092 --partitions 8
+    """
+    from workers.kafka.kafka_python.admin.topics import create_topics
+
+    connection, specs = _wanted(config, bootstrap, partitions, assignments)
+    _report(create_topics(connection, specs), as_json=as_json)
+
+
+def check(
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    partitions: PartitionsOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the topics are there with enough partitions; exit code 1 if not.
+
+    Example: vigie topics check --bootstrap localhost:9092
+    """
+    from workers.kafka.kafka_python.admin.topics import check_topics
+
+    connection, specs = _wanted(config, bootstrap, partitions, assignments)
+    _report(check_topics(connection, specs), as_json=as_json)
+
+
+def _wanted(
+    config: Path | None,
+    bootstrap: str | None,
+    partitions: int | None,
+    assignments: Sequence[str] | None,
+) -> tuple[Connection, list[TopicSpec]]:
+    from workers.kafka.factory import connection_of, topic_specs
+
+    settings = settings_from(
+        config, assignments, {"kafka.bootstrap": bootstrap, "topics.partitions": partitions}
+    )
+    return connection_of(settings), topic_specs(settings)
+
+
+def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print what was found.
+
+    Raises:
+        typer.Exit: with code 1 when a topic is not as wanted.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from workers.cli.views.report import print_json
+
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table(box=None)
+        table.add_column("topic")
+        table.add_column("partitions", justify="right")
+        table.add_column("state")
+        for finding in findings:
+            table.add_row(finding.name, str(finding.partitions), finding.state.value)
+        Console().print(table)
+        for finding in findings:
+            if finding.advice:
+                typer.echo(finding.advice, err=True)
+    if not all(finding.is_good for finding in findings):
+        raise typer.Exit(ExitCode.FAILURE)

@@ -1,0 +1,314 @@
+"""`vigie train`: from files, or from a stretch of a topic, to a model."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from workers.cli.file_options import (
+    ChannelOption,
+    DecimalOption,
+    DelimiterOption,
+    EpochOption,
+    IgnoreOption,
+    LabelOption,
+    SensorIdOption,
+    SensorOption,
+    TimeOption,
+    layout_from,
+)
+from workers.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    settings_from,
+)
+
+if TYPE_CHECKING:
+    from detector.scoring import Detector
+    from detector.signal.series import Series
+    from detector.training.train import Progress, TrainingConfig
+    from schemas.settings import Settings
+    from workers.data.files import Layout
+
+FilesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="CSV (also .csv.gz) or Parquet files. Without any: --topic-from, --topic-to.",
+        metavar="[FILE...]",
+        show_default=False,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    files: FilesArgument = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the model; an earlier one is replaced.")
+    ] = Path("model"),
+    budget: Annotated[
+        str,
+        typer.Option(
+            help='False alarms that you accept of each sensor: "1 per week", "2 per 3 days".'
+        ),
+    ] = "1 per week",
+    kind: Annotated[
+        Literal["dense", "conv", "pca"], typer.Option(help="Architecture of the autoencoder.")
+    ] = "dense",
+    receptive_field: Annotated[
+        int,
+        typer.Option(
+            "--receptive-field", "-R", help="Readings that one score looks at.", min=1, max=4096
+        ),
+    ] = 32,
+    latent_size: Annotated[
+        int | None, typer.Option(help="Width of the bottleneck. Default: by the input.", min=1)
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the model, in every anomaly.")] = "vigie",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.", min=0)] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA if there is one.")
+    ] = "auto",
+    threads: Annotated[
+        int, typer.Option(help="CPU threads; more pay off for large models only.", min=1, max=1024)
+    ] = 1,
+    calibration: Annotated[
+        float,
+        typer.Option(
+            help="Share of each sensor's readings, the last in time, that sets the threshold. "
+            "More of it means fewer false alarms where the plant changes its state seldom.",
+            min=0.01,
+            max=0.5,
+        ),
+    ] = 0.2,
+    max_steps: Annotated[
+        int, typer.Option(help="Steps at most; it stops early by itself.", min=1)
+    ] = 3_000,
+    topic_from: Annotated[
+        str | None,
+        typer.Option("--topic-from", help="Train on topics.readings from this time on, RFC 3339."),
+    ] = None,
+    topic_to: Annotated[
+        str | None, typer.Option("--topic-to", help="And up to this time. Default: to its end.")
+    ] = None,
+    time: TimeOption = None,
+    sensor: SensorOption = None,
+    sensor_id: SensorIdOption = None,
+    label: LabelOption = None,
+    channel: ChannelOption = None,
+    ignore: IgnoreOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = ".",
+    epoch: EpochOption = "auto",
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    assignments: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn what normal looks like, and set the threshold for your alarm budget.
+
+    Give it readings of normal operation; no labels are needed. With a label column, labelled rows
+    are left out. The last part in time of each sensor sets the threshold, so two weeks of history
+    promise more than two hours: the summary says what they promise.
+
+    Examples:
+      vigie train history/*.parquet -o models/pumps
+      vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
+      vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
+    """
+    from detector.artifact import load, save
+    from workers.cli.budget import parse_budget
+    from workers.errors import VigieError
+
+    alarm_budget = parse_budget(budget)
+    layout = layout_from(
+        time=time,
+        sensor=sensor,
+        sensor_id=sensor_id,
+        label=label,
+        channels=channel,
+        ignore=ignore,
+        delimiter=delimiter,
+        decimal=decimal,
+        epoch=epoch,
+    )
+    if bool(files) == (topic_from is not None):
+        raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
+    if files:
+        data = _from_files(files, layout)
+    else:
+        settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
+        data = _from_topic(settings, tuple(layout.channels), topic_from or "", topic_to)
+    from detector.training.dataset import Split
+    from detector.training.train import TrainingConfig
+
+    try:
+        wanted = TrainingConfig(
+            channels=data.channels,
+            name=name,
+            kind=kind,
+            receptive_field=receptive_field,
+            model={} if latent_size is None else {"latent_size": latent_size},
+            seed=seed,
+            device=device,
+            budget=alarm_budget,
+            split=Split(calibration=calibration),
+            max_steps=max_steps,
+        )
+        began_s = clock.monotonic()
+        with _progress(quiet=as_json) as progress:
+            trained = _train(data.series, wanted, threads, progress)
+        folder = save(trained, out)
+    except ValueError as error:
+        raise VigieError(f"cannot train: {error}") from error
+    detector = load(folder, device="cpu")
+    _report(detector, folder, data, clock.monotonic() - began_s, as_json=as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What is trained on, and what was left out of it."""
+
+    channels: tuple[str, ...]
+    series: Sequence[Series]
+    left_out: dict[str, int]
+
+
+def _from_files(files: Sequence[Path], layout: Layout) -> _Data:
+    from detector.signal.series import Series
+    from workers.data.files import read_sensors
+
+    channels, sensors = read_sensors(files, layout)
+    series, labelled = [], 0
+    for one in sensors:
+        keep = slice(None) if one.labels is None else ~one.labels
+        labelled += 0 if one.labels is None else int(one.labels.sum())
+        series.append(Series(sensor=one.sensor, ts_ns=one.ts_ns[keep], values=one.values[keep]))
+    return _Data(channels=channels, series=series, left_out={"labelled_rows": labelled})
+
+
+def _from_topic(
+    settings: Settings, channels: tuple[str, ...], start: str, end: str | None
+) -> _Data:
+    from schemas.wire.timestamp import to_ns
+    from workers.data.history import read_history
+    from workers.errors import VigieError
+
+    try:
+        start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--topic-from, --topic-to") from error
+    history = read_history(settings, channels, start_ns=start_ns, end_ns=end_ns)
+    if not history.series:
+        raise VigieError(
+            f"{settings.topics.readings} holds no reading of that time "
+            f"({history.failures} records could not be read): check --topic-from, --topic-to and "
+            "--channel"
+        )
+    return _Data(
+        channels=history.channels,
+        series=history.series,
+        left_out={"unreadable_records": history.failures},
+    )
+
+
+def _train(
+    series: Sequence[Series],
+    config: TrainingConfig,
+    threads: int,
+    progress: Callable[[Progress], None],
+) -> Detector:
+    import torch
+
+    from detector.training.train import train as fit
+
+    torch.set_num_threads(threads)
+    return fit(series, config, progress=progress)
+
+
+@contextmanager
+def _progress(*, quiet: object) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from workers.cli.views.training_bar import TrainingBar
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    with Live("reading and preparing", console=console, transient=True) as live:
+        bar = TrainingBar()
+        yield lambda now: live.update(bar.draw(now))
+
+
+def _report(detector: Detector, folder: Path, data: _Data, took_s: float, *, as_json: bool) -> None:
+    from workers.cli.views.report import print_json
+
+    summary: dict[str, Any] = {
+        "folder": str(folder),
+        "name": detector.name,
+        "version": detector.version,
+        "channels": list(detector.channels),
+        "receptive_field": detector.receptive_field,
+        "interval_s": detector.interval_s,
+        "max_gap_s": detector.max_gap_s,
+        "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
+        "took_s": round(took_s, 1),
+        "left_out": data.left_out,
+        "training": dict(detector.identity.training),
+    }
+    if as_json:
+        print_json(summary)
+        return
+    _show(detector, folder, data, took_s)
+
+
+def _show(detector: Detector, folder: Path, data: _Data, took_s: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    training = detector.identity.training
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    sensors = len({one.sensor for one in data.series})
+    learned = (
+        f"{training['rows']:,} readings of {sensors:,} sensors, one every "
+        f"{detector.interval_s:g} s, in {took_s:.0f} s"
+    )
+    fitted = (
+        f"{training['kind']}, {training['steps']:,} steps, "
+        f"validation loss {training['validation_loss']:.4f}"
+    )
+    rows = [
+        ("model", f"{detector.name}@{detector.version} in {folder}"),
+        ("channels", ", ".join(detector.channels)),
+        ("learned from", learned),
+        ("looks at", f"{detector.receptive_field} readings for each score"),
+        ("training", fitted),
+        ("thresholds", f"{detector.n_groups - 1:,} sensors have their own; the fleet's for others"),
+        ("promise", str(training["promise"])),
+    ]
+    rows += [(name.replace("_", " "), f"{n:,} left out") for name, n in data.left_out.items() if n]
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        f"\nNext: vigie backtest FILE... --model {folder}, then vigie run --model {folder}",
+        highlight=False,
+    )

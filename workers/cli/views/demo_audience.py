@@ -1,0 +1,152 @@
+"""Who watches the demo: a terminal, a log file, or a script that wants the result only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from workers.cli.views.training_bar import TrainingBar
+from workers.demo.play import Audience
+from workers.demo.screen import View, draw, one_line
+
+if TYPE_CHECKING:
+    from detector.training.train import Progress
+
+_LINE_EVERY_S = 10.0
+_REFRESHES_PER_S = 5
+
+
+class Nobody:
+    """A script: silent."""
+
+    def step(self, text: str) -> None:
+        """Say nothing."""
+
+    def fetching(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def training(self, progress: Progress) -> None:
+        """Say nothing."""
+
+    def watching(self, view: View) -> None:
+        """Say nothing."""
+
+
+class Lines:
+    """A file or a pipe: a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        """Print to `console`."""
+        self._console = console
+        self._last_s = -_LINE_EVERY_S
+
+    def step(self, text: str) -> None:
+        """One line a step."""
+        self._print(text)
+
+    def fetching(self, done: int, total: int) -> None:
+        """A line every ten seconds."""
+        self._now_and_then(f"fetched {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+    def training(self, progress: Progress) -> None:
+        """A line every ten seconds."""
+        self._now_and_then(
+            f"step {progress.step:,}, validation loss {progress.validation_loss:.4f}"
+        )
+
+    def watching(self, view: View) -> None:
+        """A line every ten seconds."""
+        self._now_and_then(one_line(view))
+
+    def _now_and_then(self, text: str) -> None:
+        if time.monotonic() - self._last_s >= _LINE_EVERY_S:
+            self._last_s = time.monotonic()
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
+        self._console.file.flush()
+
+
+class Terminal:
+    """A person: what is happening now, redrawn in place."""
+
+    def __init__(self, console: Console, live: Live) -> None:
+        """Draw with `live`."""
+        self._console, self._live = console, live
+        self._bar = TrainingBar()
+        self._step = ""
+        self._began_s = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """The step before is done: it stays as a line."""
+        self.done()
+        self._step, self._began_s = text, time.monotonic()
+        self._bar = TrainingBar()
+        self._show(None)
+
+    def fetching(self, done: int, total: int) -> None:
+        """Bytes beside the step."""
+        self._show(Text(f"  fetching Kafka, once: {done / 1e6:.0f} of {total / 1e6:.0f} MB"))
+
+    def training(self, progress: Progress) -> None:
+        """The bar below the step."""
+        self._show(self._bar.draw(progress))
+
+    def watching(self, view: View) -> None:
+        """The live table instead of the step."""
+        if self._step != _STREAMING:
+            self.step(_STREAMING)
+        self._live.update(draw(view))
+
+    def done(self) -> None:
+        """Nothing more comes."""
+        if self._step:
+            took_s = time.monotonic() - self._began_s
+            self._console.print(
+                Text.assemble(("✓ ", "green"), self._step, (f"  {took_s:.0f} s", "dim"))
+            )
+        self._step = ""
+        self._live.update("")
+
+    def _show(self, below: RenderableType | None) -> None:
+        from rich.console import Group
+
+        spinner = Spinner("dots", Text(self._step))
+        self._live.update(spinner if below is None else Group(spinner, below))
+
+
+_STREAMING = "streaming"
+
+
+@contextmanager
+def audience_for(console: Console, *, quiet: object) -> Iterator[Audience]:
+    """Yield who fits the console.
+
+    Args:
+        console: where to show things.
+        quiet: true shows nothing at all.
+    """
+    if quiet:
+        yield Nobody()
+    elif not console.is_terminal:
+        yield Lines(console)
+    else:
+        with Live(
+            console=console,
+            transient=True,
+            refresh_per_second=_REFRESHES_PER_S,
+            # Ray keeps whatever stands in sys.stdout while it is imported, beyond our end.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
+            terminal = Terminal(console, live)
+            yield terminal
+            terminal.done()

@@ -1,0 +1,1 @@
+"""Readings in files and in stretches of a topic."""

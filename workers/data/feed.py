@@ -1,0 +1,276 @@
+"""Readings into a topic at a chosen pace, as single readings or as frames.
+
+`records_of` turns columns into records, `Pace` says when each is due, `feed` publishes them. Only
+`feed` waits; its clock and its way to wait are arguments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.codec import (
+    FRAME_ARROW,
+    FRAME_JSON,
+    HEADER,
+    READING_JSON,
+    FrameEncoder,
+    ReadingEncoder,
+)
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+MAX_FRAME_ROWS = 10_000
+# The longest wait before should_stop is asked again.
+_SLICE_S = 0.2
+# A record that is due this soon is sent at once: a shorter sleep would cost more than it gains.
+_EARLY_S = 0.002
+
+
+class Packing(StrEnum):
+    """How readings become records."""
+
+    READINGS = "readings"
+    """One JSON record a reading."""
+    FRAMES = "frames"
+    """JSON frames: many readings of one sensor in columns."""
+    ARROW = "arrow"
+    """The same as Arrow IPC."""
+
+
+class Columns(Protocol):
+    """Rows of several sensors in order of time; `workers.data.files.FileColumns` is one."""
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Names that `sensor_codes` points into."""
+
+    @property
+    def sensor_codes(self) -> npt.NDArray[np.int32]:
+        """Sensor of each row, [n]."""
+
+    @property
+    def ts_ns(self) -> IntArray:
+        """Event times, [n]."""
+
+    @property
+    def values(self) -> FloatArray:
+        """One column a channel, NaN = missing, [n, C]."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRecord:
+    """One record to publish: `readings` of one sensor, the last of them at `ts_ns`."""
+
+    key: bytes
+    value: bytes
+    readings: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """When a record is due.
+
+    Attributes:
+        readings_per_s: of all sensors together; 0 for no such limit.
+        speed: event time over wall time, 1 is real time; 0 for no such limit.
+
+    Raises:
+        ValueError: a negative number, or both limits.
+    """
+
+    readings_per_s: float = 0.0
+    speed: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a contradiction."""
+        if min(self.readings_per_s, self.speed) < 0:
+            raise ValueError(f"a pace must be >= 0, got {self.readings_per_s}, {self.speed}")
+        if self.readings_per_s and self.speed:
+            raise ValueError("give readings per second or a speed, not both")
+
+    def due_s(self, readings_before: int, elapsed_ns: int) -> float:
+        """Seconds after the start at which a record is due.
+
+        Args:
+            readings_before: readings sent before it.
+            elapsed_ns: event time since the first record, in nanoseconds.
+        """
+        if self.readings_per_s:
+            return readings_before / self.readings_per_s
+        return elapsed_ns / 1e9 / self.speed if self.speed else 0.0
+
+
+def records_of(
+    batches: Iterable[Columns],
+    channels: Sequence[str],
+    *,
+    packing: Packing = Packing.READINGS,
+    frame_rows: int = 100,
+) -> Iterator[FeedRecord]:
+    """Records of all batches, each sensor's in order.
+
+    Args:
+        batches: the rows; a sensor may go on in the next batch.
+        channels: names of the value columns on the wire.
+        packing: single readings, or frames.
+        frame_rows: readings of a full frame; what is left at the end goes into shorter ones.
+
+    Raises:
+        ValueError: frame_rows out of 1..10,000.
+    """
+    if not 1 <= frame_rows <= MAX_FRAME_ROWS:
+        raise ValueError(f"frame_rows must be in 1..{MAX_FRAME_ROWS}, got {frame_rows}")
+    if packing is Packing.READINGS:
+        return _readings(batches, ReadingEncoder(channels))
+    content_type = content_type_of(packing).decode()
+    return _frames(batches, FrameEncoder(channels, content_type), frame_rows)
+
+
+def content_type_of(packing: Packing) -> bytes:
+    """The `content-type` header of the records."""
+    return {
+        Packing.READINGS: READING_JSON,
+        Packing.FRAMES: FRAME_JSON,
+        Packing.ARROW: FRAME_ARROW,
+    }[packing].encode()
+
+
+def _readings(batches: Iterable[Columns], encoder: ReadingEncoder) -> Iterator[FeedRecord]:
+    for batch in batches:
+        keys = [sensor.encode() for sensor in batch.sensors]
+        rows = zip(
+            batch.sensor_codes.tolist(), batch.ts_ns.tolist(), batch.values.tolist(), strict=True
+        )
+        for code, ts_ns, values in rows:
+            value = encoder.encode(batch.sensors[code], ts_ns, values)
+            yield FeedRecord(keys[code], value, 1, ts_ns)
+
+
+def _frames(
+    batches: Iterable[Columns], encoder: FrameEncoder, frame_rows: int
+) -> Iterator[FeedRecord]:
+    waiting: dict[str, tuple[IntArray, FloatArray]] = {}
+    for batch in batches:
+        full: list[tuple[int, FeedRecord]] = []
+        for code, sensor in enumerate(batch.sensors):
+            rows = np.flatnonzero(batch.sensor_codes == code)
+            ts_ns, values = batch.ts_ns[rows], batch.values[rows]
+            before = 0
+            if sensor in waiting:
+                before = len(waiting[sensor][0])
+                ts_ns = np.concatenate([waiting[sensor][0], ts_ns])
+                values = np.concatenate([waiting[sensor][1], values])
+            ends = range(frame_rows, len(ts_ns) + 1, frame_rows)
+            for end in ends:
+                part = slice(end - frame_rows, end)
+                record = _frame(encoder, sensor, ts_ns[part], values[part])
+                full.append((int(rows[end - 1 - before]), record))
+            left = len(ends) * frame_rows
+            waiting[sensor] = (ts_ns[left:], values[left:])
+        # In the order in which their last readings come.
+        yield from (record for _, record in sorted(full, key=lambda item: item[0]))
+    for sensor, (ts_ns, values) in waiting.items():
+        if len(ts_ns):
+            yield _frame(encoder, sensor, ts_ns, values)
+
+
+def _frame(encoder: FrameEncoder, sensor: str, ts_ns: IntArray, values: FloatArray) -> FeedRecord:
+    value = encoder.encode(sensor, ts_ns, values)
+    return FeedRecord(sensor.encode(), value, len(ts_ns), int(ts_ns[-1]))
+
+
+class Publishes(Protocol):
+    """What `feed` asks of a publisher, such as `Publisher` of `workers.kafka`."""
+
+    def send(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Add one record."""
+
+    def settle(self) -> None:
+        """Return when every record is with the broker."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fed:
+    """What was published, and how long it took until the broker had it all."""
+
+    records: int = 0
+    readings: int = 0
+    value_bytes: int = 0
+    took_s: float = 0.0
+
+    @property
+    def readings_per_s(self) -> float:
+        """Mean over the whole feed."""
+        return self.readings / self.took_s if self.took_s else 0.0
+
+
+def feed(
+    records: Iterable[FeedRecord],
+    publisher: Publishes,
+    topic: str,
+    *,
+    content_type: bytes,
+    pace: Pace,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Fed], None] = lambda _: None,
+    now_s: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> Fed:
+    """Publish records, each not before it is due, and wait until the broker has them all.
+
+    A feed that falls behind its pace goes on as fast as it can; nothing is skipped.
+
+    Args:
+        records: what to publish; taken one at a time.
+        publisher: where to.
+        topic: of all records.
+        content_type: of all records.
+        pace: when each is due.
+        should_stop: asked at least every 0.2 s; true ends the feed early, in good order.
+        on_progress: told about five times a second.
+        now_s: a clock that only goes forward.
+        wait: sleeps for so many seconds.
+
+    Raises:
+        OutputsLostError: the broker did not take a record in time.
+    """
+    headers = [(HEADER, content_type)]
+    begun_s, count, readings, size = now_s(), 0, 0, 0
+    first_ns: int | None = None
+    asked_s = begun_s
+    for record in records:
+        first_ns = record.ts_ns if first_ns is None else first_ns
+        due_s = begun_s + pace.due_s(readings, record.ts_ns - first_ns)
+        while (at_s := now_s()) < due_s - _EARLY_S or at_s - asked_s >= _SLICE_S:
+            if should_stop():
+                break
+            asked_s = at_s
+            on_progress(_fed(count, readings, size, at_s - begun_s))
+            if at_s < due_s - _EARLY_S:
+                wait(min(due_s - at_s, _SLICE_S))
+        if should_stop():
+            break
+        publisher.send(topic, key=record.key, value=record.value, headers=headers)
+        count, readings, size = count + 1, readings + record.readings, size + len(record.value)
+    publisher.settle()
+    return _fed(count, readings, size, now_s() - begun_s)
+
+
+def _fed(records: int, readings: int, value_bytes: int, took_s: float) -> Fed:
+    return Fed(records=records, readings=readings, value_bytes=value_bytes, took_s=took_s)

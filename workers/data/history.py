@@ -1,0 +1,157 @@
+"""A stretch of the topic of readings as series, for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.signal.series import Series
+from schemas.codec import HEADER, Decoder
+from schemas.settings import Settings
+from schemas.wire.reading import Frame, Reading
+from workers.errors import VigieError
+from workers.kafka.client import Record
+from workers.kafka.factory import connection_of
+from workers.kafka.kafka_python.consumer.reader import ReaderConfig, TopicReader
+
+MAX_READINGS = 20_000_000
+"""Held in memory; a longer stretch is refused."""
+
+_SEEN_RECORDS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Readings of a stretch of time.
+
+    Attributes:
+        channels: names, the columns of the series.
+        series: one a sensor, in arrival order.
+        failures: records that could not be read.
+    """
+
+    channels: tuple[str, ...]
+    series: Sequence[Series]
+    failures: int
+
+
+def read_history(
+    settings: Settings, channels: tuple[str, ...], *, start_ns: int, end_ns: int | None
+) -> History:
+    """Read the records of a stretch of time from every partition; joins no group.
+
+    Args:
+        settings: the broker, the topic, and the names of channels on the wire.
+        channels: to read; empty takes those of the first record that can be read.
+        start_ns: event time, included. Records are found by their own timestamps, so a reading
+            whose record carries an earlier one is not found.
+        end_ns: event time, excluded; None for the end of the topic.
+
+    Raises:
+        BrokerUnavailableError, TopicError: see `ReaderConfig.open`.
+        VigieError: no channel is given and none can be found, or the stretch is too long.
+    """
+    config = ReaderConfig(connection=connection_of(settings), topics=(settings.topics.readings,))
+    with config.open() as reader:
+        starts = reader.offsets_at(start_ns // 1_000_000)
+        ends = reader.ends()
+        if not channels:
+            channels = _find_channels(reader, starts, ends, settings)
+        reader.seek(starts)
+        decoder = Decoder(
+            channels,
+            wire_names=settings.stream.channels,
+            max_bytes=settings.stream.max_record_bytes,
+            default_content_type=settings.stream.content_type,
+        )
+        gathering = _Gathering(start_ns=start_ns, end_ns=end_ns)
+        for records in reader.read_to(ends):
+            gathering.add(records, decoder)
+    return History(channels=channels, series=gathering.series(), failures=gathering.failures)
+
+
+class _Gathering:
+    """Readings of a stretch, sensor by sensor."""
+
+    def __init__(self, *, start_ns: int, end_ns: int | None) -> None:
+        self._start_ns, self._end_ns = start_ns, end_ns
+        self._parts: dict[str, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]] = {}
+        self._readings = 0
+        self.failures = 0
+
+    def add(self, records: Sequence[Record], decoder: Decoder) -> None:
+        """Take in one batch.
+
+        Raises:
+            VigieError: more readings than can be held.
+        """
+        decoded = decoder.decode(
+            [record.value for record in records],
+            [dict(record.headers).get(HEADER) for record in records],
+        )
+        self.failures += len(decoded.failures)
+        readings = decoded.readings
+        keep = readings.ts_ns >= self._start_ns
+        if self._end_ns is not None:
+            keep &= readings.ts_ns < self._end_ns
+        self._readings += int(keep.sum())
+        if self._readings > MAX_READINGS:
+            raise VigieError(
+                f"more than {MAX_READINGS:,} readings between --topic-from and --topic-to: "
+                "choose a shorter stretch"
+            )
+        owners = np.repeat(np.arange(len(readings.sensors)), readings.counts)
+        names = np.array(readings.sensors, dtype=object)[owners] if len(owners) else owners
+        for sensor in dict.fromkeys(readings.sensors):
+            rows = np.flatnonzero((names == sensor) & keep)
+            if len(rows):
+                part = (readings.ts_ns[rows], readings.values[rows])
+                self._parts.setdefault(sensor, []).append(part)
+
+    def series(self) -> list[Series]:
+        """Everything taken in."""
+        return [
+            Series(
+                sensor=sensor,
+                ts_ns=np.concatenate([ts_ns for ts_ns, _ in parts]),
+                values=np.concatenate([values for _, values in parts]),
+            )
+            for sensor, parts in sorted(self._parts.items())
+        ]
+
+
+def _find_channels(
+    reader: TopicReader,
+    starts: Mapping[tuple[str, int], int],
+    ends: Mapping[tuple[str, int], int],
+    settings: Settings,
+) -> tuple[str, ...]:
+    """The channels of the first record in JSON, under the model's names."""
+    reader.seek(starts)
+    ours = {wire: channel for channel, wire in settings.stream.channels.items()}
+    seen = 0
+    for records in reader.read_to(ends):
+        for record in records:
+            names = _channels_in(record.value or b"")
+            if names:
+                return tuple(ours.get(name, name) for name in names)
+        seen += len(records)
+        if seen >= _SEEN_RECORDS:
+            break
+    raise VigieError(
+        f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
+        "time: correct --topic-from, or name the channels with --channel"
+    )
+
+
+def _channels_in(value: bytes) -> tuple[str, ...]:
+    """The channels of a JSON reading or frame; none of anything else."""
+    for model in (Reading, Frame):
+        try:
+            return tuple(model.model_validate_json(value).values)
+        except ValueError:
+            continue
+    return ()

@@ -1,0 +1,1 @@
+"""Dead letters: reading, choosing and sending them back."""

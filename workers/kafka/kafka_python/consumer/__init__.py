@@ -1,0 +1,1 @@
+"""Reading, alone or as a member of a group."""

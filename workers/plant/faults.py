@@ -1,0 +1,277 @@
+"""Faults of the simulated plant: what they do to a measured signal, and when they come.
+
+A fault belongs to one machine, a range of rows and some channels. A schedule answers which faults
+touch a range of rows; two faults of one machine never overlap, so that every row has one label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.plant.physics import CHANNEL_NAMES
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_FAULT_ROWS = 1_000_000
+
+
+class FaultKind(Enum):
+    """What goes wrong. The value is the label code; 0 means no fault."""
+
+    SPIKE = 1  # adds `magnitude` noise deviations, up and down by turns
+    DRIFT = 2  # adds a ramp that ends at `magnitude` noise deviations
+    STUCK_SENSOR = 3  # repeats the last value before the fault; `magnitude` is not used
+    LEVEL_SHIFT = 4  # adds `magnitude` noise deviations
+    NOISE_BURST = 5  # adds white noise of `magnitude` noise deviations
+    BROKEN_CORRELATION = 6  # moves `magnitude` (1 = all) of the way to the signal of another load
+    MISSING_DATA = 7  # loses each value with probability `magnitude`
+
+    @property
+    def label(self) -> str:
+        """The name on screens and in files, such as `level-shift`."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One fault of one machine.
+
+    Attributes:
+        machine: index of the machine, from 0.
+        kind: what goes wrong; its comment says what `magnitude` means.
+        channels: names of the channels it touches.
+        start_row: first row with the fault.
+        end_row: first row without it.
+        magnitude: how strong, usually in standard deviations of the channel's sensor noise.
+
+    Raises:
+        ValueError: an empty or endless range, no or unknown channels, a magnitude out of range.
+    """
+
+    machine: int
+    kind: FaultKind
+    channels: tuple[str, ...]
+    start_row: int
+    end_row: int
+    magnitude: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be injected."""
+        if self.machine < 0:
+            raise ValueError(f"machine must be >= 0, got {self.machine}")
+        if self.start_row < 0 or not 0 < self.end_row - self.start_row <= MAX_FAULT_ROWS:
+            raise ValueError(
+                f"a fault needs 0 <= start_row < end_row, at most {MAX_FAULT_ROWS} rows, "
+                f"got {self.start_row}..{self.end_row}"
+            )
+        unknown = [name for name in self.channels if name not in CHANNEL_NAMES]
+        if unknown or not self.channels:
+            raise ValueError(
+                f"fault channels {unknown or '()'} not among {', '.join(CHANNEL_NAMES)}"
+            )
+        shares = (FaultKind.MISSING_DATA, FaultKind.BROKEN_CORRELATION)
+        if self.kind in shares and not 0 < self.magnitude <= 1:
+            raise ValueError(f"{self.kind.label} needs a magnitude in (0, 1], got {self.magnitude}")
+
+    @property
+    def columns(self) -> npt.NDArray[np.int64]:
+        """Indices of the channels, [c]."""
+        return np.array([CHANNEL_NAMES.index(name) for name in self.channels], dtype=np.int64)
+
+
+class Schedule(Protocol):
+    """Which faults touch rows start_row..end_row (end excluded), in order of start."""
+
+    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
+        """Faults with at least one row in the range; pure."""
+        ...
+
+
+class FixedSchedule:
+    """Exactly the given faults.
+
+    Raises:
+        ValueError: two faults of one machine overlap.
+    """
+
+    def __init__(self, faults: Sequence[Fault] = ()) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
+        busy_until: dict[int, int] = {}
+        for fault in self.faults:
+            if fault.start_row < busy_until.get(fault.machine, 0):
+                raise ValueError(
+                    f"faults of machine {fault.machine} overlap at row {fault.start_row}"
+                )
+            busy_until[fault.machine] = fault.end_row
+
+    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
+        """Faults with at least one row in the range."""
+        return [f for f in self.faults if f.start_row < end_row and f.end_row > start_row]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How random faults of one kind look: channel groups, rows and magnitude to draw from."""
+
+    groups: tuple[tuple[str, ...], ...]
+    rows: tuple[int, int]
+    magnitude: tuple[float, float]
+
+
+_QUICK = (("flow",), ("pressure",), ("current",), ("power",), ("speed",))
+_SINGLE = tuple((name,) for name in CHANNEL_NAMES)
+RECIPES: dict[FaultKind, Recipe] = {
+    FaultKind.SPIKE: Recipe(groups=_SINGLE, rows=(2, 4), magnitude=(25.0, 45.0)),
+    FaultKind.DRIFT: Recipe(
+        groups=(("vibration", "bearing_temperature"), ("motor_temperature",), ("pressure",)),
+        rows=(120, 240),
+        magnitude=(20.0, 35.0),
+    ),
+    FaultKind.STUCK_SENSOR: Recipe(groups=_QUICK, rows=(120, 240), magnitude=(1.0, 1.0)),
+    FaultKind.LEVEL_SHIFT: Recipe(groups=_SINGLE, rows=(60, 180), magnitude=(12.0, 25.0)),
+    FaultKind.NOISE_BURST: Recipe(groups=_SINGLE, rows=(40, 120), magnitude=(6.0, 12.0)),
+    FaultKind.BROKEN_CORRELATION: Recipe(groups=_QUICK, rows=(90, 180), magnitude=(1.0, 1.0)),
+    FaultKind.MISSING_DATA: Recipe(groups=_SINGLE, rows=(40, 120), magnitude=(0.9, 1.0)),
+}
+# Room that a slot leaves beside the longest fault, so that two of one machine stay apart.
+_REST_ROWS = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomSchedule:
+    """Seeded faults without end: every epoch of rows holds `faults_per_epoch` of them.
+
+    Kinds take turns, so each kind appears as often as any other. A fault lies wholly inside its
+    epoch, and faults of one machine stay `_REST_ROWS` apart. Any range can be asked for in any
+    order; the answer depends on the fields alone.
+
+    Attributes:
+        machines: size of the fleet.
+        seed: of the draws.
+        epoch_rows: rows of an epoch, at least one slot (the longest fault and its rest).
+        faults_per_epoch: over the whole fleet; at most one a machine and slot.
+        first_row: epochs begin here; earlier rows have no fault.
+        kinds: what may happen.
+
+    Raises:
+        ValueError: the epoch is too short, or holds more faults than fit.
+    """
+
+    machines: int
+    seed: int
+    epoch_rows: int = 3_600
+    faults_per_epoch: int = 14
+    first_row: int = 0
+    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit."""
+        if not self.kinds:
+            raise ValueError("a random schedule needs at least one kind of fault")
+        room = self.machines * (self.epoch_rows // self.slot_rows)
+        if not 0 <= self.faults_per_epoch <= room:
+            raise ValueError(
+                f"{self.faults_per_epoch} faults do not fit {self.machines} machines x "
+                f"{self.epoch_rows} rows: at most {room} (one a machine and {self.slot_rows} rows)"
+            )
+
+    @property
+    def slot_rows(self) -> int:
+        """Rows of a slot: the longest fault and its rest."""
+        return max(RECIPES[kind].rows[1] for kind in self.kinds) + _REST_ROWS
+
+    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
+        """Faults with at least one row in the range."""
+        first = max(start_row - self.first_row, 0) // self.epoch_rows
+        last = max(end_row - 1 - self.first_row, -1) // self.epoch_rows
+        return [
+            fault
+            for epoch in range(first, last + 1)
+            for fault in _draw_epoch(self, epoch)
+            if fault.start_row < end_row and fault.end_row > start_row
+        ]
+
+
+@lru_cache(maxsize=64)
+def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
+    rng = np.random.default_rng([schedule.seed, 7, epoch])
+    slots = schedule.epoch_rows // schedule.slot_rows
+    places = rng.choice(schedule.machines * slots, schedule.faults_per_epoch, replace=False)
+    faults = []
+    for number, place in enumerate(places):
+        turn = epoch * schedule.faults_per_epoch + number
+        kind = schedule.kinds[turn % len(schedule.kinds)]
+        recipe = RECIPES[kind]
+        rows = int(rng.integers(recipe.rows[0], recipe.rows[1] + 1))
+        slot = int(place) % slots
+        room = schedule.slot_rows - _REST_ROWS - rows
+        start = (
+            schedule.first_row
+            + epoch * schedule.epoch_rows
+            + slot * schedule.slot_rows
+            + int(rng.integers(0, room + 1))
+        )
+        faults.append(
+            Fault(
+                machine=int(place) // slots,
+                kind=kind,
+                channels=recipe.groups[int(rng.integers(len(recipe.groups)))],
+                start_row=start,
+                end_row=start + rows,
+                magnitude=float(rng.uniform(*recipe.magnitude)),
+            )
+        )
+    return tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure:
+    """The rows of a block that one fault meets.
+
+    Attributes:
+        signal: measured values of the fault's machine and channels, without the fault, [k, c].
+        other_load: clean signal of the same machine at another load, [k, c].
+        clean: clean signal, [k, c].
+        held: last measured values before the fault, [c].
+        noise: standard deviation of the sensor noise, [c].
+        normal: standard normal draws, [k, c].
+        uniform: uniform draws in [0, 1), [k, c].
+        age: rows since the fault began, [k].
+    """
+
+    signal: FloatArray
+    other_load: FloatArray
+    clean: FloatArray
+    held: FloatArray
+    noise: FloatArray
+    normal: FloatArray
+    uniform: FloatArray
+    age: npt.NDArray[np.int64]
+
+
+def distort(fault: Fault, at: Exposure) -> FloatArray:
+    """The measured values with the fault, [k, c]; NaN where a value is lost."""
+    size = fault.magnitude * at.noise
+    match fault.kind:
+        case FaultKind.SPIKE:
+            changed = at.signal + size * np.where(at.age % 2 == 0, 1.0, -1.0)[:, None]
+        case FaultKind.DRIFT:
+            changed = at.signal + size * ((at.age + 1) / (fault.end_row - fault.start_row))[:, None]
+        case FaultKind.STUCK_SENSOR:
+            changed = np.broadcast_to(at.held, at.signal.shape)
+        case FaultKind.LEVEL_SHIFT:
+            changed = at.signal + size
+        case FaultKind.NOISE_BURST:
+            changed = at.signal + size * at.normal
+        case FaultKind.BROKEN_CORRELATION:
+            changed = at.signal + fault.magnitude * (at.other_load - at.clean)
+        case FaultKind.MISSING_DATA:
+            changed = np.where(at.uniform < fault.magnitude, np.nan, at.signal)
+    return changed

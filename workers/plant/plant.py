@@ -1,0 +1,244 @@
+"""A fleet of simulated pumps: clean truth, measured signals and labels, chunk by chunk.
+
+Rows are computed in blocks of a fixed length, each with its own random generator and with the
+state of the block before it. Chunks are cut from those blocks, so what a row holds depends on the
+configuration and the schedule alone, never on the size of the chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.plant.faults import Exposure, Fault, FixedSchedule, Schedule, distort
+from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, FloatArray
+from workers.plant.process import BLOCK_ROWS, Process, Truth
+
+IntArray = npt.NDArray[np.int64]
+CodeArray = npt.NDArray[np.int8]
+
+MAX_MACHINES = 10_000
+# 2026-01-01T00:00:00Z
+DEFAULT_START_NS = 1_767_225_600_000_000_000
+_RESOLUTION = 10.0 ** np.array([channel.decimals for channel in CHANNELS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantConfig:
+    """The fleet and its clock.
+
+    Attributes:
+        machines: number of pumps, 1..10,000.
+        seed: of everything that is drawn.
+        interval_s: seconds between readings, 0.001..60.
+        start_ns: event time of row 0, nanoseconds since the epoch, UTC.
+        noise: factor on the sensor noise; 0 leaves the rounding of the instruments.
+        ambient_swing_c: half the difference between the hall's warmest and coldest hour.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    machines: int = 20
+    seed: int = 0
+    interval_s: float = 1.0
+    start_ns: int = DEFAULT_START_NS
+    noise: float = 1.0
+    ambient_swing_c: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be simulated."""
+        limits = {
+            "machines": (1, MAX_MACHINES),
+            "seed": (0, 2**63 - 1),
+            "interval_s": (0.001, 60.0),
+            "start_ns": (0, 2**62),
+            "noise": (0.0, 100.0),
+            "ambient_swing_c": (0.0, 20.0),
+        }
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be in {low}..{high}, got {getattr(self, name)}")
+
+    @property
+    def interval_ns(self) -> int:
+        """The sampling interval in whole nanoseconds."""
+        return round(self.interval_s * 1e9)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlantChunk:
+    """Consecutive rows of the whole fleet.
+
+    Attributes:
+        first_row: number of the first row since the plant's start.
+        ts_ns: event time of each row, [n].
+        clean: the truth without noise and without faults, [n, M, C].
+        noisy: what the sensors say, faults included; NaN where a value is lost, [n, M, C].
+        label: code of the fault's kind, 0 for none, [n, M].
+    """
+
+    first_row: int
+    ts_ns: IntArray
+    clean: FloatArray
+    noisy: FloatArray
+    label: CodeArray
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+class Plant:
+    """A fleet of pumps under a schedule of faults.
+
+    Example:
+        >>> plant = Plant(PlantConfig(machines=2, seed=1))
+        >>> chunk = next(plant.chunks(100))
+        >>> chunk.noisy.shape
+        (100, 2, 8)
+    """
+
+    channels: tuple[str, ...] = CHANNEL_NAMES
+    units: tuple[str, ...] = tuple(channel.unit for channel in CHANNELS)
+
+    def __init__(self, config: PlantConfig, schedule: Schedule | None = None) -> None:
+        self.config = config
+        self.schedule: Schedule = FixedSchedule() if schedule is None else schedule
+        width = max(3, len(str(config.machines)))
+        self.machines = tuple(f"pump-{i + 1:0{width}d}" for i in range(config.machines))
+
+    def chunks(
+        self, n_rows: int | None, *, first_row: int = 0, chunk_rows: int = BLOCK_ROWS
+    ) -> Iterator[PlantChunk]:
+        """Rows first_row .. first_row + n_rows, cut into chunks of `chunk_rows` (the last shorter).
+
+        Every call starts anew; the rows before `first_row` are computed and thrown away.
+
+        Args:
+            n_rows: how many rows; None for no end.
+            first_row: row to begin with.
+            chunk_rows: rows of a chunk, >= 1.
+
+        Raises:
+            ValueError: a negative count, chunks of no rows, or a fault of a machine that is not
+                in the fleet (when its rows are reached).
+        """
+        if (n_rows is not None and n_rows < 0) or first_row < 0 or chunk_rows < 1:
+            raise ValueError(
+                f"need n_rows >= 0, first_row >= 0, chunk_rows >= 1, "
+                f"got {n_rows}, {first_row}, {chunk_rows}"
+            )
+        return self._cut(n_rows, first_row, chunk_rows)
+
+    def _cut(self, n_rows: int | None, first_row: int, chunk_rows: int) -> Iterator[PlantChunk]:
+        blocks, waiting = self._blocks(), list[PlantChunk]()
+        start = first_row
+        while n_rows is None or start < first_row + n_rows:
+            end = start + chunk_rows
+            if n_rows is not None:
+                end = min(end, first_row + n_rows)
+            while not waiting or waiting[-1].first_row + len(waiting[-1]) < end:
+                block = next(blocks)
+                if block.first_row + len(block) > start:
+                    waiting.append(block)
+            yield _cut_out(waiting, start, end)
+            start = end
+            waiting = [block for block in waiting if block.first_row + len(block) > start]
+
+    def _blocks(self) -> Iterator[PlantChunk]:
+        config = self.config
+        process = Process(
+            machines=config.machines,
+            seed=config.seed,
+            interval_s=config.interval_s,
+            ambient_swing_c=config.ambient_swing_c,
+        )
+        last: FloatArray | None = None
+        held: dict[Fault, FloatArray] = {}
+        for block, truth in enumerate(process.blocks()):
+            first_row = block * BLOCK_ROWS
+            rng = np.random.default_rng([config.seed, 2, block])
+            sound = truth.clean + config.noise * NOISE * rng.standard_normal(truth.clean.shape)
+            faults = self.schedule.between(first_row, first_row + BLOCK_ROWS)
+            held = self._hold(faults, held, first_row, sound, sound[0] if last is None else last)
+            noisy, label = self._inject(faults, held, first_row, truth, sound)
+            last = sound[-1]
+            yield PlantChunk(
+                first_row=first_row,
+                ts_ns=config.start_ns
+                + np.arange(first_row, first_row + BLOCK_ROWS, dtype=np.int64) * config.interval_ns,
+                clean=truth.clean,
+                noisy=np.rint(noisy * _RESOLUTION) / _RESOLUTION,
+                label=label,
+            )
+
+    def _hold(
+        self,
+        faults: Sequence[Fault],
+        held: dict[Fault, FloatArray],
+        first_row: int,
+        sound: FloatArray,
+        last: FloatArray,
+    ) -> dict[Fault, FloatArray]:
+        """Last sound values before each fault of this block, [C] each; carried over blocks."""
+        for fault in faults:
+            if fault.machine >= self.config.machines:
+                raise ValueError(
+                    f"a fault of machine {fault.machine}, but the fleet has "
+                    f"{self.config.machines} (from 0)"
+                )
+        return {
+            fault: held[fault]
+            if fault in held
+            else (sound[fault.start_row - first_row - 1] if fault.start_row > first_row else last)[
+                fault.machine
+            ]
+            for fault in faults
+        }
+
+    def _inject(
+        self,
+        faults: Sequence[Fault],
+        held: dict[Fault, FloatArray],
+        first_row: int,
+        truth: Truth,
+        sound: FloatArray,
+    ) -> tuple[FloatArray, CodeArray]:
+        """Measured values and labels of a block with its faults."""
+        noisy, label = sound.copy(), np.zeros(sound.shape[:2], dtype=np.int8)
+        for fault in faults:
+            rows = np.arange(
+                max(fault.start_row, first_row), min(fault.end_row, first_row + BLOCK_ROWS)
+            )
+            place = (rows[:, None] - first_row, fault.machine, fault.columns)
+            rng = np.random.default_rng([self.config.seed, 4, first_row, fault.machine])
+            shape = (len(rows), len(fault.columns))
+            exposure = Exposure(
+                signal=sound[place],
+                other_load=truth.other_load[place],
+                clean=truth.clean[place],
+                held=held[fault][fault.columns],
+                noise=NOISE[fault.columns],
+                normal=rng.standard_normal(shape),
+                uniform=rng.random(shape),
+                age=rows - fault.start_row,
+            )
+            noisy[place] = distort(fault, exposure)
+            label[rows - first_row, fault.machine] = fault.kind.value
+        return noisy, label
+
+
+def _cut_out(blocks: Sequence[PlantChunk], start: int, end: int) -> PlantChunk:
+    """Rows start .. end of neighbouring blocks."""
+    first = blocks[0].first_row
+    rows = slice(start - first, end - first)
+    return PlantChunk(
+        first_row=start,
+        ts_ns=np.concatenate([block.ts_ns for block in blocks])[rows],
+        clean=np.concatenate([block.clean for block in blocks])[rows],
+        noisy=np.concatenate([block.noisy for block in blocks])[rows],
+        label=np.concatenate([block.label for block in blocks])[rows],
+    )

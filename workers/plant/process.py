@@ -1,0 +1,175 @@
+"""What the pumps really do: the clean truth of a fleet, block by block.
+
+Load moves speed; a slow wander of the pipes' resistance moves the working point on the pump curve;
+power heats the motor, speed and vibration heat the bearing, both with a lag. A second path runs
+beside it: the same machines at a load half the range away, in the same pipes. A channel taken from
+there is plausible by itself and contradicts the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from workers.plant.physics import (
+    NOMINAL_SPEED_RPM,
+    FloatArray,
+    Pumps,
+    draw_pumps,
+    follow,
+    operate,
+    settled_temperatures,
+)
+
+BLOCK_ROWS = 256
+_DAY_S = 86_400.0
+_AMBIENT_C = 22.0
+_LOWEST_LOAD, _LOAD_SPAN = 0.66, 0.34
+_SPEED_LAG_S = 12.0
+_WANDER, _WANDER_LAG_S = 0.01, 90.0
+_PIPE_WANDER, _PIPE_LAG_S = 0.10, 300.0
+_SECONDS_BETWEEN_STEPS = 900.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truth:
+    """One block of the fleet without noise and faults, each [BLOCK_ROWS, M, C]."""
+
+    clean: FloatArray
+    other_load: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Drives:
+    """What moves the fleet, each [BLOCK_ROWS, M]."""
+
+    load: FloatArray
+    resistance: FloatArray
+    ambient_c: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Wander:
+    """Random drives at the end of a block, each [M]."""
+
+    level: FloatArray
+    load: FloatArray
+    pipe: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Lagging quantities at the end of a block, each [M]."""
+
+    speed: FloatArray
+    bearing_c: FloatArray
+    motor_c: FloatArray
+
+
+class Process:
+    """The dynamics of a fleet; pure in its arguments.
+
+    Args:
+        machines: number of pumps.
+        seed: of the machines' constants and of their load.
+        interval_s: seconds between rows.
+        ambient_swing_c: half the difference between the hall's warmest and coldest hour.
+    """
+
+    def __init__(
+        self, *, machines: int, seed: int, interval_s: float, ambient_swing_c: float
+    ) -> None:
+        rng = np.random.default_rng([seed, 0])
+        self._machines, self._seed = machines, seed
+        self._interval_s, self._swing_c = interval_s, ambient_swing_c
+        self._pumps: Pumps = draw_pumps(machines, rng)
+        self._slow_s = rng.uniform(1_500, 2_700, machines)
+        self._quick_s = rng.uniform(240, 480, machines)
+        self._phases = rng.uniform(0.0, 2 * np.pi, (2, machines))
+
+    def blocks(self) -> Iterator[Truth]:
+        """Blocks from row 0 on, without end."""
+        wander, body, other_body = self._first_wander(), None, None
+        block = 0
+        while True:
+            rng = np.random.default_rng([self._seed, 1, block])
+            drives, wander = self._drive(block * BLOCK_ROWS, wander, rng)
+            other_load = _LOWEST_LOAD + np.mod(
+                drives.load - _LOWEST_LOAD + _LOAD_SPAN / 2, _LOAD_SPAN
+            )
+            clean, body = self._respond(drives.load, drives, body)
+            other, other_body = self._respond(other_load, drives, other_body)
+            yield Truth(clean=clean, other_load=other)
+            block += 1
+
+    def _first_wander(self) -> _Wander:
+        rng = np.random.default_rng([self._seed, 3])
+        return _Wander(
+            level=rng.uniform(-1.0, 1.0, self._machines),
+            load=_WANDER * rng.standard_normal(self._machines),
+            pipe=_PIPE_WANDER * rng.standard_normal(self._machines),
+        )
+
+    def _drive(
+        self, first_row: int, before: _Wander, rng: np.random.Generator
+    ) -> tuple[_Drives, _Wander]:
+        shape = (BLOCK_ROWS, self._machines)
+        rows = np.arange(BLOCK_ROWS)[:, None]
+        time_s = (first_row + rows) * self._interval_s
+        chance = -np.expm1(-BLOCK_ROWS * self._interval_s / _SECONDS_BETWEEN_STEPS)
+        steps = rng.random(self._machines) < chance
+        step_row = np.where(steps, rng.integers(0, BLOCK_ROWS, self._machines), BLOCK_ROWS)
+        level = np.where(rows >= step_row, rng.uniform(-1.0, 1.0, self._machines), before.level)
+        load = self._roam(rng.standard_normal(shape), before.load, _WANDER, _WANDER_LAG_S)
+        pipe = self._roam(rng.standard_normal(shape), before.pipe, _PIPE_WANDER, _PIPE_LAG_S)
+        cycles = 0.26 * np.sin(2 * np.pi * time_s / self._slow_s + self._phases[0]) + 0.1 * np.sin(
+            2 * np.pi * time_s / self._quick_s + self._phases[1]
+        )
+        share = 0.5 + 0.5 * np.tanh(cycles + 0.45 * level)
+        drives = _Drives(
+            load=_LOWEST_LOAD + _LOAD_SPAN * share + load,
+            resistance=np.exp(pipe),
+            ambient_c=_AMBIENT_C
+            + self._swing_c * np.sin(2 * np.pi * time_s / _DAY_S)
+            + np.zeros(shape),
+        )
+        return drives, _Wander(level=level[-1], load=load[-1], pipe=pipe[-1])
+
+    def _roam(
+        self, shocks: FloatArray, start: FloatArray, deviation: float, lag_s: float
+    ) -> FloatArray:
+        """Ornstein-Uhlenbeck path of the given standard deviation, [n, M]."""
+        keep = np.exp(-self._interval_s / lag_s)
+        scale = deviation * np.sqrt(1.0 - keep**2) / (1.0 - keep)
+        lags = np.full(self._machines, lag_s)
+        return follow(scale * shocks, lags, start, self._interval_s)
+
+    def _respond(
+        self, load: FloatArray, drives: _Drives, before: _Body | None
+    ) -> tuple[FloatArray, _Body]:
+        """Channels of the fleet, in the order of CHANNELS; a fleet without a past has settled."""
+        pumps, dt_s = self._pumps, self._interval_s
+        lag_s = np.full(self._machines, _SPEED_LAG_S)
+        speed = follow(load, lag_s, before.speed if before else load[0], dt_s)
+        now = operate(pumps, speed, drives.resistance)
+        bearing, motor = settled_temperatures(pumps, now, speed, drives.ambient_c)
+        bearing_from = before.bearing_c if before else bearing[0]
+        bearing = follow(bearing, pumps.bearing_lag_s, bearing_from, dt_s)
+        motor_from = before.motor_c if before else motor[0]
+        motor = follow(motor, pumps.motor_lag_s, motor_from, dt_s)
+        channels = np.stack(
+            [
+                now.flow_m3h,
+                now.pressure_bar,
+                now.current_a,
+                now.power_kw,
+                now.vibration_mms,
+                bearing,
+                motor,
+                speed * NOMINAL_SPEED_RPM,
+            ],
+            axis=-1,
+        )
+        return channels, _Body(speed=speed[-1], bearing_c=bearing[-1], motor_c=motor[-1])

@@ -1,0 +1,84 @@
+"""Where scoring happens: in this process, or in Ray actors. One scorer code for both.
+
+Scorers are stateless: any may serve any call, and a lost call is simply sent again. A `Ticket` is
+one call under way; `Scoring` gives tickets out in order and the caller redeems them in order.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Detector, Scores
+from workers.errors import VigieError
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+
+
+class ScorerLostError(VigieError):
+    """A scorer died, and a call with it: scoring again finds another."""
+
+
+class Ticket(Protocol):
+    """One scoring call under way."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the scores, at most `timeout_s`; whether they are there."""
+        ...
+
+    def scores(self) -> Scores:
+        """The scores; blocks until they are there and raises what the scorer raised.
+
+        Raises:
+            ScorerLostError: the scorer died and the call with it.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants the scores any more."""
+        ...
+
+
+class Scoring(Protocol):
+    """Takes work for scorers."""
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Have samples scored; the arguments are `Detector.score`'s."""
+        ...
+
+
+class _Done:
+    """A ticket that was served at once."""
+
+    def __init__(self, outcome: Scores | Exception) -> None:
+        self._outcome = outcome
+
+    def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - the protocol's
+        return True
+
+    def scores(self) -> Scores:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    def cancel(self) -> None:
+        pass
+
+
+class LocalScoring:
+    """Scores in the calling thread."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Score with `detector`."""
+        self._detector = detector
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Score now."""
+        try:
+            return _Done(self._detector.score(rows, ends, groups))
+        except Exception as error:  # noqa: BLE001 - the ticket raises it, as an actor's would
+            return _Done(error)

@@ -1,0 +1,189 @@
+"""A scoring call that failed: tried again, then halved until the record at fault is found.
+
+A call fails because its scorer died under it, because the scorer is broken, because the batch is
+too large for the device, or because of one reading that no scorer survives. Scores do not depend on
+how samples are cut into calls, so halves give the same numbers as the whole: what is too large gets
+through in pieces, and what fails alone, again and again, while a harmless window beside it is
+scored, is poison.
+
+The probes come first (`workers.stream.scoring.call`): readings that are in no window yet. Where a
+window of them fails, each of its readings is tried by itself, as a window of nothing else; one that
+fails so is poison, and if none does, nothing is. Once the probes are through, no window holds an
+older reading that fails by itself, so a sample that fails is its newest reading's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from detector.scoring import FLEET, Scores
+from workers.errors import TransactionAbortedError, VigieError
+from workers.stream.outputs import join_scores, slice_scores
+from workers.stream.scoring.backend import Scoring, Ticket
+from workers.stream.scoring.call import Flight
+
+CONVICTING_FAILURES = 3
+_ASK_S = 0.5
+
+
+class ScoringFailedError(VigieError):
+    """A scorer failed on a call."""
+
+
+class ScorersBrokenError(TransactionAbortedError):
+    """Scorers fail on harmless windows as well: nothing can be scored now."""
+
+
+class PoisonFoundError(Exception):
+    """No scorer survives this record; the batch has to be scored again without it."""
+
+    def __init__(self, partition: int, offset: int, cause: str) -> None:
+        super().__init__(f"partition {partition} offset {offset}: {cause}")
+        self.partition, self.offset = partition, offset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescue:
+    """Scores failed calls.
+
+    Args:
+        scoring: takes the calls.
+        receptive_field: R of the model.
+        channels: C of the model.
+        beat: called with each answer: the worker is alive.
+    """
+
+    scoring: Scoring
+    receptive_field: int
+    channels: int
+    beat: Callable[[], None]
+
+    def answer(self, ticket: Ticket, samples: int) -> Scores:
+        """The scores of a call.
+
+        Raises:
+            ScoringFailedError: there are none, or not those asked for.
+        """
+        try:
+            while not ticket.wait(_ASK_S):
+                pass
+            scores = ticket.scores()
+        except Exception as error:
+            raise ScoringFailedError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.beat()
+        if scores.score.shape != (samples,) or scores.expected.shape != (samples, self.channels):
+            raise ScoringFailedError(
+                f"the scorer gave {scores.score.shape} scores for {samples} samples of "
+                f"{self.channels} channels"
+            )
+        return scores
+
+    def scores(self, flight: Flight, error: ScoringFailedError) -> Scores:
+        """The scores of a flight whose call failed once.
+
+        Raises:
+            PoisonFoundError: the first record found that cannot be scored.
+            ScorersBrokenError: it is not the records.
+        """
+        log = structlog.get_logger("vigie.rescue")
+        log.warning("scoring_failed", of=str(flight), samples=flight.samples, cause=str(error))
+        if flight.probed:
+            scores = self._with_probes(flight)
+        else:
+            scores = self._scores(flight, 0, flight.samples)
+        log.info("scoring_rescued", of=str(flight))
+        return scores
+
+    def _with_probes(self, flight: Flight) -> Scores:
+        try:
+            return self._call(flight, 0, len(flight.ends))
+        except ScoringFailedError:
+            of_probes = self._probe(flight, flight.samples, len(flight.ends))
+        if flight.samples:
+            return self._scores(flight, 0, flight.samples)
+        return slice_scores(of_probes, 0, 0)
+
+    def _scores(self, flight: Flight, start: int, stop: int) -> Scores:
+        try:
+            return self._call(flight, start, stop)
+        except ScoringFailedError as error:
+            if start == stop:  # a call about nothing: no record can be at fault
+                return self._last_resort(lambda: self._call(flight, start, stop), None, error)
+            if stop - start == 1:
+                place = flight.place(start)
+                return self._last_resort(lambda: self._call(flight, start, stop), place, error)
+        middle = (start + stop) // 2
+        return join_scores(
+            [self._scores(flight, start, middle), self._scores(flight, middle, stop)]
+        )
+
+    def _probe(self, flight: Flight, start: int, stop: int) -> Scores:
+        """Find a reading of these probes that fails by itself; else the scores of something."""
+        try:
+            return self._call(flight, start, stop)
+        except ScoringFailedError:
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                self._probe(flight, start, middle)
+                return self._probe(flight, middle, stop)
+            field = self.receptive_field
+            first = (start - flight.samples) * field
+            base = int(flight.ends[flight.samples]) - field + 1
+            places = flight.probed[first : first + field]
+            return [
+                self._try_alone(flight.rows[base + nth], place)
+                for nth, place in enumerate(places, first)
+            ][-1]
+
+    def _try_alone(self, row: NDArray[np.float64], place: tuple[int, int]) -> Scores:
+        rows = np.tile(row, (self.receptive_field, 1))
+        try:
+            return self._window(rows)
+        except ScoringFailedError as error:
+            return self._last_resort(lambda: self._window(rows), place, error)
+
+    def _last_resort(
+        self,
+        call: Callable[[], Scores],
+        place: tuple[int, int] | None,
+        error: ScoringFailedError,
+    ) -> Scores:
+        """A single sample: its failures count only while a harmless window is scored."""
+        for _ in range(CONVICTING_FAILURES):
+            self._control()
+            try:
+                return call()
+            except ScoringFailedError as again:
+                error = again
+        self._control()
+        if place is None:
+            raise ScorersBrokenError(f"scorers fail on an empty call: {error}") from error
+        raise PoisonFoundError(*place, str(error)) from error
+
+    def _control(self) -> None:
+        try:
+            self._window(np.zeros((self.receptive_field, self.channels)))
+        except ScoringFailedError as error:
+            raise ScorersBrokenError(f"scorers fail on a harmless window: {error}") from error
+
+    def _window(self, rows: NDArray[np.float64]) -> Scores:
+        ends = np.array([self.receptive_field - 1])
+        return self.answer(self.scoring.submit(rows, ends, np.full(1, FLEET, np.int32)), samples=1)
+
+    def _call(self, flight: Flight, start: int, stop: int) -> Scores:
+        if start == stop:
+            first = last = 0
+        else:
+            first = int(flight.ends[start]) - self.receptive_field + 1
+            last = int(flight.ends[stop - 1]) + 1
+        part = slice(start, stop)
+        ticket = self.scoring.submit(
+            flight.rows[first:last], flight.ends[part] - first, flight.groups[part]
+        )
+        return self.answer(ticket, stop - start)

@@ -1,0 +1,387 @@
+"""What happens to one partition between poll and commit, as a pure state machine.
+
+No clock, no network, no log, no randomness: events go in, work and outputs come out, and the
+same events give the same results. The actor around it only moves data.
+
+**The rule that carries it.** A score depends on the last R readings of one sensor (R: the model's
+receptive field), so the state is the last R-1 readings of each sensor and can be rebuilt by reading
+the log again from the oldest of them. That offset travels in the commit's metadata.
+
+**What is forgotten** is a function of the log (`workers.stream.state.state_ttl`): within a stretch,
+the state is what reading from the beginning of the previous stretch, cold, would have given.
+
+**Life of a partition.** Each event names the states in which it is legal; an illegal one raises
+`IllegalEventError` and changes nothing.
+
+| event | from | to | gives |
+| --- | --- | --- | --- |
+| ``polled`` with offsets below `next_offset` | replaying | replaying | nothing: history only |
+| ``polled`` with offsets from `next_offset` on | replaying, live | live | a `ScoreRequest` |
+| ``scored`` for the oldest open request | live | live | a `Publication` |
+
+**Policies**, per sensor and in arrival order; "last" is the last *accepted* reading:
+
+* event time later than last: accepted;
+* the same event time as last: a *duplicate*, dropped and counted;
+* earlier than last: *late* (or out of order), dropped and counted;
+* later than last by more than `max_gap_ns`: accepted, and the warm-up starts again;
+* fewer than R accepted readings since the warm-up began: *warming up*, not scored.
+
+"Last" never moves back within what is remembered. That is what makes replay exact: a replay that
+begins at or before the oldest reading of a sensor's history (and not before the previous stretch)
+ends with the same history, whatever it meets on the way.
+
+A record that no scorer survives (a failure of stage "scoring") is a dead letter like one that could
+not be decoded, but only a scorer can tell: its offset travels in the metadata, for replays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.columns import Failure, Readings
+from workers.stream.state.counts import Counts, by_stage
+from workers.stream.state.history import Histories, Step
+from workers.stream.state.rejection import POISON_STAGE
+from workers.stream.state.restore import ReplayMetadata, StartingPoint
+from workers.stream.state.slicing import between, without
+from workers.stream.state.state_ttl import UNLIMITED, Cutter
+
+Int64s = NDArray[np.int64]
+Float64s = NDArray[np.float64]
+
+
+class IllegalEventError(RuntimeError):
+    """An event came in a state in which it cannot happen: a bug of the caller's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartitionConfig:
+    """What a partition's state depends on.
+
+    Args:
+        topic: source topic, for ids and headers.
+        partition: its number.
+        channels: number of channels C of the model.
+        receptive_field: R, readings that one score depends on; at least 1.
+        max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
+        max_replay_records: never are more records read again; a sensor silent for so many is
+            forgotten, at the latest. At least 2.
+        max_replay_age_ms: the same as an age, by the records' timestamps; at least 2.
+        topic_id: of the topic, if the broker says it; for the metadata.
+    """
+
+    topic: str
+    partition: int
+    channels: int
+    receptive_field: int
+    max_gap_ns: int
+    max_replay_records: int = UNLIMITED
+    max_replay_age_ms: int = UNLIMITED
+    topic_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.receptive_field < 1:
+            raise ValueError(f"receptive_field must be at least 1, got {self.receptive_field}")
+        if self.max_gap_ns < 1:
+            raise ValueError(f"max_gap_ns must be at least 1, got {self.max_gap_ns}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One poll's records of one partition, decoded.
+
+    Args:
+        offsets: int64 [r], of all records polled, good and bad, ascending.
+        stamps_ms: int64 [r], timestamps of these records, epoch milliseconds; below 0 is none.
+        readings: of the good records; ``readings.positions`` index into `offsets`.
+        failures: the bad records; ``position`` indexes into `offsets`.
+    """
+
+    offsets: Int64s
+    stamps_ms: Int64s
+    readings: Readings
+    failures: Sequence[Failure]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRequest:
+    """Work for a scorer: sequences of readings and the samples among them to score.
+
+    Args:
+        number: consecutive number of the request within the partition.
+        rows: float64 [T, C], each sensor's history followed by its new readings, sensor by sensor.
+        ends: int64 [n], rows to score; the window of row e is rows[e-R+1 .. e].
+        groups: int32 [n], the calibration group of each.
+        offsets: int64 [n], the record of each: the newest reading of its window.
+        unscored: float64 [m, C], the readings that only windows to come will hold...
+        unscored_offsets: int64 [m], ...and their records.
+    """
+
+    number: int
+    rows: Float64s
+    ends: Int64s
+    groups: NDArray[np.int32]
+    offsets: Int64s
+    unscored: Float64s
+    unscored_offsets: Int64s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """A record that could not be read, by its offset."""
+
+    offset: int
+    position: int
+    failure: Failure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """The scored samples of one sensor within a request: columns ``start`` to ``stop``."""
+
+    sensor: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pending:
+    """What a request leaves behind until its scores are there.
+
+    Arrays have one entry a sample to be scored, sensor by sensor, each in arrival order.
+    """
+
+    number: int
+    runs: tuple[Run, ...]
+    groups: NDArray[np.int32]
+    ts_ns: Int64s
+    offsets: Int64s
+    indices: Int64s
+    observed: Float64s
+    dead_letters: tuple[DeadLetter, ...]
+    counts: Counts
+    next_offset: int
+    metadata: ReplayMetadata
+
+
+class PartitionState:
+    """The last R-1 readings of each sensor of one partition, and the requests under way."""
+
+    def __init__(
+        self, config: PartitionConfig, start: StartingPoint, *, group_of: Callable[[str], int]
+    ) -> None:
+        """Begin before the first record.
+
+        Args:
+            config: what the state depends on.
+            start: the first offset to score (what lies below it is replay), and what is known of
+                the log before it.
+            group_of: the calibration group of a sensor, a pure function of the model.
+        """
+        self.config = config
+        self._cutter = Cutter(
+            max_replay_records=config.max_replay_records, max_replay_age_ms=config.max_replay_age_ms
+        )
+        self._next_offset = start.next_offset
+        self._stretches = start.stretches
+        self._poison = start.poison
+        self._read_to = start.read_from - 1
+        self._numbers = 0
+        # What happened before the first request is counted with it, so that it counts once.
+        self._before = Counts(lost=start.lost, clamped=start.clamped)
+        self._open: deque[Pending] = deque()
+        self._histories = Histories(
+            channels=config.channels,
+            receptive_field=config.receptive_field,
+            max_gap_ns=config.max_gap_ns,
+            group_of=group_of,
+            stretch=start.stretches.previous,
+        )
+
+    @property
+    def next_offset(self) -> int:
+        """First offset not yet taken in for scoring."""
+        return self._next_offset
+
+    @property
+    def sensors(self) -> int:
+        """Number of sensors remembered."""
+        return self._histories.sensors
+
+    @property
+    def histories(self) -> Histories:
+        """What is known of the sensors; to look at."""
+        return self._histories
+
+    @property
+    def open_requests(self) -> int:
+        """Requests given out and not yet scored."""
+        return len(self._open)
+
+    def deleted(self, offsets: int) -> None:
+        """Note that retention was faster: so many offsets behind the last one read are gone."""
+        replayed = min(offsets, max(self._next_offset - self._read_to - 1, 0))
+        self._before += Counts(clamped=replayed, lost=offsets - replayed)
+
+    def polled(self, batch: Batch) -> ScoreRequest | None:
+        """Take one poll's records; give back what has to be scored.
+
+        A record below `next_offset` is a replay: it refills the histories and gives nothing.
+        The request may hold no sample at all (everything warming up, or bad): it still has to be
+        answered, as its dead letters and its offsets hang on it. None when all was replay.
+
+        Raises:
+            IllegalEventError: the batch begins at or before an offset already read.
+        """
+        if not len(batch.offsets):
+            return None
+        if int(batch.offsets[0]) <= self._read_to:
+            raise IllegalEventError(
+                f"partition {self.config.partition}: offset {int(batch.offsets[0])} was polled "
+                f"after {self._read_to}"
+            )
+        live_from = int(np.searchsorted(batch.offsets, self._next_offset))
+        if live_from:
+            self._replay(_part(batch, 0, live_from))
+        self._read_to = int(batch.offsets[-1])
+        if live_from == len(batch.offsets):
+            return None
+        return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
+
+    def scored(self, number: int, anomalies: int) -> Pending:
+        """Close the oldest open request.
+
+        Args:
+            number: the request's number.
+            anomalies: how many of its samples are flagged.
+
+        Returns:
+            What was kept for it, with the offset that may be committed once it is published.
+
+        Raises:
+            IllegalEventError: `number` is not the oldest open request's.
+        """
+        if not self._open or self._open[0].number != number:
+            expected = self._open[0].number if self._open else "none"
+            raise IllegalEventError(
+                f"partition {self.config.partition}: scores for request {number}, "
+                f"the oldest open one is {expected}"
+            )
+        pending = self._open.popleft()
+        return replace(pending, counts=replace(pending.counts, anomalies=anomalies))
+
+    def _replay(self, batch: Batch) -> None:
+        """Refill the histories; the cut between the two stretches is known."""
+        self._before = replace(self._before, replayed=self._before.replayed + len(batch.offsets))
+        cut = int(np.searchsorted(batch.offsets, self._stretches.current))
+        for start, stop in ((0, cut), (cut, len(batch.offsets))):
+            if start == stop:
+                continue
+            if start == cut:
+                self._catch_up()
+            part = _part(batch, start, stop)
+            columns = without(part.readings, part.offsets, self._poison)
+            self._histories.refill(columns, part.offsets[columns.positions])
+
+    def _catch_up(self) -> None:
+        """Bring the histories into the current stretch, after a replay or part of it."""
+        if self._histories.stretch < self._stretches.current:
+            self._histories.turn(self._stretches.current)
+
+    def _advance(self, live: Batch) -> tuple[Step, int]:
+        """Take new readings, stretch by stretch; what they add, and how many were forgotten."""
+        self._catch_up()
+        steps, forgotten = [], 0
+        for piece in self._cutter.pieces(self._stretches, live.offsets, live.stamps_ms):
+            if piece.stretches.current != self._histories.stretch:
+                forgotten += self._histories.turn(piece.stretches.current)
+            self._stretches = piece.stretches
+            columns = between(live.readings, piece.start, piece.stop)
+            offsets = live.offsets[piece.start : piece.stop]
+            steps.append(self._histories.advance(columns, offsets[columns.positions]))
+        return Step.joined(steps), forgotten
+
+    def _metadata(self, live: Batch) -> ReplayMetadata:
+        fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == POISON_STAGE}
+        if fatal or self._poison:
+            first = self._stretches.previous
+            self._poison = frozenset(at for at in self._poison | fatal if at >= first)
+        return ReplayMetadata(
+            replay_from=self._histories.oldest_offset(self._next_offset),
+            receptive_field=self.config.receptive_field,
+            stretches=self._stretches,
+            poison=tuple(sorted(self._poison)),
+            topic=self.config.topic_id,
+        )
+
+    def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
+        step, forgotten = self._advance(live)
+        self._next_offset = int(live.offsets[-1]) + 1
+        counts = self._before + Counts(
+            records=len(live.offsets),
+            readings=len(live.readings),
+            scored=len(step.ends),
+            warming_up=step.accepted - len(step.ends),
+            late=step.late,
+            duplicate=step.duplicate,
+            gaps=step.gaps,
+            dead_lettered=len(live.failures),
+            forgotten=forgotten,
+            missing=int(np.isnan(live.readings.values).sum()),
+            **Counter(by_stage(failure.stage) for failure in live.failures),
+        )
+        self._before = Counts()
+        self._open.append(
+            Pending(
+                number=self._numbers,
+                runs=tuple(
+                    Run(sensor=sensor, start=start, stop=stop) for sensor, start, stop in step.runs
+                ),
+                groups=step.groups,
+                ts_ns=step.ts_ns,
+                offsets=step.offsets,
+                indices=step.indices,
+                observed=step.rows[step.ends],
+                dead_letters=tuple(
+                    DeadLetter(
+                        offset=int(live.offsets[f.position]), position=f.position + shift, failure=f
+                    )
+                    for f in live.failures
+                ),
+                counts=counts,
+                next_offset=self._next_offset,
+                metadata=self._metadata(live),
+            )
+        )
+        self._numbers += 1
+        return ScoreRequest(
+            number=self._open[-1].number,
+            rows=step.rows,
+            ends=step.ends,
+            groups=step.groups,
+            offsets=step.offsets,
+            unscored=step.unscored,
+            unscored_offsets=step.unscored_offsets,
+        )
+
+
+def _part(batch: Batch, start: int, stop: int) -> Batch:
+    """The records from position `start` to `stop`, with positions of their own."""
+    if start == 0 and stop == len(batch.offsets):
+        return batch
+    return Batch(
+        offsets=batch.offsets[start:stop],
+        stamps_ms=batch.stamps_ms[start:stop],
+        readings=between(batch.readings, start, stop),
+        failures=[
+            replace(failure, position=failure.position - start)
+            for failure in batch.failures
+            if start <= failure.position < stop
+        ],
+    )

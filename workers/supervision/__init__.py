@@ -1,0 +1,1 @@
+"""Keeps worker processes alive: starts, watches, replaces, scales and drains them."""

@@ -1,0 +1,134 @@
+"""Scoring in Ray actors: the calls, and which scorer gets one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.scoring import Scores
+from workers.stream.scoring.backend import ScorerLostError, Ticket
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Int32s = NDArray[np.int32]
+
+_ASK_AGAIN_S = 0.05
+
+
+_ANOTHER_WITHIN_S = 20.0
+
+
+class RayScoring:
+    """Sends work to scorer actors, to the one with the fewest calls under way.
+
+    A call that dies with its actor is not sent again here: `workers.stream.scoring.bisect` has
+    to know.
+    """
+
+    def __init__(self, scorers: Sequence[Any]) -> None:
+        """Use the actor handles `scorers`, at least one."""
+        self._lines = _lines(scorers)
+        self.is_waiting = False
+        """Whether the caller waits for any scorer to be there; asked from any thread."""
+
+    def use(self, scorers: Sequence[Any]) -> None:
+        """Send the calls to these from now on; from any thread.
+
+        Calls under way stay where they are. Handles used before keep their count of them.
+        """
+        self._lines = _lines(scorers, self._lines)
+
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+        """Send the work to the least busy scorer."""
+        alive = [line for line in self._lines if line.is_alive()] or self._lines
+        line = min(alive, key=lambda line: line.calls)
+        line.calls += 1
+        return _RayTicket(line.scorer.score.remote(rows, ends, groups), line, self)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a scorer answers, at the latest after `timeout_s`.
+
+        While Ray restarts an actor, every call to it fails at once: who tried again at once would
+        lose that call too, and think that it is the call that kills.
+        """
+        until_s = time.monotonic() + timeout_s
+        self.is_waiting = True
+        try:
+            while time.monotonic() < until_s and not any(line.is_alive() for line in self._lines):
+                time.sleep(_ASK_AGAIN_S)
+        finally:
+            self.is_waiting = False
+
+
+@dataclass
+class _Line:
+    """A scorer, and how many calls it has from here."""
+
+    scorer: Any
+    calls: int = 0
+    question: Any = None  # under way since a call was lost
+
+    def lost(self) -> None:
+        """A call was lost: send none here before it answers a question."""
+        self.question = self.scorer.pulse.remote()
+
+    def is_alive(self) -> bool:
+        """Whether the scorer is there, as far as one knows without waiting."""
+        import ray
+
+        if self.question is None:
+            return True
+        answered, _ = ray.wait([self.question], timeout=0)
+        if not answered:
+            return False
+        try:
+            ray.get(self.question)
+        except ray.exceptions.RayError:
+            self.lost()
+            return False
+        self.question = None
+        return True
+
+
+def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
+    if not scorers:
+        raise ValueError("scoring in actors needs at least one scorer")
+    known = {line.scorer: line for line in before}
+    return [known.get(scorer) or _Line(scorer) for scorer in scorers]
+
+
+class _RayTicket:
+    def __init__(self, reference: Any, line: _Line, scoring: RayScoring) -> None:
+        self._reference = reference
+        self._line, self._scoring = line, scoring
+
+    def wait(self, timeout_s: float) -> bool:
+        import ray
+
+        ready, _ = ray.wait([self._reference], timeout=timeout_s, fetch_local=True)
+        return bool(ready)
+
+    def scores(self) -> Scores:
+        import ray
+
+        reference, self._reference = self._reference, None
+        try:
+            scores: Scores = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            self._line.lost()
+            self._scoring.wait(_ANOTHER_WITHIN_S)
+            raise ScorerLostError(f"a scorer died with its call: {error}") from error
+        finally:
+            self._line.calls -= 1
+        return scores
+
+    def cancel(self) -> None:
+        self._reference = None
+        self._line.calls -= 1

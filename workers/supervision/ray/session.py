@@ -1,0 +1,89 @@
+"""A Ray to run in: a running cluster's, or a local one that ends with us."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from schemas.settings import RaySettings
+from workers.errors import ClusterError
+
+NAMESPACE = "vigie"
+
+
+@contextmanager
+def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
+    """Connect to a cluster, or start a local one with `cpus` logical cores.
+
+    A local one keeps its files in a folder of its own and removes them at the end.
+
+    Raises:
+        ClusterError: no cluster answers at the address.
+    """
+    # Ray 2.59 and later decide by a file in HOME whether tokens are asked for: say it instead.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # Ray's notice about a later default of its own; nothing for our users to act on.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "logging_level": logging.ERROR,
+        "log_to_driver": True,
+    }
+    if settings.address is not None:
+        try:
+            ray.init(address=settings.address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"no Ray cluster answers at ray.address = {settings.address!r}: {error}"
+            ) from error
+        _restore(handlers)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # Sockets lie below this folder and their paths are limited to 107 characters: keep it short.
+    folder = tempfile.mkdtemp(prefix="vigie-ray-")
+    try:
+        ray.init(
+            address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **options
+        )
+        _restore(handlers)
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cluster_cores() -> int:
+    """Cores of the cluster that we are connected to."""
+    return int(_cluster().get("CPU", 1))
+
+
+def cluster_gpus() -> float:
+    """GPUs of the cluster that we are connected to."""
+    return _cluster().get("GPU", 0.0)
+
+
+def _cluster() -> dict[str, float]:
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    """Put the signal handlers back: `ray.init` replaces that of SIGTERM with a plain exit."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
