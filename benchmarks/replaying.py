@@ -16,7 +16,7 @@ from benchmarks.processes import Gate
 from benchmarks.workload import PARTITIONS
 from detector.artifact import load
 from schemas.settings import Settings
-from workers.kafka.client import Polled, Source
+from workers.kafka.client import PollResult, Source
 from workers.kafka.factory import sink_of, source_of
 from workers.kafka.kafka_python import Connection
 from workers.process import configure_logging
@@ -126,11 +126,11 @@ class _Watched:
             if polled.revoked or polled.assigned:
                 settled_s = time.monotonic() + _QUIET_S
             self.partitions = (self.partitions - polled.revoked) | polled.assigned
-        self._first: Polled | None = replace(
+        self._first: PollResult | None = replace(
             polled, assigned=frozenset(self.partitions), revoked=frozenset()
         )
 
-    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         if self._first is not None:
             first, self._first = self._first, None
             return first

@@ -29,7 +29,7 @@ from detector.calibration.threshold import KNOTS, Calibration, Promise
 from detector.models import build, describe
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.denoising import Denoiser
-from detector.signal.scaler import Scaling
+from detector.signal.scaler import ChannelScaler
 from detector.views.reconstruction import FEATURES, ReconstructionView
 
 FORMAT = "vigie.detector"
@@ -223,7 +223,7 @@ def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     model.load_state_dict(state)  # strict: names and shapes must be the architecture's
     arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(prefix)}
     _check_shapes(identity, model.n_channels, arrays)
-    scaling = Scaling(center=arrays["scaling.center"], scale=arrays["scaling.scale"])
+    scaling = ChannelScaler(center=arrays["scaling.center"], scale=arrays["scaling.scale"])
     head = Head(
         fusion=Fusion(middle=arrays["fusion.middle"], reach=arrays["fusion.reach"]),
         calibration=Calibration(

@@ -15,10 +15,10 @@ from jaxtyping import Float32, Float64, Int32, Int64
 from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
-from detector.signal.scaler import Scaling
+from detector.signal.scaler import ChannelScaler
 from detector.views.reconstruction import ReconstructionView
 
-FLEET = 0
+POOLED = 0
 """The calibration group of sensors that the training has not seen."""
 
 _SCORE_DECIMALS = 6
@@ -155,8 +155,8 @@ class Detector:
         return len(self.head.calibration.threshold)
 
     def group_of(self, sensor: str) -> int:
-        """Calibration group of a sensor; `FLEET` for one that the training has not seen."""
-        return self._groups.get(sensor, FLEET)
+        """Calibration group of a sensor; `POOLED` for one that the training has not seen."""
+        return self._groups.get(sensor, POOLED)
 
     def threshold_of(self, group: int) -> float:
         """Raw score at which a group's normalised score is 1."""
@@ -391,7 +391,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def decimals_for(scaling: Scaling) -> Int64[np.ndarray, " channels"]:
+def decimals_for(scaling: ChannelScaler) -> Int64[np.ndarray, " channels"]:
     """Decimals that resolve a ten-thousandth of each channel's finest scale."""
     finest = np.log10(scaling.scale.min(axis=0) * 1e-4)
     decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)

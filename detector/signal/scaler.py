@@ -14,7 +14,7 @@ MAX_SHARING = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaling:
+class ChannelScaler:
     """Centre and spread of each channel, one row a calibration group; row 0 is the whole fleet.
 
     Attributes:

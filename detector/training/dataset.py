@@ -14,7 +14,7 @@ from torch import Tensor
 from detector.models.base import check_range
 from detector.signal.denoising import smooth
 from detector.signal.noise import noise_level
-from detector.signal.scaler import Scaling, fit_row, shared_scale
+from detector.signal.scaler import ChannelScaler, fit_row, shared_scale
 from detector.signal.series import Series, in_order, runs, sampling_interval_ns, thin, window_ends
 
 GAP_INTERVALS = 10
@@ -114,7 +114,7 @@ class Dataset:
     interval_s: float
     max_gap_s: float
     sensors: tuple[str, ...]
-    scaling: Scaling
+    scaling: ChannelScaler
     sigma: Float64[np.ndarray, "groups channels"]
     noise: Float32[np.ndarray, "groups channels"]
     rows: Float64[np.ndarray, "rows channels"]
@@ -238,7 +238,7 @@ def _own_groups(stretches: list[_Stretch], receptive_field: int) -> tuple[str, .
 
 def _fit_groups(
     stretches: list[_Stretch], sensors: tuple[str, ...]
-) -> tuple[Scaling, Float64[np.ndarray, "groups channels"]]:
+) -> tuple[ChannelScaler, Float64[np.ndarray, "groups channels"]]:
     training = [stretch for stretch in stretches if stretch.block is Block.TRAINING]
     by_sensor: dict[str, list[Any]] = {}
     for stretch in training:
@@ -255,13 +255,13 @@ def _fit_groups(
     }
     fleet = np.median(np.stack(list(levels.values())), axis=0)
     sigma = np.stack([fleet, *(levels[sensor] for sensor in sensors)])
-    return Scaling(center=center, scale=scale), sigma
+    return ChannelScaler(center=center, scale=scale), sigma
 
 
 def _join(
     stretches: list[_Stretch],
     sensors: tuple[str, ...],
-    scaling: Scaling,
+    scaling: ChannelScaler,
     sigma: Float64[np.ndarray, "groups channels"],
     *,
     receptive_field: int,

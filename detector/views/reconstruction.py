@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from detector.models.base import Autoencoder
-from detector.signal.scaler import Scaling
+from detector.signal.scaler import ChannelScaler
 
 FEATURES = ("last", "recent", "mean", "rms", "still")
 RECENT = 8
@@ -74,7 +74,7 @@ class ReconstructionView:
 
     features: Sequence[str] = FEATURES
 
-    def __init__(self, model: Autoencoder, scaling: Scaling) -> None:
+    def __init__(self, model: Autoencoder, scaling: ChannelScaler) -> None:
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.scaling = scaling
         self.receptive_field = model.receptive_field

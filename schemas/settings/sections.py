@@ -44,10 +44,10 @@ Topic = Annotated[
 ]
 """A topic name that Kafka takes."""
 
-# Kafka takes 249 of these characters as a member's name (group.instance.id): a group, a fleet and
-# a slot. Only the group may hold the dots that part them, so no two workers get one name.
+# Kafka takes 249 of these characters as a member's name (group.instance.id): a group, an instance
+# and a slot. Only the group may hold the dots that part them, so no two workers get one name.
 Group = Annotated[str, Field(min_length=1, max_length=180, pattern="^[a-zA-Z0-9._-]+$")]
-Fleet = Annotated[str, Field(min_length=1, max_length=60, pattern="^[a-zA-Z0-9_-]+$")]
+Instance = Annotated[str, Field(min_length=1, max_length=60, pattern="^[a-zA-Z0-9_-]+$")]
 
 
 class Guarantee(StrEnum):
@@ -80,7 +80,7 @@ class KafkaSettings(Section):
     """Brokers to begin with, as host:port, separated by commas."""
     group: Group = "vigie"
     """Consumer group of the stream."""
-    fleet: Fleet = "main"
+    instance: Instance = "main"
     """Name of this run within the group: two runs that share a group need two names."""
     assignment: Literal["cooperative", "range"] = "cooperative"
     """How the group shares partitions; the same for all its members."""
@@ -160,9 +160,9 @@ class StreamSettings(Section):
     """More bad records of a partition without a good one between end the run; 0 is no limit."""
     max_poll_records: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     """Most records of one poll."""
-    max_replay_records: Annotated[int, Field(ge=2, le=1_000_000_000)] = 4_000_000
+    max_restore_records: Annotated[int, Field(ge=2, le=1_000_000_000)] = 4_000_000
     """Most records of a partition read again after a restart; older readings are forgotten."""
-    max_replay_age_s: Annotated[float, Field(gt=0, le=1e9)] = 604_800.0
+    max_restore_age_s: Annotated[float, Field(gt=0, le=1e9)] = 604_800.0
     """The same as an age, by the records' timestamps: a week."""
     denoised: Literal["on", "off"] = "on"
     """Whether the cleaned signal is published."""

@@ -91,7 +91,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         # The storm kills more than any crash loop.
         "workers.max_restarts": "1000",
         # Small, so that a run meets many stretches.
-        "stream.max_replay_records": "4000",
+        "stream.max_restore_records": "4000",
     }
 
 

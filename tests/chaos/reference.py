@@ -98,8 +98,8 @@ def rules_of(detector: Detector, settings: Settings) -> oracle.Rules:
     return oracle.Rules(
         receptive_field=detector.receptive_field,
         max_gap_ns=max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1),
-        max_records=stream.max_replay_records,
-        max_age_ms=max(round(stream.max_replay_age_s * 1e3), 2),
+        max_records=stream.max_restore_records,
+        max_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
     )
 
 

@@ -74,8 +74,8 @@ class PartitionLog:
             channels=len(self.detector.channels),
             receptive_field=self.detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
-            max_replay_records=stream.max_replay_records,
-            max_replay_age_ms=max(round(stream.max_replay_age_s * 1e3), 2),
+            max_restore_records=stream.max_restore_records,
+            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
         )
         return PartitionState(config, start, group_of=self.detector.group_of)
 

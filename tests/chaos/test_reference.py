@@ -23,7 +23,7 @@ from tests.support.models import START_NS, encoded, small_detector
 from workers.stream.state.restore import StartingPoint
 
 RECORDS = 1_500
-SETTINGS = Settings.model_validate({"stream": {"max_replay_records": 400}})
+SETTINGS = Settings.model_validate({"stream": {"max_restore_records": 400}})
 
 
 class Raw(NamedTuple):

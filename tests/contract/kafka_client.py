@@ -28,7 +28,7 @@ from workers.errors import (
     StaleGenerationError,
     TopicError,
 )
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
 
@@ -198,7 +198,10 @@ class KafkaClientContract(KafkaOutputsContract):
         assert source.committed(0) is None
 
         largest = "é" * 2048  # 4,096 bytes
-        wanted = {0: Committed(next_offset=3, metadata=largest), 1: Committed(next_offset=0)}
+        wanted = {
+            0: CommittedOffset(next_offset=3, metadata=largest),
+            1: CommittedOffset(next_offset=0),
+        }
         source.commit(wanted, member.generation, deadline=soon())
 
         assert {p: source.committed(p) for p in (0, 1)} == wanted
@@ -209,7 +212,7 @@ class KafkaClientContract(KafkaOutputsContract):
 
         with pytest.raises(SettingsError, match="metadata"):
             member.source.commit(
-                {0: Committed(next_offset=0, metadata="x" * 5000)},
+                {0: CommittedOffset(next_offset=0, metadata="x" * 5000)},
                 member.generation,
                 deadline=soon(),
             )
@@ -259,18 +262,18 @@ class KafkaClientContract(KafkaOutputsContract):
             )
             moved = min(second.held)
             with pytest.raises(StaleGenerationError, match="taken away"):
-                first.source.commit({moved: Committed(next_offset=1)}, old, deadline=soon())
+                first.source.commit({moved: CommittedOffset(next_offset=1)}, old, deadline=soon())
             second.source.commit(
-                {moved: Committed(next_offset=20, metadata="m")},
+                {moved: CommittedOffset(next_offset=20, metadata="m")},
                 second.generation,
                 deadline=soon(),
             )
 
             leaver.close()
             wait_until(lambda: first.step() and first.held == {0, 1, 2, 3}, within=20)
-            assert first.source.committed(moved) == Committed(next_offset=20, metadata="m")
+            assert first.source.committed(moved) == CommittedOffset(next_offset=20, metadata="m")
             first.source.commit(
-                {moved: Committed(next_offset=20)}, first.generation, deadline=soon()
+                {moved: CommittedOffset(next_offset=20)}, first.generation, deadline=soon()
             )
             produce(connection, topic, numbered(1, partition=moved, start=777))
             wait_until(lambda: first.step() and b"777" in first.values(moved), within=10)

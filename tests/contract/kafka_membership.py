@@ -19,7 +19,7 @@ from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import FencedError, StaleGenerationError
-from workers.kafka.client import Committed, OpensSource
+from workers.kafka.client import CommittedOffset, OpensSource
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.admin.groups import describe_group, remove_members
 
@@ -134,7 +134,9 @@ class MembershipContract(KafkaContract):
         with pytest.raises(FencedError):
             first.step()
         second.step()
-        second.source.commit({0: Committed(next_offset=1)}, second.generation, deadline=soon())
+        second.source.commit(
+            {0: CommittedOffset(next_offset=1)}, second.generation, deadline=soon()
+        )
 
     def test_members_that_are_removed_leave_their_partitions_to_the_others_at_once(
         self, connection, make_topic, group, members

@@ -30,7 +30,7 @@ from workers.errors import (
     TopicError,
     TransactionAbortedError,
 )
-from workers.kafka.client import LARGEST_OUTPUT_BYTES, Committed, Source
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, CommittedOffset, Source
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka
@@ -52,13 +52,13 @@ class KafkaOutputsContract(KafkaContract):
             sink.begin()
             for n in range(500):
                 sink.send(output, key=b"s%d" % (n % 7), value=b"%d" % n, headers=[("a", b"%d" % n)])
-            sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=9)}, member.generation, deadline=soon())
 
             found = read_settled(connection, output)
 
         assert sorted(int(record.value) for record in found) == list(range(500))
         assert all(record.headers == [("a", record.value)] for record in found)
-        assert source.committed(0) == Committed(next_offset=9)
+        assert source.committed(0) == CommittedOffset(next_offset=9)
         for key in {record.key for record in found}:
             ours = [record for record in found if record.key == key]
             assert len({record.partition for record in ours}) == 1
@@ -159,7 +159,7 @@ class KafkaOutputsContract(KafkaContract):
             sink.send(output, key=b"k", value=b"good")
             sink.send(output, key=b"k", value=b"x" * 5000)
             with pytest.raises(SettingsError, match=rf"{output} .*500\d bytes .*max.message.bytes"):
-                sink.commit({0: Committed(next_offset=5)}, member.generation, deadline=soon())
+                sink.commit({0: CommittedOffset(next_offset=5)}, member.generation, deadline=soon())
             sink.abort()
 
         assert source.committed(0) is None
@@ -176,10 +176,10 @@ class KafkaOutputsContract(KafkaContract):
             sink.abort()
             sink.begin()
             sink.send(output, key=b"k", value=b"second")
-            sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon())
 
         assert [record.value for record in read_settled(connection, output)][-1] == b"second"
-        assert source.committed(0) == Committed(next_offset=1)
+        assert source.committed(0) == CommittedOffset(next_offset=1)
 
     @staticmethod
     def nobody() -> Any:
@@ -202,7 +202,7 @@ class KafkaOutputsContract(KafkaContract):
             with self.sink_config(victim_connection).open(source) as sink:
                 sink.begin()
                 sink.send(output, key=b"k", value=b"0")
-                sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+                sink.commit({0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon())
 
                 victim.suspend()
                 try:
@@ -211,19 +211,21 @@ class KafkaOutputsContract(KafkaContract):
                         sink.send(output, key=b"k", value=b"%d" % n)
                     with pytest.raises(OutputsLostError, match="did not reach"):
                         sink.commit(
-                            {0: Committed(next_offset=4)}, member.generation, deadline=soon(1.0)
+                            {0: CommittedOffset(next_offset=4)},
+                            member.generation,
+                            deadline=soon(1.0),
                         )
                     sink.abort()
                 finally:
                     victim.resume()
-                assert source.committed(0) == Committed(next_offset=1)
+                assert source.committed(0) == CommittedOffset(next_offset=1)
 
                 wait_until(lambda: member.step() and member.held == {0}, within=20)
                 sink.begin()
                 for n in range(1, 4):
                     sink.send(output, key=b"k", value=b"%d" % n)
-                sink.commit({0: Committed(next_offset=4)}, member.generation, deadline=soon())
-                assert source.committed(0) == Committed(next_offset=4)
+                sink.commit({0: CommittedOffset(next_offset=4)}, member.generation, deadline=soon())
+                assert source.committed(0) == CommittedOffset(next_offset=4)
         found = [int(record.value) for record in read_settled(victim_connection, output)]
         assert set(found) == {0, 1, 2, 3}
         assert found[-3:] == [1, 2, 3]
@@ -237,7 +239,7 @@ class KafkaOutputsContract(KafkaContract):
         with self.source_config(victim_connection, topic, group).open() as source:
             member = Member(source).starting()
             wait_until(lambda: member.step() and member.held == {0}, within=15)
-            source.commit({0: Committed(next_offset=3)}, member.generation, deadline=soon())
+            source.commit({0: CommittedOffset(next_offset=3)}, member.generation, deadline=soon())
             victim.suspend()
             try:
                 with pytest.raises(BrokerUnavailableError):
@@ -246,13 +248,15 @@ class KafkaOutputsContract(KafkaContract):
                 victim.resume()
             wait_until(lambda: self.commits(source, member, 7), within=20)
 
-            assert source.committed(0) == Committed(next_offset=7)
+            assert source.committed(0) == CommittedOffset(next_offset=7)
 
     @staticmethod
     def commits(source: Source, member: Member, offset: int) -> bool:
         member.step()
         try:
-            source.commit({0: Committed(next_offset=offset)}, member.generation, deadline=soon(2))
+            source.commit(
+                {0: CommittedOffset(next_offset=offset)}, member.generation, deadline=soon(2)
+            )
         except TransactionAbortedError:
             return False
         return True

@@ -26,7 +26,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import Committed, Generation, OpensSink, OpensSource, Sink, Source
+from workers.kafka.client import CommittedOffset, Generation, OpensSink, OpensSource, Sink, Source
 from workers.kafka.kafka_python import Connection
 
 pytestmark = pytest.mark.kafka
@@ -87,7 +87,7 @@ class TransactionalContract(KafkaContract):
             assert read_all(connection, output) == []
             assert source.committed(0) is None
 
-            wanted = Committed(next_offset=3, metadata="m")
+            wanted = CommittedOffset(next_offset=3, metadata="m")
             sink.commit({0: wanted}, member.generation, deadline=soon())
 
             assert sorted(self.values(connection, output)) == [b"%d" % n for n in range(10)]
@@ -105,7 +105,7 @@ class TransactionalContract(KafkaContract):
             assert self.reads_on(connection, output)
             sink.begin()
             sink.send(output, key=b"k", value=b"kept")
-            sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon())
 
             sink.begin()
             sink.send(output, key=b"k", value=b"forgotten")
@@ -122,8 +122,8 @@ class TransactionalContract(KafkaContract):
         source, output = open_source(make_topic()), make_topic()
         member = self.joined(source)
         with self.sink_config(connection).open(source) as sink:
-            sink.commit({0: Committed(next_offset=4)}, member.generation, deadline=soon())
-            assert source.committed(0) == Committed(next_offset=4)
+            sink.commit({0: CommittedOffset(next_offset=4)}, member.generation, deadline=soon())
+            assert source.committed(0) == CommittedOffset(next_offset=4)
             sink.begin()
             sink.commit({}, member.generation, deadline=soon())
             sink.begin()
@@ -131,7 +131,7 @@ class TransactionalContract(KafkaContract):
             sink.commit({}, member.generation, deadline=soon())
 
         assert self.values(connection, output) == [b"v"]
-        assert source.committed(0) == Committed(next_offset=4)
+        assert source.committed(0) == CommittedOffset(next_offset=4)
 
     def test_a_sink_that_closes_leaves_no_open_unit(self, connection, make_topic, open_source):
         output = make_topic()
@@ -167,7 +167,7 @@ class TransactionalContract(KafkaContract):
             member = self.joined(source)
             assert source.committed(0) is None
             sink.send(output, key=b"k", value=b"repeated")
-            sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon())
 
         assert not any(value.startswith(b"orphan") for value in self.values(connection, output))
 
@@ -178,17 +178,21 @@ class TransactionalContract(KafkaContract):
             zombie.send(output, key=b"k", value=b"zombie")
             with self.named_sink(connection, name).open(source) as successor:
                 with pytest.raises(TransactionAbortedError):
-                    zombie.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+                    zombie.commit(
+                        {0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon()
+                    )
                 successor.send(output, key=b"k", value=b"successor")
-                successor.commit({0: Committed(next_offset=2)}, member.generation, deadline=soon())
+                successor.commit(
+                    {0: CommittedOffset(next_offset=2)}, member.generation, deadline=soon()
+                )
                 zombie.abort()
             # It cannot tell a rival from a transaction that took too long: it may come back.
             zombie.begin()
             zombie.send(output, key=b"k", value=b"back")
-            zombie.commit({0: Committed(next_offset=3)}, member.generation, deadline=soon())
+            zombie.commit({0: CommittedOffset(next_offset=3)}, member.generation, deadline=soon())
 
         assert self.values(connection, output) == [b"successor", b"back"]
-        assert source.committed(0) == Committed(next_offset=3)
+        assert source.committed(0) == CommittedOffset(next_offset=3)
 
     # Groups --------------------------------------------------------------------------------------
 
@@ -218,14 +222,14 @@ class TransactionalContract(KafkaContract):
         ):
             sink.send(output, key=b"k", value=b"refused")
             with pytest.raises(StaleGenerationError):
-                sink.commit({0: Committed(next_offset=5)}, old, deadline=soon())
+                sink.commit({0: CommittedOffset(next_offset=5)}, old, deadline=soon())
             sink.abort()
             sink.begin()
             assert member.source.committed(0) is None
 
             sink.send(output, key=b"k", value=b"repeated")
-            sink.commit({1: Committed(next_offset=7)}, member.generation, deadline=soon())
-            assert member.source.committed(1) == Committed(next_offset=7)
+            sink.commit({1: CommittedOffset(next_offset=7)}, member.generation, deadline=soon())
+            assert member.source.committed(1) == CommittedOffset(next_offset=7)
             assert member.source.committed(0) is None, "what was refused came with the next unit"
         assert self.values(connection, output) == [b"repeated"]
 
@@ -242,7 +246,7 @@ class TransactionalContract(KafkaContract):
             sink.send(output, key=b"k", value=b"of another")
             wait_until(lambda: member.step() and rival.step() and rival.held, within=20)
             with pytest.raises(StaleGenerationError, match="taken away"):
-                sink.commit({min(rival.held): Committed(next_offset=5)}, old, deadline=soon())
+                sink.commit({min(rival.held): CommittedOffset(next_offset=5)}, old, deadline=soon())
             sink.abort()
 
         assert self.values(connection, output) == []
@@ -258,7 +262,9 @@ class TransactionalContract(KafkaContract):
             with config.open() as other:
                 self.joined(other)
                 with pytest.raises(FencedError):
-                    sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon())
+                    sink.commit(
+                        {0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon()
+                    )
                 sink.abort()
         assert self.values(connection, output) == []
 
@@ -268,7 +274,7 @@ class TransactionalContract(KafkaContract):
         source = open_source(make_topic())
         member = self.joined(source)
         with self.sink_config(connection).open(source) as sink:
-            large = Committed(next_offset=0, metadata="x" * 5000)
+            large = CommittedOffset(next_offset=0, metadata="x" * 5000)
             with pytest.raises(SettingsError, match="metadata"):
                 sink.commit({0: large}, member.generation, deadline=soon())
 
@@ -284,7 +290,7 @@ class TransactionalContract(KafkaContract):
             self.lose_answer(sink, arrives=arrives)
             sink.send(output, key=b"k", value=b"v")
             with pytest.raises(TransactionAbortedError, match="as far as known"):
-                sink.commit({0: Committed(next_offset=5)}, member.generation, deadline=soon())
+                sink.commit({0: CommittedOffset(next_offset=5)}, member.generation, deadline=soon())
             began = time.monotonic()
             sink.abort()
             committed = source.committed(0)
@@ -292,7 +298,7 @@ class TransactionalContract(KafkaContract):
             sink.begin()
             sink.commit({}, member.generation, deadline=soon())
 
-        assert committed == (Committed(next_offset=5) if arrives else None)
+        assert committed == (CommittedOffset(next_offset=5) if arrives else None)
         assert self.values(connection, output) == ([b"v"] if arrives else [])
 
     def test_offsets_of_a_topic_that_was_deleted_hold_nobody_longer_than_the_deadline(
@@ -310,7 +316,9 @@ class TransactionalContract(KafkaContract):
             sink.send(output, key=b"k", value=b"v")
             began = time.monotonic()
             with pytest.raises(TransactionAbortedError, match="in time"):
-                sink.commit({0: Committed(next_offset=1)}, member.generation, deadline=soon(1.0))
+                sink.commit(
+                    {0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon(1.0)
+                )
             sink.abort()
             assert time.monotonic() - began < 1.0 + AT_ONCE_S
         assert self.values(connection, output) == []
@@ -330,7 +338,9 @@ class TransactionalContract(KafkaContract):
                     began = time.monotonic()
                     with pytest.raises(TransactionAbortedError, match="in time"):
                         sink.commit(
-                            {0: Committed(next_offset=1)}, member.generation, deadline=soon(2.0)
+                            {0: CommittedOffset(next_offset=1)},
+                            member.generation,
+                            deadline=soon(2.0),
                         )
                     sink.abort()
                     assert time.monotonic() - began < 2.0 + AT_ONCE_S

@@ -20,7 +20,7 @@ from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.broker.embedded import EmbeddedBroker
 from workers.errors import BrokerUnavailableError, OutputsLostError
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
@@ -66,7 +66,7 @@ def repeat(member: Member, sink: Any, output: str, numbers: range) -> None:
     assert member.source.committed(0) is None
     member.step()
     send(sink, output, *numbers)
-    sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
+    sink.commit({0: CommittedOffset(next_offset=9)}, member.generation, deadline=soon())
 
 
 def test_a_batch_that_expired_is_not_committed_past(connection, make_topic, group):
@@ -85,7 +85,7 @@ def test_a_batch_that_expired_is_not_committed_past(connection, make_topic, grou
         assert manager._current_state.name == "IN_TRANSACTION", "the client sees nothing wrong"
 
         with pytest.raises(OutputsLostError, match=r"1 of 2 .*KafkaTimeoutError"):
-            sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=9)}, member.generation, deadline=soon())
         repeat(member, sink, output, range(2))
 
     assert values(connection, output) == [b"0", b"1"]
@@ -103,7 +103,7 @@ def test_a_sequence_error_does_not_make_a_commit_of_nothing(connection, make_top
         send(sink, output, 1)
 
         with pytest.raises(OutputsLostError, match="OutOfOrderSequence"):
-            sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=9)}, member.generation, deadline=soon())
         repeat(member, sink, output, range(2))
 
     assert values(connection, output) == [b"0", b"1"]
@@ -157,7 +157,7 @@ def test_a_batch_that_expired_while_it_was_repeated_spoils_nothing_that_comes_af
             victim.resume()
         wait_until(stumbled.is_set, within=10)
         with pytest.raises(OutputsLostError):
-            sink.commit({0: Committed(next_offset=9)}, member.generation, deadline=soon())
+            sink.commit({0: CommittedOffset(next_offset=9)}, member.generation, deadline=soon())
         repeat(member, sink, output, range(3))
 
     assert values(victim_connection, output) == [b"0", b"1", b"2"]

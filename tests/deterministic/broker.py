@@ -26,7 +26,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 
 
 class SimRecord(NamedTuple):
@@ -67,7 +67,7 @@ class Fate(Enum):
 @dataclass
 class Transaction:
     fate: Fate = Fate.OPEN
-    offsets: dict[int, Committed] = field(default_factory=dict)
+    offsets: dict[int, CommittedOffset] = field(default_factory=dict)
 
 
 class Sent(NamedTuple):
@@ -171,7 +171,7 @@ class Broker:
     def __init__(self, logs: Mapping[int, Log]) -> None:
         self.logs = logs
         self.group = Group(len(logs))
-        self.committed: dict[int, Committed] = {}
+        self.committed: dict[int, CommittedOffset] = {}
         self.steps: list[Step] = []
         self.sent: list[Sent] = []
         self.aborted = 0
@@ -180,16 +180,18 @@ class Broker:
 
     # -- offsets ---------------------------------------------------------------------------------
 
-    def position(self, partition: int) -> Committed | None:
+    def position(self, partition: int) -> CommittedOffset | None:
         if any(partition in transaction.offsets for transaction in self._open.values()):
             raise BrokerUnavailableError("the committed offset is unstable")
         return self.committed.get(partition)
 
-    def commit(self, offsets: Mapping[int, Committed], token: Token) -> None:
+    def commit(self, offsets: Mapping[int, CommittedOffset], token: Token) -> None:
         self.group.check(token)
         self._apply(offsets, None)
 
-    def _apply(self, offsets: Mapping[int, Committed], transaction: Transaction | None) -> None:
+    def _apply(
+        self, offsets: Mapping[int, CommittedOffset], transaction: Transaction | None
+    ) -> None:
         for partition, committed in offsets.items():
             before = self.committed.get(partition)
             self.steps.append(
@@ -219,7 +221,7 @@ class Broker:
         self.sent.append(sent._replace(transaction=self._transaction(name, epoch)))
 
     def add_offsets(
-        self, name: str, epoch: int, offsets: Mapping[int, Committed], token: Token
+        self, name: str, epoch: int, offsets: Mapping[int, CommittedOffset], token: Token
     ) -> None:
         transaction = self._transaction(name, epoch)
         self.group.check(token)

@@ -19,7 +19,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import Committed, Generation, Polled
+from workers.kafka.client import CommittedOffset, Generation, PollResult
 from workers.kafka.deadline import Deadline
 
 
@@ -109,7 +109,7 @@ class SimSource:
     def topic_id(self) -> str:
         return "id-of-r"
 
-    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         with self._line.call():
             self._meet_the_group()
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
@@ -126,7 +126,7 @@ class SimSource:
             if max_records < 1:
                 break
         token = Token(self._line.name, self._line.incarnation, self._generation)
-        return Polled(
+        return PollResult(
             records=records,
             generation=Generation(token=token, epochs={p: self._epochs[p] for p in self.held}),
             assigned=assigned,
@@ -162,7 +162,7 @@ class SimSource:
             self._epochs[partition] = self._epochs.get(partition, 0) + 1
         self.held = partitions
 
-    def committed(self, partition: int) -> Committed | None:
+    def committed(self, partition: int) -> CommittedOffset | None:
         with self._line.call(BrokerUnavailableError):
             return self._broker.position(partition)
 
@@ -193,7 +193,7 @@ class SimSource:
                 raise StaleGenerationError(f"partition {partition} was taken away")
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         self.check_held(offsets, generation)
         with self._line.call(TransactionAbortedError):
@@ -257,7 +257,7 @@ class TransactionalSimSink(_SimSink):
             self._epoch = None
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         assert self._is_open
         epoch, self._epoch, self._is_open = self._epoch, None, False
@@ -305,7 +305,7 @@ class PlainSimSink(_SimSink):
             self._broker.sent.append(sent)
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         self._source.commit(offsets, generation, deadline=deadline)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from tests.deterministic.schedule import SCHEDULES, Schedule
 from workers.stream.assignment import Beginning
 from workers.stream.checkpoint import Unit
-from workers.stream.state.history import Histories
+from workers.stream.state.history import SensorWindows
 
 HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
 PATIENCE = 1000
@@ -65,16 +65,16 @@ def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None
 
 
 def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:
-    oldest = Histories.oldest_offset
-    patch.setattr(Histories, "oldest_offset", lambda self, default: oldest(self, default) + 1)
+    oldest = SensorWindows.oldest_offset
+    patch.setattr(SensorWindows, "oldest_offset", lambda self, default: oldest(self, default) + 1)
 
 
 def forget_the_shadow(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Histories, "_feed_shadow", lambda self, arrived, accepted: None)
+    patch.setattr(SensorWindows, "_feed_shadow", lambda self, arrived, accepted: None)
 
 
 def never_forget(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Histories, "turn", lambda self, stretch: 0)
+    patch.setattr(SensorWindows, "turn", lambda self, stretch: 0)
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,8 @@ class World:
                 "stream": {
                     "max_gap_s": MAX_GAP / 1e3,
                     "max_poll_records": poll,
-                    "max_replay_records": rules.max_records,
-                    "max_replay_age_s": rules.max_age_ms / 1e3,
+                    "max_restore_records": rules.max_records,
+                    "max_restore_age_s": rules.max_age_ms / 1e3,
                     "max_dead_letter_share": 0,
                     "max_dead_letters_in_row": 0,
                 },

@@ -19,7 +19,7 @@ from workers.stream.state.partition import (
     Pending,
 )
 from workers.stream.state.rejection import POISON_STAGE
-from workers.stream.state.restore import ReplayMetadata, StartingPoint, starting_point
+from workers.stream.state.restore import RestorePoint, StartingPoint, starting_point
 from workers.stream.state.state_ttl import Stretches
 
 
@@ -37,8 +37,8 @@ def make(rules: Rules, start: StartingPoint) -> PartitionState:
         receptive_field=rules.receptive_field,
         max_gap_ns=MAX_GAP,
         start=start,
-        max_replay_records=rules.max_records,
-        max_replay_age_ms=rules.max_age_ms,
+        max_restore_records=rules.max_records,
+        max_restore_age_ms=rules.max_age_ms,
     )
 
 
@@ -221,7 +221,7 @@ def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
 
 def test_the_metadata_survives_its_encoding() -> None:
     cuts = Stretches(previous=3, current=9, since_ms=-1, latest_ms=-1)
-    metadata = ReplayMetadata(replay_from=5, receptive_field=3, stretches=cuts, poison=(3, 7, 90))
+    metadata = RestorePoint(replay_from=5, receptive_field=3, stretches=cuts, poison=(3, 7, 90))
     start = starting_point(
         (91, metadata.encode()), beginning=0, end=100, fresh="latest", receptive_field=3
     )

@@ -17,7 +17,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import Committed, Generation, Polled
+from workers.kafka.client import CommittedOffset, Generation, PollResult
 from workers.kafka.deadline import Deadline
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring, Ticket
@@ -40,7 +40,7 @@ class FakeSource:
     """One partition of records; `take_away` and `unavailable` are the failures."""
 
     values: list[bytes]
-    committed_position: Committed | None = None
+    committed_position: CommittedOffset | None = None
     position: int | None = None
     paused: bool = False
     assigned: bool = True
@@ -62,7 +62,7 @@ class FakeSource:
         self.assigned = self.revoked = True
         self.position, self.epoch = None, self.epoch + 1
 
-    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         assigned = frozenset({0} if self.assigned else ())
         revoked = frozenset({0} if self.revoked else ())
         self.assigned = self.revoked = False
@@ -76,9 +76,11 @@ class FakeSource:
                     for offset in range(self.position, stop)
                 ]
                 self.position = stop
-        return Polled(records=records, generation=generation, assigned=assigned, revoked=revoked)
+        return PollResult(
+            records=records, generation=generation, assigned=assigned, revoked=revoked
+        )
 
-    def committed(self, partition: int) -> Committed | None:
+    def committed(self, partition: int) -> CommittedOffset | None:
         return self.committed_position
 
     def start(self, partition: int, offset: int) -> None:
@@ -99,7 +101,7 @@ class FakeSource:
         return {} if self.position is None else {0: len(self.values) - self.position}
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         if generation.epochs[0] != self.epoch:
             raise TransactionAbortedError("taken away since")
@@ -153,7 +155,7 @@ class FakeSink:
         return 0
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         self.commits += 1
         if self.commits in self.refusals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.kafka.client import Generation, Polled, Source
+from workers.kafka.client import Generation, PollResult, Source
 
 
 class Member:
@@ -24,7 +24,7 @@ class Member:
         self._starts = True
         return self
 
-    def step(self, *, timeout_s: float = 0.1, max_records: int = 5000) -> Polled:
+    def step(self, *, timeout_s: float = 0.1, max_records: int = 5000) -> PollResult:
         """Poll once."""
         polled = self.source.poll(timeout_s=timeout_s, max_records=max_records)
         self.held -= polled.revoked

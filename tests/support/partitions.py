@@ -32,8 +32,8 @@ def make_partition(
     max_gap_ns: int = FAR_APART_NS,
     next_offset: int = 0,
     start: StartingPoint | None = None,
-    max_replay_records: int = UNLIMITED,
-    max_replay_age_ms: int = UNLIMITED,
+    max_restore_records: int = UNLIMITED,
+    max_restore_age_ms: int = UNLIMITED,
 ) -> PartitionState:
     """A partition of one channel; what lies below `next_offset` is replay."""
     config = PartitionConfig(
@@ -42,8 +42,8 @@ def make_partition(
         channels=1,
         receptive_field=receptive_field,
         max_gap_ns=max_gap_ns,
-        max_replay_records=max_replay_records,
-        max_replay_age_ms=max_replay_age_ms,
+        max_restore_records=max_restore_records,
+        max_restore_age_ms=max_restore_age_ms,
     )
     if start is None:
         begin = StartingPoint.cold_at(0)

@@ -7,8 +7,8 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Birth and death.** Configurations are frozen, picklable and do nothing; ``open`` is a context
   manager that makes the client in the process that uses it, waits for an absent broker, and closes.
 * **Partitions** are numbers of the one topic of the source. A newly assigned one is paused and
-  reported in `Polled.assigned`; it gives no record before `Source.start`. One that was revoked or
-  lost is reported in `Polled.revoked`; one may be in both: handle `revoked` first.
+  reported in `PollResult.assigned`; it gives no record before `Source.start`. One that was revoked
+  or lost is reported in `PollResult.revoked`; one may be in both: handle `revoked` first.
 * **Order.** Records of a partition come in offset order, each once from `start` on, without gaps
   but for what the log itself left out (compaction, retention, transaction markers).
 * **Outputs** with one key go to one partition of their topic, in the order of `Sink.send`: the
@@ -39,11 +39,11 @@ from workers.kafka.deadline import Deadline
 
 __all__ = [
     "LARGEST_OUTPUT_BYTES",
-    "Committed",
+    "CommittedOffset",
     "Generation",
     "OpensSink",
     "OpensSource",
-    "Polled",
+    "PollResult",
     "Record",
     "ShouldStop",
     "Sink",
@@ -107,7 +107,7 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Committed:
+class CommittedOffset:
     """A committed position of the group in one partition.
 
     Attributes:
@@ -120,7 +120,7 @@ class Committed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Polled:
+class PollResult:
     """What one poll brought.
 
     Attributes:
@@ -155,7 +155,7 @@ class Source(Protocol):
             BrokerUnavailableError: no answer in time.
         """
 
-    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         """Return what has come, waiting up to ``timeout_s`` for something.
 
         Must be called at least every 5 minutes (``max_poll_interval_ms``), or the group takes the
@@ -167,7 +167,7 @@ class Source(Protocol):
             CorruptLogError: a partition cannot be read on; names the offset and what to do.
         """
 
-    def committed(self, partition: int) -> Committed | None:
+    def committed(self, partition: int) -> CommittedOffset | None:
         """Return the group's committed position, None if there is none. Asks the broker.
 
         Waits for a transaction that is about to commit one.
@@ -200,7 +200,7 @@ class Source(Protocol):
         """Return end offset - position of the started partitions, as of the last fetch. Cheap."""
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         """Commit the positions of the group, and wait for it.
 
@@ -271,7 +271,7 @@ class Sink(Protocol):
         """Return whether `send` takes it. Cheap; a topic may be set to take less."""
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         """End the unit: every output is with the broker, then the offsets are committed.
 

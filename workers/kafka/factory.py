@@ -44,9 +44,9 @@ def member_of(settings: Settings, slot: int) -> str:
     """Name of an ingest worker in the group, and of its transactions.
 
     The same after a restart, so that a successor takes over at once and fences its predecessor.
-    Kafka takes it, and no other group, fleet and slot give it: see `schemas.settings.sections`.
+    Kafka takes it, and no other group, instance and slot give it: see `schemas.settings.sections`.
     """
-    return f"{settings.kafka.group}.{settings.kafka.fleet}.{slot}"
+    return f"{settings.kafka.group}.{settings.kafka.instance}.{slot}"
 
 
 def source_of(settings: Settings, slot: int) -> OpensSource:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from detector.scoring import Detector
 from schemas.settings import Settings
 from workers.errors import RunEndedError
-from workers.kafka.client import Committed, Source
+from workers.kafka.client import CommittedOffset, Source
 from workers.stream.state.partition import PartitionConfig, PartitionState
-from workers.stream.state.restore import MetadataTooLargeError, ReplayMetadata, starting_point
+from workers.stream.state.restore import MetadataTooLargeError, RestorePoint, starting_point
 
 
 class Beginning(NamedTuple):
@@ -22,7 +22,7 @@ class Beginning(NamedTuple):
     """
 
     next_offset: int
-    metadata: ReplayMetadata
+    metadata: RestorePoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Opened:
 
     state: PartitionState
     read_from: int
-    committed: Committed | None
+    committed: CommittedOffset | None
     beginning: Beginning
 
 
@@ -80,8 +80,8 @@ class Opener:
             channels=len(self._detector.channels),
             receptive_field=receptive_field,
             max_gap_ns=self._max_gap_ns,
-            max_replay_records=stream.max_replay_records,
-            max_replay_age_ms=max(round(stream.max_replay_age_s * 1e3), 2),
+            max_restore_records=stream.max_restore_records,
+            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
             topic_id=topic_id,
         )
         state = PartitionState(config, point, group_of=self._detector.group_of)
@@ -94,13 +94,13 @@ class Opener:
         )
 
 
-def position(next_offset: int, metadata: ReplayMetadata) -> Committed:
+def position(next_offset: int, metadata: RestorePoint) -> CommittedOffset:
     """What to commit: an offset, and what it takes to score on from there.
 
     Raises:
-        RunEndedError: there is more than fits into a commit; see `ReplayMetadata.encode`.
+        RunEndedError: there is more than fits into a commit; see `RestorePoint.encode`.
     """
     try:
-        return Committed(next_offset=next_offset, metadata=metadata.encode())
+        return CommittedOffset(next_offset=next_offset, metadata=metadata.encode())
     except MetadataTooLargeError as error:
         raise RunEndedError(str(error)) from error

@@ -32,7 +32,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import Committed, Generation, Polled, Sink, Source
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Sink, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.assignment import Opener
 from workers.stream.checkpoint import Unit, Work
@@ -174,7 +174,7 @@ class IngestLoop:
 
     # -- poll ------------------------------------------------------------------------------------
 
-    def _poll(self) -> tuple[Polled, float, bool]:
+    def _poll(self) -> tuple[PollResult, float, bool]:
         """What came, how long we waited for it, and whether more was waiting than we took.
 
         The client does not tell; a batch that is half full or more was there already.
@@ -199,7 +199,7 @@ class IngestLoop:
             self._source.resume(self._states)
             self._paused = False
 
-    def _rebalance(self, polled: Polled) -> None:
+    def _rebalance(self, polled: PollResult) -> None:
         for partition in polled.revoked:
             # Its flights find their state gone and publish nothing; the new owner replays.
             self._states.pop(partition, None)
@@ -250,7 +250,7 @@ class IngestLoop:
         if self._paused:
             self._source.pause([partition])
 
-    def _settle_doubt(self, partition: int, committed: Committed | None) -> None:
+    def _settle_doubt(self, partition: int, committed: CommittedOffset | None) -> None:
         """Count what a commit of unknown outcome did, if it did."""
         next_offset, counts = self._doubtful.pop(partition, (-1, Counts()))
         if committed is not None and committed.next_offset == next_offset:
@@ -258,7 +258,7 @@ class IngestLoop:
 
     # -- decode and score ------------------------------------------------------------------------
 
-    def _submit(self, polled: Polled) -> None:
+    def _submit(self, polled: PollResult) -> None:
         asked: list[Asked] = []
         for partition, offsets in polled.lost.items():
             if (overtaken := self._states.get(partition)) is not None:

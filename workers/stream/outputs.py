@@ -17,7 +17,7 @@ from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
 from workers.kafka.client import Record
 from workers.stream.state.partition import DeadLetter, Pending
 
-FLEET = "fleet"
+POOLED = "fleet"
 """Name of the calibration group of sensors that have no threshold of their own."""
 
 _FRAME_BYTES = 256 * 1024
@@ -174,7 +174,7 @@ class OutputBuilder:
             expected=dict(zip(channels, expected, strict=True)),
             contribution=dict(zip(channels, contribution, strict=True)),
             model=self._model_ref,
-            group=sensor if group else FLEET,
+            group=sensor if group else POOLED,
             source=Source(topic=topic, partition=partition, offset=offset, index=index),
         )
 

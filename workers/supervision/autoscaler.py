@@ -1,6 +1,6 @@
 """How many workers the load wants. Pure: no clock, no cluster, no broker.
 
-A `Scaler` is shown the load every second or so and now and then answers with a `Decision`:
+A `Autoscaler` is shown the load every second or so and now and then answers with a `Decision`:
 
 * one worker more, when all are busy and what waits would take longer than `scale_out_after_s`;
 * one fewer, when for `scale_in_after_s` the load would have fitted in one fewer, with room;
@@ -116,7 +116,7 @@ class _View:
         return f"lag {self.lag:,} and {how}"
 
 
-class Scaler:
+class Autoscaler:
     """Watches the load of one kind of worker."""
 
     def __init__(self, kind: str, rules: ScalingRules) -> None:

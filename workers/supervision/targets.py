@@ -21,7 +21,7 @@ from workers.stream.health import (
     Health,
     Phase,
 )
-from workers.supervision.autoscaler import Decision, Limits, Load, Scaler, ScalingRules
+from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load, ScalingRules
 from workers.supervision.plan import Plan, ingest_limits, scales, scorer_limits
 from workers.supervision.status import (
     Change,
@@ -47,7 +47,7 @@ class _Kind:
     mode: Mode
     wanted: int
     limits: Limits
-    scaler: Scaler
+    scaler: Autoscaler
     busy_s: float = 0.0
 
 
@@ -79,14 +79,14 @@ class Targets:
             mode=Mode.AUTO if scales(settings, INGEST) else Mode.FIXED,
             wanted=wanted,
             limits=ingest_limits(settings, partitions=plan.partitions, cores=plan.cores),
-            scaler=Scaler(INGEST, rules),
+            scaler=Autoscaler(INGEST, rules),
         )
         self._scorers = _Kind(
             name=SCORERS,
             mode=Mode.AUTO if scales(settings, SCORERS) and plan.scorers else Mode.FIXED,
             wanted=plan.scorers,
             limits=scorer_limits(settings, plan),
-            scaler=Scaler(SCORERS, rules),
+            scaler=Autoscaler(SCORERS, rules),
         )
         self._partitions = plan.partitions
         self._looked_at_s: float | None = None

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detector.models import KINDS
-from detector.scoring import FLEET
+from detector.scoring import POOLED
 from detector.training.train import train
 from tests.support.fleets import SHAPE_ERRORS, make_config, make_fleet, make_series, trained
 
@@ -157,7 +157,7 @@ def test_an_end_without_its_group_is_refused():
 
 def test_an_unseen_sensor_is_scored_with_the_fleets_numbers(detector):
     assert detector.group_of("s1") == 2
-    assert detector.group_of("never seen") == FLEET
+    assert detector.group_of("never seen") == POOLED
 
     unseen = make_fleet(seed=77).noisy[0]
     scores = score(detector, unseen, np.arange(15, 2000), detector.group_of("never seen"))

@@ -26,7 +26,7 @@ _OWNED: Final = {
     "enable_idempotence": "outputs must keep their order",
     "transactional_id": "Vigie names its transactions",
     "transaction_timeout_ms": "processing.transaction_timeout_s says it",
-    "group_instance_id": "Vigie names its workers (kafka.fleet)",
+    "group_instance_id": "Vigie names its workers (kafka.instance)",
     "partitioner": "the outputs of a sensor must keep their partition",
     "key_deserializer": "Vigie decodes",
     "value_deserializer": "Vigie decodes",

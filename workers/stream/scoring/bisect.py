@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from detector.scoring import FLEET, Scores
+from detector.scoring import POOLED, Scores
 from workers.errors import TransactionAbortedError, VigieError
 from workers.stream.outputs import join_scores, slice_scores
 from workers.stream.scoring.backend import Scoring, Ticket
@@ -174,7 +174,7 @@ class Rescue:
 
     def _window(self, rows: NDArray[np.float64]) -> Scores:
         ends = np.array([self.receptive_field - 1])
-        return self.answer(self.scoring.submit(rows, ends, np.full(1, FLEET, np.int32)), samples=1)
+        return self.answer(self.scoring.submit(rows, ends, np.full(1, POOLED, np.int32)), samples=1)
 
     def _call(self, flight: Flight, start: int, stop: int) -> Scores:
         if start == stop:

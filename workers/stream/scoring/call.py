@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.scoring import FLEET
+from detector.scoring import POOLED
 from workers.kafka.client import Record
 from workers.stream.scoring.backend import Scoring, Ticket
 from workers.stream.state.partition import PartitionState, ScoreRequest
@@ -115,7 +115,7 @@ def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
         tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
         rows = np.concatenate([rows, *probes, tail])
         all_ends = np.concatenate([all_ends, np.arange(base + field - 1, len(rows), field)])
-        groups = np.concatenate([groups, np.full(len(all_ends) - samples, FLEET, np.int32)])
+        groups = np.concatenate([groups, np.full(len(all_ends) - samples, POOLED, np.int32)])
         probed = [
             (partition, offset)
             for partition, _, request, _, _ in asked

@@ -93,7 +93,7 @@ class Step:
         )
 
 
-class Histories:
+class SensorWindows:
     """Windows of many sensors, by name, and what of them outlives a stretch."""
 
     def __init__(

@@ -46,9 +46,9 @@ from numpy.typing import NDArray
 
 from schemas.columns import Failure, Readings
 from workers.stream.state.counts import Counts, by_stage
-from workers.stream.state.history import Histories, Step
+from workers.stream.state.history import SensorWindows, Step
 from workers.stream.state.rejection import POISON_STAGE
-from workers.stream.state.restore import ReplayMetadata, StartingPoint
+from workers.stream.state.restore import RestorePoint, StartingPoint
 from workers.stream.state.slicing import between, without
 from workers.stream.state.state_ttl import UNLIMITED, Cutter
 
@@ -70,9 +70,9 @@ class PartitionConfig:
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
-        max_replay_records: never are more records read again; a sensor silent for so many is
+        max_restore_records: never are more records read again; a sensor silent for so many is
             forgotten, at the latest. At least 2.
-        max_replay_age_ms: the same as an age, by the records' timestamps; at least 2.
+        max_restore_age_ms: the same as an age, by the records' timestamps; at least 2.
         topic_id: of the topic, if the broker says it; for the metadata.
     """
 
@@ -81,8 +81,8 @@ class PartitionConfig:
     channels: int
     receptive_field: int
     max_gap_ns: int
-    max_replay_records: int = UNLIMITED
-    max_replay_age_ms: int = UNLIMITED
+    max_restore_records: int = UNLIMITED
+    max_restore_age_ms: int = UNLIMITED
     topic_id: str = ""
 
     def __post_init__(self) -> None:
@@ -167,7 +167,7 @@ class Pending:
     dead_letters: tuple[DeadLetter, ...]
     counts: Counts
     next_offset: int
-    metadata: ReplayMetadata
+    metadata: RestorePoint
 
 
 class PartitionState:
@@ -186,7 +186,8 @@ class PartitionState:
         """
         self.config = config
         self._cutter = Cutter(
-            max_replay_records=config.max_replay_records, max_replay_age_ms=config.max_replay_age_ms
+            max_restore_records=config.max_restore_records,
+            max_restore_age_ms=config.max_restore_age_ms,
         )
         self._next_offset = start.next_offset
         self._stretches = start.stretches
@@ -196,7 +197,7 @@ class PartitionState:
         # What happened before the first request is counted with it, so that it counts once.
         self._before = Counts(lost=start.lost, clamped=start.clamped)
         self._open: deque[Pending] = deque()
-        self._histories = Histories(
+        self._histories = SensorWindows(
             channels=config.channels,
             receptive_field=config.receptive_field,
             max_gap_ns=config.max_gap_ns,
@@ -215,7 +216,7 @@ class PartitionState:
         return self._histories.sensors
 
     @property
-    def histories(self) -> Histories:
+    def histories(self) -> SensorWindows:
         """What is known of the sensors; to look at."""
         return self._histories
 
@@ -307,12 +308,12 @@ class PartitionState:
             steps.append(self._histories.advance(columns, offsets[columns.positions]))
         return Step.joined(steps), forgotten
 
-    def _metadata(self, live: Batch) -> ReplayMetadata:
+    def _metadata(self, live: Batch) -> RestorePoint:
         fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == POISON_STAGE}
         if fatal or self._poison:
             first = self._stretches.previous
             self._poison = frozenset(at for at in self._poison | fatal if at >= first)
-        return ReplayMetadata(
+        return RestorePoint(
             replay_from=self._histories.oldest_offset(self._next_offset),
             receptive_field=self.config.receptive_field,
             stretches=self._stretches,

@@ -25,7 +25,7 @@ class MetadataTooLargeError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReplayMetadata:
+class RestorePoint:
     """What has to be known to score on from a committed offset as if nothing had happened.
 
     Args:
@@ -66,13 +66,13 @@ class ReplayMetadata:
                 f"the commit's metadata has {len(text)} bytes, the broker takes {MAX_BYTES}: "
                 f"{len(self.poison)} records among the last {cut.current - cut.previous} and the "
                 "current stretch could not be scored. Find out why the scorer fails on them (they "
-                "are in the dead-letter topic, stage scoring); or lower stream.max_replay_records, "
-                "so that fewer have to be remembered"
+                "are in the dead-letter topic, stage scoring); or lower "
+                "stream.max_restore_records, so that fewer have to be remembered"
             )
         return text
 
 
-def decode_metadata(text: str) -> ReplayMetadata | None:
+def decode_metadata(text: str) -> RestorePoint | None:
     """Read a commit's metadata; None when it is not ours or of another version."""
     if len(text) > MAX_BYTES:
         return None
@@ -82,7 +82,7 @@ def decode_metadata(text: str) -> ReplayMetadata | None:
         return None
 
 
-def _decoded(fields: Any) -> ReplayMetadata:
+def _decoded(fields: Any) -> RestorePoint:
     """The metadata.
 
     Raises:
@@ -95,7 +95,7 @@ def _decoded(fields: Any) -> ReplayMetadata:
     if not 0 <= previous <= min(current, replay_from):
         raise ValueError("a replay begins within the last two stretches")
     poison = accumulate((_integer(n) for n in fields["poison"]), initial=previous)
-    return ReplayMetadata(
+    return RestorePoint(
         replay_from=replay_from,
         receptive_field=_integer(fields["r"]),
         stretches=Stretches(
@@ -146,9 +146,9 @@ class StartingPoint:
             lost=lost,
         )
 
-    def metadata(self, *, receptive_field: int, topic: str) -> ReplayMetadata:
+    def metadata(self, *, receptive_field: int, topic: str) -> RestorePoint:
         """What to commit at `next_offset` before anything was scored."""
-        return ReplayMetadata(
+        return RestorePoint(
             replay_from=self.read_from,
             receptive_field=receptive_field,
             stretches=self.stretches,
@@ -197,7 +197,7 @@ def starting_point(
     return _warm(next_offset, metadata, beginning=beginning, receptive_field=receptive_field)
 
 
-def _made_anew(next_offset: int, metadata: ReplayMetadata | None, *, end: int, topic: str) -> str:
+def _made_anew(next_offset: int, metadata: RestorePoint | None, *, end: int, topic: str) -> str:
     """Why the commit cannot be of this topic; empty when it can."""
     then = metadata.topic if metadata is not None else ""
     if topic and then:
@@ -210,7 +210,7 @@ def _made_anew(next_offset: int, metadata: ReplayMetadata | None, *, end: int, t
 
 
 def _warm(
-    next_offset: int, metadata: ReplayMetadata, *, beginning: int, receptive_field: int
+    next_offset: int, metadata: RestorePoint, *, beginning: int, receptive_field: int
 ) -> StartingPoint:
     """Begin with a replay, as far as retention has left it."""
     wanted = metadata.replay_from

@@ -1,7 +1,7 @@
 """Where the log of a partition is cut, so that forgetting is a function of the log alone. Pure.
 
 The log is cut into *stretches*. A new one begins at the first record that lies half of
-`max_replay_records` offsets, or half of `max_replay_age_ms` of log time, behind the beginning of
+`max_restore_records` offsets, or half of `max_restore_age_ms` of log time, behind the beginning of
 the current one. What a partition knows within a stretch is what reading from the beginning of the
 *previous* stretch, cold, would have given it. So two stretches are all that is ever read again, a
 sensor silent for two is forgotten, and a crash forgets what an undisturbed run forgets.
@@ -62,15 +62,15 @@ class Cutter:
     """The rule.
 
     Args:
-        max_replay_records: M >= 2; a stretch is M // 2 offsets long.
-        max_replay_age_ms: A >= 2; a stretch is A // 2 of log time long.
+        max_restore_records: M >= 2; a stretch is M // 2 offsets long.
+        max_restore_age_ms: A >= 2; a stretch is A // 2 of log time long.
     """
 
-    max_replay_records: int = UNLIMITED
-    max_replay_age_ms: int = UNLIMITED
+    max_restore_records: int = UNLIMITED
+    max_restore_age_ms: int = UNLIMITED
 
     def __post_init__(self) -> None:
-        for name in ("max_replay_records", "max_replay_age_ms"):
+        for name in ("max_restore_records", "max_restore_age_ms"):
             if not LEAST <= getattr(self, name) <= UNLIMITED:
                 raise ValueError(f"{name} must be in 2..2**62, got {getattr(self, name)}")
 
@@ -103,9 +103,9 @@ class Cutter:
 
     def _next_cut(self, at: Stretches, offsets: Int64s, clock: Int64s) -> int:
         """Position of the first record of the next stretch; beyond the batch if not in it."""
-        cut = int(np.searchsorted(offsets, at.current + self.max_replay_records // 2))
+        cut = int(np.searchsorted(offsets, at.current + self.max_restore_records // 2))
         if at.since_ms >= 0:
-            cut = min(cut, int(np.searchsorted(clock, at.since_ms + self.max_replay_age_ms // 2)))
+            cut = min(cut, int(np.searchsorted(clock, at.since_ms + self.max_restore_age_ms // 2)))
         return cut
 
 

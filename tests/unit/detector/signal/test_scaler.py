@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from detector.signal.noise import noise_level
-from detector.signal.scaler import CLIP, Scaling, fit_row, shared_scale
+from detector.signal.scaler import CLIP, ChannelScaler, fit_row, shared_scale
 from tests.support.fleets import SHAPE_ERRORS
 
 
@@ -14,7 +14,7 @@ def test_scaled_rows_are_centred_with_unit_spread():
     rows = make_rows()
     center, scale = fit_row(rows)
 
-    scaled = Scaling(center=center[None], scale=scale[None]).apply(rows, np.array(0))
+    scaled = ChannelScaler(center=center[None], scale=scale[None]).apply(rows, np.array(0))
 
     assert np.abs(np.median(scaled, axis=0)).max() < 1e-9
     assert np.allclose(scaled.std(axis=0), 1.0, atol=0.1)
@@ -56,7 +56,7 @@ def test_a_machine_that_mostly_stands_still_keeps_a_unit_for_its_runs():
 
 def test_a_small_spread_on_a_large_level_keeps_its_digits():
     rows = 1e9 + np.random.default_rng(0).standard_normal((500, 1)) * 1e4
-    scaling = Scaling(center=np.array([[1e9]]), scale=np.array([[1e4]]))
+    scaling = ChannelScaler(center=np.array([[1e9]]), scale=np.array([[1e4]]))
 
     scaled = scaling.apply(rows, np.array(0))
 
@@ -64,7 +64,7 @@ def test_a_small_spread_on_a_large_level_keeps_its_digits():
 
 
 def test_rows_are_scaled_by_their_own_group():
-    scaling = Scaling(center=np.array([[0.0], [10.0]]), scale=np.array([[1.0], [2.0]]))
+    scaling = ChannelScaler(center=np.array([[0.0], [10.0]]), scale=np.array([[1.0], [2.0]]))
 
     scaled = scaling.apply(np.array([[4.0], [14.0]]), np.array([0, 1]))
 
@@ -72,7 +72,7 @@ def test_rows_are_scaled_by_their_own_group():
 
 
 def test_absurd_values_are_cut_and_missing_ones_stay_missing():
-    scaling = Scaling(center=np.zeros((1, 1)), scale=np.ones((1, 1)))
+    scaling = ChannelScaler(center=np.zeros((1, 1)), scale=np.ones((1, 1)))
 
     scaled = scaling.apply(np.array([[1e30], [-1e30], [np.nan]]), np.array(0))[:, 0]
 
@@ -86,12 +86,12 @@ def test_absurd_values_are_cut_and_missing_ones_stay_missing():
 )
 def test_a_scaling_that_cannot_scale_is_refused(center, scale):
     with pytest.raises(ValueError, match="center must be finite"):
-        Scaling(center=np.array(center), scale=np.array(scale))
+        ChannelScaler(center=np.array(center), scale=np.array(scale))
 
 
 def test_a_centre_without_its_scale_is_refused():
     with pytest.raises(SHAPE_ERRORS):
-        Scaling(center=np.zeros((1, 2)), scale=np.ones((1, 1)))
+        ChannelScaler(center=np.zeros((1, 2)), scale=np.ones((1, 1)))
 
 
 def test_sensors_of_one_kind_share_a_scale_and_an_odd_one_keeps_near_its_own():

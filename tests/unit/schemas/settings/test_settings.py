@@ -145,7 +145,7 @@ def test_settings_cannot_be_changed():
             '[kafka]\ngroup = "two words"',
             "of 1..180 characters that matches ^[a-zA-Z0-9._-]+$",
         ),
-        ('[kafka]\nfleet = "a.b"', "string of 1..60 characters that matches ^[a-zA-Z0-9_-]+$"),
+        ('[kafka]\ninstance = "a.b"', "string of 1..60 characters that matches ^[a-zA-Z0-9_-]+$"),
         ("[model]\ndevice = 'gpu'", 'model.device: must be "auto" or "cpu" or "cuda", got'),
         ("[model]\npath = 3", "model.path: must be a path, got 3"),
         ("[workers]\ningest = 0", 'must be "auto" or an integer in 1..1000, got 0'),

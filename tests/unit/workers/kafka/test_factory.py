@@ -13,31 +13,35 @@ from schemas.settings import Settings
 from workers.kafka.factory import member_of
 
 
-def settings(group: str, fleet: str) -> Settings:
-    return Settings.model_validate({"kafka": {"group": group, "fleet": fleet}})
+def settings(group: str, instance: str) -> Settings:
+    return Settings.model_validate({"kafka": {"group": group, "instance": instance}})
 
 
 def test_no_two_workers_go_by_one_name():
     """Of a rival with the same name Kafka thinks that it is the same worker, and fences one."""
-    groups, fleets, slots = ("a", "a.b", "a.b.0", "a.0", ".", ".."), ("b", "b-0", "0", "_"), (0, 1)
+    groups, instances, slots = (
+        ("a", "a.b", "a.b.0", "a.0", ".", ".."),
+        ("b", "b-0", "0", "_"),
+        (0, 1),
+    )
     members = {
-        member_of(settings(group, fleet), slot)
-        for group, fleet, slot in product(groups, fleets, slots)
+        member_of(settings(group, instance), slot)
+        for group, instance, slot in product(groups, instances, slots)
     }
-    assert len(members) == len(groups) * len(fleets) * len(slots)
+    assert len(members) == len(groups) * len(instances) * len(slots)
 
 
 @pytest.mark.parametrize(
-    ("group", "fleet"),
+    ("group", "instance"),
     [(".", "-"), ("g" * 180, "f" * 60), (string.ascii_letters + string.digits + "._-", "F_1-")],
 )
-def test_the_client_takes_every_name_that_the_settings_allow(group, fleet):
-    member = member_of(settings(group, fleet), 999_999)
+def test_the_client_takes_every_name_that_the_settings_allow(group, instance):
+    member = member_of(settings(group, instance), 999_999)
     KafkaConsumer._validate_group_instance_id(None, member)
 
 
 @pytest.mark.parametrize(
-    ("group", "fleet"),
+    ("group", "instance"),
     [
         ("", "main"),
         ("g" * 181, "main"),
@@ -49,6 +53,6 @@ def test_the_client_takes_every_name_that_the_settings_allow(group, fleet):
         ("g", "a\n"),
     ],
 )
-def test_names_that_kafka_refuses_are_refused_by_the_settings(group, fleet):
-    with pytest.raises(ValidationError, match=r"kafka\.(group|fleet)"):
-        settings(group, fleet)
+def test_names_that_kafka_refuses_are_refused_by_the_settings(group, instance):
+    with pytest.raises(ValidationError, match=r"kafka\.(group|instance)"):
+        settings(group, instance)

@@ -6,12 +6,12 @@ import pytest
 
 from workers.errors import RunEndedError
 from workers.stream.assignment import position
-from workers.stream.state.restore import MAX_BYTES, ReplayMetadata, decode_metadata
+from workers.stream.state.restore import MAX_BYTES, RestorePoint, decode_metadata
 from workers.stream.state.state_ttl import Stretches
 
 
-def metadata(*, poison: int) -> ReplayMetadata:
-    return ReplayMetadata(
+def metadata(*, poison: int) -> RestorePoint:
+    return RestorePoint(
         replay_from=0,
         receptive_field=8,
         stretches=Stretches.beginning_at(0),
@@ -26,5 +26,5 @@ def test_a_position_carries_what_a_replay_needs() -> None:
 
 
 def test_more_than_fits_into_a_commit_ends_the_run() -> None:
-    with pytest.raises(RunEndedError, match=r"lower stream\.max_replay_records"):
+    with pytest.raises(RunEndedError, match=r"lower stream\.max_restore_records"):
         position(7, metadata(poison=MAX_BYTES))

@@ -17,7 +17,7 @@ from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import CHANNELS, START_NS, encoded, plant_values
 from workers.api.metrics import PipelineCollector
 from workers.errors import DeadLetterLimitError
-from workers.kafka.client import Polled
+from workers.kafka.client import PollResult
 from workers.supervision.status import (
     Headcount,
     Mode,
@@ -80,7 +80,7 @@ def play(
     stream = make_stream(list(values), stream=stream_settings)  # type: ignore[arg-type]
     poll = stream.source.poll
 
-    def dressed(*, timeout_s: float, max_records: int) -> Polled:
+    def dressed(*, timeout_s: float, max_records: int) -> PollResult:
         polled = poll(timeout_s=timeout_s, max_records=max_records)
         headers = () if content_type is None else (("content-type", content_type.encode()),)
         records = {

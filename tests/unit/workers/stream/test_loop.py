@@ -10,7 +10,7 @@ from schemas.wire.dead_letter import TRUNCATED, read_dead_letter
 from tests.support.fakes import NO_TIME, FakeStream, HeldScoring, make_stream, places
 from tests.support.models import encoded, reading_records
 from workers.errors import TransactionAbortedError
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 from workers.kafka.deadline import Deadline
 from workers.stream.health import Phase
 from workers.stream.loop import MAX_REWINDS
@@ -255,7 +255,7 @@ def test_records_ahead_of_the_log_are_dead_letters() -> None:
 
 def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
     stream = make_stream(VALUES, stream=SMALL)
-    stream.source.committed_position = Committed(next_offset=20, metadata="theirs")
+    stream.source.committed_position = CommittedOffset(next_offset=20, metadata="theirs")
     stream.run_to_the_end()
     assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from workers.supervision.autoscaler import Decision, Limits, Load, Scaler, ScalingRules
+from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load, ScalingRules
 
 RULES = ScalingRules(scale_out_after_s=10.0, scale_in_after_s=60.0, pause_s=30.0)
 LIMITS = Limits(least=1, most=4)
@@ -26,7 +26,7 @@ def decisions(
     seconds: int = 60,
 ) -> list[tuple[int, Decision]]:
     """The decisions, with their times, of a load that is looked at each second."""
-    scaler = Scaler("ingest", RULES)
+    scaler = Autoscaler("ingest", RULES)
     found = []
     for second in range(seconds + 1):
         load = Load(
@@ -115,7 +115,7 @@ def test_nothing_is_decided_before_the_load_was_looked_at_for_long_enough() -> N
 
 
 def test_an_interruption_begins_the_look_anew() -> None:
-    scaler = Scaler("ingest", RULES)
+    scaler = Autoscaler("ingest", RULES)
     for second in range(100):
         if second % 9 == 0:
             scaler.interrupted()
@@ -130,7 +130,7 @@ def test_an_interruption_begins_the_look_anew() -> None:
 
 
 def test_a_change_by_hand_is_left_alone_for_the_pause() -> None:
-    scaler = Scaler("ingest", RULES)
+    scaler = Autoscaler("ingest", RULES)
     scaler.changed(0.0)
     decided = [
         second
@@ -171,7 +171,7 @@ class Plant:
     done: float = 0.0
     busy_s: float = 0.0
     replay_left_s: float = 0.0
-    scaler: Scaler = field(default_factory=lambda: Scaler("ingest", RULES))
+    scaler: Autoscaler = field(default_factory=lambda: Autoscaler("ingest", RULES))
     changes: list[tuple[int, Decision]] = field(default_factory=list)
 
     def run(self, arriving: float, seconds: int) -> None:

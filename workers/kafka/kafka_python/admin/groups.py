@@ -15,7 +15,7 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 from workers.kafka.kafka_python.errors import asking
 from workers.kafka.kafka_python.options import Connection
 
@@ -53,7 +53,7 @@ class Group:
     name: str
     state: str
     members: tuple[Member, ...]
-    committed: Mapping[int, Committed]
+    committed: Mapping[int, CommittedOffset]
 
 
 def describe_group(connection: Connection, group: str, topic: str) -> Group:
@@ -76,7 +76,7 @@ def describe_group(connection: Connection, group: str, topic: str) -> Group:
         state="Unknown" if state in {"", "Dead"} else state,
         members=tuple(_member(one, topic) for one in found.get("members") or ()),
         committed={
-            tp.partition: Committed(next_offset=at.offset, metadata=at.metadata or "")
+            tp.partition: CommittedOffset(next_offset=at.offset, metadata=at.metadata or "")
             for tp, at in sorted(offsets.items())
             if tp.topic == topic and at.offset >= 0
         },

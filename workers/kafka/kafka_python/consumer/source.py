@@ -16,7 +16,15 @@ from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from workers.errors import TopicError
-from workers.kafka.client import Committed, Generation, Polled, Record, ShouldStop, Source, never
+from workers.kafka.client import (
+    CommittedOffset,
+    Generation,
+    PollResult,
+    Record,
+    ShouldStop,
+    Source,
+    never,
+)
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.groups import describe_group
 from workers.kafka.kafka_python.admin.waiting import wait_for_broker
@@ -134,7 +142,7 @@ class _Source:
         )
         consumer.subscribe([config.topic], listener=self._membership)
 
-    def poll(self, *, timeout_s: float, max_records: int) -> Polled:
+    def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         fetched = self._fetch(timeout_s, max_records)
         membership = self._membership
         if membership.apply():
@@ -148,7 +156,7 @@ class _Source:
         # A partition that is assigned but not started can still give records that were on their
         # way when it was paused. They are not lost: `start` seeks.
         records = {tp.partition: batch for tp, batch in fetched.items() if self._gives(tp)}
-        return Polled(
+        return PollResult(
             records=records,
             generation=membership.generation,
             assigned=assigned,
@@ -170,13 +178,17 @@ class _Source:
         found = cluster.topic_id(self._topic)
         return str(found) if found is not None else ""
 
-    def committed(self, partition: int) -> Committed | None:
+    def committed(self, partition: int) -> CommittedOffset | None:
         with asking(f"committed offset of {self._topic}[{partition}]"):
             forget_asked_offsets(self._consumer, [self._tp(partition)])
             found = self._consumer.committed(
                 self._tp(partition), metadata=True, timeout_ms=self._call_timeout_ms
             )
-        return Committed(next_offset=found.offset, metadata=found.metadata or "") if found else None
+        return (
+            CommittedOffset(next_offset=found.offset, metadata=found.metadata or "")
+            if found
+            else None
+        )
 
     def start(self, partition: int, offset: int) -> None:
         if partition in self._membership.held and self._local("seek", self._tp(partition), offset):
@@ -213,7 +225,7 @@ class _Source:
         return found
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         if not offsets:
             return

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
+from workers.kafka.client import CommittedOffset, Generation, ShouldStop, Sink, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python import Connection, SinkConfig
 
@@ -88,6 +88,6 @@ class _NoOffsets:
     """The part of a source that a sink uses, for a sink that commits nothing."""
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         """Commit nothing."""

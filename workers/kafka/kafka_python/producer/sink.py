@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
+from workers.kafka.client import CommittedOffset, Generation, ShouldStop, Sink, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.waiting import wait_for_broker
 from workers.kafka.kafka_python.errors import asking
@@ -75,7 +75,7 @@ class _Sink(ProducingSink):
         self._renew()
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         """Flush, check every future, commit the offsets; in that order and no other."""
         self._settle(deadline)

@@ -25,7 +25,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from workers.errors import SettingsError, VigieError
-from workers.kafka.client import Committed, Generation, ShouldStop, Sink, Source, never
+from workers.kafka.client import CommittedOffset, Generation, ShouldStop, Sink, Source, never
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.probe import broker_answers
 from workers.kafka.kafka_python.admin.waiting import wait_for_broker
@@ -178,7 +178,7 @@ class _TransactionalSink(ProducingSink):
         self._is_open = True
 
     def commit(
-        self, offsets: Mapping[int, Committed], generation: Generation, *, deadline: Deadline
+        self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
         """End the unit.
 

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from workers.cli.commands.status import Position, ask_pipeline, positions_of, show_scaling
 from workers.errors import VigieError
-from workers.kafka.client import Committed
+from workers.kafka.client import CommittedOffset
 from workers.kafka.kafka_python.admin.groups import Group, Member
 from workers.stream.state.restore import StartingPoint
 
 
-def make_group(committed: dict[int, Committed]) -> Group:
+def make_group(committed: dict[int, CommittedOffset]) -> Group:
     member = Member(member_id="m-1", client_id="vigie-source", host="127.0.0.1", partitions=(0, 1))
     return Group(name="vigie", state="Stable", members=(member,), committed=committed)
 
@@ -28,7 +28,7 @@ def make_group(committed: dict[int, Committed]) -> Group:
 def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
     bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
     text = StartingPoint.cold_at(31).metadata(receptive_field=8, topic="").encode()
-    group = make_group({0: Committed(next_offset=40, metadata=text)})
+    group = make_group({0: CommittedOffset(next_offset=40, metadata=text)})
 
     assert positions_of(group, bounds, "r") == [
         Position(
@@ -43,7 +43,7 @@ def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_com
 
 
 def test_what_retention_has_deleted_is_no_lag():
-    group = make_group({0: Committed(next_offset=3, metadata="of another program")})
+    group = make_group({0: CommittedOffset(next_offset=3, metadata="of another program")})
 
     (position,) = positions_of(group, {("r", 0): (10, 12)}, "r")
 

@@ -10,7 +10,7 @@ import pytest
 from workers.stream.state.restore import (
     MAX_BYTES,
     MetadataTooLargeError,
-    ReplayMetadata,
+    RestorePoint,
     StartingPoint,
     decode_metadata,
     starting_point,
@@ -18,7 +18,7 @@ from workers.stream.state.restore import (
 from workers.stream.state.state_ttl import Stretches
 
 CUTS = Stretches(previous=10, current=25, since_ms=900, latest_ms=1700)
-METADATA = ReplayMetadata(
+METADATA = RestorePoint(
     replay_from=20, receptive_field=8, stretches=CUTS, poison=(12, 30), topic="abc"
 )
 FIELDS: dict[str, Any] = json.loads(METADATA.encode())
@@ -35,7 +35,7 @@ def test_metadata_reads_back() -> None:
 def test_the_largest_numbers_read_back() -> None:
     last = 2**63 - 1
     cuts = Stretches(previous=last - 1, current=last, since_ms=last, latest_ms=last)
-    metadata = ReplayMetadata(
+    metadata = RestorePoint(
         replay_from=last, receptive_field=4096, stretches=cuts, poison=(last - 1, last)
     )
     assert decode_metadata(metadata.encode()) == metadata
@@ -72,8 +72,8 @@ def test_unknown_fields_are_ignored() -> None:
 
 
 def test_metadata_too_large_for_a_commit_says_what_to_do() -> None:
-    def with_poison(count: int) -> ReplayMetadata:
-        return ReplayMetadata(
+    def with_poison(count: int) -> RestorePoint:
+        return RestorePoint(
             replay_from=2**40,
             receptive_field=8,
             stretches=Stretches(previous=2**40, current=2**40 + 5, since_ms=0, latest_ms=0),
@@ -84,7 +84,7 @@ def test_metadata_too_large_for_a_commit_says_what_to_do() -> None:
     fits = with_poison(700)
     assert len(fits.encode().encode()) <= MAX_BYTES
     assert decode_metadata(fits.encode()) == fits
-    with pytest.raises(MetadataTooLargeError, match=r"1000 records .*stream\.max_replay_records"):
+    with pytest.raises(MetadataTooLargeError, match=r"1000 records .*stream\.max_restore_records"):
         with_poison(1000).encode()
 
 
@@ -165,7 +165,7 @@ def test_a_topic_made_anew_and_refilled_is_known_by_its_id() -> None:
 
 @pytest.mark.parametrize(("committed", "now"), [("abc", ""), ("", "def"), ("", ""), ("abc", "abc")])
 def test_a_topic_without_an_id_is_taken_for_the_same(committed: str, now: str) -> None:
-    metadata = ReplayMetadata(replay_from=20, receptive_field=8, stretches=CUTS, topic=committed)
+    metadata = RestorePoint(replay_from=20, receptive_field=8, stretches=CUTS, topic=committed)
     point = begin((50, metadata.encode()), beginning=0, end=100, fresh="latest", topic=now)
     assert (point.read_from, point.next_offset, point.cold) == (20, 50, "")
 
