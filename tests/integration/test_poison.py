@@ -17,7 +17,7 @@ from tests.support.fakes import make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
 from workers.stream.state.rejection import POISON_STAGE
-from workers.supervision.ray.actors import Job, ScorerActor, read_artifact
+from workers.supervision.ray.actors import ModelFiles, ScorerActor
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.session import ray_session
 
@@ -30,8 +30,8 @@ VALUES = [record["value"] for record in encoded(READINGS)]
 class MortalScorer(ScorerActor):
     """Dies of one value."""
 
-    def __init__(self, job: Job, wicked: float) -> None:
-        super().__init__(job)
+    def __init__(self, model: ModelFiles, wicked: float) -> None:
+        super().__init__(model)
         self._wicked = wicked
 
     def score(self, rows: Any, ends: Any, groups: Any) -> Any:
@@ -52,14 +52,10 @@ def scorers(poison: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     import ray
 
-    job = Job(
-        settings=Settings(),
-        artifact=read_artifact(save(small_detector(), tmp_path / "model")),
-        device="cpu",
-    )
+    model = ModelFiles.read(save(small_detector(), tmp_path / "model"), device="cpu")
     with ray_session(Settings().ray, cpus=2):
         actor: Any = ray.remote(MortalScorer).options(num_cpus=1, max_restarts=-1)
-        yield [actor.remote(job, READINGS[poison][2][0]) for _ in range(2)]
+        yield [actor.remote(model, READINGS[poison][2][0]) for _ in range(2)]
 
 
 def test_a_reading_that_kills_scorers_is_found_and_the_stream_goes_on(

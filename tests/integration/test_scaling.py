@@ -196,4 +196,4 @@ def test_a_crash_loop_ends_with_the_cause(
         assert process.returncode == ExitCode.FAILURE
     words = log.read_text()
     assert "lost more than 1 times" in words
-    assert "The last cause: WorkerGoneError" in words
+    assert "The last cause: ActorLostError" in words

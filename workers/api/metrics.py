@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -18,7 +19,7 @@ from workers.stream.state.counts import (
     Counts,
     by_stage,
 )
-from workers.supervision.status import Staffing
+from workers.supervision.status import ScalingStatus
 
 _TOLD = {
     "records": "Records read and committed.",
@@ -47,10 +48,10 @@ class PipelineCollector(Collector):
     """Reads the state at scrape time; keeps nothing."""
 
     def __init__(
-        self, healths: Callable[[], Iterable[Health]], staffing: Callable[[], Staffing]
+        self, healths: Callable[[], Iterable[Health]], scaling: Callable[[], ScalingStatus]
     ) -> None:
-        """Read from `healths` and `staffing` at each scrape."""
-        self._healths, self._staffing = healths, staffing
+        """Read from `healths` and `scaling` at each scrape."""
+        self._healths, self._scaling = healths, scaling
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
@@ -79,7 +80,7 @@ class PipelineCollector(Collector):
         yield lag
         yield from self._per_worker(healths)
         yield _latency(healths)
-        yield from _of_staffing(self._staffing())
+        yield from _of_scaling(self._scaling())
 
     def _per_worker(self, healths: list[Health]) -> Iterator[Metric]:
         counters: dict[str, tuple[str, Callable[[Health], float]]] = {
@@ -148,34 +149,37 @@ def _latency(healths: Iterable[Health]) -> Metric:
     return gauge
 
 
-def _of_staffing(staffing: Staffing) -> Iterator[Metric]:
-    kinds = (("ingest", staffing.ingest), ("scorers", staffing.scorers))
+def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
     desired = GaugeMetricFamily(
         "vigie_desired_workers", "How many workers there should be.", labels=["kind"]
     )
     actual = GaugeMetricFamily(
         "vigie_actual_workers", "How many workers there are and answer.", labels=["kind"]
     )
-    for kind, count in kinds:
+    for kind, count in (("ingest", scaling.ingest), ("scorers", scaling.scorers)):
         desired.add_metric([kind], count.target)
         actual.add_metric([kind], count.actual)
     yield desired
     yield actual
-    replaced = CounterMetricFamily(
-        "vigie_workers_replaced", "Workers found dead or hung.", labels=["kind", "reason"]
-    )
-    for labels, times in staffing.replaced.items():
-        replaced.add_metric(labels, times)
-    yield replaced
-    restarts = CounterMetricFamily(
-        "vigie_worker_restarts", "Ingest workers started again.", labels=["worker"]
-    )
-    for slot, times in staffing.restarts.items():
-        restarts.add_metric([str(slot)], times)
-    yield restarts
-    decisions = CounterMetricFamily(
-        "vigie_scaling_decisions", "Changes of the number of workers.", labels=["kind", "direction"]
-    )
-    for labels, times in staffing.decisions.items():
-        decisions.add_metric(labels, times)
-    yield decisions
+    counters: dict[str, tuple[str, list[str], Mapping[Any, int]]] = {
+        "vigie_workers_replaced": (
+            "Workers found dead or hung.",
+            ["kind", "reason"],
+            scaling.replaced,
+        ),
+        "vigie_worker_restarts": (
+            "Ingest workers started again.",
+            ["worker"],
+            {(str(slot),): times for slot, times in scaling.restarts.items()},
+        ),
+        "vigie_scaling_decisions": (
+            "Changes of the number of workers.",
+            ["kind", "direction"],
+            scaling.decisions,
+        ),
+    }
+    for name, (text, names, found) in counters.items():
+        counter = CounterMetricFamily(name, text, labels=names)
+        for labels, times in found.items():
+            counter.add_metric(labels, times)
+        yield counter

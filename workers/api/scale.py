@@ -10,70 +10,38 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError, model_validator
+from pydantic import ValidationError
 
-from workers.supervision.status import Staffing
+from workers.supervision.status import ScaleRequest, ScalingStatus
 from workers.supervision.supervisor import Supervisor
-from workers.supervision.targets import ScaleRefusedError
+from workers.supervision.targets import ScaleRejectedError
 
 MAX_BODY_BYTES: Final = 4096
 
 
-class ScaleRequest(BaseModel):
-    """What may be asked for; a kind that is left out stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ingest: StrictInt | Literal["auto"] | None = None
-    scorers: StrictInt | Literal["auto"] | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> ScaleRequest:
-        if self.ingest is None and self.scorers is None:
-            raise ValueError('name "ingest", "scorers" or both')
-        return self
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
+class _Rejection(Exception):  # noqa: N818 - an answer, not a failure of ours
     status: HTTPStatus
-    told: str
+    reason: str
 
 
-def staffing_as_json(staffing: Staffing) -> dict[str, Any]:
+def scaling_as_json(scaling: ScalingStatus) -> dict[str, Any]:
     """How many workers there are and should be, and what was done about it, for JSON."""
-    last = staffing.last
     return {
-        "partitions": staffing.partitions,
-        **{
-            kind: {
-                "mode": count.mode.value,
-                "target": count.target,
-                "actual": count.actual,
-                "least": count.least,
-                "most": count.most,
-            }
-            for kind, count in (("ingest", staffing.ingest), ("scorers", staffing.scorers))
-        },
+        "partitions": scaling.partitions,
+        "ingest": asdict(scaling.ingest),
+        "scorers": asdict(scaling.scorers),
         "replaced": [
             {"kind": kind, "reason": reason, "count": count}
-            for (kind, reason), count in sorted(staffing.replaced.items())
+            for (kind, reason), count in sorted(scaling.replaced.items())
         ],
-        "restarts": sum(staffing.restarts.values()),
-        "last_decision": None
-        if last is None
-        else {
-            "at": last.at,
-            "kind": last.kind,
-            "before": last.before,
-            "target": last.target,
-            "text": last.text,
-        },
+        "restarts": sum(scaling.restarts.values()),
+        "last_decision": None if scaling.last is None else asdict(scaling.last),
     }
 
 
@@ -84,12 +52,11 @@ def scale_application(
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            asked = _request(environ)
-            result = staffing_as_json(supervisor.scale(ingest=asked.ingest, scorers=asked.scorers))
+            result = scaling_as_json(supervisor.scale(_request(environ)))
             status = HTTPStatus.OK
-        except _Refusal as refusal:
-            status, result = refusal.status, {"error": refusal.told}
-        except ScaleRefusedError as error:
+        except _Rejection as rejection:
+            status, result = rejection.status, {"error": rejection.reason}
+        except ScaleRejectedError as error:
             status, result = HTTPStatus.CONFLICT, {"error": str(error)}
         start_response(
             f"{status.value} {status.phrase}",
@@ -104,36 +71,38 @@ def _request(environ: WSGIEnvironment) -> ScaleRequest:
     """What a request asks for.
 
     Raises:
-        _Refusal: it may not ask, or not so.
+        _Rejection: it may not ask, or not so.
     """
     if environ.get("REQUEST_METHOD") != "POST":
-        raise _Refusal(status=HTTPStatus.METHOD_NOT_ALLOWED, told="POST it")
+        raise _Rejection(status=HTTPStatus.METHOD_NOT_ALLOWED, reason="POST it")
     if not (_is_loopback(environ.get("REMOTE_ADDR", "")) and _is_local(environ)):
-        raise _Refusal(
+        raise _Rejection(
             status=HTTPStatus.FORBIDDEN,
-            told="the number of workers is changed from the machine of the run alone, by its own "
+            reason="the number of workers is changed from the machine of the run alone, by its own "
             "name (127.0.0.1, localhost)",
         )
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
-        raise _Refusal(status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, told="send it as application/json")
+        raise _Rejection(
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason="send it as application/json"
+        )
     try:
         length = int(environ.get("CONTENT_LENGTH") or "")
     except ValueError:
-        raise _Refusal(status=HTTPStatus.LENGTH_REQUIRED, told="say its length") from None
+        raise _Rejection(status=HTTPStatus.LENGTH_REQUIRED, reason="say its length") from None
     if not 0 <= length <= MAX_BODY_BYTES:
-        raise _Refusal(
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told=f"at most {MAX_BODY_BYTES} bytes"
+        raise _Rejection(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason=f"at most {MAX_BODY_BYTES} bytes"
         )
     try:
         return ScaleRequest.model_validate_json(environ["wsgi.input"].read(length))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(
+        wrong = "; ".join(
             f"{'.'.join(str(part) for part in one['loc'][:1]) or 'the body'}: {one['msg']}"
             for one in found
         )
-        raise _Refusal(
-            status=HTTPStatus.BAD_REQUEST, told=f'{told} (such as {{"ingest": 3}} or "auto")'
+        raise _Rejection(
+            status=HTTPStatus.BAD_REQUEST, reason=f'{wrong} (such as {{"ingest": 3}} or "auto")'
         ) from error
 
 

@@ -19,14 +19,11 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from workers.api.metrics import PipelineCollector
-from workers.api.scale import scale_application, staffing_as_json
+from workers.api.scale import scale_application, scaling_as_json
 from workers.errors import SettingsError
-from workers.stream.health import (
-    Health,
-    LatencyHistogram,
-)
+from workers.stream.health import Health, LatencyHistogram
 from workers.stream.state.counts import Counts
-from workers.supervision.status import Staffing
+from workers.supervision.status import ScalingStatus
 from workers.supervision.supervisor import Supervisor
 
 MAX_CONNECTIONS: Final = 16
@@ -34,16 +31,16 @@ MAX_CONNECTIONS: Final = 16
 _BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\n\r\n"
 
 
-def status_of(healths: Sequence[Health], staffing: Staffing | None = None) -> dict[str, Any]:
+def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -> dict[str, Any]:
     """The state of a pipeline as plain values, for JSON.
 
     Args:
         healths: of its workers.
-        staffing: of its supervisor; None when the run is over.
+        scaling: of its supervisor; None when the run is over.
     """
     latency = sum((health.latency for health in healths), LatencyHistogram())
     return {
-        **({} if staffing is None else {"scaling": staffing_as_json(staffing)}),
+        **({} if scaling is None else {"scaling": scaling_as_json(scaling)}),
         "counts": asdict(sum((health.total for health in healths), Counts())),
         "lag_records": sum(sum(health.lag.values()) for health in healths),
         "latency_ms": {"p50": latency.quantile(0.5), "p99": latency.quantile(0.99)},
@@ -121,9 +118,7 @@ def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextMa
     @contextmanager
     def serve(supervisor: Supervisor) -> Iterator[None]:
         registry = CollectorRegistry()
-        registry.register(
-            PipelineCollector(lambda: supervisor.healths, lambda: supervisor.staffing)
-        )
+        registry.register(PipelineCollector(lambda: supervisor.healths, lambda: supervisor.scaling))
         metrics: WSGIApplication = make_wsgi_app(registry)
         scale = scale_application(supervisor)
 
@@ -133,7 +128,7 @@ def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextMa
                 return metrics(environ, start_response)
             if path == "/status":
                 start_response("200 OK", [("Content-Type", "application/json")])
-                return [json.dumps(status_of(supervisor.healths, supervisor.staffing)).encode()]
+                return [json.dumps(status_of(supervisor.healths, supervisor.scaling)).encode()]
             if path == "/scale":
                 return scale(environ, start_response)
             start_response("404 Not Found", [("Content-Type", "text/plain")])

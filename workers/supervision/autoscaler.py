@@ -9,7 +9,7 @@ A `Autoscaler` is shown the load every second or so and now and then answers wit
 
 What keeps it from flapping: after a step in, the others are at most `ROOM_SHARE` busy, well below
 the `BUSY_SHARE` of a step out; and where a step out follows a step in all the same (the histories
-that moved had to be replayed), the next step in takes twice the patience.
+that moved had to be restored), the next step in takes twice the patience.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
+
+from workers.supervision.status import Kind
 
 BUSY_SHARE: Final = 0.8
 """Workers that are busy for at least this share of the time are at their limit."""
@@ -44,13 +46,18 @@ class Limits:
     most: int
 
     def __post_init__(self) -> None:
-        """Refuse limits that nothing satisfies."""
+        """Reject limits that nothing satisfies."""
         if not 0 <= self.least <= self.most:
             raise ValueError(f"limits must be 0 <= least <= most, got {self.least}..{self.most}")
 
     def clamp(self, wanted: int) -> int:
         """The allowed number nearest to `wanted`."""
         return min(max(wanted, self.least), self.most)
+
+    def at_most(self, bound: int) -> Limits:
+        """These limits, with nothing above `bound` but the 1 that is always allowed."""
+        most = max(1, min(self.most, bound))
+        return Limits(least=min(self.least, most), most=most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +83,7 @@ class Load:
 class Decision:
     """A change of the number of workers of one kind, and why."""
 
-    kind: str
+    kind: Kind
     before: int
     target: int
     reason: str
@@ -110,7 +117,7 @@ class _View:
         return self.lag / -self.trend if self.trend < 0 else float("inf")
 
     @property
-    def lag_told(self) -> str:
+    def lag_text(self) -> str:
         moved = abs(self.trend) * self.span_s > 0.05 * max(self.lag, 1)
         how = "steady" if not moved else "rising" if self.trend > 0 else "falling"
         return f"lag {self.lag:,} and {how}"
@@ -119,11 +126,11 @@ class _View:
 class Autoscaler:
     """Watches the load of one kind of worker."""
 
-    def __init__(self, kind: str, rules: ScalingRules) -> None:
+    def __init__(self, kind: Kind, rules: ScalingRules) -> None:
         """Begin without a past.
 
         Args:
-            kind: of worker, for the reasons: "ingest" or "scorers".
+            kind: of worker.
             rules: when to act.
         """
         self._kind, self._rules = kind, rules
@@ -164,7 +171,7 @@ class Autoscaler:
         if self._pausing(load.now_s):
             return None
         if load.workers < limits.most and self._behind(view):
-            reason = f"{view.lag_told}, workers {view.share:.0%} busy".replace("%", " %")
+            reason = f"{view.lag_text}, workers {view.share:.0%} busy".replace("%", " %")
             return self._decide(load, load.workers + 1, reason)
         patience_s = self._rules.scale_in_after_s * self._patience
         if self._roomy_since_s is not None and load.now_s - self._roomy_since_s >= patience_s:
@@ -195,7 +202,7 @@ class Autoscaler:
         )
 
     def _behind(self, view: _View) -> bool:
-        # Nothing done in all this time is a replay, or trouble: more workers would only add to it.
+        # Nothing done in all this time is a restore, or trouble: more workers would only add to it.
         return (
             view.rate > 0
             and view.share >= BUSY_SHARE

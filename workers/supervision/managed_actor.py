@@ -1,20 +1,27 @@
-"""One place for an ingest worker: started, watched, restarted, drained, left. Decides no numbers.
+"""The life of a managed actor, ingest worker or scorer: one state machine for both.
 
-A slot has a number, and its workers one after the other the same name in the group. Its stages:
+A `ManagedActor` is a slot with a number. The actors in it come one after the other; ingest workers
+of one slot have the same name in the group.
 
-    IDLE -> WORKING -> DRAINING -> LEAVING -> IDLE
-              |  ^
-              v  |
-             WAITING
+1. IDLE: the slot is empty. An actor is started and is STARTING until its first heartbeat, then
+   READY.
+2. READY or not, it may be lost: its process dies, it falls silent, or it stands still with work
+   before it. Then it is killed, and the slot is WAITING until the next one may start.
+3. An actor that Ray restarts behind the same handle (a scorer) is RESTARTING meanwhile: it keeps
+   its place, and calls may go to it.
+4. An actor that is no longer wanted is DRAINING: it finishes what it has begun, in a limited time.
+   Then it is gone, and LEAVING until its name is off the group; the slot is IDLE again.
+5. An actor that never started for want of room is given up: IDLE.
 
-`watch` finds out that a worker is gone or has to go and says why; whether and when there is another
-one is the supervisor's business.
+`TRANSITIONS` is all of that. Every method that is an event looks it up first: an illegal event
+raises and changes nothing. `watch` finds out that an actor is gone or has to go and says why; what
+is done about it, and how many actors there should be, is the supervisor's business.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,34 +29,74 @@ from typing import Final
 
 from workers.errors import VigieError
 from workers.stream.health import Health, Phase
-from workers.supervision.actors import (
-    Scorer,
-    Staff,
-    Worker,
+from workers.supervision.launcher import (
+    ActorAwayError,
+    ActorEndedError,
+    ActorHandle,
+    ActorLostError,
+    Heartbeat,
 )
 from workers.supervision.restarts import RestartPolicy
+from workers.supervision.status import Kind
 
 READY_WITHIN_S: Final = 120.0
 FENCED_AGAIN_WITHIN_S: Final = 60.0
 
 
-class Stage(StrEnum):
-    """What is the matter with a slot."""
+class ActorStage(StrEnum):
+    """Where in its life an actor is; see the module's text."""
 
     IDLE = "idle"
-    """Nobody is here."""
-    WORKING = "working"
-    """A worker is, or should be."""
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
     WAITING = "waiting"
-    """The worker is gone; another one starts soon."""
     DRAINING = "draining"
-    """The worker finishes what it has begun."""
     LEAVING = "leaving"
-    """The worker is gone and its name is being taken off the group."""
+
+
+class Event(StrEnum):
+    """What happens to an actor."""
+
+    START = "start"
+    ANSWER = "answer"
+    RESTART = "restart"
+    LOSE = "lose"
+    DRAIN = "drain"
+    LEAVE = "leave"
+    STOP = "stop"
+
+
+TRANSITIONS: Final[Mapping[ActorStage, Mapping[Event, ActorStage]]] = {
+    ActorStage.IDLE: {Event.START: ActorStage.STARTING},
+    ActorStage.STARTING: {
+        Event.ANSWER: ActorStage.READY,
+        Event.LOSE: ActorStage.WAITING,
+        Event.DRAIN: ActorStage.DRAINING,
+        Event.STOP: ActorStage.IDLE,
+    },
+    ActorStage.READY: {
+        Event.RESTART: ActorStage.RESTARTING,
+        Event.LOSE: ActorStage.WAITING,
+        Event.DRAIN: ActorStage.DRAINING,
+    },
+    ActorStage.RESTARTING: {
+        Event.ANSWER: ActorStage.READY,
+        Event.LOSE: ActorStage.WAITING,
+        Event.DRAIN: ActorStage.DRAINING,
+        Event.STOP: ActorStage.IDLE,
+    },
+    ActorStage.WAITING: {
+        Event.START: ActorStage.STARTING,
+        Event.DRAIN: ActorStage.LEAVING,
+    },
+    ActorStage.DRAINING: {Event.LEAVE: ActorStage.LEAVING},
+    ActorStage.LEAVING: {Event.STOP: ActorStage.IDLE},
+}
 
 
 class Reason(StrEnum):
-    """Why a worker is gone or had to go."""
+    """Why an actor is gone or has to go."""
 
     DIED = "died"
     """Its process or its run ended."""
@@ -61,115 +108,148 @@ class Reason(StrEnum):
     """It never started."""
 
 
-class WorkerHungError(VigieError):
-    """A worker lives and does nothing."""
+class IllegalTransitionError(RuntimeError):
+    """An event that cannot happen at this stage: a mistake of ours."""
+
+
+class ActorHungError(VigieError):
+    """An actor lives and does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gone:
-    """A worker that is gone, or has to go.
+class ActorExit:
+    """An actor that is gone, or has to go.
 
     Attributes:
         reason: in one word.
         cause: what it was.
+        restarted: another process has taken its place behind the same handle already.
     """
 
     reason: Reason
     cause: BaseException
+    restarted: bool = False
 
 
-class Slot:
+class ManagedActor:
     """See the module's text."""
 
     def __init__(
         self,
-        number: int,
+        slot: int,
         *,
-        staff: Staff,
+        kind: Kind,
         policy: RestartPolicy,
-        stall_timeout_s: float,
+        stall_after_s: float,
         is_extra: bool,
     ) -> None:
-        """A slot without a worker.
+        """An empty slot.
 
         Args:
-            number: of the slot, from 0.
-            staff: hires its workers.
-            policy: bounds how often.
-            stall_timeout_s: see `WorkerSettings`.
+            slot: its number, from 0.
+            kind: of the actors in it.
+            policy: bounds how often another one is started.
+            stall_after_s: longest silence, and longest call, of an actor that was ready.
             is_extra: it came by scaling out, so the run can do without it.
         """
-        self.number, self.is_extra = number, is_extra
-        self.policy = policy
-        self.stage = Stage.IDLE
-        self.answered = False
+        self.slot, self.kind = slot, kind
+        self.policy, self.is_extra = policy, is_extra
+        self.stage = ActorStage.IDLE
+        self.handle: ActorHandle | None = None
         self.finished = False
+        """The last one ended by itself, with everything done."""
         self.restarts = 0
-        self.restart_at_s = 0.0
-        self.drain_until_s = 0.0
+        self.restart_at_s = self.drain_until_s = 0.0
         self.departure: Future[None] | None = None
-        self._staff = staff
-        self._stall_timeout_s = stall_timeout_s
-        self._worker: Worker | None = None
-        self._silent_s = 0.0
+        """Its name being taken off the group."""
+        self._stall_after_s = stall_after_s
+        self._silent_s = self._stuck_s = 0.0
         self._fenced_at_s = -math.inf
-        self._past = self._own = Health(slot=number)
-        self.health = self._own
+        self._last: Heartbeat | None = None
+        self._past = self.health = Health(slot=slot)
+        """Of ingest workers, with the counts of those before."""
 
     @property
-    def worker(self) -> Worker | None:
-        """The worker that is here now."""
-        return self._worker
+    def is_ready(self) -> bool:
+        """Whether it has answered and is expected to go on: calls may go to it."""
+        return self.stage in {ActorStage.READY, ActorStage.RESTARTING}
 
-    def start(self, scorers: Sequence[Scorer]) -> None:
-        """Put a worker here."""
-        self._worker = self._staff.ingest(self.number, scorers)
-        self.stage = Stage.WORKING
-        self.answered, self.finished, self._silent_s = False, False, 0.0
-        self._note(Health(slot=self.number))
+    def can(self, event: Event) -> bool:
+        """Whether the event is legal now."""
+        return event in TRANSITIONS[self.stage]
 
-    def watch(self, passed_s: float) -> Gone | None:
-        """Look after the worker.
+    # -- events ----------------------------------------------------------------------------------
+
+    def start(self, launch: Callable[[], ActorHandle]) -> None:
+        """Put an actor here."""
+        after = self._after(Event.START)
+        self.handle = launch()
+        self.restarts += self.stage is ActorStage.WAITING
+        self.finished, self._last = False, None
+        self._silent_s = self._stuck_s = 0.0
+        self._note(Health(slot=self.slot))
+        self.stage = after
+
+    def wait(self, until_s: float) -> None:
+        """The actor is lost; another one may start at a time."""
+        after = self._after(Event.LOSE)
+        self.kill()
+        self.stage, self.restart_at_s = after, until_s
+        self.health = self._past = replace(self.health, phase=Phase.STARTING)
+
+    def drain(self, until_s: float) -> None:
+        """Nobody is wanted here any more: have the actor, if there is one, finish by then."""
+        after = self._after(Event.DRAIN)
+        if self.handle is not None:
+            self.handle.stop()
+        self.stage, self.drain_until_s = after, until_s
+
+    def leave(self) -> None:
+        """The drain is over."""
+        after = self._after(Event.LEAVE)
+        self.kill()
+        self.stage = after
+
+    def stop(self, phase: Phase) -> None:
+        """The slot is empty again."""
+        after = self._after(Event.STOP)
+        self.kill()
+        self.stage, self.restart_at_s, self.departure = after, 0.0, None
+        self.health = self._past = self.health.at_rest(phase)
+
+    def watch(self, passed_s: float) -> ActorExit | None:
+        """Look after the actor.
 
         Args:
             passed_s: time since the last look in which we could have heard of it. A driver that was
                 stopped itself must not blame its workers.
         """
-        worker = self._worker
-        if worker is None:
+        if self.handle is None:
             return None
-        if worker.over():
-            return Gone(reason=Reason.DIED, cause=self._end_of(worker))
-        health = worker.health()
-        if health is None:
+        heartbeat = None
+        try:
+            heartbeat = self.handle.heartbeat()
+        except ActorEndedError as end:
+            if end.health is not None:
+                self._note(end.health)
+            self.finished = end.cause is None
+            cause = end.cause or VigieError("it ended without being asked")
+            return ActorExit(reason=Reason.DIED, cause=cause)
+        except ActorAwayError:
+            if self.can(Event.RESTART):  # to start takes longer than to answer
+                self._restarted()
+        if heartbeat is None:
             self._silent_s += passed_s
-            return self._gone_silent()
-        self._silent_s, self.answered = 0.0, True
-        self._note(health)
-        if health.stalls:
-            said = f"it stood still for {self._stall_timeout_s:g} s with work before it"
-            return Gone(reason=Reason.STALLED, cause=WorkerHungError(said))
-        return None
+            return self._exit_of_the_silent()
+        return self._take(heartbeat, passed_s)
 
-    def clear(self) -> None:
-        """End the worker, keep its counts."""
-        if self._worker is not None:
-            self._worker.kill()
-        self._worker = None
-        self._past = self.health
-        self._own = Health(slot=self.number)
+    # -- of a process ----------------------------------------------------------------------------
 
-    def wait(self, until_s: float) -> None:
-        """The worker is gone; another one may start at a time."""
-        self.clear()
-        self.stage, self.restart_at_s = Stage.WAITING, until_s
-        self.health = self._past = replace(self.health, phase=Phase.STARTING)
-
-    def rest(self, phase: Phase) -> None:
-        """Nobody is here any more."""
-        self.clear()
-        self.stage = Stage.IDLE
-        self.health = self._past = self.health.at_rest(phase)
+    def kill(self) -> None:
+        """End the process, if there is one, and keep its counts. No event: the run may be over."""
+        if self.handle is not None:
+            self.handle.kill()
+        self.handle, self._past = None, self.health
 
     def has_rival(self, now_s: float) -> bool:
         """Note that the worker was fenced; whether it looks as if another run has our name.
@@ -180,33 +260,56 @@ class Slot:
         before_s, self._fenced_at_s = self._fenced_at_s, now_s
         return now_s - before_s <= FENCED_AGAIN_WITHIN_S
 
-    def _gone_silent(self) -> Gone | None:
-        if not self.answered:
-            if self._silent_s < READY_WITHIN_S:
-                return None
-            said = f"it did not start within {READY_WITHIN_S:g} s"
-            return Gone(reason=Reason.NO_ROOM, cause=WorkerHungError(said))
-        # Loading a model may hold the interpreter for long; afterwards nothing should.
-        starting = self._own.phase is Phase.STARTING
-        limit_s = max(self._stall_timeout_s, READY_WITHIN_S) if starting else self._stall_timeout_s
-        if self._silent_s < limit_s:
-            return None
-        said = f"it gave no answer for {limit_s:g} s"
-        return Gone(reason=Reason.SILENT, cause=WorkerHungError(said))
+    def _take(self, heartbeat: Heartbeat, passed_s: float) -> ActorExit | None:
+        before, self._last, self._silent_s = self._last, heartbeat, 0.0
+        if self.can(Event.ANSWER):
+            self.stage = self._after(Event.ANSWER)
+        if before is not None and heartbeat.pid != before.pid:
+            self._stuck_s = 0.0
+            cause = ActorLostError("its process ended")
+            return ActorExit(reason=Reason.DIED, cause=cause, restarted=True)
+        limit_s = self._stall_after_s
+        is_stuck = before is not None and heartbeat.begun > heartbeat.ended == before.ended
+        self._stuck_s = self._stuck_s + passed_s if is_stuck else 0.0
+        if self._stuck_s >= limit_s:
+            return self._hung(Reason.STALLED, f"one call took more than {limit_s:g} s")
+        if heartbeat.health is not None:
+            self._note(heartbeat.health)
+            if heartbeat.health.stalls:
+                said = f"it stood still for {limit_s:g} s with work before it"
+                return self._hung(Reason.STALLED, said)
+        return None
 
-    def _end_of(self, worker: Worker) -> BaseException:
-        """How the run ended, with the last counts of it."""
-        try:
-            self._note(worker.result())
-            self.finished = True
-        except Exception as error:  # noqa: BLE001 - it travels on as the cause
-            # Where only the run failed, the actor still knows what was committed since.
-            last = worker.last_health()
-            if last is not None:
-                self._note(last)
-            return error
-        return VigieError("the worker ended without being asked")
+    def _exit_of_the_silent(self) -> ActorExit | None:
+        reason, limit_s, said = Reason.SILENT, self._stall_after_s, "gave no answer for"
+        if self.can(Event.ANSWER):
+            reason, limit_s, said = Reason.NO_ROOM, READY_WITHIN_S, "did not start within"
+        elif self._last is None or self._last.is_loading:
+            limit_s = max(limit_s, READY_WITHIN_S)
+        return self._hung(reason, f"it {said} {limit_s:g} s") if self._silent_s >= limit_s else None
+
+    def _hung(self, reason: Reason, said: str) -> ActorExit:
+        is_restarted = self.can(Event.RESTART) and self.handle is not None and self.handle.restart()
+        if is_restarted:
+            self._restarted()
+            self._last = None  # the next process is no surprise
+        return ActorExit(reason=reason, cause=ActorHungError(said), restarted=is_restarted)
+
+    def _restarted(self) -> None:
+        self.stage = self._after(Event.RESTART)
+        self._silent_s = self._stuck_s = 0.0
 
     def _note(self, health: Health) -> None:
-        self._own = health
         self.health = health.carried(self._past)
+
+    def _after(self, event: Event) -> ActorStage:
+        """The stage after an event.
+
+        Raises:
+            IllegalTransitionError: it cannot happen now.
+        """
+        if not self.can(event):
+            raise IllegalTransitionError(
+                f"{self.kind} {self.slot} is {self.stage}: it cannot {event}"
+            )
+        return TRANSITIONS[self.stage][event]

@@ -18,10 +18,11 @@ from workers.kafka.kafka_python import wait_for_broker
 from workers.kafka.kafka_python.admin.groups import remove_members
 from workers.kafka.kafka_python.admin.topics import require_topics
 from workers.stream.health import Health
-from workers.supervision.plan import cores, make_plan
-from workers.supervision.ray.launcher import RayStaff
+from workers.supervision.plan import Plan, cores, make_plan
+from workers.supervision.ray.actors import Job, ModelFiles
+from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
-from workers.supervision.supervisor import GroupOffice, Supervisor
+from workers.supervision.supervisor import GroupAdmin, Supervisor
 
 Serve = Callable[[Supervisor], AbstractContextManager[None]]
 
@@ -67,17 +68,27 @@ def run_pipeline(
     )
     _check_model(settings, settings.model.path)
     partitions, local_cores = findings[0].partitions, cores()
-    plan = make_plan(settings, partitions=partitions, cores=local_cores, gpus=_gpus())
     with ray_session(settings.ray, cpus=local_cores):
-        if settings.ray.address is not None:  # the cluster's cores count, not this machine's
-            plan = make_plan(
-                settings, partitions=partitions, cores=cluster_cores(), gpus=cluster_gpus()
-            )
+        # On a cluster its cores count, not this machine's.
+        if settings.ray.address is None:
+            plan = _plan(settings, partitions, cores=local_cores, gpus=_gpus())
+        else:
+            plan = _plan(settings, partitions, cores=cluster_cores(), gpus=cluster_gpus())
+        model = ModelFiles.read(
+            settings.model.path, device=plan.device, threads=settings.workers.threads
+        )
         supervisor = Supervisor(
-            settings,
             plan,
-            staff=RayStaff(settings, settings.model.path, plan),
-            office=group_office(settings),
+            settings.workers,
+            drain_timeout_s=settings.processing.drain_timeout_s,
+            max_in_flight=settings.processing.max_in_flight,
+            launcher=RayLauncher(
+                Job(settings=settings, model=model),
+                gpus_per_scorer=plan.gpus_per_scorer,
+                # A local Ray is ours alone: reservations would only forbid what an operator asks.
+                cpus_per_actor=0 if settings.ray.address is None else 1,
+            ),
+            group=group_admin(settings),
             monotonic_s=time.monotonic,
             wall_s=time.time,
             rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
@@ -86,7 +97,7 @@ def run_pipeline(
             return supervisor.run(should_stop, observe)
 
 
-def group_office(settings: Settings) -> GroupOffice:
+def group_admin(settings: Settings) -> GroupAdmin:
     """What the supervisor wants of the broker."""
     readings = topic_specs(settings)[0]
 
@@ -100,7 +111,18 @@ def group_office(settings: Settings) -> GroupOffice:
         names = [member_of(settings, slot) for slot in slots]
         remove_members(connection, settings.kafka.group, names)
 
-    return GroupOffice(partitions=partitions, remove=remove)
+    return GroupAdmin(partitions=partitions, remove=remove)
+
+
+def _plan(settings: Settings, partitions: int, *, cores: int, gpus: float) -> Plan:
+    return make_plan(
+        settings.workers,
+        device=settings.model.device,
+        topic=settings.topics.readings,
+        partitions=partitions,
+        cores=cores,
+        gpus=gpus,
+    )
 
 
 def _check_model(settings: Settings, model: Path) -> None:

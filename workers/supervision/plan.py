@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
 
-from schemas.settings import Settings
-from workers.supervision.autoscaler import Limits
+from schemas.settings import WorkerSettings
+from workers.supervision.autoscaler import Limits, ScalingRules
+from workers.supervision.status import Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindPlan:
+    """What a run begins with, for one kind of worker.
+
+    Attributes:
+        mode: who decides the number.
+        target: how many there should be.
+        limits: between which numbers the load may decide.
+    """
+
+    mode: Mode
+    target: int
+    limits: Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,85 +30,92 @@ class Plan:
     """What a run begins with.
 
     Attributes:
-        ingest: ingest workers.
-        scorers: scorer actors; 0 when scoring stays in the ingest workers.
+        ingest: workers; limits are not yet those of the partitions, whose number may change.
+        scorers: none when scoring stays in the ingest workers.
+        rules: when to scale.
         device: where models compute: "cpu" or "cuda".
         gpus_per_scorer: what each scorer reserves.
+        topic: of the readings.
         partitions: of the readings, when the plan was made.
-        cores: that the workers may use.
-        gpus: that the scorers may use.
     """
 
-    ingest: int
-    scorers: int
+    ingest: KindPlan
+    scorers: KindPlan
+    rules: ScalingRules
     device: str
     gpus_per_scorer: float
+    topic: str
     partitions: int
-    cores: int
-    gpus: float
 
     @property
     def cpus(self) -> int:
         """Logical cores that the actors of the beginning use together."""
-        return self.ingest + self.scorers
+        return min(self.ingest.target, self.partitions) + self.scorers.target
 
 
-def make_plan(settings: Settings, *, partitions: int, cores: int, gpus: float) -> Plan:
-    """Decide placement and numbers.
+def make_plan(
+    workers: WorkerSettings,
+    *,
+    device: str,
+    topic: str,
+    partitions: int,
+    cores: int,
+    gpus: float,
+) -> Plan:
+    """Decide placement, numbers, and who may change them.
 
     Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
     (docs/decisions/). More ingest workers than partitions would stand idle.
+
+    Args:
+        workers: the section of the settings.
+        device: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
+        topic: of the readings.
+        partitions: of the topic.
+        cores: that the workers may use.
+        gpus: that the scorers may use.
     """
-    workers = settings.workers
-    device = settings.model.device
     if device == "auto":
         device = "cuda" if gpus > 0 else "cpu"
+    gpus_per_scorer = workers.num_gpus_per_scorer if device == "cuda" else 0.0
     in_actors = workers.placement == "actors" or (workers.placement == "auto" and device == "cuda")
-    wanted = cores if workers.ingest == "auto" else workers.ingest
-    limits = ingest_limits(settings, partitions=partitions, cores=cores)
-    scorers = workers.min_scorers if workers.scorers == "auto" else max(1, workers.scorers)
+    carried = int(gpus / gpus_per_scorer) if gpus_per_scorer > 0 else cores
     return Plan(
-        ingest=limits.clamp(wanted)
-        if workers.ingest == "auto"
-        else max(1, min(wanted, partitions)),
-        scorers=scorers if in_actors else 0,
+        ingest=_kind_plan(
+            workers.ingest,
+            first=min(cores, partitions),
+            least=workers.min_ingest,
+            most=cores if workers.max_ingest == "auto" else workers.max_ingest,
+            scaling=workers.scaling,
+        ),
+        scorers=_kind_plan(
+            workers.scorers or 1,
+            first=workers.min_scorers,
+            least=workers.min_scorers,
+            most=carried if workers.max_scorers == "auto" else workers.max_scorers,
+            scaling=workers.scaling,
+        )
+        if in_actors
+        else KindPlan(mode=Mode.FIXED, target=0, limits=Limits(least=0, most=0)),
+        rules=ScalingRules(
+            scale_out_after_s=workers.scale_out_after_s,
+            scale_in_after_s=workers.scale_in_after_s,
+            pause_s=workers.scaling_pause_s,
+        ),
         device=device,
-        gpus_per_scorer=workers.num_gpus_per_scorer if device == "cuda" else 0.0,
+        gpus_per_scorer=gpus_per_scorer,
+        topic=topic,
         partitions=partitions,
-        cores=cores,
-        gpus=gpus,
     )
 
 
-def ingest_limits(settings: Settings, *, partitions: int, cores: int) -> Limits:
-    """Between which numbers the ingest workers scale."""
-    workers = settings.workers
-    auto = max(cores, workers.min_ingest)
-    wanted = auto if workers.max_ingest == "auto" else workers.max_ingest
-    most = max(1, min(wanted, partitions))
-    return Limits(least=min(workers.min_ingest, most), most=most)
-
-
-def scorer_limits(settings: Settings, plan: Plan) -> Limits:
-    """Between which numbers the scorers scale; 0 to 0 when there are none."""
-    if plan.scorers == 0:
-        return Limits(least=0, most=0)
-    workers = settings.workers
-    if workers.max_scorers != "auto":
-        most = workers.max_scorers
-    elif plan.gpus_per_scorer > 0:
-        most = int(plan.gpus / plan.gpus_per_scorer)
-    else:
-        most = plan.cores
-    most = max(1, workers.min_scorers, most)
-    return Limits(least=workers.min_scorers, most=most)
-
-
-def scales(settings: Settings, kind: Literal["ingest", "scorers"]) -> bool:
-    """Whether the settings let the number of a kind follow the load."""
-    workers = settings.workers
-    number = workers.ingest if kind == "ingest" else workers.scorers
-    return workers.scaling == "auto" and number == "auto"
+def _kind_plan(number: int | str, *, first: int, least: int, most: int, scaling: str) -> KindPlan:
+    """The plan of a kind: a number stays, "auto" begins with `first` and follows the load."""
+    limits = Limits(least=least, most=max(least, most))
+    if isinstance(number, int):
+        return KindPlan(mode=Mode.FIXED, target=number, limits=limits)
+    mode = Mode.AUTO if scaling == "auto" else Mode.FIXED
+    return KindPlan(mode=mode, target=limits.clamp(first), limits=limits)
 
 
 def cores() -> int:

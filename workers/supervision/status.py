@@ -1,26 +1,20 @@
-"""What the supervisor and its scorers say of themselves. Plain values that pickle."""
+"""What the supervisor says of itself, and what may be asked of it. Plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, StrictInt, model_validator
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScorerPulse:
-    """A sign of life of a scorer.
+class Kind(StrEnum):
+    """The kinds of workers."""
 
-    Attributes:
-        node: where its process runs, as Ray names it.
-        pid: its process there.
-        begun, ended: calls since it started.
-    """
-
-    node: str
-    pid: int
-    begun: int
-    ended: int
+    INGEST = "ingest"
+    SCORERS = "scorers"
 
 
 class Mode(StrEnum):
@@ -34,8 +28,26 @@ class Mode(StrEnum):
     """Somebody said so with `vigie scale`."""
 
 
+class ScaleRequest(BaseModel):
+    """How many workers somebody asks for: a number that stays, or auto, so that the load decides.
+
+    A kind that is left out stays as it is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ingest: StrictInt | Literal["auto"] | None = None
+    scorers: StrictInt | Literal["auto"] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> ScaleRequest:
+        if self.ingest is None and self.scorers is None:
+            raise ValueError('name "ingest", "scorers" or both')
+        return self
+
+
 @dataclass(frozen=True, kw_only=True)
-class Headcount:
+class WorkerCount:
     """How many workers of a kind there are and should be.
 
     Attributes:
@@ -54,7 +66,7 @@ class Headcount:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the number of workers, as it is told."""
+    """A change of the number of workers, as it is shown."""
 
     at: str
     kind: str
@@ -64,21 +76,21 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staffing:
+class ScalingStatus:
     """What the supervisor says of itself.
 
     Attributes:
         partitions: of the readings, as last looked up.
         ingest, scorers: how many there are.
         replaced: workers killed or found dead, by (kind, reason).
-        restarts: workers started again, by slot.
+        restarts: ingest workers started again, by slot.
         decisions: changes of the numbers, by (kind, "out" or "in").
         last: the latest of them.
     """
 
     partitions: int
-    ingest: Headcount
-    scorers: Headcount
+    ingest: WorkerCount
+    scorers: WorkerCount
     replaced: Mapping[tuple[str, str], int] = field(default_factory=dict)
     restarts: Mapping[int, int] = field(default_factory=dict)
     decisions: Mapping[tuple[str, str], int] = field(default_factory=dict)

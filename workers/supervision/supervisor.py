@@ -1,18 +1,23 @@
 """Who supervises whom: the driver starts workers, watches them, restarts, scales and drains them.
 
-The driver owns every actor, so when it dies they die with it, and its restart replays. Every
-quarter of a second, and at once when a worker's run ends, a tick
+The driver owns every actor, so when it dies they die with it, and its restart restores. Every
+quarter of a second, and at once when an ingest worker's run ends, a tick
 
-1. looks after each worker: one that is gone, silent or stalled is replaced, after a pause that
+1. looks after each actor: one that is gone, silent or stalled is replaced, after a pause that
    grows, until that happens too often;
 2. shows the load to `Targets`, which may change its mind about the numbers;
-3. starts and drains workers until the numbers are reached. Slots 0 to target - 1 have workers.
+3. starts and drains actors until the numbers are reached: the first ones stay, the last ones go.
+
+The life of each actor is a `ManagedActor`. Ingest workers leave the group by name, and end the run
+when a restart does not help. Scorers have no name, and Ray restarts them in their place; what Ray
+does not see is one that hangs. Its ingest workers would stand still before it, so it has half the
+time that they have. One that drains answers the calls it has until its time is over.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,35 +26,35 @@ from typing import Final
 
 import structlog
 
-from schemas.settings import Settings
+from schemas.settings import WorkerSettings
 from workers.errors import ClusterError, FencedError, RunEndedError, SettingsError, VigieError
-from workers.stream.health import (
-    Health,
-    Phase,
+from workers.stream.health import Health, Phase
+from workers.supervision.launcher import ActorHandle, ActorLauncher
+from workers.supervision.managed_actor import (
+    READY_WITHIN_S,
+    ActorExit,
+    ActorStage,
+    Event,
+    ManagedActor,
+    Reason,
 )
-from workers.supervision.actors import (
-    Scorer,
-    Staff,
-)
-from workers.supervision.managed_actor import READY_WITHIN_S, Gone, Reason, Slot, Stage
 from workers.supervision.plan import Plan
 from workers.supervision.restarts import CrashLoopError, RestartPolicy
-from workers.supervision.scorer_pool import ScorerPool
-from workers.supervision.status import Staffing
-from workers.supervision.targets import INGEST, SCORERS, ScaleRefusedError, Targets, Wish
+from workers.supervision.status import Kind, ScaleRequest, ScalingStatus
+from workers.supervision.targets import ScaleRejectedError, Targets
 
-__all__ = ["CrashLoopError", "GroupOffice", "Supervisor"]
+__all__ = ["CrashLoopError", "GroupAdmin", "Supervisor"]
 
 _TICK_S: Final = 0.25
 _LOOK_EVERY_S: Final = 1.0
 _COUNT_EVERY_S: Final = 30.0
 _DRAIN_GRACE_S: Final = 10.0
-_GOODBYE_WITHIN_S: Final = 5.0
+_LEAVE_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupOffice:
-    """What only the broker can do or tell. Both calls may block, and may raise a `VigieError`.
+class GroupAdmin:
+    """What only the broker can do or say. Both calls may block, and may raise a `VigieError`.
 
     Attributes:
         partitions: how many the readings have now.
@@ -61,59 +66,59 @@ class GroupOffice:
     remove: Callable[[Sequence[int]], None]
 
 
-def two_clerks() -> Executor:
-    """Threads for calls to the broker: a slow count must not hold up a departure."""
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-office")
+def two_threads() -> Executor:
+    """For calls to the broker: a slow count must not hold up a departure."""
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group")
 
 
 class Supervisor:
-    """Runs the workers of one set of settings."""
+    """Runs the workers of one plan."""
 
     def __init__(
         self,
-        settings: Settings,
         plan: Plan,
+        workers: WorkerSettings,
         *,
-        staff: Staff,
-        office: GroupOffice,
+        drain_timeout_s: float,
+        max_in_flight: int,
+        launcher: ActorLauncher,
+        group: GroupAdmin,
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
         rng: Random,
-        open_office: Callable[[], Executor] = two_clerks,
+        open_executor: Callable[[], Executor] = two_threads,
     ) -> None:
-        """Wire the parts; nobody is hired before `run`.
+        """Wire the parts; nothing is started before `run`.
 
         Args:
-            settings: all settings.
             plan: what to begin with.
-            staff: hires workers.
-            office: talks to the broker.
+            workers: how long an actor may hang and how often one may be restarted.
+            drain_timeout_s: see `ProcessingSettings`.
+            max_in_flight: scoring calls that one ingest worker may have open.
+            launcher: starts actors.
+            group: talks to the broker.
             monotonic_s: a clock that never goes back.
-            wall_s: seconds since 1970, for what is told.
+            wall_s: seconds since 1970, for what is shown.
             rng: spreads restarts.
-            open_office: makes what runs the calls of `office`, which may block.
+            open_executor: makes what runs the calls of `group`, which may block.
         """
-        self._settings, self._plan = settings, plan
-        self._staff, self._office = staff, office
+        self._plan, self._workers, self._drain_timeout_s = plan, workers, drain_timeout_s
+        self._launcher, self._group = launcher, group
         self._monotonic_s, self._rng = monotonic_s, rng
-        self._targets = Targets(settings, plan, monotonic_s=monotonic_s, wall_s=wall_s)
-        self._pool = ScorerPool(
-            staff=staff,
-            policy=self._policy(),
-            stall_timeout_s=settings.workers.stall_timeout_s,
-            retire_after_s=settings.processing.drain_timeout_s,
+        self._targets = Targets(
+            plan, max_in_flight=max_in_flight, monotonic_s=monotonic_s, wall_s=wall_s
         )
-        self._slots: list[Slot] = []
-        self._told_scorers: list[Scorer] = []
-        self._replaced: Counter[str] = Counter()
+        self._ingest: list[ManagedActor] = []
+        self._scorers: list[ManagedActor] = []
+        self._connected: list[ActorHandle] = []
+        self._replaced: Counter[tuple[str, str]] = Counter()
         self._ending = False
-        self._ticked_at_s = self._look_at_s = 0.0
-        self._count_at_s = 0.0
+        self._ticked_at_s = self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
-        self._open_office = open_office
-        self._clerk: Executor | None = None
+        self._open_executor = open_executor
+        self._executor: Executor | None = None
         self._log = structlog.get_logger("vigie.supervisor")
-        self._published: tuple[list[Health], Staffing] = ([], self._staffing())
+        self._published: tuple[list[Health], ScalingStatus] = ([], self._scaling())
 
     @property
     def healths(self) -> list[Health]:
@@ -121,27 +126,27 @@ class Supervisor:
         return self._published[0]
 
     @property
-    def staffing(self) -> Staffing:
+    def scaling(self) -> ScalingStatus:
         """How many workers there are and should be, and what was done about it."""
         return self._published[1]
 
-    def scale(self, *, ingest: Wish | None = None, scorers: Wish | None = None) -> Staffing:
+    def scale(self, request: ScaleRequest) -> ScalingStatus:
         """Change the numbers by hand, from any thread; see `Targets.ask`.
 
         Raises:
-            ScaleRefusedError: there cannot be so many; nothing was changed.
+            ScaleRejectedError: there cannot be so many; nothing was changed.
         """
-        known = self._targets.partitions
+        ingest, known = request.ingest, self._targets.partitions
         if isinstance(ingest, int) and ingest > known:
             try:  # the topic may have grown since the last count
-                self._targets.partitions = self._office.partitions()
+                self._targets.partitions = self._group.partitions()
             except VigieError as error:
-                raise ScaleRefusedError(
+                raise ScaleRejectedError(
                     f"ingest = {ingest} is more than the {known} partitions that were last "
                     f"counted, and they cannot be counted now: {error}"
                 ) from error
-        self._targets.ask(ingest=ingest, scorers=scorers)
-        return self._staffing()
+        self._targets.ask(request)
+        return self._scaling()
 
     def run(
         self,
@@ -162,7 +167,7 @@ class Supervisor:
             RunEndedError, SettingsError: a worker cannot go on, and a restart would not help.
             ClusterError: the cluster has no room.
         """
-        with self._office_hours():
+        with self._opened():
             self._ticked_at_s = self._monotonic_s()
             self._count_at_s = self._ticked_at_s + _COUNT_EVERY_S
             while not should_stop():
@@ -172,83 +177,105 @@ class Supervisor:
             return self.healths
 
     @contextmanager
-    def _office_hours(self) -> Iterator[None]:
-        """Somebody to talk to the broker; at the end nobody is left working."""
-        self._clerk = self._open_office()
+    def _opened(self) -> Iterator[None]:
+        """Threads to talk to the broker; at the end no actor is left."""
+        self._executor = self._open_executor()
         try:
             yield
         finally:
-            for slot in self._slots:
-                slot.clear()
-            self._pool.end()
-            self._clerk.shutdown(wait=False, cancel_futures=True)
+            for actor in (*self._ingest, *self._scorers):
+                actor.kill()
+            self._executor.shutdown(wait=False, cancel_futures=True)
 
-    # -- one turn --------------------------------------------------------------------------------
+    # -- one tick --------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._staff.wait([s.worker for s in self._slots if s.worker is not None], _TICK_S)
+        self._launcher.wait(_handles(self._ingest), _TICK_S)
         now_s = self._monotonic_s()
         # Time in which this process itself may have stood still says nothing about the others.
         passed_s = min(now_s - self._ticked_at_s, 4 * _TICK_S)
         self._ticked_at_s = now_s
-        for slot in self._slots:
-            self._look_after(slot, now_s, passed_s)
-        if self._pool.tick(now_s, passed_s):
-            self._targets.no_room(SCORERS)
+        for actor in (*self._ingest, *self._scorers):
+            self._look_after(actor, now_s, passed_s)
         if not self._ending:
             self._count_partitions(now_s)
             self._look_at_load(now_s)
         self._reach_targets(now_s)
         self._publish()
 
-    def _look_after(self, slot: Slot, now_s: float, passed_s: float) -> None:
-        gone = slot.watch(passed_s)
-        if slot.stage is Stage.DRAINING:
-            self._look_after_draining(slot, gone, now_s)
-        elif gone is not None:
-            self._replace(slot, gone, now_s)
-        elif slot.stage is Stage.LEAVING and slot.departure is not None and slot.departure.done():
-            self._departed(slot)
+    def _look_after(self, actor: ManagedActor, now_s: float, passed_s: float) -> None:
+        found = actor.watch(passed_s)
+        if actor.stage is ActorStage.DRAINING:
+            self._look_after_draining(actor, found, now_s)
+        elif found is not None:
+            self._replace(actor, found, now_s)
+        elif actor.departure is not None and actor.departure.done():
+            self._departed(actor, actor.departure)
 
-    def _replace(self, slot: Slot, gone: Gone, now_s: float) -> None:
-        """A worker is gone although nobody stopped it: have another one, later or not at all."""
-        if gone.reason is Reason.NO_ROOM:
-            self._without_room(slot)
+    def _replace(self, actor: ManagedActor, found: ActorExit, now_s: float) -> None:
+        """An actor is gone although nobody stopped it: have another one, later or not at all."""
+        if found.reason is Reason.NO_ROOM:
+            self._without_room(actor)
             return
-        if isinstance(gone.cause, FencedError):
-            if slot.has_rival(now_s):
-                raise gone.cause
-        elif isinstance(gone.cause, (RunEndedError, SettingsError)):
-            raise gone.cause
-        self._replaced[gone.reason] += 1
-        delay_s = slot.policy.failed(now_s)
-        if delay_s is None:
-            raise CrashLoopError(
-                f"ingest worker {slot.number} was lost more than {slot.policy.limit} times within "
-                f"{slot.policy.window_s:g} s (workers.max_restarts, workers.restart_window_s). "
-                f"The last cause: {_told(gone.cause)}"
-            ) from gone.cause
-        slot.wait(until_s=now_s + delay_s)
+        if isinstance(found.cause, FencedError):
+            if actor.has_rival(now_s):
+                raise found.cause
+        elif isinstance(found.cause, (RunEndedError, SettingsError)):
+            raise found.cause
+        self._replaced[actor.kind, found.reason] += 1
+        delay_s = 0.0
+        if not found.restarted:
+            delay_s = self._delay_s(actor, found.cause, now_s)
+            actor.wait(until_s=now_s + delay_s)
         self._log.warning(
-            "worker_died" if gone.reason is Reason.DIED else "worker_replaced",
-            slot=slot.number,
-            reason=gone.reason.value,
-            cause=_told(gone.cause),
+            "worker_died" if found.reason is Reason.DIED else "worker_replaced",
+            kind=actor.kind.value,
+            slot=actor.slot,
+            reason=found.reason.value,
+            cause=_one_line(found.cause),
             restart_in_s=round(delay_s, 2),
         )
 
-    def _without_room(self, slot: Slot) -> None:
-        """A worker that the cluster has no room for would wait for ever, and say nothing."""
-        if not slot.is_extra or slot.restarts:
-            raise ClusterError(
-                f"ingest worker {slot.number} did not start within {READY_WITHIN_S:g} s. The "
-                f"workers need {self._plan.cpus} CPUs together: give the cluster more, or lower "
-                "workers.ingest or workers.scorers"
-            )
-        if slot.number + 1 != self._targets.ingest:
-            return  # only the last one may leave, now or at a later tick
-        slot.rest(Phase.STOPPED)
-        self._targets.no_room(INGEST)
+    def _delay_s(self, actor: ManagedActor, cause: BaseException, now_s: float) -> float:
+        """How long to wait before another one starts.
+
+        Raises:
+            CrashLoopError: there were too many.
+        """
+        delay_s = actor.policy.failed(now_s)
+        if delay_s is None:
+            raise CrashLoopError(
+                f"{_NAMES[actor.kind]} {actor.slot} was lost more than {actor.policy.limit} times "
+                f"within {actor.policy.window_s:g} s (workers.max_restarts, "
+                f"workers.restart_window_s). The last cause: {_one_line(cause)}"
+            ) from cause
+        return delay_s
+
+    def _without_room(self, actor: ManagedActor) -> None:
+        """An actor that the cluster has no room for would wait for ever, and say nothing.
+
+        Raises:
+            ClusterError: the run cannot do without it.
+        """
+        if actor.kind is Kind.SCORERS:
+            actor.stop(Phase.STOPPED)
+            self._scorers.remove(actor)
+            if not any(scorer.is_ready for scorer in self._scorers):
+                raise ClusterError(
+                    f"no scorer started within {READY_WITHIN_S:g} s: lower workers.scorers or "
+                    "workers.num_gpus_per_scorer, or give the cluster more"
+                )
+        else:
+            if not actor.is_extra or actor.restarts:
+                raise ClusterError(
+                    f"ingest worker {actor.slot} did not start within {READY_WITHIN_S:g} s. The "
+                    f"workers need {self._plan.cpus} CPUs together: give the cluster more, or "
+                    "lower workers.ingest or workers.scorers"
+                )
+            if actor.slot + 1 != self._targets.of(Kind.INGEST):
+                return  # only the last one may leave, now or at a later tick
+            actor.stop(Phase.STOPPED)
+        self._targets.no_room(actor.kind)
 
     # -- the numbers -----------------------------------------------------------------------------
 
@@ -256,15 +283,14 @@ class Supervisor:
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + _LOOK_EVERY_S
-        busy = [slot for slot in self._slots if slot.stage is not Stage.IDLE]
-        undisturbed = len(busy) == self._targets.ingest and all(
-            slot.stage is Stage.WORKING and slot.health.phase is Phase.RUNNING for slot in busy
-        )
-        scorers_there = len(self._pool.ready) == self._targets.scorers
-        held = {p for slot in busy for p in slot.health.lag}
+        busy = [actor for actor in self._ingest if actor.stage is not ActorStage.IDLE]
+        held = {partition for actor in busy for partition in actor.health.lag}
         self._targets.look(
-            [slot.health for slot in self._slots],
-            undisturbed=undisturbed and scorers_there and len(held) >= self._targets.partitions,
+            [actor.health for actor in self._ingest],
+            undisturbed=len(busy) == self._targets.of(Kind.INGEST)
+            and all(a.is_ready and a.health.phase is Phase.RUNNING for a in busy)
+            and sum(a.is_ready for a in self._scorers) == self._targets.of(Kind.SCORERS)
+            and len(held) >= self._targets.partitions,
         )
 
     def _count_partitions(self, now_s: float) -> None:
@@ -274,148 +300,149 @@ class Supervisor:
                 self._targets.partitions = counting.result()
             except VigieError as error:
                 self._log.debug("partitions_not_counted", reason=str(error))
-        if now_s >= self._count_at_s and self._counting is None and self._clerk is not None:
+        if now_s >= self._count_at_s and self._counting is None and self._executor is not None:
             self._count_at_s = now_s + _COUNT_EVERY_S
-            self._counting = self._clerk.submit(self._office.partitions)
+            self._counting = self._executor.submit(self._group.partitions)
 
     def _reach_targets(self, now_s: float) -> None:
-        ingest = 0 if self._ending else self._targets.ingest
         if not self._ending:
-            self._pool.reach(self._targets.scorers, now_s)
-        scorers = self._pool.ready
-        self._tell_scorers(scorers)
-        # No worker without a scorer to send its calls to.
-        while len(self._slots) < ingest:
-            self._slots.append(self._new_slot(len(self._slots)))
-        for slot in self._slots:
-            if slot.number >= ingest:
-                self._send_home(slot, now_s)
-            elif self._plan.scorers and not scorers:
-                continue
-            elif slot.stage is Stage.IDLE:
-                self._start(slot, scorers)
-            elif slot.stage is Stage.WAITING and now_s >= slot.restart_at_s:
-                slot.restarts += 1
-                self._start(slot, scorers)
+            self._reach(Kind.SCORERS, self._targets.of(Kind.SCORERS), now_s)
+        scorers = self._ready_scorers()
+        if scorers and scorers != self._connected:
+            self._connected = scorers
+            self._launcher.connect(_handles(self._ingest), scorers)
+        self._reach(Kind.INGEST, 0 if self._ending else self._targets.of(Kind.INGEST), now_s)
 
-    def _new_slot(self, number: int) -> Slot:
-        return Slot(
-            number,
-            staff=self._staff,
-            policy=self._policy(),
-            stall_timeout_s=self._settings.workers.stall_timeout_s,
+    def _reach(self, kind: Kind, target: int, now_s: float) -> None:
+        actors = self._ingest if kind is Kind.INGEST else self._scorers
+        while len(actors) < target:
+            actors.append(self._new_actor(kind, 1 + max((a.slot for a in actors), default=-1)))
+        for position, actor in enumerate(actors):
+            if position >= target:
+                if actor.can(Event.DRAIN):
+                    self._drain_one(actor, now_s)
+            elif actor.can(Event.START) and now_s >= actor.restart_at_s:
+                self._start(actor)
+
+    def _new_actor(self, kind: Kind, slot: int) -> ManagedActor:
+        workers = self._workers
+        return ManagedActor(
+            slot,
+            kind=kind,
+            policy=RestartPolicy(
+                limit=workers.max_restarts, window_s=workers.restart_window_s, rng=self._rng
+            ),
+            stall_after_s=workers.stall_timeout_s / (1 if kind is Kind.INGEST else 2),
             is_extra=bool(self._targets.decisions),
         )
 
-    def _policy(self) -> RestartPolicy:
-        workers = self._settings.workers
-        return RestartPolicy(
-            limit=workers.max_restarts, window_s=workers.restart_window_s, rng=self._rng
-        )
+    def _ready_scorers(self) -> list[ActorHandle]:
+        return _handles(actor for actor in self._scorers if actor.is_ready)
 
-    def _start(self, slot: Slot, scorers: Sequence[Scorer]) -> None:
-        slot.start(scorers)
-        self._log.info("worker_started", slot=slot.number)
-
-    def _tell_scorers(self, scorers: list[Scorer]) -> None:
-        if scorers == self._told_scorers or not scorers:
-            return
-        self._told_scorers = scorers
-        for slot in self._slots:
-            if slot.worker is not None:
-                slot.worker.use_scorers(scorers)
+    def _start(self, actor: ManagedActor) -> None:
+        if actor.kind is Kind.SCORERS:
+            actor.start(self._launcher.scorer)
+        else:
+            scorers = self._ready_scorers()
+            if self._plan.scorers.target and not scorers:
+                return  # no worker without a scorer to send its calls to
+            actor.start(lambda: self._launcher.ingest(actor.slot, scorers))
+        self._log.info("worker_started", kind=actor.kind.value, slot=actor.slot)
 
     # -- leaving ---------------------------------------------------------------------------------
 
-    def _send_home(self, slot: Slot, now_s: float) -> None:
+    def _drain_one(self, actor: ManagedActor, now_s: float) -> None:
         """Nobody is wanted in this slot any more."""
-        if slot.stage is Stage.WAITING:
-            self._leave(slot)
-        elif slot.stage is Stage.WORKING and slot.worker is not None:
-            slot.worker.stop()
-            slot.stage = Stage.DRAINING
-            within_s = self._settings.processing.drain_timeout_s + _DRAIN_GRACE_S
-            slot.drain_until_s = now_s + within_s
-            self._log.info("worker_drains", slot=slot.number)
+        grace_s = _DRAIN_GRACE_S if actor.kind is Kind.INGEST else 0.0
+        actor.drain(now_s + self._drain_timeout_s + grace_s)
+        if actor.stage is ActorStage.LEAVING:  # it was dead
+            self._left(actor)
+        else:
+            self._log.info("worker_drains", kind=actor.kind.value, slot=actor.slot)
 
-    def _look_after_draining(self, slot: Slot, gone: Gone | None, now_s: float) -> None:
-        if gone is not None and not slot.finished:
-            self._log.warning("drain_failed", slot=slot.number, cause=_told(gone.cause))
-        elif gone is None and now_s >= slot.drain_until_s:
-            self._log.warning("drain_timed_out", slot=slot.number)
-        elif gone is None:
+    def _look_after_draining(
+        self, actor: ManagedActor, found: ActorExit | None, now_s: float
+    ) -> None:
+        if found is None and now_s < actor.drain_until_s:
             return
-        self._leave(slot)
+        told = {"kind": actor.kind.value, "slot": actor.slot}
+        if found is not None and not actor.finished:
+            self._log.warning("drain_failed", cause=_one_line(found.cause), **told)
+        elif found is None and actor.kind is Kind.INGEST:
+            self._log.warning("drain_timed_out", **told)
+        actor.leave()
+        self._left(actor)
 
-    def _leave(self, slot: Slot) -> None:
-        """The worker is gone. With its name off the group, its partitions move at once."""
-        slot.clear()
-        slot.stage = Stage.LEAVING
-        if not self._ending:
-            self._take_off([slot])
+    def _left(self, actor: ManagedActor) -> None:
+        """The actor is gone. With its name off the group, its partitions move at once."""
+        if actor.kind is Kind.SCORERS:
+            actor.stop(Phase.STOPPED)
+        elif not self._ending:
+            self._take_off([actor])
 
-    def _take_off(self, slots: Sequence[Slot]) -> None:
-        if not slots:
+    def _take_off(self, actors: Sequence[ManagedActor]) -> None:
+        if not actors:
             return
-        assert self._clerk is not None
-        departure = self._clerk.submit(self._office.remove, [slot.number for slot in slots])
-        for slot in slots:
-            slot.departure = departure
+        assert self._executor is not None
+        departure = self._executor.submit(self._group.remove, [actor.slot for actor in actors])
+        for actor in actors:
+            actor.departure = departure
 
-    def _departed(self, slot: Slot) -> None:
-        if slot.departure is not None:
-            try:
-                slot.departure.result()
-            except VigieError as error:
-                # Its session times out instead: later, and by itself.
-                self._log.warning("member_not_removed", slot=slot.number, reason=str(error))
-        slot.departure = None
+    def _departed(self, actor: ManagedActor, departure: Future[None]) -> None:
+        try:
+            departure.result()
+        except VigieError as error:
+            # Its session times out instead: later, and by itself.
+            self._log.warning("member_not_removed", slot=actor.slot, reason=str(error))
         # What it left undone the others do, unless there are no others.
-        slot.rest(slot.health.phase if self._ending else Phase.STOPPED)
+        actor.stop(actor.health.phase if self._ending else Phase.STOPPED)
 
     def _drain(self, observe: Callable[[list[Health]], None]) -> None:
-        """Have everybody finish and leave."""
+        """Have all ingest workers finish and leave."""
         self._ending = True
-        until_s = self._monotonic_s() + (
-            self._settings.processing.drain_timeout_s + _DRAIN_GRACE_S + _GOODBYE_WITHIN_S
-        )
+        until_s = self._monotonic_s() + self._drain_timeout_s + _DRAIN_GRACE_S + _LEAVE_WITHIN_S
         while (
-            any(slot.stage is not Stage.IDLE for slot in self._slots)
+            any(actor.stage is not ActorStage.IDLE for actor in self._ingest)
             and self._monotonic_s() < until_s
         ):
             self._tick()
-            leaving = [slot for slot in self._slots if slot.stage is Stage.LEAVING]
-            at_work = any(s.stage in {Stage.WORKING, Stage.DRAINING} for s in self._slots)
-            if not at_work:
+            if not _handles(self._ingest):
                 # All at once: a departure before the last commit would only rebalance the others.
-                self._take_off([slot for slot in leaving if slot.departure is None])
+                leaving = [a for a in self._ingest if a.stage is ActorStage.LEAVING]
+                self._take_off([actor for actor in leaving if actor.departure is None])
             observe(self.healths)
-        left = [s.number for s in self._slots if s.health.phase is not Phase.STOPPED]
-        self._log.info("drained", workers=len(self._slots), unfinished=left)
+        left = [a.slot for a in self._ingest if a.health.phase is not Phase.STOPPED]
+        self._log.info("drained", workers=len(self._ingest), unfinished=left)
 
-    # -- what is told ----------------------------------------------------------------------------
+    # -- what is shown ---------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        self._published = ([slot.health for slot in self._slots], self._staffing())
+        self._published = ([actor.health for actor in self._ingest], self._scaling())
 
-    def _staffing(self) -> Staffing:
+    def _scaling(self) -> ScalingStatus:
         targets = self._targets
-        working = sum(slot.stage is Stage.WORKING and slot.answered for slot in self._slots)
-        # Copied before they are looped over: `scale` asks from another thread.
-        by_kind = ((INGEST, dict(self._replaced)), (SCORERS, dict(self._pool.replaced)))
-        replaced = {(kind, reason): n for kind, found in by_kind for reason, n in found.items()}
-        return Staffing(
+        # Lists and counters are copied: `scale` asks from another thread.
+        ingest, scorers = list(self._ingest), list(self._scorers)
+        return ScalingStatus(
             partitions=targets.partitions,
-            ingest=targets.headcount(INGEST, working),
-            scorers=targets.headcount(SCORERS, len(self._pool.ready)),
-            replaced=replaced,
-            restarts={slot.number: slot.restarts for slot in self._slots},
+            ingest=targets.count(Kind.INGEST, actual=sum(a.is_ready for a in ingest)),
+            scorers=targets.count(Kind.SCORERS, actual=sum(a.is_ready for a in scorers)),
+            replaced=dict(self._replaced),
+            restarts={actor.slot: actor.restarts for actor in ingest},
             decisions=dict(targets.decisions),
             last=targets.last,
         )
 
 
-def _told(cause: BaseException) -> str:
+_NAMES: Final = {Kind.INGEST: "ingest worker", Kind.SCORERS: "scorer"}
+
+
+def _handles(actors: Iterable[ManagedActor]) -> list[ActorHandle]:
+    """Of those in whose slot an actor is."""
+    return [actor.handle for actor in actors if actor.handle is not None]
+
+
+def _one_line(cause: BaseException) -> str:
     """The error's last words, in one line."""
     lines = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {lines[0]}"

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from workers.cli.commands.status import pipeline_base, show_scaling
+from workers.cli.commands.status import show_scaling
 from workers.cli.options import JsonOption
-from workers.errors import SettingsError, VigieError
-
-_TIMEOUT_S = 30.0
-_MAX_ANSWER_BYTES = 2**20
-_REFUSED = frozenset({400, 403, 409})
 
 
 def register(app: typer.Typer) -> None:
@@ -49,14 +41,16 @@ def scale(
       vigie scale --ingest 3
       vigie scale --ingest auto
     """
-    wishes = {
-        kind: _wish(kind, text)
+    request = {
+        kind: _number(kind, text)
         for kind, text in (("ingest", ingest), ("scorers", scorers))
         if text is not None
     }
-    if not wishes:
+    if not request:
         raise typer.BadParameter("name --ingest, --scorers or both", param_hint="--ingest")
-    found = _post(pipeline_base(address, param_hint="--address"), wishes)
+    from workers.api.client import ask_scale
+
+    found = ask_scale(address, request)
     if as_json:
         from workers.cli.views.report import print_json
 
@@ -67,7 +61,7 @@ def scale(
     show_scaling(found, Console())
 
 
-def _wish(kind: str, text: str) -> int | Literal["auto"]:
+def _number(kind: str, text: str) -> int | str:
     if text == "auto":
         return "auto"
     try:
@@ -79,44 +73,3 @@ def _wish(kind: str, text: str) -> int | Literal["auto"]:
             f"{text!r} is neither a number from 1 nor auto", param_hint=f"--{kind}"
         )
     return wanted
-
-
-def _post(base: str, wishes: dict[str, Any]) -> dict[str, Any]:
-    """Ask the pipeline.
-
-    Raises:
-        SettingsError: it refuses, and says why.
-        VigieError: nobody answers there, or something else than a pipeline.
-    """
-    request = urllib.request.Request(  # noqa: S310 - http only, see `pipeline_base`
-        f"{base}/scale",
-        data=json.dumps(wishes).encode(),
-        headers={"Content-Type": "application/json"},
-        method="POST",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
-            found = json.loads(answer.read(_MAX_ANSWER_BYTES))
-    except urllib.error.HTTPError as error:
-        with error:
-            told = _told(error) if error.code in _REFUSED else ""
-        if told:
-            raise SettingsError(f"the pipeline refuses: {told}") from error
-        raise VigieError(
-            f"{base}/scale does not take the number of workers ({error}): correct --address"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise VigieError(
-            f"no pipeline answers at {base}/scale ({error}): start it with vigie run "
-            "--metrics-port PORT, or correct --address"
-        ) from error
-    if not isinstance(found, dict) or "ingest" not in found:
-        raise VigieError(f"{base}/scale is not that of a pipeline: correct --address")
-    return found
-
-
-def _told(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read(_MAX_ANSWER_BYTES))["error"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""

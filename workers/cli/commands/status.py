@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,16 +15,13 @@ from workers.cli.options import (
     SetOption,
     settings_from,
 )
-from workers.errors import VigieError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workers.kafka.kafka_python.admin.groups import Group
+    from workers.api.positions import Position
     from workers.kafka.kafka_python.admin.topics import Finding
 
-_TIMEOUT_S = 5.0
-_MAX_ANSWER_BYTES = 4 * 2**20
 _MODES = {
     "auto": "following the load",
     "fixed": "as the settings say",
@@ -63,6 +57,8 @@ def status(
       vigie status
       vigie status --url http://127.0.0.1:9464 --json
     """
+    from workers.api.client import ask_status
+    from workers.api.positions import positions_of
     from workers.kafka.factory import connection_of, topic_specs
     from workers.kafka.kafka_python import wait_for_broker
     from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
@@ -71,8 +67,6 @@ def status(
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
     )
-    from dataclasses import replace
-
     connection = replace(connection_of(settings), wait_timeout_s=0.0)
     wait_for_broker(connection)
     findings = check_topics(connection, [replace(s, partitions=1) for s in topic_specs(settings)])
@@ -80,7 +74,7 @@ def status(
     readings = settings.topics.readings
     members = describe_group(connection, settings.kafka.group, readings)
     positions = positions_of(members, bounds, readings)
-    pipeline = None if url is None else ask_pipeline(url)
+    pipeline = None if url is None else ask_status(url)
     result = {
         "bootstrap": settings.kafka.bootstrap,
         "topics": _topics(findings, bounds),
@@ -101,97 +95,6 @@ def status(
     from rich.console import Console
 
     _show(result, positions, Console())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where the group stands in one partition of the readings.
-
-    Attributes:
-        partition: its number.
-        beginning, end: of the log as it is now.
-        next_offset: first offset not done; None when nothing was committed.
-        lag: records not done.
-        replay_from: where a restart begins to read to rebuild its windows; None when unknown.
-        member: who has it now, empty for nobody.
-    """
-
-    partition: int
-    beginning: int
-    end: int
-    next_offset: int | None
-    lag: int
-    replay_from: int | None
-    member: str
-
-
-def positions_of(
-    group: Group, bounds: Mapping[tuple[str, int], tuple[int, int]], topic: str
-) -> list[Position]:
-    """Positions by partition, from what the broker says; pure.
-
-    Args:
-        group: with its commits.
-        bounds: first and end offset of each (topic, partition).
-        topic: of the readings.
-    """
-    from workers.stream.state.restore import decode_metadata
-
-    owners = {p: member.client_id for member in group.members for p in member.partitions}
-    positions = []
-    for (name, partition), (beginning, end) in sorted(bounds.items()):
-        if name != topic:
-            continue
-        at = group.committed.get(partition)
-        metadata = None if at is None else decode_metadata(at.metadata)
-        done = beginning if at is None else max(at.next_offset, beginning)
-        positions.append(
-            Position(
-                partition=partition,
-                beginning=beginning,
-                end=end,
-                next_offset=None if at is None else at.next_offset,
-                lag=max(end - done, 0),
-                replay_from=None if metadata is None else metadata.replay_from,
-                member=owners.get(partition, ""),
-            )
-        )
-    return positions
-
-
-def ask_pipeline(url: str) -> dict[str, Any]:
-    """The `/status` of a running pipeline.
-
-    Raises:
-        typer.BadParameter: not an http address.
-        VigieError: nobody answers there, or something else than a pipeline.
-    """
-    base = pipeline_base(url, param_hint="--url")
-    try:
-        with urllib.request.urlopen(f"{base}/status", timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            found = json.loads(answer.read(_MAX_ANSWER_BYTES))
-    except (OSError, urllib.error.URLError, ValueError) as error:
-        raise VigieError(
-            f"no pipeline answers at {base}/status ({error}): start it with vigie run "
-            "--metrics-port PORT, or correct --url"
-        ) from error
-    if not isinstance(found, dict) or "workers" not in found:
-        raise VigieError(f"{base}/status is not the status of a pipeline: correct --url")
-    return found
-
-
-def pipeline_base(url: str, *, param_hint: str) -> str:
-    """The address of a pipeline's endpoint without a page.
-
-    Raises:
-        typer.BadParameter: not an http address.
-    """
-    base = url.rstrip("/")
-    for page in ("/status", "/metrics", "/scale"):
-        base = base.removesuffix(page)
-    if not base.startswith(("http://", "https://")):
-        raise typer.BadParameter(f"{url!r} does not begin with http://", param_hint=param_hint)
-    return base
 
 
 def _topics(

@@ -1,7 +1,6 @@
-"""The Ray actors: shells of run, stop and health around plain classes.
+"""The Ray actors: shells of run, stop and heartbeat around plain classes.
 
-Everything they need travels in a `Job`: settings and the artifact's files, so that no worker needs
-the driver's disk. Clients and models are born and die inside `run`.
+What they need travels to them; clients and models are born and die inside `run`.
 """
 
 from __future__ import annotations
@@ -27,52 +26,66 @@ from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of
 from workers.process import configure_logging
-from workers.stream.health import (
-    Health,
-    Phase,
-)
+from workers.stream.health import Health, Phase
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
+from workers.supervision.launcher import Heartbeat
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.watchdog import Watchdog
-from workers.supervision.status import ScorerPulse
 
 _CONTAINERS_A_LOOK = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a worker needs to do its part.
+class ModelFiles:
+    """A model that travels: no worker needs the driver's disk.
 
     Attributes:
-        settings: all settings.
-        artifact: the model's files by name.
-        device: where this worker's model computes.
+        files: of the artifact, by name.
+        device: where the model computes.
+        threads: with which it computes.
     """
 
-    settings: Settings
-    artifact: Mapping[str, bytes]
+    files: Mapping[str, bytes]
     device: str
+    threads: int
 
-    def detector(self) -> Detector:
-        """Load the model.
+    @classmethod
+    def read(cls, folder: Path, *, device: str, threads: int = 1) -> ModelFiles:
+        """Of an artifact's folder."""
+        found = (path for path in sorted(folder.iterdir()) if path.is_file())
+        files = {path.name: path.read_bytes() for path in found}
+        return cls(files=files, device=device, threads=threads)
+
+    def load(self) -> Detector:
+        """Load the model, and have this process compute with its threads.
 
         Raises:
             ArtifactError: of the detector, when the files do not make a model.
         """
+        import torch
+
+        torch.set_num_threads(self.threads)
         with tempfile.TemporaryDirectory(prefix="vigie-model-") as folder:
-            for name, content in self.artifact.items():
+            for name, content in self.files.items():
                 (Path(folder) / name).write_bytes(content)
             return load(Path(folder), device=self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an ingest worker needs to do its part: all settings, and the model."""
+
+    settings: Settings
+    model: ModelFiles
 
 
 class ScorerActor:
     """Scores what it is sent. Stateless."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, model: ModelFiles) -> None:
         """Load the model."""
-        _use_threads(job.settings.workers.threads)
-        self._detector = job.detector()
+        self._detector = model.load()
         self._begun = self._ended = 0
         self._node = current_node()
 
@@ -86,13 +99,13 @@ class ScorerActor:
         finally:
             self._ended += 1
 
-    def pulse(self) -> ScorerPulse:
+    def heartbeat(self) -> Heartbeat:
         """A sign of life; answers while `score` is busy."""
-        return ScorerPulse(node=self._node, pid=os.getpid(), begun=self._begun, ended=self._ended)
+        return Heartbeat(node=self._node, pid=os.getpid(), begun=self._begun, ended=self._ended)
 
 
 class IngestActor:
-    """Runs one `IngestLoop`. `stop` and `health` answer while `run` is busy."""
+    """Runs one `IngestLoop`. `stop` and `heartbeat` answer while `run` is busy."""
 
     def __init__(self, job: Job, slot: int, scorers: Sequence[Any]) -> None:
         """Note what to do; `run` does it."""
@@ -101,10 +114,7 @@ class IngestActor:
         self._loop: IngestLoop | None = None
         self._watchdog: Watchdog | None = None
         self._scoring: RayScoring | None = None
-
-    def pid(self) -> int:
-        """Process id."""
-        return os.getpid()
+        self._node = current_node()
 
     def stop(self) -> None:
         """Ask `run` to drain and return."""
@@ -116,12 +126,9 @@ class IngestActor:
         if self._scoring is not None:
             self._scoring.use(scorers)
 
-    def health(self) -> Health:
-        """How it goes."""
-        if self._loop is None:
-            return Health(slot=self._slot)
-        stalls = self._watchdog.stalls if self._watchdog else 0
-        return replace(self._loop.health, stalls=stalls)
+    def heartbeat(self) -> Heartbeat:
+        """A sign of life, with how it goes; answers while `run` is busy."""
+        return Heartbeat(node=self._node, pid=os.getpid(), health=self._health())
 
     def run(self) -> Health:
         """Poll, score, publish and commit until `stop`; then drain.
@@ -131,8 +138,7 @@ class IngestActor:
         """
         settings = self._job.settings
         configure_logging(settings.log)
-        _use_threads(settings.workers.threads)
-        detector = self._job.detector()
+        detector = self._job.model.load()
         _spare_the_collector()
         scoring = LocalScoring(detector) if not self._scorers else self._ray_scoring()
         try:
@@ -163,7 +169,13 @@ class IngestActor:
                     loop.drain(Deadline.after(settings.processing.drain_timeout_s))
         except StoppedError:
             return Health(slot=self._slot, phase=Phase.STOPPED)
-        return self.health()
+        return self._health()
+
+    def _health(self) -> Health:
+        if self._loop is None:
+            return Health(slot=self._slot)
+        stalls = self._watchdog.stalls if self._watchdog else 0
+        return replace(self._loop.health, stalls=stalls)
 
     def _waits_for_a_scorer(self) -> bool:
         """To replace this worker would bring no scorer back, and cost another start."""
@@ -183,11 +195,6 @@ def current_node() -> str:
     return node
 
 
-def read_artifact(folder: Path) -> dict[str, bytes]:
-    """The files of an artifact's folder, to send along."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
 def _spare_the_collector() -> None:
     """Let the garbage collector look less often, and never again at what is loaded by now.
 
@@ -197,9 +204,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_CONTAINERS_A_LOOK, 20, 100)
-
-
-def _use_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from detector.scoring import Scores
 from workers.stream.scoring.backend import ScorerLostError, Ticket
+from workers.supervision.launcher import ActorAwayError, ActorLostError
+from workers.supervision.ray.polled_call import PolledCall
 
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Int32s = NDArray[np.int32]
 
 _ASK_AGAIN_S = 0.05
-
-
 _ANOTHER_WITHIN_S = 20.0
 
 
@@ -71,25 +71,21 @@ class _Line:
 
     scorer: Any
     calls: int = 0
-    question: Any = None  # under way since a call was lost
+    question: PolledCall | None = None  # since a call was lost
 
     def lost(self) -> None:
         """A call was lost: send none here before it answers a question."""
-        self.question = self.scorer.pulse.remote()
+        self.question = PolledCall(self.scorer.heartbeat)
+        self.is_alive()
 
     def is_alive(self) -> bool:
         """Whether the scorer is there, as far as one knows without waiting."""
-        import ray
-
         if self.question is None:
             return True
-        answered, _ = ray.wait([self.question], timeout=0)
-        if not answered:
-            return False
         try:
-            ray.get(self.question)
-        except ray.exceptions.RayError:
-            self.lost()
+            if self.question.answer() is None:
+                return False
+        except (ActorLostError, ActorAwayError):
             return False
         self.question = None
         return True

@@ -11,12 +11,12 @@ from typing import IO
 
 import structlog
 
-Pulse = Callable[[], tuple[int, bool]]
-"""Gives (a number that grows with progress, whether there is work to do)."""
+Progress = Callable[[], tuple[int, bool]]
+"""Gives (ticks: a number that grows with progress, whether there is work to do)."""
 
 
 class Watchdog:
-    """Watches a pulse from a thread of its own.
+    """Watches progress from a thread of its own.
 
     A stall is dumped once: all threads' stacks go to `sink`, and it is counted. It ends with the
     next progress. Nothing is killed here; the supervisor sees the count.
@@ -24,28 +24,28 @@ class Watchdog:
 
     def __init__(
         self,
-        pulse: Pulse,
+        progress: Progress,
         *,
         stall_timeout_s: float,
         sink: IO[str],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Watch nothing yet; see `watching` and `look`."""
-        self._pulse = pulse
+        self._progress = progress
         self._stall_timeout_s = stall_timeout_s
         self._sink = sink
         self._monotonic_s = monotonic_s
-        self._last, _ = pulse()
+        self._last, _ = progress()
         self._since_s = monotonic_s()
         self._dumped = False
         self.stalls = 0
 
     def look(self) -> None:
-        """Compare the pulse with the last look's."""
-        beats, has_work = self._pulse()
+        """Compare the ticks with the last look's."""
+        ticks, has_work = self._progress()
         now_s = self._monotonic_s()
-        if beats != self._last or not has_work:
-            self._last, self._since_s, self._dumped = beats, now_s, False
+        if ticks != self._last or not has_work:
+            self._last, self._since_s, self._dumped = ticks, now_s, False
             return
         if self._dumped or now_s - self._since_s < self._stall_timeout_s:
             return

@@ -11,23 +11,24 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.support.staff import Theatre
+from tests.support.supervision import SupervisorHarness
 from workers.api.scale import MAX_BODY_BYTES, scale_application
 from workers.api.server import serving
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
+from workers.supervision.status import Kind
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
-def theatre() -> Theatre:
-    return Theatre(ingest=2, partitions=4)
+def harness() -> SupervisorHarness:
+    return SupervisorHarness(ingest=2, partitions=4)
 
 
 @pytest.fixture
-def ask(theatre: Theatre) -> Ask:
-    application = scale_application(theatre.supervisor)
+def ask(harness: SupervisorHarness) -> Ask:
+    application = scale_application(harness.supervisor)
 
     def call(body: bytes, **environ: Any) -> tuple[int, dict[str, Any]]:
         statuses: list[str] = []
@@ -49,12 +50,12 @@ def ask(theatre: Theatre) -> Ask:
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
-def test_a_number_becomes_the_target(theatre: Theatre, ask: Ask, peer: str) -> None:
+def test_a_number_becomes_the_target(harness: SupervisorHarness, ask: Ask, peer: str) -> None:
     status, answer = ask(b'{"ingest": 3}', REMOTE_ADDR=peer)
     assert status == 200
     assert (answer["ingest"]["target"], answer["ingest"]["mode"]) == (3, "manual")
     assert answer["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
-    assert theatre.supervisor.staffing.decisions == {}, "published at the next tick"
+    assert harness.supervisor.scaling.decisions == {}, "published at the next tick"
 
 
 def test_auto_gives_the_number_back_to_the_load(ask: Ask) -> None:
@@ -80,13 +81,13 @@ def test_auto_gives_the_number_back_to_the_load(ask: Ask) -> None:
         (b"", 400, "the body"),
     ],
 )
-def test_what_there_cannot_be_is_refused_with_the_reason_and_changes_nothing(
-    theatre: Theatre, ask: Ask, body: bytes, status: int, told: str
+def test_what_there_cannot_be_is_rejected_with_the_reason_and_changes_nothing(
+    harness: SupervisorHarness, ask: Ask, body: bytes, status: int, told: str
 ) -> None:
     found, answer = ask(body)
     assert found == status
     assert told in answer["error"]
-    assert theatre.supervisor.scale().ingest.target == 2
+    assert harness.target(Kind.INGEST) == 2
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_what_there_cannot_be_is_refused_with_the_reason_and_changes_nothing(
         ({"CONTENT_LENGTH": str(MAX_BODY_BYTES + 1)}, 413),
     ],
 )
-def test_who_may_not_ask_is_refused_unread(
-    theatre: Theatre, ask: Ask, environ: dict[str, str], status: int
+def test_who_may_not_ask_is_rejected_unread(
+    harness: SupervisorHarness, ask: Ask, environ: dict[str, str], status: int
 ) -> None:
     class Unread:
         def read(self, _size: int) -> bytes:
@@ -115,21 +116,21 @@ def test_who_may_not_ask_is_refused_unread(
     found, answer = ask(b'{"ingest": 3}', **{"wsgi.input": Unread(), **environ})
     assert found == status
     assert answer["error"]
-    assert theatre.supervisor.scale().ingest.target == 2
+    assert harness.target(Kind.INGEST) == 2
 
 
 @contextmanager
-def served(theatre: Theatre) -> Iterator[str]:
+def served(harness: SupervisorHarness) -> Iterator[str]:
     with (
         structlog.testing.capture_logs() as lines,
-        serving(host="127.0.0.1", port=0)(theatre.supervisor),
+        serving(host="127.0.0.1", port=0)(harness.supervisor),
     ):
         (address,) = (line["address"] for line in lines if line["event"] == "metrics_served")
         yield address
 
 
-def test_vigie_scale_asks_over_http_and_tells_what_became_of_it(theatre, capsys) -> None:
-    with served(theatre) as address:
+def test_vigie_scale_asks_over_http_and_tells_what_became_of_it(harness, capsys) -> None:
+    with served(harness) as address:
         assert cli.main(["scale", "--ingest", "4", "--address", address, "--json"]) == ExitCode.OK
         assert json.loads(capsys.readouterr().out)["ingest"]["target"] == 4
         assert cli.main(["scale", "--ingest", "auto", "--address", address]) == ExitCode.OK
@@ -138,14 +139,14 @@ def test_vigie_scale_asks_over_http_and_tells_what_became_of_it(theatre, capsys)
         assert "by hand: 2 -> 4 ingest" in shown
 
 
-def test_vigie_scale_passes_a_refusal_on(theatre, capsys) -> None:
-    with served(theatre) as address:
+def test_vigie_scale_passes_a_rejection_on(harness, capsys) -> None:
+    with served(harness) as address:
         assert cli.main(["scale", "--ingest", "9", "--address", address]) == ExitCode.USAGE
     assert "at most 4, got 9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--ingest", "0"], ["--ingest", "some"]])
-def test_vigie_scale_refuses_what_makes_no_sense_before_it_asks(arguments, capsys) -> None:
+def test_vigie_scale_rejects_what_makes_no_sense_before_it_asks(arguments, capsys) -> None:
     assert cli.main(["scale", *arguments]) == ExitCode.USAGE
 
 

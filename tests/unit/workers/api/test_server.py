@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from tests.support.staff import Theatre
+from tests.support.supervision import SupervisorHarness
 from tests.support.wait import wait_until
 from workers.api.server import MAX_CONNECTIONS, serving
 
@@ -20,7 +20,7 @@ from workers.api.server import MAX_CONNECTIONS, serving
 def port() -> Iterator[int]:
     with (
         structlog.testing.capture_logs() as lines,
-        serving(host="127.0.0.1", port=0)(Theatre(ingest=2, partitions=4).supervisor),
+        serving(host="127.0.0.1", port=0)(SupervisorHarness(ingest=2, partitions=4).supervisor),
     ):
         (address,) = (line["address"] for line in lines if line["event"] == "metrics_served")
         yield urlsplit(address).port or 0

@@ -19,9 +19,9 @@ from workers.stream.health import (
 from workers.stream.state.counts import Counts
 from workers.supervision.status import (
     Change,
-    Headcount,
     Mode,
-    Staffing,
+    ScalingStatus,
+    WorkerCount,
 )
 
 
@@ -72,11 +72,11 @@ def healths() -> list[Health]:
 
 
 @pytest.fixture
-def staffing() -> Staffing:
-    return Staffing(
+def scaling() -> ScalingStatus:
+    return ScalingStatus(
         partitions=4,
-        ingest=Headcount(mode=Mode.MANUAL, target=3, actual=2, least=1, most=4),
-        scorers=Headcount(mode=Mode.FIXED, target=0, actual=0, least=0, most=0),
+        ingest=WorkerCount(mode=Mode.MANUAL, target=3, actual=2, least=1, most=4),
+        scorers=WorkerCount(mode=Mode.FIXED, target=0, actual=0, least=0, most=0),
         replaced={("ingest", "silent"): 2, ("scorers", "died"): 1},
         restarts={0: 2, 1: 0},
         decisions={("ingest", "out"): 1},
@@ -91,10 +91,10 @@ def staffing() -> Staffing:
 
 
 def test_metrics_are_read_from_the_healths_at_scrape_time(
-    healths: list[Health], staffing: Staffing
+    healths: list[Health], scaling: ScalingStatus
 ) -> None:
     registry = CollectorRegistry()
-    registry.register(PipelineCollector(lambda: healths, lambda: staffing))
+    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
     text = generate_latest(registry).decode()
     assert 'vigie_scored_total{partition="0",worker="0"} 4.0' in text
     assert 'vigie_dead_lettered_total{partition="1",worker="1"} 3.0' in text
@@ -107,9 +107,11 @@ def test_metrics_are_read_from_the_healths_at_scrape_time(
     assert 'vigie_lag_records{partition="1",worker="1"}' not in generate_latest(registry).decode()
 
 
-def test_metrics_tell_what_the_supervisor_did(healths: list[Health], staffing: Staffing) -> None:
+def test_metrics_tell_what_the_supervisor_did(
+    healths: list[Health], scaling: ScalingStatus
+) -> None:
     registry = CollectorRegistry()
-    registry.register(PipelineCollector(lambda: healths, lambda: staffing))
+    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
     text = generate_latest(registry).decode()
     for line in (
         'vigie_desired_workers{kind="ingest"} 3.0',
@@ -144,18 +146,18 @@ def test_a_new_number_of_a_health_is_carried_over_unless_it_is_of_the_moment() -
 
 
 def test_the_status_tells_target_mode_and_the_last_decision(
-    healths: list[Health], staffing: Staffing
+    healths: list[Health], scaling: ScalingStatus
 ) -> None:
-    scaling = status_of(healths, staffing)["scaling"]
-    assert scaling["ingest"] == {
+    shown = status_of(healths, scaling)["scaling"]
+    assert shown["ingest"] == {
         "mode": "manual",
         "target": 3,
         "actual": 2,
         "least": 1,
         "most": 4,
     }
-    assert scaling["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
-    assert {"kind": "ingest", "reason": "silent", "count": 2} in scaling["replaced"]
+    assert shown["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
+    assert {"kind": "ingest", "reason": "silent", "count": 2} in shown["replaced"]
 
 
 def test_the_status_adds_the_workers_up(healths: list[Health]) -> None:

@@ -19,15 +19,15 @@ from workers.api.metrics import PipelineCollector
 from workers.errors import DeadLetterLimitError
 from workers.kafka.client import PollResult
 from workers.supervision.status import (
-    Headcount,
     Mode,
-    Staffing,
+    ScalingStatus,
+    WorkerCount,
 )
 
 WARM_UP = 7  # readings, before the window of `small_detector` is full
 ROWS = plant_values(400, seed=3)
 START_MS = START_NS // 10**6
-NOBODY = Headcount(actual=0, target=0, least=0, most=0, mode=Mode.AUTO)
+NOBODY = WorkerCount(actual=0, target=0, least=0, most=0, mode=Mode.AUTO)
 
 
 def at(second: float, row: int | None = None, sensor: str = "a") -> bytes:
@@ -46,8 +46,8 @@ class Played:
     def metric(self, name: str, **labels: str) -> float:
         """A counter, as Prometheus reads it."""
         registry = CollectorRegistry()
-        staffing = Staffing(partitions=1, ingest=NOBODY, scorers=NOBODY)
-        registry.register(PipelineCollector(lambda: [self.stream.loop.health], lambda: staffing))
+        scaling = ScalingStatus(partitions=1, ingest=NOBODY, scorers=NOBODY)
+        registry.register(PipelineCollector(lambda: [self.stream.loop.health], lambda: scaling))
         found = registry.get_sample_value(
             f"vigie_{name}_total", {"worker": "0", "partition": "0", **labels}
         )

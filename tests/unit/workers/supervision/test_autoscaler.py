@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load, ScalingRules
+from workers.supervision.status import Kind
 
 RULES = ScalingRules(scale_out_after_s=10.0, scale_in_after_s=60.0, pause_s=30.0)
 LIMITS = Limits(least=1, most=4)
@@ -26,7 +27,7 @@ def decisions(
     seconds: int = 60,
 ) -> list[tuple[int, Decision]]:
     """The decisions, with their times, of a load that is looked at each second."""
-    scaler = Autoscaler("ingest", RULES)
+    autoscaler = Autoscaler(Kind.INGEST, RULES)
     found = []
     for second in range(seconds + 1):
         load = Load(
@@ -36,7 +37,7 @@ def decisions(
             done_records=round(rate * second),
             busy_s=busy * workers * second,
         )
-        decision = scaler.look(load, limits)
+        decision = autoscaler.look(load, limits)
         if decision is not None:
             found.append((second, decision))
             break
@@ -115,10 +116,10 @@ def test_nothing_is_decided_before_the_load_was_looked_at_for_long_enough() -> N
 
 
 def test_an_interruption_begins_the_look_anew() -> None:
-    scaler = Autoscaler("ingest", RULES)
+    autoscaler = Autoscaler(Kind.INGEST, RULES)
     for second in range(100):
         if second % 9 == 0:
-            scaler.interrupted()
+            autoscaler.interrupted()
         load = Load(
             now_s=float(second),
             workers=1,
@@ -126,16 +127,16 @@ def test_an_interruption_begins_the_look_anew() -> None:
             done_records=100 * second,
             busy_s=second,
         )
-        assert scaler.look(load, LIMITS) is None
+        assert autoscaler.look(load, LIMITS) is None
 
 
 def test_a_change_by_hand_is_left_alone_for_the_pause() -> None:
-    scaler = Autoscaler("ingest", RULES)
-    scaler.changed(0.0)
+    autoscaler = Autoscaler(Kind.INGEST, RULES)
+    autoscaler.changed(0.0)
     decided = [
         second
         for second in range(100)
-        if scaler.look(
+        if autoscaler.look(
             Load(
                 now_s=float(second),
                 workers=1,
@@ -150,7 +151,7 @@ def test_a_change_by_hand_is_left_alone_for_the_pause() -> None:
 
 
 @pytest.mark.parametrize(("least", "most"), [(-1, 2), (3, 2)])
-def test_limits_that_nothing_satisfies_are_refused(least: int, most: int) -> None:
+def test_limits_that_nothing_satisfies_are_rejected(least: int, most: int) -> None:
     with pytest.raises(ValueError, match=r"0 <= least <= most"):
         Limits(least=least, most=most)
 
@@ -171,7 +172,7 @@ class Plant:
     done: float = 0.0
     busy_s: float = 0.0
     replay_left_s: float = 0.0
-    scaler: Autoscaler = field(default_factory=lambda: Autoscaler("ingest", RULES))
+    autoscaler: Autoscaler = field(default_factory=lambda: Autoscaler(Kind.INGEST, RULES))
     changes: list[tuple[int, Decision]] = field(default_factory=list)
 
     def run(self, arriving: float, seconds: int) -> None:
@@ -195,7 +196,7 @@ class Plant:
             done_records=round(self.done),
             busy_s=self.busy_s,
         )
-        decision = self.scaler.look(load, self.limits)
+        decision = self.autoscaler.look(load, self.limits)
         if decision is not None:
             assert decision.before == self.workers
             assert abs(decision.target - decision.before) == 1

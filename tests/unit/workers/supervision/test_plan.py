@@ -6,18 +6,23 @@ from typing import Any
 
 import pytest
 
-from schemas.settings import Settings
+from schemas.settings import WorkerSettings
 from workers.supervision.autoscaler import Limits
-from workers.supervision.plan import Plan, ingest_limits, make_plan, scales, scorer_limits
+from workers.supervision.plan import Plan, make_plan
+from workers.supervision.status import Mode
 
 
-def plan(*, partitions: int = 4, cores: int = 2, gpus: float = 0, **sections: Any) -> Plan:
-    settings = Settings.model_validate(sections)
-    return make_plan(settings, partitions=partitions, cores=cores, gpus=gpus)
+def plan(
+    *, partitions: int = 4, cores: int = 2, gpus: float = 0, device: str = "auto", **workers: Any
+) -> Plan:
+    section = WorkerSettings.model_validate(workers)
+    return make_plan(
+        section, device=device, topic="r", partitions=partitions, cores=cores, gpus=gpus
+    )
 
 
 def numbers(plan: Plan) -> tuple[int, int, str, float]:
-    return (plan.ingest, plan.scorers, plan.device, plan.gpus_per_scorer)
+    return (plan.ingest.target, plan.scorers.target, plan.device, plan.gpus_per_scorer)
 
 
 def test_without_a_gpu_scoring_stays_with_the_ingest_workers() -> None:
@@ -29,18 +34,18 @@ def test_with_a_gpu_scorers_get_it() -> None:
 
 
 def test_no_more_workers_than_partitions() -> None:
-    assert plan(partitions=3, cores=16).ingest == 3
-    assert plan(partitions=3, workers={"ingest": 8}).ingest == 3
+    assert plan(partitions=3, cores=16).ingest.target == 3
+    assert plan(partitions=3, ingest=8).cpus == 3
 
 
 @pytest.mark.parametrize(("placement", "scorers"), [("actors", 3), ("ingest", 0)])
 def test_the_placement_can_be_chosen(placement: str, scorers: int) -> None:
-    chosen = plan(workers={"placement": placement, "scorers": 3})
-    assert (chosen.scorers, chosen.gpus_per_scorer) == (scorers, 0.0)
+    chosen = plan(placement=placement, scorers=3)
+    assert (chosen.scorers.target, chosen.gpus_per_scorer) == (scorers, 0.0)
 
 
 def test_a_device_that_was_chosen_is_kept() -> None:
-    assert plan(gpus=1, model={"device": "cpu"}).device == "cpu"
+    assert plan(gpus=1, device="cpu").device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -56,13 +61,13 @@ def test_a_device_that_was_chosen_is_kept() -> None:
 def test_ingest_workers_scale_between_the_settings_the_cores_and_the_partitions(
     workers: dict[str, Any], partitions: int, limits: Limits
 ) -> None:
-    settings = Settings.model_validate({"workers": workers})
-    assert ingest_limits(settings, partitions=partitions, cores=4) == limits
+    chosen = plan(partitions=partitions, cores=4, **workers)
+    assert chosen.ingest.limits.at_most(partitions) == limits
 
 
 def test_an_automatic_beginning_keeps_the_limits() -> None:
-    assert plan(cores=4, workers={"max_ingest": 1}).ingest == 1
-    assert plan(cores=1, workers={"min_ingest": 3}).ingest == 3
+    assert plan(cores=4, max_ingest=1).ingest.target == 1
+    assert plan(cores=1, min_ingest=3).ingest.target == 3
 
 
 @pytest.mark.parametrize(
@@ -79,9 +84,7 @@ def test_an_automatic_beginning_keeps_the_limits() -> None:
 def test_scorers_scale_with_what_they_run_on(
     workers: dict[str, Any], gpus: float, limits: Limits
 ) -> None:
-    settings = Settings.model_validate({"workers": workers})
-    made = make_plan(settings, partitions=4, cores=2, gpus=gpus)
-    assert scorer_limits(settings, made) == limits
+    assert plan(gpus=gpus, **workers).scorers.limits == limits
 
 
 @pytest.mark.parametrize(
@@ -91,9 +94,9 @@ def test_scorers_scale_with_what_they_run_on(
 def test_a_number_stays_and_auto_follows_the_load(
     workers: dict[str, Any], *, follows: bool
 ) -> None:
-    assert scales(Settings.model_validate({"workers": workers}), "ingest") is follows
+    assert (plan(**workers).ingest.mode is Mode.AUTO) is follows
 
 
-def test_limits_out_of_order_are_refused() -> None:
+def test_limits_out_of_order_are_rejected() -> None:
     with pytest.raises(ValueError, match="max_ingest must be at least min_ingest, got 2 < 3"):
-        Settings.model_validate({"workers": {"min_ingest": 3, "max_ingest": 2}})
+        WorkerSettings(min_ingest=3, max_ingest=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.staff import KILLED, Story, Theatre
+from tests.support.supervision import KILLED, Scenario, SupervisorHarness
 from workers.errors import (
     ClusterError,
     DeadLetterLimitError,
@@ -16,420 +16,422 @@ from workers.errors import (
 from workers.stream.health import Health, Phase
 from workers.stream.state.counts import Counts
 from workers.supervision.supervisor import CrashLoopError
-from workers.supervision.targets import ScaleRefusedError
+from workers.supervision.targets import ScaleRejectedError
 
 
 def test_a_run_starts_its_workers_and_drains_them_and_removes_them_from_the_group_at_once() -> None:
-    theatre = Theatre(ingest=3)
+    harness = SupervisorHarness(ingest=3)
 
-    def story() -> Story:
-        yield from theatre.until(lambda: theatre.supervisor.staffing.ingest.actual == 3)
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 3)
 
-    healths = theatre.play(story())
+    healths = harness.run(scenario())
     assert [health.phase for health in healths] == [Phase.STOPPED] * 3
-    assert theatre.removed == [[0, 1, 2]]
-    assert all(worker.stopped and worker.killed for worker in theatre.workers)
+    assert harness.removed == [[0, 1, 2]]
+    assert all(worker.stopped and worker.killed for worker in harness.workers)
 
 
 def test_a_killed_worker_has_a_successor_within_a_second() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[0].end = KILLED
-        killed_s = theatre.clock()
-        yield from theatre.until(lambda: len(theatre.workers) == 3)
-        assert theatre.workers[2].slot == 0
-        assert theatre.clock() - killed_s <= 0.5
-        yield from theatre.ticks(1.0)
-        assert theatre.supervisor.staffing.replaced == {("ingest", "died"): 1}
-        assert theatre.supervisor.staffing.restarts == {0: 1, 1: 0}
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[0].end = KILLED
+        killed_s = harness.clock()
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        assert harness.workers[2].slot == 0
+        assert harness.clock() - killed_s <= 0.5
+        yield from harness.ticks(1.0)
+        assert harness.supervisor.scaling.replaced == {("ingest", "died"): 1}
+        assert harness.supervisor.scaling.restarts == {0: 1, 1: 0}
 
-    theatre.play(story())
-    assert theatre.removed == [[0, 1]]
+    harness.run(scenario())
+    assert harness.removed == [[0, 1]]
 
 
 def test_a_worker_that_gives_no_answer_is_killed_and_replaced() -> None:
-    theatre = Theatre(ingest=2, stall_timeout_s=5.0)
+    harness = SupervisorHarness(ingest=2, stall_timeout_s=5.0)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].answers = False
-        silent_s = theatre.clock()
-        yield from theatre.until(lambda: theatre.workers[1].killed)
-        assert 5.0 <= theatre.clock() - silent_s <= 5.5
-        yield from theatre.until(lambda: len(theatre.workers) == 3)
-        assert theatre.workers[2].slot == 1
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].answers = False
+        silent_s = harness.clock()
+        yield from harness.until(lambda: harness.workers[1].killed)
+        assert 5.0 <= harness.clock() - silent_s <= 5.5
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        assert harness.workers[2].slot == 1
         yield
-        assert theatre.supervisor.staffing.replaced == {("ingest", "silent"): 1}
+        assert harness.supervisor.scaling.replaced == {("ingest", "silent"): 1}
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_that_still_loads_its_model_has_more_time_to_answer() -> None:
-    theatre = Theatre(ingest=1, stall_timeout_s=5.0)
+    harness = SupervisorHarness(ingest=1, stall_timeout_s=5.0)
 
-    def story() -> Story:
+    def scenario() -> Scenario:
         yield
-        theatre.workers[0].says(phase=Phase.STARTING)
+        harness.workers[0].says(phase=Phase.STARTING)
         yield
-        theatre.workers[0].answers = False
-        yield from theatre.ticks(100.0)
-        assert not theatre.workers[0].killed
-        yield from theatre.until(lambda: theatre.workers[0].killed, within=30.0)
+        harness.workers[0].answers = False
+        yield from harness.ticks(100.0)
+        assert not harness.workers[0].killed
+        yield from harness.until(lambda: harness.workers[0].killed, within=30.0)
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_driver_that_stood_still_itself_blames_nobody() -> None:
-    theatre = Theatre(ingest=1, stall_timeout_s=5.0)
+    harness = SupervisorHarness(ingest=1, stall_timeout_s=5.0)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[0].answers = False
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[0].answers = False
         yield
-        theatre.clock.advance(3600.0)  # stopped, or the laptop was shut
+        harness.clock.advance(3600.0)  # stopped, or the laptop was shut
         yield
-        theatre.workers[0].answers = True
-        yield from theatre.ticks(5.0)
-        assert len(theatre.workers) == 1
+        harness.workers[0].answers = True
+        yield from harness.ticks(5.0)
+        assert len(harness.workers) == 1
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_that_reports_a_stall_is_replaced_once() -> None:
-    theatre = Theatre(ingest=1)
+    harness = SupervisorHarness(ingest=1)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[0].says(stalls=1)
-        yield from theatre.until(lambda: len(theatre.workers) == 2)
-        yield from theatre.ticks(30.0)
-        assert len(theatre.workers) == 2
-        assert theatre.supervisor.staffing.replaced == {("ingest", "stalled"): 1}
-        assert theatre.supervisor.healths[0].stalls == 1
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[0].says(stalls=1)
+        yield from harness.until(lambda: len(harness.workers) == 2)
+        yield from harness.ticks(30.0)
+        assert len(harness.workers) == 2
+        assert harness.supervisor.scaling.replaced == {("ingest", "stalled"): 1}
+        assert harness.supervisor.healths[0].stalls == 1
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_crash_loop_ends_with_the_last_cause() -> None:
-    theatre = Theatre(ingest=2, max_restarts=3)
+    harness = SupervisorHarness(ingest=2, max_restarts=3)
 
-    def story() -> Story:
+    def scenario() -> Scenario:
         while True:
-            for worker in theatre.workers:
+            for worker in harness.workers:
                 if worker.slot == 1 and not worker.killed:
                     worker.end = TransactionAbortedError("the disk is full")
             yield
 
     with pytest.raises(CrashLoopError, match=r"worker 1 .* 3 times .*: the disk is full"):
-        theatre.play(story())
-    assert [worker.slot for worker in theatre.workers].count(1) == 4
-    assert all(worker.killed for worker in theatre.workers)
+        harness.run(scenario())
+    assert [worker.slot for worker in harness.workers].count(1) == 4
+    assert all(worker.killed for worker in harness.workers)
 
 
 def test_hanging_again_and_again_is_a_crash_loop_too() -> None:
-    theatre = Theatre(ingest=1, max_restarts=1)
+    harness = SupervisorHarness(ingest=1, max_restarts=1)
 
-    def story() -> Story:
+    def scenario() -> Scenario:
         while True:
-            for worker in theatre.workers[-1:]:
+            for worker in harness.workers[-1:]:
                 worker.says(stalls=1)
             yield
 
     with pytest.raises(CrashLoopError, match="stood still"):
-        theatre.play(story())
+        harness.run(scenario())
 
 
 @pytest.mark.parametrize("error", [SettingsError, DeadLetterLimitError])
 def test_what_no_restart_helps_ends_the_run_with_its_own_words(error: type[VigieError]) -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[0].end = error("look at this first")
-        yield from theatre.ticks(5.0)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[0].end = error("look at this first")
+        yield from harness.ticks(5.0)
         raise AssertionError("it went on")
 
     with pytest.raises(error, match="look at this first"):
-        theatre.play(story())
-    assert len(theatre.workers) == 2
-    assert all(worker.killed for worker in theatre.workers)
+        harness.run(scenario())
+    assert len(harness.workers) == 2
+    assert all(worker.killed for worker in harness.workers)
     # The name may be a rival's by now: taking it off the group would stop the rival.
-    assert theatre.removed == []
+    assert harness.removed == []
 
 
 def test_a_worker_that_is_fenced_once_is_replaced() -> None:
     """A broker that went down may remember the worker before: that is no rival."""
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
         for workers in (3, 4, 5):
-            theatre.workers[-1].end = FencedError("another client runs under our identity")
-            yield from theatre.ticks(61.0)
-            assert len(theatre.workers) == workers
+            harness.workers[-1].end = FencedError("another client runs under our identity")
+            yield from harness.ticks(61.0)
+            assert len(harness.workers) == workers
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_that_is_fenced_again_has_a_rival_and_the_run_ends() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[0].end = FencedError("once")
-        theatre.workers[1].end = FencedError("another slot, once")
-        yield from theatre.until(lambda: len(theatre.workers) == 4)
-        yield from theatre.ticks(30.0)
-        theatre.workers[2].end = FencedError("twice")
-        yield from theatre.ticks(5.0)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[0].end = FencedError("once")
+        harness.workers[1].end = FencedError("another slot, once")
+        yield from harness.until(lambda: len(harness.workers) == 4)
+        yield from harness.ticks(30.0)
+        harness.workers[2].end = FencedError("twice")
+        yield from harness.ticks(5.0)
         raise AssertionError("it went on")
 
     with pytest.raises(FencedError, match="twice"):
-        theatre.play(story())
-    assert all(worker.killed for worker in theatre.workers)
+        harness.run(scenario())
+    assert all(worker.killed for worker in harness.workers)
     # The name may be a rival's by now: taking it off the group would stop the rival.
-    assert theatre.removed == []
+    assert harness.removed == []
 
 
 def test_counts_never_go_back_when_a_worker_is_replaced_or_leaves() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
     def total() -> int:
-        return sum(health.total.records for health in theatre.supervisor.healths)
+        return sum(health.total.records for health in harness.supervisor.healths)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].says(counts={1: Counts(records=10)}, commits=3, busy_s=1.5)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].says(counts={1: Counts(records=10)}, commits=3, busy_s=1.5)
         yield
         assert total() == 10
-        theatre.workers[1].last_words = Health(slot=1, counts={1: Counts(records=12)}, commits=4)
-        theatre.workers[1].end = TransactionAbortedError("again")
+        harness.workers[1].last_words = Health(slot=1, counts={1: Counts(records=12)}, commits=4)
+        harness.workers[1].end = TransactionAbortedError("again")
         yield
         assert total() == 12  # what it committed since, it told with its last words
-        yield from theatre.until(lambda: len(theatre.workers) == 3)
+        yield from harness.until(lambda: len(harness.workers) == 3)
         yield
         assert total() == 12
-        theatre.workers[2].says(counts={1: Counts(records=5), 0: Counts(records=1)}, commits=1)
+        harness.workers[2].says(counts={1: Counts(records=5), 0: Counts(records=1)}, commits=1)
         yield
         assert total() == 18
-        assert theatre.supervisor.healths[1].counts[1].records == 17
-        assert theatre.supervisor.healths[1].commits == 5
-        theatre.supervisor.scale(ingest=1)
-        yield from theatre.until(lambda: theatre.supervisor.staffing.ingest.actual == 1)
+        assert harness.supervisor.healths[1].counts[1].records == 17
+        assert harness.supervisor.healths[1].commits == 5
+        harness.scale(ingest=1)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 1)
         assert total() == 18
-        theatre.supervisor.scale(ingest=2)
-        yield from theatre.until(lambda: theatre.supervisor.staffing.ingest.actual == 2)
+        harness.scale(ingest=2)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 2)
         assert total() == 18
 
-    theatre.play(story())
+    harness.run(scenario())
     assert total() == 18
 
 
 def test_scaling_by_hand_starts_new_slots_and_drains_the_highest() -> None:
-    theatre = Theatre(ingest=1)
+    harness = SupervisorHarness(ingest=1)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.supervisor.scale(ingest=3)
-        yield from theatre.until(lambda: theatre.at_work() == [0, 1, 2])
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.scale(ingest=3)
+        yield from harness.until(lambda: harness.at_work() == [0, 1, 2])
         yield
-        theatre.supervisor.scale(ingest=1)
-        yield from theatre.until(lambda: theatre.at_work() == [0])
-        assert [worker.stopped for worker in theatre.workers] == [False, True, True]
+        harness.scale(ingest=1)
+        yield from harness.until(lambda: harness.at_work() == [0])
+        assert [worker.stopped for worker in harness.workers] == [False, True, True]
         yield
         yield
-        assert sorted(theatre.removed) == [[1], [2]]
-        assert theatre.supervisor.staffing.last.text == "by hand: 3 -> 1 ingest"  # type: ignore[union-attr]
+        assert sorted(harness.removed) == [[1], [2]]
+        assert harness.supervisor.scaling.last.text == "by hand: 3 -> 1 ingest"  # type: ignore[union-attr]
 
-    healths = theatre.play(story())
-    assert theatre.removed[2:] == [[0]]
+    healths = harness.run(scenario())
+    assert harness.removed[2:] == [[0]]
     assert [health.phase for health in healths] == [Phase.STOPPED] * 3
 
 
 def test_a_slot_is_filled_again_only_when_the_one_before_has_left_the_group() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].drains = False
-        theatre.supervisor.scale(ingest=1)
-        yield from theatre.until(lambda: theatre.workers[1].stopped)
-        theatre.supervisor.scale(ingest=2)
-        yield from theatre.ticks(5.0)
-        assert len(theatre.workers) == 2, "two workers of one name"
-        theatre.workers[1].end = Health(slot=1, phase=Phase.STOPPED)
-        yield from theatre.until(lambda: len(theatre.workers) == 3)
-        assert theatre.removed == [[1]]
-        assert theatre.workers[2].slot == 1
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].drains = False
+        harness.scale(ingest=1)
+        yield from harness.until(lambda: harness.workers[1].stopped)
+        harness.scale(ingest=2)
+        yield from harness.ticks(5.0)
+        assert len(harness.workers) == 2, "two workers of one name"
+        harness.workers[1].end = Health(slot=1, phase=Phase.STOPPED)
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        assert harness.removed == [[1]]
+        assert harness.workers[2].slot == 1
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_that_does_not_finish_draining_is_killed_and_the_rest_goes_on() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].drains = False
-        theatre.supervisor.scale(ingest=1)
-        asked_s = theatre.clock()
-        yield from theatre.until(lambda: theatre.workers[1].killed)
-        assert 20.0 <= theatre.clock() - asked_s <= 21.0  # drain_timeout_s and a grace of 10 s
-        yield from theatre.ticks(1.0)
-        assert theatre.removed == [[1]]
-        assert theatre.supervisor.staffing.replaced == {}
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].drains = False
+        harness.scale(ingest=1)
+        asked_s = harness.clock()
+        yield from harness.until(lambda: harness.workers[1].killed)
+        assert 20.0 <= harness.clock() - asked_s <= 21.0  # drain_timeout_s and a grace of 10 s
+        yield from harness.ticks(1.0)
+        assert harness.removed == [[1]]
+        assert harness.supervisor.scaling.replaced == {}
 
-    healths = theatre.play(story())
+    healths = harness.run(scenario())
     assert [health.phase for health in healths] == [Phase.STOPPED] * 2
 
 
 def test_a_worker_that_dies_while_it_drains_is_not_restarted() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].drains = False
-        theatre.supervisor.scale(ingest=1)
-        yield from theatre.until(lambda: theatre.workers[1].stopped)
-        theatre.workers[1].end = KILLED
-        yield from theatre.ticks(30.0)
-        assert len(theatre.workers) == 2
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].drains = False
+        harness.scale(ingest=1)
+        yield from harness.until(lambda: harness.workers[1].stopped)
+        harness.workers[1].end = KILLED
+        yield from harness.ticks(30.0)
+        assert len(harness.workers) == 2
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_that_does_not_finish_at_the_end_of_the_run_is_reported() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.workers[1].drains = False
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].drains = False
 
-    healths = theatre.play(story())
+    healths = harness.run(scenario())
     assert [health.phase for health in healths] == [Phase.STOPPED, Phase.RUNNING]
-    assert all(worker.killed for worker in theatre.workers)
+    assert all(worker.killed for worker in harness.workers)
 
 
 def test_a_broker_that_is_away_holds_up_neither_a_drain_nor_the_end() -> None:
-    theatre = Theatre(ingest=2)
+    harness = SupervisorHarness(ingest=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.broker_answers = False
-        theatre.supervisor.scale(ingest=1)
-        yield from theatre.until(lambda: theatre.at_work() == [0])
-        yield from theatre.ticks(60.0)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.broker_answers = False
+        harness.scale(ingest=1)
+        yield from harness.until(lambda: harness.at_work() == [0])
+        yield from harness.ticks(60.0)
 
-    healths = theatre.play(story())
+    healths = harness.run(scenario())
     assert [health.phase for health in healths] == [Phase.STOPPED] * 2
-    assert theatre.removed == []
+    assert harness.removed == []
 
 
-def test_more_workers_than_partitions_are_refused_until_the_topic_has_grown() -> None:
-    theatre = Theatre(ingest=1, partitions=2)
+def test_more_workers_than_partitions_are_rejected_until_the_topic_has_grown() -> None:
+    harness = SupervisorHarness(ingest=1, partitions=2)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        with pytest.raises(ScaleRefusedError, match=r"at most 2, got 3: vigie.readings has 2"):
-            theatre.supervisor.scale(ingest=3)
-        theatre.broker_answers = False
-        with pytest.raises(ScaleRefusedError, match="the broker is away"):
-            theatre.supervisor.scale(ingest=3)
-        theatre.broker_answers = True
-        theatre.partitions = 3
-        theatre.supervisor.scale(ingest=3)
-        yield from theatre.until(lambda: theatre.at_work() == [0, 1, 2])
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        with pytest.raises(ScaleRejectedError, match=r"at most 2, got 3: vigie.readings has 2"):
+            harness.scale(ingest=3)
+        harness.broker_answers = False
+        with pytest.raises(ScaleRejectedError, match="the broker is away"):
+            harness.scale(ingest=3)
+        harness.broker_answers = True
+        harness.partitions = 3
+        harness.scale(ingest=3)
+        yield from harness.until(lambda: harness.at_work() == [0, 1, 2])
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_partitions_that_are_added_are_noticed_and_a_fixed_number_gets_its_workers() -> None:
-    theatre = Theatre(ingest=3, partitions=1)
+    harness = SupervisorHarness(ingest=3, partitions=1)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        assert theatre.at_work() == [0]
-        theatre.partitions = 8
-        yield from theatre.until(lambda: theatre.at_work() == [0, 1, 2])
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        assert harness.at_work() == [0]
+        harness.partitions = 8
+        yield from harness.until(lambda: harness.at_work() == [0, 1, 2])
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
-@pytest.mark.parametrize("wish", [0, -1])
-def test_fewer_than_one_worker_is_refused(wish: int) -> None:
-    theatre = Theatre(ingest=1)
-    with pytest.raises(ScaleRefusedError, match="at least 1"):
-        theatre.supervisor.scale(ingest=wish)
-    with pytest.raises(ScaleRefusedError, match="there are no scorers"):
-        theatre.supervisor.scale(scorers=2)
+@pytest.mark.parametrize("wanted", [0, -1])
+def test_fewer_than_one_worker_is_rejected(wanted: int) -> None:
+    harness = SupervisorHarness(ingest=1)
+    with pytest.raises(ScaleRejectedError, match="at least 1"):
+        harness.scale(ingest=wanted)
+    with pytest.raises(ScaleRejectedError, match="there are no scorers"):
+        harness.scale(scorers=2)
 
 
 def test_the_load_brings_help_which_leaves_again() -> None:
-    theatre = Theatre(
+    harness = SupervisorHarness(
         cores=3, max_ingest=3, min_ingest=1, scale_out_after_s=5, scale_in_after_s=20,
         scaling_pause_s=10,
     )  # fmt: skip
 
     def load(*, busy: float, lag: int) -> None:
-        for worker in theatre.workers:
+        for worker in harness.workers:
             if not worker.killed:
-                counts = {worker.slot: Counts(records=int(100 * theatre.clock()))}
+                counts = {worker.slot: Counts(records=int(100 * harness.clock()))}
                 held = dict.fromkeys(range(4), lag)
-                worker.says(lag=held, counts=counts, busy_s=busy * theatre.clock())
+                worker.says(lag=held, counts=counts, busy_s=busy * harness.clock())
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
         for seconds, busy, lag, expected in ((60, 0.1, 0, 1), (60, 1.0, 10**6, 3)):
-            until_s = theatre.clock() + seconds
-            while theatre.clock() < until_s:
+            until_s = harness.clock() + seconds
+            while harness.clock() < until_s:
                 load(busy=busy, lag=lag)
                 yield
-            assert len(theatre.at_work()) == expected
-        assert theatre.supervisor.staffing.decisions[("ingest", "out")] == 2
-        assert "busy: 2 -> 3 ingest" in theatre.supervisor.staffing.last.text  # type: ignore[union-attr]
+            assert len(harness.at_work()) == expected
+        assert harness.supervisor.scaling.decisions[("ingest", "out")] == 2
+        assert "busy: 2 -> 3 ingest" in harness.supervisor.scaling.last.text  # type: ignore[union-attr]
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_number_in_the_settings_is_kept_whatever_the_load_until_somebody_says_auto() -> None:
-    theatre = Theatre(ingest=3, scale_out_after_s=5, scale_in_after_s=10, scaling_pause_s=5)
+    harness = SupervisorHarness(
+        ingest=3, scale_out_after_s=5, scale_in_after_s=10, scaling_pause_s=5
+    )
 
-    def story() -> Story:
+    def scenario() -> Scenario:
         for _ in range(400):
-            for worker in theatre.workers:
+            for worker in harness.workers:
                 worker.says(lag=dict.fromkeys(range(4), 0))
             yield
-        assert theatre.at_work() == [0, 1, 2]
-        theatre.supervisor.scale(ingest="auto")
+        assert harness.at_work() == [0, 1, 2]
+        harness.scale(ingest="auto")
         for _ in range(200):
             yield
-        assert theatre.at_work() == [0]
+        assert harness.at_work() == [0]
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_worker_by_scaling_that_finds_no_room_is_given_up() -> None:
-    theatre = Theatre(ingest=1)
+    harness = SupervisorHarness(ingest=1)
 
-    def story() -> Story:
-        yield from theatre.ticks(1.0)
-        theatre.has_room = False
-        theatre.supervisor.scale(ingest=3)
-        yield from theatre.until(lambda: len(theatre.workers) == 3)
-        yield from theatre.until(
-            lambda: theatre.supervisor.staffing.ingest.target == 1, within=130.0
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.has_room = False
+        harness.scale(ingest=3)
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        yield from harness.until(
+            lambda: harness.supervisor.scaling.ingest.target == 1, within=130.0
         )
-        yield from theatre.ticks(2.0)
-        assert theatre.at_work() == [0]
-        assert "no room" in theatre.supervisor.staffing.last.text  # type: ignore[union-attr]
+        yield from harness.ticks(2.0)
+        assert harness.at_work() == [0]
+        assert "no room" in harness.supervisor.scaling.last.text  # type: ignore[union-attr]
 
-    theatre.play(story())
+    harness.run(scenario())
 
 
 def test_a_cluster_without_room_for_the_first_workers_ends_the_run() -> None:
-    theatre = Theatre(ingest=2)
-    theatre.has_room = False
+    harness = SupervisorHarness(ingest=2)
+    harness.has_room = False
     with pytest.raises(ClusterError, match=r"lower workers\.ingest"):
-        theatre.play(theatre.ticks(1000.0))
+        harness.run(harness.ticks(1000.0))

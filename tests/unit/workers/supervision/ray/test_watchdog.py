@@ -10,12 +10,12 @@ from tests.support.clock import FakeClock
 from workers.supervision.ray.watchdog import Watchdog
 
 
-class Pulse:
+class Progress:
     def __init__(self) -> None:
-        self.beats, self.has_work = 0, True
+        self.ticks, self.has_work = 0, True
 
     def __call__(self) -> tuple[int, bool]:
-        return self.beats, self.has_work
+        return self.ticks, self.has_work
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clock() -> FakeClock:
 
 def test_a_stall_dumps_the_stacks_once(tmp_path: Path, clock: FakeClock) -> None:
     with (tmp_path / "stacks").open("w+") as sink:
-        watchdog = Watchdog(Pulse(), stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
+        watchdog = Watchdog(Progress(), stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
         for _ in range(4):
             clock.advance(20.0)
             watchdog.look()
@@ -35,14 +35,14 @@ def test_a_stall_dumps_the_stacks_once(tmp_path: Path, clock: FakeClock) -> None
 
 
 def test_progress_and_idleness_are_no_stall(tmp_path: Path, clock: FakeClock) -> None:
-    pulse = Pulse()
+    progress = Progress()
     with (tmp_path / "stacks").open("w+") as sink:
-        watchdog = Watchdog(pulse, stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
+        watchdog = Watchdog(progress, stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
         for _ in range(4):
             clock.advance(20.0)
-            pulse.beats += 1
+            progress.ticks += 1
             watchdog.look()
-        pulse.has_work = False
+        progress.has_work = False
         for _ in range(4):
             clock.advance(20.0)
             watchdog.look()
@@ -50,12 +50,12 @@ def test_progress_and_idleness_are_no_stall(tmp_path: Path, clock: FakeClock) ->
 
 
 def test_a_second_stall_is_dumped_too(tmp_path: Path, clock: FakeClock) -> None:
-    pulse = Pulse()
+    progress = Progress()
     with (tmp_path / "stacks").open("w+") as sink:
-        watchdog = Watchdog(pulse, stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
+        watchdog = Watchdog(progress, stall_timeout_s=30.0, sink=sink, monotonic_s=clock)
         for _ in range(2):
             clock.advance(31.0)
             watchdog.look()
-            pulse.beats += 1
+            progress.ticks += 1
             watchdog.look()
     assert watchdog.stalls == 2

@@ -1,4 +1,4 @@
-"""Workers that do as they are told: a supervisor's staff without a cluster, on a fake clock."""
+"""A supervisor without a cluster: actors that do as they are told, on a fake clock."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from schemas.settings import Settings
+from schemas.settings import ProcessingSettings, WorkerSettings
 from tests.support.clock import FakeClock
 from workers.errors import BrokerUnavailableError
-from workers.stream.health import (
-    Health,
-    Phase,
-)
-from workers.supervision.actors import (
-    Scorer,
-    Worker,
-    WorkerAwayError,
-    WorkerGoneError,
+from workers.stream.health import Health, Phase
+from workers.supervision.launcher import (
+    ActorAwayError,
+    ActorEndedError,
+    ActorHandle,
+    ActorLostError,
+    Heartbeat,
 )
 from workers.supervision.plan import make_plan
-from workers.supervision.status import ScorerPulse
-from workers.supervision.supervisor import GroupOffice, Supervisor
+from workers.supervision.status import Kind, ScaleRequest, ScalingStatus
+from workers.supervision.supervisor import GroupAdmin, Supervisor
 
-Story = Generator[None, None, None]
+Scenario = Generator[None, None, None]
 """What happens meanwhile: each yield is a tick of the supervisor."""
 
-KILLED = WorkerGoneError("ActorDiedError: the actor's process was killed")
+KILLED = ActorLostError("ActorDiedError: the actor's process was killed")
 
 
 @dataclass(eq=False)
 class FakeWorker:
     slot: int
-    scorers: Sequence[Scorer]
+    scorers: Sequence[ActorHandle]
     state: Health = field(init=False)
     answers: bool = True
     drains: bool = True
@@ -49,28 +47,20 @@ class FakeWorker:
     def says(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
 
-    def over(self) -> bool:
-        return self.end is not None
-
-    def result(self) -> Health:
+    def heartbeat(self) -> Heartbeat | None:
         if isinstance(self.end, BaseException):
-            raise self.end
-        assert self.end is not None
-        return self.end
+            raise ActorEndedError(self.end, health=self.last_words)
+        if self.end is not None:
+            raise ActorEndedError(None, health=self.end)
+        return Heartbeat(node="here", pid=1, health=self.state) if self.answers else None
 
-    def health(self) -> Health | None:
-        return self.state if self.answers else None
-
-    def last_health(self) -> Health | None:
-        return self.last_words
+    def restart(self) -> bool:
+        return False
 
     def stop(self) -> None:
         self.stopped = True
         if self.drains:
             self.end = replace(self.state, phase=Phase.STOPPED)
-
-    def use_scorers(self, scorers: Sequence[Scorer]) -> None:
-        self.scorers = scorers
 
     def kill(self) -> None:
         self.killed = True
@@ -79,20 +69,23 @@ class FakeWorker:
 @dataclass(eq=False)
 class FakeScorer:
     answers: bool = True
-    gone: WorkerGoneError | WorkerAwayError | None = None
-    state: ScorerPulse = field(
-        default_factory=lambda: ScorerPulse(node="here", pid=1, begun=0, ended=0)
-    )
+    gone: ActorEndedError | ActorAwayError | None = None
+    state: Heartbeat = field(default_factory=lambda: Heartbeat(node="here", pid=1))
     restarts: int = 0
+    stopped: bool = False
     killed: bool = False
 
-    def pulse(self) -> ScorerPulse | None:
+    def heartbeat(self) -> Heartbeat | None:
         if self.gone is not None:
             raise self.gone
         return self.state if self.answers else None
 
-    def restart(self) -> None:
+    def restart(self) -> bool:
         self.restarts += 1
+        return True
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def kill(self) -> None:
         self.killed = True
@@ -110,8 +103,8 @@ class AtOnce(Executor):
         return future
 
 
-class Theatre:
-    """A supervisor among fakes. Workers and scorers stand in the order in which they were hired."""
+class SupervisorHarness:
+    """A supervisor among fakes. Workers and scorers stand in the order in which they started."""
 
     def __init__(self, *, partitions: int = 4, cores: int = 4, **workers: Any) -> None:
         self.clock = FakeClock()
@@ -121,35 +114,46 @@ class Theatre:
         self.partitions = partitions
         self.broker_answers = True
         self.has_room = True
-        self.settings = Settings.model_validate(
-            {"workers": workers, "processing": {"drain_timeout_s": 10.0}}
-        )
-        plan = make_plan(self.settings, partitions=partitions, cores=cores, gpus=0)
+        section = WorkerSettings.model_validate(workers)
         self.supervisor = Supervisor(
-            self.settings,
-            plan,
-            staff=self,
-            office=GroupOffice(partitions=self._count, remove=self._remove),
+            make_plan(
+                section,
+                device="auto",
+                topic="vigie.readings",
+                partitions=partitions,
+                cores=cores,
+                gpus=0,
+            ),
+            section,
+            drain_timeout_s=10.0,
+            max_in_flight=ProcessingSettings().max_in_flight,
+            launcher=self,
+            group=GroupAdmin(partitions=self._count, remove=self._remove),
             monotonic_s=self.clock,
             wall_s=lambda: 1.7e9 + self.clock(),
             rng=Random(0),
-            open_office=AtOnce,
+            open_executor=AtOnce,
         )
 
-    # -- the staff -------------------------------------------------------------------------------
+    # -- the launcher ----------------------------------------------------------------------------
 
-    def ingest(self, slot: int, scorers: Sequence[Scorer]) -> Worker:
+    def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
         worker = FakeWorker(slot, scorers, answers=self.has_room)
         self.workers.append(worker)
         return worker
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> ActorHandle:
         scorer = FakeScorer(answers=self.has_room)
         self.scorers.append(scorer)
         return scorer
 
-    def wait(self, workers: Sequence[Worker], timeout_s: float) -> None:
-        if not any(worker.over() for worker in workers):
+    def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
+        for worker in workers:
+            assert isinstance(worker, FakeWorker)
+            worker.scorers = scorers
+
+    def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
+        if not any(isinstance(one, FakeWorker) and one.end is not None for one in workers):
             self.clock.advance(timeout_s)
 
     # -- the broker ------------------------------------------------------------------------------
@@ -166,19 +170,27 @@ class Theatre:
         if not self.broker_answers:
             raise BrokerUnavailableError("the broker is away")
 
-    # -- the play --------------------------------------------------------------------------------
+    # -- the scenario ----------------------------------------------------------------------------
 
-    def play(self, story: Story) -> list[Health]:
-        """Run the supervisor until the story is told, then have it drain."""
-        return self.supervisor.run(lambda: next(story, story) is story)
+    def run(self, scenario: Scenario) -> list[Health]:
+        """Run the supervisor until the scenario is over, then have it drain."""
+        return self.supervisor.run(lambda: next(scenario, scenario) is scenario)
 
-    def ticks(self, seconds: float) -> Story:
+    def scale(self, **kinds: Any) -> ScalingStatus:
+        """Ask for numbers by hand."""
+        return self.supervisor.scale(ScaleRequest(**kinds))
+
+    def target(self, kind: Kind) -> int:
+        """How many workers there should be now, whatever was published."""
+        return self.supervisor._targets.of(kind)
+
+    def ticks(self, seconds: float) -> Scenario:
         """Let time pass."""
         until_s = self.clock() + seconds
         while self.clock() < until_s:
             yield
 
-    def until(self, condition: Callable[[], bool], *, within: float = 60.0) -> Story:
+    def until(self, condition: Callable[[], bool], *, within: float = 60.0) -> Scenario:
         """Let time pass until the condition holds."""
         until_s = self.clock() + within
         while not condition():
@@ -186,5 +198,5 @@ class Theatre:
             yield
 
     def at_work(self) -> list[int]:
-        """Slots that have a living worker, in the order in which these were hired."""
+        """Slots that have a living worker, in the order in which these started."""
         return [w.slot for w in self.workers if not w.killed and w.end is None]

@@ -1,0 +1,38 @@
+"""Where the group stands, from what the broker says."""
+
+from __future__ import annotations
+
+from workers.api.positions import Position, positions_of
+from workers.kafka.client import CommittedOffset
+from workers.kafka.kafka_python.admin.groups import Group, Member
+from workers.stream.state.restore import StartingPoint
+
+
+def make_group(committed: dict[int, CommittedOffset]) -> Group:
+    member = Member(member_id="m-1", client_id="vigie-source", host="127.0.0.1", partitions=(0, 1))
+    return Group(name="vigie", state="Stable", members=(member,), committed=committed)
+
+
+def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
+    bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
+    text = StartingPoint.cold_at(31).metadata(receptive_field=8, topic="").encode()
+    group = make_group({0: CommittedOffset(next_offset=40, metadata=text)})
+
+    assert positions_of(group, bounds, "r") == [
+        Position(
+            partition=0, beginning=10, end=50, next_offset=40, lag=10, replay_from=31,
+            member="vigie-source",
+        ),
+        Position(
+            partition=1, beginning=5, end=30, next_offset=None, lag=25, replay_from=None,
+            member="vigie-source",
+        ),
+    ]  # fmt: skip
+
+
+def test_what_retention_has_deleted_is_no_lag():
+    group = make_group({0: CommittedOffset(next_offset=3, metadata="of another program")})
+
+    (position,) = positions_of(group, {("r", 0): (10, 12)}, "r")
+
+    assert (position.lag, position.replay_from) == (2, None)

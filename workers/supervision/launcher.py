@@ -1,0 +1,107 @@
+"""The actors as the supervisor sees them: handles whose calls never block.
+
+The supervisor works on these protocols, so its tests need no cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from workers.errors import VigieError
+from workers.stream.health import Health, Phase
+
+
+class ActorLostError(VigieError):
+    """An actor's process is gone for good: killed, out of memory, or its machine lost."""
+
+
+class ActorAwayError(VigieError):
+    """An actor's process is gone, and Ray starts another behind the same handle."""
+
+
+class ActorEndedError(VigieError):
+    """An actor has ended and does not come back.
+
+    Attributes:
+        cause: what it died of; None when it ended by itself.
+        health: the last one of an ingest worker, if it could still be had.
+    """
+
+    def __init__(self, cause: BaseException | None, *, health: Health | None = None) -> None:
+        """Note both."""
+        super().__init__(str(cause or "it ended by itself"))
+        self.cause, self.health = cause, health
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """A sign of life of an actor. A plain value that pickles.
+
+    Attributes:
+        node: where its process runs, as Ray names it.
+        pid: its process there.
+        begun, ended: scoring calls since it started.
+        health: of an ingest worker; None of a scorer.
+    """
+
+    node: str
+    pid: int
+    begun: int = 0
+    ended: int = 0
+    health: Health | None = None
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it still loads its model or connects, and may hold the interpreter for long."""
+        return self.health is not None and self.health.phase is Phase.STARTING
+
+
+class ActorHandle(Protocol):
+    """One actor, from its start to its end."""
+
+    def heartbeat(self) -> Heartbeat | None:
+        """The heartbeat asked for before, if it has come; then asks again. None: not yet.
+
+        Raises:
+            ActorEndedError: there will be none any more.
+            ActorAwayError: it died, and another is on its way.
+        """
+        ...
+
+    def restart(self) -> bool:
+        """Have another process take the place of this one behind the same handle.
+
+        Returns:
+            False when actors of this kind cannot: nothing was done.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask it to finish what it has and end."""
+        ...
+
+    def kill(self) -> None:
+        """End its process for good, whatever it does."""
+        ...
+
+
+class ActorLauncher(Protocol):
+    """Starts actors."""
+
+    def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
+        """Start an ingest worker that has its scoring done by `scorers`, or does it itself."""
+        ...
+
+    def scorer(self) -> ActorHandle:
+        """Start a scorer."""
+        ...
+
+    def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
+        """Have ingest workers send their calls to these scorers from now on."""
+        ...
+
+    def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
+        """Return when the run of one of these ingest workers is over, at most after `timeout_s`."""
+        ...
