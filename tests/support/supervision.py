@@ -20,7 +20,7 @@ from workers.supervision.launcher import (
     Heartbeat,
 )
 from workers.supervision.plan import make_plan
-from workers.supervision.status import Kind, ScaleRequest, ScalingStatus
+from workers.supervision.status import ScaleRequest, ScalingStatus
 from workers.supervision.supervisor import GroupAdmin, Supervisor
 
 Scenario = Generator[None, None, None]
@@ -125,14 +125,13 @@ class SupervisorHarness:
                 gpus=0,
             ),
             section,
-            drain_timeout_s=10.0,
-            max_in_flight=ProcessingSettings().max_in_flight,
+            ProcessingSettings(drain_timeout_s=10.0),
             launcher=self,
             group=GroupAdmin(partitions=self._count, remove=self._remove),
             monotonic_s=self.clock,
             wall_s=lambda: 1.7e9 + self.clock(),
             rng=Random(0),
-            open_executor=AtOnce,
+            executor=AtOnce(),
         )
 
     # -- the launcher ----------------------------------------------------------------------------
@@ -179,10 +178,6 @@ class SupervisorHarness:
     def scale(self, **kinds: Any) -> ScalingStatus:
         """Ask for numbers by hand."""
         return self.supervisor.scale(ScaleRequest(**kinds))
-
-    def target(self, kind: Kind) -> int:
-        """How many workers there should be now, whatever was published."""
-        return self.supervisor._targets.of(kind)
 
     def ticks(self, seconds: float) -> Scenario:
         """Let time pass."""

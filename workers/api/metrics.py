@@ -109,16 +109,12 @@ class PipelineCollector(Collector):
                 lambda h: float(h.phase is Phase.RUNNING),
             ),
         }
-        for name, (told, value) in counters.items():
-            counter = CounterMetricFamily(name, told, labels=["worker"])
-            for health in healths:
-                counter.add_metric([str(health.slot)], value(health))
-            yield counter
-        for name, (told, value) in gauges.items():
-            gauge = GaugeMetricFamily(name, told, labels=["worker"])
-            for health in healths:
-                gauge.add_metric([str(health.slot)], value(health))
-            yield gauge
+        for kind, metrics in ((CounterMetricFamily, counters), (GaugeMetricFamily, gauges)):
+            for name, (told, value) in metrics.items():
+                metric = kind(name, told, labels=["worker"])
+                for health in healths:
+                    metric.add_metric([str(health.slot)], value(health))
+                yield metric
 
 
 def _bad_records(healths: Iterable[Health]) -> Metric:

@@ -4,7 +4,7 @@ A `Autoscaler` is shown the load every second or so and now and then answers wit
 
 * one worker more, when all are busy and what waits would take longer than `scale_out_after_s`;
 * one fewer, when for `scale_in_after_s` the load would have fitted in one fewer, with room;
-* never twice within `pause_s`, never beyond the limits, and only after a look of
+* never twice within `scaling_pause_s`, never beyond the limits, and only after a look of
   `scale_out_after_s` at the present workers: a start, a death or a rebalance begins it anew.
 
 What keeps it from flapping: after a step in, the others are at most `ROOM_SHARE` busy, well below
@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from schemas.settings import WorkerSettings
 from workers.supervision.status import Kind
 
 BUSY_SHARE: Final = 0.8
@@ -27,15 +28,6 @@ ROOM_SHARE: Final = 0.6
 NOTICEABLE_S: Final = 1.0
 """Less work than this is the ordinary contents of the pipeline, not a backlog."""
 MAX_PATIENCE: Final = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScalingRules:
-    """When to act; the settings of the same names say it in full."""
-
-    scale_out_after_s: float
-    scale_in_after_s: float
-    pause_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +118,12 @@ class _View:
 class Autoscaler:
     """Watches the load of one kind of worker."""
 
-    def __init__(self, kind: Kind, rules: ScalingRules) -> None:
+    def __init__(self, kind: Kind, rules: WorkerSettings) -> None:
         """Begin without a past.
 
         Args:
             kind: of worker.
-            rules: when to act.
+            rules: when to act, see the settings `scale_out_after_s` and following.
         """
         self._kind, self._rules = kind, rules
         self._samples: deque[Load] = deque()
@@ -217,7 +209,10 @@ class Autoscaler:
         return view.backlog_s <= NOTICEABLE_S and view.share * workers / (workers - 1) <= ROOM_SHARE
 
     def _pausing(self, now_s: float) -> bool:
-        return self._changed_at_s is not None and now_s - self._changed_at_s < self._rules.pause_s
+        return (
+            self._changed_at_s is not None
+            and now_s - self._changed_at_s < self._rules.scaling_pause_s
+        )
 
     def _decide(self, load: Load, target: int, reason: str) -> Decision:
         if target < load.workers:

@@ -36,11 +36,12 @@ from workers.supervision.launcher import (
     ActorLostError,
     Heartbeat,
 )
-from workers.supervision.restarts import RestartPolicy
+from workers.supervision.restarts import CrashLoopError, RestartPolicy
 from workers.supervision.status import Kind
 
 READY_WITHIN_S: Final = 120.0
 FENCED_AGAIN_WITHIN_S: Final = 60.0
+NAMES: Final = {Kind.INGEST: "ingest worker", Kind.SCORERS: "scorer"}
 
 
 class ActorStage(StrEnum):
@@ -67,31 +68,23 @@ class Event(StrEnum):
     STOP = "stop"
 
 
-TRANSITIONS: Final[Mapping[ActorStage, Mapping[Event, ActorStage]]] = {
-    ActorStage.IDLE: {Event.START: ActorStage.STARTING},
-    ActorStage.STARTING: {
-        Event.ANSWER: ActorStage.READY,
-        Event.LOSE: ActorStage.WAITING,
-        Event.DRAIN: ActorStage.DRAINING,
-        Event.STOP: ActorStage.IDLE,
-    },
-    ActorStage.READY: {
-        Event.RESTART: ActorStage.RESTARTING,
-        Event.LOSE: ActorStage.WAITING,
-        Event.DRAIN: ActorStage.DRAINING,
-    },
-    ActorStage.RESTARTING: {
-        Event.ANSWER: ActorStage.READY,
-        Event.LOSE: ActorStage.WAITING,
-        Event.DRAIN: ActorStage.DRAINING,
-        Event.STOP: ActorStage.IDLE,
-    },
-    ActorStage.WAITING: {
-        Event.START: ActorStage.STARTING,
-        Event.DRAIN: ActorStage.LEAVING,
-    },
-    ActorStage.DRAINING: {Event.LEAVE: ActorStage.LEAVING},
-    ActorStage.LEAVING: {Event.STOP: ActorStage.IDLE},
+TRANSITIONS: Final[Mapping[tuple[ActorStage, Event], ActorStage]] = {
+    (ActorStage.IDLE, Event.START): ActorStage.STARTING,
+    (ActorStage.STARTING, Event.ANSWER): ActorStage.READY,
+    (ActorStage.STARTING, Event.LOSE): ActorStage.WAITING,
+    (ActorStage.STARTING, Event.DRAIN): ActorStage.DRAINING,
+    (ActorStage.STARTING, Event.STOP): ActorStage.IDLE,
+    (ActorStage.READY, Event.RESTART): ActorStage.RESTARTING,
+    (ActorStage.READY, Event.LOSE): ActorStage.WAITING,
+    (ActorStage.READY, Event.DRAIN): ActorStage.DRAINING,
+    (ActorStage.RESTARTING, Event.ANSWER): ActorStage.READY,
+    (ActorStage.RESTARTING, Event.LOSE): ActorStage.WAITING,
+    (ActorStage.RESTARTING, Event.DRAIN): ActorStage.DRAINING,
+    (ActorStage.RESTARTING, Event.STOP): ActorStage.IDLE,
+    (ActorStage.WAITING, Event.START): ActorStage.STARTING,
+    (ActorStage.WAITING, Event.DRAIN): ActorStage.LEAVING,
+    (ActorStage.DRAINING, Event.LEAVE): ActorStage.LEAVING,
+    (ActorStage.LEAVING, Event.STOP): ActorStage.IDLE,
 }
 
 
@@ -135,13 +128,7 @@ class ManagedActor:
     """See the module's text."""
 
     def __init__(
-        self,
-        slot: int,
-        *,
-        kind: Kind,
-        policy: RestartPolicy,
-        stall_after_s: float,
-        is_extra: bool,
+        self, slot: int, *, kind: Kind, policy: RestartPolicy, stall_after_s: float
     ) -> None:
         """An empty slot.
 
@@ -150,10 +137,8 @@ class ManagedActor:
             kind: of the actors in it.
             policy: bounds how often another one is started.
             stall_after_s: longest silence, and longest call, of an actor that was ready.
-            is_extra: it came by scaling out, so the run can do without it.
         """
         self.slot, self.kind = slot, kind
-        self.policy, self.is_extra = policy, is_extra
         self.stage = ActorStage.IDLE
         self.handle: ActorHandle | None = None
         self.finished = False
@@ -162,7 +147,7 @@ class ManagedActor:
         self.restart_at_s = self.drain_until_s = 0.0
         self.departure: Future[None] | None = None
         """Its name being taken off the group."""
-        self._stall_after_s = stall_after_s
+        self._policy, self._stall_after_s = policy, stall_after_s
         self._silent_s = self._stuck_s = 0.0
         self._fenced_at_s = -math.inf
         self._last: Heartbeat | None = None
@@ -176,7 +161,7 @@ class ManagedActor:
 
     def can(self, event: Event) -> bool:
         """Whether the event is legal now."""
-        return event in TRANSITIONS[self.stage]
+        return (self.stage, event) in TRANSITIONS
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -190,12 +175,27 @@ class ManagedActor:
         self._note(Health(slot=self.slot))
         self.stage = after
 
-    def wait(self, until_s: float) -> None:
-        """The actor is lost; another one may start at a time."""
+    def lose(self, cause: BaseException, now_s: float) -> float:
+        """The actor is gone; another one may start later.
+
+        Returns:
+            How many seconds later.
+
+        Raises:
+            CrashLoopError: too many were lost.
+        """
         after = self._after(Event.LOSE)
+        delay_s = self._policy.failed(now_s)
+        if delay_s is None:
+            raise CrashLoopError(
+                f"{NAMES[self.kind]} {self.slot} was lost more than {self._policy.limit} times "
+                f"within {self._policy.window_s:g} s (workers.max_restarts, "
+                f"workers.restart_window_s). The last cause: {one_line(cause)}"
+            ) from cause
         self.kill()
-        self.stage, self.restart_at_s = after, until_s
+        self.stage, self.restart_at_s = after, now_s + delay_s
         self.health = self._past = replace(self.health, phase=Phase.STARTING)
+        return delay_s
 
     def drain(self, until_s: float) -> None:
         """Nobody is wanted here any more: have the actor, if there is one, finish by then."""
@@ -312,4 +312,10 @@ class ManagedActor:
             raise IllegalTransitionError(
                 f"{self.kind} {self.slot} is {self.stage}: it cannot {event}"
             )
-        return TRANSITIONS[self.stage][event]
+        return TRANSITIONS[self.stage, event]
+
+
+def one_line(cause: BaseException) -> str:
+    """The error's last words, in one line."""
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[0]}"

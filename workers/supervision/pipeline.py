@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from workers.kafka.kafka_python import wait_for_broker
 from workers.kafka.kafka_python.admin.groups import remove_members
 from workers.kafka.kafka_python.admin.topics import require_topics
 from workers.stream.health import Health
-from workers.supervision.plan import Plan, cores, make_plan
-from workers.supervision.ray.actors import Job, ModelFiles
+from workers.supervision.plan import cores, make_plan
+from workers.supervision.ray.actors import ModelFiles
 from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
 from workers.supervision.supervisor import GroupAdmin, Supervisor
@@ -67,31 +68,35 @@ def run_pipeline(
         connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
     )
     _check_model(settings, settings.model.path)
-    partitions, local_cores = findings[0].partitions, cores()
+    is_local, local_cores = settings.ray.address is None, cores()
     with ray_session(settings.ray, cpus=local_cores):
-        # On a cluster its cores count, not this machine's.
-        if settings.ray.address is None:
-            plan = _plan(settings, partitions, cores=local_cores, gpus=_gpus())
-        else:
-            plan = _plan(settings, partitions, cores=cluster_cores(), gpus=cluster_gpus())
-        model = ModelFiles.read(
-            settings.model.path, device=plan.device, threads=settings.workers.threads
+        plan = make_plan(
+            settings.workers,
+            device=settings.model.device,
+            topic=settings.topics.readings,
+            partitions=findings[0].partitions,
+            cores=local_cores if is_local else cluster_cores(),
+            gpus=_gpus() if is_local else cluster_gpus(),
         )
         supervisor = Supervisor(
             plan,
             settings.workers,
-            drain_timeout_s=settings.processing.drain_timeout_s,
-            max_in_flight=settings.processing.max_in_flight,
+            settings.processing,
             launcher=RayLauncher(
-                Job(settings=settings, model=model),
+                settings,
+                ModelFiles.read(
+                    settings.model.path, device=plan.device, threads=settings.workers.threads
+                ),
                 gpus_per_scorer=plan.gpus_per_scorer,
                 # A local Ray is ours alone: reservations would only forbid what an operator asks.
-                cpus_per_actor=0 if settings.ray.address is None else 1,
+                cpus_per_actor=0 if is_local else 1,
             ),
             group=group_admin(settings),
             monotonic_s=time.monotonic,
             wall_s=time.time,
             rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
+            # Two: a slow count must not hold up a departure.
+            executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group"),
         )
         with serve(supervisor):
             return supervisor.run(should_stop, observe)
@@ -112,17 +117,6 @@ def group_admin(settings: Settings) -> GroupAdmin:
         remove_members(connection, settings.kafka.group, names)
 
     return GroupAdmin(partitions=partitions, remove=remove)
-
-
-def _plan(settings: Settings, partitions: int, *, cores: int, gpus: float) -> Plan:
-    return make_plan(
-        settings.workers,
-        device=settings.model.device,
-        topic=settings.topics.readings,
-        partitions=partitions,
-        cores=cores,
-        gpus=gpus,
-    )
 
 
 def _check_model(settings: Settings, model: Path) -> None:

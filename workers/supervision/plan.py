@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from schemas.settings import WorkerSettings
-from workers.supervision.autoscaler import Limits, ScalingRules
+from workers.supervision.autoscaler import Limits
 from workers.supervision.status import Mode
 
 
@@ -32,7 +32,6 @@ class Plan:
     Attributes:
         ingest: workers; limits are not yet those of the partitions, whose number may change.
         scorers: none when scoring stays in the ingest workers.
-        rules: when to scale.
         device: where models compute: "cpu" or "cuda".
         gpus_per_scorer: what each scorer reserves.
         topic: of the readings.
@@ -41,7 +40,6 @@ class Plan:
 
     ingest: KindPlan
     scorers: KindPlan
-    rules: ScalingRules
     device: str
     gpus_per_scorer: float
     topic: str
@@ -97,11 +95,6 @@ def make_plan(
         )
         if in_actors
         else KindPlan(mode=Mode.FIXED, target=0, limits=Limits(least=0, most=0)),
-        rules=ScalingRules(
-            scale_out_after_s=workers.scale_out_after_s,
-            scale_in_after_s=workers.scale_in_after_s,
-            pause_s=workers.scaling_pause_s,
-        ),
         device=device,
         gpus_per_scorer=gpus_per_scorer,
         topic=topic,

@@ -17,16 +17,15 @@ time that they have. One that drains answers the calls it has until its time is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 import structlog
 
-from schemas.settings import WorkerSettings
+from schemas.settings import ProcessingSettings, WorkerSettings
 from workers.errors import ClusterError, FencedError, RunEndedError, SettingsError, VigieError
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import ActorHandle, ActorLauncher
@@ -37,6 +36,7 @@ from workers.supervision.managed_actor import (
     Event,
     ManagedActor,
     Reason,
+    one_line,
 )
 from workers.supervision.plan import Plan
 from workers.supervision.restarts import CrashLoopError, RestartPolicy
@@ -66,11 +66,6 @@ class GroupAdmin:
     remove: Callable[[Sequence[int]], None]
 
 
-def two_threads() -> Executor:
-    """For calls to the broker: a slow count must not hold up a departure."""
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group")
-
-
 class Supervisor:
     """Runs the workers of one plan."""
 
@@ -78,35 +73,38 @@ class Supervisor:
         self,
         plan: Plan,
         workers: WorkerSettings,
+        processing: ProcessingSettings,
         *,
-        drain_timeout_s: float,
-        max_in_flight: int,
         launcher: ActorLauncher,
         group: GroupAdmin,
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
         rng: Random,
-        open_executor: Callable[[], Executor] = two_threads,
+        executor: Executor,
     ) -> None:
         """Wire the parts; nothing is started before `run`.
 
         Args:
             plan: what to begin with.
-            workers: how long an actor may hang and how often one may be restarted.
-            drain_timeout_s: see `ProcessingSettings`.
-            max_in_flight: scoring calls that one ingest worker may have open.
+            workers: how long an actor may hang, how often one may be restarted, when to scale.
+            processing: how long a drain may take, and how many calls may be open.
             launcher: starts actors.
             group: talks to the broker.
             monotonic_s: a clock that never goes back.
             wall_s: seconds since 1970, for what is shown.
             rng: spreads restarts.
-            open_executor: makes what runs the calls of `group`, which may block.
+            executor: runs the calls of `group`, which may block; shut down at the end of `run`.
         """
-        self._plan, self._workers, self._drain_timeout_s = plan, workers, drain_timeout_s
-        self._launcher, self._group = launcher, group
+        self._plan, self._workers = plan, workers
+        self._drain_timeout_s = processing.drain_timeout_s
+        self._launcher, self._group, self._executor = launcher, group, executor
         self._monotonic_s, self._rng = monotonic_s, rng
         self._targets = Targets(
-            plan, max_in_flight=max_in_flight, monotonic_s=monotonic_s, wall_s=wall_s
+            plan,
+            workers,
+            max_in_flight=processing.max_in_flight,
+            monotonic_s=monotonic_s,
+            wall_s=wall_s,
         )
         self._ingest: list[ManagedActor] = []
         self._scorers: list[ManagedActor] = []
@@ -115,20 +113,28 @@ class Supervisor:
         self._ending = False
         self._ticked_at_s = self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
-        self._open_executor = open_executor
-        self._executor: Executor | None = None
         self._log = structlog.get_logger("vigie.supervisor")
-        self._published: tuple[list[Health], ScalingStatus] = ([], self._scaling())
 
     @property
     def healths(self) -> list[Health]:
         """The last health of each ingest worker, with the counts of those before it."""
-        return self._published[0]
+        return [actor.health for actor in list(self._ingest)]
 
     @property
     def scaling(self) -> ScalingStatus:
         """How many workers there are and should be, and what was done about it."""
-        return self._published[1]
+        targets = self._targets
+        # Lists and counters are copied: it is asked from other threads.
+        ingest, scorers = list(self._ingest), list(self._scorers)
+        return ScalingStatus(
+            partitions=targets.partitions,
+            ingest=targets.count(Kind.INGEST, actual=sum(a.is_ready for a in ingest)),
+            scorers=targets.count(Kind.SCORERS, actual=sum(a.is_ready for a in scorers)),
+            replaced=dict(self._replaced),
+            restarts={actor.slot: actor.restarts for actor in ingest},
+            decisions=dict(targets.decisions),
+            last=targets.last,
+        )
 
     def scale(self, request: ScaleRequest) -> ScalingStatus:
         """Change the numbers by hand, from any thread; see `Targets.ask`.
@@ -146,7 +152,7 @@ class Supervisor:
                     f"counted, and they cannot be counted now: {error}"
                 ) from error
         self._targets.ask(request)
-        return self._scaling()
+        return self.scaling
 
     def run(
         self,
@@ -167,25 +173,18 @@ class Supervisor:
             RunEndedError, SettingsError: a worker cannot go on, and a restart would not help.
             ClusterError: the cluster has no room.
         """
-        with self._opened():
+        try:
             self._ticked_at_s = self._monotonic_s()
             self._count_at_s = self._ticked_at_s + _COUNT_EVERY_S
             while not should_stop():
                 self._tick()
                 observe(self.healths)
             self._drain(observe)
-            return self.healths
-
-    @contextmanager
-    def _opened(self) -> Iterator[None]:
-        """Threads to talk to the broker; at the end no actor is left."""
-        self._executor = self._open_executor()
-        try:
-            yield
         finally:
             for actor in (*self._ingest, *self._scorers):
                 actor.kill()
             self._executor.shutdown(wait=False, cancel_futures=True)
+        return self.healths
 
     # -- one tick --------------------------------------------------------------------------------
 
@@ -201,7 +200,6 @@ class Supervisor:
             self._count_partitions(now_s)
             self._look_at_load(now_s)
         self._reach_targets(now_s)
-        self._publish()
 
     def _look_after(self, actor: ManagedActor, now_s: float, passed_s: float) -> None:
         found = actor.watch(passed_s)
@@ -225,31 +223,15 @@ class Supervisor:
         self._replaced[actor.kind, found.reason] += 1
         delay_s = 0.0
         if not found.restarted:
-            delay_s = self._delay_s(actor, found.cause, now_s)
-            actor.wait(until_s=now_s + delay_s)
+            delay_s = actor.lose(found.cause, now_s)
         self._log.warning(
             "worker_died" if found.reason is Reason.DIED else "worker_replaced",
             kind=actor.kind.value,
             slot=actor.slot,
             reason=found.reason.value,
-            cause=_one_line(found.cause),
+            cause=one_line(found.cause),
             restart_in_s=round(delay_s, 2),
         )
-
-    def _delay_s(self, actor: ManagedActor, cause: BaseException, now_s: float) -> float:
-        """How long to wait before another one starts.
-
-        Raises:
-            CrashLoopError: there were too many.
-        """
-        delay_s = actor.policy.failed(now_s)
-        if delay_s is None:
-            raise CrashLoopError(
-                f"{_NAMES[actor.kind]} {actor.slot} was lost more than {actor.policy.limit} times "
-                f"within {actor.policy.window_s:g} s (workers.max_restarts, "
-                f"workers.restart_window_s). The last cause: {_one_line(cause)}"
-            ) from cause
-        return delay_s
 
     def _without_room(self, actor: ManagedActor) -> None:
         """An actor that the cluster has no room for would wait for ever, and say nothing.
@@ -266,7 +248,7 @@ class Supervisor:
                     "workers.num_gpus_per_scorer, or give the cluster more"
                 )
         else:
-            if not actor.is_extra or actor.restarts:
+            if actor.slot < self._plan.ingest.target or actor.restarts:
                 raise ClusterError(
                     f"ingest worker {actor.slot} did not start within {READY_WITHIN_S:g} s. The "
                     f"workers need {self._plan.cpus} CPUs together: give the cluster more, or "
@@ -300,7 +282,7 @@ class Supervisor:
                 self._targets.partitions = counting.result()
             except VigieError as error:
                 self._log.debug("partitions_not_counted", reason=str(error))
-        if now_s >= self._count_at_s and self._counting is None and self._executor is not None:
+        if now_s >= self._count_at_s and self._counting is None:
             self._count_at_s = now_s + _COUNT_EVERY_S
             self._counting = self._executor.submit(self._group.partitions)
 
@@ -333,7 +315,6 @@ class Supervisor:
                 limit=workers.max_restarts, window_s=workers.restart_window_s, rng=self._rng
             ),
             stall_after_s=workers.stall_timeout_s / (1 if kind is Kind.INGEST else 2),
-            is_extra=bool(self._targets.decisions),
         )
 
     def _ready_scorers(self) -> list[ActorHandle]:
@@ -367,7 +348,7 @@ class Supervisor:
             return
         told = {"kind": actor.kind.value, "slot": actor.slot}
         if found is not None and not actor.finished:
-            self._log.warning("drain_failed", cause=_one_line(found.cause), **told)
+            self._log.warning("drain_failed", cause=one_line(found.cause), **told)
         elif found is None and actor.kind is Kind.INGEST:
             self._log.warning("drain_timed_out", **told)
         actor.leave()
@@ -383,7 +364,6 @@ class Supervisor:
     def _take_off(self, actors: Sequence[ManagedActor]) -> None:
         if not actors:
             return
-        assert self._executor is not None
         departure = self._executor.submit(self._group.remove, [actor.slot for actor in actors])
         for actor in actors:
             actor.departure = departure
@@ -414,35 +394,7 @@ class Supervisor:
         left = [a.slot for a in self._ingest if a.health.phase is not Phase.STOPPED]
         self._log.info("drained", workers=len(self._ingest), unfinished=left)
 
-    # -- what is shown ---------------------------------------------------------------------------
-
-    def _publish(self) -> None:
-        self._published = ([actor.health for actor in self._ingest], self._scaling())
-
-    def _scaling(self) -> ScalingStatus:
-        targets = self._targets
-        # Lists and counters are copied: `scale` asks from another thread.
-        ingest, scorers = list(self._ingest), list(self._scorers)
-        return ScalingStatus(
-            partitions=targets.partitions,
-            ingest=targets.count(Kind.INGEST, actual=sum(a.is_ready for a in ingest)),
-            scorers=targets.count(Kind.SCORERS, actual=sum(a.is_ready for a in scorers)),
-            replaced=dict(self._replaced),
-            restarts={actor.slot: actor.restarts for actor in ingest},
-            decisions=dict(targets.decisions),
-            last=targets.last,
-        )
-
-
-_NAMES: Final = {Kind.INGEST: "ingest worker", Kind.SCORERS: "scorer"}
-
 
 def _handles(actors: Iterable[ManagedActor]) -> list[ActorHandle]:
     """Of those in whose slot an actor is."""
     return [actor.handle for actor in actors if actor.handle is not None]
-
-
-def _one_line(cause: BaseException) -> str:
-    """The error's last words, in one line."""
-    lines = str(cause).strip().splitlines() or [""]
-    return f"{type(cause).__name__}: {lines[0]}"

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 import structlog
 
+from schemas.settings import WorkerSettings
 from workers.errors import VigieError
 from workers.stream.health import Health, Phase
 from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load
@@ -44,6 +45,7 @@ class Targets:
     def __init__(
         self,
         plan: Plan,
+        workers: WorkerSettings,
         *,
         max_in_flight: int,
         monotonic_s: Callable[[], float],
@@ -53,6 +55,7 @@ class Targets:
 
         Args:
             plan: numbers, modes and limits.
+            workers: when to scale.
             max_in_flight: scoring calls that one ingest worker may have open.
             monotonic_s: a clock that never goes back.
             wall_s: seconds since 1970, for what is shown.
@@ -66,7 +69,7 @@ class Targets:
                 mode=begin.mode,
                 wanted=begin.target,
                 limits=begin.limits,
-                autoscaler=Autoscaler(kind, plan.rules),
+                autoscaler=Autoscaler(kind, workers),
             )
             for kind, begin in ((Kind.INGEST, plan.ingest), (Kind.SCORERS, plan.scorers))
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from workers.cli.options import (
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from workers.api.positions import Position
     from workers.kafka.kafka_python.admin.topics import Finding
@@ -115,11 +116,8 @@ def _topics(
 
 
 def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Console) -> None:
-    from rich.table import Table
-
-    topics = Table(title="Topics", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("", "partitions", "records", ""):
-        topics.add_column(name, justify="right" if name else "left")
+    console.print("[italic]Topics[/italic]")
+    topics = _table("", "partitions", "records", "", left={""})
     for topic in result["topics"]:
         topics.add_row(
             topic["name"], f"{topic['partitions']}", f"{topic['records']:,}", topic["advice"]
@@ -133,10 +131,8 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
         highlight=False,
     )
     if positions:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("partition", "next offset", "end", "lag", "replay from"):
-            table.add_column(name, justify="right")
-        table.add_column("member")
+        columns = ("partition", "next offset", "end", "lag", "replay from", "member")
+        table = _table(*columns, left={"member"})
         for at in positions:
             table.add_row(
                 f"{at.partition}",
@@ -152,18 +148,14 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
 
 
 def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
-    from rich.table import Table
-
     latency = pipeline.get("latency_ms", {})
     console.print(
         f"\nPipeline: latency p50 {_milliseconds(latency.get('p50'))}, "
         f"p99 {_milliseconds(latency.get('p99'))}",
         highlight=False,
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    names = ("worker", "phase", "partitions", "sensors", "scored", "anomalies", "memory")
-    for name in names:
-        table.add_column(name, justify="left" if name == "phase" else "right")
+    columns = ("worker", "phase", "partitions", "sensors", "scored", "anomalies", "memory")
+    table = _table(*columns, left={"phase"})
     for worker in pipeline["workers"]:
         counts = worker.get("counts", {})
         table.add_row(
@@ -187,14 +179,10 @@ def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:
         if not count.get("target"):
             continue
         how = _MODES.get(str(count.get("mode")), str(count.get("mode")))
-        bounds = (
-            f", {count.get('least')} to {count.get('most')}" if count.get("mode") == "auto" else ""
-        )
-        console.print(
-            f"{kind.capitalize()}: {count.get('actual')} of {count['target']} at work, "
-            f"{how}{bounds}",
-            highlight=False,
-        )
+        if count.get("mode") == "auto":
+            how = f"{how}, {count.get('least')} to {count.get('most')}"
+        text = f"{kind.capitalize()}: {count.get('actual')} of {count['target']} at work, {how}"
+        console.print(text, highlight=False)
     last = scaling.get("last_decision")
     if last:
         console.print(f"Last change {last.get('at')}: {last.get('text')}", highlight=False)
@@ -204,6 +192,15 @@ def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:
     )
     if lost:
         console.print(f"Replaced: {lost}", highlight=False)
+
+
+def _table(*columns: str, left: Container[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
 
 
 def _number(value: int | None) -> str:

@@ -16,7 +16,6 @@ from workers.api.scale import MAX_BODY_BYTES, scale_application
 from workers.api.server import serving
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
-from workers.supervision.status import Kind
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -55,7 +54,7 @@ def test_a_number_becomes_the_target(harness: SupervisorHarness, ask: Ask, peer:
     assert status == 200
     assert (answer["ingest"]["target"], answer["ingest"]["mode"]) == (3, "manual")
     assert answer["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
-    assert harness.supervisor.scaling.decisions == {}, "published at the next tick"
+    assert harness.supervisor.scaling.decisions == {("ingest", "out"): 1}
 
 
 def test_auto_gives_the_number_back_to_the_load(ask: Ask) -> None:
@@ -87,7 +86,7 @@ def test_what_there_cannot_be_is_rejected_with_the_reason_and_changes_nothing(
     found, answer = ask(body)
     assert found == status
     assert told in answer["error"]
-    assert harness.target(Kind.INGEST) == 2
+    assert harness.supervisor.scaling.ingest.target == 2
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,7 @@ def test_who_may_not_ask_is_rejected_unread(
     found, answer = ask(b'{"ingest": 3}', **{"wsgi.input": Unread(), **environ})
     assert found == status
     assert answer["error"]
-    assert harness.target(Kind.INGEST) == 2
+    assert harness.supervisor.scaling.ingest.target == 2
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load, ScalingRules
+from schemas.settings import WorkerSettings
+from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load
 from workers.supervision.status import Kind
 
-RULES = ScalingRules(scale_out_after_s=10.0, scale_in_after_s=60.0, pause_s=30.0)
+RULES = WorkerSettings(scale_out_after_s=10.0, scale_in_after_s=60.0, scaling_pause_s=30.0)
 LIMITS = Limits(least=1, most=4)
 
 
@@ -147,7 +148,7 @@ def test_a_change_by_hand_is_left_alone_for_the_pause() -> None:
             LIMITS,
         )
     ]
-    assert decided[0] == RULES.pause_s
+    assert decided[0] == RULES.scaling_pause_s
 
 
 @pytest.mark.parametrize(("least", "most"), [(-1, 2), (3, 2)])
@@ -224,7 +225,7 @@ def test_whatever_the_load_changes_keep_apart_and_within_the_limits(
         plant.run(arriving * capacity, seconds)
         assert LIMITS.least <= plant.workers <= LIMITS.most
     times = [second for second, _ in plant.changes]
-    assert all(b - a >= RULES.pause_s for a, b in itertools.pairwise(times))
+    assert all(b - a >= RULES.scaling_pause_s for a, b in itertools.pairwise(times))
 
 
 @settings(deadline=None, max_examples=40)
