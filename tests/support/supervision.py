@@ -72,7 +72,7 @@ class FakeScorer:
     gone: ActorEndedError | ActorAwayError | None = None
     state: Heartbeat = field(default_factory=lambda: Heartbeat(node="here", pid=1))
     restarts: int = 0
-    stopped: bool = False
+    stops: int = 0
     killed: bool = False
 
     def heartbeat(self) -> Heartbeat | None:
@@ -85,7 +85,7 @@ class FakeScorer:
         return True
 
     def stop(self) -> None:
-        self.stopped = True
+        self.stops += 1
 
     def kill(self) -> None:
         self.killed = True
@@ -171,9 +171,11 @@ class SupervisorHarness:
 
     # -- the scenario ----------------------------------------------------------------------------
 
-    def run(self, scenario: Scenario) -> list[Health]:
+    def run(
+        self, scenario: Scenario, observe: Callable[[list[Health]], None] = lambda _: None
+    ) -> list[Health]:
         """Run the supervisor until the scenario is over, then have it drain."""
-        return self.supervisor.run(lambda: next(scenario, scenario) is scenario)
+        return self.supervisor.run(lambda: next(scenario, scenario) is scenario, observe)
 
     def scale(self, **kinds: Any) -> ScalingStatus:
         """Ask for numbers by hand."""

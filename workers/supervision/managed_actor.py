@@ -246,10 +246,10 @@ class ManagedActor:
     # -- of a process ----------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """End the process, if there is one, and keep its counts. No event: the run may be over."""
+        """End the process, if there is one. No event: the whole run may be over."""
         if self.handle is not None:
             self.handle.kill()
-        self.handle, self._past = None, self.health
+        self.handle = None
 
     def has_rival(self, now_s: float) -> bool:
         """Note that the worker was fenced; whether it looks as if another run has our name.

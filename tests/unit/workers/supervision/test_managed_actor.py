@@ -207,7 +207,7 @@ def test_an_ingest_worker_is_not_restarted_in_its_place_and_its_counts_go_on() -
     assert (found.reason, found.restarted) == (Reason.STALLED, False)
     actor.lose(found.cause, 100.0)
     assert first.killed
-    assert actor.health.phase == Phase.STARTING
+    assert actor.health.phase is Phase.STARTING
     actor.start(lambda: second)
     second.says(counts={0: Counts(records=2)})
     actor.drain(200.0)
@@ -215,8 +215,7 @@ def test_an_ingest_worker_is_not_restarted_in_its_place_and_its_counts_go_on() -
     assert actor.finished
     actor.leave()
     actor.stop(Phase.STOPPED)
-    assert actor.health.total.records == 7
-    assert actor.health.phase == Phase.STOPPED
+    assert (actor.health.total.records, actor.health.phase) == (7, Phase.STOPPED)
 
 
 def test_an_actor_that_is_gone_for_good_is_reported_until_somebody_acts() -> None:

@@ -47,6 +47,9 @@ def test_a_scorer_that_gives_no_answer_is_restarted_before_its_ingest_workers_st
         assert 5.0 <= harness.clock() - silent_s <= 5.5
         yield from harness.ticks(60.0)
         assert harness.scorers[0].restarts == 1, "it is given time to come back"
+        harness.scorers[0].answers, harness.scorers[0].state = True, Heartbeat(node="here", pid=2)
+        yield from harness.ticks(1.0)
+        assert len(harness.scorers) == 1, "behind the same handle"
         assert harness.supervisor.scaling.replaced == {("scorers", "silent"): 1}
 
     harness.run(scenario())
@@ -130,6 +133,23 @@ def test_a_cluster_without_room_for_any_scorer_ends_the_run() -> None:
     harness.has_room = False
     with pytest.raises(ClusterError, match="num_gpus_per_scorer"):
         harness.run(harness.ticks(1000.0))
+
+
+def test_a_scorer_that_finds_no_room_is_given_up_and_the_others_stay() -> None:
+    harness = with_scorers(scorers=2)
+    harness.has_room = False
+
+    def scenario() -> Scenario:
+        yield
+        harness.has_room = harness.scorers[1].answers = True
+        yield from harness.until(lambda: harness.scorers[0].killed, within=130.0)
+        yield from harness.ticks(30.0)
+        assert harness.supervisor.scaling.scorers.target == 1
+        assert len(harness.scorers) == 2
+        assert not harness.scorers[1].killed
+        assert list(harness.workers[0].scorers) == harness.scorers[1:]
+
+    harness.run(scenario())
 
 
 def test_scorers_are_scaled_by_hand_and_a_retired_one_still_answers_what_it_has() -> None:

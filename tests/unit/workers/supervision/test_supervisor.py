@@ -31,6 +31,29 @@ def test_a_run_starts_its_workers_and_drains_them_and_removes_them_from_the_grou
     assert all(worker.stopped and worker.killed for worker in harness.workers)
 
 
+def test_nobody_leaves_the_group_at_the_end_before_the_slowest_has_finished() -> None:
+    harness = SupervisorHarness(ingest=3)
+
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.workers[1].drains = False
+
+    ticks = 0
+
+    def finish_late(_: list[Health]) -> None:
+        nonlocal ticks
+        slowest = harness.workers[1]
+        if slowest.stopped and slowest.end is None:
+            assert harness.removed == []
+            ticks += 1
+            if ticks == 8:
+                slowest.end = Health(slot=1, phase=Phase.STOPPED)
+
+    healths = harness.run(scenario(), finish_late)
+    assert harness.removed == [[0, 1, 2]]
+    assert [health.phase for health in healths] == [Phase.STOPPED] * 3
+
+
 def test_a_killed_worker_has_a_successor_within_a_second() -> None:
     harness = SupervisorHarness(ingest=2)
 
@@ -426,6 +449,23 @@ def test_a_worker_by_scaling_that_finds_no_room_is_given_up() -> None:
         yield from harness.ticks(2.0)
         assert harness.at_work() == [0]
         assert "no room" in harness.supervisor.scaling.last.text  # type: ignore[union-attr]
+
+    harness.run(scenario())
+
+
+def test_only_the_last_worker_is_given_up_for_want_of_room() -> None:
+    harness = SupervisorHarness(ingest=1)
+
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.has_room = False
+        harness.scale(ingest=3)
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        harness.workers[2].answers = True
+        yield from harness.ticks(150.0)
+        assert harness.at_work() == [0, 1, 2]
+        assert harness.supervisor.scaling.ingest.target == 3
+        harness.workers[1].answers = True
 
     harness.run(scenario())
 
