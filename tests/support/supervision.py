@@ -1,4 +1,4 @@
-"""A supervisor without a cluster: actors that do as they are told, on a fake clock."""
+"""A supervisor without a cluster: actors that do as a test says, on a fake clock."""
 
 from __future__ import annotations
 

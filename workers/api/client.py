@@ -24,7 +24,7 @@ def ask_status(url: str) -> dict[str, Any]:
 
     Raises:
         SettingsError: not an http address.
-        VigieError: nobody answers there, or something else than a pipeline.
+        VigieError: nothing answers there, or something else than a pipeline.
     """
     return _ask(url, "status", within_s=_STATUS_WITHIN_S, expected="workers")
 
@@ -41,7 +41,7 @@ def ask_scale(url: str, request: Mapping[str, int | str]) -> dict[str, Any]:
 
     Raises:
         SettingsError: not an http address, or the pipeline rejects it and says why.
-        VigieError: nobody answers there, or something else than a pipeline.
+        VigieError: nothing answers there, or something else than a pipeline.
     """
     body = json.dumps(request).encode()
     return _ask(url, "scale", within_s=_SCALE_WITHIN_S, expected="ingest", body=body)

@@ -19,7 +19,7 @@ class Position:
         next_offset: first offset not done; None when nothing was committed.
         lag: records not done.
         replay_from: where a restart begins to read to rebuild its windows; None when unknown.
-        member: who has it now, empty for nobody.
+        member: who has it now, empty when none has.
     """
 
     partition: int

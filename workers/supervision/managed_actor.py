@@ -198,7 +198,7 @@ class ManagedActor:
         return delay_s
 
     def drain(self, until_s: float) -> None:
-        """Nobody is wanted here any more: have the actor, if there is one, finish by then."""
+        """The slot is no longer wanted: have the actor, if there is one, finish by then."""
         after = self._after(Event.DRAIN)
         if self.handle is not None:
             self.handle.stop()
@@ -316,6 +316,6 @@ class ManagedActor:
 
 
 def one_line(cause: BaseException) -> str:
-    """The error's last words, in one line."""
+    """What the error says, in one line."""
     lines = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {lines[0]}"

@@ -20,7 +20,7 @@ from workers.kafka.kafka_python.admin.groups import remove_members
 from workers.kafka.kafka_python.admin.topics import require_topics
 from workers.stream.health import Health
 from workers.supervision.plan import cores, make_plan
-from workers.supervision.ray.actors import ModelFiles
+from workers.supervision.ray.actors import Job, ModelFiles
 from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
 from workers.supervision.supervisor import GroupAdmin, Supervisor
@@ -78,15 +78,15 @@ def run_pipeline(
             cores=local_cores if is_local else cluster_cores(),
             gpus=_gpus() if is_local else cluster_gpus(),
         )
+        model = ModelFiles.read(
+            settings.model.path, device=plan.device, threads=settings.workers.threads
+        )
         supervisor = Supervisor(
             plan,
             settings.workers,
             settings.processing,
             launcher=RayLauncher(
-                settings,
-                ModelFiles.read(
-                    settings.model.path, device=plan.device, threads=settings.workers.threads
-                ),
+                Job(settings=settings, model=model),
                 gpus_per_scorer=plan.gpus_per_scorer,
                 # A local Ray is ours alone: reservations would only forbid what an operator asks.
                 cpus_per_actor=0 if is_local else 1,

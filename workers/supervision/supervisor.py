@@ -211,7 +211,7 @@ class Supervisor:
             self._departed(actor, actor.departure)
 
     def _replace(self, actor: ManagedActor, found: ActorExit, now_s: float) -> None:
-        """An actor is gone although nobody stopped it: have another one, later or not at all."""
+        """An actor is gone without having been stopped: start another one, later or not at all."""
         if found.reason is Reason.NO_ROOM:
             self._without_room(actor)
             return
@@ -333,7 +333,7 @@ class Supervisor:
     # -- leaving ---------------------------------------------------------------------------------
 
     def _drain_one(self, actor: ManagedActor, now_s: float) -> None:
-        """Nobody is wanted in this slot any more."""
+        """This slot is no longer wanted."""
         grace_s = _DRAIN_GRACE_S if actor.kind is Kind.INGEST else 0.0
         actor.drain(now_s + self._drain_timeout_s + grace_s)
         if actor.stage is ActorStage.LEAVING:  # it was dead
@@ -346,11 +346,11 @@ class Supervisor:
     ) -> None:
         if found is None and now_s < actor.drain_until_s:
             return
-        told = {"kind": actor.kind.value, "slot": actor.slot}
+        fields = {"kind": actor.kind.value, "slot": actor.slot}
         if found is not None and not actor.finished:
-            self._log.warning("drain_failed", cause=one_line(found.cause), **told)
+            self._log.warning("drain_failed", cause=one_line(found.cause), **fields)
         elif found is None and actor.kind is Kind.INGEST:
-            self._log.warning("drain_timed_out", **told)
+            self._log.warning("drain_timed_out", **fields)
         actor.leave()
         self._left(actor)
 

@@ -26,7 +26,7 @@ MOST_BY_HAND: Final = 1000
 
 
 class ScaleRejectedError(VigieError):
-    """Somebody asked for a number of workers that there cannot be."""
+    """There cannot be as many workers as were asked for, or as few."""
 
 
 @dataclass(kw_only=True)
@@ -124,7 +124,7 @@ class Targets:
 
         Args:
             healths: of the ingest workers, with the counts of those before them.
-            undisturbed: nobody starts, ends or is missing.
+            undisturbed: no worker starts, ends or is missing.
         """
         with self._lock:
             now_s = self._monotonic_s()

@@ -72,6 +72,14 @@ class ModelFiles:
             return load(Path(folder), device=self.device)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an ingest worker needs to do its part; a scorer needs the model alone."""
+
+    settings: Settings
+    model: ModelFiles
+
+
 class ScorerActor:
     """Scores what it is sent. Stateless."""
 
@@ -99,12 +107,9 @@ class ScorerActor:
 class IngestActor:
     """Runs one `IngestLoop`. `stop` and `heartbeat` answer while `run` is busy."""
 
-    def __init__(
-        self, settings: Settings, model: ModelFiles, slot: int, scorers: Sequence[Any]
-    ) -> None:
+    def __init__(self, job: Job, slot: int, scorers: Sequence[Any]) -> None:
         """Note what to do; `run` does it."""
-        self._settings, self._model = settings, model
-        self._slot, self._scorers = slot, scorers
+        self._job, self._slot, self._scorers = job, slot, scorers
         self._stopping = threading.Event()
         self._loop: IngestLoop | None = None
         self._watchdog: Watchdog | None = None
@@ -131,9 +136,9 @@ class IngestActor:
         Returns:
             The last health, everything committed.
         """
-        settings = self._settings
+        settings = self._job.settings
         configure_logging(settings.log)
-        detector = self._model.load()
+        detector = self._job.model.load()
         _spare_the_collector()
         scoring = LocalScoring(detector) if not self._scorers else self._ray_scoring()
         try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import psutil
 
-from schemas.settings import Settings
 from workers.stream.health import Health
 from workers.supervision.launcher import (
     ActorAwayError,
@@ -17,7 +16,7 @@ from workers.supervision.launcher import (
     ActorLostError,
     Heartbeat,
 )
-from workers.supervision.ray.actors import IngestActor, ModelFiles, ScorerActor, current_node
+from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, current_node
 from workers.supervision.ray.polled_call import PolledCall, summary
 
 _LAST_HEALTH_WITHIN_S = 1.0
@@ -26,18 +25,15 @@ _LAST_HEALTH_WITHIN_S = 1.0
 class RayLauncher:
     """Starts actors in the Ray that this process is connected to."""
 
-    def __init__(
-        self, settings: Settings, model: ModelFiles, *, gpus_per_scorer: float, cpus_per_actor: int
-    ) -> None:
+    def __init__(self, job: Job, *, gpus_per_scorer: float, cpus_per_actor: int) -> None:
         """Note what travels to the actors, and what each reserves."""
-        self._settings, self._model = settings, model
+        self._job = job
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
 
     def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
         """See `ActorLauncher`."""
         options = {"num_cpus": self._cpus, "max_restarts": 0}
-        start = _actor(IngestActor, options).remote
-        return _RayWorker(start(self._settings, self._model, slot, _actors(scorers)))
+        return _RayWorker(_actor(IngestActor, options).remote(self._job, slot, _actors(scorers)))
 
     def scorer(self) -> ActorHandle:
         """See `ActorLauncher`."""
@@ -49,7 +45,7 @@ class RayLauncher:
             "max_restarts": -1,
             "max_task_retries": 0,
         }
-        return _RayScorer(_actor(ScorerActor, options).remote(self._model))
+        return _RayScorer(_actor(ScorerActor, options).remote(self._job.model))
 
     def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
         """See `ActorLauncher`."""

@@ -1,4 +1,4 @@
-"""A call to an actor that nobody waits for."""
+"""A call to an actor whose answer is looked for, never waited for."""
 
 from __future__ import annotations
 
