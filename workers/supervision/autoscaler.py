@@ -87,13 +87,13 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _View:
+class _Trend:
     """What the samples of one look say together."""
 
     span_s: float
     share: float
     rate: float
-    trend: float
+    lag_per_s: float
     lag: int
 
     @property
@@ -106,12 +106,12 @@ class _View:
     @property
     def caught_up_in_s(self) -> float:
         """Seconds until nothing waits, as the lag moves now."""
-        return self.lag / -self.trend if self.trend < 0 else float("inf")
+        return self.lag / -self.lag_per_s if self.lag_per_s < 0 else float("inf")
 
     @property
     def lag_text(self) -> str:
-        moved = abs(self.trend) * self.span_s > 0.05 * max(self.lag, 1)
-        how = "steady" if not moved else "rising" if self.trend > 0 else "falling"
+        moved = abs(self.lag_per_s) * self.span_s > 0.05 * max(self.lag, 1)
+        how = "steady" if not moved else "rising" if self.lag_per_s > 0 else "falling"
         return f"lag {self.lag:,} and {how}"
 
 
@@ -152,22 +152,22 @@ class Autoscaler:
             bound = "most" if allowed < load.workers else "least"
             return self._decide(load, allowed, f"{allowed} is the {bound} that the limits allow")
         self._take(load)
-        view = self._view()
-        if view is None:
+        trend = self._trend()
+        if trend is None:
             return None
-        roomy = self._roomy(view, load.workers, limits)
+        roomy = self._roomy(trend, load.workers, limits)
         if not roomy:
             self._roomy_since_s = None
         elif self._roomy_since_s is None:
             self._roomy_since_s = self._samples[0].now_s
         if self._pausing(load.now_s):
             return None
-        if load.workers < limits.most and self._behind(view):
-            reason = f"{view.lag_text}, workers {view.share:.0%} busy".replace("%", " %")
+        if load.workers < limits.most and self._behind(trend):
+            reason = f"{trend.lag_text}, workers {trend.share:.0%} busy".replace("%", " %")
             return self._decide(load, load.workers + 1, reason)
         patience_s = self._rules.scale_in_after_s * self._patience
         if self._roomy_since_s is not None and load.now_s - self._roomy_since_s >= patience_s:
-            reason = f"workers {view.share:.0%} busy for {patience_s:g} s".replace("%", " %")
+            reason = f"workers {trend.share:.0%} busy for {patience_s:g} s".replace("%", " %")
             return self._decide(load, load.workers - 1, reason)
         return None
 
@@ -180,33 +180,35 @@ class Autoscaler:
         while samples[0] is not load and samples[1].now_s <= begins_s:
             samples.popleft()
 
-    def _view(self) -> _View | None:
+    def _trend(self) -> _Trend | None:
         first, last = self._samples[0], self._samples[-1]
         span_s = last.now_s - first.now_s
         if span_s < self._rules.scale_out_after_s:
             return None
-        return _View(
+        return _Trend(
             span_s=span_s,
             share=min(max(last.busy_s - first.busy_s, 0.0) / (span_s * max(last.workers, 1)), 1.0),
             rate=max(last.done_records - first.done_records, 0) / span_s,
-            trend=(last.lag_records - first.lag_records) / span_s,
+            lag_per_s=(last.lag_records - first.lag_records) / span_s,
             lag=last.lag_records,
         )
 
-    def _behind(self, view: _View) -> bool:
+    def _behind(self, trend: _Trend) -> bool:
         # Nothing done in all this time is a restore, or trouble: more workers would only add to it.
         return (
-            view.rate > 0
-            and view.share >= BUSY_SHARE
-            and view.backlog_s > NOTICEABLE_S
-            and view.caught_up_in_s > self._rules.scale_out_after_s
+            trend.rate > 0
+            and trend.share >= BUSY_SHARE
+            and trend.backlog_s > NOTICEABLE_S
+            and trend.caught_up_in_s > self._rules.scale_out_after_s
         )
 
     @staticmethod
-    def _roomy(view: _View, workers: int, limits: Limits) -> bool:
+    def _roomy(trend: _Trend, workers: int, limits: Limits) -> bool:
         if workers <= max(limits.least, 1):
             return False
-        return view.backlog_s <= NOTICEABLE_S and view.share * workers / (workers - 1) <= ROOM_SHARE
+        return (
+            trend.backlog_s <= NOTICEABLE_S and trend.share * workers / (workers - 1) <= ROOM_SHARE
+        )
 
     def _pausing(self, now_s: float) -> bool:
         return (

@@ -25,12 +25,7 @@ from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
 from workers.supervision.supervisor import GroupAdmin, Supervisor
 
-Serve = Callable[[Supervisor], AbstractContextManager[None]]
-
-
-def serve_nothing(_: Supervisor) -> AbstractContextManager[None]:
-    """Offer no endpoint."""
-    return nullcontext()
+Serve = Callable[[Supervisor], AbstractContextManager[object]]
 
 
 def run_pipeline(
@@ -38,7 +33,7 @@ def run_pipeline(
     *,
     should_stop: Callable[[], bool],
     observe: Callable[[list[Health]], None] = lambda _: None,
-    serve: Serve = serve_nothing,
+    serve: Serve = nullcontext,
 ) -> list[Health]:
     """Score the stream until `should_stop`, then drain.
 
@@ -48,7 +43,7 @@ def run_pipeline(
         settings: `model.path` must name an artifact.
         should_stop: asked a few times a second.
         observe: shown the workers' health a few times a second.
-        serve: opens an endpoint for the time of the run, for instance for metrics.
+        serve: opens an endpoint for the time of the run, for instance for metrics; by default none.
 
     Returns:
         The last health of each worker.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +60,7 @@ def run(
     from workers.api.server import serving
     from workers.process import configure_logging, stop_signals
     from workers.stream.health import Phase
-    from workers.supervision.pipeline import run_pipeline, serve_nothing
+    from workers.supervision.pipeline import run_pipeline
 
     settings = settings_from(
         config,
@@ -79,7 +79,7 @@ def run(
         healths = run_pipeline(
             settings,
             should_stop=should_stop,
-            serve=serve_nothing
+            serve=nullcontext
             if metrics_port is None
             else serving(host=metrics_host, port=metrics_port),
         )

@@ -1,4 +1,4 @@
-"""Scorers that hang are replaced, and exchanged in peace."""
+"""The supervisor and its scorers: those that hang are replaced, and exchanged in peace."""
 
 from __future__ import annotations
 
