@@ -10,20 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.file_options import (
-    ChannelOption,
-    DecimalOption,
-    DelimiterOption,
-    EpochOption,
-    FilesArgument,
-    IgnoreOption,
-    LabelOption,
-    SensorIdOption,
-    SensorOption,
-    TimeOption,
-    layout_from,
-)
-from workers.cli.options import JsonOption, ModelOption
+from workers.cli.options import FileOptions, FilesArgument, JsonOption, ModelOption, unbundled
 
 if TYPE_CHECKING:
     from detector.evaluation import Evaluation
@@ -34,11 +21,12 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("backtest")(backtest)
+    app.command("backtest")(unbundled(backtest))
 
 
 def backtest(
     files: FilesArgument,
+    *,
     model: ModelOption = None,
     out: Annotated[
         Path | None,
@@ -55,15 +43,7 @@ def backtest(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
-    time: TimeOption = None,
-    sensor: SensorOption = None,
-    sensor_id: SensorIdOption = None,
-    label: LabelOption = None,
-    channel: ChannelOption = None,
-    ignore: IgnoreOption = None,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    epoch: EpochOption = "auto",
+    columns: FileOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Score the rows of files as `vigie run` would score them coming over the topic.
@@ -81,17 +61,7 @@ def backtest(
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
-    layout = layout_from(
-        time=time,
-        sensor=sensor,
-        sensor_id=sensor_id,
-        label=label,
-        channels=channel,
-        ignore=ignore,
-        delimiter=delimiter,
-        decimal=decimal,
-        epoch=epoch,
-    )
+    layout = columns.layout()
     detector = load(model)
     with _working(quiet=as_json):
         sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)

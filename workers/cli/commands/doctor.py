@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.options import BootstrapOption, ConfigOption, JsonOption, SetOption, settings_from
+from workers.cli.options import JsonOption, SettingsOptions, unbundled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,13 +21,12 @@ _MARKS = {"fine": "[green]✓[/green]", "note": "[yellow]![/yellow]", "broken": 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    app.command("doctor")(unbundled(doctor))
 
 
 def doctor(
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    assignments: SetOption = None,
+    *,
+    options: SettingsOptions,
     skip: Annotated[
         list[str] | None,
         typer.Option(help="Leave out a check by its name, such as ray. May be repeated."),
@@ -46,7 +44,7 @@ def doctor(
 
     from workers.doctor import checks
 
-    settings, first = _settings(config, assignments, bootstrap)
+    settings, first = _settings(options)
     chosen = _chosen(checks.all_checks(settings), skip or [])
     console = Console(quiet=as_json)
     findings: list[Diagnosis] = [first]
@@ -65,15 +63,13 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _settings(
-    config: Path | None, assignments: Sequence[str] | None, bootstrap: str | None
-) -> tuple[Settings, Diagnosis]:
+def _settings(options: SettingsOptions) -> tuple[Settings, Diagnosis]:
     """The settings, or the default ones and what is wrong with the user's."""
     from schemas.settings import Settings, SettingsError
     from workers.doctor.checks import Diagnosis
 
     try:
-        settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
+        settings = options.load({})
     except SettingsError as error:
         return Settings(), Diagnosis(
             name="settings", state="broken", found=str(error), mend="correct them as it says"

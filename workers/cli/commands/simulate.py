@@ -11,24 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.feed_options import (
-    FrameRowsOption,
-    PackingOption,
-    RateOption,
-    TopicOption,
-    feed_topic,
-    pace_from,
-    progress_line,
-    report,
-)
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
-from workers.data.feed import Packing
+from workers.cli.feed_options import FeedOptions, report
+from workers.cli.options import JsonOption, SettingsOptions, unbundled
+from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
     from workers.plant import Fault, Plant, PlantChunk, Schedule
@@ -39,10 +24,11 @@ _FAULTS, _FAULTS_A_MACHINE = 14, 4
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("simulate")(simulate)
+    app.command("simulate")(unbundled(simulate))
 
 
 def simulate(
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -81,13 +67,8 @@ def simulate(
     speed: Annotated[
         float, typer.Option("--speed", help="1 is real time, 0 as fast as possible.", min=0)
     ] = 1.0,
-    rate: RateOption = 0.0,
-    packing: PackingOption = Packing.READINGS,
-    frame_rows: FrameRowsOption = 100,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    feed: FeedOptions,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate pumps: flow, pressure, current, power, vibration, temperatures, speed.
@@ -127,23 +108,11 @@ def simulate(
     if output is not None:
         _write(plant, chunks, output, as_json=as_json)
         return
-    from workers.data.feed import records_of
     from workers.plant import columns_of
 
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "topics.readings": topic}
-    )
-    records = records_of(
-        columns_of(plant, chunks), plant.channels, packing=packing, frame_rows=frame_rows
-    )
-    with progress_line("simulating") as on_progress:
-        fed = feed_topic(
-            records,
-            settings,
-            packing=packing,
-            pace=pace_from(rate=rate, speed=speed),
-            on_progress=on_progress,
-        )
+    settings = options.load({"topics.readings": feed.topic})
+    records = feed.records(columns_of(plant, chunks), plant.channels)
+    fed = feed.publish(records, settings, speed=speed, doing="simulating")
     report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
 
 
@@ -190,8 +159,6 @@ def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json:
             readings += len(batch.ts_ns)
             anomalous += int((batch.labels != 0).sum())
     if as_json:
-        from workers.cli.views.report import print_json
-
         print_json({"output": str(output), "readings": readings, "anomalous": anomalous})
         return
     sys.stdout.write(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}\n")

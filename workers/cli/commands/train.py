@@ -11,25 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workers.cli.file_options import (
-    ChannelOption,
-    DecimalOption,
-    DelimiterOption,
-    EpochOption,
-    IgnoreOption,
-    LabelOption,
-    SensorIdOption,
-    SensorOption,
-    TimeOption,
-    layout_from,
-)
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
+from workers.cli.options import FileOptions, JsonOption, SettingsOptions, unbundled
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
@@ -50,11 +32,12 @@ FilesArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train")(train)
+    app.command("train")(unbundled(train))
 
 
 def train(
     files: FilesArgument = None,
+    *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the model; an earlier one is replaced.")
     ] = Path("model"),
@@ -103,18 +86,8 @@ def train(
     topic_to: Annotated[
         str | None, typer.Option("--topic-to", help="And up to this time. Default: to its end.")
     ] = None,
-    time: TimeOption = None,
-    sensor: SensorOption = None,
-    sensor_id: SensorIdOption = None,
-    label: LabelOption = None,
-    channel: ChannelOption = None,
-    ignore: IgnoreOption = None,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    epoch: EpochOption = "auto",
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    assignments: SetOption = None,
+    columns: FileOptions,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Learn what normal looks like, and set the threshold for your alarm budget.
@@ -133,24 +106,13 @@ def train(
     from workers.errors import VigieError
 
     alarm_budget = parse_budget(budget)
-    layout = layout_from(
-        time=time,
-        sensor=sensor,
-        sensor_id=sensor_id,
-        label=label,
-        channels=channel,
-        ignore=ignore,
-        delimiter=delimiter,
-        decimal=decimal,
-        epoch=epoch,
-    )
+    layout = columns.layout()
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if files:
         data = _from_files(files, layout)
     else:
-        settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
-        data = _from_topic(settings, tuple(layout.channels), topic_from or "", topic_to)
+        data = _from_topic(options.load({}), tuple(layout.channels), topic_from or "", topic_to)
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
 
