@@ -46,7 +46,7 @@ publish what is not, and the cleaned signal.
 [bold]Start here[/bold]
 
   [cyan]vigie demo[/cyan]           a simulated plant, a real Kafka, in 90 seconds
-  [cyan]vigie doctor[/cyan]         what this machine lacks, and how to mend it
+  [cyan]vigie doctor[/cyan]         what this machine lacks, and how to fix it
 
 [bold]Your own data[/bold]
 
