@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 MAX_ROWS = 20_000_000
-"""Held in memory with their scores; more are refused."""
+"""Held in memory with their scores; more are rejected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def score_files(
         max_gap_s: a longer silence restarts a sensor's warm-up; 0 takes the model's.
 
     Returns:
-        One `ScoredSensor` a sensor in order of appearance, and where the rows went.
+        One `ScoredSensor` per sensor in order of appearance, and where the rows went.
 
     Raises:
         FileFormatError: a file cannot be read, lacks a channel of the model, or there are too many

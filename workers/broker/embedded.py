@@ -60,7 +60,7 @@ class Lifetime(StrEnum):
     """With the process that started it, however that ends."""
 
     DETACHED = "detached"
-    """Never: somebody stops it."""
+    """Never: it is stopped by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class BrokerConfig:
         """Fetch what is missing, start the broker, and wait until it answers.
 
         Args:
-            on_progress: told about the bytes of the jars, in the first run only.
+            on_progress: called with the bytes of the jars, in the first run only.
 
         Raises:
             ProvisioningError: no Java, no jars, busy port, folder in use, full disk, or a broker
@@ -184,7 +184,7 @@ class EmbeddedBroker:
                     try:
                         self._wait_ready()
                     except _PortTakenError as error:
-                        # Somebody took a free port between our look and the broker's bind.
+                        # Another program took a free port between our look and the broker's bind.
                         if self._config.port or attempt == _PORT_ATTEMPTS - 1:
                             raise ProvisioningError(_busy(self.port)) from error
                         self.port = 0

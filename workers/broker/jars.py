@@ -84,7 +84,7 @@ def fetch_jars(
 
     Args:
         cache: Vigie's cache folder; created when absent.
-        on_progress: told about the bytes, so that somebody can draw them.
+        on_progress: called with the bytes, for a progress bar.
         jars: what to fetch; None is the pinned broker.
         maven_url: where from; None is ``VIGIE_MAVEN_URL``, and without that Maven Central.
 

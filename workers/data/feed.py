@@ -91,7 +91,7 @@ class Pace:
     speed: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a contradiction."""
+        """Reject a contradiction."""
         if min(self.readings_per_s, self.speed) < 0:
             raise ValueError(f"a pace must be >= 0, got {self.readings_per_s}, {self.speed}")
         if self.readings_per_s and self.speed:
@@ -243,7 +243,7 @@ def feed(
         content_type: of all records.
         pace: when each is due.
         should_stop: asked at least every 0.2 s; true ends the feed early, in good order.
-        on_progress: told about five times a second.
+        on_progress: called about five times a second.
         now_s: a clock that only goes forward.
         wait: sleeps for so many seconds.
 

@@ -17,7 +17,7 @@ from detector.training.dataset import Split
 from detector.training.train import Progress, TrainingConfig, train
 from workers.demo.scenario import Scenario
 
-BUDGET_WORDS = "one false alarm a pump and week of plant time"
+BUDGET_WORDS = "one false alarm per pump and week of plant time"
 
 
 def learn(

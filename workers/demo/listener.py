@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 
 from schemas.codec import decode_denoised
 from schemas.settings import TopicSettings
@@ -12,7 +11,7 @@ from schemas.wire.dead_letter import read_dead_letter
 from workers.demo.ledger import Ledger
 from workers.kafka.client import Record
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.consumer.reader import ReaderConfig, TopicReader
+from workers.kafka.kafka_python.consumer.reader import ReaderConfig
 
 
 class Listener:
@@ -57,13 +56,10 @@ class Listener:
             with self._config.open() as reader:
                 while not self._finishing.is_set():
                     self._enter(reader.poll())
-                self._read_rest(reader, reader.ends())
+                for records in reader.read_to(reader.ends()):
+                    self._enter(records)
         except Exception as error:  # noqa: BLE001 - `finish` raises it
             self.error = error
-
-    def _read_rest(self, reader: TopicReader, ends: Mapping[tuple[str, int], int]) -> None:
-        for records in reader.read_to(ends):
-            self._enter(records)
 
     def _enter(self, records: list[Record]) -> None:
         for record in records:

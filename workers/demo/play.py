@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from workers.demo.verdict import Verdict, gain_db, judge
 from workers.kafka.factory import connection_of, topic_specs
 from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
 from workers.kafka.kafka_python.admin.topics import create_topics
-from workers.plant import CHANNELS, Fault, PlantChunk
+from workers.plant import Fault, PlantChunk
 from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import Counts
@@ -43,8 +42,8 @@ _READ_WITHIN_S = 120.0
 _RATE_OVER_S = 3.0
 
 
-class Audience(Protocol):
-    """Who is told how the demo goes, in the main thread."""
+class Audience:
+    """Those who watch the demo; called in the main thread. This one is silent."""
 
     def step(self, text: str) -> None:
         """A new step begins."""
@@ -79,7 +78,7 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
 
     Args:
         demo: what to play.
-        audience: told about everything.
+        audience: sees everything.
         should_stop: true ends the streaming early; the summary comes all the same.
 
     Raises:
@@ -119,12 +118,12 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
 
 
 def _interruptible(
-    tell: Callable[[Progress], None], should_stop: Callable[[], bool]
+    show: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Callable[[Progress], None]:
     def progress(now: Progress) -> None:
         if should_stop():
             raise KeyboardInterrupt
-        tell(now)
+        show(now)
 
     return progress
 
@@ -165,7 +164,7 @@ class _Show:
         self.feeder.start()
 
     def should_stop(self) -> bool:
-        """Whether everything that was sent has been scored, or nothing was and nobody wants it."""
+        """Whether everything that was sent has been scored, or the show ends before it began."""
         if self.feeder.error is not None:
             raise self.feeder.error
         if self.ledger is None:
@@ -178,7 +177,7 @@ class _Show:
         now_s = time.monotonic()
         self._done_at_s = self._done_at_s or now_s
         if now_s - self._done_at_s > _CATCH_UP_WITHIN_S:
-            return True  # the accounts will tell what is missing
+            return True  # the accounts will show what is missing
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + _LOOK_EVERY_S
             # The broker knows it for sure: a worker that was restarted counts from 0.
@@ -194,7 +193,7 @@ class _Show:
             self._audience.watching(self._view(healths, counts, self.ledger))
 
     def _begin(self, healths: list[Health]) -> None:
-        if not self.feeder.is_ready or any(h.phase is not Phase.RUNNING for h in healths):
+        if not self.feeder.ready.is_set() or any(h.phase is not Phase.RUNNING for h in healths):
             return
         now_s = time.monotonic()
         self._running_since_s = self._running_since_s or now_s
@@ -225,12 +224,7 @@ class _Show:
             seconds=self._scenario.seconds,
             sent_per_s=(sent.records - sent_then) / span_s,
             scored_per_s=(counts.records - done_then) / span_s,
-            sent=sent.records,
-            scored=counts.scored,
-            warming_up=counts.warming_up,
-            dropped=counts.late + counts.duplicate,
-            anomalies=counts.anomalies,
-            dead_letters=counts.dead_lettered,
+            counts=counts,
             lag=sum(sum(health.lag.values()) for health in healths),
             sensors=sum(health.sensors for health in healths),
             workers=len(healths),
@@ -241,32 +235,24 @@ class _Show:
         )
 
     def _alarms(self, ledger: Ledger) -> list[Alarm]:
-        alarms = []
-        for anomaly in reversed(list(ledger.latest.values())):
-            channel = max(anomaly.contribution, key=lambda name: anomaly.contribution[name])
-            unit = next(one.unit for one in CHANNELS if one.name == channel)
-            (row,) = ledger.clock.rows([anomaly.ts_ns])
-            alarms.append(
-                Alarm(
-                    sensor=anomaly.sensor_id,
-                    channel=channel,
-                    observed=anomaly.observed[channel],
-                    expected=anomaly.expected[channel],
-                    unit=unit,
-                    score=anomaly.score,
-                    severity=anomaly.severity.value,
-                    truth=self._truth(ledger.machines.index(anomaly.sensor_id), int(row)),
-                    age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
-                )
+        return [
+            Alarm(
+                anomaly=anomaly,
+                truth=self._truth(
+                    ledger.machines.index(anomaly.sensor_id),
+                    int(ledger.clock.rows([anomaly.ts_ns])[0]),
+                ),
+                age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
             )
-        return alarms
+            for anomaly in reversed(list(ledger.latest.values()))
+        ]
 
     def _truth(self, machine: int, row: int) -> str:
         tail = self._detector.receptive_field - 1
         for fault in self._scenario.faults_between(row - tail, row + 1):
             if fault.machine == machine:
-                told = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
-                return told.replace("_", " ")
+                what = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
+                return what.replace("_", " ")
         return ""
 
 
@@ -289,7 +275,8 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
     flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
     faults = demo.scenario.faults_between(0, rows)
     verdict = judge(flags, faults, receptive_field=detector.receptive_field)
-    truth = _whole_rows(show.feeder.truth, rows)
+    # What lies behind the last whole row was prepared and not sent.
+    truth = [part for chunk in show.feeder.truth if len(part := chunk.part(0, rows))]
     picture, note = _draw(demo, truth, ledger, verdict)
     return Summary(
         seconds=rows * demo.scenario.interval_ns / 1e9,
@@ -299,10 +286,7 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
         interval_s=demo.scenario.interval_ns / 1e9,
         lapse=demo.scenario.lapse,
         gain_db=_gain(truth, ledger, faults, detector),
-        latency_ms={
-            "p50": ledger.latency.quantile(0.5),
-            "p99": ledger.latency.quantile(0.99),
-        },
+        latency_ms={"p50": ledger.latency.quantile(0.5), "p99": ledger.latency.quantile(0.99)},
         model={
             "name": detector.name,
             "version": detector.version,
@@ -314,28 +298,10 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
     )
 
 
-def _whole_rows(truth: tuple[PlantChunk, ...], rows: int) -> list[PlantChunk]:
-    """The chunks up to a row; what lies behind it was prepared and not sent."""
-    kept = []
-    for chunk in truth:
-        n = min(len(chunk), rows - chunk.first_row)
-        if n > 0:
-            kept.append(
-                replace(
-                    chunk,
-                    ts_ns=chunk.ts_ns[:n],
-                    clean=chunk.clean[:n],
-                    noisy=chunk.noisy[:n],
-                    label=chunk.label[:n],
-                )
-            )
-    return kept
-
-
 def _gain(
     truth: list[PlantChunk], ledger: Ledger, faults: list[Fault], detector: Detector
 ) -> dict[str, float]:
-    """Noise removed on rows whose windows hold no fault."""
+    """Noise removed on rows whose windows hold no fault, in decibels per channel."""
     if not truth:
         return dict.fromkeys(ledger.channels, float("nan"))
     first = truth[0].first_row
@@ -345,9 +311,8 @@ def _gain(
     normal = np.ones(clean.shape[:2], dtype=bool)
     for fault in faults:
         start = max(fault.start_row - first, 0)
-        normal[
-            start : max(fault.end_row - first + detector.receptive_field - 1, 0), fault.machine
-        ] = False
+        end = max(fault.end_row - first + detector.receptive_field - 1, 0)
+        normal[start:end, fault.machine] = False
     _, denoised = ledger.outputs(first + np.arange(len(clean)))
     gains = gain_db(clean[normal], noisy[normal], denoised[normal])
     return dict(zip(ledger.channels, gains.tolist(), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,7 @@ class Scenario:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be played."""
+        """Reject what cannot be played."""
         limits: dict[str, tuple[float, float]] = {
             "machines": (1, 500),
             "readings_per_s": (1, 20_000),
@@ -98,11 +98,6 @@ class Scenario:
         return PLANT_INTERVAL_S * 1e9 / self.interval_ns
 
     @property
-    def rate(self) -> float:
-        """Readings a second that are really sent."""
-        return self.machines * 1e9 / self.interval_ns
-
-    @property
     def rows(self) -> int | None:
         """Readings of each pump in the show; None for no end."""
         return None if self.seconds is None else math.ceil(self.seconds * 1e9 / self.interval_ns)
@@ -118,14 +113,7 @@ class Scenario:
         """Faults that touch some rows of the show; their rows count from its beginning."""
         first = self.training_rows
         return [
-            Fault(
-                machine=fault.machine,
-                kind=fault.kind,
-                channels=fault.channels,
-                start_row=fault.start_row - first,
-                end_row=fault.end_row - first,
-                magnitude=fault.magnitude,
-            )
+            replace(fault, start_row=fault.start_row - first, end_row=fault.end_row - first)
             for fault in self._schedule().between(first + start_row, first + end_row)
         ]
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from workers.demo.accounts import Accounts
 from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
+from workers.demo.screen import milliseconds
 from workers.demo.verdict import FoundFault, Verdict
 
 _HOUR_S = 3_600.0
@@ -66,7 +67,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         "balanced": accounts.balanced,
         "accounts": {
             **{key: value for key, value in asdict(accounts).items() if key != "checks"},
-            "checks": [{**asdict(check), "holds": check.holds} for check in accounts.checks],
+            "checks": [{**check._asdict(), "holds": check.holds} for check in accounts.checks],
         },
         "detection": {
             "faults": len(verdict.faults),
@@ -95,17 +96,17 @@ def show(summary: Summary, console: Console) -> None:
     """For people."""
     console.print()
     console.print(_accounts_table(summary.accounts))
-    _tell_checks(summary.accounts, console)
+    _show_checks(summary.accounts, console)
     console.print()
     console.print(_faults_table(summary.verdict))
-    _tell_verdict(summary, console)
+    _show_verdict(summary, console)
     console.print()
     console.print(_gain_table(summary))
     console.print()
     latency = summary.latency_ms
     console.print(
         f"[bold]Latency[/bold], from the moment of a reading to its result in Kafka: "
-        f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"
+        f"p50 {milliseconds(latency['p50'])}, p99 {milliseconds(latency['p99'])}"
     )
     if summary.picture is not None:
         console.print("[bold]Picture[/bold]  ", Text(str(summary.picture), style="cyan"), sep="")
@@ -126,18 +127,17 @@ def _accounts_table(accounts: Accounts) -> Table:
         ("scored", accounts.scored, f"{accounts.anomalies:,} of them flagged"),
         ("warming up", accounts.warming_up, "the first readings of a pump fill its window"),
         ("dead letters", accounts.dead_lettered, "bad records, kept with the reason"),
-        ("dropped: came twice", accounts.duplicate, "policy: one reading a pump and time"),
+        ("dropped: came twice", accounts.duplicate, "policy: one reading per pump and time"),
         ("dropped: came late", accounts.late, "policy: no reading behind a newer one"),
     )
-    for name, count, told in rows:
-        table.add_row(name, f"{count:,}", told)
-    total = sum(count for _, count, _ in rows)
-    table.add_row(Text("together", style="bold"), Text(f"{total:,}", style="bold"), "")
-    table.add_row(Text("sent", style="bold"), Text(f"{accounts.sent:,}", style="bold"), "")
+    for name, count, why in rows:
+        table.add_row(name, f"{count:,}", why)
+    table.add_row("together", f"{accounts.together:,}", style="bold")
+    table.add_row("sent", f"{accounts.sent:,}", style="bold")
     return table
 
 
-def _tell_checks(accounts: Accounts, console: Console) -> None:
+def _show_checks(accounts: Accounts, console: Console) -> None:
     if accounts.balanced:
         console.print(
             f"[bold green]Every record is accounted for[/bold green] "
@@ -174,7 +174,7 @@ def _faults_table(verdict: Verdict) -> Table:
     return table
 
 
-def _tell_verdict(summary: Summary, console: Console) -> None:
+def _show_verdict(summary: Summary, console: Console) -> None:
     verdict = summary.verdict
     hours = verdict.watched_rows * PLANT_INTERVAL_S / _HOUR_S
     console.print(
@@ -223,7 +223,3 @@ def _finite(value: float) -> float | None:
 
 def _share(value: float) -> str:
     return f"{value:.0%}" if math.isfinite(value) else "-"
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"

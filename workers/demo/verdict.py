@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,7 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Segment:
+class Segment(NamedTuple):
     """Flagged readings of one machine, less than a window apart: rows start .. end (excluded)."""
 
     machine: int
@@ -24,13 +24,10 @@ class Segment:
     end: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoundFault:
-    """A fault and what became of it.
+class FoundFault(NamedTuple):
+    """A fault, with rows of the show, and the readings from its start to the first flagged one.
 
-    Attributes:
-        fault: with rows of the show.
-        delay_rows: readings from its start to the first flagged one; None when it was missed.
+    The delay is None when it was missed.
     """
 
     fault: Fault
@@ -80,7 +77,7 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
 
     Flagged readings less than R apart are one segment: their windows share readings. A fault
     counts as present until the last window that holds one of its readings has passed. A fault
-    that began less than R readings before the end is not judged: nobody had the time to see it.
+    that began less than R readings before the end is not judged: there was no time to see it.
 
     Args:
         flags: [rows, M] True where the score is 1 or more.
@@ -89,24 +86,20 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
     """
     n_rows = len(flags)
     judged = [fault for fault in faults if fault.start_row <= n_rows - receptive_field]
-    segments = [
-        Segment(machine=machine, start=start, end=end)
+    segments = tuple(
+        Segment(machine, start, end)
         for machine in range(flags.shape[1])
         for start, end in merged(flags[:, machine], gap=receptive_field)
-    ]
-    # A fault that is not judged excuses a segment all the same.
-    false = [
-        segment
-        for segment in segments
-        if not any(_touches(segment, fault, receptive_field) for fault in faults)
-    ]
+    )
     return Verdict(
-        faults=tuple(
-            FoundFault(fault=fault, delay_rows=_delay(flags, fault, receptive_field))
-            for fault in judged
+        faults=tuple(FoundFault(fault, _delay(flags, fault, receptive_field)) for fault in judged),
+        segments=segments,
+        # A fault that is not judged excuses a segment all the same.
+        false=tuple(
+            segment
+            for segment in segments
+            if not any(_touches(segment, fault, receptive_field) for fault in faults)
         ),
-        segments=tuple(segments),
-        false=tuple(false),
         watched_rows=flags.size,
     )
 

@@ -1,6 +1,5 @@
 """A simulated plant with labelled faults."""
 
-from workers.plant.columns import FleetColumns, columns_of
 from workers.plant.faults import (
     Fault,
     FaultKind,
@@ -9,7 +8,7 @@ from workers.plant.faults import (
     Schedule,
 )
 from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, Channel
-from workers.plant.plant import Plant, PlantChunk, PlantConfig
+from workers.plant.plant import FleetColumns, Plant, PlantChunk, PlantConfig
 
 __all__ = [
     "CHANNELS",
@@ -25,5 +24,4 @@ __all__ = [
     "PlantConfig",
     "RandomSchedule",
     "Schedule",
-    "columns_of",
 ]

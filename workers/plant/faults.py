@@ -63,7 +63,7 @@ class Fault:
     magnitude: float
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be injected."""
+        """Reject what cannot be injected."""
         if self.machine < 0:
             raise ValueError(f"machine must be >= 0, got {self.machine}")
         if self.start_row < 0 or not 0 < self.end_row - self.start_row <= MAX_FAULT_ROWS:
@@ -156,7 +156,7 @@ class RandomSchedule:
         machines: size of the fleet.
         seed: of the draws.
         epoch_rows: rows of an epoch, at least one slot (the longest fault and its rest).
-        faults_per_epoch: over the whole fleet; at most one a machine and slot.
+        faults_per_epoch: over the whole fleet; at most one per machine and slot.
         first_row: epochs begin here; earlier rows have no fault.
         kinds: what may happen.
 
@@ -172,14 +172,15 @@ class RandomSchedule:
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit."""
+        """Reject what does not fit."""
         if not self.kinds:
             raise ValueError("a random schedule needs at least one kind of fault")
         room = self.machines * (self.epoch_rows // self.slot_rows)
         if not 0 <= self.faults_per_epoch <= room:
             raise ValueError(
                 f"{self.faults_per_epoch} faults do not fit {self.machines} machines x "
-                f"{self.epoch_rows} rows: at most {room} (one a machine and {self.slot_rows} rows)"
+                f"{self.epoch_rows} rows: at most {room} "
+                f"(one per machine and {self.slot_rows} rows)"
             )
 
     @property

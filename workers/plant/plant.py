@@ -50,7 +50,7 @@ class PlantConfig:
     ambient_swing_c: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated."""
+        """Reject what cannot be simulated."""
         limits = {
             "machines": (1, MAX_MACHINES),
             "seed": (0, 2**63 - 1),
@@ -89,6 +89,47 @@ class PlantChunk:
 
     def __len__(self) -> int:
         return len(self.ts_ns)
+
+    def part(self, start_row: int, end_row: int) -> PlantChunk:
+        """Rows start_row .. end_row (excluded), as far as they are in the chunk."""
+        start = max(start_row - self.first_row, 0)
+        rows = slice(start, max(end_row - self.first_row, 0))
+        return PlantChunk(
+            first_row=self.first_row + start,
+            ts_ns=self.ts_ns[rows],
+            clean=self.clean[rows],
+            noisy=self.noisy[rows],
+            label=self.label[rows],
+        )
+
+    def columns(self, machines: tuple[str, ...]) -> FleetColumns:
+        """What the sensors of these machines say, as a table in order of time, then of machine."""
+        return FleetColumns(
+            sensors=machines,
+            sensor_codes=np.tile(np.arange(len(machines), dtype=np.int32), len(self)),
+            ts_ns=np.repeat(self.ts_ns, len(machines)),
+            values=self.noisy.reshape(-1, self.noisy.shape[-1]),
+            labels=self.label.reshape(-1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetColumns:
+    """Rows of a fleet, the shape in which files and topics take them.
+
+    Attributes:
+        sensors: names of the machines.
+        sensor_codes: machine of each row, int32 [n].
+        ts_ns: event time, int64 [n].
+        values: what the sensors say, NaN = missing, float64 [n, C].
+        labels: code of the fault's kind, 0 for none, int8 [n].
+    """
+
+    sensors: tuple[str, ...]
+    sensor_codes: npt.NDArray[np.int32]
+    ts_ns: IntArray
+    values: FloatArray
+    labels: CodeArray
 
 
 class Plant:
@@ -233,12 +274,11 @@ class Plant:
 
 def _cut_out(blocks: Sequence[PlantChunk], start: int, end: int) -> PlantChunk:
     """Rows start .. end of neighbouring blocks."""
-    first = blocks[0].first_row
-    rows = slice(start - first, end - first)
+    parts = [block.part(start, end) for block in blocks]
     return PlantChunk(
         first_row=start,
-        ts_ns=np.concatenate([block.ts_ns for block in blocks])[rows],
-        clean=np.concatenate([block.clean for block in blocks])[rows],
-        noisy=np.concatenate([block.noisy for block in blocks])[rows],
-        label=np.concatenate([block.label for block in blocks])[rows],
+        ts_ns=np.concatenate([part.ts_ns for part in parts]),
+        clean=np.concatenate([part.clean for part in parts]),
+        noisy=np.concatenate([part.noisy for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
     )

@@ -156,7 +156,7 @@ def _config(port: int | None, data: Path | None, heap_mb: int, java: JavaSource)
 
 
 def _check_same(running: RunningBroker, port: int | None, data: Path | None) -> None:
-    """Refuse to pass off the running broker as another one.
+    """Do not pass off the running broker as another one.
 
     Raises:
         ProvisioningError: another port or folder is asked for.

@@ -108,10 +108,8 @@ def simulate(
     if output is not None:
         _write(plant, chunks, output, as_json=as_json)
         return
-    from workers.plant import columns_of
-
     settings = options.load({"topics.readings": feed.topic})
-    records = feed.records(columns_of(plant, chunks), plant.channels)
+    records = feed.records((chunk.columns(plant.machines) for chunk in chunks), plant.channels)
     fed = feed.publish(records, settings, speed=speed, doing="simulating")
     report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
 
@@ -145,11 +143,11 @@ def _start_ns(start: str | None, *, otherwise: int) -> int:
 
 def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
     from workers.data.writer import ReadingsFile
-    from workers.plant import columns_of
 
     readings = anomalous = 0
     with ReadingsFile(path=output, channels=plant.channels).open() as writer:
-        for batch in columns_of(plant, chunks):
+        for chunk in chunks:
+            batch = chunk.columns(plant.machines)
             writer.write(
                 sensors=[batch.sensors[code] for code in batch.sensor_codes],
                 ts_ns=batch.ts_ns,

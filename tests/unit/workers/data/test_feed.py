@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Decoder
 from workers.data.feed import Fed, FeedRecord, Pace, Packing, content_type_of, feed, records_of
-from workers.plant import FleetColumns, Plant, PlantConfig, columns_of
+from workers.plant import FleetColumns, Plant, PlantConfig
 
 S = 1_000_000_000
 CHANNELS = ("flow", "speed")
@@ -99,7 +99,8 @@ def test_missing_values_are_sent_as_null():
 def test_a_plant_becomes_rows_moment_by_moment():
     plant = Plant(PlantConfig(machines=3, interval_s=1.0))
 
-    (batch,) = columns_of(plant, plant.chunks(2))
+    (chunk,) = plant.chunks(2)
+    batch = chunk.columns(plant.machines)
 
     assert [batch.sensors[code] for code in batch.sensor_codes] == list(plant.machines) * 2
     assert np.diff(batch.ts_ns).tolist() == [0, 0, S, 0, 0]
