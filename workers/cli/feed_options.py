@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
 from schemas.settings import Settings
 from workers.cli.views.report import print_json
@@ -73,7 +71,7 @@ class FeedOptions:
         connection = Connection(
             bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options()
         )
-        with stop_signals() as should_stop, _progress_line(doing) as on_progress:
+        with stop_signals() as should_stop, Console(stderr=True).status(doing) as line:
             try:
                 wait_for_broker(connection, should_stop=should_stop)
                 require_topics(connection, [TopicSpec(name=topic)])
@@ -86,23 +84,12 @@ class FeedOptions:
                         content_type=content_type_of(self.packing),
                         pace=Pace(readings_per_s=self.rate) if self.rate else Pace(speed=speed),
                         should_stop=should_stop,
-                        on_progress=on_progress,
+                        on_progress=lambda fed: line.update(
+                            f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s"
+                        ),
                     )
             except StoppedError:
                 return Fed()
-
-
-@contextmanager
-def _progress_line(doing: str) -> Iterator[Callable[[Fed], None]]:
-    """Yield a function that keeps one line on the terminal up to date; silent elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with Live(console=console, transient=True, auto_refresh=False) as live:
-        yield lambda fed: live.update(
-            f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s", refresh=True
-        )
 
 
 def report(fed: Fed, *, topic: str, as_json: bool, **more: Any) -> None:

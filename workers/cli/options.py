@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -76,6 +77,15 @@ def unbundled(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
+
+
+@contextmanager
+def usage_errors(param_hint: str | None = None) -> Iterator[None]:
+    """Turn a ValueError into the error of a wrong argument."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=param_hint) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +163,7 @@ class FileOptions:
             "us": EpochUnit.MICROSECONDS,
             "ns": EpochUnit.NANOSECONDS,
         }
-        try:
+        with usage_errors():
             return Layout(
                 time=self.time,
                 sensor=self.sensor,
@@ -165,8 +175,6 @@ class FileOptions:
                 decimal=self.decimal,
                 epoch=units[self.epoch],
             )
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
 
 
 def _channel_map(assignments: Sequence[str]) -> dict[str, str]:

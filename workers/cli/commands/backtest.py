@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workers.cli.options import FileOptions, FilesArgument, JsonOption, ModelOption, unbundled
+from workers.cli.views.report import finite, print_facts, print_json
 
 if TYPE_CHECKING:
-    from detector.evaluation import Evaluation
+    from detector.evaluation import Evaluation, EventCounts, PointCounts
     from detector.scoring import Detector
     from workers.backtest.scored_files import ScoredSensor
     from workers.stream.state.counts import Counts
@@ -56,6 +55,8 @@ def backtest(
       vigie backtest test.csv --model models/pumps
       vigie backtest skab/valve1/*.csv -m model --label anomaly -o scores.parquet
     """
+    from rich.console import Console
+
     from detector.artifact import load
     from workers.backtest.scored_files import score_files
 
@@ -63,7 +64,7 @@ def backtest(
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
     detector = load(model)
-    with _working(quiet=as_json):
+    with Console(stderr=True, quiet=as_json).status("scoring"):
         sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)
     evaluation = _evaluate(sensors, detector)
     if out is not None:
@@ -80,8 +81,6 @@ def backtest(
         "plot": None if picture is None else str(picture),
     }
     if as_json:
-        from workers.cli.views.report import print_json
-
         print_json(result)
     else:
         _show(result, counts, evaluation)
@@ -89,26 +88,20 @@ def backtest(
 
 def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The figures of an evaluation as plain values; what is not defined is null."""
-    points, events = evaluation.points, evaluation.events
     return {
-        "points": {
-            **asdict(points),
-            "precision": points.precision,
-            "recall": points.recall,
-            "f1": points.f1,
-        },
-        "events": {
-            **asdict(events),
-            "precision": events.precision,
-            "recall": events.recall,
-            "f1": events.f1,
-        },
-        "vus_pr": _finite(evaluation.vus_pr),
-        "average_precision": _finite(evaluation.average_precision),
-        "best_f1": _finite(evaluation.best_f1),
-        "false_alarms_per_day": _finite(evaluation.false_alarms_per_day),
-        "median_delay_s": _finite(evaluation.median_delay_s),
+        "points": _rates(evaluation.points),
+        "events": _rates(evaluation.events),
+        "vus_pr": finite(evaluation.vus_pr),
+        "average_precision": finite(evaluation.average_precision),
+        "best_f1": finite(evaluation.best_f1),
+        "false_alarms_per_day": finite(evaluation.false_alarms_per_day),
+        "median_delay_s": finite(evaluation.median_delay_s),
     }
+
+
+def _rates(counts: PointCounts | EventCounts) -> dict[str, float]:
+    rates = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+    return asdict(counts) | rates
 
 
 def _evaluate(sensors: list[ScoredSensor], detector: Detector) -> Evaluation | None:
@@ -164,18 +157,6 @@ def _picture(
     )
 
 
-@contextmanager
-def _working(*, quiet: bool) -> Iterator[None]:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield
-        return
-    with console.status("scoring"):
-        yield
-
-
 def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -203,11 +184,13 @@ def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None)
             f"{events.found} found, {events.missed} missed, {events.false} false alarms",
         )  # fmt: skip
         console.print(table)
-        figures = Table.grid(padding=(0, 2))
-        figures.add_row("VUS-PR", _number(evaluation.vus_pr, ".3f"))
-        figures.add_row("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f"))
-        figures.add_row("median delay", _number(evaluation.median_delay_s, ".1f", " s"))
-        console.print(figures)
+        print_facts(
+            [
+                ("VUS-PR", _number(evaluation.vus_pr, ".3f")),
+                ("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f")),
+                ("median delay", _number(evaluation.median_delay_s, ".1f", " s")),
+            ]
+        )
     for name in ("scores", "plot"):
         if result[name] is not None:
             console.print(f"{name}: {result[name]}", highlight=False)
@@ -218,8 +201,4 @@ def _three(*values: float) -> tuple[str, ...]:
 
 
 def _number(value: float, form: str, unit: str = "") -> str:
-    return "-" if _finite(value) is None else f"{value:{form}}{unit}"
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
+    return "-" if finite(value) is None else f"{value:{form}}{unit}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workers.cli.exits import ExitCode
-from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled
+from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled, usage_errors
 from workers.errors import TopicError, VigieError
 
 if TYPE_CHECKING:
@@ -60,12 +60,10 @@ class FilterOptions:
         """
         from workers.dead_letters.selection import Filter
 
-        try:
+        with usage_errors():
             return Filter.of(
                 reason=self.reason, since=self.since, source=self.source, now_s=time.time()
             )
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +195,13 @@ def redrive_letters(
     ] = None,
     with_file: Annotated[
         Path | None,
-        typer.Option("--with", help="Send the bytes of this file instead; for one dead letter."),
+        typer.Option(
+            "--with",
+            help="Send the bytes of this file instead; for one dead letter.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
     ] = None,
     content_type: Annotated[
         str | None,
@@ -228,6 +232,7 @@ def redrive_letters(
       vigie dead-letters redrive --all --reason channel --since 2h --model model --dry-run
       vigie dead-letters redrive --all --since 2h --set-content-type application/json
     """
+    from schemas.codec import DECODERS
     from workers.dead_letters.redrive import Preparation, deliver_nothing, redrive
     from workers.dead_letters.selection import fetched, span_of
     from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
@@ -236,14 +241,17 @@ def redrive_letters(
     wanted = filters.filter()
     filtered = filters != FilterOptions() or limit is not None
     _check_choice(places or [], everything=everything, filtered=filtered, with_file=with_file)
+    if content_type is not None and content_type not in DECODERS:
+        raise typer.BadParameter(
+            f"{content_type!r} is none of {', '.join(DECODERS)}", param_hint="--set-content-type"
+        )
     settings = options.load({"model.path": model})
     chosen = _places(places or [], settings)
-    value, content_type = _value_of(with_file), _known(content_type)
     rereading = _rereading(settings)
     with _reader(settings) as (reader, connection):
         preparation = Preparation(
             partitions_of=_partition_counts(connection),
-            value=value,
+            value=None if with_file is None else with_file.read_bytes(),
             content_type=content_type,
             rereading=rereading,
         )
@@ -284,10 +292,8 @@ def _report(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
 def _places(places: Sequence[str], settings: Settings) -> list[Place]:
     from workers.dead_letters.selection import parse_place
 
-    try:
+    with usage_errors("PLACE"):
         return [parse_place(place, settings.topics.dead_letters) for place in places]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="PLACE") from error
 
 
 def _check_choice(
@@ -304,25 +310,6 @@ def _check_choice(
         raise typer.BadParameter("--reason, --since, --source and --limit go with --all")
     if with_file is not None and len(places) != 1:
         raise typer.BadParameter("one place, as the file is one record", param_hint="--with")
-
-
-def _value_of(with_file: Path | None) -> bytes | None:
-    try:
-        return None if with_file is None else with_file.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(
-            f"cannot read {with_file}: {error.strerror}", param_hint="--with"
-        ) from error
-
-
-def _known(content_type: str | None) -> str | None:
-    from schemas.codec import DECODERS
-
-    if content_type is not None and content_type not in DECODERS:
-        raise typer.BadParameter(
-            f"{content_type!r} is none of {', '.join(DECODERS)}", param_hint="--set-content-type"
-        )
-    return content_type
 
 
 def _rereading(settings: Settings) -> Rereading | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.options import JsonOption
+from workers.cli.options import JsonOption, usage_errors
 
 
 def register(app: typer.Typer) -> None:
@@ -55,15 +55,13 @@ def demo(
     from workers.demo.summary import as_dict, show
     from workers.process import stop_signals
 
-    try:
+    with usage_errors():
         scenario = Scenario(
             machines=machines,
             readings_per_s=rate,
             seconds=None if forever else seconds,
             seed=seed,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     out.mkdir(parents=True, exist_ok=True)
     log = out / "demo.log"
     log.write_text("", encoding="utf-8")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.feed_options import FeedOptions, report
-from workers.cli.options import JsonOption, SettingsOptions, unbundled
+from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_errors
 from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from workers.plant import Fault, Plant, PlantChunk, Schedule
+    from workers.plant import Plant, PlantChunk, Schedule
 
 _CHUNK_ROWS = 128
 _FAULTS, _FAULTS_A_MACHINE = 14, 4
@@ -87,21 +86,18 @@ def simulate(
 
     if forever and (output is not None or faults_file is not None):
         raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")
-    try:
+    default_ns = _now_ns() if output is None else DEFAULT_START_NS
+    with usage_errors():
         plant = Plant(
             PlantConfig(
                 machines=machines,
                 seed=seed,
                 interval_s=interval,
-                start_ns=_start_ns(
-                    start, otherwise=_now_ns() if output is None else DEFAULT_START_NS
-                ),
+                start_ns=default_ns if start is None else _start_ns(start),
                 noise=noise,
             ),
             _schedule(machines, seed, faults),
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     if faults_file is not None:
         _write_faults(plant, faults_file, first_row, first_row + rows)
     chunks = plant.chunks(None if forever else rows, first_row=first_row, chunk_rows=_CHUNK_ROWS)
@@ -128,17 +124,13 @@ def _now_ns() -> int:
     return time.time_ns() // 1_000_000 * 1_000_000
 
 
-def _start_ns(start: str | None, *, otherwise: int) -> int:
+def _start_ns(start: str) -> int:
     from schemas.wire.timestamp import to_ns
 
-    if start is None:
-        return otherwise
     if start == "now":
         return _now_ns()
-    try:
+    with usage_errors("--start"):
         return to_ns(start)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--start") from error
 
 
 def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
@@ -158,22 +150,25 @@ def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json:
             anomalous += int((batch.labels != 0).sum())
     if as_json:
         print_json({"output": str(output), "readings": readings, "anomalous": anomalous})
-        return
-    sys.stdout.write(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}\n")
+    else:
+        typer.echo(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}")
 
 
 def _write_faults(plant: Plant, path: Path, start_row: int, end_row: int) -> None:
-    faults = [_described(plant, fault) for fault in plant.schedule.between(start_row, end_row)]
-    path.write_text(json.dumps(faults, indent=2) + "\n", encoding="utf-8")
-
-
-def _described(plant: Plant, fault: Fault) -> dict[str, Any]:
     config = plant.config
-    return {
-        "sensor_id": plant.machines[fault.machine],
-        "kind": fault.kind.label,
-        "channels": list(fault.channels),
-        "start_ms": (config.start_ns + fault.start_row * config.interval_ns) // 1_000_000,
-        "end_ms": (config.start_ns + (fault.end_row - 1) * config.interval_ns) // 1_000_000,
-        "magnitude": fault.magnitude,
-    }
+
+    def ms(row: int) -> int:
+        return (config.start_ns + row * config.interval_ns) // 1_000_000
+
+    faults = [
+        {
+            "sensor_id": plant.machines[fault.machine],
+            "kind": fault.kind.label,
+            "channels": list(fault.channels),
+            "start_ms": ms(fault.start_row),
+            "end_ms": ms(fault.end_row - 1),
+            "magnitude": fault.magnitude,
+        }
+        for fault in plant.schedule.between(start_row, end_row)
+    ]
+    path.write_text(json.dumps(faults, indent=2) + "\n", encoding="utf-8")
