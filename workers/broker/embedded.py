@@ -54,12 +54,12 @@ _POLL_S: Final = 0.05
 
 
 class Lifetime(StrEnum):
-    """When the broker ends by itself."""
+    """When the broker ends by itself, as `workers.broker.reaper` takes it."""
 
-    OWNER = "owner"
+    OWNER = "stdin"
     """With the process that started it, however that ends."""
 
-    DETACHED = "detached"
+    DETACHED = "none"
     """Never: it is stopped by hand."""
 
 
@@ -70,8 +70,7 @@ class BrokerConfig:
     Attributes:
         port: of the clients; None picks a free one.
         data: the data folder; None makes a temporary one that goes away with the broker.
-        lifetime: when it ends by itself; `watch_pid` overrides it.
-        watch_pid: end with this process instead (``--with-parent``).
+        lifetime: when it ends by itself; the pid of a process: with that one.
         heap_mb: of the Java machine, 128..65536; the process takes about 150 MB more.
         java: where Java comes from.
         start_timeout_s: how long `start` waits for the broker to answer.
@@ -83,8 +82,7 @@ class BrokerConfig:
 
     port: int | None = None
     data: Path | None = None
-    lifetime: Lifetime = Lifetime.OWNER
-    watch_pid: int | None = None
+    lifetime: Lifetime | int = Lifetime.OWNER
     heap_mb: int = 512
     java: JavaSource = JavaSource.AUTO
     start_timeout_s: float = 60.0
@@ -292,11 +290,7 @@ class EmbeddedBroker:
         """Start the guard with the broker; both hold the folder's lock while they live."""
         self._write_properties()
         config = self._config
-        if config.watch_pid is not None:
-            watch = str(config.watch_pid)
-        else:
-            watch = "stdin" if config.lifetime is Lifetime.OWNER else "none"
-        guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", watch]
+        guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", str(config.lifetime)]
         if config.data is None:
             guard += ["--remove", str(self.data)]
         command = [
@@ -304,10 +298,11 @@ class EmbeddedBroker:
             "kafka.Kafka",
             str(self._properties_path),
         ]
+        owned = config.lifetime is Lifetime.OWNER
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*guard, "--", *command],
-                stdin=subprocess.PIPE if watch == "stdin" else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if owned else subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, cwd=self.data,
                 start_new_session=True, pass_fds=(lock.fileno(),),
             )  # fmt: skip

@@ -205,7 +205,7 @@ class Publishes(Protocol):
         """Return when every record is with the broker."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Fed:
     """What was published, and how long it took until the broker had it all."""
 
@@ -261,7 +261,7 @@ def feed(
             if should_stop():
                 break
             asked_s = at_s
-            on_progress(_fed(count, readings, size, at_s - begun_s))
+            on_progress(Fed(count, readings, size, at_s - begun_s))
             if at_s < due_s - _EARLY_S:
                 wait(min(due_s - at_s, _SLICE_S))
         if should_stop():
@@ -269,8 +269,4 @@ def feed(
         publisher.send(topic, key=record.key, value=record.value, headers=headers)
         count, readings, size = count + 1, readings + record.readings, size + len(record.value)
     publisher.settle()
-    return _fed(count, readings, size, now_s() - begun_s)
-
-
-def _fed(records: int, readings: int, value_bytes: int, took_s: float) -> Fed:
-    return Fed(records=records, readings=readings, value_bytes=value_bytes, took_s=took_s)
+    return Fed(count, readings, size, now_s() - begun_s)

@@ -232,47 +232,45 @@ def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
     return tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exposure:
-    """The rows of a block that one fault meets.
+def distort(
+    fault: Fault,
+    *,
+    signal: FloatArray,
+    clean: FloatArray,
+    other_load: FloatArray,
+    held: FloatArray,
+    noise: FloatArray,
+    rng: np.random.Generator,
+    age: npt.NDArray[np.int64],
+) -> FloatArray:
+    """The measured values with the fault, [k, c]; NaN where a value is lost.
 
-    Attributes:
+    Args:
+        fault: what goes wrong.
         signal: measured values of the fault's machine and channels, without the fault, [k, c].
-        other_load: clean signal of the same machine at another load, [k, c].
-        clean: clean signal, [k, c].
+        clean: without noise, [k, c].
+        other_load: clean values of the same machine at another load, [k, c].
         held: last measured values before the fault, [c].
         noise: standard deviation of the sensor noise, [c].
-        normal: standard normal draws, [k, c].
-        uniform: uniform draws in [0, 1), [k, c].
+        rng: of this fault and block.
         age: rows since the fault began, [k].
     """
-
-    signal: FloatArray
-    other_load: FloatArray
-    clean: FloatArray
-    held: FloatArray
-    noise: FloatArray
-    normal: FloatArray
-    uniform: FloatArray
-    age: npt.NDArray[np.int64]
-
-
-def distort(fault: Fault, at: Exposure) -> FloatArray:
-    """The measured values with the fault, [k, c]; NaN where a value is lost."""
-    size = fault.magnitude * at.noise
+    size = fault.magnitude * noise
+    # Always both, in this order: what is drawn does not depend on the kind.
+    normal, uniform = rng.standard_normal(signal.shape), rng.random(signal.shape)
     match fault.kind:
         case FaultKind.SPIKE:
-            changed = at.signal + size * np.where(at.age % 2 == 0, 1.0, -1.0)[:, None]
+            changed = signal + size * np.where(age % 2 == 0, 1.0, -1.0)[:, None]
         case FaultKind.DRIFT:
-            changed = at.signal + size * ((at.age + 1) / (fault.end_row - fault.start_row))[:, None]
+            changed = signal + size * ((age + 1) / (fault.end_row - fault.start_row))[:, None]
         case FaultKind.STUCK_SENSOR:
-            changed = np.broadcast_to(at.held, at.signal.shape)
+            changed = np.broadcast_to(held, signal.shape)
         case FaultKind.LEVEL_SHIFT:
-            changed = at.signal + size
+            changed = signal + size
         case FaultKind.NOISE_BURST:
-            changed = at.signal + size * at.normal
+            changed = signal + size * normal
         case FaultKind.BROKEN_CORRELATION:
-            changed = at.signal + fault.magnitude * (at.other_load - at.clean)
+            changed = signal + fault.magnitude * (other_load - clean)
         case FaultKind.MISSING_DATA:
-            changed = np.where(at.uniform < fault.magnitude, np.nan, at.signal)
+            changed = np.where(uniform < fault.magnitude, np.nan, signal)
     return changed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workers.plant.faults import Exposure, Fault, FixedSchedule, Schedule, distort
+from workers.plant.faults import Fault, FixedSchedule, Schedule, distort
 from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, FloatArray
 from workers.plant.process import BLOCK_ROWS, Process, Truth
 
@@ -255,19 +255,16 @@ class Plant:
                 max(fault.start_row, first_row), min(fault.end_row, first_row + BLOCK_ROWS)
             )
             place = (rows[:, None] - first_row, fault.machine, fault.columns)
-            rng = np.random.default_rng([self.config.seed, 4, first_row, fault.machine])
-            shape = (len(rows), len(fault.columns))
-            exposure = Exposure(
+            noisy[place] = distort(
+                fault,
                 signal=sound[place],
-                other_load=truth.other_load[place],
                 clean=truth.clean[place],
+                other_load=truth.other_load[place],
                 held=held[fault][fault.columns],
                 noise=NOISE[fault.columns],
-                normal=rng.standard_normal(shape),
-                uniform=rng.random(shape),
+                rng=np.random.default_rng([self.config.seed, 4, first_row, fault.machine]),
                 age=rows - fault.start_row,
             )
-            noisy[place] = distort(fault, exposure)
             label[rows - first_row, fault.machine] = fault.kind.value
         return noisy, label
 
