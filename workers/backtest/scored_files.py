@@ -18,7 +18,7 @@ from detector.scoring import Detector
 from schemas.columns import Readings
 from workers.backtest.backtest import backtest
 from workers.data.files import FileColumns, FileFormatError, Layout, open_table
-from workers.data.writer import ReadingsFile
+from workers.data.writer import open_readings
 from workers.stream.state.counts import Counts
 
 IntArray = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ def write_scores(sensors: Sequence[ScoredSensor], channels: Sequence[str], path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = ("score", "flagged", *channels)
-    with ReadingsFile(path=path, channels=columns).open() as writer:
+    with open_readings(path, columns) as writer:
         for one in sensors:
             flagged = np.where(one.scored, one.score >= 1.0, np.nan)
             labels = np.zeros(len(one.ts_ns), np.int8) if one.labels is None else one.labels

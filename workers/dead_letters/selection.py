@@ -129,21 +129,24 @@ def fetched(reader: TopicReader, places: Sequence[Place]) -> Iterator[Letter]:
     beginnings, ends = reader.beginnings(), reader.ends()
     for place in places:
         home = (place.topic, place.partition)
-        first, end = beginnings.get(home), ends.get(home)
-        if first is None or end is None:
-            numbers = ", ".join(str(p) for _, p in sorted(ends))
-            raise VigieError(f"{place.topic} has no partition {place.partition}; it has {numbers}")
-        if not first <= place.offset < end:
-            holds = f"offsets {first} to {end - 1}" if first < end else "nothing"
-            raise VigieError(
-                f"no dead letter at {short_place(place)}: partition {place.partition} of "
-                f"{place.topic} holds {holds} now"
-            )
-        span = Span(starts={**ends, home: place.offset}, ends={home: place.offset + 1})
-        letter = next((one for one in span.letters(reader) if one.place == place), None)
+        first, end = beginnings.get(home, 0), ends.get(home, 0)
+        letter = None
+        if first <= place.offset < end:
+            span = Span(starts={**ends, home: place.offset}, ends={home: place.offset + 1})
+            letter = next((one for one in span.letters(reader) if one.place == place), None)
         if letter is None:
             raise VigieError(
-                f"no dead letter at {short_place(place)}: the offset holds no record (a "
-                "transaction's marker, or a record that was deleted)"
+                f"no dead letter at {short_place(place)}: {_why_not(place, ends, first)}"
             )
         yield letter
+
+
+def _why_not(place: Place, ends: Mapping[tuple[str, int], int], first: int) -> str:
+    end = ends.get((place.topic, place.partition))
+    if end is None:
+        numbers = ", ".join(str(partition) for _, partition in sorted(ends))
+        return f"{place.topic} has no partition {place.partition}; it has {numbers}"
+    if first <= place.offset < end:
+        return "the offset holds no record (a transaction's marker, or one that was deleted)"
+    holds = f"offsets {first} to {end - 1}" if first < end else "nothing"
+    return f"partition {place.partition} of {place.topic} holds {holds} now"

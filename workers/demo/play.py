@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -58,27 +57,21 @@ class Audience:
         """The stream runs; several times a second."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Play:
-    """What to play.
-
-    Attributes:
-        scenario: the plant and the pace.
-        folder: for model, log and picture; made if need be.
-        max_steps: of the training.
-    """
-
-    scenario: Scenario
-    folder: Path
-    max_steps: int
-
-
-def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> Summary:
+def play(
+    scenario: Scenario,
+    audience: Audience,
+    *,
+    folder: Path,
+    max_steps: int,
+    should_stop: Callable[[], bool],
+) -> Summary:
     """Play it, from the broker's start to the last account; leaves nothing but `folder`.
 
     Args:
-        demo: what to play.
+        scenario: the plant and the pace.
         audience: sees everything.
+        folder: for model, log and picture; made if need be.
+        max_steps: of the training.
         should_stop: true ends the streaming early; the summary comes all the same.
 
     Raises:
@@ -86,7 +79,6 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         KeyboardInterrupt: `should_stop` said so before anything streamed.
         VigieError: whatever ended a part of it early.
     """
-    scenario = demo.scenario
     audience.step("starting a Kafka broker of its own")
     with BrokerConfig().open(on_progress=audience.fetching) as broker:
         audience.step(
@@ -95,11 +87,11 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         )
         detector = learn(
             scenario,
-            demo.folder / "model",
-            max_steps=demo.max_steps,
+            folder / "model",
+            max_steps=max_steps,
             progress=_interruptible(audience.training, should_stop),
         )
-        settings = _settings(broker.bootstrap, demo.folder / "model")
+        settings = _settings(broker.bootstrap, folder / "model")
         configure_logging(settings.log)
         connection = connection_of(settings)
         create_topics(connection, topic_specs(settings))
@@ -114,7 +106,7 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         audience.step("reading the topics back")
         show.listener.finish(within_s=_READ_WITHIN_S)
         counts = sum((health.total for health in healths), Counts())
-        return _sum_up(demo, show, counts, facts_of(settings), detector)
+        return _sum_up(show, counts, detector, folder)
 
 
 def _interruptible(
@@ -150,7 +142,7 @@ class _Show:
         audience: Audience,
         asked_to_stop: Callable[[], bool],
     ) -> None:
-        self._scenario, self._settings, self._detector = scenario, settings, detector
+        self.scenario, self.settings, self._detector = scenario, settings, detector
         self._audience, self._asked_to_stop = audience, asked_to_stop
         self._connection = connection_of(settings)
         self._rates: deque[tuple[float, int, int]] = deque()
@@ -181,7 +173,7 @@ class _Show:
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + _LOOK_EVERY_S
             # The broker knows it for sure: a worker that was restarted counts from 0.
-            return facts_of(self._settings).committed >= self.feeder.sent.records
+            return facts_of(self.settings).committed >= self.feeder.sent.records
         return False
 
     def observe(self, healths: list[Health]) -> None:
@@ -201,14 +193,14 @@ class _Show:
         if held < _PARTITIONS and now_s - self._running_since_s < _BEGIN_WITHIN_S:
             return
         self.feeder.go()
-        plant = self._scenario.plant()
+        plant = self.scenario.plant()
         self.ledger = Ledger(
             machines=plant.machines,
             channels=plant.channels,
-            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self._scenario.interval_ns),
-            kept_rows=self._scenario.kept_rows,
+            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self.scenario.interval_ns),
+            kept_rows=self.scenario.kept_rows,
         )
-        self.listener = Listener(self._connection, self._settings.topics, self.ledger)
+        self.listener = Listener(self._connection, self.settings.topics, self.ledger)
         self.listener.start()
 
     def _view(self, healths: list[Health], counts: Counts, ledger: Ledger) -> View:
@@ -221,7 +213,7 @@ class _Show:
         latency = sum((health.latency for health in healths), LatencyHistogram())
         return View(
             elapsed_s=(time.time_ns() - self.feeder.start_ns) / 1e9,
-            seconds=self._scenario.seconds,
+            seconds=self.scenario.seconds,
             sent_per_s=(sent.records - sent_then) / span_s,
             scored_per_s=(counts.records - done_then) / span_s,
             counts=counts,
@@ -249,7 +241,7 @@ class _Show:
 
     def _truth(self, machine: int, row: int) -> str:
         tail = self._detector.receptive_field - 1
-        for fault in self._scenario.faults_between(row - tail, row + 1):
+        for fault in self.scenario.faults_between(row - tail, row + 1):
             if fault.machine == machine:
                 what = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
                 return what.replace("_", " ")
@@ -267,24 +259,25 @@ def facts_of(settings: Settings) -> Broker:
     )
 
 
-def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: Detector) -> Summary:
+def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Summary:
     assert show.ledger is not None
-    ledger, sent = show.ledger, show.feeder.sent
-    rows = sent.readings // demo.scenario.machines
+    ledger, sent, scenario = show.ledger, show.feeder.sent, show.scenario
+    rows = sent.readings // scenario.machines
+    broker = facts_of(show.settings)
     accounts = balance(sent, ledger, counts, broker, receptive_field=detector.receptive_field)
     flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
-    faults = demo.scenario.faults_between(0, rows)
+    faults = scenario.faults_between(0, rows)
     verdict = judge(flags, faults, receptive_field=detector.receptive_field)
     # What lies behind the last whole row was prepared and not sent.
     truth = [part for chunk in show.feeder.truth if len(part := chunk.part(0, rows))]
-    picture, note = _draw(demo, truth, ledger, verdict)
+    picture, note = _draw(scenario, truth, ledger, verdict, folder)
     return Summary(
-        seconds=rows * demo.scenario.interval_ns / 1e9,
+        seconds=rows * scenario.interval_ns / 1e9,
         accounts=accounts,
         verdict=verdict,
         machines=ledger.machines,
-        interval_s=demo.scenario.interval_ns / 1e9,
-        lapse=demo.scenario.lapse,
+        interval_s=scenario.interval_ns / 1e9,
+        lapse=scenario.lapse,
         gain_db=_gain(truth, ledger, faults, detector),
         latency_ms={"p50": ledger.latency.quantile(0.5), "p99": ledger.latency.quantile(0.99)},
         model={
@@ -294,7 +287,7 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
         },
         picture=picture,
         picture_note=note,
-        folder=demo.folder,
+        folder=folder,
     )
 
 
@@ -319,12 +312,12 @@ def _gain(
 
 
 def _draw(
-    demo: Play, truth: list[PlantChunk], ledger: Ledger, verdict: Verdict
+    scenario: Scenario, truth: list[PlantChunk], ledger: Ledger, verdict: Verdict, folder: Path
 ) -> tuple[Path | None, str]:
     if not truth:
         return None, "nothing was sent"
-    title = f"{{pump}}, in time lapse ({demo.scenario.lapse:.0f}x)"
+    title = f"{{pump}}, in time lapse ({scenario.lapse:.0f}x)"
     try:
-        return draw_pump(truth, ledger, verdict, demo.folder / "picture.png", title=title), ""
+        return draw_pump(truth, ledger, verdict, folder / "picture.png", title=title), ""
     except PlotExtraError as error:
         return None, str(error)

@@ -73,12 +73,22 @@ def as_dict(summary: Summary) -> dict[str, Any]:
             "faults": len(verdict.faults),
             "found": verdict.found,
             "recall": _finite(verdict.recall),
-            "segments": len(verdict.segments),
-            "false_segments": len(verdict.false),
+            "segments": verdict.segments,
+            "false_segments": verdict.false,
             "precision": _finite(verdict.precision),
             "median_delay_readings": _finite(verdict.median_delay_rows),
             "median_delay_s": _finite(verdict.median_delay_rows * summary.interval_s),
-            "by_fault": [_fault(one, summary) for one in verdict.faults],
+            "by_fault": [
+                {
+                    "sensor_id": summary.machines[one.fault.machine],
+                    "kind": one.fault.kind.label,
+                    "channels": list(one.fault.channels),
+                    "start_row": one.fault.start_row,
+                    "end_row": one.fault.end_row,
+                    "delay_readings": one.delay_rows,
+                }
+                for one in verdict.faults
+            ],
         },
         "noise_gain_db": {
             "mean": _finite(summary.mean_gain_db),
@@ -115,11 +125,15 @@ def show(summary: Summary, console: Console) -> None:
     console.print("[bold]Folder[/bold]   ", Text(str(summary.folder)), " (model, log)", sep="")
 
 
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+
+
 def _accounts_table(accounts: Accounts) -> Table:
-    table = Table(
-        title="Where every record went", title_justify="left", title_style="bold", box=None,
-        show_header=False, padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table("Where every record went")
+    table.show_header = False
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
@@ -156,10 +170,7 @@ def _show_checks(accounts: Accounts, console: Console) -> None:
 
 
 def _faults_table(verdict: Verdict) -> Table:
-    table = Table(
-        title="Injected faults", title_justify="left", title_style="bold", box=None,
-        padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table("Injected faults")
     table.add_column("kind")
     for name in ("injected", "found", "median delay"):
         table.add_column(name, justify="right")
@@ -180,7 +191,7 @@ def _show_verdict(summary: Summary, console: Console) -> None:
     console.print(
         f"[bold]Recall {_share(verdict.recall)}[/bold]: {verdict.found} of {len(verdict.faults)} "
         f"faults found. [bold]Precision {_share(verdict.precision)}[/bold]: "
-        f"{len(verdict.segments) - len(verdict.false)} of {len(verdict.segments)} flagged segments "
+        f"{verdict.segments - verdict.false} of {verdict.segments} flagged segments "
         "touch a fault."
     )
     if math.isfinite(verdict.median_delay_rows):
@@ -189,32 +200,18 @@ def _show_verdict(summary: Summary, console: Console) -> None:
             "time, one reading a second."
         )
     console.print(
-        f"False alarms: {len(verdict.false)} in {hours:,.1f} pump-hours of plant time "
+        f"False alarms: {verdict.false} in {hours:,.1f} pump-hours of plant time "
         f"(budget: {BUDGET_WORDS}).",
         style="dim",
     )
 
 
 def _gain_table(summary: Summary) -> Table:
-    table = Table(
-        title=f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings",
-        title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table(f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings")
     for channel in summary.gain_db:
         table.add_column(channel.replace("_", " ").replace("temperature", "temp"), justify="right")
     table.add_row(*(f"{gain:+.1f}" for gain in summary.gain_db.values()))
     return table
-
-
-def _fault(one: FoundFault, summary: Summary) -> dict[str, Any]:
-    return {
-        "sensor_id": summary.machines[one.fault.machine],
-        "kind": one.fault.kind.label,
-        "channels": list(one.fault.channels),
-        "start_row": one.fault.start_row,
-        "end_row": one.fault.end_row,
-        "delay_readings": one.delay_rows,
-    }
 
 
 def _finite(value: float) -> float | None:

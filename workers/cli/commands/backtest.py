@@ -159,7 +159,7 @@ def _picture(
 
 def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
     dropped = counts.late + counts.duplicate
@@ -170,9 +170,8 @@ def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None)
         highlight=False,
     )
     if evaluation is not None:
-        table = Table(box=None, padding=(0, 3, 0, 0))
-        for name in ("", "precision", "recall", "F1", ""):
-            table.add_column(name, justify="right" if name else "left")
+        rates = (Column(name, justify="right") for name in ("precision", "recall", "F1"))
+        table = Table("", *rates, "", box=None, padding=(0, 3, 0, 0))
         points, events = evaluation.points, evaluation.events
         table.add_row(
             "rows", *_three(points.precision, points.recall, points.f1),

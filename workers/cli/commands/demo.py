@@ -49,7 +49,7 @@ def demo(
     from rich.console import Console
 
     from workers.cli.views.demo_audience import audience_for
-    from workers.demo.play import Play, play
+    from workers.demo.play import play
     from workers.demo.quiet import only_ours
     from workers.demo.scenario import Scenario
     from workers.demo.summary import as_dict, show
@@ -68,11 +68,7 @@ def demo(
     with only_ours(log) as (stdout, _):
         console = Console(file=stdout)
         with stop_signals() as should_stop, audience_for(console, quiet=as_json) as audience:
-            summary = play(
-                Play(scenario=scenario, folder=out, max_steps=steps),
-                audience,
-                should_stop=should_stop,
-            )
+            summary = play(scenario, audience, folder=out, max_steps=steps, should_stop=should_stop)
         if as_json:
             json.dump(as_dict(summary), stdout, indent=2)
             stdout.write("\n")

@@ -134,10 +134,10 @@ def _start_ns(start: str) -> int:
 
 
 def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
-    from workers.data.writer import ReadingsFile
+    from workers.data.writer import open_readings
 
     readings = anomalous = 0
-    with ReadingsFile(path=output, channels=plant.channels).open() as writer:
+    with open_readings(output, plant.channels) as writer:
         for chunk in chunks:
             batch = chunk.columns(plant.machines)
             writer.write(

@@ -10,6 +10,7 @@ import typer
 
 from workers.cli.exits import ExitCode
 from workers.cli.options import JsonOption, SettingsOptions, unbundled
+from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
     from workers.kafka.kafka_python import Connection
@@ -70,17 +71,12 @@ def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
         typer.Exit: with code 1 when a topic is not as wanted.
     """
     from rich.console import Console
-    from rich.table import Table
-
-    from workers.cli.views.report import print_json
+    from rich.table import Column, Table
 
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = Table(box=None)
-        table.add_column("topic")
-        table.add_column("partitions", justify="right")
-        table.add_column("state")
+        table = Table("topic", Column("partitions", justify="right"), "state", box=None)
         for finding in findings:
             table.add_row(finding.name, str(finding.partitions), finding.state.value)
         Console().print(table)

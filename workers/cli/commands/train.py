@@ -16,6 +16,7 @@ from workers.cli.views.report import print_facts, print_json
 if TYPE_CHECKING:
     from detector.scoring import Detector
     from detector.signal.series import Series
+    from detector.training.train import TrainingConfig
     from schemas.settings import Settings
     from workers.data.files import Layout
 
@@ -112,15 +113,10 @@ def train(
         data = _from_files(files, layout)
     else:
         data = _from_topic(options.load({}), tuple(layout.channels), topic_from or "", topic_to)
-    import torch
-    from rich.console import Console
-    from rich.live import Live
-
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
-    from detector.training.train import train as fit
-    from workers.cli.views.training_bar import TrainingBar
 
+    began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
             channels=data.channels,
@@ -134,13 +130,7 @@ def train(
             split=Split(calibration=calibration),
             max_steps=max_steps,
         )
-        began_s = clock.monotonic()
-        console = Console(stderr=True, quiet=as_json)
-        with Live("reading and preparing", console=console, transient=True) as live:
-            bar = TrainingBar()
-            torch.set_num_threads(threads)
-            trained = fit(data.series, wanted, progress=lambda now: live.update(bar.draw(now)))
-        folder = save(trained, out)
+        folder = save(_train(data.series, wanted, threads, quiet=as_json), out)
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
@@ -190,6 +180,27 @@ def _from_topic(
         series=history.series,
         left_out={"unreadable_records": history.failures},
     )
+
+
+def _train(
+    series: Sequence[Series], config: TrainingConfig, threads: int, *, quiet: bool
+) -> Detector:
+    import torch
+    from rich.console import Console
+    from rich.live import Live
+
+    from detector.training.train import train as fit
+    from workers.cli.views.training_bar import training_bar
+
+    torch.set_num_threads(threads)
+    began_s = clock.monotonic()
+    console = Console(stderr=True, quiet=quiet)
+    with Live("reading and preparing", console=console, transient=True) as live:
+        return fit(
+            series,
+            config,
+            progress=lambda now: live.update(training_bar(now, began_s=began_s)),
+        )
 
 
 def _report(detector: Detector, folder: Path, data: _Data, took_s: float, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from workers.cli.views.training_bar import TrainingBar
+from workers.cli.views.training_bar import training_bar
 from workers.demo.play import Audience
 from workers.demo.screen import View, draw, one_line
 
@@ -63,7 +63,6 @@ class Terminal(Audience):
     def __init__(self, console: Console, live: Live) -> None:
         """Draw with `live`."""
         self._console, self._live = console, live
-        self._bar = TrainingBar()
         self._step = ""
         self._began_s = time.monotonic()
 
@@ -71,7 +70,6 @@ class Terminal(Audience):
         """The step before is done: it stays as a line."""
         self.done()
         self._step, self._began_s = text, time.monotonic()
-        self._bar = TrainingBar()
         self._show(None)
 
     def fetching(self, done: int, total: int) -> None:
@@ -80,7 +78,7 @@ class Terminal(Audience):
 
     def training(self, progress: Progress) -> None:
         """The bar below the step."""
-        self._show(self._bar.draw(progress))
+        self._show(training_bar(progress, began_s=self._began_s))
 
     def watching(self, view: View) -> None:
         """The live table instead of the step."""

@@ -207,7 +207,7 @@ def test_a_fault_is_found_by_any_flag_from_its_start_to_its_last_window(start, l
 
     found = start <= at < start + length + gap - 1
     assert verdict.found == int(found)
-    assert len(verdict.false) == int(not found)
+    assert verdict.false == int(not found)
     assert verdict.faults[0].delay_rows == (at - start if found else None)
 
 
