@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.evaluation import runs
 from workers.errors import VigieError
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
 
 def _shade(axis: Axes, picture: Picture) -> None:
     """Flagged stretches in red over the panel, true faults as a bar along its top."""
-    spans = _flagged_spans(picture)
-    for index, (start, end) in enumerate(spans):
+    for index, (start, end) in enumerate(_flagged_spans(picture)):
         axis.axvspan(
             start, end, color=_FLAGGED, alpha=0.16, linewidth=0, label="" if index else "flagged"
         )
@@ -242,8 +242,6 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
 
 def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
     """Flagged stretches as times, half an interval wider on both sides so that one row shows."""
-    flagged = np.concatenate([[False], picture.score >= 1.0, [False]])
-    edges = np.flatnonzero(flagged[1:] != flagged[:-1]).reshape(-1, 2)
     steps = np.diff(picture.ts_ns)
     half = int(np.median(steps)) // 2 if len(steps) else 500_000_000
     return [
@@ -251,7 +249,7 @@ def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
             np.datetime64(int(picture.ts_ns[start]) - half, "ns"),
             np.datetime64(int(picture.ts_ns[end - 1]) + half, "ns"),
         )
-        for start, end in edges
+        for start, end in runs(picture.score >= 1.0)
     ]
 
 

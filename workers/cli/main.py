@@ -141,9 +141,7 @@ def _print_version() -> None:
 
 def _needed(arguments: Sequence[str]) -> Sequence[str]:
     """The command that the line names, or all of them."""
-    if arguments and arguments[0] in COMMANDS:
-        return (arguments[0],)
-    return COMMANDS
+    return (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _show(error: Exception) -> None:

@@ -43,7 +43,7 @@ class Sent:
         return self.readings + self.repeated + self.late + self.bad
 
 
-class Feeder:
+class Feeder(threading.Thread):
     """Sends the plant's readings; keeps the truth of the last rows.
 
     Attributes:
@@ -55,7 +55,8 @@ class Feeder:
     """
 
     def __init__(self, scenario: Scenario, connection: Connection, topic: str) -> None:
-        """Note what to do; `start` does it."""
+        """Note what to do; `start` connects and prepares the first readings."""
+        super().__init__(name="demo-feeder", daemon=True)
         self.sent = Sent()
         self.truth: deque[PlantChunk] = deque(maxlen=scenario.kept_rows // _CHUNK_ROWS)
         self.start_ns = 0
@@ -64,16 +65,11 @@ class Feeder:
         self._scenario, self._connection, self._topic = scenario, connection, topic
         self._plant = scenario.plant()
         self._stopping, self._going = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="demo-feeder", daemon=True)
 
     @property
     def is_done(self) -> bool:
         """Whether the show is over and everything is with the broker, or sending has failed."""
-        return self._thread.ident is not None and not self._thread.is_alive()
-
-    def start(self) -> None:
-        """Connect and prepare the first readings; `go` lets them out."""
-        self._thread.start()
+        return self.ident is not None and not self.is_alive()
 
     def go(self) -> None:
         """Begin the show: row 0 is due now."""
@@ -84,10 +80,11 @@ class Feeder:
         """Send no more, and wait until what was sent is with the broker."""
         self._stopping.set()
         self._going.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=within_s)
+        if self.ident is not None:
+            self.join(timeout=within_s)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Send until the end or `stop`, from `go` on."""
         try:
             with PublisherConfig(connection=self._connection, client_id="vigie-demo-plant").open(
                 should_stop=self._stopping.is_set

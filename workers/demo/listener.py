@@ -14,7 +14,7 @@ from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.consumer.reader import ReaderConfig
 
 
-class Listener:
+class Listener(threading.Thread):
     """Enters every record of the output topics into the ledger.
 
     The ledger belongs to the listener's thread until `finish` has returned; what others read of it
@@ -23,6 +23,7 @@ class Listener:
 
     def __init__(self, connection: Connection, topics: TopicSettings, ledger: Ledger) -> None:
         """Note what to read; `start` begins."""
+        super().__init__(name="demo-listener", daemon=True)
         self._topics, self._ledger = topics, ledger
         self._config = ReaderConfig(
             connection=connection,
@@ -30,12 +31,7 @@ class Listener:
             client_id="vigie-demo-audience",
         )
         self._finishing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="demo-listener", daemon=True)
         self.error: Exception | None = None
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
 
     def finish(self, *, within_s: float) -> None:
         """Read everything that is in the topics now, then end.
@@ -45,13 +41,14 @@ class Listener:
             TimeoutError: it took too long.
         """
         self._finishing.set()
-        self._thread.join(timeout=within_s)
+        self.join(timeout=within_s)
         if self.error is not None:
             raise self.error
-        if self._thread.is_alive():
+        if self.is_alive():
             raise TimeoutError(f"the outputs could not be read within {within_s:g} s")
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Read until `finish`, and then what is still there."""
         try:
             with self._config.open() as reader:
                 while not self._finishing.is_set():

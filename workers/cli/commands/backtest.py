@@ -14,7 +14,7 @@ from workers.cli.views.report import finite, print_facts, print_json
 if TYPE_CHECKING:
     from detector.evaluation import Evaluation, EventCounts, PointCounts
     from detector.scoring import Detector
-    from workers.backtest.scored_files import ScoredSensor
+    from workers.backtest.backtest import ScoredSensor
     from workers.stream.state.counts import Counts
 
 
@@ -58,7 +58,7 @@ def backtest(
     from rich.console import Console
 
     from detector.artifact import load
-    from workers.backtest.scored_files import score_files
+    from workers.backtest.backtest import evaluate_sensors, score_files, write_scores
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
@@ -66,10 +66,8 @@ def backtest(
     detector = load(model)
     with Console(stderr=True, quiet=as_json).status("scoring"):
         sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)
-    evaluation = _evaluate(sensors, detector)
+    evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
-        from workers.backtest.scored_files import write_scores
-
         write_scores(sensors, detector.channels, out)
     picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
@@ -104,22 +102,6 @@ def _rates(counts: PointCounts | EventCounts) -> dict[str, float]:
     return asdict(counts) | rates
 
 
-def _evaluate(sensors: list[ScoredSensor], detector: Detector) -> Evaluation | None:
-    """Figures over the sensors; None without labels or without a single score."""
-    from detector.evaluation import Outcome, evaluate
-
-    outcomes = [
-        Outcome(
-            ts_ns=one.ts_ns[one.scored], labels=one.labels[one.scored], scores=one.score[one.scored]
-        )
-        for one in sensors
-        if one.labels is not None and one.scored.any()
-    ]
-    if not outcomes or not detector.interval_s > 0:
-        return None
-    return evaluate(outcomes, interval_s=detector.interval_s)
-
-
 def _picture(
     sensors: list[ScoredSensor],
     detector: Detector,
@@ -128,8 +110,8 @@ def _picture(
     *,
     wanted: bool,
 ) -> Path | None:
+    from workers.backtest.backtest import most_telling
     from workers.backtest.plots import Picture, Span, draw
-    from workers.backtest.scored_files import most_telling
 
     if path is None and name is None and not wanted:
         return None
