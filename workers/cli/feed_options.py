@@ -82,7 +82,7 @@ class FeedOptions:
                         publisher,
                         topic,
                         content_type=content_type_of(self.packing),
-                        pace=Pace(readings_per_s=self.rate) if self.rate else Pace(speed=speed),
+                        pace=Pace(readings_per_s=self.rate, speed=speed),
                         should_stop=should_stop,
                         on_progress=lambda fed: line.update(
                             f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s"

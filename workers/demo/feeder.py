@@ -16,9 +16,7 @@ from workers.data.feed import FeedRecord, Pace, feed
 from workers.demo.scenario import Scenario
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.producer.publisher import PublisherConfig
-from workers.plant import PlantChunk
-
-_CHUNK_ROWS = 64
+from workers.plant import BLOCK_ROWS, PlantChunk
 
 
 @dataclass(kw_only=True)
@@ -58,7 +56,7 @@ class Feeder(threading.Thread):
         """Note what to do; `start` connects and prepares the first readings."""
         super().__init__(name="demo-feeder", daemon=True)
         self.sent = Sent()
-        self.truth: deque[PlantChunk] = deque(maxlen=scenario.kept_rows // _CHUNK_ROWS)
+        self.truth: deque[PlantChunk] = deque(maxlen=max(scenario.kept_rows // BLOCK_ROWS, 1))
         self.start_ns = 0
         self.ready = threading.Event()
         self.error: Exception | None = None
@@ -90,9 +88,7 @@ class Feeder(threading.Thread):
                 should_stop=self._stopping.is_set
             ) as publisher:
                 chunks = self._plant.chunks(
-                    self._scenario.rows,
-                    first_row=self._scenario.training_rows,
-                    chunk_rows=_CHUNK_ROWS,
+                    self._scenario.rows, first_row=self._scenario.training_rows
                 )
                 first = next(chunks)  # takes a second
                 self.ready.set()

@@ -19,8 +19,6 @@ from workers.plant.physics import CHANNEL_NAMES
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_FAULT_ROWS = 1_000_000
-
 
 class FaultKind(Enum):
     """What goes wrong. The value is the label code; 0 means no fault."""
@@ -50,9 +48,6 @@ class Fault:
         start_row: first row with the fault.
         end_row: first row without it.
         magnitude: how strong, usually in standard deviations of the channel's sensor noise.
-
-    Raises:
-        ValueError: an empty or endless range, no or unknown channels, a magnitude out of range.
     """
 
     machine: int
@@ -62,24 +57,6 @@ class Fault:
     end_row: int
     magnitude: float
 
-    def __post_init__(self) -> None:
-        """Reject what cannot be injected."""
-        if self.machine < 0:
-            raise ValueError(f"machine must be >= 0, got {self.machine}")
-        if self.start_row < 0 or not 0 < self.end_row - self.start_row <= MAX_FAULT_ROWS:
-            raise ValueError(
-                f"a fault needs 0 <= start_row < end_row, at most {MAX_FAULT_ROWS} rows, "
-                f"got {self.start_row}..{self.end_row}"
-            )
-        unknown = [name for name in self.channels if name not in CHANNEL_NAMES]
-        if unknown or not self.channels:
-            raise ValueError(
-                f"fault channels {unknown or '()'} not among {', '.join(CHANNEL_NAMES)}"
-            )
-        shares = (FaultKind.MISSING_DATA, FaultKind.BROKEN_CORRELATION)
-        if self.kind in shares and not 0 < self.magnitude <= 1:
-            raise ValueError(f"{self.kind.label} needs a magnitude in (0, 1], got {self.magnitude}")
-
     @property
     def columns(self) -> npt.NDArray[np.int64]:
         """Indices of the channels, [c]."""
@@ -87,33 +64,14 @@ class Fault:
 
 
 class Schedule(Protocol):
-    """Which faults touch rows start_row..end_row (end excluded), in order of start."""
+    """Which faults touch rows start_row..end_row (end excluded), in order of start.
+
+    Those of one machine do not overlap.
+    """
 
     def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
         """Faults with at least one row in the range; pure."""
         ...
-
-
-class FixedSchedule:
-    """Exactly the given faults.
-
-    Raises:
-        ValueError: two faults of one machine overlap.
-    """
-
-    def __init__(self, faults: Sequence[Fault] = ()) -> None:
-        self.faults = tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
-        busy_until: dict[int, int] = {}
-        for fault in self.faults:
-            if fault.start_row < busy_until.get(fault.machine, 0):
-                raise ValueError(
-                    f"faults of machine {fault.machine} overlap at row {fault.start_row}"
-                )
-            busy_until[fault.machine] = fault.end_row
-
-    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
-        """Faults with at least one row in the range."""
-        return [f for f in self.faults if f.start_row < end_row and f.end_row > start_row]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,6 +27,8 @@ from workers.plant.physics import (
 BLOCK_ROWS = 256
 _DAY_S = 86_400.0
 _AMBIENT_C = 22.0
+# Half the difference between the warmest and the coldest hour of the hall.
+_AMBIENT_SWING_C = 0.5
 _LOWEST_LOAD, _LOAD_SPAN = 0.66, 0.34
 _SPEED_LAG_S = 12.0
 _WANDER, _WANDER_LAG_S = 0.01, 90.0
@@ -60,15 +62,12 @@ class Process:
         machines: number of pumps.
         seed: of the machines' constants and of their load.
         interval_s: seconds between rows.
-        ambient_swing_c: half the difference between the hall's warmest and coldest hour.
     """
 
-    def __init__(
-        self, *, machines: int, seed: int, interval_s: float, ambient_swing_c: float
-    ) -> None:
+    def __init__(self, *, machines: int, seed: int, interval_s: float) -> None:
         rng = np.random.default_rng([seed, 0])
         self._machines, self._seed = machines, seed
-        self._interval_s, self._swing_c = interval_s, ambient_swing_c
+        self._interval_s = interval_s
         self._pumps: Pumps = draw_pumps(machines, rng)
         self._slow_s = rng.uniform(1_500, 2_700, machines)
         self._quick_s = rng.uniform(240, 480, machines)
@@ -115,7 +114,7 @@ class Process:
             2 * np.pi * time_s / self._quick_s + self._phases[1]
         )
         share = 0.5 + 0.5 * np.tanh(cycles + 0.45 * levels)
-        ambient_c = _AMBIENT_C + self._swing_c * np.sin(2 * np.pi * time_s / _DAY_S)
+        ambient_c = _AMBIENT_C + _AMBIENT_SWING_C * np.sin(2 * np.pi * time_s / _DAY_S)
         return _Drives(
             level=levels,
             load=_LOWEST_LOAD + _LOAD_SPAN * share + wanders,

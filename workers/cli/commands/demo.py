@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.options import JsonOption, usage_errors
+from workers.cli.options import JsonOption
 
 
 def register(app: typer.Typer) -> None:
@@ -55,13 +55,9 @@ def demo(
     from workers.demo.summary import as_dict, show
     from workers.process import stop_signals
 
-    with usage_errors():
-        scenario = Scenario(
-            machines=machines,
-            readings_per_s=rate,
-            seconds=None if forever else seconds,
-            seed=seed,
-        )
+    scenario = Scenario(
+        machines=machines, readings_per_s=rate, seconds=None if forever else seconds, seed=seed
+    )
     out.mkdir(parents=True, exist_ok=True)
     log = out / "demo.log"
     log.write_text("", encoding="utf-8")

@@ -15,10 +15,9 @@ from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_er
 from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from workers.plant import Plant, PlantChunk, Schedule
+    from workers.plant import Plant, PlantChunk
 
-_CHUNK_ROWS = 128
-_FAULTS, _FAULTS_A_MACHINE = 14, 4
+_FAULTS, _FAULTS_PER_MACHINE = 14, 4
 
 
 def register(app: typer.Typer) -> None:
@@ -81,11 +80,13 @@ def simulate(
       vigie simulate --machines 200 --rate 20000 --as frames
       vigie simulate --forever --speed 10
     """
-    from workers.plant import Plant, PlantConfig
+    from workers.plant import Plant, PlantConfig, RandomSchedule
     from workers.plant.plant import DEFAULT_START_NS
 
     if forever and (output is not None or faults_file is not None):
         raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")
+    if faults is None:
+        faults = min(_FAULTS, _FAULTS_PER_MACHINE * machines)
     default_ns = _now_ns() if output is None else DEFAULT_START_NS
     with usage_errors():
         plant = Plant(
@@ -96,11 +97,11 @@ def simulate(
                 start_ns=default_ns if start is None else _start_ns(start),
                 noise=noise,
             ),
-            _schedule(machines, seed, faults),
+            RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults),
         )
     if faults_file is not None:
         _write_faults(plant, faults_file, first_row, first_row + rows)
-    chunks = plant.chunks(None if forever else rows, first_row=first_row, chunk_rows=_CHUNK_ROWS)
+    chunks = plant.chunks(None if forever else rows, first_row=first_row)
     if output is not None:
         _write(plant, chunks, output, as_json=as_json)
         return
@@ -108,16 +109,6 @@ def simulate(
     records = feed.records((chunk.columns(plant.machines) for chunk in chunks), plant.channels)
     fed = feed.publish(records, settings, speed=speed, doing="simulating")
     report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
-
-
-def _schedule(machines: int, seed: int, faults: int | None) -> Schedule:
-    from workers.plant import FixedSchedule, RandomSchedule
-
-    if faults is None:
-        faults = min(_FAULTS, _FAULTS_A_MACHINE * machines)
-    if faults == 0:
-        return FixedSchedule()
-    return RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults)
 
 
 def _now_ns() -> int:
