@@ -277,7 +277,6 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         verdict=verdict,
         machines=ledger.machines,
         interval_s=scenario.interval_ns / 1e9,
-        lapse=scenario.lapse,
         gain_db=_gain(truth, ledger, faults, detector),
         latency_ms={"p50": ledger.latency.quantile(0.5), "p99": ledger.latency.quantile(0.99)},
         model={

@@ -31,7 +31,6 @@ class Summary:
         accounts: where every record went.
         verdict: segments against faults.
         interval_s: between two readings of a pump, in the show.
-        lapse: how much faster than the plant the show ran.
         gain_db: of each channel, on rows without a fault.
         latency_ms: p50 and p99 from event time to the record of the cleaned reading.
         model: what was learned, and what its calibration can promise.
@@ -44,7 +43,6 @@ class Summary:
     verdict: Verdict
     machines: tuple[str, ...]
     interval_s: float
-    lapse: float
     gain_db: Mapping[str, float]
     latency_ms: Mapping[str, float | None]
     model: Mapping[str, Any]

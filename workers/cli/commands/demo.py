@@ -61,7 +61,7 @@ def demo(
     out.mkdir(parents=True, exist_ok=True)
     log = out / "demo.log"
     log.write_text("", encoding="utf-8")
-    with only_ours(log) as (stdout, _):
+    with only_ours(log) as stdout:
         console = Console(file=stdout)
         with stop_signals() as should_stop, audience_for(console, quiet=as_json) as audience:
             summary = play(scenario, audience, folder=out, max_steps=steps, should_stop=should_stop)
