@@ -14,7 +14,7 @@ from tests.support.models import START_NS, encoded, plant_values
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.data.files import open_table
-from workers.data.writer import ReadingsFile
+from workers.data.writer import open_readings
 from workers.kafka.kafka_python import Connection
 
 CHANNELS = ("flow", "pressure", "temperature")
@@ -25,7 +25,7 @@ SECOND_NS = 10**9
 
 def write_readings(path: Path, rows: int, *, seed: int, faulty: slice | None = None) -> Path:
     """Two pumps, a reading a second; `faulty` rows of the first are shifted and labelled."""
-    with ReadingsFile(path=path, channels=CHANNELS).open() as writer:
+    with open_readings(path, CHANNELS) as writer:
         for number, sensor in enumerate(SENSORS):
             values, labels = plant_values(rows, seed=seed + number), np.zeros(rows, np.int8)
             if faulty is not None and number == 0:
@@ -152,7 +152,7 @@ def test_a_backtest_does_not_depend_on_how_rows_lie_in_files(
     halves = []
     for number, rows in enumerate((np.arange(0, 150), np.arange(150, 300))):
         path = tmp_path / f"half-{number}.parquet"
-        with ReadingsFile(path=path, channels=CHANNELS).open() as writer:
+        with open_readings(path, CHANNELS) as writer:
             both = np.concatenate([rows, rows + 300])
             writer.write(
                 sensors=[table.sensors[code] for code in table.sensor_codes[both]],

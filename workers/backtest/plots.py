@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.evaluation import runs
 from workers.errors import VigieError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MAX_PANELS = 8
 DEFAULT_PANELS = 4
 # A line of more points than this is no more legible, only slower: pairs of extremes are drawn.
 MAX_POINTS = 6_000
@@ -69,8 +69,6 @@ class Picture:
         score: published score, NaN where not scored; 1.0 is the threshold, [n].
         faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
 
-    Raises:
-        ValueError: columns of different lengths, or nothing to draw.
     """
 
     title: str
@@ -81,19 +79,6 @@ class Picture:
     denoised: FloatArray
     score: FloatArray
     faults: Sequence[Span] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what does not fit together."""
-        shape = (len(self.ts_ns), len(self.channels))
-        if not shape[0] or not shape[1]:
-            raise ValueError("a picture needs at least one row and one channel")
-        if self.observed.shape != shape or self.denoised.shape != shape:
-            raise ValueError(
-                f"observed and denoised must be {shape}, "
-                f"got {self.observed.shape}, {self.denoised.shape}"
-            )
-        if self.score.shape != shape[:1] or len(self.units) != shape[1]:
-            raise ValueError("score must have one value a row, units one a channel")
 
 
 def telling_channels(picture: Picture, *, limit: int = DEFAULT_PANELS) -> list[int]:
@@ -120,20 +105,15 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
     Args:
         picture: what to show.
         path: where to; its folder is made if need be.
-        panels: indices of the channels to show, at most 8; by default `telling_channels`.
+        panels: indices of the channels to show; by default `telling_channels`.
 
     Returns:
         The path.
 
     Raises:
         PlotExtraError: matplotlib is missing.
-        ValueError: too many panels, or a channel that is not there.
     """
     shown = telling_channels(picture) if panels is None else list(panels)
-    if not 1 <= len(shown) <= MAX_PANELS or not set(shown) <= set(range(len(picture.channels))):
-        raise ValueError(
-            f"panels must be 1..{MAX_PANELS} indices below {len(picture.channels)}, got {shown}"
-        )
     figure = _blank_figure(len(shown))
     axes: list[Axes] = list(figure.axes)
     times = picture.ts_ns.astype("datetime64[ns]")
@@ -195,8 +175,7 @@ def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
 
 def _shade(axis: Axes, picture: Picture) -> None:
     """Flagged stretches in red over the panel, true faults as a bar along its top."""
-    spans = _flagged_spans(picture)
-    for index, (start, end) in enumerate(spans):
+    for index, (start, end) in enumerate(_flagged_spans(picture)):
         axis.axvspan(
             start, end, color=_FLAGGED, alpha=0.16, linewidth=0, label="" if index else "flagged"
         )
@@ -263,8 +242,6 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
 
 def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
     """Flagged stretches as times, half an interval wider on both sides so that one row shows."""
-    flagged = np.concatenate([[False], picture.score >= 1.0, [False]])
-    edges = np.flatnonzero(flagged[1:] != flagged[:-1]).reshape(-1, 2)
     steps = np.diff(picture.ts_ns)
     half = int(np.median(steps)) // 2 if len(steps) else 500_000_000
     return [
@@ -272,7 +249,7 @@ def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
             np.datetime64(int(picture.ts_ns[start]) - half, "ns"),
             np.datetime64(int(picture.ts_ns[end - 1]) + half, "ns"),
         )
-        for start, end in edges
+        for start, end in runs(picture.score >= 1.0)
     ]
 
 

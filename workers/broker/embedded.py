@@ -54,13 +54,13 @@ _POLL_S: Final = 0.05
 
 
 class Lifetime(StrEnum):
-    """When the broker ends by itself."""
+    """When the broker ends by itself, as `workers.broker.reaper` takes it."""
 
-    OWNER = "owner"
+    OWNER = "stdin"
     """With the process that started it, however that ends."""
 
-    DETACHED = "detached"
-    """Never: somebody stops it."""
+    DETACHED = "none"
+    """Never: it is stopped by hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,8 @@ class BrokerConfig:
     Attributes:
         port: of the clients; None picks a free one.
         data: the data folder; None makes a temporary one that goes away with the broker.
-        lifetime: when it ends by itself; `watch_pid` overrides it.
-        watch_pid: end with this process instead (``--with-parent``).
-        heap_mb: of the Java machine, 128..65536; the process takes about 150 MB more.
+        lifetime: when it ends by itself; the pid of a process: with that one.
+        heap_mb: of the Java machine; the process takes about 150 MB more.
         java: where Java comes from.
         start_timeout_s: how long `start` waits for the broker to answer.
         cache: where the jars are; None is the user's cache folder.
@@ -83,8 +82,7 @@ class BrokerConfig:
 
     port: int | None = None
     data: Path | None = None
-    lifetime: Lifetime = Lifetime.OWNER
-    watch_pid: int | None = None
+    lifetime: Lifetime | int = Lifetime.OWNER
     heap_mb: int = 512
     java: JavaSource = JavaSource.AUTO
     start_timeout_s: float = 60.0
@@ -92,17 +90,11 @@ class BrokerConfig:
     jvm_options: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if not 128 <= self.heap_mb <= 65536:  # noqa: PLR2004 - stated in the message
-            raise ValueError(f"heap_mb must be in 128..65536, got {self.heap_mb}")
-        if self.port is not None and not 1 <= self.port <= 65535:  # noqa: PLR2004
-            raise ValueError(f"port must be in 1..65535, got {self.port}")
-
     def start(self, *, on_progress: OnProgress = lambda _done, _total: None) -> EmbeddedBroker:
         """Fetch what is missing, start the broker, and wait until it answers.
 
         Args:
-            on_progress: told about the bytes of the jars, in the first run only.
+            on_progress: called with the bytes of the jars, in the first run only.
 
         Raises:
             ProvisioningError: no Java, no jars, busy port, folder in use, full disk, or a broker
@@ -184,7 +176,7 @@ class EmbeddedBroker:
                     try:
                         self._wait_ready()
                     except _PortTakenError as error:
-                        # Somebody took a free port between our look and the broker's bind.
+                        # Another program took a free port between our look and the broker's bind.
                         if self._config.port or attempt == _PORT_ATTEMPTS - 1:
                             raise ProvisioningError(_busy(self.port)) from error
                         self.port = 0
@@ -292,22 +284,16 @@ class EmbeddedBroker:
         """Start the guard with the broker; both hold the folder's lock while they live."""
         self._write_properties()
         config = self._config
-        if config.watch_pid is not None:
-            watch = str(config.watch_pid)
-        else:
-            watch = "stdin" if config.lifetime is Lifetime.OWNER else "none"
-        guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", watch]
+        guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", str(config.lifetime)]
         if config.data is None:
             guard += ["--remove", str(self.data)]
-        command = [
-            *self._java_argv(heap_mb=config.heap_mb),
-            "kafka.Kafka",
-            str(self._properties_path),
-        ]
+        java = self._java_argv(heap_mb=config.heap_mb)
+        command = [*java, "kafka.Kafka", str(self._properties_path)]
+        owned = config.lifetime is Lifetime.OWNER
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*guard, "--", *command],
-                stdin=subprocess.PIPE if watch == "stdin" else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if owned else subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT, cwd=self.data,
                 start_new_session=True, pass_fds=(lock.fileno(),),
             )  # fmt: skip
@@ -400,11 +386,7 @@ def _disk_explained(data: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        problem = f"Cannot use the data folder {data} ({error.strerror or error})"
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ProvisioningError(
-                f"No space left in {data}: free some or choose another folder with --data."
-            ) from error
-        raise ProvisioningError(
-            f"Cannot use the data folder {data} ({error.strerror or error}): choose another with "
-            "--data."
-        ) from error
+            problem = f"No space left in {data}: free some"
+        raise ProvisioningError(f"{problem}: choose another folder with --data.") from error

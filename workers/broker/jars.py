@@ -84,7 +84,7 @@ def fetch_jars(
 
     Args:
         cache: Vigie's cache folder; created when absent.
-        on_progress: told about the bytes, so that somebody can draw them.
+        on_progress: called with the bytes, for a progress bar.
         jars: what to fetch; None is the pinned broker.
         maven_url: where from; None is ``VIGIE_MAVEN_URL``, and without that Maven Central.
 
@@ -204,29 +204,26 @@ def _explained(folder: Path) -> Iterator[None]:
     """Turn what the file system and the network raise into an error that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ProvisioningError(
+    except (OSError, RuntimeError) as error:  # RuntimeError: jgo, when no repository has the file
+        number = getattr(error, "errno", None)
+        if number in {errno.ENOSPC, errno.EDQUOT}:
+            problem = (
                 f"No space left for Kafka's jars (45 MB) in {folder}: free some, or point "
                 "VIGIE_CACHE_DIR at a disk with room."
-            ) from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
-            raise ProvisioningError(
-                f"Cannot write Kafka's jars to {folder} ({error.strerror}): point VIGIE_CACHE_DIR "
-                "at a folder of yours."
-            ) from error
-        raise ProvisioningError(_unreachable(folder, error)) from error
-    except RuntimeError as error:  # jgo: every repository answered, none with the file
-        raise ProvisioningError(_unreachable(folder, error)) from error
-
-
-def _unreachable(folder: Path, error: Exception) -> str:
-    return (
-        f"Kafka's jars are not in the cache ({folder}) and Maven Central cannot be reached "
-        f"({type(error).__name__}). Check the network and the proxy (HTTPS_PROXY), name a mirror "
-        "with VIGIE_MAVEN_URL, copy the cache folder from another machine, or use a broker of "
-        "your own with --bootstrap."
-    )
+            )
+        elif number in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
+            problem = (
+                f"Cannot write Kafka's jars to {folder} ({os.strerror(number)}): point "
+                "VIGIE_CACHE_DIR at a folder of yours."
+            )
+        else:
+            problem = (
+                f"Kafka's jars are not in the cache ({folder}) and Maven Central cannot be reached "
+                f"({type(error).__name__}). Check the network and the proxy (HTTPS_PROXY), name a "
+                "mirror with VIGIE_MAVEN_URL, copy the cache folder from another machine, or use a "
+                "broker of your own with --bootstrap."
+            )
+        raise ProvisioningError(problem) from error
 
 
 def _lock() -> str:

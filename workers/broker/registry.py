@@ -49,17 +49,12 @@ class RunningBroker:
 def find_running() -> RunningBroker | None:
     """The remembered broker if it still runs, else None. A stale note is removed."""
     path = _note()
-    try:
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # of another version
         broker = RunningBroker(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        path.unlink(missing_ok=True)  # half written, or of another version
-        return None
-    if _process(broker) is None:
-        path.unlink(missing_ok=True)
-        return None
-    return broker
+        if _process(broker) is not None:
+            return broker
+    path.unlink(missing_ok=True)
+    return None
 
 
 def remember(broker: EmbeddedBroker, *, keeps_data: bool) -> RunningBroker:
@@ -127,12 +122,11 @@ def stop_running(broker: RunningBroker) -> None:
 
 
 def _process(broker: RunningBroker) -> psutil.Process | None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(broker.pid)
         is_it = abs(process.create_time() - broker.created_s) < 1.0
         return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
+    return None
 
 
 def _note() -> Path:

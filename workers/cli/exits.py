@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import enum
 
+from schemas.settings import SettingsError
 from workers import errors
 
 __all__ = ["ExitCode", "exit_code_of", "is_expected"]
-
-# The pure packages may not import `workers.errors`; their own errors are known by name, because
-# importing `detector` here would load torch before `vigie --help` can answer.
-_PURE_ERRORS = {
-    ("schemas", "SettingsError"): "usage",
-    ("detector", "ArtifactError"): "failure",
-}
 
 
 class ExitCode(enum.IntEnum):
@@ -28,19 +22,23 @@ class ExitCode(enum.IntEnum):
     FAILURE = 1
     """It did not; the message on standard error says why."""
     USAGE = 2
-    """A wrong argument or setting: the same call fails again until somebody corrects it."""
+    """A wrong argument or setting: the same call fails again until it is corrected."""
     BROKER_UNAVAILABLE = 3
     """No broker answered: the same call may succeed later."""
     LOOK_FIRST = 4
     """The run ended itself (dead-letter limit, a rival of the same name): starting it again before
-    somebody has looked would do harm, or end the same."""
+    a look at it would do harm, or end the same."""
     INTERRUPTED = 130
     """Ctrl-C, in a command that has nothing to drain."""
 
 
 def is_expected(error: BaseException) -> bool:
     """Whether the error is one of ours, so that its message is enough and a traceback is noise."""
-    return isinstance(error, errors.VigieError) or _pure_kind(error) is not None
+    return (
+        isinstance(error, errors.VigieError | SettingsError)
+        # Known by name: importing `detector` would load torch before `vigie --help` can answer.
+        or type(error).__name__ == "ArtifactError"
+    )
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -53,14 +51,6 @@ def exit_code_of(error: BaseException) -> ExitCode:
         return ExitCode.BROKER_UNAVAILABLE
     if isinstance(error, errors.RunEndedError):
         return ExitCode.LOOK_FIRST
-    if isinstance(error, errors.SettingsError) or _pure_kind(error) == "usage":
+    if isinstance(error, errors.SettingsError | SettingsError):
         return ExitCode.USAGE
     return ExitCode.FAILURE
-
-
-def _pure_kind(error: BaseException) -> str | None:
-    for cls in type(error).__mro__:
-        kind = _PURE_ERRORS.get((cls.__module__.partition(".")[0], cls.__name__))
-        if kind is not None:
-            return kind
-    return None

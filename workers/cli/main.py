@@ -46,7 +46,7 @@ publish what is not, and the cleaned signal.
 [bold]Start here[/bold]
 
   [cyan]vigie demo[/cyan]           a simulated plant, a real Kafka, in 90 seconds
-  [cyan]vigie doctor[/cyan]         what this machine lacks, and how to mend it
+  [cyan]vigie doctor[/cyan]         what this machine lacks, and how to fix it
 
 [bold]Your own data[/bold]
 
@@ -141,9 +141,7 @@ def _print_version() -> None:
 
 def _needed(arguments: Sequence[str]) -> Sequence[str]:
     """The command that the line names, or all of them."""
-    if arguments and arguments[0] in COMMANDS:
-        return (arguments[0],)
-    return COMMANDS
+    return (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _show(error: Exception) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +17,29 @@ import pyarrow.parquet as pq
 _NS_PER_MS = 1_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadingsFile:
-    """A file to be written; `.parquet` and `.pq` are Parquet, everything else is CSV.
+@contextmanager
+def open_readings(path: Path, channels: Sequence[str]) -> Iterator[ReadingsWriter]:
+    """Write a file of readings. It is complete only when the block is left without an error.
 
-    Attributes:
-        path: the file; an existing one is replaced.
+    Args:
+        path: `.parquet` and `.pq` are Parquet, everything else is CSV; an existing one is replaced.
         channels: names of the value columns.
     """
-
-    path: Path
-    channels: tuple[str, ...]
-
-    @property
-    def is_parquet(self) -> bool:
-        """By the ending of the name."""
-        return self.path.suffix.lower() in {".parquet", ".pq"}
-
-    @contextmanager
-    def open(self) -> Iterator[ReadingsWriter]:
-        """Open the file. It is complete only when the block is left without an error."""
-        time = pa.timestamp("ns", tz="UTC") if self.is_parquet else pa.string()
-        values = [(channel, pa.float64()) for channel in self.channels]
-        schema = pa.schema(
-            [("ts", time), ("sensor_id", pa.string()), *values, ("label", pa.int8())]
-        )
-        if self.is_parquet:
-            with pq.ParquetWriter(self.path, schema) as parquet:
-                yield ReadingsWriter(parquet, schema)
-            return
-        options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
-        with pa_csv.CSVWriter(self.path, schema, write_options=options) as csv:
-            yield ReadingsWriter(csv, schema)
+    is_parquet = path.suffix.lower() in {".parquet", ".pq"}
+    time = pa.timestamp("ns", tz="UTC") if is_parquet else pa.string()
+    values = [(channel, pa.float64()) for channel in channels]
+    schema = pa.schema([("ts", time), ("sensor_id", pa.string()), *values, ("label", pa.int8())])
+    options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+    with (
+        pq.ParquetWriter(path, schema)
+        if is_parquet
+        else pa_csv.CSVWriter(path, schema, write_options=options)
+    ) as writer:
+        yield ReadingsWriter(writer, schema)
 
 
 class ReadingsWriter:
-    """Writes batches in the order given; made by `ReadingsFile.open`."""
+    """Writes batches in the order given; made by `open_readings`."""
 
     def __init__(self, writer: Any, schema: Any) -> None:
         self._writer, self._schema = writer, schema

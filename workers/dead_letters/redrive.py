@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-
-from schemas.codec import HEADER, Decoder
-from schemas.settings import Settings
+from detector.scoring import Detector
+from schemas.codec import HEADER
+from schemas.settings import StreamSettings
 from schemas.wire.dead_letter import Place, replay_headers
 from schemas.wire.timestamp import format_ns
-from workers.dead_letters.letter import Letter
-from workers.dead_letters.resender import Resender
+from workers.dead_letters.letter import Letter, short_place
 from workers.errors import VigieError
-from workers.stream.state.event_time import refuse_ahead, refuse_behind
+from workers.kafka.kafka_python.producer.partition_producer import PartitionRecord
+from workers.stream.input import BatchDecoder
 
-_SETTLE_RECORDS: Final = 1000
-_SETTLE_BYTES: Final = 16 * 2**20
+_BATCH_RECORDS: Final = 1000
+_BATCH_BYTES: Final = 16 * 2**20
 _MAX_REASONS: Final = 1000
+
+Deliver = Callable[[Sequence[PartitionRecord]], Sequence[int]]
+"""Returns when all are with the broker, but for those too large, whose indices it returns."""
+
+
+def deliver_nothing(records: Sequence[PartitionRecord]) -> Sequence[int]:  # noqa: ARG001 - `Deliver`
+    """The `Deliver` of a dry run."""
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,153 +36,118 @@ class Verdict:
     """What reading a record again gives: the first reading in it, or why it fails."""
 
     is_readable: bool
-    told: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Candidate:
+    """A record as it would lie in the topic of readings, for the decoder."""
+
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    timestamp: int
+    key: bytes | None = None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Rereading:
     """Reads dead letters as the stream would read them today.
 
-    Args:
-        settings: of the stream: content type, channels, limits.
-        channels: of the model.
-
     Raises:
-        ValueError: `stream.channels` names channels that the model does not have.
+        VigieError: `stream.channels` names channels that the model does not have.
     """
 
-    def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
-        stream = settings.stream
-        self._decoder = Decoder(
-            channels,
-            wire_names=stream.channels,
-            max_bytes=stream.max_record_bytes,
-            default_content_type=stream.content_type,
-        )
-        self._stream = stream
+    def __init__(self, detector: Detector, stream: StreamSettings) -> None:
+        try:
+            self._decoder = BatchDecoder(detector, stream)
+        except ValueError as error:
+            raise VigieError(f"stream.channels does not fit the model: {error}") from error
 
-    def verdict(self, value: bytes, content_type: bytes | None, *, now_s: float) -> Verdict:
-        """Read one record that would be sent now.
-
-        Args:
-            value: its bytes.
-            content_type: its header, None when it has none.
-            now_s: epoch seconds, what its timestamp will be.
-        """
-        decoded = self._decoder.decode([value], [content_type])
-        stamps_ms = np.array([round(now_s * 1e3)], np.int64)
-        if self._stream.max_ahead_s:
-            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._stream.max_ahead_s)
-        if self._stream.max_behind_s:
-            decoded = refuse_behind(decoded, stamps_ms, max_behind_s=self._stream.max_behind_s)
-        if decoded.failures:
-            (failure,) = decoded.failures
-            told = f"{failure.stage}, {failure.exception}: {failure.message}"
-            return Verdict(is_readable=False, told=told)
-        readings = decoded.readings
+    def verdict(
+        self, value: bytes, headers: Sequence[tuple[str, bytes]], *, now_ns: int
+    ) -> Verdict:
+        """Read one record that would be sent now, with this value and these headers."""
+        record = _Candidate(timestamp=now_ns // 1_000_000, value=value, headers=headers)
+        batch = self._decoder.decode([record], ())
+        for failure in batch.failures:
+            detail = f"{failure.stage}, {failure.exception}: {failure.message}"
+            return Verdict(is_readable=False, detail=detail)
+        readings = batch.readings
         count = len(readings)
-        told = (
+        detail = (
             f"{count:,} reading{'s' if count > 1 else ''} of {readings.sensors[0]}, "
             f"the first at {format_ns(int(readings.ts_ns[0]))}"
         )
-        return Verdict(is_readable=True, told=told)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repair:
-    """What is changed on the way back; nothing by default.
-
-    Attributes:
-        value: in place of the dead letter's.
-        content_type: in place of the record's own.
-    """
-
-    value: bytes | None = None
-    content_type: str | None = None
-
-    def headers(self, original: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        """The headers with the content type set."""
-        if self.content_type is None:
-            return list(original)
-        others = [(name, value) for name, value in original if name != HEADER]
-        return [(HEADER, self.content_type.encode()), *others]
+        return Verdict(is_readable=True, detail=detail)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sending:
-    """A record on its way back: where from, where to, and what."""
+    """A record on its way back, from which dead letter, and how often it was tried before."""
 
     letter: Place
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-    attempt: int
+    attempts: int
+    record: PartitionRecord
 
 
-class Preparing:
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
     """Turns dead letters into what is sent, or says why not.
 
-    Args:
-        repair: what is changed.
+    Attributes:
         partitions_of: number of partitions of a topic, 0 when it does not exist.
-        rereading: refuses what would fail again; None sends it all the same.
+        value: sent in place of the dead letter's; None leaves it.
+        content_type: in place of the record's own; None leaves it.
+        rereading: rejects what would fail again; None sends it all the same.
         now_ns: nanoseconds since the epoch.
     """
 
-    def __init__(
-        self,
-        repair: Repair,
-        *,
-        partitions_of: Callable[[str], int],
-        rereading: Rereading | None = None,
-        now_ns: Callable[[], int] = time.time_ns,
-    ) -> None:
-        self._repair, self._partitions_of = repair, partitions_of
-        self._rereading, self._now_ns = rereading, now_ns
+    partitions_of: Callable[[str], int]
+    value: bytes | None = None
+    content_type: str | None = None
+    rereading: Rereading | None = None
+    now_ns: Callable[[], int] = time.time_ns
 
     def prepared(self, letter: Letter) -> Sending | str:
         """What is sent for a dead letter, or why it stays."""
         reasons = letter.reasons
         if reasons is None:
             return letter.problem
-        value = letter.value if self._repair.value is None else self._repair.value
-        problem = self._problem(letter, value) or self._no_way_back(
-            reasons.topic, reasons.partition, letter.place
-        )
-        if problem:
-            return problem
-        now_ns = self._now_ns()
-        own = self._repair.headers(letter.headers)
-        if self._rereading is not None:
-            content_type = next((text for name, text in own if name == HEADER), None)
-            verdict = self._rereading.verdict(value, content_type, now_s=now_ns / 1e9)
-            if not verdict.is_readable:
-                return f"it would fail again: {verdict.told}"
-        return Sending(
-            letter=letter.place,
-            topic=reasons.topic,
-            partition=reasons.partition,
-            key=letter.key,
-            value=value,
-            headers=replay_headers(own, reasons, place=letter.place, at_ns=now_ns),
-            attempt=letter.attempts,
-        )
-
-    def _problem(self, letter: Letter, value: bytes) -> str:
-        if self._repair.value is None and letter.truncated is not None:
+        value = letter.value if self.value is None else self.value
+        if self.value is None and letter.truncated is not None:
             return (
                 f"it was cut short, {letter.size:,} of {letter.truncated:,} bytes are here: send "
                 "it again from where it was made, or give the whole of it with --with FILE"
             )
         if not value:
             return "it holds no value, which can never be read: give one with --with FILE"
-        return ""
+        problem = self._no_way_back(reasons.topic, reasons.partition, letter.place)
+        if problem:
+            return problem
+        headers = list(letter.headers)
+        if self.content_type is not None:
+            others = [(name, text) for name, text in headers if name != HEADER]
+            headers = [(HEADER, self.content_type.encode()), *others]
+        now_ns = self.now_ns()
+        if self.rereading is not None:
+            verdict = self.rereading.verdict(value, headers, now_ns=now_ns)
+            if not verdict.is_readable:
+                return f"it would fail again: {verdict.detail}"
+        record = PartitionRecord(
+            topic=reasons.topic,
+            partition=reasons.partition,
+            key=letter.key,
+            value=value,
+            headers=replay_headers(headers, reasons, place=letter.place, at_ns=now_ns),
+        )
+        return Sending(letter=letter.place, attempts=letter.attempts, record=record)
 
     def _no_way_back(self, topic: str, partition: int, place: Place) -> str:
         if topic == place.topic:
             return f"it came from {topic}, the topic of dead letters itself"
-        partitions = self._partitions_of(topic)
+        partitions = self.partitions_of(topic)
         if not partitions:
             return f"its topic {topic} does not exist (any more)"
         if partition >= partitions:
@@ -185,68 +157,54 @@ class Preparing:
 
 @dataclass(slots=True)
 class Tally:
-    """What was, or would be, sent back."""
+    """What was, or would be, sent back, and what stays."""
 
     sent: int = 0
     value_bytes: int = 0
     targets: Counter[str] = field(default_factory=Counter)
     again: int = 0
-    refused: dict[str, tuple[int, Place]] = field(default_factory=dict)
+    staying: int = 0
+    rejected: dict[str, tuple[int, Place]] = field(default_factory=dict)
 
     def add(self, sending: Sending) -> None:
         """Count one that goes."""
         self.sent += 1
-        self.value_bytes += len(sending.value)
-        self.targets[sending.topic] += 1
-        self.again += sending.attempt > 1
+        self.value_bytes += len(sending.record.value)
+        self.targets[sending.record.topic] += 1
+        self.again += sending.attempts > 1
 
-    def refuse(self, place: Place, reason: str) -> None:
+    def reject(self, place: Place, reason: str) -> None:
         """Count one that stays; of each reason the first place is remembered."""
-        if reason not in self.refused and len(self.refused) >= _MAX_REASONS:
+        if reason not in self.rejected and len(self.rejected) >= _MAX_REASONS:
             reason = "other reasons"
-        count, first = self.refused.get(reason, (0, place))
-        self.refused[reason] = (count + 1, first)
+        count, first = self.rejected.get(reason, (0, place))
+        self.rejected[reason] = (count + 1, first)
+        self.staying += 1
 
-    @property
-    def staying(self) -> int:
-        """How many stay."""
-        return sum(count for count, _ in self.refused.values())
+    def reasons(self) -> list[dict[str, Any]]:
+        """What stays, and why, the most frequent first."""
+        return [
+            {"count": count, "first": short_place(first), "reason": reason}
+            for reason, (count, first) in sorted(
+                self.rejected.items(), key=lambda item: -item[1][0]
+            )
+        ]
 
 
-def tallied(
+def redrive(
     letters: Iterable[Letter],
-    preparing: Preparing,
-    *,
-    on_sending: Callable[[Sending], None] = lambda _: None,
-) -> Tally:
-    """Look at what would be sent, without sending it."""
-    tally = Tally()
-    for letter in letters:
-        prepared = preparing.prepared(letter)
-        if isinstance(prepared, str):
-            tally.refuse(letter.place, prepared)
-        else:
-            tally.add(prepared)
-            on_sending(prepared)
-    return tally
-
-
-def send_back(
-    letters: Iterable[Letter],
-    preparing: Preparing,
-    resender: Resender[Place],
+    preparation: Preparation,
+    deliver: Deliver,
     *,
     should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int], None] = lambda _: None,
 ) -> Tally:
     """Send dead letters back, and wait for the acknowledgement of each.
 
     Args:
         letters: taken one at a time.
-        preparing: makes the records.
-        resender: sends them.
+        preparation: makes the records.
+        deliver: sends them, a bounded number at a time; `deliver_nothing` only counts.
         should_stop: true ends it early, in good order.
-        on_progress: told how many are with the broker.
 
     Returns:
         What is with the broker, and what stays.
@@ -256,47 +214,24 @@ def send_back(
             those under way may have arrived.
     """
     tally = Tally()
-    under_way: dict[Place, Sending] = {}
+    waiting: list[Sending] = []
     size = 0
-
-    def settle() -> None:
-        settled = resender.settle()
-        for place in settled.arrived:
-            tally.add(under_way[place])
-        for place in settled.too_large:
-            tally.refuse(
-                place,
-                f"{under_way[place].topic} refuses it as too large with the headers of its story: "
-                "raise max.message.bytes of that topic",
-            )
-        under_way.clear()
-        on_progress(tally.sent)
-
     try:
         for letter in letters:
             if should_stop():
                 break
-            prepared = preparing.prepared(letter)
+            prepared = preparation.prepared(letter)
             if isinstance(prepared, str):
-                tally.refuse(letter.place, prepared)
+                tally.reject(letter.place, prepared)
                 continue
-            under_way[prepared.letter] = prepared
-            resender.send(
-                prepared.letter,
-                topic=prepared.topic,
-                partition=prepared.partition,
-                key=prepared.key,
-                value=prepared.value,
-                headers=prepared.headers,
-            )
-            size += len(prepared.value)
-            if len(under_way) >= _SETTLE_RECORDS or size >= _SETTLE_BYTES:
-                settle()
+            waiting.append(prepared)
+            size += len(prepared.record.value)
+            if len(waiting) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+                _deliver(waiting, deliver, tally)
                 size = 0
-        settle()
+        _deliver(waiting, deliver, tally)
     except VigieError as error:
-        first = next(iter(under_way), None)
-        doubt = "" if first is None else f", {len(under_way):,} from {first} on are in doubt"
+        doubt = f", {len(waiting):,} from {waiting[0].letter} on are in doubt" if waiting else ""
         raise type(error)(
             f"{error} {tally.sent:,} dead letters are with the broker{doubt}: send those again "
             "(a record that comes twice is dropped as a duplicate)."
@@ -304,18 +239,16 @@ def send_back(
     return tally
 
 
-def sample_of(most: int) -> tuple[list[Sending], Callable[[Sending], None]]:
-    """A list, and a function that puts the first `most` sendings into it, without their values."""
-    kept: list[Sending] = []
-
-    def keep(sending: Sending) -> None:
-        if len(kept) < most:
-            kept.append(sending)
-
-    return kept, keep
-
-
-def refusals(tally: Tally) -> Iterator[Mapping[str, object]]:
-    """What stays, and why, the most frequent first."""
-    for reason, (count, first) in sorted(tally.refused.items(), key=lambda item: -item[1][0]):
-        yield {"count": count, "first": f"{first.partition}:{first.offset}", "reason": reason}
+def _deliver(waiting: list[Sending], deliver: Deliver, tally: Tally) -> None:
+    """Send what is waiting, count it, and forget it."""
+    too_large = set(deliver([sending.record for sending in waiting])) if waiting else set()
+    for index, sending in enumerate(waiting):
+        if index in too_large:
+            tally.reject(
+                sending.letter,
+                f"{sending.record.topic} rejects it as too large with the headers of its story: "
+                "raise max.message.bytes of that topic",
+            )
+        else:
+            tally.add(sending)
+    waiting.clear()

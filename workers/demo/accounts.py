@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,15 +16,8 @@ RESTARTED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One equation of the accounts.
-
-    Attributes:
-        claim: what should hold, in words.
-        expected: one side.
-        found: the other.
-    """
+class Check(NamedTuple):
+    """One equation of the accounts: what should hold, in words, and its two sides."""
 
     claim: str
     expected: int
@@ -61,19 +54,18 @@ class Accounts:
     note: str = ""
 
     @property
+    def together(self) -> int:
+        """Everything that is known to have gone somewhere."""
+        return self.scored + self.warming_up + self.dead_lettered + self.duplicate + self.late
+
+    @property
     def balanced(self) -> bool:
         """Whether every equation holds."""
         return all(check.holds for check in self.checks)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Broker:
-    """What the broker itself says.
-
-    Attributes:
-        records: records in the topic of readings, all partitions.
-        committed: of them, those below the group's committed offsets.
-    """
+class Broker(NamedTuple):
+    """What the broker says: records in the topic of readings, and how many are committed."""
 
     records: int
     committed: int
@@ -104,73 +96,51 @@ def balance(
     flagged, alarmed = (books & FLAGGED) > 0, (books & ALARMED) > 0
     warm = np.zeros(books.shape, dtype=bool)
     warm[: receptive_field - 1] = True
-    n_scored = int(np.count_nonzero(scored))
-    warming_up = int(np.count_nonzero(was_sent & warm & ~scored))
-    parts: Mapping[str, int] = {
-        "scored": n_scored,
-        "warming_up": warming_up,
-        "dead_lettered": len(ledger.dead_letters),
-        "duplicate": counts.duplicate,
-        "late": counts.late,
-    }
+
+    def count(cells: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+        return int(np.count_nonzero(cells))
+
+    accounts = Accounts(
+        sent=sent.records,
+        scored=count(scored),
+        warming_up=count(was_sent & warm & ~scored),
+        dead_lettered=len(ledger.dead_letters),
+        duplicate=counts.duplicate,
+        late=counts.late,
+        anomalies=count(alarmed),
+        repeats=ledger.repeats,
+        checks=(),
+        note="" if complete else RESTARTED,
+    )
     checks = (
         Check(
-            claim="records sent = scored + warming up + dead letters + dropped by policy",
-            expected=sent.records,
-            found=sum(parts.values()),
+            "records sent = scored + warming up + dead letters + dropped by policy",
+            sent.records,
+            accounts.together,
+        ),
+        Check("records sent = records in the topic", sent.records, broker.records),
+        Check(
+            "records in the topic = records committed by the group",
+            broker.records,
+            broker.committed,
         ),
         Check(
-            claim="records sent = records in the topic", expected=sent.records, found=broker.records
+            "records committed = records that the workers count", broker.committed, counts.records
         ),
         Check(
-            claim="records in the topic = records committed by the group",
-            expected=broker.records,
-            found=broker.committed,
+            "readings without a score outside of the warm-up: none",
+            0,
+            count(was_sent & ~warm & ~scored),
         ),
+        Check("scores of readings that were never sent: none", 0, count(scored & ~was_sent)),
         Check(
-            claim="records committed = records that the workers count",
-            expected=broker.committed,
-            found=counts.records,
+            "readings with a score of 1 or more = anomalies in the topic",
+            count(flagged),
+            count(flagged & alarmed),
         ),
-        Check(
-            claim="readings without a score outside of the warm-up: none",
-            expected=0,
-            found=int(np.count_nonzero(was_sent & ~warm & ~scored)),
-        ),
-        Check(
-            claim="scores of readings that were never sent: none",
-            expected=0,
-            found=int(np.count_nonzero(scored & ~was_sent)),
-        ),
-        Check(
-            claim="readings with a score of 1 or more = anomalies in the topic",
-            expected=int(np.count_nonzero(flagged)),
-            found=int(np.count_nonzero(flagged & alarmed)),
-        ),
-        Check(
-            claim="anomalies of readings with a score below 1: none",
-            expected=0,
-            found=int(np.count_nonzero(alarmed & ~flagged)),
-        ),
-        Check(
-            claim="bad records sent = dead letters in the topic",
-            expected=sent.bad,
-            found=len(ledger.dead_letters),
-        ),
-        Check(
-            claim="readings sent twice = duplicates dropped",
-            expected=sent.repeated,
-            found=counts.duplicate,
-        ),
-        Check(
-            claim="readings sent late = late ones dropped", expected=sent.late, found=counts.late
-        ),
+        Check("anomalies of readings with a score below 1: none", 0, count(alarmed & ~flagged)),
+        Check("bad records sent = dead letters in the topic", sent.bad, accounts.dead_lettered),
+        Check("readings sent twice = duplicates dropped", sent.repeated, counts.duplicate),
+        Check("readings sent late = late ones dropped", sent.late, counts.late),
     )
-    return Accounts(
-        sent=sent.records,
-        anomalies=int(np.count_nonzero(alarmed)),
-        repeats=ledger.repeats,
-        checks=checks,
-        note="" if complete else RESTARTED,
-        **parts,
-    )
+    return replace(accounts, checks=checks)

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +16,10 @@ from workers.data.feed import FeedRecord, Pace, feed
 from workers.demo.scenario import Scenario
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.producer.publisher import PublisherConfig
-from workers.plant import Plant, PlantChunk
-
-_CHUNK_ROWS = 64
+from workers.plant import BLOCK_ROWS, PlantChunk
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Sent:
     """What has been handed to the broker.
 
@@ -43,44 +41,33 @@ class Sent:
         return self.readings + self.repeated + self.late + self.bad
 
 
-class Feeder:
-    """Sends the plant's readings; keeps the truth of the last rows."""
+class Feeder(threading.Thread):
+    """Sends the plant's readings; keeps the truth of the last rows.
+
+    Attributes:
+        sent: so far; final once `is_done`.
+        truth: the last chunks, with rows that count from the beginning of the show.
+        start_ns: event time of row 0, once the show has begun.
+        ready: set when `go` would take effect at once.
+        error: what ended the sending early.
+    """
 
     def __init__(self, scenario: Scenario, connection: Connection, topic: str) -> None:
-        """Note what to do; `start` does it."""
-        self._scenario, self._connection, self._topic = scenario, connection, topic
-        self._plant: Plant = scenario.plant()
-        self._stopping, self._going = threading.Event(), threading.Event()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="demo-feeder", daemon=True)
-        self._sent = Sent()
-        self._truth: deque[PlantChunk] = deque(maxlen=scenario.kept_rows // _CHUNK_ROWS)
+        """Note what to do; `start` connects and prepares the first readings."""
+        super().__init__(name="demo-feeder", daemon=True)
+        self.sent = Sent()
+        self.truth: deque[PlantChunk] = deque(maxlen=max(scenario.kept_rows // BLOCK_ROWS, 1))
         self.start_ns = 0
+        self.ready = threading.Event()
         self.error: Exception | None = None
-
-    @property
-    def sent(self) -> Sent:
-        """So far; final once `is_done`."""
-        return self._sent
+        self._scenario, self._connection, self._topic = scenario, connection, topic
+        self._plant = scenario.plant()
+        self._stopping, self._going = threading.Event(), threading.Event()
 
     @property
     def is_done(self) -> bool:
         """Whether the show is over and everything is with the broker, or sending has failed."""
-        return self._thread.ident is not None and not self._thread.is_alive()
-
-    @property
-    def truth(self) -> tuple[PlantChunk, ...]:
-        """The last chunks, with rows that count from the beginning of the show."""
-        return tuple(self._truth)
-
-    def start(self) -> None:
-        """Connect and prepare the first readings; `go` lets them out."""
-        self._thread.start()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether `go` would take effect at once."""
-        return self._ready.is_set()
+        return self.ident is not None and not self.is_alive()
 
     def go(self) -> None:
         """Begin the show: row 0 is due now."""
@@ -91,31 +78,30 @@ class Feeder:
         """Send no more, and wait until what was sent is with the broker."""
         self._stopping.set()
         self._going.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=within_s)
+        if self.ident is not None:
+            self.join(timeout=within_s)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Send until the end or `stop`, from `go` on."""
         try:
             with PublisherConfig(connection=self._connection, client_id="vigie-demo-plant").open(
                 should_stop=self._stopping.is_set
             ) as publisher:
                 chunks = self._plant.chunks(
-                    self._scenario.rows,
-                    first_row=self._scenario.training_rows,
-                    chunk_rows=_CHUNK_ROWS,
+                    self._scenario.rows, first_row=self._scenario.training_rows
                 )
                 first = next(chunks)  # takes a second
-                self._ready.set()
+                self.ready.set()
                 self._going.wait()
                 feed(
-                    self._records(self._stamped(itertools.chain([first], chunks))),
+                    self._counted(self._stamped(itertools.chain([first], chunks))),
                     publisher,
                     self._topic,
                     content_type=READING_JSON.encode(),
                     pace=Pace(speed=1.0),
                     should_stop=self._stopping.is_set,
                 )
-        except Exception as error:  # noqa: BLE001 - told by whoever waits for this thread
+        except Exception as error:  # noqa: BLE001 - raised by `_Show.should_stop`
             self.error = error
 
     def _stamped(self, chunks: Iterable[PlantChunk]) -> Iterator[PlantChunk]:
@@ -126,14 +112,20 @@ class Feeder:
             ts_ns = self.start_ns + rows * self._scenario.interval_ns
             yield replace(chunk, first_row=first_row, ts_ns=ts_ns)
 
-    def _records(self, chunks: Iterator[PlantChunk]) -> Iterator[FeedRecord]:
+    def _counted(self, chunks: Iterable[PlantChunk]) -> Iterator[FeedRecord]:
+        """The records; each counts when the next is asked for, so one never sent never counts."""
+        for kind, record in self._records(chunks):
+            yield record
+            setattr(self.sent, kind, getattr(self.sent, kind) + 1)
+
+    def _records(self, chunks: Iterable[PlantChunk]) -> Iterator[tuple[str, FeedRecord]]:
         """Readings row by row, with bad, repeated and late records between them."""
         encoder = ReadingEncoder(self._plant.channels)
         machines = self._plant.machines
         keys = [machine.encode() for machine in machines]
         recent: deque[FeedRecord] = deque(maxlen=16)
         for chunk in chunks:
-            self._truth.append(chunk)
+            self.truth.append(chunk)
             rows = zip(chunk.ts_ns.tolist(), chunk.noisy.tolist(), strict=True)
             for row, (ts_ns, readings) in enumerate(rows, start=chunk.first_row):
                 records = [
@@ -141,28 +133,15 @@ class Feeder:
                     for key, machine, values in zip(keys, machines, readings, strict=True)
                 ]
                 recent.append(records[0])
-                yield from self._counted(records, lambda s: replace(s, readings=s.readings + 1))
+                yield from (("readings", record) for record in records)
                 yield from self._oddities(row, recent)
 
-    def _oddities(self, row: int, recent: deque[FeedRecord]) -> Iterator[FeedRecord]:
+    def _oddities(self, row: int, recent: deque[FeedRecord]) -> Iterator[tuple[str, FeedRecord]]:
         last = recent[-1]
         for again in self._scenario.repeats_after(row):
             record = recent[again - row - 1]
-            if record is last:
-                yield from self._counted([last], lambda s: replace(s, repeated=s.repeated + 1))
-            else:
-                # Due now, although it tells of a moment that is over.
-                record = replace(record, ts_ns=last.ts_ns)
-                yield from self._counted([record], lambda s: replace(s, late=s.late + 1))
+            # A late one is due now, although its event time is over.
+            yield "repeated" if record is last else "late", replace(record, ts_ns=last.ts_ns)
         value = self._scenario.bad_record_after(row)
         if value is not None:
-            bad = FeedRecord(last.key, value, 1, last.ts_ns)
-            yield from self._counted([bad], lambda s: replace(s, bad=s.bad + 1))
-
-    def _counted(
-        self, records: list[FeedRecord], count: Callable[[Sent], Sent]
-    ) -> Iterator[FeedRecord]:
-        """The records; each counts when the next is asked for, so one never sent never counts."""
-        for record in records:
-            yield record
-            self._sent = count(self._sent)
+            yield "bad", FeedRecord(last.key, value, 1, last.ts_ns)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from detector.training.dataset import Split
 from detector.training.train import Progress, TrainingConfig, train
 from workers.demo.scenario import Scenario
 
-BUDGET_WORDS = "one false alarm a pump and week of plant time"
+BUDGET_WORDS = "one false alarm per pump and week of plant time"
 
 
 def learn(
@@ -54,21 +53,7 @@ def learn(
         Series(sensor=machine, ts_ns=ts_ns, values=np.ascontiguousarray(values[:, place]))
         for place, machine in enumerate(plant.machines)
     ]
-    with one_thread():
-        detector = train(series, config, progress=progress)
-    return load(save(detector, folder), device="cpu")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one core.
-
-    The layers are small: on two busy cores two threads took eight times as long as one, because
-    they wait for each other at every layer.
-    """
-    before = torch.get_num_threads()
+    # The layers are small: on two busy cores two threads took eight times as long as one, because
+    # they wait for each other at every layer.
     torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return load(save(train(series, config, progress=progress), folder), device="cpu")

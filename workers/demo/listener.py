@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 
 from schemas.codec import decode_denoised
 from schemas.settings import TopicSettings
@@ -12,10 +11,10 @@ from schemas.wire.dead_letter import read_dead_letter
 from workers.demo.ledger import Ledger
 from workers.kafka.client import Record
 from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.consumer.reader import ReaderConfig, TopicReader
+from workers.kafka.kafka_python.consumer.reader import ReaderConfig
 
 
-class Listener:
+class Listener(threading.Thread):
     """Enters every record of the output topics into the ledger.
 
     The ledger belongs to the listener's thread until `finish` has returned; what others read of it
@@ -24,6 +23,7 @@ class Listener:
 
     def __init__(self, connection: Connection, topics: TopicSettings, ledger: Ledger) -> None:
         """Note what to read; `start` begins."""
+        super().__init__(name="demo-listener", daemon=True)
         self._topics, self._ledger = topics, ledger
         self._config = ReaderConfig(
             connection=connection,
@@ -31,12 +31,7 @@ class Listener:
             client_id="vigie-demo-audience",
         )
         self._finishing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="demo-listener", daemon=True)
         self.error: Exception | None = None
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
 
     def finish(self, *, within_s: float) -> None:
         """Read everything that is in the topics now, then end.
@@ -46,24 +41,22 @@ class Listener:
             TimeoutError: it took too long.
         """
         self._finishing.set()
-        self._thread.join(timeout=within_s)
+        self.join(timeout=within_s)
         if self.error is not None:
             raise self.error
-        if self._thread.is_alive():
+        if self.is_alive():
             raise TimeoutError(f"the outputs could not be read within {within_s:g} s")
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Read until `finish`, and then what is still there."""
         try:
             with self._config.open() as reader:
                 while not self._finishing.is_set():
                     self._enter(reader.poll())
-                self._read_rest(reader, reader.ends())
+                for records in reader.read_to(reader.ends()):
+                    self._enter(records)
         except Exception as error:  # noqa: BLE001 - `finish` raises it
             self.error = error
-
-    def _read_rest(self, reader: TopicReader, ends: Mapping[tuple[str, int], int]) -> None:
-        for records in reader.read_to(ends):
-            self._enter(records)
 
     def _enter(self, records: list[Record]) -> None:
         for record in records:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -29,7 +27,7 @@ from workers.demo.verdict import Verdict, gain_db, judge
 from workers.kafka.factory import connection_of, topic_specs
 from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
 from workers.kafka.kafka_python.admin.topics import create_topics
-from workers.plant import CHANNELS, Fault, PlantChunk
+from workers.plant import Fault, PlantChunk
 from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import Counts
@@ -43,8 +41,8 @@ _READ_WITHIN_S = 120.0
 _RATE_OVER_S = 3.0
 
 
-class Audience(Protocol):
-    """Who is told how the demo goes, in the main thread."""
+class Audience:
+    """Those who watch the demo; called in the main thread. This one is silent."""
 
     def step(self, text: str) -> None:
         """A new step begins."""
@@ -59,27 +57,21 @@ class Audience(Protocol):
         """The stream runs; several times a second."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Play:
-    """What to play.
-
-    Attributes:
-        scenario: the plant and the pace.
-        folder: for model, log and picture; made if need be.
-        max_steps: of the training.
-    """
-
-    scenario: Scenario
-    folder: Path
-    max_steps: int
-
-
-def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> Summary:
+def play(
+    scenario: Scenario,
+    audience: Audience,
+    *,
+    folder: Path,
+    max_steps: int,
+    should_stop: Callable[[], bool],
+) -> Summary:
     """Play it, from the broker's start to the last account; leaves nothing but `folder`.
 
     Args:
-        demo: what to play.
-        audience: told about everything.
+        scenario: the plant and the pace.
+        audience: sees everything.
+        folder: for model, log and picture; made if need be.
+        max_steps: of the training.
         should_stop: true ends the streaming early; the summary comes all the same.
 
     Raises:
@@ -87,7 +79,6 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         KeyboardInterrupt: `should_stop` said so before anything streamed.
         VigieError: whatever ended a part of it early.
     """
-    scenario = demo.scenario
     audience.step("starting a Kafka broker of its own")
     with BrokerConfig().open(on_progress=audience.fetching) as broker:
         audience.step(
@@ -96,11 +87,11 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         )
         detector = learn(
             scenario,
-            demo.folder / "model",
-            max_steps=demo.max_steps,
+            folder / "model",
+            max_steps=max_steps,
             progress=_interruptible(audience.training, should_stop),
         )
-        settings = _settings(broker.bootstrap, demo.folder / "model")
+        settings = _settings(broker.bootstrap, folder / "model")
         configure_logging(settings.log)
         connection = connection_of(settings)
         create_topics(connection, topic_specs(settings))
@@ -115,16 +106,16 @@ def play(demo: Play, audience: Audience, *, should_stop: Callable[[], bool]) -> 
         audience.step("reading the topics back")
         show.listener.finish(within_s=_READ_WITHIN_S)
         counts = sum((health.total for health in healths), Counts())
-        return _sum_up(demo, show, counts, facts_of(settings), detector)
+        return _sum_up(show, counts, detector, folder)
 
 
 def _interruptible(
-    tell: Callable[[Progress], None], should_stop: Callable[[], bool]
+    show: Callable[[Progress], None], should_stop: Callable[[], bool]
 ) -> Callable[[Progress], None]:
     def progress(now: Progress) -> None:
         if should_stop():
             raise KeyboardInterrupt
-        tell(now)
+        show(now)
 
     return progress
 
@@ -151,7 +142,7 @@ class _Show:
         audience: Audience,
         asked_to_stop: Callable[[], bool],
     ) -> None:
-        self._scenario, self._settings, self._detector = scenario, settings, detector
+        self.scenario, self.settings, self._detector = scenario, settings, detector
         self._audience, self._asked_to_stop = audience, asked_to_stop
         self._connection = connection_of(settings)
         self._rates: deque[tuple[float, int, int]] = deque()
@@ -165,7 +156,7 @@ class _Show:
         self.feeder.start()
 
     def should_stop(self) -> bool:
-        """Whether everything that was sent has been scored, or nothing was and nobody wants it."""
+        """Whether everything that was sent has been scored, or the show ends before it began."""
         if self.feeder.error is not None:
             raise self.feeder.error
         if self.ledger is None:
@@ -178,11 +169,11 @@ class _Show:
         now_s = time.monotonic()
         self._done_at_s = self._done_at_s or now_s
         if now_s - self._done_at_s > _CATCH_UP_WITHIN_S:
-            return True  # the accounts will tell what is missing
+            return True  # the accounts will show what is missing
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + _LOOK_EVERY_S
             # The broker knows it for sure: a worker that was restarted counts from 0.
-            return facts_of(self._settings).committed >= self.feeder.sent.records
+            return facts_of(self.settings).committed >= self.feeder.sent.records
         return False
 
     def observe(self, healths: list[Health]) -> None:
@@ -194,7 +185,7 @@ class _Show:
             self._audience.watching(self._view(healths, counts, self.ledger))
 
     def _begin(self, healths: list[Health]) -> None:
-        if not self.feeder.is_ready or any(h.phase is not Phase.RUNNING for h in healths):
+        if not self.feeder.ready.is_set() or any(h.phase is not Phase.RUNNING for h in healths):
             return
         now_s = time.monotonic()
         self._running_since_s = self._running_since_s or now_s
@@ -202,14 +193,14 @@ class _Show:
         if held < _PARTITIONS and now_s - self._running_since_s < _BEGIN_WITHIN_S:
             return
         self.feeder.go()
-        plant = self._scenario.plant()
+        plant = self.scenario.plant()
         self.ledger = Ledger(
             machines=plant.machines,
             channels=plant.channels,
-            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self._scenario.interval_ns),
-            kept_rows=self._scenario.kept_rows,
+            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self.scenario.interval_ns),
+            kept_rows=self.scenario.kept_rows,
         )
-        self.listener = Listener(self._connection, self._settings.topics, self.ledger)
+        self.listener = Listener(self._connection, self.settings.topics, self.ledger)
         self.listener.start()
 
     def _view(self, healths: list[Health], counts: Counts, ledger: Ledger) -> View:
@@ -222,15 +213,10 @@ class _Show:
         latency = sum((health.latency for health in healths), LatencyHistogram())
         return View(
             elapsed_s=(time.time_ns() - self.feeder.start_ns) / 1e9,
-            seconds=self._scenario.seconds,
+            seconds=self.scenario.seconds,
             sent_per_s=(sent.records - sent_then) / span_s,
             scored_per_s=(counts.records - done_then) / span_s,
-            sent=sent.records,
-            scored=counts.scored,
-            warming_up=counts.warming_up,
-            dropped=counts.late + counts.duplicate,
-            anomalies=counts.anomalies,
-            dead_letters=counts.dead_lettered,
+            counts=counts,
             lag=sum(sum(health.lag.values()) for health in healths),
             sensors=sum(health.sensors for health in healths),
             workers=len(healths),
@@ -241,32 +227,24 @@ class _Show:
         )
 
     def _alarms(self, ledger: Ledger) -> list[Alarm]:
-        alarms = []
-        for anomaly in reversed(list(ledger.latest.values())):
-            channel = max(anomaly.contribution, key=lambda name: anomaly.contribution[name])
-            unit = next(one.unit for one in CHANNELS if one.name == channel)
-            (row,) = ledger.clock.rows([anomaly.ts_ns])
-            alarms.append(
-                Alarm(
-                    sensor=anomaly.sensor_id,
-                    channel=channel,
-                    observed=anomaly.observed[channel],
-                    expected=anomaly.expected[channel],
-                    unit=unit,
-                    score=anomaly.score,
-                    severity=anomaly.severity.value,
-                    truth=self._truth(ledger.machines.index(anomaly.sensor_id), int(row)),
-                    age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
-                )
+        return [
+            Alarm(
+                anomaly=anomaly,
+                truth=self._truth(
+                    ledger.machines.index(anomaly.sensor_id),
+                    int(ledger.clock.rows([anomaly.ts_ns])[0]),
+                ),
+                age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
             )
-        return alarms
+            for anomaly in reversed(list(ledger.latest.values()))
+        ]
 
     def _truth(self, machine: int, row: int) -> str:
         tail = self._detector.receptive_field - 1
-        for fault in self._scenario.faults_between(row - tail, row + 1):
+        for fault in self.scenario.faults_between(row - tail, row + 1):
             if fault.machine == machine:
-                told = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
-                return told.replace("_", " ")
+                what = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
+                return what.replace("_", " ")
         return ""
 
 
@@ -281,28 +259,26 @@ def facts_of(settings: Settings) -> Broker:
     )
 
 
-def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: Detector) -> Summary:
+def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Summary:
     assert show.ledger is not None
-    ledger, sent = show.ledger, show.feeder.sent
-    rows = sent.readings // demo.scenario.machines
+    ledger, sent, scenario = show.ledger, show.feeder.sent, show.scenario
+    rows = sent.readings // scenario.machines
+    broker = facts_of(show.settings)
     accounts = balance(sent, ledger, counts, broker, receptive_field=detector.receptive_field)
     flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
-    faults = demo.scenario.faults_between(0, rows)
+    faults = scenario.faults_between(0, rows)
     verdict = judge(flags, faults, receptive_field=detector.receptive_field)
-    truth = _whole_rows(show.feeder.truth, rows)
-    picture, note = _draw(demo, truth, ledger, verdict)
+    # What lies behind the last whole row was prepared and not sent.
+    truth = [part for chunk in show.feeder.truth if len(part := chunk.part(0, rows))]
+    picture, note = _draw(scenario, truth, ledger, verdict, folder)
     return Summary(
-        seconds=rows * demo.scenario.interval_ns / 1e9,
+        seconds=rows * scenario.interval_ns / 1e9,
         accounts=accounts,
         verdict=verdict,
         machines=ledger.machines,
-        interval_s=demo.scenario.interval_ns / 1e9,
-        lapse=demo.scenario.lapse,
+        interval_s=scenario.interval_ns / 1e9,
         gain_db=_gain(truth, ledger, faults, detector),
-        latency_ms={
-            "p50": ledger.latency.quantile(0.5),
-            "p99": ledger.latency.quantile(0.99),
-        },
+        latency_ms={"p50": ledger.latency.quantile(0.5), "p99": ledger.latency.quantile(0.99)},
         model={
             "name": detector.name,
             "version": detector.version,
@@ -310,32 +286,14 @@ def _sum_up(demo: Play, show: _Show, counts: Counts, broker: Broker, detector: D
         },
         picture=picture,
         picture_note=note,
-        folder=demo.folder,
+        folder=folder,
     )
-
-
-def _whole_rows(truth: tuple[PlantChunk, ...], rows: int) -> list[PlantChunk]:
-    """The chunks up to a row; what lies behind it was prepared and not sent."""
-    kept = []
-    for chunk in truth:
-        n = min(len(chunk), rows - chunk.first_row)
-        if n > 0:
-            kept.append(
-                replace(
-                    chunk,
-                    ts_ns=chunk.ts_ns[:n],
-                    clean=chunk.clean[:n],
-                    noisy=chunk.noisy[:n],
-                    label=chunk.label[:n],
-                )
-            )
-    return kept
 
 
 def _gain(
     truth: list[PlantChunk], ledger: Ledger, faults: list[Fault], detector: Detector
 ) -> dict[str, float]:
-    """Noise removed on rows whose windows hold no fault."""
+    """Noise removed on rows whose windows hold no fault, in decibels per channel."""
     if not truth:
         return dict.fromkeys(ledger.channels, float("nan"))
     first = truth[0].first_row
@@ -345,21 +303,20 @@ def _gain(
     normal = np.ones(clean.shape[:2], dtype=bool)
     for fault in faults:
         start = max(fault.start_row - first, 0)
-        normal[
-            start : max(fault.end_row - first + detector.receptive_field - 1, 0), fault.machine
-        ] = False
+        end = max(fault.end_row - first + detector.receptive_field - 1, 0)
+        normal[start:end, fault.machine] = False
     _, denoised = ledger.outputs(first + np.arange(len(clean)))
     gains = gain_db(clean[normal], noisy[normal], denoised[normal])
     return dict(zip(ledger.channels, gains.tolist(), strict=True))
 
 
 def _draw(
-    demo: Play, truth: list[PlantChunk], ledger: Ledger, verdict: Verdict
+    scenario: Scenario, truth: list[PlantChunk], ledger: Ledger, verdict: Verdict, folder: Path
 ) -> tuple[Path | None, str]:
     if not truth:
         return None, "nothing was sent"
-    title = f"{{pump}}, in time lapse ({demo.scenario.lapse:.0f}x)"
+    title = f"{{pump}}, in time lapse ({scenario.lapse:.0f}x)"
     try:
-        return draw_pump(truth, ledger, verdict, demo.folder / "picture.png", title=title), ""
+        return draw_pump(truth, ledger, verdict, folder / "picture.png", title=title), ""
     except PlotExtraError as error:
         return None, str(error)

@@ -11,14 +11,14 @@ from typing import TextIO
 
 
 @contextmanager
-def only_ours(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
+def only_ours(log: Path) -> Iterator[TextIO]:
     """Send standard output and error of this process and its children to a file.
 
     Args:
         log: appended to.
 
     Yields:
-        The output and the error stream of before, for what is meant to be seen.
+        The output stream of before, for what is meant to be seen.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -31,11 +31,10 @@ def only_ours(log: Path) -> Iterator[tuple[TextIO, TextIO]]:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         try:
-            yield out, err
+            yield out
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             out.flush()
-            err.flush()
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)

@@ -10,7 +10,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from schemas.wire.anomaly import Anomaly
+from workers.plant import CHANNELS
+from workers.stream.state.counts import Counts
+
 _SHOWN_ALARMS = 6
+_UNITS = {channel.name: channel.unit for channel in CHANNELS}
 _SEVERITY_STYLE = {"low": "yellow", "medium": "dark_orange", "high": "bold red"}
 
 
@@ -19,23 +24,12 @@ class Alarm:
     """One line of the list of alarms.
 
     Attributes:
-        sensor: the pump.
-        channel: the one with the largest share in the score.
-        observed, expected: of that channel; observed is None where it was missing.
-        unit: of that channel.
-        score: 1 is the threshold.
-        severity: low, medium or high.
+        anomaly: as it lies in the topic.
         truth: what the simulator has broken; empty when nothing.
         age_s: since the reading.
     """
 
-    sensor: str
-    channel: str
-    observed: float | None
-    expected: float
-    unit: str
-    score: float
-    severity: str
+    anomaly: Anomaly
     truth: str
     age_s: float
 
@@ -47,8 +41,7 @@ class View:
     Attributes:
         elapsed_s, seconds: of the streaming; no end is None.
         sent_per_s, scored_per_s: over the last seconds.
-        sent, scored, warming_up, dropped: readings.
-        anomalies, dead_letters: records.
+        counts: where the readings went.
         lag: records not yet read.
         sensors, workers: in the group.
         p50_ms, p99_ms: from the record's time to the hand-over of its outputs.
@@ -60,12 +53,7 @@ class View:
     seconds: float | None
     sent_per_s: float
     scored_per_s: float
-    sent: int
-    scored: int
-    warming_up: int
-    dropped: int
-    anomalies: int
-    dead_letters: int
+    counts: Counts
     lag: int
     sensors: int
     workers: int
@@ -85,9 +73,15 @@ def one_line(view: View) -> str:
     """The same for a log file: one line."""
     return (
         f"{view.elapsed_s:5.0f} s  {view.scored_per_s:,.0f} readings/s  lag {view.lag:,}  "
-        f"{view.sensors} sensors  {view.anomalies:,} anomalies  latency p50 {_ms(view.p50_ms)} "
-        f"p99 {_ms(view.p99_ms)}  {view.dead_letters} dead letters"
+        f"{view.sensors} sensors  {view.counts.anomalies:,} anomalies  "
+        f"latency p50 {milliseconds(view.p50_ms)} p99 {milliseconds(view.p99_ms)}  "
+        f"{view.counts.dead_lettered} dead letters"
     )
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency in words."""
+    return "-" if value is None else f"{value:,.0f} ms"
 
 
 def _time(view: View) -> RenderableType:
@@ -108,25 +102,27 @@ def _figures(view: View) -> Table:
     for _ in range(3):
         table.add_column(style="dim")
         table.add_column(justify="right")
+    counts = view.counts
     table.add_row(
-        "readings/s", _strong(f"{view.scored_per_s:,.0f}"),
+        "readings/s", Text(f"{view.scored_per_s:,.0f}", style="bold"),
         "sensors", f"{view.sensors}",
-        "anomalies", Text(f"{view.anomalies:,}", style="bold red" if view.anomalies else ""),
+        "anomalies", Text(f"{counts.anomalies:,}", style="bold red" if counts.anomalies else ""),
     )  # fmt: skip
+    letters = counts.dead_lettered
     table.add_row(
         "sent/s", f"{view.sent_per_s:,.0f}",
         "lag", f"{view.lag:,}",
-        "dead letters", Text(f"{view.dead_letters}", style="yellow" if view.dead_letters else ""),
+        "dead letters", Text(f"{letters}", style="yellow" if letters else ""),
     )  # fmt: skip
     table.add_row(
-        "latency p50", _strong(_ms(view.p50_ms)),
+        "latency p50", Text(milliseconds(view.p50_ms), style="bold"),
         "workers", f"{view.workers}",
-        "dropped (late, twice)", f"{view.dropped}",
+        "dropped (late, twice)", f"{counts.late + counts.duplicate}",
     )  # fmt: skip
     table.add_row(
-        "latency p99", _strong(_ms(view.p99_ms)),
-        "warming up", f"{view.warming_up:,}",
-        "scored", f"{view.scored:,}",
+        "latency p99", Text(milliseconds(view.p99_ms), style="bold"),
+        "warming up", f"{counts.warming_up:,}",
+        "scored", f"{counts.scored:,}",
     )  # fmt: skip
     return table
 
@@ -142,25 +138,18 @@ def _alarms(alarms: Sequence[Alarm]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("what the simulator broke")
     for alarm in alarms[:_SHOWN_ALARMS]:
-        style = "" if alarm.age_s < 3.0 else "dim"  # noqa: PLR2004 - seconds on the screen
-        observed = "missing" if alarm.observed is None else f"{alarm.observed:.2f}"
+        anomaly = alarm.anomaly
+        channel = max(anomaly.contribution, key=lambda name: anomaly.contribution[name])
+        unit, observed = _UNITS[channel], anomaly.observed[channel]
         table.add_row(
-            alarm.sensor,
-            alarm.channel.replace("_", " "),
-            f"{observed} {alarm.unit}",
-            f"{alarm.expected:.2f} {alarm.unit}",
-            Text(f"{alarm.score:.1f}", style=_SEVERITY_STYLE.get(alarm.severity, "")),
+            anomaly.sensor_id,
+            channel.replace("_", " "),
+            f"{'missing' if observed is None else f'{observed:.2f}'} {unit}",
+            f"{anomaly.expected[channel]:.2f} {unit}",
+            Text(f"{anomaly.score:.1f}", style=_SEVERITY_STYLE.get(anomaly.severity.value, "")),
             Text(alarm.truth or "nothing: a false alarm", style="" if alarm.truth else "yellow"),
-            style=style,
+            style="" if alarm.age_s < 3.0 else "dim",  # noqa: PLR2004 - seconds on the screen
         )
     for _ in range(_SHOWN_ALARMS - len(alarms[:_SHOWN_ALARMS])):
         table.add_row()
     return table
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"
-
-
-def _strong(text: str) -> Text:
-    return Text(text, style="bold")

@@ -16,6 +16,7 @@ from rich.text import Text
 from workers.demo.accounts import Accounts
 from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
+from workers.demo.screen import milliseconds
 from workers.demo.verdict import FoundFault, Verdict
 
 _HOUR_S = 3_600.0
@@ -30,7 +31,6 @@ class Summary:
         accounts: where every record went.
         verdict: segments against faults.
         interval_s: between two readings of a pump, in the show.
-        lapse: how much faster than the plant the show ran.
         gain_db: of each channel, on rows without a fault.
         latency_ms: p50 and p99 from event time to the record of the cleaned reading.
         model: what was learned, and what its calibration can promise.
@@ -43,7 +43,6 @@ class Summary:
     verdict: Verdict
     machines: tuple[str, ...]
     interval_s: float
-    lapse: float
     gain_db: Mapping[str, float]
     latency_ms: Mapping[str, float | None]
     model: Mapping[str, Any]
@@ -66,18 +65,28 @@ def as_dict(summary: Summary) -> dict[str, Any]:
         "balanced": accounts.balanced,
         "accounts": {
             **{key: value for key, value in asdict(accounts).items() if key != "checks"},
-            "checks": [{**asdict(check), "holds": check.holds} for check in accounts.checks],
+            "checks": [{**check._asdict(), "holds": check.holds} for check in accounts.checks],
         },
         "detection": {
             "faults": len(verdict.faults),
             "found": verdict.found,
             "recall": _finite(verdict.recall),
-            "segments": len(verdict.segments),
-            "false_segments": len(verdict.false),
+            "segments": verdict.segments,
+            "false_segments": verdict.false,
             "precision": _finite(verdict.precision),
             "median_delay_readings": _finite(verdict.median_delay_rows),
             "median_delay_s": _finite(verdict.median_delay_rows * summary.interval_s),
-            "by_fault": [_fault(one, summary) for one in verdict.faults],
+            "by_fault": [
+                {
+                    "sensor_id": summary.machines[one.fault.machine],
+                    "kind": one.fault.kind.label,
+                    "channels": list(one.fault.channels),
+                    "start_row": one.fault.start_row,
+                    "end_row": one.fault.end_row,
+                    "delay_readings": one.delay_rows,
+                }
+                for one in verdict.faults
+            ],
         },
         "noise_gain_db": {
             "mean": _finite(summary.mean_gain_db),
@@ -95,17 +104,17 @@ def show(summary: Summary, console: Console) -> None:
     """For people."""
     console.print()
     console.print(_accounts_table(summary.accounts))
-    _tell_checks(summary.accounts, console)
+    _show_checks(summary.accounts, console)
     console.print()
     console.print(_faults_table(summary.verdict))
-    _tell_verdict(summary, console)
+    _show_verdict(summary, console)
     console.print()
     console.print(_gain_table(summary))
     console.print()
     latency = summary.latency_ms
     console.print(
         f"[bold]Latency[/bold], from the moment of a reading to its result in Kafka: "
-        f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"
+        f"p50 {milliseconds(latency['p50'])}, p99 {milliseconds(latency['p99'])}"
     )
     if summary.picture is not None:
         console.print("[bold]Picture[/bold]  ", Text(str(summary.picture), style="cyan"), sep="")
@@ -114,11 +123,15 @@ def show(summary: Summary, console: Console) -> None:
     console.print("[bold]Folder[/bold]   ", Text(str(summary.folder)), " (model, log)", sep="")
 
 
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
+
+
 def _accounts_table(accounts: Accounts) -> Table:
-    table = Table(
-        title="Where every record went", title_justify="left", title_style="bold", box=None,
-        show_header=False, padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table("Where every record went")
+    table.show_header = False
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
@@ -126,18 +139,17 @@ def _accounts_table(accounts: Accounts) -> Table:
         ("scored", accounts.scored, f"{accounts.anomalies:,} of them flagged"),
         ("warming up", accounts.warming_up, "the first readings of a pump fill its window"),
         ("dead letters", accounts.dead_lettered, "bad records, kept with the reason"),
-        ("dropped: came twice", accounts.duplicate, "policy: one reading a pump and time"),
+        ("dropped: came twice", accounts.duplicate, "policy: one reading per pump and time"),
         ("dropped: came late", accounts.late, "policy: no reading behind a newer one"),
     )
-    for name, count, told in rows:
-        table.add_row(name, f"{count:,}", told)
-    total = sum(count for _, count, _ in rows)
-    table.add_row(Text("together", style="bold"), Text(f"{total:,}", style="bold"), "")
-    table.add_row(Text("sent", style="bold"), Text(f"{accounts.sent:,}", style="bold"), "")
+    for name, count, why in rows:
+        table.add_row(name, f"{count:,}", why)
+    table.add_row("together", f"{accounts.together:,}", style="bold")
+    table.add_row("sent", f"{accounts.sent:,}", style="bold")
     return table
 
 
-def _tell_checks(accounts: Accounts, console: Console) -> None:
+def _show_checks(accounts: Accounts, console: Console) -> None:
     if accounts.balanced:
         console.print(
             f"[bold green]Every record is accounted for[/bold green] "
@@ -156,10 +168,7 @@ def _tell_checks(accounts: Accounts, console: Console) -> None:
 
 
 def _faults_table(verdict: Verdict) -> Table:
-    table = Table(
-        title="Injected faults", title_justify="left", title_style="bold", box=None,
-        padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table("Injected faults")
     table.add_column("kind")
     for name in ("injected", "found", "median delay"):
         table.add_column(name, justify="right")
@@ -174,13 +183,13 @@ def _faults_table(verdict: Verdict) -> Table:
     return table
 
 
-def _tell_verdict(summary: Summary, console: Console) -> None:
+def _show_verdict(summary: Summary, console: Console) -> None:
     verdict = summary.verdict
     hours = verdict.watched_rows * PLANT_INTERVAL_S / _HOUR_S
     console.print(
         f"[bold]Recall {_share(verdict.recall)}[/bold]: {verdict.found} of {len(verdict.faults)} "
         f"faults found. [bold]Precision {_share(verdict.precision)}[/bold]: "
-        f"{len(verdict.segments) - len(verdict.false)} of {len(verdict.segments)} flagged segments "
+        f"{verdict.segments - verdict.false} of {verdict.segments} flagged segments "
         "touch a fault."
     )
     if math.isfinite(verdict.median_delay_rows):
@@ -189,32 +198,18 @@ def _tell_verdict(summary: Summary, console: Console) -> None:
             "time, one reading a second."
         )
     console.print(
-        f"False alarms: {len(verdict.false)} in {hours:,.1f} pump-hours of plant time "
+        f"False alarms: {verdict.false} in {hours:,.1f} pump-hours of plant time "
         f"(budget: {BUDGET_WORDS}).",
         style="dim",
     )
 
 
 def _gain_table(summary: Summary) -> Table:
-    table = Table(
-        title=f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings",
-        title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    table = _table(f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings")
     for channel in summary.gain_db:
         table.add_column(channel.replace("_", " ").replace("temperature", "temp"), justify="right")
     table.add_row(*(f"{gain:+.1f}" for gain in summary.gain_db.values()))
     return table
-
-
-def _fault(one: FoundFault, summary: Summary) -> dict[str, Any]:
-    return {
-        "sensor_id": summary.machines[one.fault.machine],
-        "kind": one.fault.kind.label,
-        "channels": list(one.fault.channels),
-        "start_row": one.fault.start_row,
-        "end_row": one.fault.end_row,
-        "delay_readings": one.delay_rows,
-    }
 
 
 def _finite(value: float) -> float | None:
@@ -223,7 +218,3 @@ def _finite(value: float) -> float | None:
 
 def _share(value: float) -> str:
     return f"{value:.0%}" if math.isfinite(value) else "-"
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f} ms"

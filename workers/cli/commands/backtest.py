@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.file_options import (
-    ChannelOption,
-    DecimalOption,
-    DelimiterOption,
-    EpochOption,
-    FilesArgument,
-    IgnoreOption,
-    LabelOption,
-    SensorIdOption,
-    SensorOption,
-    TimeOption,
-    layout_from,
-)
-from workers.cli.options import JsonOption, ModelOption
+from workers.cli.options import FileOptions, FilesArgument, JsonOption, ModelOption, unbundled
+from workers.cli.views.report import finite, print_facts, print_json
 
 if TYPE_CHECKING:
-    from detector.evaluation import Evaluation
+    from detector.evaluation import Evaluation, EventCounts, PointCounts
     from detector.scoring import Detector
-    from workers.backtest.scored_files import ScoredSensor
+    from workers.backtest.backtest import ScoredSensor
     from workers.stream.state.counts import Counts
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("backtest")(backtest)
+    app.command("backtest")(unbundled(backtest))
 
 
 def backtest(
     files: FilesArgument,
+    *,
     model: ModelOption = None,
     out: Annotated[
         Path | None,
@@ -55,15 +42,7 @@ def backtest(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
-    time: TimeOption = None,
-    sensor: SensorOption = None,
-    sensor_id: SensorIdOption = None,
-    label: LabelOption = None,
-    channel: ChannelOption = None,
-    ignore: IgnoreOption = None,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    epoch: EpochOption = "auto",
+    columns: FileOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Score the rows of files as `vigie run` would score them coming over the topic.
@@ -76,29 +55,19 @@ def backtest(
       vigie backtest test.csv --model models/pumps
       vigie backtest skab/valve1/*.csv -m model --label anomaly -o scores.parquet
     """
+    from rich.console import Console
+
     from detector.artifact import load
-    from workers.backtest.scored_files import score_files
+    from workers.backtest.backtest import evaluate_sensors, score_files, write_scores
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
-    layout = layout_from(
-        time=time,
-        sensor=sensor,
-        sensor_id=sensor_id,
-        label=label,
-        channels=channel,
-        ignore=ignore,
-        delimiter=delimiter,
-        decimal=decimal,
-        epoch=epoch,
-    )
+    layout = columns.layout()
     detector = load(model)
-    with _working(quiet=as_json):
+    with Console(stderr=True, quiet=as_json).status("scoring"):
         sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)
-    evaluation = _evaluate(sensors, detector)
+    evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
-        from workers.backtest.scored_files import write_scores
-
         write_scores(sensors, detector.channels, out)
     picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
@@ -110,8 +79,6 @@ def backtest(
         "plot": None if picture is None else str(picture),
     }
     if as_json:
-        from workers.cli.views.report import print_json
-
         print_json(result)
     else:
         _show(result, counts, evaluation)
@@ -119,42 +86,20 @@ def backtest(
 
 def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The figures of an evaluation as plain values; what is not defined is null."""
-    points, events = evaluation.points, evaluation.events
     return {
-        "points": {
-            **asdict(points),
-            "precision": points.precision,
-            "recall": points.recall,
-            "f1": points.f1,
-        },
-        "events": {
-            **asdict(events),
-            "precision": events.precision,
-            "recall": events.recall,
-            "f1": events.f1,
-        },
-        "vus_pr": _finite(evaluation.vus_pr),
-        "average_precision": _finite(evaluation.average_precision),
-        "best_f1": _finite(evaluation.best_f1),
-        "false_alarms_per_day": _finite(evaluation.false_alarms_per_day),
-        "median_delay_s": _finite(evaluation.median_delay_s),
+        "points": _rates(evaluation.points),
+        "events": _rates(evaluation.events),
+        "vus_pr": finite(evaluation.vus_pr),
+        "average_precision": finite(evaluation.average_precision),
+        "best_f1": finite(evaluation.best_f1),
+        "false_alarms_per_day": finite(evaluation.false_alarms_per_day),
+        "median_delay_s": finite(evaluation.median_delay_s),
     }
 
 
-def _evaluate(sensors: list[ScoredSensor], detector: Detector) -> Evaluation | None:
-    """Figures over the sensors; None without labels or without a single score."""
-    from detector.evaluation import Outcome, evaluate
-
-    outcomes = [
-        Outcome(
-            ts_ns=one.ts_ns[one.scored], labels=one.labels[one.scored], scores=one.score[one.scored]
-        )
-        for one in sensors
-        if one.labels is not None and one.scored.any()
-    ]
-    if not outcomes or not detector.interval_s > 0:
-        return None
-    return evaluate(outcomes, interval_s=detector.interval_s)
+def _rates(counts: PointCounts | EventCounts) -> dict[str, float]:
+    rates = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+    return asdict(counts) | rates
 
 
 def _picture(
@@ -165,8 +110,8 @@ def _picture(
     *,
     wanted: bool,
 ) -> Path | None:
+    from workers.backtest.backtest import most_telling
     from workers.backtest.plots import Picture, Span, draw
-    from workers.backtest.scored_files import most_telling
 
     if path is None and name is None and not wanted:
         return None
@@ -194,21 +139,9 @@ def _picture(
     )
 
 
-@contextmanager
-def _working(*, quiet: bool) -> Iterator[None]:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield
-        return
-    with console.status("scoring"):
-        yield
-
-
 def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     console = Console()
     dropped = counts.late + counts.duplicate
@@ -219,9 +152,8 @@ def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None)
         highlight=False,
     )
     if evaluation is not None:
-        table = Table(box=None, padding=(0, 3, 0, 0))
-        for name in ("", "precision", "recall", "F1", ""):
-            table.add_column(name, justify="right" if name else "left")
+        rates = (Column(name, justify="right") for name in ("precision", "recall", "F1"))
+        table = Table("", *rates, "", box=None, padding=(0, 3, 0, 0))
         points, events = evaluation.points, evaluation.events
         table.add_row(
             "rows", *_three(points.precision, points.recall, points.f1),
@@ -233,11 +165,13 @@ def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None)
             f"{events.found} found, {events.missed} missed, {events.false} false alarms",
         )  # fmt: skip
         console.print(table)
-        figures = Table.grid(padding=(0, 2))
-        figures.add_row("VUS-PR", _number(evaluation.vus_pr, ".3f"))
-        figures.add_row("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f"))
-        figures.add_row("median delay", _number(evaluation.median_delay_s, ".1f", " s"))
-        console.print(figures)
+        print_facts(
+            [
+                ("VUS-PR", _number(evaluation.vus_pr, ".3f")),
+                ("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f")),
+                ("median delay", _number(evaluation.median_delay_s, ".1f", " s")),
+            ]
+        )
     for name in ("scores", "plot"):
         if result[name] is not None:
             console.print(f"{name}: {result[name]}", highlight=False)
@@ -248,8 +182,4 @@ def _three(*values: float) -> tuple[str, ...]:
 
 
 def _number(value: float, form: str, unit: str = "") -> str:
-    return "-" if _finite(value) is None else f"{value:{form}}{unit}"
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
+    return "-" if finite(value) is None else f"{value:{form}}{unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,26 +13,38 @@ import typer
 
 from workers.broker.java import JavaSource
 from workers.cli.exits import ExitCode
-from workers.cli.options import JsonOption
+from workers.cli.options import JsonOption, unbundled
+from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
     from workers.broker.embedded import BrokerConfig
     from workers.broker.registry import RunningBroker
 
-PortOption = Annotated[
-    int | None, typer.Option(help="Port for clients. Default: a free one.", min=1, max=65535)
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(help="Data folder, kept at the end. Default: a temporary one, removed."),
-]
-HeapOption = Annotated[
-    int, typer.Option("--heap", help="Memory of the Java machine in MB.", min=128, max=65536)
-]
-JavaOption = Annotated[
-    JavaSource,
-    typer.Option(help="Java to use: the bundled one, or that of JAVA_HOME (17 or newer)."),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOptions:
+    """How to run the broker."""
+
+    port: Annotated[
+        int | None, typer.Option(help="Port for clients. Default: a free one.", min=1, max=65535)
+    ] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data folder, kept at the end. Default: a temporary one, removed."),
+    ] = None
+    heap_mb: Annotated[
+        int, typer.Option("--heap", help="Memory of the Java machine in MB.", min=128, max=65536)
+    ] = 512
+    java: Annotated[
+        JavaSource,
+        typer.Option(help="Java to use: the bundled one, or that of JAVA_HOME (17 or newer)."),
+    ] = JavaSource.AUTO
+
+    def config(self) -> BrokerConfig:
+        """The configuration that the options describe."""
+        from workers.broker.embedded import BrokerConfig
+
+        return BrokerConfig(port=self.port, data=self.data, heap_mb=self.heap_mb, java=self.java)
 
 
 def register(app: typer.Typer) -> None:
@@ -41,18 +53,16 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         help="Run a real Apache Kafka on this machine: no Docker, no Java to install.",
     )
-    broker.command()(start)
+    broker.command()(unbundled(start))
     broker.command()(stop)
     broker.command()(status)
-    broker.command()(run)
+    broker.command()(unbundled(run))
     app.add_typer(broker, name="broker")
 
 
 def start(
-    port: PortOption = None,
-    data: DataOption = None,
-    heap_mb: HeapOption = 512,
-    java: JavaOption = JavaSource.AUTO,
+    *,
+    options: BrokerOptions,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", help="End it when the calling process ends.")
     ] = False,
@@ -71,17 +81,13 @@ def start(
     with starting():
         running = find_running()
         if running is not None:
-            _check_same(running, port, data)
+            _check_same(running, options)
             _show(running, "The broker is running already", as_json=as_json)
             return
-        config = replace(
-            _config(port, data, heap_mb, java),
-            lifetime=Lifetime.DETACHED,
-            watch_pid=os.getppid() if with_parent else None,
-        )
+        lifetime = os.getppid() if with_parent else Lifetime.DETACHED
         with _progress() as on_progress:
-            broker = config.start(on_progress=on_progress)
-        running = remember(broker, keeps_data=data is not None)
+            broker = replace(options.config(), lifetime=lifetime).start(on_progress=on_progress)
+        running = remember(broker, keeps_data=options.data is not None)
     _show(running, "The broker is up", as_json=as_json)
 
 
@@ -102,7 +108,6 @@ def stop() -> None:
 def status(as_json: JsonOption = False) -> None:
     """Say whether the broker of `start` runs and answers; exit code 3 if not."""
     from workers.broker.registry import find_running
-    from workers.cli.views.report import print_json
     from workers.kafka.kafka_python import Connection, broker_answers
 
     running = find_running()
@@ -119,12 +124,7 @@ def status(as_json: JsonOption = False) -> None:
         raise typer.Exit(ExitCode.BROKER_UNAVAILABLE)
 
 
-def run(
-    port: PortOption = None,
-    data: DataOption = None,
-    heap_mb: HeapOption = 512,
-    java: JavaOption = JavaSource.AUTO,
-) -> None:
+def run(*, options: BrokerOptions) -> None:
     """Run a broker in the foreground until Ctrl-C or SIGTERM.
 
     Example: vigie broker run --port 9092
@@ -134,10 +134,9 @@ def run(
     from workers.errors import ProvisioningError
     from workers.process import stop_signals
 
-    config = _config(port, data, heap_mb, java)
     with stop_signals(lambda: typer.echo("stopping", err=True)) as should_stop:
         with _progress() as on_progress:
-            broker = config.start(on_progress=on_progress)
+            broker = options.config().start(on_progress=on_progress)
         try:
             typer.echo(broker.bootstrap)
             typer.echo(f"data in {broker.data}; Ctrl-C stops it", err=True)
@@ -149,20 +148,15 @@ def run(
             broker.stop()
 
 
-def _config(port: int | None, data: Path | None, heap_mb: int, java: JavaSource) -> BrokerConfig:
-    from workers.broker.embedded import BrokerConfig
-
-    return BrokerConfig(port=port, data=data, heap_mb=heap_mb, java=java)
-
-
-def _check_same(running: RunningBroker, port: int | None, data: Path | None) -> None:
-    """Refuse to pass off the running broker as another one.
+def _check_same(running: RunningBroker, options: BrokerOptions) -> None:
+    """Do not pass off the running broker as another one.
 
     Raises:
         ProvisioningError: another port or folder is asked for.
     """
     from workers.errors import ProvisioningError
 
+    port, data = options.port, options.data
     other_port = port is not None and not running.bootstrap.endswith(f":{port}")
     other_data = data is not None and data.absolute() != Path(running.data)
     if other_port or other_data:
@@ -173,8 +167,6 @@ def _check_same(running: RunningBroker, port: int | None, data: Path | None) -> 
 
 
 def _show(running: RunningBroker, what: str, *, as_json: bool = False) -> None:
-    from workers.cli.views.report import print_json
-
     if as_json:
         print_json(_facts(running))
         return

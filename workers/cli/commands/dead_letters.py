@@ -5,57 +5,79 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workers.cli.exits import ExitCode
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    ModelOption,
-    SetOption,
-    settings_from,
-)
+from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled, usage_errors
 from workers.errors import TopicError, VigieError
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
+    from schemas.wire.dead_letter import Place
     from workers.dead_letters.letter import Letter
-    from workers.dead_letters.redrive import Preparing, Repair, Rereading, Tally
+    from workers.dead_letters.redrive import Rereading, Tally
     from workers.dead_letters.selection import Filter
     from workers.kafka.kafka_python import Connection
     from workers.kafka.kafka_python.consumer.reader import TopicReader
 
 _ASK_ABOVE = 10
-_SAMPLE = 20
 _ROWS = 50
-LATE = (
-    "A replayed reading that is older than the last accepted one of its sensor is late: it is "
-    "dropped and counted (vigie_late_total), not scored."
-)
 
-ReasonOption = Annotated[
-    str | None,
-    typer.Option(help="Only those whose stage, exception or message holds this text."),
-]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(help="Only those given up since: RFC 3339, or an age such as 15m, 2h, 1d."),
-]
-SourceOption = Annotated[
-    str | None,
-    typer.Option(metavar="TOPIC[:PARTITION]", help="Only those that came from there."),
-]
-TopicOption = Annotated[
-    str | None, typer.Option("--topic", help="Topic of dead letters. Sets topics.dead_letters.")
-]
 PLACE_HELP = "PARTITION:OFFSET in the topic of dead letters, as list shows it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterOptions:
+    """Which dead letters are meant."""
+
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Only those whose stage, exception or message holds this text."),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only those given up since: RFC 3339, or an age such as 15m, 2h, 1d."),
+    ] = None
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="TOPIC[:PARTITION]", help="Only those that came from there."),
+    ] = None
+
+    def filter(self) -> Filter:
+        """The filter that the options describe.
+
+        Raises:
+            typer.BadParameter: one of them cannot be read.
+        """
+        from workers.dead_letters.selection import Filter
+
+        with usage_errors():
+            return Filter.of(
+                reason=self.reason, since=self.since, source=self.source, now_s=time.time()
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LettersOptions(SettingsOptions):
+    """The settings, with the topic of dead letters."""
+
+    topic: Annotated[
+        str | None,
+        typer.Option("--topic", help="Topic of dead letters. Sets topics.dead_letters."),
+    ] = None
+
+    def load(self, flags: Mapping[str, Any]) -> Settings:
+        """Settings, with the topic of this command line."""
+        return super().load({"topics.dead_letters": self.topic, **flags})
 
 
 def register(app: typer.Typer) -> None:
@@ -64,70 +86,57 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         help="Look at the records that could not be read, and send them back.",
     )
-    group.command("list")(list_letters)
-    group.command()(show)
-    group.command("replay")(replay_letters)
+    group.command("list")(unbundled(list_letters))
+    group.command()(unbundled(show))
+    group.command("redrive")(unbundled(redrive_letters))
     app.add_typer(group, name="dead-letters")
 
 
 def list_letters(
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    source: SourceOption = None,
+    *,
+    filters: FilterOptions,
     limit: Annotated[
         int | None,
         typer.Option(
             help="At most so many, the newest. Default: 50; with --json all.", min=1, max=10_000
         ),
     ] = None,
-    summary_only: Annotated[
-        bool, typer.Option("--summary", help="Only how many there are of each kind.")
-    ] = False,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    options: LettersOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON each.")] = False,
 ) -> None:
-    """List dead letters, and say how many there are of each kind.
+    """List dead letters, and say how many there are of each stage.
 
     Examples:
       vigie dead-letters list --since 2h
       vigie dead-letters list --reason channel --source vigie.readings:3
       vigie dead-letters list --json | jq .reason
     """
-    from workers.cli.views.dead_letters import print_letters, print_summary
-    from workers.dead_letters.letter import Summary, as_document, kind_documents
-    from workers.dead_letters.selection import filter_from, matching, newest, stretch_of
+    from workers.cli.views.dead_letters import print_letters
+    from workers.dead_letters.letter import summary_document
+    from workers.dead_letters.selection import newest, span_of
 
-    wanted = filter_from(reason=reason, since=since, source=source)
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "topics.dead_letters": topic}
-    )
-    summary = Summary()
+    wanted = filters.filter()
+    settings = options.load({})
+    stages: Counter[str] = Counter()
 
-    def counted(letters: Iterator[Letter]) -> Iterator[Letter]:
-        for letter in letters:
-            summary.add(letter)
+    def matching(reader: TopicReader) -> Iterator[Letter]:
+        for letter in filter(wanted.passes, span_of(reader, wanted).letters(reader)):
+            stages[letter.stage] += 1
             yield letter
 
     with _reader(settings) as (reader, _):
-        letters = counted(matching(reader, stretch_of(reader, wanted), wanted))
-        if as_json and not summary_only:
+        if as_json:
+            letters = matching(reader)
             for letter in letters if limit is None else newest(letters, limit):
-                _print_line(as_document(letter))
-            return
-        rows = newest(letters, 0 if summary_only else limit or _ROWS)
-    if as_json:
-        for kind in kind_documents(summary):
-            _print_line(kind)
-        return
-    print_letters(rows)
-    print_summary(summary, topic=settings.topics.dead_letters, shown=len(rows))
+                sys.stdout.write(json.dumps(summary_document(letter)) + "\n")
+        else:
+            rows = newest(matching(reader), limit or _ROWS)
+            print_letters(rows, stages, topic=settings.topics.dead_letters)
 
 
 def show(
     place: Annotated[str, typer.Argument(help=PLACE_HELP)],
+    *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the bytes of the value to a file.")
     ] = None,
@@ -135,10 +144,7 @@ def show(
         int, typer.Option("--bytes", help="Show at most so many bytes of the value.", min=1)
     ] = 4096,
     model: ModelOption = None,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    options: LettersOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Show everything of one dead letter, and whether it would be read today.
@@ -150,55 +156,52 @@ def show(
       vigie dead-letters show 0:17 --output record.json
     """
     from workers.cli.views.dead_letters import print_letter
-    from workers.dead_letters.letter import as_document
-    from workers.dead_letters.selection import fetched, parse_place
+    from workers.cli.views.report import print_json
+    from workers.dead_letters.letter import whole_document
+    from workers.dead_letters.selection import fetched
 
-    settings = settings_from(
-        config,
-        assignments,
-        {"kafka.bootstrap": bootstrap, "topics.dead_letters": topic, "model.path": model},
-    )
-    at = parse_place(place, settings.topics.dead_letters)
+    settings = options.load({"model.path": model})
+    at = _places([place], settings)
     rereading = _rereading(settings)
     with _reader(settings) as (reader, _):
-        (letter,) = fetched(reader, [at])
+        (letter,) = fetched(reader, at)
     verdict = None
     if rereading is not None:
-        verdict = rereading.verdict(
-            letter.value, dict(letter.headers).get("content-type"), now_s=time.time()
-        )
+        verdict = rereading.verdict(letter.value, letter.headers, now_ns=time.time_ns())
     if output is not None:
         try:
             output.write_bytes(letter.value)
         except OSError as error:
             raise VigieError(f"cannot write {output}: {error.strerror}") from error
-    if as_json:
-        from workers.cli.views.report import print_json
-
-        today = None if verdict is None else {"readable": verdict.is_readable, "told": verdict.told}
-        print_json(as_document(letter, whole=True) | {"today": today})
-        return
-    print_letter(letter, verdict, most_bytes=most_bytes)
-    if output is not None:
         typer.echo(f"{letter.size:,} bytes written to {output}", err=True)
+    if as_json:
+        today = verdict and {"readable": verdict.is_readable, "detail": verdict.detail}
+        print_json(whole_document(letter) | {"today": today})
+    else:
+        print_letter(letter, verdict, most_bytes=most_bytes)
 
 
-def replay_letters(
+def redrive_letters(
     places: Annotated[
         list[str] | None, typer.Argument(help=PLACE_HELP, metavar="[PLACE]...")
     ] = None,
+    *,
     everything: Annotated[
         bool, typer.Option("--all", help="All that pass the filters, the oldest first.")
     ] = False,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    source: SourceOption = None,
+    filters: FilterOptions,
     limit: Annotated[
         int | None, typer.Option(help="With --all: at most so many, the oldest.", min=1)
     ] = None,
     with_file: Annotated[
         Path | None,
-        typer.Option("--with", help="Send the bytes of this file instead; for one dead letter."),
+        typer.Option(
+            "--with",
+            help="Send the bytes of this file instead; for one dead letter.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
     ] = None,
     content_type: Annotated[
         str | None,
@@ -211,10 +214,7 @@ def replay_letters(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {_ASK_ABOVE}.")
     ] = False,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    options: LettersOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Send dead letters back to the topic and partition that they came from.
@@ -224,95 +224,82 @@ def replay_letters(
     the time with --since. With a model (--model, or model.path in the settings), what would fail
     again is not sent.
 
-    A replayed reading that is older than the last accepted one of its sensor is late: it is
+    A redriven reading that is older than the last accepted one of its sensor is late: it is
     dropped and counted, not scored.
 
     Examples:
-      vigie dead-letters replay 0:17 --with mended.json
-      vigie dead-letters replay --all --reason channel --since 2h --model model --dry-run
-      vigie dead-letters replay --all --since 2h --set-content-type application/json
+      vigie dead-letters redrive 0:17 --with repaired.json
+      vigie dead-letters redrive --all --reason channel --since 2h --model model --dry-run
+      vigie dead-letters redrive --all --since 2h --set-content-type application/json
     """
-    from workers.dead_letters.redrive import Preparing
-    from workers.dead_letters.selection import (
-        Stretch,
-        fetched,
-        filter_from,
-        parse_place,
-        stretch_of,
-    )
+    from schemas.codec import DECODERS
+    from workers.dead_letters.redrive import Preparation, deliver_nothing, redrive
+    from workers.dead_letters.selection import fetched, span_of
+    from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
+    from workers.process import stop_signals
 
-    wanted = filter_from(reason=reason, since=since, source=source)
-    _check_choice(
-        places or [],
-        everything=everything,
-        filtered=any(each is not None for each in (reason, since, source, limit)),
-        with_file=with_file,
-    )
-    settings = settings_from(
-        config,
-        assignments,
-        {"kafka.bootstrap": bootstrap, "topics.dead_letters": topic, "model.path": model},
-    )
-    chosen = [parse_place(place, settings.topics.dead_letters) for place in places or ()]
-    repair = _repair(with_file, content_type)
+    wanted = filters.filter()
+    filtered = filters != FilterOptions() or limit is not None
+    _check_choice(places or [], everything=everything, filtered=filtered, with_file=with_file)
+    if content_type is not None and content_type not in DECODERS:
+        raise typer.BadParameter(
+            f"{content_type!r} is none of {', '.join(DECODERS)}", param_hint="--set-content-type"
+        )
+    settings = options.load({"model.path": model})
+    chosen = _places(places or [], settings)
     rereading = _rereading(settings)
     with _reader(settings) as (reader, connection):
-        preparing = Preparing(
-            repair, partitions_of=_partition_counts(connection), rereading=rereading
+        preparation = Preparation(
+            partitions_of=_partition_counts(connection),
+            value=None if with_file is None else with_file.read_bytes(),
+            content_type=content_type,
+            rereading=rereading,
         )
-        stretch: Stretch | None = stretch_of(reader, wanted) if everything else None
+        span = span_of(reader, wanted) if everything else None
 
         def select() -> Iterator[Letter]:
-            if stretch is None:
+            if span is None:
                 return fetched(reader, chosen)
-            return _first(reader, stretch, wanted, limit)
+            return islice(filter(wanted.passes, span.letters(reader)), limit)
 
-        tally = _replay(select, preparing, connection, dry_run=dry_run, yes=yes, as_json=as_json)
+        # Read twice, to ask before anything is sent without holding it in memory.
+        tally = redrive(select(), preparation, deliver_nothing)
+        if tally.sent and not dry_run:
+            if tally.sent > _ASK_ABOVE and not yes:
+                _ask(tally)
+            with (
+                stop_signals() as should_stop,
+                open_partition_producer(connection, client_id="vigie-redrive") as producer,
+            ):
+                tally = redrive(select(), preparation, producer.deliver, should_stop=should_stop)
+    _report(tally, dry_run=dry_run, as_json=as_json)
+
+
+def _report(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
+    from workers.cli.views.dead_letters import print_tally, tally_document
+    from workers.cli.views.report import print_json
+
+    if as_json:
+        sent, would_send = (0, tally.sent) if dry_run else (tally.sent, 0)
+        counts = {"dry_run": dry_run, "sent": sent, "would_send": would_send}
+        print_json(counts | tally_document(tally))
+    else:
+        print_tally(tally, verb="would be sent back" if dry_run else "sent back and acknowledged")
     if tally.staying:
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _replay(
-    select: Callable[[], Iterator[Letter]],
-    preparing: Preparing,
-    connection: Connection,
-    *,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-) -> Tally:
-    """Look first, ask, then send: two passes, so that nothing is held in memory."""
-    from workers.cli.views.dead_letters import print_plan, print_tally
-    from workers.dead_letters.redrive import sample_of, send_back, tallied
-    from workers.dead_letters.resender import ResenderConfig
-    from workers.process import stop_signals
+def _places(places: Sequence[str], settings: Settings) -> list[Place]:
+    from workers.dead_letters.selection import parse_place
 
-    sample, keep = sample_of(_SAMPLE)
-    tally = tallied(select(), preparing, on_sending=keep)
-    if dry_run or not tally.sent:
-        if not as_json:
-            print_plan(sample, tally)
-    else:
-        if tally.sent > _ASK_ABOVE and not yes:
-            _ask(tally)
-        with (
-            stop_signals() as should_stop,
-            ResenderConfig(connection=connection).open() as resender,
-        ):
-            tally = send_back(select(), preparing, resender, should_stop=should_stop)
-    if as_json:
-        _print_tally_json(tally, dry_run=dry_run)
-    else:
-        print_tally(tally, dry_run=dry_run)
-        if tally.sent:
-            typer.echo(LATE)
-    return tally
+    with usage_errors("PLACE"):
+        return [parse_place(place, settings.topics.dead_letters) for place in places]
 
 
 def _check_choice(
     places: list[str], *, everything: bool, filtered: bool, with_file: Path | None
 ) -> None:
-    """Refuse options that contradict each other.
+    """Reject options that contradict each other.
 
     Raises:
         typer.BadParameter: they do.
@@ -323,25 +310,6 @@ def _check_choice(
         raise typer.BadParameter("--reason, --since, --source and --limit go with --all")
     if with_file is not None and len(places) != 1:
         raise typer.BadParameter("one place, as the file is one record", param_hint="--with")
-
-
-def _repair(with_file: Path | None, content_type: str | None) -> Repair:
-    from schemas.codec import DECODERS
-    from workers.dead_letters.redrive import Repair
-
-    if content_type is not None and content_type not in DECODERS:
-        raise typer.BadParameter(
-            f"{content_type!r} is none of {', '.join(DECODERS)}", param_hint="--set-content-type"
-        )
-    value = None
-    if with_file is not None:
-        try:
-            value = with_file.read_bytes()
-        except OSError as error:
-            raise typer.BadParameter(
-                f"cannot read {with_file}: {error.strerror}", param_hint="--with"
-            ) from error
-    return Repair(value=value, content_type=content_type)
 
 
 def _rereading(settings: Settings) -> Rereading | None:
@@ -356,11 +324,7 @@ def _rereading(settings: Settings) -> Rereading | None:
     from detector.artifact import load
     from workers.dead_letters.redrive import Rereading
 
-    detector = load(settings.model.path, device="cpu")
-    try:
-        return Rereading(settings, detector.channels)
-    except ValueError as error:
-        raise VigieError(f"stream.channels does not fit the model: {error}") from error
+    return Rereading(load(settings.model.path, device="cpu"), settings.stream)
 
 
 @contextmanager
@@ -384,62 +348,30 @@ def _partition_counts(connection: Connection) -> Callable[[str], int]:
     """A function that asks for the number of partitions of a topic, once."""
     from workers.kafka.kafka_python.admin.topics import TopicSpec, check_topics
 
-    known: dict[str, int] = {}
-
+    @cache
     def partitions_of(topic: str) -> int:
-        if topic not in known:
-            try:
-                (finding,) = check_topics(connection, [TopicSpec(name=topic)])
-                known[topic] = finding.partitions
-            except TopicError:  # no name of a topic: a header may hold anything
-                known[topic] = 0
-        return known[topic]
+        try:
+            (finding,) = check_topics(connection, [TopicSpec(name=topic)])
+        except TopicError:  # no name of a topic: a header may hold anything
+            return 0
+        return finding.partitions
 
     return partitions_of
-
-
-def _first(
-    reader: TopicReader, stretch: Any, wanted: Filter, limit: int | None
-) -> Iterator[Letter]:
-    from itertools import islice
-
-    from workers.dead_letters.selection import matching
-
-    return islice(matching(reader, stretch, wanted), limit)
 
 
 def _ask(tally: Tally) -> None:
     """Ask before many are sent.
 
     Raises:
-        typer.BadParameter: nobody is there to answer.
+        typer.BadParameter: no terminal is there to answer.
         typer.Abort: the answer is no.
     """
-    targets = ", ".join(f"{count:,} to {topic}" for topic, count in tally.targets.most_common())
+    from workers.cli.views.dead_letters import targets
+
     if not sys.stdin.isatty():
         raise typer.BadParameter(
-            f"{tally.sent:,} dead letters would be sent back ({targets}): say --yes"
+            f"{tally.sent:,} dead letters would be sent back ({targets(tally)}): say --yes"
         )
-    typer.confirm(f"Send {tally.sent:,} dead letters back ({targets})?", abort=True, err=True)
-
-
-def _print_line(document: Any) -> None:
-    sys.stdout.write(json.dumps(document) + "\n")
-
-
-def _print_tally_json(tally: Tally, *, dry_run: bool) -> None:
-    from workers.cli.views.report import print_json
-    from workers.dead_letters.redrive import refusals
-
-    print_json(
-        {
-            "dry_run": dry_run,
-            "sent": 0 if dry_run else tally.sent,
-            "would_send": tally.sent if dry_run else 0,
-            "bytes": tally.value_bytes,
-            "to": dict(tally.targets),
-            "sent_before": tally.again,
-            "refused": list(refusals(tally)),
-            "note": LATE,
-        }
+    typer.confirm(
+        f"Send {tally.sent:,} dead letters back ({targets(tally)})?", abort=True, err=True
     )

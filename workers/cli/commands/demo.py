@@ -49,32 +49,22 @@ def demo(
     from rich.console import Console
 
     from workers.cli.views.demo_audience import audience_for
-    from workers.demo.play import Play, play
+    from workers.demo.play import play
     from workers.demo.quiet import only_ours
     from workers.demo.scenario import Scenario
     from workers.demo.summary import as_dict, show
     from workers.process import stop_signals
 
-    try:
-        scenario = Scenario(
-            machines=machines,
-            readings_per_s=rate,
-            seconds=None if forever else seconds,
-            seed=seed,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    scenario = Scenario(
+        machines=machines, readings_per_s=rate, seconds=None if forever else seconds, seed=seed
+    )
     out.mkdir(parents=True, exist_ok=True)
     log = out / "demo.log"
     log.write_text("", encoding="utf-8")
-    with only_ours(log) as (stdout, _):
+    with only_ours(log) as stdout:
         console = Console(file=stdout)
         with stop_signals() as should_stop, audience_for(console, quiet=as_json) as audience:
-            summary = play(
-                Play(scenario=scenario, folder=out, max_steps=steps),
-                audience,
-                should_stop=should_stop,
-            )
+            summary = play(scenario, audience, folder=out, max_steps=steps, should_stop=should_stop)
         if as_json:
             json.dump(as_dict(summary), stdout, indent=2)
             stdout.write("\n")

@@ -6,68 +6,27 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.feed_options import (
-    FrameRowsOption,
-    PackingOption,
-    RateOption,
-    TopicOption,
-    feed_topic,
-    pace_from,
-    progress_line,
-    report,
-)
-from workers.cli.file_options import (
-    ChannelOption,
-    DecimalOption,
-    DelimiterOption,
-    EpochOption,
-    FilesArgument,
-    IgnoreOption,
-    LabelOption,
-    SensorIdOption,
-    SensorOption,
-    TimeOption,
-    layout_from,
-)
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
-from workers.data.feed import Packing
+from workers.cli.feed_options import FeedOptions, report
+from workers.cli.options import FileOptions, FilesArgument, JsonOption, SettingsOptions, unbundled
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("replay")(replay)
+    app.command("replay")(unbundled(replay))
 
 
 def replay(
     files: FilesArgument,
-    time: TimeOption = None,
-    sensor: SensorOption = None,
-    sensor_id: SensorIdOption = None,
-    label: LabelOption = None,
-    channel: ChannelOption = None,
-    ignore: IgnoreOption = None,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    epoch: EpochOption = "auto",
+    *,
+    columns: FileOptions,
     speed: Annotated[
         float,
         typer.Option(
             "--speed", help="1 is real time, 60 a minute a second, 0 as fast as possible.", min=0
         ),
     ] = 0.0,
-    rate: RateOption = 0.0,
-    packing: PackingOption = Packing.READINGS,
-    frame_rows: FrameRowsOption = 100,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    feed: FeedOptions,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Send the rows of CSV or Parquet files to the topic of readings, one file after the other.
@@ -81,39 +40,15 @@ def replay(
       vigie replay skab/valve1/0.csv --ignore changepoint --sensor-id valve1-0
       vigie replay plant.parquet --channel pressure=P1 --channel flow=Q --as frames
     """
-    from workers.data.feed import records_of
     from workers.data.files import open_table
 
-    layout = layout_from(
-        time=time,
-        sensor=sensor,
-        sensor_id=sensor_id,
-        label=label,
-        channels=channel,
-        ignore=ignore,
-        delimiter=delimiter,
-        decimal=decimal,
-        epoch=epoch,
-    )
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "topics.readings": topic}
-    )
+    layout = columns.layout()
+    settings = options.load({"topics.readings": feed.topic})
     tables = [open_table(path, layout) for path in files]
     records = (
-        record
-        for table in tables
-        for record in records_of(
-            table.batches(), table.channels, packing=packing, frame_rows=frame_rows
-        )
+        record for table in tables for record in feed.records(table.batches(), table.channels)
     )
-    with progress_line("replaying") as on_progress:
-        fed = feed_topic(
-            records,
-            settings,
-            packing=packing,
-            pace=pace_from(rate=rate, speed=speed),
-            on_progress=on_progress,
-        )
+    fed = feed.publish(records, settings, speed=speed, doing="replaying")
     report(
         fed, topic=settings.topics.readings, as_json=as_json, files=[str(path) for path in files]
     )

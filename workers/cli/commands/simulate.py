@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.feed_options import (
-    FrameRowsOption,
-    PackingOption,
-    RateOption,
-    TopicOption,
-    feed_topic,
-    pace_from,
-    progress_line,
-    report,
-)
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
-from workers.data.feed import Packing
+from workers.cli.feed_options import FeedOptions, report
+from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_errors
+from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from workers.plant import Fault, Plant, PlantChunk, Schedule
+    from workers.plant import Plant, PlantChunk
 
-_CHUNK_ROWS = 128
-_FAULTS, _FAULTS_A_MACHINE = 14, 4
+_FAULTS, _FAULTS_PER_MACHINE = 14, 4
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("simulate")(simulate)
+    app.command("simulate")(unbundled(simulate))
 
 
 def simulate(
+    *,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -81,13 +65,8 @@ def simulate(
     speed: Annotated[
         float, typer.Option("--speed", help="1 is real time, 0 as fast as possible.", min=0)
     ] = 1.0,
-    rate: RateOption = 0.0,
-    packing: PackingOption = Packing.READINGS,
-    frame_rows: FrameRowsOption = 100,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    topic: TopicOption = None,
-    assignments: SetOption = None,
+    feed: FeedOptions,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate pumps: flow, pressure, current, power, vibration, temperatures, speed.
@@ -101,86 +80,57 @@ def simulate(
       vigie simulate --machines 200 --rate 20000 --as frames
       vigie simulate --forever --speed 10
     """
-    from workers.plant import Plant, PlantConfig
+    from workers.plant import Plant, PlantConfig, RandomSchedule
     from workers.plant.plant import DEFAULT_START_NS
 
     if forever and (output is not None or faults_file is not None):
         raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")
-    try:
+    if faults is None:
+        faults = min(_FAULTS, _FAULTS_PER_MACHINE * machines)
+    default_ns = _now_ns() if output is None else DEFAULT_START_NS
+    with usage_errors():
         plant = Plant(
             PlantConfig(
                 machines=machines,
                 seed=seed,
                 interval_s=interval,
-                start_ns=_start_ns(
-                    start, otherwise=_now_ns() if output is None else DEFAULT_START_NS
-                ),
+                start_ns=default_ns if start is None else _start_ns(start),
                 noise=noise,
             ),
-            _schedule(machines, seed, faults),
+            RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults),
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     if faults_file is not None:
         _write_faults(plant, faults_file, first_row, first_row + rows)
-    chunks = plant.chunks(None if forever else rows, first_row=first_row, chunk_rows=_CHUNK_ROWS)
+    chunks = plant.chunks(None if forever else rows, first_row=first_row)
     if output is not None:
         _write(plant, chunks, output, as_json=as_json)
         return
-    from workers.data.feed import records_of
-    from workers.plant import columns_of
-
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "topics.readings": topic}
-    )
-    records = records_of(
-        columns_of(plant, chunks), plant.channels, packing=packing, frame_rows=frame_rows
-    )
-    with progress_line("simulating") as on_progress:
-        fed = feed_topic(
-            records,
-            settings,
-            packing=packing,
-            pace=pace_from(rate=rate, speed=speed),
-            on_progress=on_progress,
-        )
+    settings = options.load({"topics.readings": feed.topic})
+    records = feed.records((chunk.columns(plant.machines) for chunk in chunks), plant.channels)
+    fed = feed.publish(records, settings, speed=speed, doing="simulating")
     report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
-
-
-def _schedule(machines: int, seed: int, faults: int | None) -> Schedule:
-    from workers.plant import FixedSchedule, RandomSchedule
-
-    if faults is None:
-        faults = min(_FAULTS, _FAULTS_A_MACHINE * machines)
-    if faults == 0:
-        return FixedSchedule()
-    return RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults)
 
 
 def _now_ns() -> int:
     return time.time_ns() // 1_000_000 * 1_000_000
 
 
-def _start_ns(start: str | None, *, otherwise: int) -> int:
+def _start_ns(start: str) -> int:
     from schemas.wire.timestamp import to_ns
 
-    if start is None:
-        return otherwise
     if start == "now":
         return _now_ns()
-    try:
+    with usage_errors("--start"):
         return to_ns(start)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--start") from error
 
 
 def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
-    from workers.data.writer import ReadingsFile
-    from workers.plant import columns_of
+    from workers.data.writer import open_readings
 
     readings = anomalous = 0
-    with ReadingsFile(path=output, channels=plant.channels).open() as writer:
-        for batch in columns_of(plant, chunks):
+    with open_readings(output, plant.channels) as writer:
+        for chunk in chunks:
+            batch = chunk.columns(plant.machines)
             writer.write(
                 sensors=[batch.sensors[code] for code in batch.sensor_codes],
                 ts_ns=batch.ts_ns,
@@ -190,25 +140,26 @@ def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json:
             readings += len(batch.ts_ns)
             anomalous += int((batch.labels != 0).sum())
     if as_json:
-        from workers.cli.views.report import print_json
-
         print_json({"output": str(output), "readings": readings, "anomalous": anomalous})
-        return
-    sys.stdout.write(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}\n")
+    else:
+        typer.echo(f"{readings:,} readings, {anomalous:,} of them faulty, to {output}")
 
 
 def _write_faults(plant: Plant, path: Path, start_row: int, end_row: int) -> None:
-    faults = [_described(plant, fault) for fault in plant.schedule.between(start_row, end_row)]
-    path.write_text(json.dumps(faults, indent=2) + "\n", encoding="utf-8")
-
-
-def _described(plant: Plant, fault: Fault) -> dict[str, Any]:
     config = plant.config
-    return {
-        "sensor_id": plant.machines[fault.machine],
-        "kind": fault.kind.label,
-        "channels": list(fault.channels),
-        "start_ms": (config.start_ns + fault.start_row * config.interval_ns) // 1_000_000,
-        "end_ms": (config.start_ns + (fault.end_row - 1) * config.interval_ns) // 1_000_000,
-        "magnitude": fault.magnitude,
-    }
+
+    def ms(row: int) -> int:
+        return (config.start_ns + row * config.interval_ns) // 1_000_000
+
+    faults = [
+        {
+            "sensor_id": plant.machines[fault.machine],
+            "kind": fault.kind.label,
+            "channels": list(fault.channels),
+            "start_ms": ms(fault.start_row),
+            "end_ms": ms(fault.end_row - 1),
+            "magnitude": fault.magnitude,
+        }
+        for fault in plant.schedule.between(start_row, end_row)
+    ]
+    path.write_text(json.dumps(faults, indent=2) + "\n", encoding="utf-8")

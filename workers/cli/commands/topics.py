@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workers.cli.exits import ExitCode
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
+from workers.cli.options import JsonOption, SettingsOptions, unbundled
+from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from workers.kafka.kafka_python import Connection
     from workers.kafka.kafka_python.admin.topics import Finding, TopicSpec
 
@@ -33,17 +26,13 @@ def register(app: typer.Typer) -> None:
     topics = typer.Typer(
         no_args_is_help=True, help="Create and check the topics that the stream reads and writes."
     )
-    topics.command()(create)
-    topics.command()(check)
+    topics.command()(unbundled(create))
+    topics.command()(unbundled(check))
     app.add_typer(topics, name="topics")
 
 
 def create(
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    partitions: PartitionsOption = None,
-    assignments: SetOption = None,
-    as_json: JsonOption = False,
+    *, options: SettingsOptions, partitions: PartitionsOption = None, as_json: JsonOption = False
 ) -> None:
     """Create the topics that are missing; those that are there stay as they are.
 
@@ -51,16 +40,12 @@ def create(
     """
     from workers.kafka.kafka_python.admin.topics import create_topics
 
-    connection, specs = _wanted(config, bootstrap, partitions, assignments)
+    connection, specs = _wanted(options, partitions)
     _report(create_topics(connection, specs), as_json=as_json)
 
 
 def check(
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    partitions: PartitionsOption = None,
-    assignments: SetOption = None,
-    as_json: JsonOption = False,
+    *, options: SettingsOptions, partitions: PartitionsOption = None, as_json: JsonOption = False
 ) -> None:
     """Say whether the topics are there with enough partitions; exit code 1 if not.
 
@@ -68,21 +53,14 @@ def check(
     """
     from workers.kafka.kafka_python.admin.topics import check_topics
 
-    connection, specs = _wanted(config, bootstrap, partitions, assignments)
+    connection, specs = _wanted(options, partitions)
     _report(check_topics(connection, specs), as_json=as_json)
 
 
-def _wanted(
-    config: Path | None,
-    bootstrap: str | None,
-    partitions: int | None,
-    assignments: Sequence[str] | None,
-) -> tuple[Connection, list[TopicSpec]]:
+def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Connection, list[TopicSpec]]:
     from workers.kafka.factory import connection_of, topic_specs
 
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "topics.partitions": partitions}
-    )
+    settings = options.load({"topics.partitions": partitions})
     return connection_of(settings), topic_specs(settings)
 
 
@@ -93,17 +71,12 @@ def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
         typer.Exit: with code 1 when a topic is not as wanted.
     """
     from rich.console import Console
-    from rich.table import Table
-
-    from workers.cli.views.report import print_json
+    from rich.table import Column, Table
 
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        table = Table(box=None)
-        table.add_column("topic")
-        table.add_column("partitions", justify="right")
-        table.add_column("state")
+        table = Table("topic", Column("partitions", justify="right"), "state", box=None)
         for finding in findings:
             table.add_row(finding.name, str(finding.partitions), finding.state.value)
         Console().print(table)

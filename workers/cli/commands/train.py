@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workers.cli.file_options import (
-    ChannelOption,
-    DecimalOption,
-    DelimiterOption,
-    EpochOption,
-    IgnoreOption,
-    LabelOption,
-    SensorIdOption,
-    SensorOption,
-    TimeOption,
-    layout_from,
-)
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
+from workers.cli.options import FileOptions, JsonOption, SettingsOptions, unbundled, usage_errors
+from workers.cli.views.report import print_facts, print_json
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
     from detector.signal.series import Series
-    from detector.training.train import Progress, TrainingConfig
+    from detector.training.train import TrainingConfig
     from schemas.settings import Settings
     from workers.data.files import Layout
 
@@ -50,11 +32,12 @@ FilesArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train")(train)
+    app.command("train")(unbundled(train))
 
 
 def train(
     files: FilesArgument = None,
+    *,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the model; an earlier one is replaced.")
     ] = Path("model"),
@@ -103,18 +86,8 @@ def train(
     topic_to: Annotated[
         str | None, typer.Option("--topic-to", help="And up to this time. Default: to its end.")
     ] = None,
-    time: TimeOption = None,
-    sensor: SensorOption = None,
-    sensor_id: SensorIdOption = None,
-    label: LabelOption = None,
-    channel: ChannelOption = None,
-    ignore: IgnoreOption = None,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    epoch: EpochOption = "auto",
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    assignments: SetOption = None,
+    columns: FileOptions,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Learn what normal looks like, and set the threshold for your alarm budget.
@@ -133,27 +106,17 @@ def train(
     from workers.errors import VigieError
 
     alarm_budget = parse_budget(budget)
-    layout = layout_from(
-        time=time,
-        sensor=sensor,
-        sensor_id=sensor_id,
-        label=label,
-        channels=channel,
-        ignore=ignore,
-        delimiter=delimiter,
-        decimal=decimal,
-        epoch=epoch,
-    )
+    layout = columns.layout()
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if files:
         data = _from_files(files, layout)
     else:
-        settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
-        data = _from_topic(settings, tuple(layout.channels), topic_from or "", topic_to)
+        data = _from_topic(options.load({}), tuple(layout.channels), topic_from or "", topic_to)
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
 
+    began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
             channels=data.channels,
@@ -167,10 +130,7 @@ def train(
             split=Split(calibration=calibration),
             max_steps=max_steps,
         )
-        began_s = clock.monotonic()
-        with _progress(quiet=as_json) as progress:
-            trained = _train(data.series, wanted, threads, progress)
-        folder = save(trained, out)
+        folder = save(_train(data.series, wanted, threads, quiet=as_json), out)
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
@@ -206,10 +166,8 @@ def _from_topic(
     from workers.data.history import read_history
     from workers.errors import VigieError
 
-    try:
+    with usage_errors("--topic-from, --topic-to"):
         start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--topic-from, --topic-to") from error
     history = read_history(settings, channels, start_ns=start_ns, end_ns=end_ns)
     if not history.series:
         raise VigieError(
@@ -225,67 +183,44 @@ def _from_topic(
 
 
 def _train(
-    series: Sequence[Series],
-    config: TrainingConfig,
-    threads: int,
-    progress: Callable[[Progress], None],
+    series: Sequence[Series], config: TrainingConfig, threads: int, *, quiet: bool
 ) -> Detector:
     import torch
-
-    from detector.training.train import train as fit
-
-    torch.set_num_threads(threads)
-    return fit(series, config, progress=progress)
-
-
-@contextmanager
-def _progress(*, quiet: object) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.live import Live
 
-    from workers.cli.views.training_bar import TrainingBar
+    from detector.training.train import train as fit
+    from workers.cli.views.training_bar import training_bar
 
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda _: None
-        return
+    torch.set_num_threads(threads)
+    began_s = clock.monotonic()
+    console = Console(stderr=True, quiet=quiet)
     with Live("reading and preparing", console=console, transient=True) as live:
-        bar = TrainingBar()
-        yield lambda now: live.update(bar.draw(now))
+        return fit(
+            series,
+            config,
+            progress=lambda now: live.update(training_bar(now, began_s=began_s)),
+        )
 
 
 def _report(detector: Detector, folder: Path, data: _Data, took_s: float, *, as_json: bool) -> None:
-    from workers.cli.views.report import print_json
-
-    summary: dict[str, Any] = {
-        "folder": str(folder),
-        "name": detector.name,
-        "version": detector.version,
-        "channels": list(detector.channels),
-        "receptive_field": detector.receptive_field,
-        "interval_s": detector.interval_s,
-        "max_gap_s": detector.max_gap_s,
-        "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
-        "took_s": round(took_s, 1),
-        "left_out": data.left_out,
-        "training": dict(detector.identity.training),
-    }
+    training = detector.identity.training
     if as_json:
+        summary: dict[str, Any] = {
+            "folder": str(folder),
+            "name": detector.name,
+            "version": detector.version,
+            "channels": list(detector.channels),
+            "receptive_field": detector.receptive_field,
+            "interval_s": detector.interval_s,
+            "max_gap_s": detector.max_gap_s,
+            "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
+            "took_s": round(took_s, 1),
+            "left_out": data.left_out,
+            "training": dict(training),
+        }
         print_json(summary)
         return
-    _show(detector, folder, data, took_s)
-
-
-def _show(detector: Detector, folder: Path, data: _Data, took_s: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    training = detector.identity.training
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
     sensors = len({one.sensor for one in data.series})
     learned = (
         f"{training['rows']:,} readings of {sensors:,} sensors, one every "
@@ -295,20 +230,20 @@ def _show(detector: Detector, folder: Path, data: _Data, took_s: float) -> None:
         f"{training['kind']}, {training['steps']:,} steps, "
         f"validation loss {training['validation_loss']:.4f}"
     )
-    rows = [
-        ("model", f"{detector.name}@{detector.version} in {folder}"),
-        ("channels", ", ".join(detector.channels)),
-        ("learned from", learned),
-        ("looks at", f"{detector.receptive_field} readings for each score"),
-        ("training", fitted),
-        ("thresholds", f"{detector.n_groups - 1:,} sensors have their own; the fleet's for others"),
-        ("promise", str(training["promise"])),
+    own = detector.n_groups - 1
+    left_out = [
+        (name.replace("_", " "), f"{n:,} left out") for name, n in data.left_out.items() if n
     ]
-    rows += [(name.replace("_", " "), f"{n:,} left out") for name, n in data.left_out.items() if n]
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    console.print(
-        f"\nNext: vigie backtest FILE... --model {folder}, then vigie run --model {folder}",
-        highlight=False,
+    print_facts(
+        [
+            ("model", f"{detector.name}@{detector.version} in {folder}"),
+            ("channels", ", ".join(detector.channels)),
+            ("learned from", learned),
+            ("looks at", f"{detector.receptive_field} readings for each score"),
+            ("training", fitted),
+            ("thresholds", f"{own:,} sensors have their own; the pooled one for others"),
+            ("promise", str(training["promise"])),
+            *left_out,
+        ]
     )
+    typer.echo(f"\nNext: vigie backtest FILE... --model {folder}, then vigie run --model {folder}")

@@ -1,4 +1,4 @@
-"""Who watches the demo: a terminal, a log file, or a script that wants the result only."""
+"""The demo as it is watched: on a terminal, or in a log file; a script wants the result only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from workers.cli.views.training_bar import TrainingBar
+from workers.cli.views.training_bar import training_bar
 from workers.demo.play import Audience
 from workers.demo.screen import View, draw, one_line
 
@@ -21,25 +21,10 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 10.0
 _REFRESHES_PER_S = 5
+_STREAMING = "streaming"
 
 
-class Nobody:
-    """A script: silent."""
-
-    def step(self, text: str) -> None:
-        """Say nothing."""
-
-    def fetching(self, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def training(self, progress: Progress) -> None:
-        """Say nothing."""
-
-    def watching(self, view: View) -> None:
-        """Say nothing."""
-
-
-class Lines:
+class Lines(Audience):
     """A file or a pipe: a line now and then."""
 
     def __init__(self, console: Console) -> None:
@@ -48,8 +33,9 @@ class Lines:
         self._last_s = -_LINE_EVERY_S
 
     def step(self, text: str) -> None:
-        """One line a step."""
-        self._print(text)
+        """One line per step."""
+        self._console.print(text, markup=False, highlight=False)
+        self._console.file.flush()
 
     def fetching(self, done: int, total: int) -> None:
         """A line every ten seconds."""
@@ -68,20 +54,15 @@ class Lines:
     def _now_and_then(self, text: str) -> None:
         if time.monotonic() - self._last_s >= _LINE_EVERY_S:
             self._last_s = time.monotonic()
-            self._print(text)
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
-        self._console.file.flush()
+            self.step(text)
 
 
-class Terminal:
+class Terminal(Audience):
     """A person: what is happening now, redrawn in place."""
 
     def __init__(self, console: Console, live: Live) -> None:
         """Draw with `live`."""
         self._console, self._live = console, live
-        self._bar = TrainingBar()
         self._step = ""
         self._began_s = time.monotonic()
 
@@ -89,7 +70,6 @@ class Terminal:
         """The step before is done: it stays as a line."""
         self.done()
         self._step, self._began_s = text, time.monotonic()
-        self._bar = TrainingBar()
         self._show(None)
 
     def fetching(self, done: int, total: int) -> None:
@@ -98,7 +78,7 @@ class Terminal:
 
     def training(self, progress: Progress) -> None:
         """The bar below the step."""
-        self._show(self._bar.draw(progress))
+        self._show(training_bar(progress, began_s=self._began_s))
 
     def watching(self, view: View) -> None:
         """The live table instead of the step."""
@@ -117,25 +97,15 @@ class Terminal:
         self._live.update("")
 
     def _show(self, below: RenderableType | None) -> None:
-        from rich.console import Group
-
         spinner = Spinner("dots", Text(self._step))
         self._live.update(spinner if below is None else Group(spinner, below))
 
 
-_STREAMING = "streaming"
-
-
 @contextmanager
 def audience_for(console: Console, *, quiet: object) -> Iterator[Audience]:
-    """Yield who fits the console.
-
-    Args:
-        console: where to show things.
-        quiet: true shows nothing at all.
-    """
+    """Yield the audience that fits the console; true for `quiet` shows nothing at all."""
     if quiet:
-        yield Nobody()
+        yield Audience()
     elif not console.is_terminal:
         yield Lines(console)
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +20,21 @@ def print_json(result: Any) -> None:
     """One JSON document on standard output."""
     json.dump(result, sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
+
+
+def print_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """A line per fact: its name, and what there is to say."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def finite(value: float) -> float | None:
+    """The number as JSON can hold it; what is not defined is null."""
+    return value if math.isfinite(value) else None
 
 
 def counts_table(healths: Sequence[Health]) -> None:

@@ -103,17 +103,6 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
         draw(make_picture(), tmp_path / "p.png")
 
 
-@pytest.mark.parametrize("panels", [[], [3], list(range(9))])
-def test_panels_that_are_not_there_are_refused(tmp_path, panels):
-    with pytest.raises(ValueError, match="panels must be"):
-        draw(make_picture(), tmp_path / "p.png", panels=panels)
-
-
-def test_columns_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="score must have"):
-        make_picture(score=np.ones(3))
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     values=arrays(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Decoder
 from workers.data.feed import Fed, FeedRecord, Pace, Packing, content_type_of, feed, records_of
-from workers.plant import FleetColumns, Plant, PlantConfig, columns_of
+from workers.plant import FleetColumns, Plant, PlantConfig
 
 S = 1_000_000_000
 CHANNELS = ("flow", "speed")
@@ -99,15 +99,11 @@ def test_missing_values_are_sent_as_null():
 def test_a_plant_becomes_rows_moment_by_moment():
     plant = Plant(PlantConfig(machines=3, interval_s=1.0))
 
-    (batch,) = columns_of(plant, plant.chunks(2))
+    (chunk,) = plant.chunks(2)
+    batch = chunk.columns(plant.machines)
 
     assert [batch.sensors[code] for code in batch.sensor_codes] == list(plant.machines) * 2
     assert np.diff(batch.ts_ns).tolist() == [0, 0, S, 0, 0]
-
-
-def test_frames_of_no_rows_are_refused():
-    with pytest.raises(ValueError, match="frame_rows"):
-        records_of([], CHANNELS, packing=Packing.FRAMES, frame_rows=0)
 
 
 @dataclass
@@ -195,8 +191,5 @@ def test_progress_is_told_while_waiting():
     assert len(seen) >= 10
 
 
-def test_a_pace_cannot_be_both_or_negative():
-    with pytest.raises(ValueError, match="not both"):
-        Pace(readings_per_s=1, speed=1)
-    with pytest.raises(ValueError, match=">= 0"):
-        Pace(speed=-1)
+def test_a_rate_goes_before_a_speed():
+    assert Pace(readings_per_s=4, speed=1).due_s(2, 10**9) == pytest.approx(0.5)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from workers.data import files
 from workers.data.files import FileFormatError, Layout, open_table, read_sensors
 from workers.data.values import EpochUnit
-from workers.data.writer import ReadingsFile
+from workers.data.writer import open_readings
 
 NOON_NS = 1_767_268_800_000_000_000  # 2026-01-01T12:00:00Z
 SECOND = 1_000_000_000
@@ -242,7 +242,7 @@ def test_a_large_file_comes_in_bounded_batches(tmp_path, name, monkeypatch):
 
 def write(path, ts_ns, values, *, sensors=None, labels=None):
     channels = tuple(f"c{i}" for i in range(values.shape[1]))
-    with ReadingsFile(path=path, channels=channels).open() as writer:
+    with open_readings(path, channels) as writer:
         writer.write(
             sensors=sensors or ["a"] * len(ts_ns),
             ts_ns=np.asarray(ts_ns, dtype=np.int64),

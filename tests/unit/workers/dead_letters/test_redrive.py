@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,19 +12,18 @@ from schemas.settings import Settings
 from schemas.wire.dead_letter import TRUNCATED, Place, read_replay
 from tests.support.dead_letters import dead_letter
 from tests.support.fakes import FakeRecord
-from tests.support.models import CHANNELS, encoded, reading_records
+from tests.support.models import encoded, reading_records, small_detector
 from workers.dead_letters.letter import Letter
 from workers.dead_letters.redrive import (
-    Preparing,
-    Repair,
+    Preparation,
     Rereading,
     Sending,
     Tally,
-    send_back,
-    tallied,
+    deliver_nothing,
+    redrive,
 )
-from workers.dead_letters.resender import Settled
-from workers.errors import OutputsLostError
+from workers.errors import BrokerUnavailableError, OutputsLostError, VigieError
+from workers.kafka.kafka_python.producer.partition_producer import PartitionRecord
 
 SETTINGS = Settings()
 GOOD = encoded(reading_records(["pump-1"], 1))[0]["value"]
@@ -42,48 +41,42 @@ def looped() -> Letter:
     return Letter.of(FakeRecord(SETTINGS.topics.readings, 0, 0, 0, None, b"x", headers))
 
 
-def make_preparing(
-    *, repair: Repair | None = None, partitions_of: Callable[[str], int] = lambda _: 4, **more: Any
-) -> Preparing:
-    return Preparing(
-        repair or Repair(), partitions_of=partitions_of, now_ns=lambda: NOON_NS, **more
-    )
+def make_preparation(
+    *, partitions_of: Callable[[str], int] = lambda _: 4, **more: Any
+) -> Preparation:
+    return Preparation(partitions_of=partitions_of, now_ns=lambda: NOON_NS, **more)
 
 
-class FakeResender:
-    """Keeps what was sent; `too_large` stay, and the settling of number `fails` raises."""
+def make_rereading(**stream: Any) -> Rereading:
+    return Rereading(small_detector(), SETTINGS.stream.model_copy(update=stream))
+
+
+class FakeProducer:
+    """Keeps what was delivered; `too_large` stay, and the call of number `fails` raises."""
 
     def __init__(self, *, too_large: frozenset[int] = frozenset(), fails: int = -1) -> None:
         self.too_large, self.fails = too_large, fails
-        self.sent: list[Place] = []
-        self.settled: list[int] = []
-        self._waiting: list[Place] = []
+        self.calls: list[int] = []
 
-    def send(self, tag: Place, **record: Any) -> None:
-        self._waiting.append(tag)
-
-    def settle(self) -> Settled[Place]:
-        if len(self.settled) == self.fails:
+    def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
+        if len(self.calls) == self.fails:
             raise OutputsLostError("1 of 2 outputs did not reach the broker.")
-        large = [place for place in self._waiting if place.offset in self.too_large]
-        arrived = [place for place in self._waiting if place.offset not in self.too_large]
-        self.settled.append(len(self._waiting))
-        self._waiting = []
-        self.sent += arrived
-        return Settled(arrived=arrived, too_large=large)
+        self.calls.append(len(records))
+        return [index for index in range(len(records)) if index in self.too_large]
 
 
-def back(letters: list[Letter], resender: FakeResender, **more: Any) -> Tally:
-    return send_back(letters, make_preparing(), resender, **more)  # type: ignore[arg-type]
+def back(letters: Iterable[Letter], producer: FakeProducer, **more: Any) -> Tally:
+    return redrive(letters, make_preparation(), producer.deliver, **more)
 
 
 def test_what_goes_back_is_the_record_with_its_story():
-    sending = make_preparing().prepared(make_letter(partition=2, headers=[("trace", b"\xff")]))
+    sending = make_preparation().prepared(make_letter(partition=2, headers=[("trace", b"\xff")]))
     assert isinstance(sending, Sending)
-    assert (sending.topic, sending.partition, sending.key) == ("vigie.readings", 2, b"pump-1")
-    assert sending.value == b"bad"
-    assert sending.headers[0] == ("trace", b"\xff")
-    assert read_replay(sending.headers) is not None
+    sent = sending.record
+    assert (sent.topic, sent.partition, sent.key) == ("vigie.readings", 2, b"pump-1")
+    assert sent.value == b"bad"
+    assert sent.headers[0] == ("trace", b"\xff")
+    assert read_replay(sent.headers) is not None
 
 
 @pytest.mark.parametrize(
@@ -96,101 +89,99 @@ def test_what_goes_back_is_the_record_with_its_story():
         (looped(), {}, "the topic of dead letters itself"),
     ],
 )
-def test_what_cannot_go_back_is_told(letter, more, words):
-    assert words in str(make_preparing(**more).prepared(letter))
+def test_what_cannot_go_back_says_why(letter, more, words):
+    assert words in str(make_preparation(**more).prepared(letter))
 
 
 def test_one_cut_short_goes_back_only_with_the_whole_value():
     sent = dead_letter(b"half", SETTINGS)
     headers = [*sent["headers"], (TRUNCATED, b"5000")]
     letter = Letter.of(FakeRecord("dead", 0, 0, 0, None, b"half", headers))
-    assert "4 of 5,000 bytes" in str(make_preparing().prepared(letter))
-    mended = make_preparing(repair=Repair(value=GOOD)).prepared(letter)
-    assert isinstance(mended, Sending)
-    assert TRUNCATED not in dict(mended.headers)
+    assert "4 of 5,000 bytes" in str(make_preparation().prepared(letter))
+    repaired = make_preparation(value=GOOD).prepared(letter)
+    assert isinstance(repaired, Sending)
+    assert TRUNCATED not in dict(repaired.record.headers)
 
 
 def test_with_a_model_what_would_fail_again_stays():
-    rereading = Rereading(SETTINGS, CHANNELS)
-    stays = make_preparing(rereading=rereading).prepared(make_letter())
+    rereading = make_rereading()
+    stays = make_preparation(rereading=rereading).prepared(make_letter())
     assert "it would fail again: decode" in str(stays)
-    goes = make_preparing(rereading=rereading, repair=Repair(value=GOOD)).prepared(make_letter())
+    goes = make_preparation(rereading=rereading, value=GOOD).prepared(make_letter())
     assert isinstance(goes, Sending)
-    as_frame = Repair(value=GOOD, content_type=FRAME_JSON)
-    wrong = make_preparing(rereading=rereading, repair=as_frame).prepared(make_letter())
-    assert "it would fail again: schema" in str(wrong)
+    as_frame = make_preparation(rereading=rereading, value=GOOD, content_type=FRAME_JSON)
+    assert "it would fail again: schema" in str(as_frame.prepared(make_letter()))
 
 
 def test_a_verdict_says_what_is_in_the_record_or_why_it_fails():
-    rereading = Rereading(SETTINGS, CHANNELS)
-    read = rereading.verdict(GOOD, None, now_s=NOON_NS / 1e9)
+    rereading = make_rereading(max_ahead_s=3600)
+    read = rereading.verdict(GOOD, (), now_ns=NOON_NS)
     assert read.is_readable
-    assert read.told == "1 reading of pump-1, the first at 2023-11-14T22:13:20.000000000Z"
-    ahead = rereading.verdict(GOOD, None, now_s=0.0)
+    assert read.detail == "1 reading of pump-1, the first at 2023-11-14T22:13:20.000000000Z"
+    ahead = rereading.verdict(GOOD, (), now_ns=0)
     assert not ahead.is_readable
-    assert ahead.told.startswith("clock, EventTimeAheadError")
+    assert ahead.detail.startswith("clock, EventTimeAheadError")
 
 
 def test_a_model_that_the_channels_do_not_fit_is_an_error():
-    settings = Settings.model_validate({"stream": {"channels": {"speed": "v"}}})
-    with pytest.raises(ValueError, match="speed"):
-        Rereading(settings, CHANNELS)
+    with pytest.raises(VigieError, match="speed"):
+        make_rereading(channels={"speed": "v"})
 
 
-def test_looking_counts_and_sends_nothing():
+def test_a_dry_run_counts_as_the_redrive_would():
     letters = [make_letter(offset=0), make_letter(b"", offset=1), make_letter(b"", offset=2)]
-    tally = tallied(letters, make_preparing())
+    tally = redrive(letters, make_preparation(), deliver_nothing)
     assert (tally.sent, tally.staying, tally.targets) == (1, 2, {"vigie.readings": 1})
-    ((count, first),) = tally.refused.values()
-    assert (count, first.offset) == (2, 1)
+    (reason,) = tally.reasons()
+    assert (reason["count"], reason["first"]) == (2, "0:1")
 
 
 def test_everything_is_waited_for_in_parts_of_bounded_size():
-    resender = FakeResender()
-    progress: list[int] = []
-    letters = [make_letter(offset=offset) for offset in range(2500)]
-    tally = back(letters, resender, on_progress=progress.append)
-    assert tally.sent == len(resender.sent) == 2500
-    assert resender.settled == [1000, 1000, 500]
-    assert progress == [1000, 2000, 2500]
+    producer = FakeProducer()
+    assert back([make_letter(offset=offset) for offset in range(2500)], producer).sent == 2500
+    assert producer.calls == [1000, 1000, 500]
 
 
 def test_large_records_are_waited_for_sooner():
-    resender = FakeResender()
-    back([make_letter(b"x" * 9_000_000, offset=offset) for offset in range(4)], resender)
-    assert resender.settled == [2, 2, 0]
+    producer = FakeProducer()
+    back([make_letter(b"x" * 9_000_000, offset=offset) for offset in range(4)], producer)
+    assert producer.calls == [2, 2]
 
 
 def test_one_too_large_stays_and_the_others_are_counted():
-    tally = back([make_letter(offset=o) for o in range(3)], FakeResender(too_large=frozenset({1})))
+    tally = back([make_letter(offset=o) for o in range(3)], FakeProducer(too_large=frozenset({1})))
     assert (tally.sent, tally.staying) == (2, 1)
-    assert "max.message.bytes" in next(iter(tally.refused))
+    assert "max.message.bytes" in next(iter(tally.rejected))
 
 
-def test_a_stop_settles_what_was_sent():
-    asked: list[bool] = []
-
-    def stop_at_the_third() -> bool:
-        asked.append(len(asked) >= 2)
-        return asked[-1]
-
-    resender = FakeResender()
-    tally = back([make_letter(offset=o) for o in range(9)], resender, should_stop=stop_at_the_third)
-    assert tally.sent == len(resender.sent) == 2
+def test_a_stop_delivers_what_was_taken():
+    asked = iter([False, False, True])
+    producer = FakeProducer()
+    letters = [make_letter(offset=o) for o in range(9)]
+    assert back(letters, producer, should_stop=lambda: next(asked)).sent == 2
+    assert producer.calls == [2]
 
 
 def test_a_broker_that_fails_leaves_the_operator_with_what_is_known():
     letters = [make_letter(offset=offset) for offset in range(1500)]
     with pytest.raises(OutputsLostError) as raised:
-        back(letters, FakeResender(fails=1))
-    told = str(raised.value)
-    assert "1,000 dead letters are with the broker" in told
-    assert "500 from dead:0:1000 on are in doubt" in told
+        back(letters, FakeProducer(fails=1))
+    assert "1,000 dead letters are with the broker" in str(raised.value)
+    assert "500 from dead:0:1000 on are in doubt" in str(raised.value)
+
+
+def test_a_topic_that_cannot_be_read_on_leaves_the_operator_with_what_is_known():
+    def letters() -> Iterator[Letter]:
+        yield from (make_letter(offset=offset) for offset in range(1000))
+        raise BrokerUnavailableError("The broker gave no record.")
+
+    with pytest.raises(BrokerUnavailableError, match="1,000 dead letters are with the broker"):
+        back(letters(), FakeProducer())
 
 
 def test_reasons_without_end_are_put_together():
     tally = Tally()
     for number in range(1500):
-        tally.refuse(Place("dead", 0, number), f"reason {number}")
-    assert len(tally.refused) == 1001
+        tally.reject(Place("dead", 0, number), f"reason {number}")
+    assert len(tally.rejected) == 1001
     assert tally.staying == 1500

@@ -130,9 +130,9 @@ def test_whatever_is_missing_the_books_do_not_balance(loss):
     elif loss == "a dead letter":
         ledger.dead_letters.clear()
     elif loss == "a commit":
-        broker = replace(broker, committed=22)
+        broker = broker._replace(committed=22)
     elif loss == "a record":
-        broker = replace(broker, records=22)
+        broker = broker._replace(records=22)
     else:
         counts = replace(counts, late=0)
 
@@ -147,7 +147,7 @@ def test_an_output_too_many_does_not_balance():
     assert not balance(sent, ledger, counts, broker, receptive_field=3).balanced
 
 
-def test_counts_that_died_with_a_worker_are_told_and_do_not_hide_a_loss():
+def test_counts_that_died_with_a_worker_are_noted_and_do_not_hide_a_loss():
     ledger = make_ledger()
     sent, _, broker = played(ledger)
     counts = Counts(records=5)
@@ -160,7 +160,7 @@ def test_counts_that_died_with_a_worker_are_told_and_do_not_hide_a_loss():
     assert not balance(sent, ledger, counts, broker, receptive_field=3).balanced
 
 
-def test_outputs_that_come_twice_count_once_and_are_told():
+def test_outputs_that_come_twice_count_once_and_are_noted():
     ledger = make_ledger()
     sent, counts, broker = played(ledger)
     ledger.add_denoised(make_frame("pump-2", [4, 5], [0.1, 0.1]), stamp_ms=0)
@@ -173,7 +173,7 @@ def test_outputs_that_come_twice_count_once_and_are_told():
     assert accounts.repeats == 4
 
 
-def test_an_output_with_a_time_at_which_nothing_was_sent_is_refused():
+def test_an_output_with_a_time_at_which_nothing_was_sent_is_rejected():
     with pytest.raises(ValueError, match="no reading was sent"):
         CLOCK.rows([START_NS + MS])
 
@@ -207,7 +207,7 @@ def test_a_fault_is_found_by_any_flag_from_its_start_to_its_last_window(start, l
 
     found = start <= at < start + length + gap - 1
     assert verdict.found == int(found)
-    assert len(verdict.false) == int(not found)
+    assert verdict.false == int(not found)
     assert verdict.faults[0].delay_rows == (at - start if found else None)
 
 
@@ -266,18 +266,11 @@ def test_every_scenario_can_be_played(machines, rate, seconds, seed):
     assert scenario.plant().schedule.between(0, scenario.training_rows) == []
 
 
-def test_a_scenario_out_of_range_is_refused():
-    with pytest.raises(ValueError, match=r"machines must be in 1\.\.500"):
-        Scenario(machines=0)
-    with pytest.raises(ValueError, match="seconds must be in 5"):
-        Scenario(seconds=1)
-
-
 def make_view(**changes) -> View:
+    counts = Counts(scored=29_000, warming_up=620, late=3, anomalies=12, dead_lettered=4)
     values = {
         "elapsed_s": 30.0, "seconds": 90.0, "sent_per_s": 1000.0, "scored_per_s": 990.0,
-        "sent": 30_000, "scored": 29_000, "warming_up": 620, "dropped": 3, "anomalies": 12,
-        "dead_letters": 4, "lag": 17, "sensors": 20, "workers": 2, "p50_ms": 25.0,
+        "counts": counts, "lag": 17, "sensors": 20, "workers": 2, "p50_ms": 25.0,
         "p99_ms": None, "alarms": (),
     }  # fmt: skip
     return View(**{**values, **changes})
@@ -291,10 +284,8 @@ def shown(view: View) -> str:
 
 
 def test_the_screen_shows_every_figure_and_the_truth_beside_the_alarm():
-    alarm = Alarm(
-        sensor="pump-007", channel="bearing_temperature", observed=None, expected=61.5,
-        unit="degC", score=4.2, severity="high", truth="", age_s=0.5,
-    )  # fmt: skip
+    anomaly = make_anomaly("pump-007", 1).model_copy(update={"observed": {"flow": None}})
+    alarm = Alarm(anomaly=anomaly, truth="", age_s=0.5)
 
     text = shown(make_view(alarms=(alarm,)))
 

@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.doctor import checks
-from workers.doctor.checks import Check, Diagnosis
+from workers.doctor.checks import Finding
 
 
 def make_settings(**sections) -> Settings:
@@ -25,18 +25,18 @@ def test_a_missing_package_is_broken_and_a_missing_extra_is_not():
     assert (finding.state, "torch" in finding.found) == ("broken", True)
 
     finding = checks.packages(lambda name: None if name == "jgo" else "1")
-    assert (finding.state, "vigie[broker]" in finding.mend) == ("note", True)
+    assert (finding.state, "vigie[broker]" in finding.fix) == ("note", True)
 
 
 @pytest.mark.parametrize(
     ("limit", "state"),
     [(256, "broken"), (1_024, "note"), (65_536, "fine"), (resource.RLIM_INFINITY, "fine")],
 )
-def test_few_open_files_are_told_with_the_command_that_raises_them(limit, state):
+def test_few_open_files_are_named_with_the_command_that_raises_them(limit, state):
     finding = checks.open_files(limit)
 
     assert finding.state == state
-    assert ("ulimit" in finding.mend) == (state != "fine")
+    assert ("ulimit" in finding.fix) == (state != "fine")
 
 
 def test_a_long_temporary_folder_breaks_the_sockets_of_ray(tmp_path, monkeypatch):
@@ -47,30 +47,28 @@ def test_a_long_temporary_folder_breaks_the_sockets_of_ray(tmp_path, monkeypatch
     finding = checks.disk()
 
     assert finding.state == "broken"
-    assert "TMPDIR" in finding.mend
+    assert "TMPDIR" in finding.fix
 
 
-def test_a_broker_that_somebody_named_and_that_is_away_is_broken(free_port):
+def test_a_broker_that_is_named_and_that_is_away_is_broken(free_port):
     named = make_settings(kafka={"bootstrap": f"127.0.0.1:{free_port}"})
 
     finding = checks.kafka(named)
 
     assert finding.state == "broken"
-    assert "vigie broker start" in finding.mend
+    assert "vigie broker start" in finding.fix
     assert checks.topics(named).state == "note"
 
 
 @pytest.mark.kafka
 def test_a_broker_that_answers_is_fine_and_its_missing_topics_are_broken(bootstrap):
-    settings = make_settings(
-        kafka={"bootstrap": bootstrap}, topics={"readings": "nobody-made-this"}
-    )
+    settings = make_settings(kafka={"bootstrap": bootstrap}, topics={"readings": "never-made"})
 
     assert checks.kafka(settings).state == "fine"
     finding = checks.topics(settings)
     assert finding.state == "broken"
-    assert "nobody-made-this" in finding.found
-    assert finding.mend == "vigie topics create"
+    assert "never-made" in finding.found
+    assert finding.fix == "vigie topics create"
 
 
 def test_a_folder_without_a_model_is_broken(tmp_path):
@@ -87,10 +85,10 @@ def test_an_empty_cache_is_a_note(tmp_path, monkeypatch):
 
 
 def test_a_check_that_raises_is_a_finding():
-    def faint() -> Diagnosis:
+    def faint() -> Finding:
         raise ZeroDivisionError("why")
 
-    finding = Check(name="x", look=faint).run()
+    finding = checks.run(faint)
 
     assert finding.state == "broken"
     assert "why" in finding.found
@@ -99,7 +97,7 @@ def test_a_check_that_raises_is_a_finding():
 def test_doctor_ends_with_1_and_says_it_in_json(tmp_path: Path, capsys, free_port):
     wrong = tmp_path / "vigie.toml"
     wrong.write_text("[kafka]\nbootstap = 'x'\n")
-    skipped = [check.name for check in checks.all_checks(Settings()) if check.name != "python"]
+    skipped = [name for name in checks.all_checks(Settings()) if name != "python"]
     skip = [part for name in skipped for part in ("--skip", name)]
 
     code = cli.main(["doctor", "--config", str(wrong), "--json", *skip])
@@ -112,7 +110,7 @@ def test_doctor_ends_with_1_and_says_it_in_json(tmp_path: Path, capsys, free_por
 
 def test_doctor_of_nothing_wrong_ends_with_0(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    skipped = [check.name for check in checks.all_checks(Settings()) if check.name != "python"]
+    skipped = [name for name in checks.all_checks(Settings()) if name != "python"]
     skip = [part for name in skipped for part in ("--skip", name)]
 
     assert cli.main(["doctor", *skip]) == ExitCode.OK

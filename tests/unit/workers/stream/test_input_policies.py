@@ -148,7 +148,7 @@ def test_each_reading_of_a_frame_is_judged_by_itself():
 
 
 def test_a_reading_sent_back_is_late_once_its_sensor_went_on():
-    """What `vigie dead-letters replay` says: corrected, but too old."""
+    """What `vigie dead-letters redrive` says: corrected, but too old."""
     played = play([*STEADY[:10], b"bad", *STEADY[11:], STEADY[10]])
     assert played.metric("late") == 1
     assert [offset for offset, _, _ in played.reasons] == [10]

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from workers.cli import main as cli
-from workers.cli.file_options import layout_from
+from workers.cli.options import FileOptions
 from workers.data.files import read_sensors
 from workers.data.values import EpochUnit
 
@@ -82,9 +82,9 @@ def test_a_missing_file_is_named_before_any_broker_is_asked(tmp_path, capsys):
 
 
 def test_column_options_become_a_layout():
-    layout = layout_from(
-        channels=["pressure=P1", "flow"], delimiter=r"\t", epoch="ms", ignore=["x"], time="when"
-    )
+    layout = FileOptions(
+        channel=["pressure=P1", "flow"], delimiter=r"\t", epoch="ms", ignore=["x"], time="when"
+    ).layout()
 
     assert layout.channels == {"pressure": "P1", "flow": "flow"}
     assert layout.delimiter == "\t"
@@ -92,6 +92,6 @@ def test_column_options_become_a_layout():
     assert (layout.ignore, layout.time) == (("x",), "when")
 
 
-def test_a_channel_given_twice_is_refused():
+def test_a_channel_given_twice_is_rejected():
     with pytest.raises(typer.BadParameter, match="new name"):
-        layout_from(channels=["a=x", "a=y"])
+        FileOptions(channel=["a=x", "a=y"]).layout()
