@@ -25,6 +25,33 @@ def test_a_budget_that_is_none_is_refused(alarms, per_s):
         AlarmBudget(false_alarms=alarms, per_s=per_s)
 
 
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("text", "false_alarms", "per_s"),
+    [
+        ("1 per week", 1.0, 7 * DAY_S),
+        ("2 per 3 days", 2.0, 3 * DAY_S),
+        ("0.5/day", 0.5, DAY_S),
+        (" 3 a month ", 3.0, 30.4375 * DAY_S),
+        ("1 an hour", 1.0, 3_600.0),
+        ("10 in 2 Weeks", 10.0, 14 * DAY_S),
+    ],
+)
+def test_a_budget_reads_as_it_is_said(text, false_alarms, per_s):
+    assert AlarmBudget.parse(text) == AlarmBudget(false_alarms=false_alarms, per_s=per_s)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "week", "1 per fortnight", "one per week", "0 per week", "1 per 0 days", "-1 a day"],
+)
+def test_what_is_no_budget_is_rejected_with_the_form_that_is(text):
+    with pytest.raises(ValueError, match=r"per week|greater than zero"):
+        AlarmBudget.parse(text)
+
+
 def test_a_budget_that_flags_everything_is_refused():
     with pytest.raises(ValueError, match="give a smaller one"):
         AlarmBudget(false_alarms=10.0, per_s=10.0).rate(1.0)
