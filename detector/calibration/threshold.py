@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
@@ -53,7 +52,7 @@ class AlarmBudget:
             )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "AlarmBudget":
         """The budget that a text such as "1 per week", "0.5/day" or "3 in 2 weeks" describes.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -37,6 +37,7 @@ class FittedView:
     summary: Mapping[str, Any]
 
 
+@runtime_checkable
 class ViewTraining(Protocol):
     """All choices of one view's training, and the training itself.
 

@@ -15,7 +15,7 @@ computes, it computes in tiles of one fixed shape.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class View(ABC, Generic[PreparedT]):
         """
 
     @abstractmethod
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "View[PreparedT]":
         """The same view with its numbers on a device."""
 
     @abstractmethod
@@ -97,7 +97,7 @@ class View(ABC, Generic[PreparedT]):
         *,
         n_groups: int,
         n_channels: int,
-    ) -> Self:
+    ) -> "View[PreparedT]":
         """The view that gave `config` and `tensors`, on the CPU.
 
         Args:

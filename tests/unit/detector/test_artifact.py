@@ -201,14 +201,14 @@ def test_a_folder_that_is_none_says_what_to_give(tmp_path):
 
 
 @pytest.mark.parametrize("listing", ["", "abc  other.bin\n", "no manifest at all"])
-def test_a_foreign_manifest_is_refused(folder, listing):
+def test_a_foreign_manifest_is_rejected(folder, listing):
     (folder / MANIFEST).write_text(listing)
 
     with pytest.raises(ArtifactError, match="must list"):
         load(folder)
 
 
-def test_a_foreign_description_is_refused(folder):
+def test_a_foreign_description_is_rejected(folder):
     edit(folder, format="other.model")
 
     with pytest.raises(ArtifactError, match="was not written by Vigie"):
@@ -216,7 +216,7 @@ def test_a_foreign_description_is_refused(folder):
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "3", None])
-def test_a_newer_format_is_refused_with_the_way_out(folder, version):
+def test_a_newer_format_is_rejected_with_the_way_out(folder, version):
     edit(folder, format_version=version)
 
     with pytest.raises(ArtifactError, match="Install the Vigie that wrote it, or a newer one"):
@@ -226,7 +226,7 @@ def test_a_newer_format_is_refused_with_the_way_out(folder, version):
 @pytest.mark.parametrize(
     "channels", [CHANNELS[:3], CHANNELS[::-1], (*CHANNELS, "x"), ("a", "b", "c", "d")]
 )
-def test_another_channel_list_is_refused(folder, channels):
+def test_another_channel_list_is_rejected(folder, channels):
     with pytest.raises(ArtifactError, match="trained on the channels"):
         load(folder, channels=channels)
 
@@ -268,7 +268,7 @@ def test_the_description_of_these_tests_is_the_right_one(folder):
         {"promise": {}},
     ],
 )
-def test_a_signed_description_that_does_not_fit_its_weights_is_refused(folder, changes):
+def test_a_signed_description_that_does_not_fit_its_weights_is_rejected(folder, changes):
     edit(folder, **changes)
 
     with pytest.raises(ArtifactError, match="does not hold together"):
@@ -302,7 +302,7 @@ def drop_knots(tensors):
 @pytest.mark.parametrize(
     "change", [drop_layer, poison_weight, poison_threshold, reshape_scale, drop_scaler, drop_knots]
 )
-def test_signed_weights_that_make_no_detector_are_refused(folder, change):
+def test_signed_weights_that_make_no_detector_are_rejected(folder, change):
     edit_tensors(folder, change)
 
     with pytest.raises(ArtifactError, match="does not hold together"):

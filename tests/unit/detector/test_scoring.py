@@ -145,12 +145,12 @@ def test_no_sample_gives_no_score(detector):
         (np.zeros((40, 4)), [20, 25], [0, 1], "windows of two groups overlap"),
     ],
 )
-def test_an_impossible_request_is_refused(rows, ends, groups, message):
+def test_an_impossible_request_is_rejected(rows, ends, groups, message):
     with pytest.raises(ValueError, match=message):
         trained().score(rows, np.array(ends), np.array(groups, dtype=np.int32))
 
 
-def test_an_end_without_its_group_is_refused():
+def test_an_end_without_its_group_is_rejected():
     with pytest.raises(SHAPE_ERRORS):
         trained().score(np.zeros((40, 4)), np.array([20, 21]), np.array([0], dtype=np.int32))
 

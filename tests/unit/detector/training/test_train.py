@@ -163,7 +163,7 @@ def test_a_larger_budget_gives_a_lower_threshold():
         ({"last_weight": 1.0}, "last_weight must be in"),
     ],
 )
-def test_a_config_out_of_range_is_refused(changes, message):
+def test_a_config_out_of_range_is_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         make_config(**changes)
 
@@ -212,6 +212,6 @@ class TestCorruption:
         assert corrupted.data_ptr() != self.windows.data_ptr()
 
     @pytest.mark.parametrize("fields", [{"noise": -1.0}, {"least_noise": -1.0}, {"swap": 1.5}])
-    def test_a_share_out_of_range_is_refused(self, fields):
+    def test_a_share_out_of_range_is_rejected(self, fields):
         with pytest.raises(ValueError, match=r"swap in 0\.\.1"):
             Corruption(**fields)

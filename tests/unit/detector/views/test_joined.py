@@ -107,6 +107,7 @@ def test_a_second_view_may_come_first(rows):
 
     assert turned.signal is signal
     own = signal.measure(prepared[1], torch.tensor([31, 40]))
+    assert own.expected is not None
     assert torch.equal(expected, own.expected)
     assert torch.equal(features[1:], own.features)
 
