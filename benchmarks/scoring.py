@@ -72,14 +72,14 @@ def make_detector(kind: str) -> Detector:
 
 def jobs_of(kind: str, detector: Detector, windows: int) -> list[Job]:
     """The bare network, one long series, and what a poll brings: 25 new rows of each sensor."""
-    size, tile = detector.receptive_field, detector.view.tile
+    size, tile = detector.receptive_field, detector.signal.tile
     device = detector.device.type
     block = torch.randn(tile, size, len(CHANNELS), device=detector.device)
 
     def network() -> None:
         with torch.inference_mode():
             for _ in range(0, windows, tile):
-                last = detector.view.model.reconstruct(block)
+                last = detector.signal.model.reconstruct(block)
             last[0, 0, 0].item()  # waits for a GPU
 
     def scoring(rows: np.ndarray, ends: np.ndarray, groups: np.ndarray) -> Callable[[], object]:

@@ -1,10 +1,22 @@
 """A detector as a folder: weights, a description, and a manifest. No pickle anywhere.
 
     weights.safetensors   every array: weights, scaling, normalisation, calibration
-    model.json            architecture (a name in the registry and its sizes), names, versions
+    model.json            views (names in a registry and their sizes), channels, versions
     MANIFEST.sha256       sha256 of both; `sha256sum -c MANIFEST.sha256` checks it by hand
 
-Loading runs no code from the folder: the architecture is looked up in `detector.models.registry`.
+Format 2. `model.json` lists the views in the order of their features, each as
+
+    {"kind": in `detector.views.registry`, "config": the view's own, "features": their names}
+
+and the arrays of view number i carry the prefix `views.i.` before the names that the view gave
+them. What belongs to no view has names of this module: `fusion.*` over the features of all views
+(`model.json` names its kind), `calibration.*`, `denoiser.*`, `missing.limit`, `decimals`.
+
+Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
+alone; its arrays are `model.*` and `scaling.*`, without a prefix.
+
+Loading runs no code from the folder: kinds are looked up in `detector.views.registry` and
+`detector.models.registry`, never imported by name.
 """
 
 import hashlib
@@ -26,14 +38,15 @@ from torch import Tensor
 
 from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import KNOTS, Calibration, Promise
-from detector.models import build, describe
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.denoising import Denoiser
-from detector.signal.scaler import ChannelScaler
-from detector.views.reconstruction import FEATURES, ReconstructionView
+from detector.views.base import View
+from detector.views.joined import Views
+from detector.views.reconstruction import ReconstructionView
+from detector.views.registry import VIEWS, ViewRegistry
 
 FORMAT = "vigie.detector"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS, DESCRIPTION, MANIFEST = "weights.safetensors", "model.json", "MANIFEST.sha256"
 
 _MAX_DESCRIPTION_BYTES = 64 << 20
@@ -42,6 +55,10 @@ _VERSION_DIGITS = 12
 
 class ArtifactError(ValueError):
     """The folder is not a sound artifact for this program; the message says why and what to do."""
+
+
+class _UnknownKindError(Exception):
+    """This program has no such view or fusion; the message says which and what it has."""
 
 
 def save(detector: Detector, folder: Path) -> Path:
@@ -85,16 +102,24 @@ def save(detector: Detector, folder: Path) -> Path:
     return folder
 
 
-def load(folder: Path, device: str = "auto", *, channels: Sequence[str] | None = None) -> Detector:
+def load(
+    folder: Path,
+    device: str = "auto",
+    *,
+    channels: Sequence[str] | None = None,
+    registry: ViewRegistry = VIEWS,
+) -> Detector:
     """Read an artifact after checking every byte of it.
 
     Args:
         folder: written by `save`.
         device: "auto", "cpu" or "cuda".
         channels: names the caller will send, in order; None to take the model's.
+        registry: the views that the artifact may name.
 
     Raises:
-        ArtifactError: missing, truncated, damaged, foreign or newer, or made for other channels.
+        ArtifactError: missing, truncated, damaged, foreign or newer, made for other channels, or
+            with a view that the registry lacks.
     """
     folder = Path(folder)
     files = _verified(folder)
@@ -106,7 +131,13 @@ def load(folder: Path, device: str = "auto", *, channels: Sequence[str] | None =
         )
     try:
         tensors = safetensors.load(files[WEIGHTS])
-        detector = _assemble(description, tensors)
+        if description["format_version"] == 1:
+            description, tensors = _from_format_1(description, tensors)
+        detector = _assemble(description, tensors, registry)
+    except _UnknownKindError as error:
+        raise ArtifactError(
+            f"{folder} {error}. Install the Vigie that wrote it, or a newer one"
+        ) from error
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(
             f"{folder} does not hold together: {type(error).__name__}: {error}. "
@@ -163,7 +194,7 @@ def _parse(folder: Path, data: bytes) -> dict[str, Any]:
 
 
 def _describe(detector: Detector) -> dict[str, Any]:
-    identity, model = detector.identity, detector.view.model
+    identity = detector.identity
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -175,17 +206,19 @@ def _describe(detector: Detector) -> dict[str, Any]:
         "interval_s": identity.interval_s,
         "max_gap_s": identity.max_gap_s,
         "receptive_field": detector.receptive_field,
-        "views": [{"kind": model.kind, "config": describe(model), "features": FEATURES}],
+        "views": [
+            {"kind": view.kind, "config": view.config(), "features": view.features}
+            for view in detector.views
+        ],
+        "fusion": {"kind": Fusion.kind},
         "promise": asdict(detector.head.calibration.promise),
         "training": identity.training,
     }
 
 
 def _tensors(detector: Detector) -> dict[str, Tensor]:
-    model, head = detector.view.model, detector.head
+    head = detector.head
     arrays = {
-        "scaling.center": detector.view.scaling.center,
-        "scaling.scale": detector.view.scaling.scale,
         "fusion.middle": head.fusion.middle,
         "fusion.reach": head.fusion.reach,
         "calibration.threshold": head.calibration.threshold,
@@ -198,12 +231,32 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         "decimals": head.decimals,
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
-    for name, value in model.state_dict().items():
-        tensors[f"model.{name}"] = value.detach().cpu().contiguous()
+    for number, view in enumerate(detector.views):
+        for name, value in view.tensors().items():
+            tensors[f"views.{number}.{name}"] = value.detach().cpu().contiguous()
     return tensors
 
 
-def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Detector:
+def _from_format_1(
+    description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    (model,) = description["views"]
+    view = {
+        "kind": ReconstructionView.kind,
+        "config": {"model": model["kind"], "sizes": model["config"]},
+        "features": model["features"],
+    }
+    prefixes = {"model.": "views.0.model.", "scaling.": "views.0.scaler."}
+    renamed = dict(tensors)
+    for old, new in prefixes.items():
+        for name in [name for name in tensors if name.startswith(old)]:
+            renamed[f"{new}{name.removeprefix(old)}"] = renamed.pop(name)
+    return {**description, "views": [view], "fusion": {"kind": Fusion.kind}}, renamed
+
+
+def _assemble(
+    description: Mapping[str, Any], tensors: Mapping[str, Tensor], registry: ViewRegistry
+) -> Detector:
     identity = Identity(
         name=_text(description, "name"),
         version=_text(description, "version"),
@@ -214,16 +267,19 @@ def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         max_gap_s=float(description["max_gap_s"]),
         training=dict(description["training"]),
     )
-    (view_description,) = description["views"]
-    model = build(view_description["kind"], view_description["config"])
-    prefix = "model."
-    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    if not all(bool(value.isfinite().all()) for value in state.values()):
-        raise ValueError("a weight is not finite")
-    model.load_state_dict(state)  # strict: names and shapes must be the architecture's
-    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(prefix)}
-    _check_shapes(identity, model.n_channels, arrays)
-    scaling = ChannelScaler(center=arrays["scaling.center"], scale=arrays["scaling.scale"])
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{name} is not finite")
+    views = Views(
+        [
+            _restore(one, f"views.{number}.", tensors, identity, registry)
+            for number, one in enumerate(description["views"])
+        ]
+    )
+    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("views.")}
+    _check_shapes(identity, views.n_features, arrays)
+    if (fusion := _text(description["fusion"], "kind")) != Fusion.kind:
+        raise _UnknownKindError(f"has the fusion {fusion!r}, this Vigie knows {Fusion.kind}")
     head = Head(
         fusion=Fusion(middle=arrays["fusion.middle"], reach=arrays["fusion.reach"]),
         calibration=Calibration(
@@ -237,27 +293,47 @@ def _assemble(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],
     )
-    return Detector(identity, ReconstructionView(model, scaling), head)
+    return Detector(identity, views, head)
 
 
-def _check_shapes(identity: Identity, n_channels: int, arrays: Mapping[str, Any]) -> None:
-    groups, channels = len(identity.sensors) + 1, len(identity.channels)
-    if channels != n_channels or len(identity.units) != channels:
-        raise ValueError(
-            f"{channels} channel names and {len(identity.units)} units for a model "
-            f"of {n_channels} channels"
+def _restore(
+    description: Mapping[str, Any],
+    prefix: str,
+    tensors: Mapping[str, Tensor],
+    identity: Identity,
+    registry: ViewRegistry,
+) -> View[Any]:
+    kind = _text(description, "kind")
+    if kind not in registry:
+        raise _UnknownKindError(
+            f"has a view of kind {kind!r}, this Vigie knows {', '.join(registry)}"
         )
+    view = registry[kind].restore(
+        description["config"],
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
+        n_groups=len(identity.sensors) + 1,
+        n_channels=len(identity.channels),
+    )
+    if list(view.features) != description["features"]:
+        raise ValueError(f"{kind} measures {view.features}, not {description['features']}")
+    return view
+
+
+def _check_shapes(identity: Identity, n_features: int, arrays: Mapping[str, Any]) -> None:
+    groups, channels = len(identity.sensors) + 1, len(identity.channels)
+    if len(identity.units) != channels:
+        raise ValueError(f"{channels} channel names and {len(identity.units)} units")
     if not (math.isfinite(identity.interval_s) and identity.interval_s > 0):
         raise ValueError(f"interval_s must be greater than 0, got {identity.interval_s}")
-    wide = {"scaling.center", "scaling.scale", "denoiser.weight", "denoiser.limit"}
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys([*wide, "missing.limit"], (groups, channels))
-    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (len(FEATURES), groups, channels))
+    wide = ["denoiser.weight", "denoiser.limit", "missing.limit"]
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(wide, (groups, channels))
+    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (n_features, groups, channels))
     shapes |= dict.fromkeys(["calibration.threshold", "calibration.count"], (groups,))
     shapes |= dict.fromkeys(["calibration.knots", "calibration.above"], (groups, KNOTS))
     shapes["decimals"] = (channels,)
     for name, shape in shapes.items():
-        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{name} must be finite and {shape}, got {arrays[name].shape}")
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} must be {shape}, got {arrays[name].shape}")
     if not (arrays["calibration.threshold"] > 0).all():
         raise ValueError("calibration.threshold must be greater than 0")
 

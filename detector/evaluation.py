@@ -12,11 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 VUS_THRESHOLDS = 250
 DEFAULT_VUS_WINDOW = 100
@@ -104,17 +100,17 @@ class Outcome:
     """What a detector said of one series, and what was true.
 
     Attributes:
-        ts_ns: event time of each row, non-decreasing, [n].
-        labels: True where the row is anomalous, [n].
-        scores: the published score; a row is flagged when it is >= 1.0, [n].
+        ts_ns: event time of each row, non-decreasing.
+        labels: True where the row is anomalous.
+        scores: the published score; a row is flagged when it is >= 1.0.
     """
 
-    ts_ns: IntArray
-    labels: BoolArray
-    scores: FloatArray
+    ts_ns: Int64[np.ndarray, " rows"]
+    labels: Bool[np.ndarray, " rows"]
+    scores: Float64[np.ndarray, " rows"]
 
     @property
-    def flags(self) -> BoolArray:
+    def flags(self) -> Bool[np.ndarray, " rows"]:
         """Rows at or above the threshold 1.0."""
         return self.scores >= 1.0
 
@@ -135,7 +131,7 @@ class Evaluation:
 
     points: PointCounts
     events: EventCounts
-    delays_s: FloatArray
+    delays_s: Float64[np.ndarray, " found"]
     normal_s: float
     vus_pr: float
     average_precision: float
@@ -152,80 +148,90 @@ class Evaluation:
         return float(np.median(self.delays_s)) if len(self.delays_s) else float("nan")
 
 
-def runs(mask: npt.ArrayLike) -> IntArray:
+def runs(mask: Bool[np.ndarray, " rows"]) -> Int64[np.ndarray, "runs 2"]:
     """Runs of True as half-open row ranges.
 
     Example:
-        >>> runs([False, True, True, False, True]).tolist()
+        >>> runs(np.array([False, True, True, False, True])).tolist()
         [[1, 3], [4, 5]]
 
     Returns:
-        int64 [k, 2]: first row, row after the last.
+        First row and row after the last of each.
     """
-    padded = np.concatenate(([False], np.asarray(mask, dtype=bool), [False]))
+    padded = np.concatenate(([False], mask, [False]))
     return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
 
 
-def count_points(labels: npt.ArrayLike, flags: npt.ArrayLike) -> PointCounts:
+def count_points(
+    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
+) -> PointCounts:
     """Compare rows one by one, without any adjustment."""
-    truth, flagged = _pair(labels, flags)
-    hits = int(np.count_nonzero(truth & flagged))
-    positives, alarms = int(np.count_nonzero(truth)), int(np.count_nonzero(flagged))
+    _check_pair(labels, flags)
+    hits = int(np.count_nonzero(labels & flags))
+    positives, alarms = int(np.count_nonzero(labels)), int(np.count_nonzero(flags))
     return PointCounts(
         true_positives=hits,
         false_positives=alarms - hits,
         false_negatives=positives - hits,
-        true_negatives=len(truth) - positives - alarms + hits,
+        true_negatives=len(labels) - positives - alarms + hits,
     )
 
 
-def count_events(labels: npt.ArrayLike, flags: npt.ArrayLike) -> EventCounts:
+def count_events(
+    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
+) -> EventCounts:
     """Count events with any flagged row in them, and flagged runs that touch no event."""
-    truth, flagged = _pair(labels, flags)
-    found = int(np.count_nonzero(_any_inside(runs(truth), flagged)))
-    touching = int(np.count_nonzero(_any_inside(runs(flagged), truth)))
+    _check_pair(labels, flags)
+    found = int(np.count_nonzero(_any_inside(runs(labels), flags)))
+    touching = int(np.count_nonzero(_any_inside(runs(flags), labels)))
     return EventCounts(
-        found=found, missed=len(runs(truth)) - found, false=len(runs(flagged)) - touching
+        found=found, missed=len(runs(labels)) - found, false=len(runs(flags)) - touching
     )
 
 
-def detection_delays(labels: npt.ArrayLike, flags: npt.ArrayLike) -> IntArray:
+def detection_delays(
+    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
+) -> Int64[np.ndarray, " events"]:
     """Rows from the start of each event to its first flagged row; -1 for a missed event.
 
     Returns:
-        int64 [events], in time order.
+        In time order.
     """
-    truth, flagged = _pair(labels, flags)
-    events = runs(truth)
-    hits = np.append(np.flatnonzero(flagged), len(truth))
+    _check_pair(labels, flags)
+    events = runs(labels)
+    hits = np.append(np.flatnonzero(flags), len(labels))
     first = hits[np.searchsorted(hits, events[:, 0])]
     return np.where(first < events[:, 1], first - events[:, 0], -1)
 
 
-def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+def average_precision(
+    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]
+) -> float:
     """Area under the precision-recall steps, tied scores taken together.
 
     Raises:
         ValueError: no row is anomalous, or a score is not finite.
     """
-    truth, values = _ranked(labels, scores)
-    precision, recall = _precision_recall(truth, values)
+    _check_ranking(labels, scores)
+    precision, recall = _precision_recall(labels, scores)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def best_f1(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+def best_f1(labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]) -> float:
     """Point F1 at the threshold that is best in hindsight: an upper bound, never a result.
 
     Raises:
         ValueError: no row is anomalous, or a score is not finite.
     """
-    truth, values = _ranked(labels, scores)
-    precision, recall = _precision_recall(truth, values)
+    _check_ranking(labels, scores)
+    precision, recall = _precision_recall(labels, scores)
     total = precision + recall
     return float(np.max(np.divide(2 * precision * recall, total, where=total > 0, out=total * 0)))
 
 
-def vus_pr(labels: npt.ArrayLike, scores: npt.ArrayLike, *, window: int) -> float:
+def vus_pr(
+    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"], *, window: int
+) -> float:
     """Volume under the precision-recall surface, as TSB-AD 1.5 computes it.
 
     For every width w = 0..window each event grows a slope of w // 2 rows on both sides, of weight
@@ -236,8 +242,8 @@ def vus_pr(labels: npt.ArrayLike, scores: npt.ArrayLike, *, window: int) -> floa
     (Paparrizos et al. 2022; Liu and Paparrizos 2024.)
 
     Args:
-        labels: truthy where anomalous, [n].
-        scores: larger is more anomalous, any scale, [n].
+        labels: True where anomalous.
+        scores: larger is more anomalous, any scale.
         window: largest width in rows, 0..10,000.
 
     Raises:
@@ -245,19 +251,19 @@ def vus_pr(labels: npt.ArrayLike, scores: npt.ArrayLike, *, window: int) -> floa
     """
     if not 0 <= window <= MAX_VUS_WINDOW:
         raise ValueError(f"window must be in 0..{MAX_VUS_WINDOW}, got {window}")
-    truth, values = _ranked(labels, scores)
-    events = runs(truth)
-    order = np.argsort(-values, kind="stable")
-    ranked = values[order]
+    _check_ranking(labels, scores)
+    events = runs(labels)
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
     thresholds = ranked[np.linspace(0, len(ranked) - 1, VUS_THRESHOLDS).astype(np.int64)]
     flagged = np.searchsorted(-ranked, -thresholds, side="right")
-    hits = np.cumsum(truth[order])[flagged - 1]
+    hits = np.cumsum(labels[order])[flagged - 1]
     areas = []
     for width in range(window + 1):
-        mass = np.cumsum(_slopes(truth, events, width)[order])[flagged - 1]
-        existence = _existence(values, _grown(events, width, len(values)), thresholds)
-        touched = mass - hits + np.count_nonzero(truth)
-        middle = (np.count_nonzero(truth) + touched) / 2.0
+        mass = np.cumsum(_slopes(labels, events, width)[order])[flagged - 1]
+        existence = _existence(scores, _grown(events, width, len(scores)), thresholds)
+        touched = mass - hits + np.count_nonzero(labels)
+        middle = (np.count_nonzero(labels) + touched) / 2.0
         recall = np.minimum(mass / middle, 1.0) * existence
         areas.append(np.sum(np.diff(recall, prepend=0.0) * mass / flagged))
     return float(np.mean(areas))
@@ -309,58 +315,55 @@ def _threshold_free(outcome: Outcome, window: int) -> tuple[float, float, float]
     )
 
 
-def _delays_s(outcome: Outcome) -> FloatArray:
+def _delays_s(outcome: Outcome) -> Float64[np.ndarray, " found"]:
     rows = detection_delays(outcome.labels, outcome.flags)
     starts = runs(outcome.labels)[:, 0][rows >= 0]
     first = starts + rows[rows >= 0]
-    seconds: FloatArray = (outcome.ts_ns[first] - outcome.ts_ns[starts]) / 1e9
+    seconds: Float64[np.ndarray, " found"] = (outcome.ts_ns[first] - outcome.ts_ns[starts]) / 1e9
     return seconds
 
 
-def _ratio(part: float, whole: float) -> float:
+def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _pair(labels: npt.ArrayLike, flags: npt.ArrayLike) -> tuple[BoolArray, BoolArray]:
-    truth, flagged = np.asarray(labels, dtype=bool), np.asarray(flags, dtype=bool)
-    if truth.ndim != 1 or truth.shape != flagged.shape:
-        raise ValueError(
-            f"labels and flags must be rows of one length, got {truth.shape}, {flagged.shape}"
-        )
-    return truth, flagged
+def _check_pair(labels: Bool[np.ndarray, " rows"], values: Shaped[np.ndarray, " rows"]) -> None:
+    if labels.ndim != 1 or labels.shape != values.shape:
+        raise ValueError(f"rows must have one length, got {labels.shape} and {values.shape}")
 
 
-def _ranked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
-    truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != values.shape:
-        raise ValueError(
-            f"labels and scores must be rows of one length, got {truth.shape}, {values.shape}"
-        )
-    if not truth.any():
+def _check_ranking(labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]) -> None:
+    _check_pair(labels, scores)
+    if not labels.any():
         raise ValueError("no row is labelled anomalous: a ranking cannot be judged")
-    if not np.isfinite(values).all():
+    if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
-    return truth, values
 
 
-def _any_inside(ranges: IntArray, mask: BoolArray) -> BoolArray:
+def _any_inside(
+    ranges: Int64[np.ndarray, "runs 2"], mask: Bool[np.ndarray, " rows"]
+) -> Bool[np.ndarray, " runs"]:
     before = np.concatenate(([0], np.cumsum(mask)))
-    inside: BoolArray = before[ranges[:, 1]] > before[ranges[:, 0]]
+    inside: Bool[np.ndarray, " runs"] = before[ranges[:, 1]] > before[ranges[:, 0]]
     return inside
 
 
-def _precision_recall(truth: BoolArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _precision_recall(
+    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]
+) -> tuple[Float64[np.ndarray, " distinct"], Float64[np.ndarray, " distinct"]]:
     """Precision and recall at each distinct score, highest first."""
-    order = np.argsort(-values, kind="stable")
-    ranked = values[order]
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    hits = np.cumsum(truth[order])[last_of_tie]
-    return hits / (last_of_tie + 1.0), hits / float(truth.sum())
+    hits = np.cumsum(labels[order])[last_of_tie]
+    return hits / (last_of_tie + 1.0), hits / float(labels.sum())
 
 
-def _slopes(truth: BoolArray, events: IntArray, width: int) -> FloatArray:
+def _slopes(
+    labels: Bool[np.ndarray, " rows"], events: Int64[np.ndarray, "events 2"], width: int
+) -> Float64[np.ndarray, " rows"]:
     """Label weights with a slope of `width` // 2 rows on both sides of every event."""
-    weights = truth.astype(np.float64)
+    weights = labels.astype(np.float64)
     half = width // 2
     if half == 0:
         return weights
@@ -373,18 +376,24 @@ def _slopes(truth: BoolArray, events: IntArray, width: int) -> FloatArray:
     return np.minimum(weights, 1.0)
 
 
-def _grown(events: IntArray, width: int, n_rows: int) -> IntArray:
+def _grown(
+    events: Int64[np.ndarray, "events 2"], width: int, n_rows: int
+) -> Int64[np.ndarray, "merged 2"]:
     """Events grown by `width` // 2 rows on both sides, touching ones merged."""
     half = width // 2
     starts, ends = events[:, 0] - half, events[:, 1] + half
     apart = starts[1:] >= ends[:-1]
     first, last = np.append(True, apart), np.append(apart, True)
     merged = np.stack([starts[first], ends[last]], axis=1)
-    grown: IntArray = np.clip(merged, 0, n_rows)
+    grown: Int64[np.ndarray, "merged 2"] = np.clip(merged, 0, n_rows)
     return grown
 
 
-def _existence(values: FloatArray, ranges: IntArray, thresholds: FloatArray) -> FloatArray:
+def _existence(
+    scores: Float64[np.ndarray, " rows"],
+    ranges: Int64[np.ndarray, "ranges 2"],
+    thresholds: Float64[np.ndarray, " thresholds"],
+) -> Float64[np.ndarray, " thresholds"]:
     """Share of ranges whose highest score reaches each threshold."""
-    peaks = np.sort([values[start:end].max() for start, end in ranges])
+    peaks = np.sort([scores[start:end].max() for start, end in ranges])
     return 1.0 - np.searchsorted(peaks, thresholds, side="left") / len(peaks)

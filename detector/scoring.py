@@ -1,7 +1,6 @@
 """The scoring function: pure, and equal bit for bit however a stream is cut into calls.
 
-Why the bits hold: see `detector.views.reconstruction`; everything here works on single rows or
-single samples.
+Why the bits hold: see `detector.views.base`; all else here works on single rows or samples.
 """
 
 from collections.abc import Mapping
@@ -16,10 +15,11 @@ from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
 from detector.signal.scaler import ChannelScaler
+from detector.views.joined import Views
 from detector.views.reconstruction import ReconstructionView
 
 POOLED = 0
-"""The calibration group of sensors that the training has not seen."""
+"""The calibration group of all sensors together; it serves those that training has not seen."""
 
 _SCORE_DECIMALS = 6
 _BLOCK = 2048
@@ -32,15 +32,15 @@ class Scores:
     """What the detector says of n samples.
 
     Attributes:
-        score: [n] 1.0 is the threshold; rounded to six decimals, flagged iff >= 1.0.
-        raw: [n] the score before the division by the threshold.
-        p_value: [n] share of calibration scores at least as high, conformal.
-        expected: [n, C] last row of the reconstructed window, channel units, rounded.
-        denoised: [n, C] the sample with as much of its noise removed as the reconstruction is
+        score: 1.0 is the threshold; rounded to six decimals, flagged iff >= 1.0.
+        raw: the score before the division by the threshold.
+        p_value: share of calibration scores at least as high, conformal.
+        expected: last row of the signal view's reconstruction, channel units, rounded.
+        denoised: the sample with as much of its noise removed as the reconstruction is
             better than the reading (see `detector.signal.denoising`); `expected` where it is
             missing.
-        flagged: [k] indices of the samples with score >= 1.0, ascending.
-        contribution: [k, C] each channel's share in a flagged score, sums to 1.
+        flagged: indices of the samples with score >= 1.0, ascending.
+        contribution: each channel's share in a flagged score, sums to 1.
     """
 
     score: Float64[np.ndarray, " n"]
@@ -59,8 +59,8 @@ class Identity:
     Attributes:
         name: chosen by the user.
         version: chosen by the user, or the beginning of the content's hash.
-        channels: [C] names, in the order of the columns.
-        units: [C] units, "" where unknown.
+        channels: names, in the order of the columns.
+        units: of each channel, "" where unknown.
         sensors: the sensor of each calibration group from 1 on.
         interval_s: sampling interval of the training data.
         max_gap_s: a longer gap restarts the warm-up.
@@ -79,14 +79,14 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What turns a view's output into scores and clean values; all per calibration group.
+    """What turns the views' output into scores and clean values; all per calibration group.
 
     Attributes:
-        fusion: features to raw score.
+        fusion: features of all views to raw score.
         calibration: raw score to normalised score and p-value.
         denoiser: reading and reconstruction to clean reading.
-        missing_limit: [groups, C] missing rows in a window that are still normal, 0..R.
-        decimals: [C] decimals of published values, 0..15.
+        missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
+        decimals: of published values, 0..15.
     """
 
     fusion: Fusion
@@ -105,11 +105,11 @@ class Detector:
         scores.flagged  # samples that the stream should hear about
     """
 
-    def __init__(self, identity: Identity, view: ReconstructionView, head: Head) -> None:
+    def __init__(self, identity: Identity, views: Views, head: Head) -> None:
         self.identity = identity
-        self.view = view
+        self.views = views
         self.head = head
-        self.device = view.device
+        self.device = views.device
         self._fusion = head.fusion.on(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
@@ -136,8 +136,13 @@ class Detector:
 
     @property
     def receptive_field(self) -> int:
-        """R: a score depends on the sample and the R-1 before it."""
-        return self.view.receptive_field
+        """R: a score depends on the sample and the R-1 before it; the largest of the views'."""
+        return self.views.receptive_field
+
+    @property
+    def signal(self) -> ReconstructionView:
+        """The view that expected and denoised values come from."""
+        return self.views.signal
 
     @property
     def interval_s(self) -> float:
@@ -151,7 +156,7 @@ class Detector:
 
     @property
     def n_groups(self) -> int:
-        """Calibration groups, the fleet included."""
+        """Calibration groups, the pooled one included."""
         return len(self.head.calibration.threshold)
 
     def group_of(self, sensor: str) -> int:
@@ -197,38 +202,32 @@ class Detector:
 
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
-        return Detector(self.identity, self.view.to(pick_device(device)), self.head)
+        return Detector(self.identity, self.views.to(pick_device(device)), self.head)
 
     def renamed(self, *, name: str, version: str) -> "Detector":
         """The same detector under another name and version."""
         identity = replace(self.identity, name=name, version=version)
-        return Detector(identity, self.view, self.head)
+        return Detector(identity, self.views, self.head)
 
     def encode(
         self, rows: Float64[np.ndarray, "rows channels"], ends: Int64[np.ndarray, " n"], group: int
     ) -> Float32[np.ndarray, "n latent"]:
-        """The latent vector of each window; arguments as for `score`, one group for all."""
-        groups = np.full(len(ends), group, dtype=np.int32)
-        self._check(len(rows), ends, groups)
+        """The signal view's latent vector of each window; arguments as for `score`, one group."""
+        self._check(len(rows), ends, np.full(len(ends), group, dtype=np.int32))
         if len(ends) == 0:
-            return np.zeros((0, self.view.model.latent_size), dtype=np.float32)
-        prepared = self.view.prepare(rows, np.array(group))
-        starts = torch.from_numpy(ends - (self.receptive_field - 1)).to(self.device)
-        encode, windows = self.view.model.encode, self.view.windows
-        tiles = [encode(windows(prepared, tile)[0]) for tile in self.view.tiles(starts)]
-        latent: Float32[np.ndarray, "n latent"] = torch.cat(tiles)[: len(ends)].cpu().numpy()
-        return latent
+            return np.zeros((0, self.signal.model.latent_size), dtype=np.float32)
+        prepared = self.signal.prepare(rows, np.array(group))
+        latent = self.signal.encode(
+            prepared, torch.from_numpy(ends.astype(np.int64)).to(self.device)
+        )
+        vectors: Float32[np.ndarray, "n latent"] = latent.cpu().numpy()
+        return vectors
 
     def decode(
         self, latent: Float32[np.ndarray, "n latent"], group: int
     ) -> Float64[np.ndarray, "n time channels"]:
-        """The window that each latent vector stands for, in channel units."""
-        scaled = self.view.model.decode(torch.from_numpy(latent).to(self.device))
-        scaling = self.view.scaling
-        windows: Float64[np.ndarray, "n time channels"] = (
-            scaled.cpu().numpy() * scaling.scale[group] + scaling.center[group]
-        )
-        return windows
+        """The signal view's window that each latent vector stands for, in channel units."""
+        return self.signal.decode(latent, group)
 
     @torch.inference_mode()
     def _measure(
@@ -241,25 +240,24 @@ class Detector:
         Float32[np.ndarray, "n channels"],
         Float32[np.ndarray, "n channels"],
     ]:
-        """Raw score, channel parts and scaled reconstruction of the last row."""
+        """Raw score, each channel's part of it, and the expected sample in scaled units."""
         n, n_channels = len(ends), rows.shape[1]
         one_group = bool((groups == groups[0]).all())
         row_groups = (
             groups[0:1].reshape(()) if one_group else self._row_groups(len(rows), ends, groups)
         )
-        prepared = self.view.prepare(rows, row_groups)
-        starts = torch.from_numpy(ends - (self.receptive_field - 1)).to(self.device)
+        prepared = self.views.prepare(rows, row_groups)
+        window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
         raw = torch.empty(n, device=self.device)
         parts = torch.empty(n, n_channels, device=self.device)
-        last = torch.empty_like(parts)
-        size = _TILES * self.view.tile
+        expected = torch.empty_like(parts)
+        size = _TILES * self.views.tile
         for begin in range(0, n, size):
             block = slice(begin, begin + size)
-            measured = self.view.measure(prepared, starts[block])
-            last[block] = measured.last
-            raw[block], parts[block] = self._fusion.combine(measured.features, window_groups[block])
-        return raw.cpu().numpy(), parts.cpu().numpy(), last.cpu().numpy()
+            features, expected[block] = self.views.measure(prepared, window_ends[block])
+            raw[block], parts[block] = self._fusion.combine(features, window_groups[block])
+        return raw.cpu().numpy(), parts.cpu().numpy(), expected.cpu().numpy()
 
     def _finish(  # noqa: PLR0917 (what went in, then what was measured)
         self,
@@ -268,7 +266,7 @@ class Detector:
         groups: Int32[np.ndarray, " n"],
         raw: Float32[np.ndarray, " n"],
         parts: Float32[np.ndarray, "n channels"],
-        last: Float32[np.ndarray, "n channels"],
+        scaled: Float32[np.ndarray, "n channels"],
     ) -> Scores:
         """Thresholds, p-values and channel units; row by row, so free of the tiles."""
         head = self.head
@@ -283,7 +281,7 @@ class Detector:
         flagged = np.flatnonzero(score >= 1.0)
         shares = parts[flagged].astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)
-        expected, denoised = self._clean(rows, ends, groups, last)
+        expected, denoised = self._clean(rows, ends, groups, scaled)
         return Scores(
             score=score,
             raw=raw,
@@ -300,13 +298,16 @@ class Detector:
         ends: Int64[np.ndarray, " n"],
         groups: Int32[np.ndarray, " n"],
     ) -> Float64[np.ndarray, "n channels"] | None:
-        """Missing rows of each window over what is normal: 1.0 is the first row too many."""
+        """Missing rows of each window over what is normal: 1.0 is the first row too many.
+
+        The signal view's window: a longer view must not hide that a sensor has gone dark.
+        """
         absent = ~np.isfinite(rows)
         if not absent.any():
             return None
         so_far = np.zeros((len(rows) + 1, rows.shape[1]), dtype=np.int64)
         np.cumsum(absent, axis=0, out=so_far[1:])
-        count = so_far[ends + 1] - so_far[ends + 1 - self.receptive_field]
+        count = so_far[ends + 1] - so_far[ends + 1 - self.signal.receptive_field]
         share: Float64[np.ndarray, "n channels"] = count / (self.head.missing_limit[groups] + 1)
         return share
 
@@ -315,17 +316,15 @@ class Detector:
         rows: Float64[np.ndarray, "rows channels"],
         ends: Int64[np.ndarray, " n"],
         groups: Int32[np.ndarray, " n"],
-        last: Float32[np.ndarray, "n channels"],
+        scaled: Float32[np.ndarray, "n channels"],
     ) -> tuple[Float64[np.ndarray, "n channels"], Float64[np.ndarray, "n channels"]]:
         """Expected and denoised values in channel units, in blocks that stay in the cache."""
-        scaling = self.view.scaling
-        expected = np.empty(last.shape)
-        denoised = np.empty(last.shape)
+        expected = np.empty(scaled.shape)
+        denoised = np.empty(scaled.shape)
         for begin in range(0, len(ends), _BLOCK):
             block = slice(begin, begin + _BLOCK)
             own = groups[block]
-            value = last[block] * scaling.scale.take(own, axis=0)
-            value += scaling.center.take(own, axis=0)
+            value = self.signal.scaler.invert(scaled[block], own)
             clean = self.head.denoiser.apply(rows.take(ends[block], axis=0), value, own)
             expected[block] = self._rounded(value)
             denoised[block] = self._rounded(clean)
@@ -391,8 +390,8 @@ def pick_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def decimals_for(scaling: ChannelScaler) -> Int64[np.ndarray, " channels"]:
+def decimals_for(scaler: ChannelScaler) -> Int64[np.ndarray, " channels"]:
     """Decimals that resolve a ten-thousandth of each channel's finest scale."""
-    finest = np.log10(scaling.scale.min(axis=0) * 1e-4)
+    finest = np.log10(scaler.scale.min(axis=0) * 1e-4)
     decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
     return decimals

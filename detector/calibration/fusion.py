@@ -1,6 +1,7 @@
 """From the features of all views to one raw score: comparable parts, then their 4-norm."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,10 +24,11 @@ class Fusion:
     by the healthy ones, and several channels slightly out add up.
 
     Attributes:
-        middle: [features, groups, channels] median.
-        reach: [features, groups, channels] 99 % quantile minus median, at least `MIN_SPREAD`.
+        middle: median.
+        reach: 99 % quantile minus median, at least `MIN_SPREAD`.
     """
 
+    kind: ClassVar[str] = "4-norm"
     middle: Float32[np.ndarray, "features groups channels"]
     reach: Float32[np.ndarray, "features groups channels"]
 

@@ -1,6 +1,7 @@
 """From an alarm budget and the scores of a quiet block to a threshold, and what it is worth."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,20 @@ WEEK_S = 604_800.0
 KNOTS = 256
 """Stored points of each group's distribution of calibration scores."""
 
+_UNITS_S = {
+    "second": 1.0,
+    "minute": 60.0,
+    "hour": 3_600.0,
+    "day": 86_400.0,
+    "week": WEEK_S,
+    "month": 2_629_800.0,
+    "year": 31_557_600.0,
+}
+_BUDGET = re.compile(
+    r"\s*(?P<alarms>\d+(?:\.\d*)?|\.\d+)\s*(?:per|/|an?\b|in)\s*(?P<count>\d+(?:\.\d*)?)?\s*"
+    r"(?P<unit>[a-z]+?)s?\s*",
+    re.IGNORECASE,
+)
 _MIN_EXCEEDANCES = 10
 _POOLED_WEIGHT = 50.0
 
@@ -35,6 +50,22 @@ class AlarmBudget:
                 f"an alarm budget needs numbers greater than zero, got "
                 f"false_alarms={self.false_alarms}, per_s={self.per_s}"
             )
+
+    @classmethod
+    def parse(cls, text: str) -> "AlarmBudget":
+        """The budget that a text such as "1 per week", "0.5/day" or "3 in 2 weeks" describes.
+
+        Raises:
+            ValueError: another form, an unknown unit, or a number that is not above zero.
+        """
+        match = _BUDGET.fullmatch(text)
+        unit_s = _UNITS_S.get(match["unit"].lower()) if match else None
+        if match is None or unit_s is None:
+            raise ValueError(
+                f'{text!r} is no budget: write "1 per week" or "2 per 3 days", with one of '
+                f"{', '.join(_UNITS_S)}"
+            )
+        return cls(false_alarms=float(match["alarms"]), per_s=float(match["count"] or 1) * unit_s)
 
     def rate(self, interval_s: float) -> float:
         """Share of healthy readings that may be flagged, at one reading every `interval_s`.
@@ -121,14 +152,14 @@ class Promise:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Thresholds and score distributions of each group; row 0 is the whole fleet.
+    """Thresholds and score distributions of each group; row 0 is the pooled one.
 
     Attributes:
-        threshold: [groups] raw score at which the normalised score is 1.
-        knots: [groups, KNOTS] calibration scores, ascending.
-        above: [groups, KNOTS] calibration scores greater than each knot.
-        count: [groups] calibration scores.
-        promise: what the fleet's threshold is worth.
+        threshold: raw score at which the normalised score is 1.
+        knots: calibration scores, ascending; `KNOTS` of each group.
+        above: calibration scores greater than each knot.
+        count: calibration scores.
+        promise: what the pooled threshold is worth.
     """
 
     threshold: Float64[np.ndarray, " groups"]
@@ -141,14 +172,14 @@ class Calibration:
     def fit(
         cls, scores: list[Float32[np.ndarray, " _"]], *, rate: float, receptive_field: int
     ) -> "Calibration":
-        """Set one threshold a group.
+        """Set one threshold per group.
 
         A sensor's threshold starts from its own high quantile. The slope of its tail is mixed
-        with the fleet's in proportion to its independent windows: a few hundred neighbouring
+        with the pooled one's in proportion to its independent windows: a few hundred neighbouring
         scores hold only a handful of them, too few to know a tail by.
 
         Args:
-            scores: raw calibration scores, the fleet's first; each at least one.
+            scores: raw calibration scores, the pooled group's first; each at least one.
             rate: share of healthy readings that may be flagged.
             receptive_field: R; R neighbouring scores share readings.
         """
@@ -194,7 +225,7 @@ class Calibration:
 
 def _mixed_threshold(
     own: Float32[np.ndarray, " n"],
-    fleet: Float32[np.ndarray, " m"],
+    pooled: Float32[np.ndarray, " m"],
     rate: float,
     receptive_field: int,
 ) -> float:
@@ -202,9 +233,9 @@ def _mixed_threshold(
         return tail_quantile(own, rate)
     share = max(_tail_share(len(own)), rate)
     start, excess = _tail(own, share)
-    fleet_start, fleet_excess = _tail(fleet, share)
-    # The fleet's slope in the sensor's own units of score.
-    expected = fleet_excess * start / fleet_start if fleet_start > 0 else fleet_excess
+    pooled_start, pooled_excess = _tail(pooled, share)
+    # The pooled slope in the sensor's own units of score.
+    expected = pooled_excess * start / pooled_start if pooled_start > 0 else pooled_excess
     independent = len(own) / receptive_field
     slope = (independent * excess + _POOLED_WEIGHT * expected) / (independent + _POOLED_WEIGHT)
     return start + slope * math.log(share / rate)

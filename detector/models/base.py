@@ -69,7 +69,7 @@ class ModelConfig:
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Refuse a size outside of low..high, naming it."""
+    """Reject a size outside of low..high, naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name} must be a whole number in {low}..{high}, got {value!r}")
 

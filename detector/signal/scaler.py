@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float, Float64, Int
 
 CLIP = 20.0
 """Scaled values are cut at +-CLIP: a broken sensor's 1e30 must not overflow a float32 square."""
 
 MAX_ROWS_FOR_QUANTILES = 50_000
 MAX_SHARING = 4.0
-"""A sensor's scale is the fleet's unless its own is this many times larger or smaller."""
+"""A sensor's scale is the shared one unless its own is this many times larger or smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelScaler:
-    """Centre and spread of each channel, one row a calibration group; row 0 is the whole fleet.
+    """Centre and spread of each channel, one row per calibration group; row 0 is the pooled group.
 
     Attributes:
         center: [groups, channels], channel units.
@@ -46,6 +46,14 @@ class ChannelScaler:
         scaled: Float64[np.ndarray, "rows channels"] = rows - self.center[groups]
         scaled /= self.scale[groups]
         return np.clip(scaled, -CLIP, CLIP, out=scaled)
+
+    def invert(
+        self, scaled: Float[np.ndarray, "*rows channels"], groups: Int[np.ndarray, "..."]
+    ) -> Float64[np.ndarray, "*rows channels"]:
+        """Scaled values in channel units; groups as in `apply`."""
+        rows: Float64[np.ndarray, "*rows channels"] = scaled * self.scale.take(groups, axis=0)
+        rows += self.center.take(groups, axis=0)
+        return rows
 
 
 def fit_row(

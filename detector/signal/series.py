@@ -14,8 +14,8 @@ class Series:
 
     Attributes:
         sensor: its id.
-        ts_ns: [n] event times, nanoseconds since the epoch.
-        values: [n, C] channel units, NaN (or an infinity) = missing.
+        ts_ns: event times, nanoseconds since the epoch.
+        values: channel units, NaN (or an infinity) = missing.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -59,7 +59,7 @@ def sampling_interval_ns(series: Sequence[Series]) -> int:
 
 
 def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, int]]:
-    """Start and end (excluded) of the stretches without a gap longer than `max_gap_ns`."""
+    """Start and end (excluded) of the segments without a gap longer than `max_gap_ns`."""
     if len(ts_ns) == 0:
         return []
     breaks = np.flatnonzero(np.diff(ts_ns) > max_gap_ns) + 1
@@ -68,10 +68,10 @@ def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, 
 
 
 def window_ends(
-    stretches: Sequence[tuple[int, int]], receptive_field: int
+    segments: Sequence[tuple[int, int]], receptive_field: int
 ) -> Int64[np.ndarray, " windows"]:
-    """The last row of every window of R rows that lies inside one of the stretches."""
-    ends = [np.arange(start + receptive_field - 1, end) for start, end in stretches]
+    """The last row of every window of R rows that lies inside one of the segments."""
+    ends = [np.arange(start + receptive_field - 1, end) for start, end in segments]
     return np.concatenate([np.zeros(0, dtype=np.int64), *ends]).astype(np.int64)
 
 

@@ -1,14 +1,14 @@
-"""Series cut in time, scaled and smoothed: what training and calibration draw windows from."""
+"""Series cut in time, scaled and smoothed: what views are fitted and calibrated on."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from detector.models.base import check_range
@@ -20,7 +20,7 @@ from detector.signal.series import Series, in_order, runs, sampling_interval_ns,
 GAP_INTERVALS = 10
 _NOISE_PIECES = 32
 MIN_GROUP_CALIBRATION = 64
-"""A sensor with fewer calibration windows is scored with the fleet's numbers."""
+"""A sensor with fewer calibration windows is scored with the pooled numbers."""
 MAX_GROUPS = 10_000
 
 
@@ -60,14 +60,16 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowBlock:
-    """The windows of one block.
+    """The windows of one length in one block.
 
     Attributes:
         data: where the rows are.
-        ends: [windows] last row of each.
+        receptive_field: their length.
+        ends: last row of each.
     """
 
     data: "Dataset"
+    receptive_field: int
     ends: Int64[np.ndarray, " windows"]
 
     def windows(
@@ -78,64 +80,79 @@ class WindowBlock:
         filled, measured = self.data.filled[rows], self.data.measured[rows]
         return torch.from_numpy(filled), torch.from_numpy(measured.astype(np.float32))
 
-    def batch(self, picks: Int64[np.ndarray, " batch"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Windows, smooth targets, weights of the errors, noise level [batch, C]; scaled."""
+    def batch(
+        self, picks: Int64[np.ndarray, " batch"]
+    ) -> tuple[
+        Float32[Tensor, "batch time channel"],
+        Float32[Tensor, "batch time channel"],
+        Float32[Tensor, "batch time channel"],
+        Float32[Tensor, "batch channel"],
+    ]:
+        """Windows, smooth targets, weights of the errors, noise level; scaled."""
         windows, weight = self.windows(picks)
         target = torch.from_numpy(self.data.target[self._rows(picks)])
         sigma = torch.from_numpy(self.data.noise[self.data.groups[self.ends[picks]]])
         return windows, target, weight, sigma
 
     def _rows(self, picks: Int64[np.ndarray, " batch"]) -> Int64[np.ndarray, "batch time"]:
-        reach = np.arange(1 - self.data.receptive_field, 1)
+        reach = np.arange(1 - self.receptive_field, 1)
         rows: Int64[np.ndarray, "batch time"] = self.ends[picks, None] + reach
         return rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """All rows of all sensors one behind the other, and where the windows of each block end.
+    """All rows of all sensors one behind the other, and the segments that windows may lie in.
 
     Attributes:
-        receptive_field: R.
+        receptive_field: R of the detector, the largest of its views'; no segment is shorter.
         interval_s, max_gap_s: time base.
         sensors: the sensor of each calibration group from 1 on.
-        scaling: per group.
-        sigma: [groups, C] noise level, channel units.
-        noise: [groups, C] noise level, scaled units.
-        rows: [T, C] channel units, NaN = missing.
-        groups: [T] calibration group of each row.
-        filled: [T, C] scaled, missing values carried forward.
-        target: [T, C] scaled and smoothed with hindsight.
-        measured: [T, C] whether a value was there.
-        ends: windows of each block.
+        scaler: per group.
+        sigma: noise level, channel units.
+        noise: noise level, scaled units.
+        rows: channel units, NaN = missing.
+        groups: calibration group of each row.
+        filled: scaled, missing values carried forward.
+        target: scaled and smoothed with hindsight.
+        measured: whether a value was there.
+        segments: first row and row after the last of each uninterrupted segment of each block.
     """
 
     receptive_field: int
     interval_s: float
     max_gap_s: float
     sensors: tuple[str, ...]
-    scaling: ChannelScaler
+    scaler: ChannelScaler
     sigma: Float64[np.ndarray, "groups channels"]
     noise: Float32[np.ndarray, "groups channels"]
     rows: Float64[np.ndarray, "rows channels"]
     groups: Int64[np.ndarray, " rows"]
     filled: Float32[np.ndarray, "rows channels"]
     target: Float32[np.ndarray, "rows channels"]
-    measured: Any
-    ends: dict[Block, Int64[np.ndarray, " windows"]]
+    measured: Bool[np.ndarray, "rows channels"]
+    segments: Mapping[Block, Sequence[tuple[int, int]]]
 
-    def block(self, block: Block, *, limit: int) -> WindowBlock:
+    def ends(self, block: Block, receptive_field: int) -> Int64[np.ndarray, " windows"]:
+        """The last row of every window of so many rows in a block."""
+        return window_ends(self.segments[block], receptive_field)
+
+    def block(self, block: Block, *, receptive_field: int, limit: int) -> WindowBlock:
         """At most `limit` windows of a block, evenly spread."""
-        return WindowBlock(data=self, ends=thin(self.ends[block], limit))
+        ends = thin(self.ends(block, receptive_field), limit)
+        return WindowBlock(data=self, receptive_field=receptive_field, ends=ends)
 
     def summary(self) -> dict[str, Any]:
         """Sizes, for people."""
-        windows = {f"{block.name.lower()}_windows": len(self.ends[block]) for block in Block}
+        windows = {
+            f"{block.name.lower()}_windows": len(self.ends(block, self.receptive_field))
+            for block in Block
+        }
         return {"rows": len(self.rows), "sensors": len(self.sensors), **windows}
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class _Segment:
     """Consecutive rows of one sensor in one block."""
 
     sensor: str
@@ -166,20 +183,20 @@ def assemble(
     ordered = [in_order(one) for one in series]
     interval_ns = sampling_interval_ns(ordered)
     gap_ns = round(max_gap_s * 1e9) or GAP_INTERVALS * interval_ns
-    stretches = [
-        stretch
+    segments = [
+        segment
         for one in ordered
-        for stretch in _stretches(one, split, gap_ns)
-        if len(stretch.values) >= receptive_field
+        for segment in _segments(one, split, gap_ns)
+        if len(segment.values) >= receptive_field
     ]
-    _check_enough(stretches, receptive_field, split)
-    stretches = list(_bounded(stretches, max_rows, receptive_field))
-    sensors = _own_groups(stretches, receptive_field)
-    scaling, sigma = _fit_groups(stretches, sensors)
+    _check_enough(segments, receptive_field, split)
+    segments = list(_bounded(segments, max_rows, receptive_field))
+    sensors = _own_groups(segments, receptive_field)
+    scaler, sigma = _fit_groups(segments, sensors)
     return _join(
-        stretches,
+        segments,
         sensors,
-        scaling,
+        scaler,
         sigma,
         receptive_field=receptive_field,
         interval_s=interval_ns / 1e9,
@@ -187,15 +204,15 @@ def assemble(
     )
 
 
-def _stretches(one: Series, split: Split, gap_ns: int) -> Iterator[_Stretch]:
+def _segments(one: Series, split: Split, gap_ns: int) -> Iterator[_Segment]:
     for block, (start, end) in zip(Block, split.borders(len(one.ts_ns)), strict=True):
         for first, after in runs(one.ts_ns[start:end], gap_ns):
-            yield _Stretch(one.sensor, block, one.values[start + first : start + after])
+            yield _Segment(one.sensor, block, one.values[start + first : start + after])
 
 
-def _check_enough(stretches: list[_Stretch], receptive_field: int, split: Split) -> None:
+def _check_enough(segments: list[_Segment], receptive_field: int, split: Split) -> None:
     for block in Block:
-        if not any(stretch.block is block for stretch in stretches):
+        if not any(segment.block is block for segment in segments):
             least = math.ceil(receptive_field / min(split.validation, split.calibration))
             raise ValueError(
                 f"the {block.name.lower()} block has no window of {receptive_field} readings "
@@ -204,29 +221,29 @@ def _check_enough(stretches: list[_Stretch], receptive_field: int, split: Split)
             )
 
 
-def _bounded(stretches: list[_Stretch], max_rows: int, receptive_field: int) -> Iterator[_Stretch]:
+def _bounded(segments: list[_Segment], max_rows: int, receptive_field: int) -> Iterator[_Segment]:
     """Keep every k-th piece of 16 windows' length of a history that is too long."""
-    total = sum(len(stretch.values) for stretch in stretches)
+    total = sum(len(segment.values) for segment in segments)
     every = -(-total // max_rows)
     if every == 1:
-        yield from stretches
+        yield from segments
         return
-    size, turn = 16 * receptive_field, 0
-    for stretch in stretches:
-        for start in range(0, len(stretch.values), size):
-            piece = stretch.values[start : start + size]
-            if turn % every == 0 and len(piece) >= receptive_field:
-                yield _Stretch(stretch.sensor, stretch.block, piece)
-            turn += 1
+    size, piece_number = 16 * receptive_field, 0
+    for segment in segments:
+        for start in range(0, len(segment.values), size):
+            piece = segment.values[start : start + size]
+            if piece_number % every == 0 and len(piece) >= receptive_field:
+                yield _Segment(segment.sensor, segment.block, piece)
+            piece_number += 1
 
 
-def _own_groups(stretches: list[_Stretch], receptive_field: int) -> tuple[str, ...]:
+def _own_groups(segments: list[_Segment], receptive_field: int) -> tuple[str, ...]:
     """Sensors with enough of their own data in the training and the calibration block."""
     windows: dict[tuple[str, Block], int] = {}
-    for stretch in stretches:
-        key = (stretch.sensor, stretch.block)
-        windows[key] = windows.get(key, 0) + len(stretch.values) - receptive_field + 1
-    sensors = dict.fromkeys(stretch.sensor for stretch in stretches)
+    for segment in segments:
+        key = (segment.sensor, segment.block)
+        windows[key] = windows.get(key, 0) + len(segment.values) - receptive_field + 1
+    sensors = dict.fromkeys(segment.sensor for segment in segments)
     enough = [
         sensor
         for sensor in sensors
@@ -237,13 +254,13 @@ def _own_groups(stretches: list[_Stretch], receptive_field: int) -> tuple[str, .
 
 
 def _fit_groups(
-    stretches: list[_Stretch], sensors: tuple[str, ...]
+    segments: list[_Segment], sensors: tuple[str, ...]
 ) -> tuple[ChannelScaler, Float64[np.ndarray, "groups channels"]]:
-    training = [stretch for stretch in stretches if stretch.block is Block.TRAINING]
+    training = [segment for segment in segments if segment.block is Block.TRAINING]
     by_sensor: dict[str, list[Any]] = {}
-    for stretch in training:
-        by_sensor.setdefault(stretch.sensor, []).append(stretch.values)
-    everything = np.concatenate([stretch.values for stretch in training])
+    for segment in training:
+        by_sensor.setdefault(segment.sensor, []).append(segment.values)
+    everything = np.concatenate([segment.values for segment in training])
     fits = [fit_row(everything)] + [fit_row(np.concatenate(by_sensor[s])) for s in sensors]
     center = np.stack([center for center, _ in fits])
     scale = np.stack([scale for _, scale in fits])
@@ -253,15 +270,15 @@ def _fit_groups(
         sensor: np.median([noise_level(values) for values in pieces[:_NOISE_PIECES]], axis=0)
         for sensor, pieces in by_sensor.items()
     }
-    fleet = np.median(np.stack(list(levels.values())), axis=0)
-    sigma = np.stack([fleet, *(levels[sensor] for sensor in sensors)])
+    pooled = np.median(np.stack(list(levels.values())), axis=0)
+    sigma = np.stack([pooled, *(levels[sensor] for sensor in sensors)])
     return ChannelScaler(center=center, scale=scale), sigma
 
 
 def _join(
-    stretches: list[_Stretch],
+    segments: list[_Segment],
     sensors: tuple[str, ...],
-    scaling: ChannelScaler,
+    scaler: ChannelScaler,
     sigma: Float64[np.ndarray, "groups channels"],
     *,
     receptive_field: int,
@@ -269,27 +286,27 @@ def _join(
     max_gap_s: float,
 ) -> Dataset:
     group_of = {sensor: i + 1 for i, sensor in enumerate(sensors)}
-    noise = sigma / scaling.scale
-    borders = np.cumsum([0] + [len(stretch.values) for stretch in stretches])
-    rows = np.concatenate([stretch.values for stretch in stretches])
-    groups = np.repeat([group_of.get(s.sensor, 0) for s in stretches], np.diff(borders))
+    noise = sigma / scaler.scale
+    borders = np.cumsum([0] + [len(segment.values) for segment in segments])
+    rows = np.concatenate([segment.values for segment in segments])
+    groups = np.repeat([group_of.get(s.sensor, 0) for s in segments], np.diff(borders))
     measured = np.isfinite(rows)
     filled = np.empty(rows.shape, dtype=np.float32)
     target = np.empty(rows.shape, dtype=np.float32)
-    ends: dict[Block, list[tuple[int, int]]] = {block: [] for block in Block}
-    for stretch, start, end in zip(stretches, borders[:-1], borders[1:], strict=True):
-        group = group_of.get(stretch.sensor, 0)
-        scaled = scaling.apply(stretch.values, np.array(group))
+    spans: dict[Block, list[tuple[int, int]]] = {block: [] for block in Block}
+    for segment, start, end in zip(segments, borders[:-1], borders[1:], strict=True):
+        group = group_of.get(segment.sensor, 0)
+        scaled = scaler.apply(segment.values, np.array(group))
         carried = _carried(scaled)
         filled[start:end] = carried
         target[start:end] = smooth(carried, noise[group])
-        ends[stretch.block].append((int(start), int(end)))
+        spans[segment.block].append((int(start), int(end)))
     return Dataset(
         receptive_field=receptive_field,
         interval_s=interval_s,
         max_gap_s=max_gap_s,
         sensors=sensors,
-        scaling=scaling,
+        scaler=scaler,
         sigma=sigma,
         noise=noise.astype(np.float32),
         rows=rows,
@@ -297,7 +314,7 @@ def _join(
         filled=filled,
         target=target,
         measured=measured,
-        ends={block: window_ends(spans, receptive_field) for block, spans in ends.items()},
+        segments=spans,
     )
 
 

@@ -1,24 +1,24 @@
-"""A view: one autoencoder looking at the last R readings, and what it measures of each window.
+"""The reconstruction view: an autoencoder looks at the last R readings, its residual is measured.
 
-A view turns rows into *features*: numbers per window and channel that are near a constant while
-all is well. How features become a score is the business of `detector.calibration.fusion`. A second
-view (a longer one, say) needs the same two methods, `prepare` and `measure`.
-
-The bits of a window's features depend on its readings alone. What the model and the sums over
-time do, they do in tiles of one fixed shape. All else is addition, multiplication, division and
-square root of single numbers, which every machine rounds in the same way.
+What the model and the sums over time do, they do in tiles of one fixed shape. All else is addition,
+multiplication, division and square root of single numbers, which every machine rounds in the same
+way. That keeps what `detector.views.base` asks of every view.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
+from detector.models import build, describe
 from detector.models.base import Autoencoder
 from detector.signal.scaler import ChannelScaler
+from detector.views.base import Measured, View
 
 FEATURES = ("last", "recent", "mean", "rms", "still")
 RECENT = 8
@@ -30,37 +30,27 @@ STILL = 0.02
 TILE_CPU = 256
 TILE_CUDA = 8192
 
+_LEAK_STEP = 0.1
+_MODEL = "model."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """Rows on the device, ready to be cut into windows.
 
     Attributes:
-        rows: [rows, channels] float32, scaled; a missing value holds the last one before it.
-        still: [rows, channels] how still the window stands that ends with each row.
-        source: [rows, channels] row that each value was measured in, -1 = none before;
-            None when nothing is missing.
+        rows: scaled; a missing value holds the last one before it.
+        still: how still the window stands that ends with each row.
+        source: row that each value was measured in, -1 = none before; None when nothing is
+            missing.
     """
 
-    rows: Tensor
-    still: Tensor
-    source: Tensor | None
+    rows: Float32[Tensor, "rows channels"]
+    still: Float32[Tensor, "rows channels"]
+    source: Int[Tensor, "rows channels"] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What a view says of some windows.
-
-    Attributes:
-        features: [features, windows, channels], >= 0.
-        last: [windows, channels] reconstruction of the last reading, scaled units.
-    """
-
-    features: Tensor
-    last: Tensor
-
-
-class ReconstructionView:
+class ReconstructionView(View[Prepared]):
     """The residual of an autoencoder over several spans, and what it cannot see: a frozen sensor.
 
     Of the signed residual e (reading - reconstruction, scaled units) of each channel:
@@ -72,11 +62,12 @@ class ReconstructionView:
     asked: `still` is a / (a + rms of the second differences), 1 where nothing flickers at all.
     """
 
-    features: Sequence[str] = FEATURES
+    kind: ClassVar[str] = "reconstruction"
+    features = FEATURES
 
-    def __init__(self, model: Autoencoder, scaling: ChannelScaler) -> None:
+    def __init__(self, model: Autoencoder, scaler: ChannelScaler) -> None:
         self.model = model.eval().requires_grad_(requires_grad=False)
-        self.scaling = scaling
+        self.scaler = scaler
         self.receptive_field = model.receptive_field
         self.n_channels = model.n_channels
         self.device = next(iter(model.state_dict().values())).device
@@ -88,19 +79,14 @@ class ReconstructionView:
         rows: Float64[np.ndarray, "rows channels"],
         groups: Int[np.ndarray, "..."],
     ) -> Prepared:
-        """Scale the rows and carry the last value over missing ones.
-
-        Args:
-            rows: channel units, oldest first; NaN or an infinity = missing.
-            groups: calibration group of each row, [rows], or of all, [].
-        """
+        """Scale the rows and carry the last value over missing ones."""
         present = np.isfinite(rows)
         if present.all():
-            filled = self.scaling.apply(rows, groups).astype(np.float32)
+            filled = self.scaler.apply(rows, groups).astype(np.float32)
             return Prepared(
                 rows=self._moved(filled), still=self._moved(self._stillness(filled)), source=None
             )
-        scaled = self.scaling.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
+        scaled = self.scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
         source = np.where(present, np.arange(len(rows))[:, None], -1)
         np.maximum.accumulate(source, axis=0, out=source)
         filled = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
@@ -110,8 +96,9 @@ class ReconstructionView:
             source=self._moved(source),
         )
 
-    def tiles(self, starts: Int[Tensor, " windows"]) -> Sequence[Tensor]:
+    def _tiles(self, ends: Int[Tensor, " windows"]) -> Sequence[Int[Tensor, " tile"]]:
         """First rows of windows in tiles of one size; the last one is filled up."""
+        starts = ends - (self.receptive_field - 1)
         short = -len(starts) % self.tile
         if short:
             starts = torch.cat([starts, starts[:1].expand(short)])
@@ -139,17 +126,13 @@ class ReconstructionView:
         values = torch.where(source >= first, values, torch.zeros((), device=values.device))
         return values, (source == row).to(values.dtype)
 
-    def measure(self, prepared: Prepared, starts: Int[Tensor, " windows"]) -> Measured:
+    def measure(self, prepared: Prepared, ends: Int[Tensor, " windows"]) -> Measured:
         """Reconstruct windows and measure the residual of each channel.
 
         Filled-in values carry no weight. The mean of k out of n residuals has n/k times the
         variance of the mean of all, so it counts sqrt(k/n) as much.
-
-        Args:
-            prepared: the rows.
-            starts: first row of each window, on the view's device.
         """
-        tiles = self.tiles(starts)
+        tiles = self._tiles(ends)
         size = (len(tiles) * self.tile, self.n_channels)
         features = torch.empty(len(FEATURES), *size, device=self.device)
         output = torch.empty(size, device=self.device)
@@ -176,14 +159,80 @@ class ReconstructionView:
         mean.div_((count * self.receptive_field).sqrt_())
         features[:3].abs_()
         rms.div_(count).sqrt_()
-        kept = len(starts)
-        ends = starts + (self.receptive_field - 1)
+        kept = len(ends)
         torch.index_select(prepared.still, 0, ends, out=still[:kept])
-        return Measured(features=features[:, :kept], last=output[:kept])
+        return Measured(features=features[:, :kept], expected=output[:kept])
+
+    def encode(
+        self, prepared: Prepared, ends: Int[Tensor, " windows"]
+    ) -> Float[Tensor, "windows latent"]:
+        """The latent vector of each window; at least one window."""
+        tiles = [self.model.encode(self.windows(prepared, tile)[0]) for tile in self._tiles(ends)]
+        return torch.cat(tiles)[: len(ends)]
+
+    def decode(
+        self, latent: Float32[np.ndarray, "windows latent"], group: int
+    ) -> Float64[np.ndarray, "windows time channels"]:
+        """The window that each latent vector stands for, in a group's channel units."""
+        scaled = self.model.decode(self._moved(latent))
+        return self.scaler.invert(scaled.cpu().numpy(), np.array(group))
+
+    @torch.inference_mode()
+    def leak(
+        self, prepared: Prepared, ends: Int[Tensor, " windows"]
+    ) -> Float64[np.ndarray, " channels"]:
+        """Mean change of each channel's last reconstruction when its last reading moves by one."""
+        windows, _ = self.windows(prepared, ends - (self.receptive_field - 1))
+        before = self.model.reconstruct(windows)[:, -1]
+        leak = np.zeros(self.n_channels)
+        for channel in range(self.n_channels):
+            moved = windows.clone()
+            moved[:, -1, channel] += _LEAK_STEP
+            after = self.model.reconstruct(moved)[:, -1, channel]
+            leak[channel] = float((after - before[:, channel]).mean()) / _LEAK_STEP
+        return leak
 
     def to(self, device: torch.device) -> "ReconstructionView":
         """The same view with its weights on a device."""
-        return ReconstructionView(self.model.to(device), self.scaling)
+        if device == self.device:
+            return self
+        # A module's own `to` would move the weights away from under this view.
+        return ReconstructionView(copy.deepcopy(self.model).to(device), self.scaler)
+
+    def config(self) -> dict[str, Any]:
+        """The model's kind and sizes."""
+        return {"model": self.model.kind, "sizes": describe(self.model)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights and scaler."""
+        weights = {f"{_MODEL}{name}": value for name, value in self.model.state_dict().items()}
+        scaler = {"center": self.scaler.center, "scale": self.scaler.scale}
+        return weights | {f"scaler.{k}": torch.from_numpy(array) for k, array in scaler.items()}
+
+    @classmethod
+    def restore(
+        cls,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        n_groups: int,
+        n_channels: int,
+    ) -> "ReconstructionView":
+        """See `View.restore`."""
+        model = build(config["model"], config["sizes"])
+        center, scale = tensors["scaler.center"].numpy(), tensors["scaler.scale"].numpy()
+        if model.n_channels != n_channels or center.shape != (n_groups, n_channels):
+            raise ValueError(
+                f"{n_groups} groups of {n_channels} channels, but a model of {model.n_channels} "
+                f"channels and a scaler of {center.shape}"
+            )
+        weights = {
+            name.removeprefix(_MODEL): value
+            for name, value in tensors.items()
+            if name.startswith(_MODEL)
+        }
+        model.load_state_dict(weights)  # strict: names and shapes must be the architecture's
+        return cls(model, ChannelScaler(center=center, scale=scale))
 
     def _stillness(
         self,
@@ -210,8 +259,8 @@ class ReconstructionView:
         still: Float32[np.ndarray, "rows channels"] = floor / (floor + rms)
         return np.where(count * 2 >= n, still, np.float32(0))
 
-    def _moved(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(rows).to(self.device)
+    def _moved(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
 
     def _gather(self, rows: Tensor, starts: Int[Tensor, " tile"]) -> Tensor:
         n_rows, n_channels = rows.shape

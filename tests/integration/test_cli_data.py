@@ -80,6 +80,16 @@ def test_training_from_files_names_what_its_thresholds_promise(
     assert result["left_out"] == {"labelled_rows": 20}
 
 
+def test_a_budget_in_other_words_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write_readings(tmp_path / "train.csv", 10, seed=1)
+
+    assert cli.main(["train", str(train), "--budget", "1 per fortnight"]) == ExitCode.USAGE
+
+    assert "--budget: '1 per fortnight' is no budget" in capsys.readouterr().err
+
+
 def test_columns_are_mapped_by_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = write_readings(tmp_path / "train.csv", 800, seed=1)
 

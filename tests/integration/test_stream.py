@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from detector.artifact import load, save
+from detector.scoring import Detector
 from schemas.columns import Readings
 from schemas.settings import Guarantee, Settings
 from tests.support.broker import MakeTopic, produce, read_all
@@ -20,6 +24,7 @@ from tests.support.streams import (
     scored_readings,
     step_until,
 )
+from tests.support.views import REGISTRY, LevelTraining
 from workers.backtest.backtest import backtest
 from workers.kafka.kafka_python import Connection
 
@@ -39,9 +44,8 @@ def by_sensor_and_time(
 
 
 def expected_from_backtest(
-    records: list[tuple[str, int, np.ndarray]],
+    records: list[tuple[str, int, np.ndarray]], detector: Detector
 ) -> dict[tuple[str, int], Scored]:
-    detector = small_detector()
     chunk = Readings(
         positions=np.arange(len(records)),
         sensors=[sensor for sensor, _, _ in records],
@@ -68,7 +72,7 @@ def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, gro
     with open_loop(settings, small_detector()) as loop:
         step_until(loop, lambda: records_done(loop) == len(records))
     live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
-    expected = expected_from_backtest(records)
+    expected = expected_from_backtest(records, small_detector())
     assert live == expected
     flagged = {key for key, scored in expected.items() if (scored.score or 0.0) >= 1.0}
     found = {(a.sensor_id, a.ts_ns) for a in anomalies(connection, settings).values()}
@@ -105,4 +109,48 @@ def test_a_kill_without_a_goodbye_changes_no_score(
         step_until(loop, lambda: done + records_done(loop) >= len(records))
         drained(loop)
     live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
-    assert live == expected_from_backtest(records)
+    assert live == expected_from_backtest(records, small_detector())
+
+
+def test_a_second_view_with_a_longer_window_goes_through_kills(
+    connection: Connection, make_topic: MakeTopic, group: str, tmp_path: Path
+) -> None:
+    """Trained, saved, loaded by every worker, left in the middle, restored: equal to a backtest.
+
+    And the backtest to a call of its own for every reading.
+    """
+    trained = small_detector(further_views=(LevelTraining(receptive_field=16),))
+    model = save(trained, tmp_path / "model")
+    settings = make_settings(
+        connection,
+        make_topic,
+        group,
+        stream={"max_poll_records": 20},
+        processing={"commit_interval_s": 0.001},
+    )
+    records = reading_records(SENSORS, 60, spike_at=40)
+    produce(connection, settings.topics.readings, encoded(records))
+    done = 0
+    for kill in (30, 70, 120):
+        with open_loop(settings, load(model, "cpu", registry=REGISTRY)) as loop:
+            left = kill - done
+            step_until(loop, lambda: records_done(loop) >= left)  # noqa: B023
+            done += records_done(loop)
+    with open_loop(settings, load(model, "cpu", registry=REGISTRY)) as loop:
+        step_until(loop, lambda: done + records_done(loop) >= len(records))
+        drained(loop)
+
+    live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
+
+    expected = expected_from_backtest(records, trained)
+    assert live == expected
+    assert len(expected) == len(SENSORS) * (60 - 15)
+    one_view = expected_from_backtest(records, small_detector())
+    assert any(expected[key].score != one_view[key].score for key in expected)
+    for name in SENSORS:
+        rows = np.array([values for sensor, _, values in records if sensor == name])
+        stamps = [ts_ns for sensor, ts_ns, _ in records if sensor == name]
+        own = np.array([trained.group_of(name)], dtype=np.int32)
+        for end in range(15, 60):
+            alone = trained.score(rows[end - 15 : end + 1], np.array([15]), own)
+            assert live[name, stamps[end]].score == alone.score[0]

@@ -9,11 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.models import KINDS
-from tests.support.fleets import make_fleet, trained
+from tests.support.fleets import make_fleet, trained, trained_with_two_views
 
 ROWS = 700
 SENSORS = 3
+DETECTORS = (*KINDS, "two views")
 FIELDS = ("score", "raw", "p_value", "expected", "denoised")
+
+
+def make_detector(views):
+    return trained_with_two_views() if views == "two views" else trained(views)
 
 
 def make_stream(seed: int, missing: float) -> np.ndarray:
@@ -43,17 +48,17 @@ def assert_same_bits(found, expected):
 CASES = given(
     seed=st.integers(0, 2**32 - 1),
     missing=st.sampled_from([0.0, 0.02, 0.3]),
-    cuts=st.lists(st.integers(1, ROWS - 17), min_size=1, max_size=12),
+    cuts=st.lists(st.integers(1, ROWS - 33), min_size=1, max_size=12),
 )
 SETTINGS = settings(max_examples=10, deadline=None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("views", DETECTORS)
 @SETTINGS
 @CASES
-def test_cutting_a_stream_into_calls_changes_no_bit(kind, seed, missing, cuts):
+def test_cutting_a_stream_into_calls_changes_no_bit(views, seed, missing, cuts):
     """Each call gets the new rows of every sensor behind its last R-1, sensors in any order."""
-    detector, rng = trained(kind), np.random.default_rng(seed)
+    detector, rng = make_detector(views), np.random.default_rng(seed)
     stream = make_stream(seed, missing)
     size = detector.receptive_field
     whole, _ = score_whole(detector, stream)
@@ -72,12 +77,12 @@ def test_cutting_a_stream_into_calls_changes_no_bit(kind, seed, missing, cuts):
     assert_same_bits(pieces, whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("views", DETECTORS)
 @SETTINGS
 @CASES
-def test_the_order_of_the_samples_changes_no_bit(kind, seed, missing, cuts):
+def test_the_order_of_the_samples_changes_no_bit(views, seed, missing, cuts):
     """A random pick of samples, shuffled, in one call."""
-    detector, rng = trained(kind), np.random.default_rng(seed)
+    detector, rng = make_detector(views), np.random.default_rng(seed)
     stream = make_stream(seed, missing)
     size = detector.receptive_field
     whole, flagged = score_whole(detector, stream)
@@ -97,10 +102,10 @@ def test_the_order_of_the_samples_changes_no_bit(kind, seed, missing, cuts):
     assert set(picks[scores.flagged].tolist()) == flagged & set(picks.tolist())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("views", DETECTORS)
 @pytest.mark.parametrize("missing", [0.0, 0.05])
-def test_two_threads_give_the_bits_of_one(kind, missing):
-    detector, stream = trained(kind), make_stream(1, missing)
+def test_two_threads_give_the_bits_of_one(views, missing):
+    detector, stream = make_detector(views), make_stream(1, missing)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -114,9 +119,9 @@ def test_two_threads_give_the_bits_of_one(kind, missing):
     assert flagged == also
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_single_sample_has_the_bits_it_has_among_thousands(kind):
-    detector, stream = trained(kind), make_stream(2, 0.0)
+@pytest.mark.parametrize("views", DETECTORS)
+def test_a_single_sample_has_the_bits_it_has_among_thousands(views):
+    detector, stream = make_detector(views), make_stream(2, 0.0)
     whole, _ = score_whole(detector, stream)
     size = detector.receptive_field
 

@@ -13,6 +13,7 @@ from detector.models import PCAAutoencoder, build
 from detector.scoring import Detector
 from detector.signal.series import Series
 from detector.training.train import TrainingConfig, train
+from tests.support.views import LevelTraining
 
 INTERVAL_NS = 1_000_000_000
 CHANNELS = ("speed", "flow", "pressure", "temperature")
@@ -22,7 +23,7 @@ SHAPE_ERRORS = (ValueError, TypeCheckError)
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Clean truth and noisy readings, one array [rows, channels] a sensor."""
+    """Clean truth and noisy readings, one array [rows, channels] per sensor."""
 
     clean: tuple[np.ndarray, ...]
     noisy: tuple[np.ndarray, ...]
@@ -77,6 +78,14 @@ def trained(kind: str = "dense", receptive_field: int = 16) -> Detector:
     """A detector of a fleet of two sensors; shared, it cannot be changed."""
     config = make_config(kind=kind, receptive_field=receptive_field)
     return train(make_fleet().series(), config)
+
+
+@functools.cache
+def trained_with_two_views() -> Detector:
+    """Like `trained`, and a level view that looks twice as far back."""
+    return train(
+        make_fleet().series(), make_config(further_views=(LevelTraining(receptive_field=32),))
+    )
 
 
 def make_model(kind: str, *, seed: int = 0, **sizes: Any) -> Any:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detector.scoring import Detector
 from detector.signal.series import Series
+from detector.training.base import ViewTraining
 from detector.training.train import TrainingConfig, train
 from schemas.codec import ReadingEncoder
 
@@ -27,8 +28,10 @@ def plant_values(rows: int, *, seed: int, phase: float = 0.0) -> NDArray[np.floa
 
 
 @cache
-def small_detector(receptive_field: int = 8) -> Detector:
-    """A dense autoencoder for `plant_values`, on the CPU; trained once a process."""
+def small_detector(
+    receptive_field: int = 8, further_views: tuple[ViewTraining, ...] = ()
+) -> Detector:
+    """A dense autoencoder for `plant_values`, on the CPU; trained once per process."""
     series = [
         Series(
             sensor=f"s{i}",
@@ -44,6 +47,7 @@ def small_detector(receptive_field: int = 8) -> Detector:
         model={"hidden": (32,), "latent_size": 4},
         max_steps=300,
         device="cpu",
+        further_views=further_views,
     )
     return train(series, config)
 

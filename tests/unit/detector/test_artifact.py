@@ -1,6 +1,8 @@
 import hashlib
 import json
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,11 @@ from detector.artifact import (
     save,
 )
 from detector.models import KINDS
-from tests.support.fleets import CHANNELS, make_fleet, trained
+from tests.support.fleets import CHANNELS, make_fleet, trained, trained_with_two_views
+from tests.support.views import REGISTRY
+
+DATA = Path(__file__).parent / "data"
+SCORES = ("score", "raw", "p_value", "expected", "denoised", "flagged", "contribution")
 
 
 @pytest.fixture
@@ -55,12 +61,82 @@ def test_a_loaded_detector_scores_bit_for_bit_like_the_saved_one(kind, tmp_path)
     twin = load(save(detector, tmp_path / "model"), "cpu")
     one, two = detector.score(rows, ends, groups), twin.score(rows, ends, groups)
 
-    for name in ("score", "raw", "p_value", "expected", "denoised", "flagged", "contribution"):
+    for name in SCORES:
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
     assert twin.channels == detector.channels
     assert twin.head.calibration.promise == detector.head.calibration.promise
     assert (twin.interval_s, twin.max_gap_s) == (detector.interval_s, detector.max_gap_s)
     assert [twin.group_of(s) for s in ("s0", "s1", "x")] == [1, 2, 0]
+
+
+def test_a_second_view_comes_back_with_its_numbers(tmp_path):
+    detector = trained_with_two_views()
+    rows, ends = make_fleet().noisy[0], np.arange(31, 600)
+    groups = np.ones(len(ends), dtype=np.int32)
+
+    folder = save(detector, tmp_path / "model")
+    twin = load(folder, "cpu", registry=REGISTRY)
+    one, two = detector.score(rows, ends, groups), twin.score(rows, ends, groups)
+
+    for name in SCORES:
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+    assert [view.kind for view in twin.views] == ["reconstruction", "level"]
+    assert twin.receptive_field == 32
+    again = save(twin, tmp_path / "again")
+    assert (again / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+
+
+def test_a_view_that_the_registry_lacks_is_named_with_the_way_out(tmp_path):
+    folder = save(trained_with_two_views(), tmp_path / "model")
+
+    with pytest.raises(ArtifactError, match=r"view of kind 'level'.* knows reconstruction\. Insta"):
+        load(folder)
+
+
+def test_a_fusion_of_another_kind_is_named_with_the_way_out(folder):
+    edit(folder, fusion={"kind": "ranks"})
+
+    with pytest.raises(ArtifactError, match=r"the fusion 'ranks'.* Install the Vigie that wrote"):
+        load(folder)
+
+
+class TestFormat1:
+    """An artifact, readings and scores that the last program of format 1 wrote."""
+
+    folder = DATA / "format-1"
+    recorded = np.load(DATA / "format-1-scores.npz")
+
+    def score(self, detector):
+        return detector.score(*(self.recorded[name] for name in ("rows", "ends", "groups")))
+
+    def test_it_scores_as_it_did(self):
+        scores = self.score(load(self.folder, "cpu"))
+
+        assert np.array_equal(scores.flagged, self.recorded["flagged"])
+        for name in SCORES:
+            # Another processor may multiply matrices in another order; one bit of 24 is 1e-7.
+            np.testing.assert_allclose(
+                getattr(scores, name), self.recorded[name], rtol=1e-5, atol=2e-6, err_msg=name
+            )
+
+    def test_no_bit_changes_when_it_is_saved_in_the_format_of_today(self, tmp_path):
+        old = load(self.folder, "cpu")
+        new = load(save(old, tmp_path / "model"), "cpu")
+
+        description = json.loads((tmp_path / "model" / DESCRIPTION).read_text())
+        assert description["format_version"] == FORMAT_VERSION
+        assert new.identity == old.identity
+        one, two = self.score(old), self.score(new)
+        for name in SCORES:
+            assert np.array_equal(getattr(one, name), getattr(two, name)), name
+
+    def test_a_second_view_is_not_of_this_format(self, tmp_path):
+        folder = shutil.copytree(self.folder, tmp_path / "model")
+        views = json.loads((folder / DESCRIPTION).read_text())["views"]
+        edit(folder, views=views * 2)
+
+        with pytest.raises(ArtifactError, match="does not hold together"):
+            load(folder)
 
 
 def test_the_version_is_the_content(tmp_path):
@@ -125,22 +201,22 @@ def test_a_folder_that_is_none_says_what_to_give(tmp_path):
 
 
 @pytest.mark.parametrize("listing", ["", "abc  other.bin\n", "no manifest at all"])
-def test_a_foreign_manifest_is_refused(folder, listing):
+def test_a_foreign_manifest_is_rejected(folder, listing):
     (folder / MANIFEST).write_text(listing)
 
     with pytest.raises(ArtifactError, match="must list"):
         load(folder)
 
 
-def test_a_foreign_description_is_refused(folder):
+def test_a_foreign_description_is_rejected(folder):
     edit(folder, format="other.model")
 
     with pytest.raises(ArtifactError, match="was not written by Vigie"):
         load(folder)
 
 
-@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "2", None])
-def test_a_newer_format_is_refused_with_the_way_out(folder, version):
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "3", None])
+def test_a_newer_format_is_rejected_with_the_way_out(folder, version):
     edit(folder, format_version=version)
 
     with pytest.raises(ArtifactError, match="Install the Vigie that wrote it, or a newer one"):
@@ -150,26 +226,40 @@ def test_a_newer_format_is_refused_with_the_way_out(folder, version):
 @pytest.mark.parametrize(
     "channels", [CHANNELS[:3], CHANNELS[::-1], (*CHANNELS, "x"), ("a", "b", "c", "d")]
 )
-def test_another_channel_list_is_refused(folder, channels):
+def test_another_channel_list_is_rejected(folder, channels):
     with pytest.raises(ArtifactError, match="trained on the channels"):
         load(folder, channels=channels)
 
     assert load(folder, channels=CHANNELS).channels == CHANNELS
 
 
+def view(model, **changes):
+    """The description of `trained`'s view, with changes."""
+    sizes = {"n_channels": 4, "receptive_field": 16, "latent_size": 8, **changes}
+    return {
+        "kind": "reconstruction",
+        "config": {"model": model, "sizes": sizes},
+        "features": ["last", "recent", "mean", "rms", "still"],
+    }
+
+
+def test_the_description_of_these_tests_is_the_right_one(folder):
+    edit(folder, views=[view("dense")])
+
+    load(folder)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"views": []},
-        {"views": [{"kind": "__import__", "config": {}}]},
-        {
-            "views": [
-                {
-                    "kind": "dense",
-                    "config": {"n_channels": 4, "receptive_field": 99, "latent_size": 8},
-                }
-            ]
-        },
+        {"views": [{}]},
+        {"views": [view("__import__")]},
+        {"views": [view("dense", latent_size=7)]},
+        {"views": [view("dense", receptive_field=99)]},
+        {"views": [view("dense") | {"features": ["last"]}]},
+        {"views": [view("dense"), view("dense")]},
+        {"fusion": {}},
         {"channels": ["a"]},
         {"units": []},
         {"sensors": ["one too few"]},
@@ -178,7 +268,7 @@ def test_another_channel_list_is_refused(folder, channels):
         {"promise": {}},
     ],
 )
-def test_a_signed_description_that_does_not_fit_its_weights_is_refused(folder, changes):
+def test_a_signed_description_that_does_not_fit_its_weights_is_rejected(folder, changes):
     edit(folder, **changes)
 
     with pytest.raises(ArtifactError, match="does not hold together"):
@@ -186,11 +276,11 @@ def test_a_signed_description_that_does_not_fit_its_weights_is_refused(folder, c
 
 
 def drop_layer(tensors):
-    del tensors["model.encoder.0.weight"]
+    del tensors["views.0.model.encoder.0.weight"]
 
 
 def poison_weight(tensors):
-    tensors["model.encoder.0.weight"][0, 0] = float("nan")
+    tensors["views.0.model.encoder.0.weight"][0, 0] = float("nan")
 
 
 def poison_threshold(tensors):
@@ -198,7 +288,11 @@ def poison_threshold(tensors):
 
 
 def reshape_scale(tensors):
-    tensors["scaling.scale"] = tensors["scaling.scale"][:, :1].contiguous()
+    tensors["views.0.scaler.scale"] = tensors["views.0.scaler.scale"][:, :1].contiguous()
+
+
+def drop_scaler(tensors):
+    tensors["views.1.scaler.scale"] = tensors.pop("views.0.scaler.scale")
 
 
 def drop_knots(tensors):
@@ -206,9 +300,9 @@ def drop_knots(tensors):
 
 
 @pytest.mark.parametrize(
-    "change", [drop_layer, poison_weight, poison_threshold, reshape_scale, drop_knots]
+    "change", [drop_layer, poison_weight, poison_threshold, reshape_scale, drop_scaler, drop_knots]
 )
-def test_signed_weights_that_make_no_detector_are_refused(folder, change):
+def test_signed_weights_that_make_no_detector_are_rejected(folder, change):
     edit_tensors(folder, change)
 
     with pytest.raises(ArtifactError, match="does not hold together"):
@@ -218,7 +312,7 @@ def test_signed_weights_that_make_no_detector_are_refused(folder, change):
 def test_an_artifact_is_replaced_as_a_whole(folder):
     save(trained("pca"), folder)
 
-    assert load(folder).view.model.kind == "pca"
+    assert load(folder).signal.model.kind == "pca"
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
@@ -240,5 +334,5 @@ def test_a_failed_save_leaves_the_old_artifact_and_no_debris(folder, monkeypatch
     with pytest.raises(OSError, match="No space left"):
         save(trained("pca"), folder)
 
-    assert load(folder).view.model.kind == "dense"
+    assert load(folder).signal.model.kind == "dense"
     assert [path.name for path in folder.parent.iterdir()] == ["model"]

@@ -25,10 +25,15 @@ from detector.evaluation import (
     runs,
     vus_pr,
 )
+from tests.support.fleets import SHAPE_ERRORS
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "evaluation_vectors.json").read_text())
 MASKS = arrays(np.bool_, st.integers(1, 60))
 S = 1_000_000_000
+
+
+def mask(values):
+    return np.array(values, dtype=bool)
 
 
 def reference_vus_pr(labels, scores, window):
@@ -65,7 +70,7 @@ def reference_vus_pr(labels, scores, window):
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
 def test_measures_match_the_stored_vectors(case):
-    labels, scores = case["labels"], case["scores"]
+    labels, scores = mask(case["labels"]), np.array(case["scores"], dtype=float)
 
     assert vus_pr(labels, scores, window=case["window"]) == pytest.approx(case["vus_pr"], abs=1e-9)
     assert average_precision(labels, scores) == pytest.approx(case["average_precision"], abs=1e-9)
@@ -80,7 +85,7 @@ def test_measures_match_tsb_ad():
 
     assert cases
     for case in cases:
-        labels, scores = case["labels"], case["scores"]
+        labels, scores = mask(case["labels"]), np.array(case["scores"], dtype=float)
         assert vus_pr(labels, scores, window=case["window"]) == pytest.approx(
             case["vus_pr"], abs=1e-9
         )
@@ -148,33 +153,33 @@ def test_rates_of_nothing_are_zero():
     assert (EventCounts().precision, EventCounts().recall, EventCounts().f1) == (0, 0, 0)
 
 
-@given(mask=MASKS)
-def test_runs_rebuild_the_mask(mask):
-    rebuilt = np.zeros_like(mask)
-    for start, end in runs(mask):
+@given(rows=MASKS)
+def test_runs_rebuild_the_mask(rows):
+    rebuilt = np.zeros_like(rows)
+    for start, end in runs(rows):
         assert start < end
         rebuilt[start:end] = True
 
-    assert np.array_equal(rebuilt, mask)
+    assert np.array_equal(rebuilt, rows)
 
 
 def test_an_event_is_found_by_one_row_and_a_run_beside_it_is_false():
-    labels = [0, 1, 1, 1, 0, 0, 1, 0, 0, 0]
-    flags = [0, 0, 0, 1, 1, 0, 0, 0, 1, 1]
+    labels = mask([0, 1, 1, 1, 0, 0, 1, 0, 0, 0])
+    flags = mask([0, 0, 0, 1, 1, 0, 0, 0, 1, 1])
 
     assert count_events(labels, flags) == EventCounts(found=1, missed=1, false=1)
     assert detection_delays(labels, flags).tolist() == [2, -1]
 
 
 def test_one_run_over_two_events_finds_both_and_is_no_false_alarm():
-    labels, flags = [0, 1, 0, 1, 0], [1, 1, 1, 1, 1]
+    labels, flags = mask([0, 1, 0, 1, 0]), mask([1, 1, 1, 1, 1])
 
     assert count_events(labels, flags) == EventCounts(found=2, missed=0, false=0)
     assert detection_delays(labels, flags).tolist() == [0, 0]
 
 
 def test_an_alarm_after_the_event_does_not_find_it():
-    assert detection_delays([1, 0, 0], [0, 1, 0]).tolist() == [-1]
+    assert detection_delays(mask([1, 0, 0]), mask([0, 1, 0])).tolist() == [-1]
 
 
 def make_outcome(labels, scores, *, interval_s=10):
@@ -189,7 +194,7 @@ def test_evaluate_keeps_series_apart():
     ends_in_event = make_outcome([0, 0, 1, 1], [0.1, 0.2, 0.9, 1.5])
     starts_in_event = make_outcome([1, 0, 0, 0], [0.8, 0.2, 1.0, 0.1])
 
-    verdict = evaluate([ends_in_event, starts_in_event], interval_s=10, vus_window=4)
+    verdict = evaluate([ends_in_event, starts_in_event], interval_s=10.0, vus_window=4)
 
     assert verdict.events == EventCounts(found=1, missed=1, false=1)
     assert verdict.delays_s.tolist() == [10.0]
@@ -200,7 +205,7 @@ def test_evaluate_keeps_series_apart():
 
 
 def test_evaluate_without_events_leaves_rankings_open():
-    verdict = evaluate([make_outcome([0, 0], [0.1, 1.2])], interval_s=10)
+    verdict = evaluate([make_outcome([0, 0], [0.1, 1.2])], interval_s=10.0)
 
     assert np.isnan([verdict.vus_pr, verdict.average_precision, verdict.median_delay_s]).all()
     assert verdict.events.false == 1
@@ -209,15 +214,20 @@ def test_evaluate_without_events_leaves_rankings_open():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: vus_pr([0, 0], [1, 2], window=3), "no row is labelled"),
-        (lambda: vus_pr([0, 1], [1, np.nan], window=3), "finite"),
-        (lambda: vus_pr([0, 1], [1, 2], window=-1), "window must be in"),
-        (lambda: average_precision([0, 1], [1, 2, 3]), "one length"),
-        (lambda: count_points([0, 1], [1]), "one length"),
-        (lambda: evaluate([], interval_s=1), "at least one"),
-        (lambda: evaluate([make_outcome([1], [1])], interval_s=0), "interval_s"),
+        (lambda: vus_pr(mask([0, 0]), np.array([1.0, 2.0]), window=3), "no row is labelled"),
+        (lambda: vus_pr(mask([0, 1]), np.array([1.0, np.nan]), window=3), "finite"),
+        (lambda: vus_pr(mask([0, 1]), np.array([1.0, 2.0]), window=-1), "window must be in"),
+        (lambda: evaluate([], interval_s=1.0), "at least one"),
+        (lambda: evaluate([make_outcome([1], [1])], interval_s=0.0), "interval_s"),
     ],
 )
-def test_unusable_input_is_refused(call, message):
+def test_unusable_input_is_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_rows_that_do_not_match_are_rejected():
+    with pytest.raises(SHAPE_ERRORS):
+        average_precision(mask([0, 1]), np.array([1.0, 2.0, 3.0]))
+    with pytest.raises(SHAPE_ERRORS):
+        count_points(mask([0, 1]), mask([1]))

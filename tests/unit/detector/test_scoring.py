@@ -27,15 +27,15 @@ def score(detector, rows, ends, group=1):
 
 def reference(detector, rows, end, group):
     """Raw score of one window, said once more in a few lines of numpy."""
-    size, scaling, fusion = detector.receptive_field, detector.view.scaling, detector.head.fusion
-    window = (rows[end - size + 1 : end + 1] - scaling.center[group]) / scaling.scale[group]
-    output = detector.view.model(torch.from_numpy(window[None].astype(np.float32)))[0].numpy()
+    size, scaler, fusion = detector.receptive_field, detector.signal.scaler, detector.head.fusion
+    window = (rows[end - size + 1 : end + 1] - scaler.center[group]) / scaler.scale[group]
+    output = detector.signal.model(torch.from_numpy(window[None].astype(np.float32)))[0].numpy()
     residual = window - output
     spans = [np.abs(residual[-1]), np.abs(residual[-8:].mean(0)), np.abs(residual.mean(0))]
     bends = np.sqrt((np.diff(window, 2, axis=0) ** 2).mean(0))
     features = np.stack([*spans, np.sqrt((residual**2).mean(0)), 0.02 / (0.02 + bends)])
     z = np.maximum(0, features - fusion.middle[:, group]) / fusion.reach[:, group]
-    expected = output[-1] * scaling.scale[group] + scaling.center[group]
+    expected = output[-1] * scaler.scale[group] + scaler.center[group]
     return (z**4).sum() ** 0.25, expected, (z**4).sum(0) / (z**4).sum()
 
 
@@ -145,17 +145,17 @@ def test_no_sample_gives_no_score(detector):
         (np.zeros((40, 4)), [20, 25], [0, 1], "windows of two groups overlap"),
     ],
 )
-def test_an_impossible_request_is_refused(rows, ends, groups, message):
+def test_an_impossible_request_is_rejected(rows, ends, groups, message):
     with pytest.raises(ValueError, match=message):
         trained().score(rows, np.array(ends), np.array(groups, dtype=np.int32))
 
 
-def test_an_end_without_its_group_is_refused():
+def test_an_end_without_its_group_is_rejected():
     with pytest.raises(SHAPE_ERRORS):
         trained().score(np.zeros((40, 4)), np.array([20, 21]), np.array([0], dtype=np.int32))
 
 
-def test_an_unseen_sensor_is_scored_with_the_fleets_numbers(detector):
+def test_an_unseen_sensor_is_scored_with_the_pooled_numbers(detector):
     assert detector.group_of("s1") == 2
     assert detector.group_of("never seen") == POOLED
 
@@ -171,11 +171,11 @@ def test_latent_vectors_lead_back_to_the_windows(detector, fleet):
     latent = detector.encode(rows, ends, 1)
     windows = detector.decode(latent, 1)
 
-    assert latent.shape == (285, detector.view.model.latent_size)
+    assert latent.shape == (285, detector.signal.model.latent_size)
     assert windows.shape == (285, 16, 4)
     step = 10.0**-detector.head.decimals
     assert np.abs(windows[:, -1] - score(detector, rows, ends).expected).max() < step.max() * 2
-    assert detector.encode(rows, ends[:0], 1).shape == (0, detector.view.model.latent_size)
+    assert detector.encode(rows, ends[:0], 1).shape == (0, detector.signal.model.latent_size)
 
 
 def test_published_values_carry_no_more_decimals_than_the_channel_deserves(detector, fleet):
@@ -186,7 +186,7 @@ def test_published_values_carry_no_more_decimals_than_the_channel_deserves(detec
             column = values[:, channel]
             assert (column == np.round(column, decimals)).all()
     resolution = 10.0**-detector.head.decimals
-    assert (resolution <= 1e-4 * detector.view.scaling.scale.min(0) * 1.0001).all()
+    assert (resolution <= 1e-4 * detector.signal.scaler.scale.min(0) * 1.0001).all()
 
 
 class TestMissingValues:
@@ -214,10 +214,10 @@ class TestMissingValues:
         """A channel that is missing in the whole window adds nothing to the score."""
         detector, rows = trained(), make_fleet().noisy[0][:16].copy()
         rows[:, 1] = np.nan
-        prepared = detector.view.prepare(rows, np.array(1))
+        prepared = detector.signal.prepare(rows, np.array(1))
 
-        windows, mask = detector.view.windows(prepared, torch.tensor([0]))
-        measured = detector.view.measure(prepared, torch.tensor([0]))
+        windows, mask = detector.signal.windows(prepared, torch.tensor([0]))
+        measured = detector.signal.measure(prepared, torch.tensor([15]))
 
         assert mask is not None
         assert (windows[0, :, 1] == 0).all()

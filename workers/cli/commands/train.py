@@ -102,10 +102,13 @@ def train(
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
     from detector.artifact import load, save
-    from workers.cli.budget import parse_budget
+    from detector.calibration.threshold import AlarmBudget
     from workers.errors import VigieError
 
-    alarm_budget = parse_budget(budget)
+    try:
+        alarm_budget = AlarmBudget.parse(budget)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--budget") from error
     layout = columns.layout()
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")

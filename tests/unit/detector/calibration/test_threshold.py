@@ -20,12 +20,39 @@ def test_a_budget_of_one_a_week_at_one_a_second():
 @pytest.mark.parametrize(
     ("alarms", "per_s"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (float("nan"), 1.0)]
 )
-def test_a_budget_that_is_none_is_refused(alarms, per_s):
+def test_a_budget_that_is_none_is_rejected(alarms, per_s):
     with pytest.raises(ValueError, match="greater than zero"):
         AlarmBudget(false_alarms=alarms, per_s=per_s)
 
 
-def test_a_budget_that_flags_everything_is_refused():
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("text", "false_alarms", "per_s"),
+    [
+        ("1 per week", 1.0, 7 * DAY_S),
+        ("2 per 3 days", 2.0, 3 * DAY_S),
+        ("0.5/day", 0.5, DAY_S),
+        (" 3 a month ", 3.0, 30.4375 * DAY_S),
+        ("1 an hour", 1.0, 3_600.0),
+        ("10 in 2 Weeks", 10.0, 14 * DAY_S),
+    ],
+)
+def test_a_budget_reads_as_it_is_said(text, false_alarms, per_s):
+    assert AlarmBudget.parse(text) == AlarmBudget(false_alarms=false_alarms, per_s=per_s)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "week", "1 per fortnight", "one per week", "0 per week", "1 per 0 days", "-1 a day"],
+)
+def test_what_is_no_budget_is_rejected_with_the_form_that_is(text):
+    with pytest.raises(ValueError, match=r"per week|greater than zero"):
+        AlarmBudget.parse(text)
+
+
+def test_a_budget_that_flags_everything_is_rejected():
     with pytest.raises(ValueError, match="give a smaller one"):
         AlarmBudget(false_alarms=10.0, per_s=10.0).rate(1.0)
 
@@ -60,7 +87,7 @@ def test_a_handful_of_scores_gives_a_threshold_not_below_them(n):
 
 
 @pytest.mark.parametrize(("scores", "rate"), [([], 0.1), ([1.0], 0.0), ([1.0], 1.0)])
-def test_a_quantile_of_nothing_is_refused(scores, rate):
+def test_a_quantile_of_nothing_is_rejected(scores, rate):
     with pytest.raises(ValueError, match="needs scores and 0 < rate < 1"):
         tail_quantile(np.array(scores), rate)
 
@@ -88,11 +115,11 @@ def test_a_noisier_sensor_gets_a_higher_threshold_of_its_own():
     assert calibration.threshold[2] > 2 * calibration.threshold[1]
 
 
-def test_few_independent_windows_lean_on_the_fleet_for_the_slope_of_the_tail():
-    fleet = normal_scores(20_000)
+def test_few_independent_windows_lean_on_all_for_the_slope_of_the_tail():
+    pooled = normal_scores(20_000)
     flat = np.full(100, 2.0, dtype=np.float32)  # a block that by chance shows no tail at all
 
-    calibration = make_calibration(fleet, flat, rate=1e-6)
+    calibration = make_calibration(pooled, flat, rate=1e-6)
 
     assert calibration.threshold[1] > 3.0
 

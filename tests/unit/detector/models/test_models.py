@@ -35,17 +35,17 @@ def test_the_latent_space_is_smaller_than_the_window_and_leads_back(kind):
 
 
 @pytest.mark.parametrize("latent_size", [0, 36, 40])
-def test_a_bottleneck_as_wide_as_the_window_is_refused(kind, latent_size):
+def test_a_bottleneck_as_wide_as_the_window_is_rejected(kind, latent_size):
     with pytest.raises(ValueError, match=r"latent_size must be .* 1\.\.35, got"):
         make_model(kind, latent_size=latent_size)
 
 
-def test_an_unknown_size_is_refused_by_name(kind):
+def test_an_unknown_size_is_rejected_by_name(kind):
     with pytest.raises(ValueError, match="depth"):
         make_model(kind, depth=3)
 
 
-def test_a_missing_size_is_refused_by_name(kind):
+def test_a_missing_size_is_rejected_by_name(kind):
     with pytest.raises(ValueError, match="latent_size"):
         build(kind, {"n_channels": 3, "receptive_field": 12})
 
@@ -76,7 +76,7 @@ def test_windows_of_a_batch_do_not_see_each_other(kind):
     assert torch.equal(model(windows)[0], model(changed)[0])
 
 
-def test_an_unknown_kind_is_refused_with_what_is_known():
+def test_an_unknown_kind_is_rejected_with_what_is_known():
     with pytest.raises(ValueError, match=r"dense, conv, pca, got 'vae'"):
         build("vae", {})
 

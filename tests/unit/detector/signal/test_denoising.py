@@ -33,7 +33,7 @@ def test_the_teacher_never_makes_a_fast_signal_worse():
     assert gain_db(clean, noisy, smooth(noisy, np.array([0.1])))[0] > -0.1
 
 
-def test_the_teacher_copes_with_a_stretch_shorter_than_its_window():
+def test_the_teacher_copes_with_a_segment_shorter_than_its_window():
     rows = np.arange(3.0)[:, None]
 
     assert (smooth(rows, np.array([1.0])) == rows).all()

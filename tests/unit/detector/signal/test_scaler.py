@@ -84,12 +84,12 @@ def test_absurd_values_are_cut_and_missing_ones_stay_missing():
     ("center", "scale"),
     [([[np.nan]], [[1.0]]), ([[0.0]], [[0.0]]), ([[0.0]], [[-1.0]])],
 )
-def test_a_scaling_that_cannot_scale_is_refused(center, scale):
+def test_a_scaler_that_cannot_scale_is_rejected(center, scale):
     with pytest.raises(ValueError, match="center must be finite"):
         ChannelScaler(center=np.array(center), scale=np.array(scale))
 
 
-def test_a_centre_without_its_scale_is_refused():
+def test_a_centre_without_its_scale_is_rejected():
     with pytest.raises(SHAPE_ERRORS):
         ChannelScaler(center=np.zeros((1, 2)), scale=np.ones((1, 1)))
 

@@ -13,7 +13,7 @@ from tests.support.fleets import CHANNELS, make_config, make_fleet, make_series
 
 
 def state(detector):
-    return {name: value.clone() for name, value in detector.view.model.state_dict().items()}
+    return {name: value.clone() for name, value in detector.signal.model.state_dict().items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,16 +159,17 @@ def test_a_larger_budget_gives_a_lower_threshold():
         ({"units": ("bar",)}, "as many units"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
-        ({"last_weight": 1.0}, "last_weight in"),
+        ({"max_gap_s": -1.0}, "max_gap_s >= 0"),
+        ({"last_weight": 1.0}, "last_weight must be in"),
     ],
 )
-def test_a_config_out_of_range_is_refused(changes, message):
+def test_a_config_out_of_range_is_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         make_config(**changes)
 
 
 def test_the_default_model_is_the_one_of_the_benchmarks():
-    model = TrainingConfig(channels=tuple("abcdefgh")).build_model()
+    model = TrainingConfig(channels=tuple("abcdefgh")).build_model(8)
 
     sizes = [tuple(p.shape) for p in model.parameters() if p.ndim == 2]
     assert sizes == [(256, 128), (128, 32), (32, 128), (128, 256)]
@@ -211,6 +212,6 @@ class TestCorruption:
         assert corrupted.data_ptr() != self.windows.data_ptr()
 
     @pytest.mark.parametrize("fields", [{"noise": -1.0}, {"least_noise": -1.0}, {"swap": 1.5}])
-    def test_a_share_out_of_range_is_refused(self, fields):
+    def test_a_share_out_of_range_is_rejected(self, fields):
         with pytest.raises(ValueError, match=r"swap in 0\.\.1"):
             Corruption(**fields)

@@ -63,7 +63,7 @@ def test_blocks_follow_one_another_in_time_and_share_no_reading():
 
     seen = {}
     for block in Block:
-        windows = data.ends[block][:, None] + np.arange(-7, 1)
+        windows = data.ends(block, 8)[:, None] + np.arange(-7, 1)
         seen[block] = data.rows[np.unique(windows), 0]
 
     assert seen[Block.TRAINING].max() < seen[Block.VALIDATION].min()
@@ -84,7 +84,7 @@ def test_no_window_crosses_a_gap_or_a_sensor():
     data = make_dataset([late, second])
 
     for block in Block:
-        windows = data.rows[data.ends[block][:, None] + np.arange(-7, 1), 0]
+        windows = data.rows[data.ends(block, 8)[:, None] + np.arange(-7, 1), 0]
         steps = np.diff(windows, axis=1)
         assert (steps == 1).all()
         assert not ((windows[:, 0] <= 100) & (windows[:, -1] > 100)).any()
@@ -111,8 +111,8 @@ def test_a_long_history_is_thinned_to_a_bound_that_keeps_every_block():
     data = make_dataset([make_series(np.arange(20_000.0)[:, None])], max_rows=2_000)
 
     assert len(data.rows) <= 2_300
-    assert all(len(data.ends[block]) > 0 for block in Block)
-    assert data.rows[data.ends[Block.TRAINING], 0].max() > 10_000
+    assert all(len(data.ends(block, 8)) > 0 for block in Block)
+    assert data.rows[data.ends(Block.TRAINING, 8), 0].max() > 10_000
 
 
 def test_a_sensor_with_little_data_is_served_by_the_fleet():

@@ -1,0 +1,69 @@
+"""The views of one detector, measured together."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from detector.views.base import View
+from detector.views.reconstruction import ReconstructionView
+
+
+class Views:
+    """One or more views, in the order of their features.
+
+    Attributes:
+        signal: the view that expected and denoised values, latent vectors and units come from:
+            the first reconstruction. The others only add to the score.
+        receptive_field: R of the detector, the largest of its views'.
+        tile: windows that are best measured at once.
+        device: where all of them are.
+
+    Raises:
+        ValueError: none of them is a reconstruction.
+    """
+
+    def __init__(self, views: Sequence[View[Any]]) -> None:
+        signal = next((view for view in views if isinstance(view, ReconstructionView)), None)
+        if signal is None:
+            kinds = [view.kind for view in views]
+            raise ValueError(f"a detector needs a {ReconstructionView.kind} view, got {kinds}")
+        self._views = tuple(views)
+        self.signal = signal
+        self.receptive_field = max(view.receptive_field for view in views)
+        self.tile = max(view.tile for view in views)
+        self.device = signal.device
+
+    def __iter__(self) -> Iterator[View[Any]]:
+        return iter(self._views)
+
+    @property
+    def n_features(self) -> int:
+        """Features of all views."""
+        return sum(len(view.features) for view in self._views)
+
+    def prepare(
+        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+    ) -> tuple[Any, ...]:
+        """What each view prepares; arguments as for `View.prepare`."""
+        return tuple(view.prepare(rows, groups) for view in self._views)
+
+    def measure(
+        self, prepared: tuple[Any, ...], ends: Int[Tensor, " windows"]
+    ) -> tuple[Float[Tensor, "features windows channels"], Float[Tensor, "windows channels"]]:
+        """The features of all views one behind the other, and what the signal view expected.
+
+        Arguments as for `View.measure`; the last rows of all windows are the same.
+        """
+        measured = [view.measure(rows, ends) for view, rows in zip(self, prepared, strict=True)]
+        features = [one.features for one in measured]
+        expected = measured[self._views.index(self.signal)].expected
+        assert expected is not None, "a reconstruction says what it expected"
+        return torch.cat(features) if len(features) > 1 else features[0], expected
+
+    def to(self, device: torch.device) -> "Views":
+        """The same views on a device."""
+        return Views([view.to(device) for view in self._views])
