@@ -213,7 +213,8 @@ class Proxy:
                     break
                 await asyncio.sleep(max(due_s - self._loop.time(), 0.0))
                 if way == "up" and self._is_late(link, chunk):
-                    await self._hold_back(link)
+                    self.late_requests += 1
+                    link.cut_off_client()
                 if await self._may_pass(link, way):
                     await self._write(writer, chunk)
             if writer.can_write_eof() and not writer.transport.is_closing():
@@ -226,23 +227,18 @@ class Proxy:
     def _is_late(self, link: _Link, chunk: bytes) -> bool:
         """Whether the request at the beginning of a chunk shall reach the broker late."""
         weather = self.weather
-        if weather.up is not Passage.LATE or link.born >= self._begun_late:
+        if weather.up is not Passage.LATE or link.late or link.born >= self._begun_late:
             return False
         kind = int.from_bytes(chunk[_KIND])
         return not weather.late_requests or kind in weather.late_requests
-
-    async def _hold_back(self, link: _Link) -> None:
-        """Cut the client off, and wait until the weather changes."""
-        self.late_requests += 1
-        link.cut_off_client()
-        while self.weather.up is Passage.LATE:
-            await asyncio.sleep(_LOOK_S)
 
     async def _may_pass(self, link: _Link, way: str) -> bool:
         if link.late and way == "down":
             self.late_answers += 1
             return False
-        while (passage := getattr(self.weather, way)) is Passage.HELD:
+        while (passage := getattr(self.weather, way)) is Passage.HELD or (
+            link.late and passage is Passage.LATE
+        ):
             if link.client.transport.is_closing() and not link.late:
                 return False
             await asyncio.sleep(_LOOK_S)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
+from kafka import KafkaAdminClient
 
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.proxy import FAIR, Passage, Weather
@@ -21,7 +22,7 @@ from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
 from tests.support.broker import read_all, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
-from workers.kafka.client import CommittedOffset, Sink, Source
+from workers.kafka.client import CommittedOffset, Source
 from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
@@ -43,18 +44,20 @@ class Scene:
     """A member past the proxy, and a sink through it.
 
     Attributes:
+        name: transactional id of the sink.
         output: where the units go; the values are what a test gives.
     """
 
     cluster: Cluster
+    name: str
     source: Source
-    sink: Sink
+    sink: Any
     member: Member
     output: str
 
     def send(self, value: bytes) -> None:
         self.sink.send(self.output, key=b"k", value=value)
-        self.sink._settle(soon())  # type: ignore[attr-defined]
+        self.sink._settle(soon())
 
     def commit(self, next_offset: int) -> None:
         positions = {0: CommittedOffset(next_offset=next_offset)}
@@ -77,6 +80,15 @@ class Scene:
             proxy.set_weather(FAIR)
         assert proxy.late_requests == held + 1, "no request was late"
 
+    def has_open_transaction(self) -> bool:
+        """Whether the broker knows of one of the sink."""
+        admin = KafkaAdminClient(**self.cluster.direct.admin_options())
+        try:
+            listed = admin.list_transactions(state_filters=["Ongoing"]).values()
+        finally:
+            admin.close()
+        return self.name in {one.transactional_id for of_broker in listed for one in of_broker}
+
     def seen(self) -> list[bytes]:
         return [record.value for record in read_all(self.cluster.direct, self.output)]
 
@@ -95,7 +107,7 @@ def scene(cluster: Cluster) -> Iterator[Scene]:
     with source_config.open() as source, sink_config.open(source) as sink:
         member = Member(source).starting()
         wait_until(lambda: member.step() and member.held, within=15)
-        yield Scene(cluster, source, sink, member, output)
+        yield Scene(cluster, name, source, sink, member, output)
 
 
 def test_a_late_commit_shows_nothing_of_the_next_unit(scene):
@@ -137,7 +149,7 @@ def test_late_offsets_do_not_take_back_those_of_the_next_unit(scene, monkeypatch
         scene.commit(5)
         scene.sink.begin()
         scene.send(b"1")
-        transactions: Any = scene.sink._transactions
+        transactions = scene.sink._transactions
         commit = transactions.commit
 
         def deliver_and_commit(deadline: Any) -> None:
@@ -152,15 +164,38 @@ def test_late_offsets_do_not_take_back_those_of_the_next_unit(scene, monkeypatch
 
 
 @pytest.mark.parametrize("kind", [ADD_PARTITIONS, ADD_OFFSETS])
-def test_a_late_addition_opens_no_transaction_that_nobody_ends(kind, scene):
-    """It would be a transaction without a unit, and readers would wait until the broker ends it."""
+def test_a_late_addition_opens_no_transaction(kind, scene):
+    """It would open one without a unit; the broker ends it by its timeout, and fences the sink."""
     with scene.late(kind) as deliver:
         scene.send(b"0")
         scene.commit(5)
-        scene.sink.begin()
         deliver()
 
+    assert not scene.has_open_transaction()
+    scene.sink.begin()
     scene.send(b"1")
     scene.commit(9)
     assert scene.seen_in_the_end() == [b"0", b"1"]
     assert scene.source.committed(0) == CommittedOffset(next_offset=9)
+
+
+def test_a_producer_whose_requests_were_all_answered_is_kept(scene):
+    """The guard costs nothing where nothing was repeated."""
+    producer = scene.sink._producer
+    for n in range(3):
+        scene.send(b"%d" % n)
+        scene.commit(n + 1)
+        scene.sink.begin()
+    scene.sink.abort()
+
+    assert scene.sink._producer is producer
+
+
+def test_a_producer_whose_requests_are_not_counted_is_not_kept(scene):
+    """A newer client may send them in another way."""
+    producer = scene.sink._producer
+    del producer._sender._client.send  # the counting one hides that of the class
+    scene.send(b"0")
+    scene.commit(1)
+
+    assert scene.sink._producer is not producer
