@@ -1,4 +1,4 @@
-"""The readings of a storm: everything that sensors do wrong, in a seeded order.
+"""The readings of a run: everything that sensors do wrong, in a seeded order.
 
 What counts is what is in the log, so this producer may fail as it likes: it tries again, and a
 record that came twice is a duplicate that the stream has to deal with. It looks at what became of

@@ -1,4 +1,4 @@
-"""The storm's broker, and what its files say: two ways in, a disk that fills, fates of records."""
+"""A run's broker, and what its files say: two ways in, a disk that fills, fates of records."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_files_tell_committed_aborted_open_and_plain_records_apart(cluster):
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
     direct = cluster.direct
     at = TopicPartition("c", 1)
-    consumer = KafkaConsumer(**direct.consumer_options(group_id="storm"))
+    consumer = KafkaConsumer(**direct.consumer_options(group_id="chaos"))
     consumer.assign([at])
     for offset in (1, 2):
         consumer.commit({at: OffsetAndMetadata(offset, f"plain {offset}", -1)})
@@ -94,13 +94,13 @@ def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
     for offset, end in ((3, producer.commit_transaction), (9, producer.abort_transaction)):
         producer.begin_transaction()
         producer.send_offsets_to_transaction(
-            {at: OffsetAndMetadata(offset, f"in a transaction {offset}", -1)}, "storm"
+            {at: OffsetAndMetadata(offset, f"in a transaction {offset}", -1)}, "chaos"
         )
         end()
     producer.close(timeout=5)
     consumer.close()
 
-    found = read_commits(direct, "storm", "c")
+    found = read_commits(direct, "chaos", "c")
 
     assert [(one.partition, one.next_offset, one.metadata) for one in found] == [
         (1, 1, "plain 1"), (1, 2, "plain 2"), (1, 3, "in a transaction 3"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.hands import _ACTIONS
+from tests.chaos.nemesis import _ACTIONS
 from tests.chaos.schedule import HABITS, KILLS, Kind, make_schedule, short_schedule
 
 
@@ -20,7 +20,7 @@ def test_a_longer_schedule_begins_like_a_shorter_one():
 
 
 def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
-    faults = [fault for volley in make_schedule(3, 1_800) for fault in volley.faults]
+    faults = [fault for batch in make_schedule(3, 1_800) for fault in batch.faults]
 
     assert len(faults) >= 200
     assert {fault.kind for fault in faults} == set(Kind)
@@ -33,14 +33,14 @@ def test_kinds_that_are_impossible_are_left_out():
 
 
 def test_rare_kinds_stay_rare():
-    faults = [fault.kind for volley in make_schedule(5, 20_000) for fault in volley.faults]
+    faults = [fault.kind for batch in make_schedule(5, 20_000) for fault in batch.faults]
 
     assert faults.count(Kind.ADD_PARTITION) == HABITS[Kind.ADD_PARTITION].most
 
 
 def test_a_short_schedule_holds_ten_kills_of_four_kinds():
     for seed in range(20):
-        kinds = [fault.kind for volley in short_schedule(seed) for fault in volley.faults]
+        kinds = [fault.kind for batch in short_schedule(seed) for fault in batch.faults]
         kills = [kind for kind in kinds if kind in KILLS]
         assert len(kills) >= 10
         assert set(kills) == KILLS

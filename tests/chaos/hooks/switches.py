@@ -1,4 +1,4 @@
-"""Switches in a small mapped file: the storm sets them, the workers look at them. Standard library.
+"""Switches in a small mapped file: the nemesis sets them, the workers look at them. Standard library.
 
 Both sides map the same file, so a look costs a copy of eight bytes and no call to the system.
 """
