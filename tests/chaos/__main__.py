@@ -14,7 +14,7 @@ from schemas.settings import Guarantee
 from tests.chaos.disk import mounted
 from tests.chaos.experiment import Plan, run
 from tests.chaos.nemesis import impossible
-from tests.chaos.schedule import Kind, FaultBatch, make_schedule, short_schedule
+from tests.chaos.schedule import FaultBatch, Kind, make_schedule, short_schedule
 from workers.kafka.kafka_python.client_logs import quiet_client_logs
 
 

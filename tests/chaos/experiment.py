@@ -13,21 +13,22 @@ import structlog
 
 from detector.artifact import save
 from schemas.settings import Guarantee, Settings
-from tests.chaos import checkers
+from tests.chaos import checkers, oracle
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.commits import Commit, read_commits
-from tests.chaos.pipeline import Pipeline
-from tests.chaos.nemesis import Nemesis
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load, LoadJob
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import LiveReader, digest, following
 from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import backtested, logs_of, replayable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
 from tests.chaos.segments import Fate, topic_fates
+from tests.chaos.transactions import published, remainder, writers_of_commits
 from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
@@ -42,6 +43,7 @@ _CALM_WITHIN_S: Final = 1200.0  # for the log of hours
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _FLOWS_WITHIN_S: Final = 60.0  # longer than the producer of readings needs to notice a failure
+_CLOSED_WITHIN_S: Final = 30.0  # longer than the broker lets a transaction be open
 _LOOK_S: Final = 0.3
 _GROUP: Final = "chaos"
 
@@ -218,9 +220,13 @@ class _Run:
         return self._violations
 
     def undisturbed(self) -> tuple[Outcome, Mapping[str, int]]:
-        """The same log, scored by a pipeline that nobody harms, into topics of its own; its counts."""
+        """The same log, scored by a pipeline that nobody harms, into topics of its own; and its
+        counts."""
         self._make_topics("calm")
-        pipeline = self._make_pipeline("calm", self._cluster.direct.bootstrap)
+        # Hooked as well, for the poison alone: nobody sets its switches.
+        pipeline = self._make_pipeline(
+            "calm", self._cluster.direct.bootstrap, switches=self._folder / "calm-switches"
+        )
         pipeline.start()
         if not self._recovered(within_s=_CALM_WITHIN_S, pipeline=pipeline, group="calm"):
             raise RuntimeError(f"the undisturbed run did not end:\n{pipeline.log_tail()}")
@@ -249,6 +255,10 @@ class _Run:
             "source records": len(source),
             "commits": len(commits),
             "repeats": len(whole.denoised) - len(without_repeats(whole).denoised),
+            "poison records": sum(
+                v.stage == oracle.POISON.stage for v in expected.verdicts.values()
+            ),
+            "late requests": self._cluster.proxy.late_requests,
         }
         return [
             *checkers.accounted(expected.verdicts, outcome),
@@ -260,6 +270,7 @@ class _Run:
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
+            *self._check_transactions(commits, whole, exact=exact),
         ]
 
     def _check_replays(
@@ -281,6 +292,22 @@ class _Run:
                 for violation in replayable(log, commits, expected.verdicts)
             ),
         ]
+
+    def _check_transactions(
+        self, commits: Sequence[Commit], whole: Outcome, *, exact: bool
+    ) -> Violations:
+        """No transaction came in pieces, and none is left."""
+        topics = self._settings.topics
+        names = (topics.readings, topics.denoised, topics.anomalies, topics.dead_letters)
+        left = remainder(self._cluster.direct, names, within_s=_CLOSED_WITHIN_S)
+        violations = checkers.closed(left.unfinished, left.stable, left.ends, left.held)
+        if exact:
+            violations += checkers.whole(
+                commits,
+                writers_of_commits(self._cluster.log),
+                published(self._cluster.log, whole, topics),
+            )
+        return violations
 
     def _check_reader(self, *, exact: bool) -> Violations:
         topics = self._settings.topics

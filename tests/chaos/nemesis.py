@@ -15,11 +15,11 @@ from kafka import KafkaAdminClient
 
 from schemas.settings import Settings
 from tests.chaos.cluster import Cluster
-from tests.chaos.pipeline import Pipeline
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
-from tests.chaos.schedule import Fault, Kind, FaultBatch
+from tests.chaos.schedule import Fault, FaultBatch, Kind
 from workers.errors import VigieError
 from workers.kafka.kafka_python import Assignment, SourceConfig
 
@@ -30,6 +30,9 @@ _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
 _FIGHT_S: Final = 90.0
 _JOIN_WITHIN_S: Final = 15.0
+_SEND_WITHIN_S: Final = 15.0
+LATE_REQUESTS: Final = {24: "AddPartitions", 25: "AddOffsets", 26: "EndTxn", 28: "TxnOffsetCommit"}
+"""What a producer says of a transaction, by the protocol's numbers."""
 
 
 class NoVictimError(Exception):
@@ -38,7 +41,7 @@ class NoVictimError(Exception):
 
 @dataclass
 class Nemesis:
-    """Everything that can be harmed, and what is under way.
+    """Jepsen's word for who does the harm: everything that can be harmed, and what is under way.
 
     Attributes:
         pipeline: the one that works; a fight may change it.
@@ -109,6 +112,19 @@ class Nemesis:
         victim.suspend()
         return partial(_resume, victim)
 
+    def suspend_in_send(self, fault: Fault) -> Undo:
+        """Suspend the ingest worker that sends outputs next, while they are under way."""
+        self.switches.set("stopped_pid", 0.0)
+        self.switches.set("stops_in_send", 1.0)
+        until_s = time.monotonic() + _SEND_WITHIN_S
+        while not self.switches.get("stopped_pid") and time.monotonic() < until_s:
+            time.sleep(0.02)
+        self.switches.set("stops_in_send", 0.0)
+        pid = int(self.switches.get("stopped_pid"))
+        if not pid:
+            raise NoVictimError("nobody sends anything")
+        return partial(_resume, psutil.Process(pid))
+
     def kill_driver(self, fault: Fault) -> Undo:
         if not self.pipeline.is_running():
             raise NoVictimError("the driver is gone already")
@@ -167,6 +183,11 @@ class Nemesis:
         self._weather[fault.kind] = changes
         self._set_weather()
         return partial(self._clear_weather, fault.kind)
+
+    def be_late(self, fault: Fault) -> Undo:
+        """Have one kind of a transaction's requests reach the broker when it has been repeated."""
+        kind = sorted(LATE_REQUESTS)[fault.pick % len(LATE_REQUESTS)]
+        return self.change_weather(fault, up=Passage.LATE, late_requests=(kind,))
 
     def _clear_weather(self, kind: Kind) -> None:
         self._weather.pop(kind, None)
@@ -266,6 +287,7 @@ _ACTIONS: Final[dict[Kind, Callable[[Nemesis, Fault], Undo]]] = {
     Kind.KILL_BROKER: Nemesis.kill_broker,
     Kind.STOP_INGEST: lambda nemesis, fault: nemesis.suspend(fault, "IngestActor"),
     Kind.STOP_SCORER: lambda nemesis, fault: nemesis.suspend(fault, "ScorerActor"),
+    Kind.STOP_IN_SEND: Nemesis.suspend_in_send,
     Kind.STOP_DRIVER: Nemesis.suspend_driver,
     Kind.STOP_BROKER: Nemesis.suspend_broker,
     Kind.RESTART_BROKER: Nemesis.restart_broker,
@@ -276,6 +298,7 @@ _ACTIONS: Final[dict[Kind, Callable[[Nemesis, Fault], Undo]]] = {
     ),
     Kind.HALF_OPEN: lambda nemesis, fault: nemesis.change_weather(fault, up=Passage.SWALLOWED),
     Kind.LOSE_ANSWERS: lambda nemesis, fault: nemesis.change_weather(fault, down=Passage.SWALLOWED),
+    Kind.LATE: Nemesis.be_late,
     Kind.DELAY: lambda nemesis, fault: nemesis.change_weather(fault, latency_s=fault.amount),
     Kind.THROTTLE: lambda nemesis, fault: nemesis.change_weather(fault, bytes_per_s=fault.amount),
     Kind.SLICE: lambda nemesis, fault: nemesis.change_weather(

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from tests.chaos.checkers import Violation
-from tests.chaos.schedule import KILLS, Kind, FaultBatch
+from tests.chaos.schedule import KILLS, FaultBatch, Kind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     KILL_DRIVER = "kill driver"
     KILL_BROKER = "kill broker"
     STOP_INGEST = "suspend ingest worker"
+    STOP_IN_SEND = "suspend ingest worker in a send"
     STOP_SCORER = "suspend scorer"
     STOP_DRIVER = "suspend driver"
     STOP_BROKER = "suspend broker"
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     HOLD = "part network"
     HALF_OPEN = "swallow requests"
     LOSE_ANSWERS = "swallow answers"
+    LATE = "late request"
     DELAY = "delay packets"
     THROTTLE = "limit bandwidth"
     SLICE = "slice packets"
@@ -69,6 +71,8 @@ HABITS: Final[dict[Kind, _Habit]] = {
     Kind.KILL_DRIVER: _Habit(weight=1.5, cost_s=28, seconds=(0.0, 2.0)),
     Kind.KILL_BROKER: _Habit(weight=2, cost_s=16, seconds=(0.0, 8.0)),
     Kind.STOP_INGEST: _Habit(weight=3, cost_s=14, seconds=(1.0, 25.0)),
+    # Longer than a transaction may take.
+    Kind.STOP_IN_SEND: _Habit(weight=2, cost_s=18, seconds=(9.0, 20.0)),
     Kind.STOP_SCORER: _Habit(weight=2, cost_s=10, seconds=(1.0, 20.0)),
     Kind.STOP_DRIVER: _Habit(weight=1, cost_s=8, seconds=(1.0, 12.0)),
     Kind.STOP_BROKER: _Habit(weight=2, cost_s=12, seconds=(1.0, 20.0)),
@@ -78,6 +82,7 @@ HABITS: Final[dict[Kind, _Habit]] = {
     Kind.HOLD: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
     Kind.HALF_OPEN: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
     Kind.LOSE_ANSWERS: _Habit(weight=4, cost_s=10, seconds=(0.2, 15.0)),
+    Kind.LATE: _Habit(weight=4, cost_s=6, seconds=(0.3, 5.0)),
     Kind.DELAY: _Habit(weight=3, cost_s=7, seconds=(2.0, 8.0), amount=(0.02, 1.0)),
     Kind.THROTTLE: _Habit(weight=2, cost_s=7, seconds=(2.0, 8.0), amount=(4e3, 2e5)),
     Kind.SLICE: _Habit(weight=1, cost_s=5, seconds=(1.0, 5.0), amount=(1, 64)),
@@ -97,7 +102,7 @@ KILLS: Final = frozenset({Kind.KILL_INGEST, Kind.KILL_SCORER, Kind.KILL_DRIVER, 
 SHORT: Final[dict[Kind, int]] = {
     Kind.KILL_INGEST: 4, Kind.KILL_SCORER: 3, Kind.KILL_BROKER: 2, Kind.KILL_DRIVER: 1,
     Kind.CUT: 2, Kind.LOSE_ANSWERS: 2, Kind.HALF_OPEN: 1, Kind.STOP_INGEST: 1, Kind.INTRUDER: 1,
-    Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
+    Kind.LATE: 3, Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
 }  # fmt: skip
 """What a short run meets, in the order of its seed."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.chaos.nemesis import _ACTIONS
+from schemas.settings import Settings
+from tests.chaos.nemesis import _ACTIONS, LATE_REQUESTS
 from tests.chaos.schedule import HABITS, KILLS, Kind, make_schedule, short_schedule
 
 
@@ -44,6 +45,20 @@ def test_a_short_schedule_holds_ten_kills_of_four_kinds():
         kills = [kind for kind in kinds if kind in KILLS]
         assert len(kills) >= 10
         assert set(kills) == KILLS
+
+
+def test_a_worker_is_suspended_in_a_send_for_longer_than_a_transaction_may_take():
+    faults = [f for v in make_schedule(3, 3_000) for f in v.faults if f.kind is Kind.STOP_IN_SEND]
+    settings = Settings.model_validate({"topics": {"readings": "r"}})
+
+    assert faults
+    assert min(f.seconds for f in faults) > settings.processing.transaction_timeout_s
+
+
+def test_every_kind_of_a_transactions_request_comes_late():
+    faults = [f for v in make_schedule(3, 3_000) for f in v.faults if f.kind is Kind.LATE]
+
+    assert {f.pick % len(LATE_REQUESTS) for f in faults} == set(range(len(LATE_REQUESTS)))
 
 
 def test_every_kind_has_its_habit_and_its_action():
