@@ -17,7 +17,7 @@ faults aim at transactions:
 * *late request*: a request of a transaction is held, its connection is cut, the client repeats it
   with success, and the broker gets the first copy when later transactions are under way. What a
   producer says of a transaction carries nothing that tells it from the next one but the epoch.
-* *suspend ingest worker in a send*: SIGSTOP while outputs are with the network, for longer than a
+* *suspend worker in a send*: SIGSTOP while outputs are with the network, for longer than a
   transaction may be open: the worker wakes up, hears that all is well, and owns nothing any more.
 
 **What has to hold.** `oracle` judges the log of the source reading by reading, in plain Python, by

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     KILL_DRIVER = "kill driver"
     KILL_BROKER = "kill broker"
     STOP_INGEST = "suspend ingest worker"
-    STOP_IN_SEND = "suspend ingest worker in a send"
+    STOP_IN_SEND = "suspend worker in a send"
     STOP_SCORER = "suspend scorer"
     STOP_DRIVER = "suspend driver"
     STOP_BROKER = "suspend broker"

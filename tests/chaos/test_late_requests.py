@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
+from kafka.protocol.producer import InitProducerIdRequest
 
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.proxy import FAIR, Passage, Weather
@@ -22,11 +24,14 @@ from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
 from tests.support.broker import read_all, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
+from workers.errors import TransactionAbortedError
 from workers.kafka.client import CommittedOffset, Source
 from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
 
+PRODUCE: Final = 0
+TAKE_OVER: Final = 22
 ADD_PARTITIONS: Final = 24
 ADD_OFFSETS: Final = 25
 END: Final = 26
@@ -177,6 +182,50 @@ def test_a_late_addition_opens_no_transaction(kind, scene):
     scene.commit(9)
     assert scene.seen_in_the_end() == [b"0", b"1"]
     assert scene.source.committed(0) == CommittedOffset(next_offset=9)
+
+
+def test_late_outputs_are_not_written_again(scene):
+    """Their sequence numbers are old: nothing has to be done about them."""
+    scene.send(b"first")
+    with scene.late(PRODUCE) as deliver:
+        scene.send(b"0")
+        scene.commit(5)
+        scene.sink.begin()
+        scene.send(b"1")
+        deliver()
+    scene.commit(9)
+
+    assert scene.seen_in_the_end() == [b"first", b"0", b"1"]
+
+
+def test_a_late_takeover_costs_one_unit_and_nothing_else(scene, monkeypatch):
+    """It fences the producer that is at work."""
+    send = KafkaNetClient.send
+
+    def late_from_here_on(self: Any, node_id: Any, request: Any, **options: Any) -> Any:
+        if isinstance(request, InitProducerIdRequest):
+            monkeypatch.undo()
+            weather = scene.cluster.proxy.weather
+            scene.cluster.proxy.set_weather(FAIR)
+            scene.cluster.proxy.set_weather(weather)  # its connection is open now
+        return send(self, node_id, request, **options)
+
+    monkeypatch.setattr(KafkaNetClient, "send", late_from_here_on)
+    scene.sink._discard()
+    with scene.late(TAKE_OVER) as deliver:
+        scene.sink.begin()
+        scene.send(b"0")
+        deliver()
+    with pytest.raises(TransactionAbortedError):
+        scene.commit(5)
+    scene.sink.abort()
+    assert scene.source.committed(0) is None
+    scene.sink.begin()
+    scene.send(b"again")
+    scene.commit(5)
+
+    assert scene.seen_in_the_end() == [b"again"]
+    assert scene.source.committed(0) == CommittedOffset(next_offset=5)
 
 
 def test_a_producer_whose_requests_were_all_answered_is_kept(scene):
