@@ -217,10 +217,11 @@ def committed(commits: Sequence[Commit], ends: Mapping[int, int]) -> Violations:
 
 
 class Writer(NamedTuple):
-    """A producer of the broker's; another epoch is another one."""
+    """A transaction: the n-th one that a producer committed in an epoch."""
 
     producer: int
     epoch: int
+    nth: int
 
 
 class Published(NamedTuple):
@@ -250,7 +251,7 @@ def whole(
     """A transaction holds the outputs of the offsets that it commits: all of them, no others.
 
     So what one unit reads of a partition is contiguous, also across a rebalance, and nothing is
-    committed in pieces: a late request can do that and leave a final result that looks sound.
+    committed in pieces. A late request can do that and leave a final result that looks sound.
 
     Args:
         commits: of the group, in order.
@@ -266,9 +267,8 @@ def whole(
             spans[commit.partition].append(span)
             writer_of[span] = writers.get(commit.number)
     orphans, foreign, mixed = [], [], []
-    pieces: Counter[tuple[_Span, tuple[str, int]]] = Counter()
     for one in published:
-        met = defaultdict(set)
+        met: dict[int, set[_Span]] = defaultdict(set)
         for partition, offset in one.sources:
             at = bisect_right(spans[partition], offset, key=lambda span: span.stop)
             if at == len(spans[partition]):
@@ -276,15 +276,16 @@ def whole(
             else:
                 met[partition].add(spans[partition][at])
         mixed += [f"{sorted(found)} at {one.home}" for found in met.values() if len(found) > 1]
-        for span in (span for found in met.values() for span in found):
-            pieces[span, one.home] += 1
-            if writer_of[span] != one.writer:
-                foreign.append(f"{span} by {writer_of[span]}, its outputs by {one.writer}")
+        foreign += [
+            f"{span} by {writer_of[span]}, its outputs at {one.home} by {one.writer}"
+            for found in met.values()
+            for span in found
+            if writer_of[span] != one.writer
+        ]
     return [
         *found("outputs that nobody committed", orphans),
-        *found("commits by another producer than their outputs", foreign),
+        *found("commits by another transaction than their outputs", foreign),
         *found("transactions with outputs of more than one commit", mixed),
-        *found("commits whose outputs came in pieces", _repeated(pieces)),
     ]
 
 

@@ -28,7 +28,7 @@ from tests.chaos.replays import backtested, logs_of, replayable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
 from tests.chaos.segments import Fate, topic_fates
-from tests.chaos.transactions import published, remainder, writers_of_commits
+from tests.chaos.transactions import decided, published, remainder, writers_of_commits
 from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
@@ -302,10 +302,11 @@ class _Run:
         left = remainder(self._cluster.direct, names, within_s=_CLOSED_WITHIN_S)
         violations = checkers.closed(left.unfinished, left.stable, left.ends, left.held)
         if exact:
+            known = decided(self._cluster.direct)
             violations += checkers.whole(
                 commits,
-                writers_of_commits(self._cluster.log),
-                published(self._cluster.log, whole, topics),
+                writers_of_commits(self._cluster.log, known),
+                published(self._cluster.log, known, whole, topics),
             )
         return violations
 

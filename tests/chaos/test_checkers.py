@@ -253,8 +253,8 @@ def test_a_reader_that_saw_something_wrong_is_caught(change, caught):
 
 # Partition 0 is committed to 2, then to 6; partition 1 to 1. Two producers, two output partitions.
 WRITERS = {
-    0: checkers.Writer(7, 0), 1: checkers.Writer(8, 0), 2: checkers.Writer(7, 0),
-    3: checkers.Writer(7, 1),
+    0: checkers.Writer(7, 0, 0), 1: checkers.Writer(8, 0, 0), 2: checkers.Writer(7, 0, 1),
+    3: checkers.Writer(7, 1, 0),
 }  # fmt: skip
 PUBLISHED = [
     checkers.Published(WRITERS[0], ("out", 0), frozenset({(0, 1)})),
@@ -272,18 +272,20 @@ def test_transactions_that_are_whole_have_no_violation():
     ("change", "caught"),
     [
         plant(
-            "torn: a late commit ended the transaction half-way",
-            lambda p: p.__setitem__(
-                slice(2, 3), [p[2]._replace(sources={(0, 2)}), p[2]._replace(sources={(0, 4)})]
-            ),
-            "commits whose outputs came in pieces",
+            "torn: a late commit ended it before the offsets came",
+            lambda p: p.__setitem__(1, p[1]._replace(writer=checkers.Writer(8, 0, -1))),
+            "commits by another transaction than their outputs",
+        ),
+        plant(
+            "torn: its outputs in one partition came with an earlier transaction",
+            lambda p: p.__setitem__(3, p[3]._replace(writer=WRITERS[2])),
+            "commits by another transaction than their outputs",
         ),
         plant(
             "a read that skipped back: outputs of an earlier commit as well",
             lambda p: p.__setitem__(2, p[2]._replace(sources=p[2].sources | {(0, 0)})),
             "transactions with outputs of more than one commit",
-            "commits by another producer than their outputs",
-            "commits whose outputs came in pieces",
+            "commits by another transaction than their outputs",
         ),
         plant(
             "published without its offset",
@@ -293,7 +295,7 @@ def test_transactions_that_are_whole_have_no_violation():
         plant(
             "published by one epoch, committed by the next",
             lambda p: p.__setitem__(3, p[3]._replace(writer=WRITERS[0])),
-            "commits by another producer than their outputs",
+            "commits by another transaction than their outputs",
         ),
     ],
 )  # fmt: skip
@@ -308,7 +310,7 @@ def test_a_commit_outside_of_a_transaction_is_caught():
     writers = {number: writer for number, writer in WRITERS.items() if number != 3}
     (violation,) = checkers.whole(COMMITS, writers, PUBLISHED)
 
-    assert violation.check == "commits by another producer than their outputs"
+    assert violation.check == "commits by another transaction than their outputs"
 
 
 ENDS = {("out", 0): 9, ("__consumer_offsets", 0): 4}

@@ -16,7 +16,7 @@ from tests.chaos.commits import read_commits
 from tests.chaos.disk import mounted
 from tests.chaos.proxy import FAIR, Passage, Weather
 from tests.chaos.segments import Fate, topic_fates, transactions
-from tests.chaos.transactions import remainder
+from tests.chaos.transactions import decided, remainder
 from tests.support.broker import produce, read_all
 from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
@@ -99,7 +99,9 @@ def test_what_an_open_transaction_leaves_is_seen_and_is_gone_with_it(cluster):
     writer = producer._transaction_manager.producer_id_and_epoch
     producer.close(timeout=5)
     assert remainder(direct, ["d"], within_s=20).is_nothing
-    assert transactions(cluster.log, "d")[0] == [(writer.producer_id, writer.epoch, (at,))]
+    producer_at = (writer.producer_id, writer.epoch)
+    assert transactions(cluster.log, "d")[0] == [(*producer_at, (at,))]
+    assert decided(direct)[producer_at] == [{("d", 0)}]
 
 
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):

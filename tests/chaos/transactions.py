@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +11,16 @@ from typing import Any, Final
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from tests.chaos.checkers import Published, Writer
-from tests.chaos.commits import OFFSETS
+from tests.chaos.commits import OFFSETS, Reader
 from tests.chaos.outcome import At, Outcome
 from tests.chaos.segments import transactions
+from tests.support.broker import read_settled
 from workers.kafka.kafka_python import Connection
 
-OF_THE_BROKER: Final = (OFFSETS, "__transaction_state")
+STATES: Final = "__transaction_state"
+OF_THE_BROKER: Final = (OFFSETS, STATES)
+_COMMITS: Final = 2
+"""The state of a transaction whose commit is decided."""
 _OVER: Final = frozenset({"Empty", "CompleteCommit", "CompleteAbort"})
 _LOOK_S: Final = 0.5
 
@@ -81,21 +85,60 @@ def _by_name(offsets: dict[TopicPartition, int]) -> dict[tuple[str, int], int]:
     return {(at.topic, at.partition): offset for at, offset in offsets.items()}
 
 
-def writers_of_commits(log: Path) -> dict[int, Writer]:
-    """Who wrote each committed record of the topic of offsets, which has one partition."""
+Decided = Mapping[tuple[int, int], Sequence[frozenset[tuple[str, int]]]]
+"""By producer and epoch, the partitions of each transaction that was committed, in order."""
+
+
+def decided(connection: Connection) -> Decided:
+    """What the coordinator committed, as its own topic has it."""
+    found: dict[tuple[int, int], list[frozenset[tuple[str, int]]]] = {}
+    before: dict[bytes, int] = {}
+    for record in read_settled(connection, STATES, within=60.0):
+        if record.value is None:
+            continue
+        producer, state, partitions = decode_state(record.value)
+        if state == _COMMITS != before.get(record.key):
+            found.setdefault(producer, []).append(partitions)
+        before[record.key] = state
+    return found
+
+
+def decode_state(value: bytes) -> tuple[tuple[int, int], int, frozenset[tuple[str, int]]]:
+    """((producer, epoch), state, partitions) of a record of the topic of transactions.
+
+    Raises:
+        ValueError: a version that was not there when this was written.
+    """
+    reader = Reader(value)
+    version = reader.int16()
+    if version != 1:
+        raise ValueError(f"a state of version {version}")
+    producer, epoch = reader.int64(), reader.int16()
+    reader.int32()  # timeout
+    state = reader.int8()
+    partitions = set()
+    for _ in range(reader.varint() - 1):
+        topic = reader.compact_string()
+        partitions |= {(topic, reader.int32()) for _ in range(reader.varint() - 1)}
+        reader.varint()  # no tagged fields
+    return (producer, epoch), state, frozenset(partitions)
+
+
+def writers_of_commits(log: Path, known: Decided) -> dict[int, Writer]:
+    """Which transaction each commit belongs to, by its number; the topic has one partition."""
     return {
-        offset: Writer(one.producer, one.epoch)
-        for written in transactions(log, OFFSETS).values()
-        for one in written
-        for offset in one.offsets
+        offset: writer
+        for _, writer, offsets in _numbered(log, OFFSETS, known)
+        for offset in offsets
     }
 
 
-def published(log: Path, outcome: Outcome, names: Any) -> list[Published]:
+def published(log: Path, known: Decided, outcome: Outcome, names: Any) -> list[Published]:
     """What each transaction wrote to each partition of the outputs.
 
     Args:
         log: the broker's folder.
+        known: see `decided`.
         outcome: what is in the outputs.
         names: of the topics, as `schemas.settings.TopicSettings`.
     """
@@ -104,14 +147,30 @@ def published(log: Path, outcome: Outcome, names: Any) -> list[Published]:
         sources.setdefault((topic, at), set()).add(source)
     return [
         Published(
-            Writer(one.producer, one.epoch),
+            writer,
             (topic, partition),
-            frozenset().union(*(sources.get((topic, At(partition, n)), ()) for n in one.offsets)),
+            frozenset().union(*(sources.get((topic, At(partition, n)), ()) for n in offsets)),
         )
         for topic in (names.denoised, names.anomalies, names.dead_letters)
-        for partition, written in transactions(log, topic).items()
-        for one in written
+        for partition, writer, offsets in _numbered(log, topic, known)
     ]
+
+
+def _numbered(
+    log: Path, topic: str, known: Decided
+) -> Iterator[tuple[int, Writer, tuple[int, ...]]]:
+    """(partition, transaction, offsets) of what was committed to a topic.
+
+    A partition sees those of a producer's transactions that it is a part of, in their order.
+    """
+    for partition, written in transactions(log, topic).items():
+        own = {
+            producer: iter([nth for nth, those in enumerate(sets) if (topic, partition) in those])
+            for producer, sets in known.items()
+        }
+        for one in written:
+            producer = (one.producer, one.epoch)
+            yield partition, Writer(*producer, next(own.get(producer, iter(())), -1)), one.offsets
 
 
 def _sources(outcome: Outcome, names: Any) -> Iterable[tuple[str, At, tuple[int, int]]]:

@@ -206,7 +206,7 @@ class _TransactionalSink(ProducingSink):
         self._is_open = False
         if not self._transactions.is_settled:
             self._discard()
-            self._succeed()
+            self._make_successor()
 
     def abort(self) -> None:
         """End the unit, within seconds, and settle it if the broker answers.
@@ -216,7 +216,7 @@ class _TransactionalSink(ProducingSink):
         question about the committed offsets.
         """
         self._end()
-        self._succeed()
+        self._make_successor()
 
     def close(self) -> None:
         """Abort what is open, so that no reader waits for it, and close the producer."""
@@ -245,7 +245,7 @@ class _TransactionalSink(ProducingSink):
             if not self._transactions.is_settled:
                 self._discard()
 
-    def _succeed(self) -> None:
+    def _make_successor(self) -> None:
         """Make the successor of a producer that was thrown away, if the broker answers."""
         if self._producer is None and broker_answers(self._connection, timeout_s=_ASK_TIMEOUT_S):
             try:
