@@ -1,7 +1,47 @@
-"""A seeded storm of faults over a running pipeline, and checks of what came out of it.
+"""A run of faults over a running pipeline, and what has to hold at its end. This text is the plan.
 
-`schedule` says what happens when, `hands` does it, `fleet`, `cluster`, `proxy` and `disk` are what
-it happens to; `load` writes the readings and `reader` follows the outputs. Afterwards `reference`
-says what must have come out and `checkers` compare. `experiment` is the whole;
-`python -m tests.chaos --help` runs it.
+**What runs.** One Apache Kafka on a disk of its own; `vigie run` with two ingest workers and a
+scorer, exactly once unless said otherwise, which reaches the broker only through a proxy
+(`pipeline`, `cluster`, `proxy`, `disk`). A producer that cannot be harmed writes readings with
+everything that sensors do wrong: late, doubled, out of order, gaps, clocks that jump, missing
+values, frames, records that are no JSON, and now and then one that no scorer survives (`load`). A
+`read_committed` reader follows the outputs from the first moment on (`reader`).
+
+**What happens.** A seed decides (`schedule`). Faults come in batches of one to three; behind each
+batch every partition has to be committed past what lay in it then, in time, and new readings have
+to flow, before the next one comes. The nemesis (`nemesis`) kills and suspends processes; cuts,
+holds, swallows, delays and slices the network; fills the disk; breaks scorers and clocks; has
+strangers join the group, partitions be added and a second instance come under the same names. Two
+faults aim at transactions:
+
+* *late request*: a request of a transaction is held, its connection is cut, the client repeats it
+  with success, and the broker gets the first copy when later transactions are under way. What a
+  producer says of a transaction carries nothing that tells it from the next one but the epoch.
+* *suspend worker in a send*: SIGSTOP while outputs are with the network, for longer than a
+  transaction may be open: the worker wakes up, hears that all is well, and owns nothing any more.
+
+**What has to hold.** `oracle` judges the log of the source reading by reading, in plain Python, by
+the policies alone; `reference` scores its windows one by one; a second pipeline works on the same
+log undisturbed; `replays` has the product's state machine do a backtest, and start from commits of
+the run. The judges (`checkers`) compare, and share no code with the product where that can be:
+
+1. Nothing lost, nothing twice, nothing invented: each offset ends in exactly one way.
+2. No number differs by a bit, in no field of any output.
+3. Ids are unique, and those of their readings; a sensor's outputs are in order, in one partition.
+4. Commits go forward only, and reach the end; each of them allows a restart.
+5. A transaction is whole: it holds the outputs of exactly the offsets that it commits. So what one
+   unit of work reads is contiguous across a rebalance (Jepsen: no skip, no internal skip), and no
+   transaction was ended half-way even if the rest followed (no torn transaction).
+6. The reader that was there all the time saw each committed record once, no aborted one, nothing
+   that went away again (no aborted read), as the broker's own files say it, byte by byte.
+7. Nothing is left: no open transaction, and the last stable offset of every partition, also of the
+   broker's own topics of offsets and transactions, is its end.
+8. Nothing ends by itself, drains end with 0, no process is left behind.
+
+At least once, 1 to 3 hold for the first of each id, and 5 does not apply.
+
+**What a judge is worth.** `test_checkers` plants every violation once, and the judge has to find
+it. A run whose log does not grow fails.
+
+`experiment` is the whole; ``python -m tests.chaos --help`` runs it, and a short run is a test.
 """

@@ -1,4 +1,4 @@
-"""Run a storm: ``python -m tests.chaos --seconds 600 --seed 7``."""
+"""Run it: ``python -m tests.chaos --seconds 600 --seed 7``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from schemas.settings import Guarantee
 from tests.chaos.disk import mounted
 from tests.chaos.experiment import Plan, run
-from tests.chaos.hands import impossible
-from tests.chaos.schedule import Kind, Volley, make_schedule, short_schedule
+from tests.chaos.nemesis import impossible
+from tests.chaos.schedule import FaultBatch, Kind, make_schedule, short_schedule
 from workers.kafka.kafka_python.client_logs import quiet_client_logs
 
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run it; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="of faults to plan (600)")
-    parser.add_argument("--together", type=int, help="faults in each volley (1 to 3, by chance)")
+    parser.add_argument("--together", type=int, help="faults in each batch (1 to 3, by chance)")
     parser.add_argument("--short", action="store_true", help="the schedule of the test instead")
     parser.add_argument("--seed", type=int, default=None, help="of faults and readings")
     parser.add_argument("--placement", choices=("ingest", "actors"), default="actors")
@@ -45,17 +45,17 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="vigie-chaos-") as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        volleys = _volleys(options, seed, folder)
+        batches = _batches(options, seed, folder)
         plan = Plan(
             seed=seed,
-            volleys=volleys,
+            batches=batches,
             guarantee=Guarantee(options.guarantee),
             placement=options.placement,
             per_s=options.rate,
             recovery_s=options.recovery,
             command=_command(options, seed),
         )
-        sys.stderr.write(f"seed {seed}: {len(volleys)} volleys\n")
+        sys.stderr.write(f"seed {seed}: {len(batches)} batches\n")
         report = run(plan, folder)
     sys.stdout.write("\n".join(report.lines()) + "\n")
     if options.json:
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if report.good else 1
 
 
-def _volleys(options: argparse.Namespace, seed: int, folder: Path) -> tuple[Volley, ...]:
+def _batches(options: argparse.Namespace, seed: int, folder: Path) -> tuple[FaultBatch, ...]:
     with mounted(folder / "probe", size_mb=1) as disk:
         without = impossible(disk, options.placement)
     if options.only:

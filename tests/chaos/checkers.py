@@ -6,10 +6,11 @@ what the oracle has a verdict on.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.wire.anomaly import anomaly_id
 from tests.chaos.commits import Commit
@@ -212,6 +213,103 @@ def committed(commits: Sequence[Commit], ends: Mapping[int, int]) -> Violations:
         *found("commits that go back", backward),
         *found("commits beyond the log", beyond),
         *found("partitions not committed to their end", short),
+    ]
+
+
+class Writer(NamedTuple):
+    """A transaction: the n-th one that a producer committed in an epoch."""
+
+    producer: int
+    epoch: int
+    nth: int
+
+
+class Published(NamedTuple):
+    """What one committed transaction wrote to one partition of the outputs.
+
+    Attributes:
+        home: topic and partition of the outputs.
+        sources: (partition, offset) of the records of the source that they were made from.
+    """
+
+    writer: Writer
+    home: tuple[str, int]
+    sources: frozenset[tuple[int, int]]
+
+
+class _Span(NamedTuple):
+    """The offsets of a partition of the source that one commit is about."""
+
+    partition: int
+    start: int
+    stop: int
+
+
+def whole(
+    commits: Sequence[Commit], writers: Mapping[int, Writer], published: Sequence[Published]
+) -> Violations:
+    """A transaction holds the outputs of the offsets that it commits: all of them, no others.
+
+    So what one unit reads of a partition is contiguous, also across a rebalance, and nothing is
+    committed in pieces. A late request can do that and leave a final result that looks sound.
+
+    Args:
+        commits: of the group, in order.
+        writers: of the commits, by their number.
+        published: each transaction's part in each partition of the outputs.
+    """
+    spans: dict[int, list[_Span]] = defaultdict(list)
+    writer_of: dict[_Span, Writer | None] = {}
+    for commit in commits:
+        before = spans[commit.partition][-1].stop if spans[commit.partition] else 0
+        span = _Span(commit.partition, before, commit.next_offset)
+        if span.start < span.stop:
+            spans[commit.partition].append(span)
+            writer_of[span] = writers.get(commit.number)
+    orphans, foreign, mixed = [], [], []
+    for one in published:
+        met: dict[int, set[_Span]] = defaultdict(set)
+        for partition, offset in one.sources:
+            at = bisect_right(spans[partition], offset, key=lambda span: span.stop)
+            if at == len(spans[partition]):
+                orphans.append(f"{one.home} has outputs of {(partition, offset)}")
+            else:
+                met[partition].add(spans[partition][at])
+        mixed += [f"{sorted(found)} at {one.home}" for found in met.values() if len(found) > 1]
+        foreign += [
+            f"{span} by {writer_of[span]}, its outputs at {one.home} by {one.writer}"
+            for found in met.values()
+            for span in found
+            if writer_of[span] != one.writer
+        ]
+    return [
+        *found("outputs that nobody committed", orphans),
+        *found("commits by another transaction than their outputs", foreign),
+        *found("transactions with outputs of more than one commit", mixed),
+    ]
+
+
+def closed(
+    unfinished: Mapping[str, str],
+    stable: Mapping[tuple[str, int], int],
+    ends: Mapping[tuple[str, int], int],
+    held: Mapping[tuple[str, int], int],
+) -> Violations:
+    """Nothing is left of any transaction: nobody has to wait for its end.
+
+    Args:
+        unfinished: the state of each transaction that the coordinator has not finished, by id.
+        stable: last stable offset of each partition: a `read_committed` reader gets no further.
+        ends: of the same partitions.
+        held: first offset of a transaction that a partition still knows of.
+    """
+    short = (
+        f"{at}: {stable.get(at)} of {end}" for at, end in ends.items() if stable.get(at) != end
+    )
+    return [
+        *found("transactions left open", sorted(unfinished.items())),
+        *found("partitions that are not stable to their end", short),
+        *found("partitions with an open transaction", sorted(held.items())),
     ]
 
 

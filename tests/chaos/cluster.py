@@ -1,4 +1,4 @@
-"""The broker of a storm: clients come through the proxy, the harness and the readings past it."""
+"""The broker of a run: clients come through the proxy, the harness and the readings past it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cluster:
     Attributes:
         broker: its `bootstrap` leads past the proxy.
         log: its log folder, for `tests.chaos.segments`.
-        proxy: the way of the fleet.
+        proxy: the way of the pipeline.
         disk: that of the log; None where none could be mounted.
     """
 
@@ -38,7 +38,7 @@ class Cluster:
 
     @property
     def proxied(self) -> str:
-        """The address for the fleet. The broker's answers name the proxy, too."""
+        """The address for the pipeline. The broker's answers name the proxy, too."""
         return f"{HOST}:{self.proxy.port}"
 
 

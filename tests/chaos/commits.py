@@ -40,13 +40,13 @@ def read_commits(connection: Connection, group: str, topic: str) -> list[Commit]
 
 def decode(record: Any) -> tuple[tuple[str, str], Commit | None]:
     """A record of the topic of offsets: ((group, topic), commit), empty names for other records."""
-    text = _Reader(record.key or b"\xff\xff")
+    text = Reader(record.key or b"\xff\xff")
     if text.int16() not in {0, 1}:  # of a group, not of an offset
         return ("", ""), None
     group, topic, partition = text.string(), text.string(), text.int32()
     if record.value is None:
         return (group, topic), None
-    value = _Reader(record.value)
+    value = Reader(record.value)
     version = value.int16()
     next_offset = value.int64()
     if version >= _NEWEST_PLAIN:
@@ -61,9 +61,14 @@ def decode(record: Any) -> tuple[tuple[str, str], Commit | None]:
     )
 
 
-class _Reader:
+class Reader:
+    """Reads the broker's own records field by field."""
+
     def __init__(self, content: bytes) -> None:
         self._content, self._at = content, 0
+
+    def int8(self) -> int:
+        return self._unpack(">b")
 
     def int16(self) -> int:
         return self._unpack(">h")
@@ -78,14 +83,17 @@ class _Reader:
         return self._text(self.int16())
 
     def compact_string(self) -> str:
-        length, shift = 0, 0
+        return self._text(self.varint() - 1)
+
+    def varint(self) -> int:
+        number, shift = 0, 0
         while True:
             byte = self._content[self._at]
             self._at += 1
-            length |= (byte & 0x7F) << shift
+            number |= (byte & 0x7F) << shift
             shift += 7
             if not byte & 0x80:
-                return self._text(length - 1)
+                return number
 
     def _text(self, length: int) -> str:
         text = self._content[self._at : self._at + length].decode()

@@ -1,4 +1,4 @@
-"""A whole storm: start everything, strike, let it recover, read what came out, check it."""
+"""A whole run: start everything, strike, let it recover, read what came out, check it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ import structlog
 
 from detector.artifact import save
 from schemas.settings import Guarantee, Settings
-from tests.chaos import checkers
+from tests.chaos import checkers, oracle
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.commits import Commit, read_commits
-from tests.chaos.fleet import Fleet
-from tests.chaos.hands import Hands
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load, LoadJob
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import LiveReader, digest, following
 from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import backtested, logs_of, replayable
 from tests.chaos.report import Report, Struck
-from tests.chaos.schedule import Volley
+from tests.chaos.schedule import FaultBatch
 from tests.chaos.segments import Fate, topic_fates
+from tests.chaos.transactions import decided, published, remainder, writers_of_commits
 from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
@@ -42,8 +43,9 @@ _CALM_WITHIN_S: Final = 1200.0  # for the log of hours
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _FLOWS_WITHIN_S: Final = 60.0  # longer than the producer of readings needs to notice a failure
+_CLOSED_WITHIN_S: Final = 30.0  # longer than the broker lets a transaction be open
 _LOOK_S: Final = 0.3
-_GROUP: Final = "storm"
+_GROUP: Final = "chaos"
 
 log = structlog.get_logger("chaos")
 
@@ -54,16 +56,16 @@ class Plan:
 
     Attributes:
         seed: of the load; the schedule has its own.
-        volleys: the faults.
+        batches: the faults.
         guarantee: what is promised, and so what is checked.
         placement: "ingest" or "actors", of the scorers.
         per_s: records a second.
-        recovery_s: a volley that the pipeline has not got over by then was not survived.
+        recovery_s: a batch that the pipeline has not got over by then was not survived.
         command: reproduces the run.
     """
 
     seed: int
-    volleys: tuple[Volley, ...]
+    batches: tuple[FaultBatch, ...]
     guarantee: Guarantee
     placement: str
     per_s: float
@@ -72,7 +74,7 @@ class Plan:
 
 
 def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
-    """The settings of a fleet, by dotted name; its outputs are named after the group."""
+    """The settings of a pipeline, by dotted name; its outputs are named after the group."""
     return {
         "kafka.bootstrap": bootstrap,
         "kafka.group": group,
@@ -88,7 +90,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "workers.ingest": "2",
         "workers.scorers": "1",
         "workers.stall_timeout_s": "15",
-        # The storm kills more than any crash loop.
+        # A run kills more than any crash loop.
         "workers.max_restarts": "1000",
         # Small, so that a run meets many stretches.
         "stream.max_restore_records": "4000",
@@ -107,21 +109,21 @@ def run(plan: Plan, folder: Path) -> Report:
     began_s = time.monotonic()
     with ExitStack() as stack:
         cluster = stack.enter_context(open_cluster(folder / "kafka"))
-        storm = _Storm(plan, cluster, folder, model, stack)
-        storm.strike()
-        violations = storm.end()
-        undisturbed, counted = storm.undisturbed()
-        violations += storm.check(undisturbed, counted)
+        chaos = _Run(plan, cluster, folder, model, stack)
+        chaos.strike()
+        violations = chaos.end()
+        undisturbed, counted = chaos.undisturbed()
+        violations += chaos.check(undisturbed, counted)
         return Report(
             command=plan.command,
             seconds=time.monotonic() - began_s,
-            struck=tuple(storm.struck),
+            struck=tuple(chaos.struck),
             violations=tuple(violations),
-            counts=storm.counts,
+            counts=chaos.counts,
         )
 
 
-class _Storm:
+class _Run:
     """One experiment under way."""
 
     def __init__(
@@ -151,36 +153,38 @@ class _Storm:
                 per_s=plan.per_s,
             )
         )
-        self._hands = Hands(
+        self._nemesis = Nemesis(
             cluster=cluster,
-            fleet=self._make_fleet(_GROUP, cluster.proxied, switches=folder / "switches"),
+            pipeline=self._make_pipeline(_GROUP, cluster.proxied, switches=folder / "switches"),
             load=self._load,
             switches=switches,
             settings=self._settings,
-            make_rival=lambda: self._make_fleet(
+            make_rival=lambda: self._make_pipeline(
                 _GROUP, cluster.proxied, switches=folder / "switches"
             ),
             partitions=_PARTITIONS,
         )
 
     def strike(self) -> None:
-        """Start, then one volley after the other, each when the one before is got over."""
-        self._hands.fleet.start()
+        """Start, then one batch after the other, each when the one before is got over."""
+        self._nemesis.pipeline.start()
         self._load.start()
         self._stack.callback(self._load.halt)
         wait_until(lambda: min(self._ends().values()) > _FIRST_RECORDS, within=_FIRST_WITHIN_S)
         if not self._recovered(within_s=_FIRST_WITHIN_S) or self._violations:
-            raise RuntimeError(f"the fleet does not work at all:\n{self._hands.fleet.log_tail()}")
-        for number, volley in enumerate(self._plan.volleys):
-            time.sleep(volley.quiet_s)
-            names = ", ".join(fault.kind.value for fault in volley.faults)
+            raise RuntimeError(
+                f"the pipeline does not work at all:\n{self._nemesis.pipeline.log_tail()}"
+            )
+        for number, batch in enumerate(self._plan.batches):
+            time.sleep(batch.quiet_s)
+            names = ", ".join(fault.kind.value for fault in batch.faults)
             began_s = time.monotonic()
-            missed = self._hands.strike(volley)
+            missed = self._nemesis.strike(batch)
             struck_s = time.monotonic()
             survived = self._recovered(within_s=self._plan.recovery_s)
             over_s = time.monotonic()
             one = Struck(
-                volley=volley,
+                batch=batch,
                 missed=tuple(missed),
                 survived=survived,
                 recovery_s=over_s - struck_s,
@@ -188,53 +192,57 @@ class _Storm:
             )
             self.struck.append(one)
             log.info(
-                "volley", number=number + 1, of=len(self._plan.volleys), faults=names,
+                "batch", number=number + 1, of=len(self._plan.batches), faults=names,
                 survived=survived, outage_s=round(one.outage_s, 1), missed=missed,
             )  # fmt: skip
             if not survived:
-                self._violations += checkers.found("volleys not survived", [self._told(names)])
+                self._violations += checkers.found("batches not survived", [self._told(names)])
                 if not self._recovered(within_s=_GIVEN_UP_S):
                     self._violations += checkers.found("given up", [names])
                     return
             if not self._flows():
-                self._violations += checkers.found("storms without readings", [names])
+                self._violations += checkers.found("runs without readings", [names])
                 return
 
     def end(self) -> Violations:
-        """Stop the load, let everything be done, stop the fleet."""
+        """Stop the load, let everything be done, stop the pipeline."""
         self._load.halt()
-        fleet = self._hands.fleet
+        pipeline = self._nemesis.pipeline
         if not self._recovered(within_s=self._plan.recovery_s):
             self._violations += checkers.found("never done", [self._told("the end")])
-        code = fleet.drain(within_s=60.0)
+        code = pipeline.drain(within_s=60.0)
         if code != 0:
             self._violations += checkers.found(
-                "drains that failed", [f"exit code {code}\n{fleet.log_tail()}"]
+                "drains that failed", [f"exit code {code}\n{pipeline.log_tail()}"]
             )
-        for one in (fleet, *self._hands.rivals):
+        for one in (pipeline, *self._nemesis.rivals):
             self._violations += checkers.found("processes left behind", one.close())
         return self._violations
 
     def undisturbed(self) -> tuple[Outcome, Mapping[str, int]]:
-        """The same log, scored by a fleet that nobody harms, into topics of its own; its counts."""
+        """The same log, scored by a pipeline that nobody harms, into topics of its own; and its
+        counts."""
         self._make_topics("calm")
-        fleet = self._make_fleet("calm", self._cluster.direct.bootstrap)
-        fleet.start()
-        if not self._recovered(within_s=_CALM_WITHIN_S, fleet=fleet, group="calm"):
-            raise RuntimeError(f"the undisturbed run did not end:\n{fleet.log_tail()}")
-        code = fleet.drain(within_s=60.0)
+        # Hooked as well, for the poison alone: nobody sets its switches.
+        pipeline = self._make_pipeline(
+            "calm", self._cluster.direct.bootstrap, switches=self._folder / "calm-switches"
+        )
+        pipeline.start()
+        if not self._recovered(within_s=_CALM_WITHIN_S, pipeline=pipeline, group="calm"):
+            raise RuntimeError(f"the undisturbed run did not end:\n{pipeline.log_tail()}")
+        code = pipeline.drain(within_s=60.0)
         if code != 0:
-            raise RuntimeError(f"the undisturbed run ended with {code}:\n{fleet.log_tail()}")
+            raise RuntimeError(f"the undisturbed run ended with {code}:\n{pipeline.log_tail()}")
         settings = Settings.model_validate(
             _nested(self._assignments(self._cluster.proxied, "calm"))
         )
-        return self._outcome(settings), fleet.counts()
+        return self._outcome(settings), pipeline.counts()
 
     def check(self, undisturbed: Outcome, counted: Mapping[str, int]) -> Violations:
         """Read everything back, and compare."""
         direct, topics = self._cluster.direct, self._settings.topics
         source = read_settled(direct, topics.readings, within=120.0)
-        bounds = topic_bounds(direct, {topics.readings: self._hands.partitions})
+        bounds = topic_bounds(direct, {topics.readings: self._nemesis.partitions})
         ends = {partition: end for (_, partition), (_, end) in bounds.items()}
         expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self._settings)
         whole = self._outcome(self._settings)
@@ -247,6 +255,10 @@ class _Storm:
             "source records": len(source),
             "commits": len(commits),
             "repeats": len(whole.denoised) - len(without_repeats(whole).denoised),
+            "poison records": sum(
+                v.stage == oracle.POISON.stage for v in expected.verdicts.values()
+            ),
+            "late requests": self._cluster.proxy.late_requests,
         }
         return [
             *checkers.accounted(expected.verdicts, outcome),
@@ -258,6 +270,7 @@ class _Storm:
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
+            *self._check_transactions(commits, whole, exact=exact),
         ]
 
     def _check_replays(
@@ -279,6 +292,23 @@ class _Storm:
                 for violation in replayable(log, commits, expected.verdicts)
             ),
         ]
+
+    def _check_transactions(
+        self, commits: Sequence[Commit], whole: Outcome, *, exact: bool
+    ) -> Violations:
+        """No transaction came in pieces, and none is left."""
+        topics = self._settings.topics
+        names = (topics.readings, topics.denoised, topics.anomalies, topics.dead_letters)
+        left = remainder(self._cluster.direct, names, within_s=_CLOSED_WITHIN_S)
+        violations = checkers.closed(left.unfinished, left.stable, left.ends, left.held)
+        if exact:
+            known = decided(self._cluster.direct)
+            violations += checkers.whole(
+                commits,
+                writers_of_commits(self._cluster.log, known),
+                published(self._cluster.log, known, whole, topics),
+            )
+        return violations
 
     def _check_reader(self, *, exact: bool) -> Violations:
         topics = self._settings.topics
@@ -318,20 +348,20 @@ class _Storm:
         )
 
     def _recovered(
-        self, *, within_s: float, fleet: Fleet | None = None, group: str = _GROUP
+        self, *, within_s: float, pipeline: Pipeline | None = None, group: str = _GROUP
     ) -> bool:
         """Wait until every partition is committed past what lies in it now; revive what is dead."""
         until_s = time.monotonic() + within_s
         target: Mapping[int, int] | None = None
         while time.monotonic() < until_s:
             try:
-                if fleet is None:
+                if pipeline is None:
                     self._look_after()
-                elif not fleet.is_running():
+                elif not pipeline.is_running():
                     return False
                 if target is None:
                     # Orphans of a dead driver work on for a moment: they prove nothing.
-                    if self._hands.fleet.orphans():
+                    if self._nemesis.pipeline.orphans():
                         time.sleep(_LOOK_S)
                         continue
                     target = self._ends()
@@ -347,7 +377,7 @@ class _Storm:
         return False
 
     def _flows(self) -> bool:
-        """Wait for new readings: a storm over a log that stands still proves nothing."""
+        """Wait for new readings: a run over a log that stands still proves nothing."""
         before, until_s = sum(self._ends().values()), time.monotonic() + _FLOWS_WITHIN_S
         while time.monotonic() < until_s:
             if sum(self._ends().values()) > before:
@@ -356,27 +386,27 @@ class _Storm:
         return False
 
     def _look_after(self) -> None:
-        """Start a broker that is down; note a fleet that ended by itself, and restart it."""
-        hands = self._hands
-        hands.heal()
-        if hands.fleet.is_running():
+        """Start a broker that is down; note a pipeline that ended by itself, and restart it."""
+        nemesis = self._nemesis
+        nemesis.heal()
+        if nemesis.pipeline.is_running():
             return
-        ending = hands.fleet.endings[-1]
+        ending = nemesis.pipeline.endings[-1]
         if not ending.asked:
             self._violations += checkers.found(
                 "runs that ended by themselves", [f"exit code {ending.code}\n{ending.tail}"]
             )
             if not self.struck:
-                raise RuntimeError(f"the fleet does not work at all:\n{ending.tail}")
-        hands.revive()
+                raise RuntimeError(f"the pipeline does not work at all:\n{ending.tail}")
+        nemesis.revive()
 
     def _ends(self) -> Mapping[int, int]:
         topic = self._settings.topics.readings
-        bounds = topic_bounds(self._cluster.direct, {topic: self._hands.partitions})
+        bounds = topic_bounds(self._cluster.direct, {topic: self._nemesis.partitions})
         return {partition: end for (_, partition), (_, end) in bounds.items()}
 
     def _told(self, what: str) -> str:
-        return f"{what}; the end of the log:\n{self._hands.fleet.log_tail()}"
+        return f"{what}; the end of the log:\n{self._nemesis.pipeline.log_tail()}"
 
     def _assignments(self, bootstrap: str, group: str) -> dict[str, str]:
         return settings_of(self._plan, bootstrap, group)
@@ -393,12 +423,14 @@ class _Storm:
             ],
         )
 
-    def _make_fleet(self, group: str, bootstrap: str, *, switches: Path | None = None) -> Fleet:
-        number = sum(1 for _ in self._folder.glob("fleet-*"))
+    def _make_pipeline(
+        self, group: str, bootstrap: str, *, switches: Path | None = None
+    ) -> Pipeline:
+        number = sum(1 for _ in self._folder.glob("pipeline-*"))
         assignments = {**self._assignments(bootstrap, group), "model.path": str(self._model)}
-        fleet = Fleet(assignments, self._folder / f"fleet-{number}", switches=switches)
-        self._stack.callback(fleet.close)
-        return fleet
+        pipeline = Pipeline(assignments, self._folder / f"pipeline-{number}", switches=switches)
+        self._stack.callback(pipeline.close)
+        return pipeline
 
 
 def _nested(assignments: Mapping[str, str]) -> dict[str, Any]:

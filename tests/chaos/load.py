@@ -1,4 +1,4 @@
-"""The readings of a storm: everything that sensors do wrong, in a seeded order.
+"""The readings of a run: everything that sensors do wrong, in a seeded order.
 
 What counts is what is in the log, so this producer may fail as it likes: it tries again, and a
 record that came twice is a duplicate that the stream has to deal with. It looks at what became of
@@ -21,6 +21,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
+from tests.chaos.hooks.wrapping import POISON
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
 from workers.kafka.kafka_python import Connection
 from workers.kafka.kafka_python.client_logs import quiet_client_logs
@@ -117,19 +118,24 @@ class Sensors:
             sensor.row += self._rng.randint(2, 5)
         elif draw < 0.072:
             yield self._bad(sensor)
+        elif draw < 0.073:  # a reading that no scorer survives
+            yield self._reading(sensor, sensor.row, poison=POISON)
+            sensor.row += 1
         elif draw < 0.11:
             yield self._frame(sensor)
         else:
             yield self._reading(sensor, sensor.row)
             sensor.row += 1
 
-    def _reading(self, sensor: _Sensor, row: int) -> Sent:
+    def _reading(self, sensor: _Sensor, row: int, *, poison: float | None = None) -> Sent:
         values: list[float | None] = list(sensor.at(row))
         draw = self._rng.random()
         if draw < 0.01:  # an anomaly
             values[self._rng.randrange(len(values))] = 30.0
         elif draw < 0.02:
             values[self._rng.randrange(len(values))] = None
+        if poison is not None:
+            values[0] = poison
         return Sent(
             key=sensor.name.encode(),
             value=self._readings.encode(sensor.name, sensor.ts_ns(row), values),

@@ -20,6 +20,8 @@ from typing import Final
 HOST: Final = "localhost"
 _CHUNK: Final = 64 * 1024
 _QUEUED_CHUNKS: Final = 64
+_KIND: Final = slice(4, 6)
+"""Of a request, behind its length: what kind it is."""
 _LOOK_S: Final = 0.02
 _PACE_S: Final = 0.05
 _START_TIMEOUT_S: Final = 10.0
@@ -34,6 +36,11 @@ class Passage(StrEnum):
     """They wait until the weather changes, as behind a network that has parted."""
     SWALLOWED = "swallowed"
     """They are lost. The connection is torn when the weather changes: its bytes have a hole."""
+    LATE = "late"
+    """To the broker only. A connection that was open when the weather came is cut off from its
+    client with its next request, and the broker gets that request when the weather changes: what
+    becomes of a request whose first copy is still under way while the client repeats it on a new
+    connection. New connections pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class Weather:
         bytes_per_s: of each connection and direction; 0 is no limit.
         slice_bytes: chunks are cut into pieces of so many bytes; 0 leaves them whole.
         close_s: the end of one side reaches the other so much later.
+        late_requests: the kinds of request, by the protocol's numbers, that can be late; none named
+            is every kind.
     """
 
     up: Passage = Passage.OPEN
@@ -56,6 +65,7 @@ class Weather:
     bytes_per_s: float = 0.0
     slice_bytes: int = 0
     close_s: float = 0.0
+    late_requests: tuple[int, ...] = ()
 
 
 FAIR: Final = Weather()
@@ -63,21 +73,38 @@ FAIR: Final = Weather()
 
 @dataclass(eq=False)
 class _Link:
-    """One connection: both its ends, and whether some of its bytes are lost."""
+    """One connection: both its ends, and what became of its bytes.
+
+    Attributes:
+        born: how often it had begun to be late when the connection was made.
+        torn: some bytes are lost.
+        late: its client is cut off, and the broker is still to get what it said last.
+    """
 
     client: asyncio.StreamWriter
     broker: asyncio.StreamWriter
+    born: int
     torn: bool = False
+    late: bool = False
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
 
     def reset(self) -> None:
         """End both sides as a crash of the network would: RST, nothing more is delivered."""
-        for writer in (self.client, self.broker):
-            sock = writer.get_extra_info("socket")
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+        _reset(self.client)
+        _reset(self.broker)
+
+    def cut_off_client(self) -> None:
+        """End the client's side alone."""
+        self.late = True
+        _reset(self.client)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 class Proxy:
@@ -87,6 +114,11 @@ class Proxy:
         self.port = 0
         self.weather = FAIR
         self.connections = 0
+        self.late_requests = 0
+        """Bytes that were held for being late, so often."""
+        self.late_answers = 0
+        """How often the broker answered such bytes; nobody hears it."""
+        self._begun_late = 0
         self._target_port = target_port
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -94,6 +126,8 @@ class Proxy:
 
     def set_weather(self, weather: Weather) -> None:
         """Change the weather; connections that lost bytes in the old one are torn."""
+        if weather.up is Passage.LATE and self.weather.up is not Passage.LATE:
+            self._begun_late += 1
         self.weather = weather
         self._loop.call_soon_threadsafe(self._tear)
 
@@ -140,7 +174,7 @@ class Proxy:
         except OSError:  # the broker is down: so is the way to it
             client.transport.abort()
             return
-        link = _Link(client, broker)
+        link = _Link(client, broker, born=self._begun_late)
         self._links.add(link)
         link.pumps = [
             asyncio.ensure_future(self._pump(link, client_reader, broker, "up")),
@@ -178,6 +212,9 @@ class Proxy:
                 if not chunk:
                     break
                 await asyncio.sleep(max(due_s - self._loop.time(), 0.0))
+                if way == "up" and self._is_late(link, chunk):
+                    self.late_requests += 1
+                    link.cut_off_client()
                 if await self._may_pass(link, way):
                     await self._write(writer, chunk)
             if writer.can_write_eof() and not writer.transport.is_closing():
@@ -187,9 +224,22 @@ class Proxy:
         while (await queue.get())[1]:  # nobody reads it any more, and the reader must not block
             pass
 
+    def _is_late(self, link: _Link, chunk: bytes) -> bool:
+        """Whether the request at the beginning of a chunk shall reach the broker late."""
+        weather = self.weather
+        if weather.up is not Passage.LATE or link.late or link.born >= self._begun_late:
+            return False
+        kind = int.from_bytes(chunk[_KIND])
+        return not weather.late_requests or kind in weather.late_requests
+
     async def _may_pass(self, link: _Link, way: str) -> bool:
-        while (passage := getattr(self.weather, way)) is Passage.HELD:
-            if link.client.transport.is_closing():
+        if link.late and way == "down":
+            self.late_answers += 1
+            return False
+        while (passage := getattr(self.weather, way)) is Passage.HELD or (
+            link.late and passage is Passage.LATE
+        ):
+            if link.client.transport.is_closing() and not link.late:
                 return False
             await asyncio.sleep(_LOOK_S)
         if passage is Passage.SWALLOWED:

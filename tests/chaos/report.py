@@ -1,4 +1,4 @@
-"""What a storm did, and what became of the promises."""
+"""What a run did, and what became of the promises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 from tests.chaos.checkers import Violation
-from tests.chaos.schedule import KILLS, Kind, Volley
+from tests.chaos.schedule import KILLS, FaultBatch, Kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Struck:
-    """One volley that was carried out.
+    """One batch that was carried out.
 
     Attributes:
         missed: faults of it that nobody was there to meet.
@@ -24,7 +24,7 @@ class Struck:
             first fault to the recovery.
     """
 
-    volley: Volley
+    batch: FaultBatch
     missed: tuple[str, ...]
     survived: bool
     recovery_s: float
@@ -34,7 +34,7 @@ class Struck:
     def kinds(self) -> list[Kind]:
         """Of the faults that met somebody."""
         missed = {one.partition(":")[0] for one in self.missed}
-        return [fault.kind for fault in self.volley.faults if fault.kind.value not in missed]
+        return [fault.kind for fault in self.batch.faults if fault.kind.value not in missed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Report:
     Attributes:
         command: reproduces it.
         seconds: that it took.
-        struck: the volleys.
+        struck: the batches.
         violations: of the promises; none is what we want.
         counts: what was in the log, and what was met.
     """
@@ -93,7 +93,7 @@ class Report:
                 f"{row['median_outage_s']:>14.1f} s{row['longest_outage_s']:>8.1f} s"
             )
         yield (
-            f"{self.faults} faults in {len(self.struck)} volleys, {self.kills} of them kills, "
+            f"{self.faults} faults in {len(self.struck)} batches, {self.kills} of them kills, "
             f"in {self.seconds:.0f} s"
         )
         yield ", ".join(f"{count:,} {name}" for name, count in self.counts.items())

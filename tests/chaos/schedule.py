@@ -1,6 +1,6 @@
 """What happens when: a pure function of the seed and the time to fill.
 
-Faults come in volleys. Within a volley they may overlap; the next volley waits until the pipeline
+Faults come in batches. Within a batch they may overlap; the next batch waits until the pipeline
 has recovered from this one, so that each outage has a cause.
 """
 
@@ -21,6 +21,7 @@ class Kind(StrEnum):
     KILL_DRIVER = "kill driver"
     KILL_BROKER = "kill broker"
     STOP_INGEST = "suspend ingest worker"
+    STOP_IN_SEND = "suspend worker in a send"
     STOP_SCORER = "suspend scorer"
     STOP_DRIVER = "suspend driver"
     STOP_BROKER = "suspend broker"
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     HOLD = "part network"
     HALF_OPEN = "swallow requests"
     LOSE_ANSWERS = "swallow answers"
+    LATE = "late request"
     DELAY = "delay packets"
     THROTTLE = "limit bandwidth"
     SLICE = "slice packets"
@@ -41,7 +43,7 @@ class Kind(StrEnum):
     WALL_CLOCK = "wall clock jumps"
     INTRUDER = "member joins and leaves"
     ADD_PARTITION = "add partition"
-    RIVAL = "second fleet, same ids"
+    RIVAL = "second instance, same ids"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ HABITS: Final[dict[Kind, _Habit]] = {
     Kind.KILL_DRIVER: _Habit(weight=1.5, cost_s=28, seconds=(0.0, 2.0)),
     Kind.KILL_BROKER: _Habit(weight=2, cost_s=16, seconds=(0.0, 8.0)),
     Kind.STOP_INGEST: _Habit(weight=3, cost_s=14, seconds=(1.0, 25.0)),
+    # Longer than a transaction may take.
+    Kind.STOP_IN_SEND: _Habit(weight=2, cost_s=18, seconds=(9.0, 20.0)),
     Kind.STOP_SCORER: _Habit(weight=2, cost_s=10, seconds=(1.0, 20.0)),
     Kind.STOP_DRIVER: _Habit(weight=1, cost_s=8, seconds=(1.0, 12.0)),
     Kind.STOP_BROKER: _Habit(weight=2, cost_s=12, seconds=(1.0, 20.0)),
@@ -78,6 +82,7 @@ HABITS: Final[dict[Kind, _Habit]] = {
     Kind.HOLD: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
     Kind.HALF_OPEN: _Habit(weight=3, cost_s=10, seconds=(0.5, 20.0)),
     Kind.LOSE_ANSWERS: _Habit(weight=4, cost_s=10, seconds=(0.2, 15.0)),
+    Kind.LATE: _Habit(weight=4, cost_s=6, seconds=(0.3, 5.0)),
     Kind.DELAY: _Habit(weight=3, cost_s=7, seconds=(2.0, 8.0), amount=(0.02, 1.0)),
     Kind.THROTTLE: _Habit(weight=2, cost_s=7, seconds=(2.0, 8.0), amount=(4e3, 2e5)),
     Kind.SLICE: _Habit(weight=1, cost_s=5, seconds=(1.0, 5.0), amount=(1, 64)),
@@ -97,7 +102,7 @@ KILLS: Final = frozenset({Kind.KILL_INGEST, Kind.KILL_SCORER, Kind.KILL_DRIVER, 
 SHORT: Final[dict[Kind, int]] = {
     Kind.KILL_INGEST: 4, Kind.KILL_SCORER: 3, Kind.KILL_BROKER: 2, Kind.KILL_DRIVER: 1,
     Kind.CUT: 2, Kind.LOSE_ANSWERS: 2, Kind.HALF_OPEN: 1, Kind.STOP_INGEST: 1, Kind.INTRUDER: 1,
-    Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
+    Kind.LATE: 3, Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
 }  # fmt: skip
 """What a short run meets, in the order of its seed."""
 
@@ -108,7 +113,7 @@ class Fault:
 
     Attributes:
         kind: what happens.
-        after_s: since its volley began.
+        after_s: since its batch began.
         seconds: how long it lasts; 0 is an instant.
         amount: of what it does, in its kind's unit.
         pick: which of several victims, taken modulo their number.
@@ -122,7 +127,7 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Volley:
+class FaultBatch:
     """Faults that belong together.
 
     Attributes:
@@ -136,37 +141,37 @@ class Volley:
 
 def make_schedule(
     seed: int, seconds: float, *, without: Collection[Kind] = (), together: int | None = None
-) -> tuple[Volley, ...]:
+) -> tuple[FaultBatch, ...]:
     """Fill the time with faults: each kind once in an order of its own, then by weight.
 
     Args:
         seed: the same gives the same.
         seconds: to fill, by the habits' costs; a run takes longer when a recovery does.
         without: kinds that are impossible here.
-        together: faults in each volley; one to three, by chance, unless it is said.
+        together: faults in each batch; one to three, by chance, unless it is said.
     """
-    rng = random.Random(f"storm {seed}")
+    rng = random.Random(f"run {seed}")
     kinds = _endless([kind for kind in Kind if kind not in without], rng)
-    volleys, left_s = [], seconds
+    batches, left_s = [], seconds
     while left_s > 0:
         by_chance = rng.choices((1, 2, 3), (70, 22, 8))[0]
         drawn = [next(kinds) for _ in range(together or by_chance)]
-        volley = _volley(drawn, rng)
-        left_s -= volley.quiet_s + max(HABITS[kind].cost_s for kind in drawn) + len(drawn) - 1
-        volleys.append(volley)
-    return tuple(volleys)
+        batch = _batch(drawn, rng)
+        left_s -= batch.quiet_s + max(HABITS[kind].cost_s for kind in drawn) + len(drawn) - 1
+        batches.append(batch)
+    return tuple(batches)
 
 
-def short_schedule(seed: int, *, without: Collection[Kind] = ()) -> tuple[Volley, ...]:
+def short_schedule(seed: int, *, without: Collection[Kind] = ()) -> tuple[FaultBatch, ...]:
     """The faults of `SHORT` in a seeded order, some of them together, none of them long."""
-    rng = random.Random(f"squall {seed}")
+    rng = random.Random(f"short {seed}")
     kinds = [kind for kind, count in SHORT.items() if kind not in without for _ in range(count)]
     rng.shuffle(kinds)
-    volleys = []
+    batches = []
     while kinds:
         drawn = [kinds.pop() for _ in range(min(rng.choice((1, 1, 2)), len(kinds)))]
-        volleys.append(_volley(drawn, rng, longest_s=6.0))
-    return tuple(volleys)
+        batches.append(_batch(drawn, rng, longest_s=6.0))
+    return tuple(batches)
 
 
 def _endless(kinds: list[Kind], rng: random.Random) -> Iterator[Kind]:
@@ -183,7 +188,7 @@ def _endless(kinds: list[Kind], rng: random.Random) -> Iterator[Kind]:
         yield kind
 
 
-def _volley(kinds: list[Kind], rng: random.Random, *, longest_s: float = 1e9) -> Volley:
+def _batch(kinds: list[Kind], rng: random.Random, *, longest_s: float = 1e9) -> FaultBatch:
     after_s, faults = 0.0, []
     for kind in kinds:
         habit = HABITS[kind]
@@ -200,4 +205,4 @@ def _volley(kinds: list[Kind], rng: random.Random, *, longest_s: float = 1e9) ->
             )
         )
         after_s += rng.random() ** 2 * 2.0
-    return Volley(quiet_s=round(rng.uniform(0.0, 1.5), 3), faults=tuple(faults))
+    return FaultBatch(quiet_s=round(rng.uniform(0.0, 1.5), 3), faults=tuple(faults))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _BATCH: Final = struct.Struct(">qiibIhiqqqhii")
 _PREFIX: Final = 12  # base offset and length, which the length does not count
@@ -39,9 +39,38 @@ class Batch:
     first: int
     last: int
     producer: int
+    epoch: int
     transactional: bool
     commits: bool | None
     """Whether it is the end of a transaction, by commit (True) or abort (False); None: records."""
+
+
+class Written(NamedTuple):
+    """What one committed transaction wrote to one partition."""
+
+    producer: int
+    epoch: int
+    offsets: tuple[int, ...]
+
+
+def transactions(log: Path, topic: str) -> dict[int, list[Written]]:
+    """The committed transactions of a topic by partition, in the order of their ends."""
+    return {number: _transactions(folder) for number, folder in _folders(log, topic)}
+
+
+def _transactions(partition: Path) -> list[Written]:
+    found = []
+    waiting: dict[int, list[Batch]] = {}
+    for batch in _partition(partition):
+        if batch.commits is None:
+            if batch.transactional:
+                waiting.setdefault(batch.producer, []).append(batch)
+            continue
+        wrote = waiting.pop(batch.producer, [])
+        if wrote and batch.commits:
+            offsets = (at for one in wrote for at in range(one.first, one.last + 1))
+            found.append(Written(batch.producer, wrote[0].epoch, tuple(offsets)))
+    return found
 
 
 def fates(partition: Path) -> dict[int, Fate]:
@@ -65,12 +94,19 @@ def fates(partition: Path) -> dict[int, Fate]:
 
 def topic_fates(log: Path, topic: str) -> dict[tuple[int, int], Fate]:
     """The fate of every record of a topic, by (partition, offset)."""
-    found = {}
+    return {
+        (number, at): fate
+        for number, folder in _folders(log, topic)
+        for at, fate in fates(folder).items()
+    }
+
+
+def _folders(log: Path, topic: str) -> Iterator[tuple[int, Path]]:
+    """The partitions of a topic, and where they lie."""
     for folder in sorted(log.glob(f"{topic}-*")):
         number = folder.name.removeprefix(f"{topic}-")
         if number.isdecimal():
-            found.update({(int(number), at): fate for at, fate in fates(folder).items()})
-    return found
+            yield int(number), folder
 
 
 def _partition(folder: Path) -> Iterator[Batch]:
@@ -87,7 +123,7 @@ def batches(content: bytes) -> Iterator[Batch]:
     at = 0
     while at + _BATCH.size <= len(content):
         (
-            first, length, _, magic, _, attributes, last_delta, _, _, producer, _, _, _,
+            first, length, _, magic, _, attributes, last_delta, _, _, producer, epoch, _, _,
         ) = _BATCH.unpack_from(content, at)  # fmt: skip
         if magic != _MAGIC:
             raise ValueError(f"format {magic} at byte {at}")
@@ -99,6 +135,7 @@ def batches(content: bytes) -> Iterator[Batch]:
             first=first,
             last=first + last_delta,
             producer=producer,
+            epoch=epoch,
             transactional=bool(attributes & _TRANSACTIONAL),
             commits=_ends(content[at + _BATCH.size : stop]) if control else None,
         )

@@ -1,4 +1,4 @@
-"""A short storm in every run of the tests: ten kills and more; nothing lost, doubled, changed."""
+"""A short run in every run of the tests: ten kills and more; nothing lost, doubled, changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from schemas.settings import Guarantee
 from tests.chaos.experiment import Plan, run
-from tests.chaos.hands import impossible
+from tests.chaos.nemesis import impossible
 from tests.chaos.report import Report
 from tests.chaos.schedule import KILLS, short_schedule
 
@@ -22,11 +22,11 @@ pytestmark = [
 ]
 
 
-def squall(folder: Path, *, seed: int, guarantee: Guarantee) -> Report:
-    """A short storm. Its report names the command that brings it, or others, again."""
+def short_run(folder: Path, *, seed: int, guarantee: Guarantee) -> Report:
+    """A short run. Its report names the command that brings it, or others, again."""
     plan = Plan(
         seed=seed,
-        volleys=short_schedule(seed, without=impossible(None, "actors")),
+        batches=short_schedule(seed, without=impossible(None, "actors")),
         guarantee=guarantee,
         placement="actors",
         per_s=100.0,
@@ -39,8 +39,8 @@ def squall(folder: Path, *, seed: int, guarantee: Guarantee) -> Report:
     return report
 
 
-def test_a_storm_changes_no_score(tmp_path: Path) -> None:
-    report = squall(tmp_path, seed=11, guarantee=Guarantee.EXACTLY_ONCE)
+def test_a_run_full_of_faults_changes_no_score(tmp_path: Path) -> None:
+    report = short_run(tmp_path, seed=11, guarantee=Guarantee.EXACTLY_ONCE)
 
     told = "\n".join(report.lines())
     assert report.good, told
@@ -53,8 +53,8 @@ def test_a_storm_changes_no_score(tmp_path: Path) -> None:
 def test_at_least_once_repeats_with_the_same_ids_and_numbers_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
-    report = squall(tmp_path, seed=12, guarantee=Guarantee.AT_LEAST_ONCE)
+    report = short_run(tmp_path, seed=12, guarantee=Guarantee.AT_LEAST_ONCE)
 
     told = "\n".join(report.lines())
     assert report.good, told
-    assert report.counts["repeats"] > 0, "a storm without a repeat shows nothing"
+    assert report.counts["repeats"] > 0, "a run without a repeat shows nothing"

@@ -251,6 +251,89 @@ def test_a_reader_that_saw_something_wrong_is_caught(change, caught):
     assert {v.check for v in checkers.seen_live(seen, FINAL, ABORTED)} == caught
 
 
+# Partition 0 is committed to 2, then to 6; partition 1 to 1. Two producers, two output partitions.
+WRITERS = {
+    0: checkers.Writer(7, 0, 0), 1: checkers.Writer(8, 0, 0), 2: checkers.Writer(7, 0, 1),
+    3: checkers.Writer(7, 1, 0),
+}  # fmt: skip
+PUBLISHED = [
+    checkers.Published(WRITERS[0], ("out", 0), frozenset({(0, 1)})),
+    checkers.Published(WRITERS[1], ("out", 0), frozenset({(1, 0)})),
+    checkers.Published(WRITERS[3], ("out", 0), frozenset({(0, 2), (0, 4)})),
+    checkers.Published(WRITERS[3], ("out", 1), frozenset({(0, 5)})),
+]
+
+
+def test_transactions_that_are_whole_have_no_violation():
+    assert checkers.whole(COMMITS, WRITERS, PUBLISHED) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "caught"),
+    [
+        plant(
+            "torn: a late commit ended it before the offsets came",
+            lambda p: p.__setitem__(1, p[1]._replace(writer=checkers.Writer(8, 0, -1))),
+            "commits by another transaction than their outputs",
+        ),
+        plant(
+            "torn: its outputs in one partition came with an earlier transaction",
+            lambda p: p.__setitem__(3, p[3]._replace(writer=WRITERS[2])),
+            "commits by another transaction than their outputs",
+        ),
+        plant(
+            "a read that skipped back: outputs of an earlier commit as well",
+            lambda p: p.__setitem__(2, p[2]._replace(sources=p[2].sources | {(0, 0)})),
+            "transactions with outputs of more than one commit",
+            "commits by another transaction than their outputs",
+        ),
+        plant(
+            "published without its offset",
+            lambda p: p.append(p[3]._replace(sources={(0, 6)})),
+            "outputs that nobody committed",
+        ),
+        plant(
+            "published by one epoch, committed by the next",
+            lambda p: p.__setitem__(3, p[3]._replace(writer=WRITERS[0])),
+            "commits by another transaction than their outputs",
+        ),
+    ],
+)  # fmt: skip
+def test_a_transaction_that_is_not_whole_is_caught(change, caught):
+    published = PUBLISHED.copy()
+    change(published)
+
+    assert {v.check for v in checkers.whole(COMMITS, WRITERS, published)} == caught
+
+
+def test_a_commit_outside_of_a_transaction_is_caught():
+    writers = {number: writer for number, writer in WRITERS.items() if number != 3}
+    (violation,) = checkers.whole(COMMITS, writers, PUBLISHED)
+
+    assert violation.check == "commits by another transaction than their outputs"
+
+
+ENDS = {("out", 0): 9, ("__consumer_offsets", 0): 4}
+
+
+def test_nothing_left_of_transactions_has_no_violation():
+    assert checkers.closed({}, ENDS, ENDS, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "stable", "held", "caught"),
+    [
+        ({"chaos.main.0": "Ongoing"}, {}, {}, "transactions left open"),
+        ({}, {("__consumer_offsets", 0): 3}, {}, "partitions that are not stable to their end"),
+        ({}, {}, {("out", 0): 8}, "partitions with an open transaction"),
+    ],
+)
+def test_what_is_left_of_a_transaction_is_caught(unfinished, stable, held, caught):
+    (violation,) = checkers.closed(unfinished, ENDS | stable, ENDS, held)
+
+    assert violation.check == caught
+
+
 COUNTS = {
     "records": 7, "readings": 8, "scored": 5, "warming_up": 1, "late": 1, "duplicate": 1,
     "dead_lettered": 1, "anomalies": 2, "replayed": 3,

@@ -1,4 +1,4 @@
-"""The storm's broker, and what its files say: two ways in, a disk that fills, fates of records."""
+"""A run's broker, and what its files say: two ways in, a disk that fills, fates of records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.commits import read_commits
 from tests.chaos.disk import mounted
 from tests.chaos.proxy import FAIR, Passage, Weather
-from tests.chaos.segments import Fate, topic_fates
+from tests.chaos.segments import Fate, topic_fates, transactions
+from tests.chaos.transactions import decided, remainder
 from tests.support.broker import produce, read_all
 from tests.support.wait import wait_until
 from workers.kafka.kafka_python import Connection
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.kafka
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
         create_topics(
-            opened.direct, [TopicSpec(name=name, partitions=2) for name in ("a", "b", "c")]
+            opened.direct, [TopicSpec(name=name, partitions=2) for name in ("a", "b", "c", "d")]
         )
         yield opened
 
@@ -82,10 +83,31 @@ def test_the_files_tell_committed_aborted_open_and_plain_records_apart(cluster):
     )
 
 
+def test_what_an_open_transaction_leaves_is_seen_and_is_gone_with_it(cluster):
+    direct = cluster.direct
+    producer = KafkaProducer(**direct.producer_options(transactional_id="test-open"))
+    producer.init_transactions()
+    producer.begin_transaction()
+    at = producer.send("d", b"open", partition=0).get(timeout=10).offset
+
+    left = remainder(direct, ["d"], within_s=0)
+
+    assert left.unfinished == {"test-open": "Ongoing"}
+    assert left.held == {("d", 0): at}
+    assert left.ends["d", 0] - left.stable["d", 0] == 1
+    producer.commit_transaction()
+    writer = producer._transaction_manager.producer_id_and_epoch
+    producer.close(timeout=5)
+    assert remainder(direct, ["d"], within_s=20).is_nothing
+    producer_at = (writer.producer_id, writer.epoch)
+    assert transactions(cluster.log, "d")[0] == [(*producer_at, (at,))]
+    assert decided(direct)[producer_at] == [{("d", 0)}]
+
+
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
     direct = cluster.direct
     at = TopicPartition("c", 1)
-    consumer = KafkaConsumer(**direct.consumer_options(group_id="storm"))
+    consumer = KafkaConsumer(**direct.consumer_options(group_id="chaos"))
     consumer.assign([at])
     for offset in (1, 2):
         consumer.commit({at: OffsetAndMetadata(offset, f"plain {offset}", -1)})
@@ -94,13 +116,13 @@ def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
     for offset, end in ((3, producer.commit_transaction), (9, producer.abort_transaction)):
         producer.begin_transaction()
         producer.send_offsets_to_transaction(
-            {at: OffsetAndMetadata(offset, f"in a transaction {offset}", -1)}, "storm"
+            {at: OffsetAndMetadata(offset, f"in a transaction {offset}", -1)}, "chaos"
         )
         end()
     producer.close(timeout=5)
     consumer.close()
 
-    found = read_commits(direct, "storm", "c")
+    found = read_commits(direct, "chaos", "c")
 
     assert [(one.partition, one.next_offset, one.metadata) for one in found] == [
         (1, 1, "plain 1"), (1, 2, "plain 2"), (1, 3, "in a transaction 3"),

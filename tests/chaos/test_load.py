@@ -1,4 +1,4 @@
-"""The producer of a storm's readings notices when the client sends no more."""
+"""The producer of a run's readings notices when the client sends no more."""
 
 from __future__ import annotations
 

@@ -135,6 +135,36 @@ def test_a_connection_that_lost_nothing_outlives_the_swallowing(proxy):
         assert said_back(client, b"again")
 
 
+def request(kind: int) -> bytes:
+    return b"\0\0\0\x0a" + kind.to_bytes(2) + b"whatever"
+
+
+def test_a_late_request_costs_the_client_its_connection_and_comes_when_the_weather_changes(proxy):
+    with connected(proxy) as client:
+        proxy.set_weather(Weather(up=Passage.LATE))
+        client.sendall(request(1))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        with connected(proxy):  # connections made since pass
+            pass
+        assert (proxy.late_requests, proxy.late_answers) == (1, 0)
+
+        proxy.set_weather(FAIR)
+
+        wait_until(lambda: proxy.late_answers == 1, within=5)
+
+
+def test_only_the_named_kinds_of_request_are_late(proxy):
+    with connected(proxy) as client:
+        proxy.set_weather(Weather(up=Passage.LATE, late_requests=(26,)))
+        assert said_back(client, request(25))
+
+        client.sendall(request(26))
+
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
 def test_latency_delays_each_way(proxy):
     with connected(proxy) as client:
         proxy.set_weather(Weather(latency_s=0.15))

@@ -37,7 +37,7 @@ class Raw(NamedTuple):
 
 @cache
 def source() -> list[Raw]:
-    """The storm's own readings, and among them one that no scorer survives."""
+    """A run's own readings, and among them one that no scorer survives."""
     records = Sensors(seed=5, count=4).records()
     sent = [next(records) for _ in range(RECORDS)]
     poisoned = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.chaos.hands import _ACTIONS
+from schemas.settings import Settings
+from tests.chaos.nemesis import _ACTIONS, LATE_REQUESTS
 from tests.chaos.schedule import HABITS, KILLS, Kind, make_schedule, short_schedule
 
 
@@ -20,7 +21,7 @@ def test_a_longer_schedule_begins_like_a_shorter_one():
 
 
 def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
-    faults = [fault for volley in make_schedule(3, 1_800) for fault in volley.faults]
+    faults = [fault for batch in make_schedule(3, 1_800) for fault in batch.faults]
 
     assert len(faults) >= 200
     assert {fault.kind for fault in faults} == set(Kind)
@@ -33,17 +34,31 @@ def test_kinds_that_are_impossible_are_left_out():
 
 
 def test_rare_kinds_stay_rare():
-    faults = [fault.kind for volley in make_schedule(5, 20_000) for fault in volley.faults]
+    faults = [fault.kind for batch in make_schedule(5, 20_000) for fault in batch.faults]
 
     assert faults.count(Kind.ADD_PARTITION) == HABITS[Kind.ADD_PARTITION].most
 
 
 def test_a_short_schedule_holds_ten_kills_of_four_kinds():
     for seed in range(20):
-        kinds = [fault.kind for volley in short_schedule(seed) for fault in volley.faults]
+        kinds = [fault.kind for batch in short_schedule(seed) for fault in batch.faults]
         kills = [kind for kind in kinds if kind in KILLS]
         assert len(kills) >= 10
         assert set(kills) == KILLS
+
+
+def test_a_worker_is_suspended_in_a_send_for_longer_than_a_transaction_may_take():
+    faults = [f for v in make_schedule(3, 3_000) for f in v.faults if f.kind is Kind.STOP_IN_SEND]
+    settings = Settings.model_validate({"topics": {"readings": "r"}})
+
+    assert faults
+    assert min(f.seconds for f in faults) > settings.processing.transaction_timeout_s
+
+
+def test_every_kind_of_a_transactions_request_comes_late():
+    faults = [f for v in make_schedule(3, 3_000) for f in v.faults if f.kind is Kind.LATE]
+
+    assert {f.pick % len(LATE_REQUESTS) for f in faults} == set(range(len(LATE_REQUESTS)))
 
 
 def test_every_kind_has_its_habit_and_its_action():

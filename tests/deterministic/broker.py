@@ -8,6 +8,8 @@ call happens in `tests.deterministic.clients`. Faithful where it matters:
   after the old one has given it up (cooperative). The broker does *not* look whether the committer
   of an offset owns the partition. Members are static: a restart under the same name changes
   nothing but who is fenced.
+* **Late requests.** A transactional request that was repeated comes a second time, later. It is
+  judged by its epoch alone, as in Kafka for a client that does not speak KIP-890.
 * **Transactions.** Outputs are in the log as soon as they are sent, and seen when their transaction
   is committed. Offsets of an open transaction make the committed offset unstable: nobody can ask
   for it. A new producer of the same id, or the time, ends an open transaction.
@@ -15,7 +17,8 @@ call happens in `tests.deterministic.clients`. Faithful where it matters:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
@@ -177,6 +180,25 @@ class Broker:
         self.aborted = 0
         self._epochs: dict[str, int] = {}
         self._open: dict[str, Transaction] = {}
+        self._late: list[tuple[int, Callable[[], None]]] = []
+        self._calls = 0
+        self.came_late = 0
+
+    # -- late requests ---------------------------------------------------------------------------
+
+    def deliver_later(self, request: Callable[[], None], *, after: int) -> None:
+        """Have a request come again when there were so many more calls of whatever process."""
+        self._late.append((self._calls + after, request))
+
+    def tick(self) -> None:
+        """Count a call, and do what is late now; nobody hears the answers."""
+        self._calls += 1
+        due = [request for at, request in self._late if at <= self._calls]
+        self._late = [one for one in self._late if one[0] > self._calls]
+        self.came_late += len(due)
+        for request in due:
+            with suppress(TransactionAbortedError, StaleGenerationError, FencedError):
+                request()
 
     # -- offsets ---------------------------------------------------------------------------------
 
@@ -231,9 +253,31 @@ class Broker:
         self._transaction(name, epoch)
         self._end(name, fate)
 
-    def _transaction(self, name: str, epoch: int) -> Transaction:
+    def add_partition(self, name: str, epoch: int) -> None:
+        """Begin a transaction if there is none; what is sent is not sent again."""
+        self._transaction(name, epoch)
+
+    def commit_offsets(
+        self, name: str, epoch: int, offsets: Mapping[int, CommittedOffset], token: Token
+    ) -> None:
+        """Put offsets into a transaction that has some; refused where there is none (KIP-890)."""
+        self._check_epoch(name, epoch)
+        self.group.check(token)
+        transaction = self._open.get(name)
+        if transaction is not None and transaction.offsets:
+            transaction.offsets |= offsets
+
+    def end_again(self, name: str, epoch: int, fate: Fate) -> None:
+        """End what is open; nothing to end is a success."""
+        self._check_epoch(name, epoch)
+        self._end(name, fate)
+
+    def _check_epoch(self, name: str, epoch: int) -> None:
         if self._epochs[name] != epoch:
             raise TransactionAbortedError("fenced: a newer producer has this id")
+
+    def _transaction(self, name: str, epoch: int) -> Transaction:
+        self._check_epoch(name, epoch)
         return self._open.setdefault(name, Transaction())
 
     def _end(self, name: str, fate: Fate) -> None:

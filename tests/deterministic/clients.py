@@ -1,12 +1,13 @@
 """A process's source and sinks: the contract of `workers.kafka.client`, and all that goes wrong.
 
 Each call to the broker is a place where the process can be killed (before or after the broker did
-what it was asked), frozen while the rest of the world goes on, or left without an answer.
+what it was asked), frozen while the rest of the world goes on, or left without an answer. A
+transactional request can be repeated by the client, and come to the broker a second time, late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
@@ -49,19 +50,39 @@ class Line:
         self.broker, self.name, self.incarnation = broker, name, incarnation
         self._freeze = freeze
         self._armed: list[tuple[int, Fault]] = []
+        self._armed_late: list[tuple[int, int]] = []
+        self.repeated = 0
+        """Requests that were repeated: the client knows that, and nothing of their first copies."""
         self.calls = 0
         self.killed = False
 
     def arm(self, after: int, fault: Fault) -> None:
         self._armed.append((self.calls + after, fault))
 
+    def arm_late(self, after: int, by: int) -> None:
+        """Repeat the next transactional request then; it comes again so many calls later."""
+        self._armed_late.append((self.calls + after, by))
+
     def disarm(self) -> None:
         self._armed.clear()
+        self._armed_late.clear()
+
+    @contextmanager
+    def request(self, failing: type[Exception] | None, again: Callable[[], None]) -> Iterator[None]:
+        """A call that is a transactional request; `again` is what it does if it comes late."""
+        due = next((armed for armed in self._armed_late if armed[0] <= self.calls), None)
+        if due is not None:
+            self._armed_late.remove(due)
+            self.repeated += 1
+            self.broker.deliver_later(again, after=due[1])
+        with self.call(failing):
+            yield
 
     @contextmanager
     def call(self, failing: type[Exception] | None = None) -> Iterator[None]:
         """A call; `failing` is what it raises when it is refused or gets no answer."""
         self.calls += 1
+        self.broker.tick()
         fault = self._due(failing)
         if fault is Fault.CRASH_BEFORE:
             raise Crashed
@@ -228,6 +249,17 @@ class TransactionalSimSink(_SimSink):
         super().__init__(line, source)
         self._epoch: int | None = None
         self._is_open = False
+        self._repeated = 0  # when the transaction began
+
+    def _is_settled(self) -> bool:
+        """Whether no copy of a request of this transaction can still be on its way."""
+        return self._line.repeated == self._repeated
+
+    def _succeed(self) -> None:
+        """A producer that must not go on is replaced, if the broker answers; else `begin` will."""
+        if self._epoch is None:
+            with suppress(BrokerUnavailableError), self._line.call(BrokerUnavailableError):
+                self._epoch = self._broker.init_producer(self._line.name)
 
     def begin(self) -> None:
         if self._is_open:
@@ -236,6 +268,7 @@ class TransactionalSimSink(_SimSink):
             with self._line.call(BrokerUnavailableError):
                 self._epoch = self._broker.init_producer(self._line.name)
         self._is_open = True
+        self._repeated = self._line.repeated
 
     def send(
         self,
@@ -248,10 +281,13 @@ class TransactionalSimSink(_SimSink):
         assert self._is_open
         if self._epoch is None:
             return  # failed before; the commit will say so
+        name, epoch = self._line.name, self._epoch
         try:
-            with self._line.call(OutputsLostError):
+            with self._line.request(
+                OutputsLostError, again=lambda: self._broker.add_partition(name, epoch)
+            ):
                 sent = Sent(Transaction(), topic, value, headers)
-                self._broker.send(self._line.name, self._epoch, sent)
+                self._broker.send(name, epoch, sent)
         except TransactionAbortedError:
             # A real client learns of it at the flush.
             self._epoch = None
@@ -265,24 +301,34 @@ class TransactionalSimSink(_SimSink):
             raise OutputsLostError("an output is not with the broker")
         self._source.check_held(offsets, generation)
         assert isinstance(generation.token, Token)
-        with self._line.call(TransactionAbortedError):
-            self._broker.add_offsets(self._line.name, epoch, offsets, generation.token)
-        with self._line.call(TransactionAbortedError):
-            self._broker.end(self._line.name, epoch, Fate.COMMITTED)
-        self._epoch = epoch
+        name, token = self._line.name, generation.token
+        with self._line.request(
+            TransactionAbortedError,
+            again=lambda: self._broker.commit_offsets(name, epoch, offsets, token),
+        ):
+            self._broker.add_offsets(name, epoch, offsets, token)
+        self._end(epoch, Fate.COMMITTED)
+        if self._is_settled():
+            self._epoch = epoch
+        else:
+            self._succeed()
+
+    def _end(self, epoch: int, fate: Fate) -> None:
+        name = self._line.name
+        with self._line.request(
+            TransactionAbortedError, again=lambda: self._broker.end_again(name, epoch, fate)
+        ):
+            self._broker.end(name, epoch, fate)
 
     def abort(self) -> None:
         self._is_open = False
         with suppress(TransactionAbortedError):
             epoch, self._epoch = self._epoch, None
             if epoch is not None:
-                with self._line.call(TransactionAbortedError):
-                    self._broker.end(self._line.name, epoch, Fate.ABORTED)
-                self._epoch = epoch
-        if self._epoch is None:
-            # The successor settles what was left open, if the broker answers; else `begin` will.
-            with suppress(BrokerUnavailableError), self._line.call(BrokerUnavailableError):
-                self._epoch = self._broker.init_producer(self._line.name)
+                self._end(epoch, Fate.ABORTED)
+                if self._is_settled():
+                    self._epoch = epoch
+        self._succeed()
 
 
 class PlainSimSink(_SimSink):

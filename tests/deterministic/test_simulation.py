@@ -1,4 +1,5 @@
-"""Promise 1 over random schedules of crash, replay, rebalance, reordering and lost answers.
+"""Promise 1 over random schedules of crash, replay, rebalance, reordering, lost answers and late
+requests.
 
 A long run: ``VIGIE_SIMULATIONS=20000 pytest tests/deterministic -k schedule --timeout 0``.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from tests.deterministic.clients import TransactionalSimSink
 from tests.deterministic.schedule import SCHEDULES, Schedule
 from workers.stream.assignment import Beginning
 from workers.stream.checkpoint import Unit
@@ -40,6 +42,7 @@ def test_schedules_are_full_of_trouble() -> None:
     assert sum(world.broker.group.generation for world in worlds) > 100
     assert sum(world.broker.aborted for world in worlds) > 20
     assert sum(len(world.broker.steps) for world in worlds) > 150
+    assert sum(world.broker.came_late for world in worlds) > 20
 
 
 # -- see it fail -----------------------------------------------------------------------------------
@@ -77,6 +80,11 @@ def never_forget(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SensorWindows, "turn", lambda self, stretch: 0)
 
 
+def keep_a_producer_that_repeated(patch: pytest.MonkeyPatch) -> None:
+    """A late copy of its request then meets a transaction that it does not belong to."""
+    patch.setattr(TransactionalSimSink, "_is_settled", lambda self: True)
+
+
 @pytest.mark.parametrize(
     ("plant", "first_seed"),  # one is rare: begin to look where it is found soon
     [
@@ -85,6 +93,7 @@ def never_forget(patch: pytest.MonkeyPatch) -> None:
         (replay_one_record_late, 0),
         (forget_the_shadow, 0),
         (never_forget, 0),
+        (keep_a_producer_that_repeated, 0),
     ],
 )
 def test_the_simulation_finds_a_planted_bug(

@@ -185,8 +185,10 @@ class World:
 
     def _trouble(self, kind: int, process: Process, how: int) -> None:
         match kind:
-            case 10 | 11 | 12:
+            case 10 | 11:
                 process.line.arm(1 + how // 8 % 12, _FAULTS[how % 8])
+            case 12:
+                process.line.arm_late(1 + how % 8, by=1 + how // 8 % 32)
             case 13:
                 self._end(process, how)
             case 14 if how % 2:

@@ -1,1 +1,1 @@
-"""What the workers of a storm load besides the product; see `sitecustomize`."""
+"""What the workers of a run load besides the product; see `sitecustomize`."""

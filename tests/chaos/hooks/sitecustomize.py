@@ -1,4 +1,4 @@
-"""Loaded by every Python below a fleet of the storm: lets the storm reach into its workers.
+"""Loaded by every Python below a pipeline of the run: lets the nemesis reach into its workers.
 
 This folder is on their PYTHONPATH and on nobody else's: nothing of it lives in the product. Without
 ``VIGIE_CHAOS_SWITCHES`` it does nothing.

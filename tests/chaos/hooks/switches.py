@@ -1,4 +1,4 @@
-"""Switches in a small mapped file: the storm sets them, the workers look at them. Standard library.
+"""Switches in a small mapped file: a nemesis sets them, workers look at them. Standard library.
 
 Both sides map the same file, so a look costs a copy of eight bytes and no call to the system.
 """
@@ -18,6 +18,8 @@ _PLACES = {
     "failures": 16,  # so many scoring calls raise, one less with each
     "wrong_sizes": 24,  # so many calls answer one sample too few
     "all_fail_until_s": 32,  # scoring raises until then, in time.monotonic()
+    "stops_in_send": 40,  # so many workers stop themselves while outputs are under way
+    "stopped_pid": 48,  # the last one that did
 }
 
 

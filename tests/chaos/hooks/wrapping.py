@@ -1,4 +1,4 @@
-"""What the switches do to a worker: its clock, and the scoring of its model. Standard library."""
+"""What the switches do to a worker: its clock, its scoring, its sending. Standard library."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -25,24 +26,28 @@ class ChaosError(RuntimeError):
 
 
 def install(path: str) -> None:
-    """Wrap `Detector.score` as soon as it is imported; bend the clock of Ray's workers."""
+    """Wrap scoring and sending as soon as they are imported; bend the clock of Ray's workers."""
     switches = Switches(path)
-    sys.meta_path.insert(0, _Finder(switches))
+    wraps = {
+        "detector.scoring": lambda module: _wrap(module.Detector, switches),
+        "kafka.net.compat": lambda module: _wrap_client(module.KafkaNetClient, switches),
+    }
+    sys.meta_path.insert(0, _Finder(wraps))
     if any("default_worker.py" in word for word in sys.orig_argv):
         real = time.time
         time.time = lambda: real() + switches.get("wall_offset_s")
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds `detector.scoring` as everybody does, and has its `Detector` wrapped."""
+    """Finds some modules as everybody does, and has them wrapped when they are loaded."""
 
-    def __init__(self, switches: Switches) -> None:
-        self._switches = switches
+    def __init__(self, wraps: dict[str, Callable[[Any], None]]) -> None:
+        self._wraps = wraps
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name != "detector.scoring":
+        wrap = self._wraps.pop(name, None)  # once
+        if wrap is None:
             return None
-        sys.meta_path.remove(self)  # once
         spec = importlib.util.find_spec(name)
         assert spec is not None
         assert isinstance(spec.loader, importlib.machinery.SourceFileLoader)
@@ -50,7 +55,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             load(module)
-            _wrap(module.Detector, self._switches)
+            wrap(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -76,3 +81,18 @@ def _wrap(detector: Any, switches: Switches) -> None:
         return score(self, rows, ends, groups)
 
     detector.score = wrapped
+
+
+def _wrap_client(client: Any, switches: Switches) -> None:
+    """Have a worker stop itself when the outputs of a transaction are with the network."""
+    send = client.send
+
+    def wrapped(self: Any, node_id: Any, request: Any, **options: Any) -> Any:
+        future = send(self, node_id, request, **options)
+        is_output = type(request).__name__ == "ProduceRequest" and request.transactional_id
+        if is_output and switches.take("stops_in_send"):
+            switches.set("stopped_pid", os.getpid())
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return future
+
+    client.send = wrapped

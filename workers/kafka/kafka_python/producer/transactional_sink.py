@@ -10,6 +10,9 @@ Outputs and offsets become visible together, or never. What kafka-python leaves 
   is thrown away. Another is made under the same transactional id, and its ``init_transactions``
   makes the broker end whatever the old one left open: abort it, or finish the commit that was under
   way. After that, and not before, the committed offsets tell what happened.
+* The first copy of a request that it repeated may come to the broker when the transaction is over,
+  and would end, or add to, the next one. So such a producer is thrown away, too, once its
+  transaction has ended: what is still on its way belongs to an epoch that is over.
 """
 
 from __future__ import annotations
@@ -185,6 +188,7 @@ class _TransactionalSink(ProducingSink):
         1. Flush, and look at every future: the client would commit without the lost ones.
         2. Check that no partition was taken away since ``generation``.
         3. Add the offsets, under the generation of the poll. 4. Commit.
+        5. If a copy of a request may still be on its way: another producer.
         """
         with self._throwing_away():
             self._settle(deadline)
@@ -200,6 +204,9 @@ class _TransactionalSink(ProducingSink):
                 self._transactions.add_offsets(positions, generation.token, deadline)
             self._transactions.commit(deadline)
         self._is_open = False
+        if not self._transactions.is_settled:
+            self._discard()
+            self._make_successor()
 
     def abort(self) -> None:
         """End the unit, within seconds, and settle it if the broker answers.
@@ -209,11 +216,7 @@ class _TransactionalSink(ProducingSink):
         question about the committed offsets.
         """
         self._end()
-        if self._producer is None and broker_answers(self._connection, timeout_s=_ASK_TIMEOUT_S):
-            try:
-                self._produce()
-            except VigieError as error:
-                log.warning("a transaction is still to be settled: %s", error)
+        self._make_successor()
 
     def close(self) -> None:
         """Abort what is open, so that no reader waits for it, and close the producer."""
@@ -238,6 +241,17 @@ class _TransactionalSink(ProducingSink):
                 "a transaction was left to be aborted by its successor (%s)", type(error).__name__
             )
             self._discard()
+        else:
+            if not self._transactions.is_settled:
+                self._discard()
+
+    def _make_successor(self) -> None:
+        """Make the successor of a producer that was thrown away, if the broker answers."""
+        if self._producer is None and broker_answers(self._connection, timeout_s=_ASK_TIMEOUT_S):
+            try:
+                self._produce()
+            except VigieError as error:
+                log.warning("a transaction is still to be settled: %s", error)
 
     def _produce(self) -> None:
         """Make the producer, which settles what its predecessor left open."""

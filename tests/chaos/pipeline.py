@@ -37,7 +37,7 @@ class Ending:
     tail: str
 
 
-class Fleet:
+class Pipeline:
     """One `vigie run` after another, under the same settings.
 
     Call its methods on one thread. A thread of its own follows the family of processes, so that

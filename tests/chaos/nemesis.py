@@ -15,11 +15,11 @@ from kafka import KafkaAdminClient
 
 from schemas.settings import Settings
 from tests.chaos.cluster import Cluster
-from tests.chaos.fleet import Fleet
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
-from tests.chaos.schedule import Fault, Kind, Volley
+from tests.chaos.schedule import Fault, FaultBatch, Kind
 from workers.errors import VigieError
 from workers.kafka.kafka_python import Assignment, SourceConfig
 
@@ -30,6 +30,9 @@ _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
 _FIGHT_S: Final = 90.0
 _JOIN_WITHIN_S: Final = 15.0
+_SEND_WITHIN_S: Final = 15.0
+LATE_REQUESTS: Final = {24: "AddPartitions", 25: "AddOffsets", 26: "EndTxn", 28: "TxnOffsetCommit"}
+"""What a producer says of a transaction, by the protocol's numbers."""
 
 
 class NoVictimError(Exception):
@@ -37,30 +40,30 @@ class NoVictimError(Exception):
 
 
 @dataclass
-class Hands:
-    """Everything that can be harmed, and what is under way.
+class Nemesis:
+    """Jepsen's word for who does the harm: everything that can be harmed, and what is under way.
 
     Attributes:
-        fleet: the one that works; a fight may change it.
-        make_rival: makes a fleet of the same settings, with a folder of its own.
+        pipeline: the one that works; a fight may change it.
+        make_rival: makes a pipeline of the same settings, with a folder of its own.
         rivals: those that lost a fight, to be closed at the end.
         partitions: of the source now.
     """
 
     cluster: Cluster
-    fleet: Fleet
+    pipeline: Pipeline
     load: Load
     switches: Switches
     settings: Settings
-    make_rival: Callable[[], Fleet]
+    make_rival: Callable[[], Pipeline]
     partitions: int
-    rivals: list[Fleet] = field(default_factory=list)
+    rivals: list[Pipeline] = field(default_factory=list)
     _weather: dict[Kind, dict[str, Any]] = field(default_factory=dict)
 
-    def strike(self, volley: Volley) -> list[str]:
-        """Carry out a volley and undo what it did; what could not be done, by name and reason."""
+    def strike(self, batch: FaultBatch) -> list[str]:
+        """Carry out a batch and undo what it did; what could not be done, by name and reason."""
         began_s = time.monotonic()
-        left = list(volley.faults)
+        left = list(batch.faults)
         undoes: list[tuple[float, Undo]] = []
         missed: list[str] = []
         while left or undoes:
@@ -92,8 +95,8 @@ class Hands:
     def _victim(self, actor: str, pick: int) -> psutil.Process:
         """One of the actors; three times of four one that is old enough to be at work."""
         until_s = time.monotonic() + _VICTIM_WITHIN_S
-        while not (found := self.fleet.processes(actor)):
-            if time.monotonic() > until_s or not self.fleet.is_running():
+        while not (found := self.pipeline.processes(actor)):
+            if time.monotonic() > until_s or not self.pipeline.is_running():
                 raise NoVictimError(f"no {actor} is there")
             time.sleep(0.1)
         old = [one for one in found if time.time() - one.create_time() > _AT_WORK_S]
@@ -109,19 +112,32 @@ class Hands:
         victim.suspend()
         return partial(_resume, victim)
 
+    def suspend_in_send(self, fault: Fault) -> Undo:
+        """Suspend the ingest worker that sends outputs next, while they are under way."""
+        self.switches.set("stopped_pid", 0.0)
+        self.switches.set("stops_in_send", 1.0)
+        until_s = time.monotonic() + _SEND_WITHIN_S
+        while not self.switches.get("stopped_pid") and time.monotonic() < until_s:
+            time.sleep(0.02)
+        self.switches.set("stops_in_send", 0.0)
+        pid = int(self.switches.get("stopped_pid"))
+        if not pid:
+            raise NoVictimError("nobody sends anything")
+        return partial(_resume, psutil.Process(pid))
+
     def kill_driver(self, fault: Fault) -> Undo:
-        if not self.fleet.is_running():
+        if not self.pipeline.is_running():
             raise NoVictimError("the driver is gone already")
-        self.fleet.kill_driver()
+        self.pipeline.kill_driver()
         return self.revive
 
     def revive(self) -> None:
-        """Start the fleet if it is down."""
-        if not self.fleet.is_running():
-            self.fleet.start()
+        """Start the pipeline if it is down."""
+        if not self.pipeline.is_running():
+            self.pipeline.start()
 
     def suspend_driver(self, fault: Fault) -> Undo:
-        driver = self.fleet.driver
+        driver = self.pipeline.driver
         if driver is None:
             raise NoVictimError("the driver is gone")
         driver.suspend()
@@ -167,6 +183,11 @@ class Hands:
         self._weather[fault.kind] = changes
         self._set_weather()
         return partial(self._clear_weather, fault.kind)
+
+    def be_late(self, fault: Fault) -> Undo:
+        """Have one kind of a transaction's requests reach the broker when it has been repeated."""
+        kind = sorted(LATE_REQUESTS)[fault.pick % len(LATE_REQUESTS)]
+        return self.change_weather(fault, up=Passage.LATE, late_requests=(kind,))
 
     def _clear_weather(self, kind: Kind) -> None:
         self._weather.pop(kind, None)
@@ -234,18 +255,18 @@ class Hands:
         return _nothing
 
     def fight(self, fault: Fault) -> Undo:
-        """Start a second fleet with the same ids; only one of the two may go on."""
+        """Start a second pipeline with the same ids; only one of the two may go on."""
         rival = self.make_rival()
         rival.start()
         rival.wait_for("IngestActor", within_s=_RIVAL_WITHIN_S)
         return partial(self._end_fight, rival)
 
-    def _end_fight(self, rival: Fleet) -> None:
+    def _end_fight(self, rival: Pipeline) -> None:
         until_s = time.monotonic() + _FIGHT_S
-        while self.fleet.is_running() and rival.is_running() and time.monotonic() < until_s:
+        while self.pipeline.is_running() and rival.is_running() and time.monotonic() < until_s:
             time.sleep(0.1)
-        if rival.is_running() and not self.fleet.is_running():
-            self.fleet, rival = rival, self.fleet
+        if rival.is_running() and not self.pipeline.is_running():
+            self.pipeline, rival = rival, self.pipeline
         rival.kill_driver()
         self.rivals.append(rival)
 
@@ -259,35 +280,39 @@ def _resume(process: psutil.Process) -> None:
         process.resume()
 
 
-_ACTIONS: Final[dict[Kind, Callable[[Hands, Fault], Undo]]] = {
-    Kind.KILL_INGEST: lambda hands, fault: hands.kill(fault, "IngestActor"),
-    Kind.KILL_SCORER: lambda hands, fault: hands.kill(fault, "ScorerActor"),
-    Kind.KILL_DRIVER: Hands.kill_driver,
-    Kind.KILL_BROKER: Hands.kill_broker,
-    Kind.STOP_INGEST: lambda hands, fault: hands.suspend(fault, "IngestActor"),
-    Kind.STOP_SCORER: lambda hands, fault: hands.suspend(fault, "ScorerActor"),
-    Kind.STOP_DRIVER: Hands.suspend_driver,
-    Kind.STOP_BROKER: Hands.suspend_broker,
-    Kind.RESTART_BROKER: Hands.restart_broker,
-    Kind.FULL_DISK: Hands.fill_disk,
-    Kind.CUT: Hands.cut,
-    Kind.HOLD: lambda hands, fault: hands.change_weather(fault, up=Passage.HELD, down=Passage.HELD),
-    Kind.HALF_OPEN: lambda hands, fault: hands.change_weather(fault, up=Passage.SWALLOWED),
-    Kind.LOSE_ANSWERS: lambda hands, fault: hands.change_weather(fault, down=Passage.SWALLOWED),
-    Kind.DELAY: lambda hands, fault: hands.change_weather(fault, latency_s=fault.amount),
-    Kind.THROTTLE: lambda hands, fault: hands.change_weather(fault, bytes_per_s=fault.amount),
-    Kind.SLICE: lambda hands, fault: hands.change_weather(
+_ACTIONS: Final[dict[Kind, Callable[[Nemesis, Fault], Undo]]] = {
+    Kind.KILL_INGEST: lambda nemesis, fault: nemesis.kill(fault, "IngestActor"),
+    Kind.KILL_SCORER: lambda nemesis, fault: nemesis.kill(fault, "ScorerActor"),
+    Kind.KILL_DRIVER: Nemesis.kill_driver,
+    Kind.KILL_BROKER: Nemesis.kill_broker,
+    Kind.STOP_INGEST: lambda nemesis, fault: nemesis.suspend(fault, "IngestActor"),
+    Kind.STOP_SCORER: lambda nemesis, fault: nemesis.suspend(fault, "ScorerActor"),
+    Kind.STOP_IN_SEND: Nemesis.suspend_in_send,
+    Kind.STOP_DRIVER: Nemesis.suspend_driver,
+    Kind.STOP_BROKER: Nemesis.suspend_broker,
+    Kind.RESTART_BROKER: Nemesis.restart_broker,
+    Kind.FULL_DISK: Nemesis.fill_disk,
+    Kind.CUT: Nemesis.cut,
+    Kind.HOLD: lambda nemesis, fault: nemesis.change_weather(
+        fault, up=Passage.HELD, down=Passage.HELD
+    ),
+    Kind.HALF_OPEN: lambda nemesis, fault: nemesis.change_weather(fault, up=Passage.SWALLOWED),
+    Kind.LOSE_ANSWERS: lambda nemesis, fault: nemesis.change_weather(fault, down=Passage.SWALLOWED),
+    Kind.LATE: Nemesis.be_late,
+    Kind.DELAY: lambda nemesis, fault: nemesis.change_weather(fault, latency_s=fault.amount),
+    Kind.THROTTLE: lambda nemesis, fault: nemesis.change_weather(fault, bytes_per_s=fault.amount),
+    Kind.SLICE: lambda nemesis, fault: nemesis.change_weather(
         fault, slice_bytes=max(int(fault.amount), 1)
     ),
-    Kind.SLOW_CLOSE: lambda hands, fault: hands.change_weather(fault, close_s=fault.amount),
-    Kind.SLOW_SCORER: lambda hands, fault: hands.turn(fault, "score_delay_s"),
-    Kind.FAILING_SCORER: lambda hands, fault: hands.add_to(fault, "failures"),
-    Kind.WRONG_SIZE: lambda hands, fault: hands.add_to(fault, "wrong_sizes"),
-    Kind.EVENT_CLOCK: Hands.jump,
-    Kind.WALL_CLOCK: lambda hands, fault: hands.turn(fault, "wall_offset_s"),
-    Kind.INTRUDER: Hands.intrude,
-    Kind.ADD_PARTITION: Hands.add_partition,
-    Kind.RIVAL: Hands.fight,
+    Kind.SLOW_CLOSE: lambda nemesis, fault: nemesis.change_weather(fault, close_s=fault.amount),
+    Kind.SLOW_SCORER: lambda nemesis, fault: nemesis.turn(fault, "score_delay_s"),
+    Kind.FAILING_SCORER: lambda nemesis, fault: nemesis.add_to(fault, "failures"),
+    Kind.WRONG_SIZE: lambda nemesis, fault: nemesis.add_to(fault, "wrong_sizes"),
+    Kind.EVENT_CLOCK: Nemesis.jump,
+    Kind.WALL_CLOCK: lambda nemesis, fault: nemesis.turn(fault, "wall_offset_s"),
+    Kind.INTRUDER: Nemesis.intrude,
+    Kind.ADD_PARTITION: Nemesis.add_partition,
+    Kind.RIVAL: Nemesis.fight,
 }
 
 
