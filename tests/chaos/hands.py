@@ -21,7 +21,8 @@ from tests.chaos.load import Load
 from tests.chaos.proxy import FAIR, Passage, Weather
 from tests.chaos.schedule import Fault, Kind, Volley
 from workers.errors import VigieError
-from workers.kafka.kafka_python import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.options import admin_options
 
 Undo = Callable[[], None]
 
@@ -224,7 +225,7 @@ class Hands:
 
     def add_partition(self, fault: Fault) -> Undo:
         self._need_broker()
-        admin = KafkaAdminClient(**self.cluster.direct.admin_options())
+        admin = KafkaAdminClient(**admin_options(self.cluster.direct))
         try:
             topic = self.settings.topics.readings
             admin.create_partitions({topic: self.partitions + 1})

@@ -30,8 +30,7 @@ from workers.errors import (
     TopicError,
     TransactionAbortedError,
 )
-from workers.kafka.client import LARGEST_OUTPUT_BYTES, CommittedOffset, Source
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, CommittedOffset, Connection, GroupMember
 
 pytestmark = pytest.mark.kafka
 
@@ -251,7 +250,7 @@ class KafkaOutputsContract(KafkaContract):
             assert source.committed(0) == CommittedOffset(next_offset=7)
 
     @staticmethod
-    def commits(source: Source, member: Member, offset: int) -> bool:
+    def commits(source: GroupMember, member: Member, offset: int) -> bool:
         member.step()
         try:
             source.commit(

@@ -20,8 +20,9 @@ from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.broker.embedded import EmbeddedBroker
 from workers.errors import BrokerUnavailableError, OutputsLostError
-from workers.kafka.client import CommittedOffset
-from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
+from workers.kafka.client import CommittedOffset, Connection
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
 

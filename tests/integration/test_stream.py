@@ -21,7 +21,7 @@ from tests.support.streams import (
     step_until,
 )
 from workers.backtest.backtest import backtest
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 pytestmark = pytest.mark.kafka
 

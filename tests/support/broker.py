@@ -11,8 +11,10 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.support.wait import wait_until
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
+from workers.kafka.kafka_python.options import admin_options, consumer_options, producer_options
 
 QUICK_START = ("-XX:TieredStopAtLevel=1",)
 """Options of the Java machine for brokers that live for one test run."""
@@ -29,13 +31,13 @@ def topic_maker(connection: Connection) -> Iterator[MakeTopic]:
     def make(partitions: int = 1, **configs: str) -> str:
         name = f"test-{uuid.uuid4().hex[:12]}"
         spec = TopicSpec(name=name, partitions=partitions, configs=configs)
-        create_topics(connection, [spec])
+        admin_of(connection).create_topics([spec])
         made.append(name)
         return name
 
     yield make
     if made:
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.delete_topics(made, raise_errors=False)
         finally:
@@ -44,7 +46,7 @@ def topic_maker(connection: Connection) -> Iterator[MakeTopic]:
 
 def produce(connection: Connection, topic: str, records: Iterable[dict[str, Any]]) -> None:
     """Send records (keyword arguments of ``KafkaProducer.send``) and wait for each."""
-    producer = KafkaProducer(**connection.producer_options())
+    producer = KafkaProducer(**producer_options(connection))
     try:
         futures = [producer.send(topic, **record) for record in records]
         producer.flush(timeout=20)
@@ -61,7 +63,7 @@ def read_settled(connection: Connection, topic: str, *, within: float = 20.0) ->
     then a reader of committed records does not get at what was committed.
     """
     levels = ("read_committed", "read_uncommitted")
-    options = connection.consumer_options()
+    options = consumer_options(connection)
     readers = [KafkaConsumer(**options | {"isolation_level": level}) for level in levels]
     try:
         partitions = [TopicPartition(topic, p) for p in readers[0].partitions_for_topic(topic)]
@@ -78,7 +80,7 @@ def read_settled(connection: Connection, topic: str, *, within: float = 20.0) ->
 
 def read_all(connection: Connection, topic: str, *, within: float = 20.0) -> list[Any]:
     """Every committed record of a topic up to its end as it is now, by partition and offset."""
-    consumer = KafkaConsumer(**connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(connection))
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)

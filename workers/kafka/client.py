@@ -1,4 +1,7 @@
-"""The seam: what Vigie asks of a Kafka client, and nothing more.
+"""The seam: what the stream asks of a Kafka client, and nothing more.
+
+Beside it stand `workers.kafka.admin` (topics, groups, is a broker there) and what commands need:
+`reader`, `publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
 
 Contract of every implementation (``tests/contract`` holds it):
 
@@ -33,14 +36,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
 
 __all__ = [
     "LARGEST_OUTPUT_BYTES",
     "CommittedOffset",
+    "Connection",
     "Generation",
+    "GroupMember",
+    "OffsetCommitter",
     "OpensSink",
     "OpensSource",
     "PollResult",
@@ -61,6 +68,34 @@ ShouldStop = Callable[[], bool]
 def never() -> bool:
     """The `ShouldStop` of those who never stop."""
     return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Where the broker is and how to talk to it. Picklable; prints no option's value.
+
+    Attributes:
+        bootstrap: ``host:port``, several with commas.
+        options: for the client, in its own names; what they may be is checked before it is made.
+        wait_timeout_s: how long to wait for an absent broker when opening; None is for ever.
+        call_timeout_s: how long one question to the broker may take.
+    """
+
+    bootstrap: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    wait_timeout_s: float | None = None
+    call_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Reject an address with credentials, which would be shown.
+
+        Raises:
+            SettingsError: it has some; never says which.
+        """
+        if "@" in self.bootstrap:
+            raise SettingsError(
+                "kafka.bootstrap holds host:port only; user and password go to kafka.client."
+            )
 
 
 class Record(Protocol):
@@ -199,6 +234,14 @@ class Source(Protocol):
     def lag(self) -> Mapping[int, int]:
         """Return end offset - position of the started partitions, as of the last fetch. Cheap."""
 
+
+class OffsetCommitter(Protocol):
+    """Commits the positions of a group in one topic, as the member that polled the records."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
@@ -219,6 +262,10 @@ class Source(Protocol):
         Raises:
             StaleGenerationError: names one that was, even if it is held again.
         """
+
+
+class GroupMember(Source, OffsetCommitter, Protocol):
+    """What reads as a member of a group also commits as that member."""
 
 
 class Sink(Protocol):
@@ -300,7 +347,7 @@ class Sink(Protocol):
 class OpensSource(Protocol):
     """A picklable configuration of a source."""
 
-    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[Source]:
+    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[GroupMember]:
         """Make the source; waits for the broker.
 
         Raises:
@@ -315,6 +362,6 @@ class OpensSink(Protocol):
     """A picklable configuration of a sink."""
 
     def open(
-        self, source: Source, *, should_stop: ShouldStop = never
+        self, offsets: OffsetCommitter, *, should_stop: ShouldStop = never
     ) -> AbstractContextManager[Sink]:
-        """Make the sink that commits through ``source``; raises as `OpensSource.open`."""
+        """Make the sink that commits through ``offsets``; raises as `OpensSource.open`."""

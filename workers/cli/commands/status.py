@@ -23,8 +23,7 @@ from workers.errors import VigieError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from workers.kafka.kafka_python.admin.groups import Group
-    from workers.kafka.kafka_python.admin.topics import Finding
+    from workers.kafka.admin import Finding, Group
 
 _TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 4 * 2**20
@@ -63,22 +62,20 @@ def status(
       vigie status
       vigie status --url http://127.0.0.1:9464 --json
     """
-    from workers.kafka.factory import connection_of, topic_specs
-    from workers.kafka.kafka_python import wait_for_broker
-    from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
-    from workers.kafka.kafka_python.admin.topics import check_topics
+    from workers.kafka.factory import admin_of, connection_of, topic_specs
 
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
     )
     from dataclasses import replace
 
-    connection = replace(connection_of(settings), wait_timeout_s=0.0)
-    wait_for_broker(connection)
-    findings = check_topics(connection, [replace(s, partitions=1) for s in topic_specs(settings)])
-    bounds = topic_bounds(connection, {f.name: f.partitions for f in findings if f.partitions})
+    admin = admin_of(replace(connection_of(settings.kafka), wait_timeout_s=0.0))
+    admin.wait_for_broker()
+    specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    findings = admin.check_topics(specs)
+    bounds = admin.topic_bounds({f.name: f.partitions for f in findings if f.partitions})
     readings = settings.topics.readings
-    members = describe_group(connection, settings.kafka.group, readings)
+    members = admin.describe_group(settings.kafka.group, readings)
     positions = positions_of(members, bounds, readings)
     pipeline = None if url is None else ask_pipeline(url)
     result = {

@@ -25,7 +25,7 @@ def test_no_two_workers_go_by_one_name():
         (0, 1),
     )
     members = {
-        member_of(settings(group, instance), slot)
+        member_of(settings(group, instance).kafka, slot)
         for group, instance, slot in product(groups, instances, slots)
     }
     assert len(members) == len(groups) * len(instances) * len(slots)
@@ -36,7 +36,7 @@ def test_no_two_workers_go_by_one_name():
     [(".", "-"), ("g" * 180, "f" * 60), (string.ascii_letters + string.digits + "._-", "F_1-")],
 )
 def test_the_client_takes_every_name_that_the_settings_allow(group, instance):
-    member = member_of(settings(group, instance), 999_999)
+    member = member_of(settings(group, instance).kafka, 999_999)
     KafkaConsumer._validate_group_instance_id(None, member)
 
 

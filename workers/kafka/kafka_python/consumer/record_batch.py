@@ -7,7 +7,7 @@ control batches, aborted transactions, positions) is kafka-python's `PartitionRe
 step.
 
 This reaches into the client: `unpack_fast` fails loudly if its parts are not there, and
-``tests/property/test_unpacking.py`` compares every record with what kafka-python makes of it.
+``tests/property/test_record_batch.py`` compares every record with what kafka-python makes of it.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from workers.cli.commands.status import Position, ask_pipeline, positions_of, show_scaling
 from workers.errors import VigieError
+from workers.kafka.admin import Group, Member
 from workers.kafka.client import CommittedOffset
-from workers.kafka.kafka_python.admin.groups import Group, Member
 from workers.stream.state.restore import StartingPoint
 
 
