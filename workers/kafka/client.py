@@ -22,8 +22,8 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Guarantees.** There are two sinks. *At least once*: outputs can be seen before their offsets are
   committed, and are repeated after a crash, with the same ids. *Exactly once*: to a reader of
   committed records, outputs and offsets appear together or never (in each partition by itself, a
-  moment after `Sink.commit` has returned). When its `Sink.commit` fails, nobody may know whether it
-  happened. `Sink.abort` settles that if the broker answers, else the next `Sink.begin` does, and
+  moment after `Sink.commit` has returned). When its `Sink.commit` fails, whether it happened may be
+  unknown. `Sink.abort` settles that if the broker answers, else the next `Sink.begin` does, and
   `Source.committed` tells: it never shows an offset that is in doubt, but waits, at most until the
   transaction times out.
 
@@ -123,7 +123,7 @@ class Record(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values; None is a value that Kafka has and nobody wrote."""
+        """Names and values; None is a value that Kafka has and no producer wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,7 +184,7 @@ class Source(Protocol):
         """Its name."""
 
     def topic_id(self) -> str:
-        """Ask what tells this topic from another of its name, made anew; "" if nobody tells.
+        """Ask what tells this topic from another of its name, made anew; "" if that is unknown.
 
         Raises:
             BrokerUnavailableError: no answer in time.
@@ -326,7 +326,7 @@ class Sink(Protocol):
             OutputsLostError: at least one output is not with the broker: abort and rewind.
             StaleGenerationError: nothing was committed; the group has moved on: abort, and send
                 again under the generation of a later poll what is still held.
-            TransactionAbortedError: the offsets were not committed, or nobody knows: abort, ask
+            TransactionAbortedError: the offsets were not committed, or it is unknown: abort, ask
                 for the committed offsets, and rewind.
             FencedError: another member runs under the source's identity.
             SettingsError: the broker refuses an output for good (larger than the topic

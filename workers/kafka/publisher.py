@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from workers.kafka.client import (
-    CommittedOffset,
-    Generation,
-    OpensSink,
-    ShouldStop,
-    Sink,
-    never,
-)
+from workers.kafka.client import CommittedOffset, Generation, OpensSink, ShouldStop, Sink, never
 from workers.kafka.deadline import Deadline
 
 __all__ = ["Publisher"]
@@ -23,10 +16,14 @@ class Publisher:
 
     It keeps the sink's promise: what `settle` has returned for is with the broker, and a lost
     record is an error.
+
+    Attributes:
+        send: adds one record; see `Sink.send`.
     """
 
     def __init__(self, sink: Sink, *, flush_timeout_s: float) -> None:
         self._sink, self._flush_timeout_s = sink, flush_timeout_s
+        self.send = sink.send
 
     @classmethod
     @contextmanager
@@ -46,17 +43,6 @@ class Publisher:
             publisher = cls(sink, flush_timeout_s=flush_timeout_s)
             yield publisher
             publisher.settle()
-
-    def send(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> None:
-        """Add one record; raises as `Sink.send`."""
-        self._sink.send(topic, key=key, value=value, headers=headers)
 
     def settle(self) -> None:
         """Return when every record sent so far is with the broker.

@@ -1,4 +1,4 @@
-"""The border: kafka-python's exceptions stop here and become ours."""
+"""kafka-python's exceptions stop here and become ours."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError
 
 
 def rejection(error: BaseException) -> VigieError | None:
-    """The error to end with if the broker refuses us for good, else None."""
+    """The error to end with if the broker rejects us for good, else None."""
     if isinstance(error, _FENCED):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
     if isinstance(error, errors.KafkaConfigurationError):
@@ -92,7 +92,7 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
 
     Raises:
         StaleGenerationError: it did not happen; the group has moved on.
-        TransactionAbortedError: it did not happen, or nobody knows: rewind.
+        TransactionAbortedError: it did not happen, or it cannot be known: rewind.
         SettingsError, FencedError: it never will.
     """
     try:

@@ -1,4 +1,4 @@
-"""The options of kafka-python's clients: ours, the user's, and the ones nobody may change."""
+"""The options of kafka-python's clients: ours, the user's, and the ones that stay as they are."""
 
 from __future__ import annotations
 

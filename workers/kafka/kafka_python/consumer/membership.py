@@ -5,7 +5,7 @@ only pauses (local, safe) and takes a note; `Membership.apply` acts on the notes
 caller's thread. The notes are in order, and so is what a `Generation` says: its token is that of
 the last join *whose notes were applied*. kafka-python's own ``group_metadata`` shows the new
 generation as soon as the broker names it, before the caller knows what was taken away: offsets of a
-partition that somebody else reads by now could be committed with it.
+partition that another member reads by now could be committed with it.
 
 What kafka-python leaves open, closed here from outside:
 
@@ -80,7 +80,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._known = 0  # partitions of the topic at the last join
         self._fenced: BaseException | None = None
         if isinstance(assignor, CooperativeAssignor):
-            assignor.member = self
+            assignor.claims = self.claims
         self._hook()
 
     # The caller's thread ---------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.notes.append(Note(Change.ASSIGNED, _numbers(assigned)))
 
     def claims(self) -> Claims:
-        """See `assignor.MakesClaims`."""
+        """What this member holds when it joins; see `CooperativeAssignor`."""
         generation = self._coordinator._generation  # noqa: SLF001
         if self._is_out or generation.is_lost():
             return Claims()
@@ -183,7 +183,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     def _hook(self) -> None:
-        """Have the client's coordinator call us where it calls nobody."""
+        """Have the client's coordinator call us where it makes no call."""
         coordinator = self._coordinator
         self._joining = coordinator.group_protocols
         self._joined = coordinator._on_join_complete_async  # noqa: SLF001

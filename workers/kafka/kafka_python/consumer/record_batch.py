@@ -222,7 +222,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         at = self.topic_partition
         offset = max(self.fetch_offset, self.next_fetch_offset)
         named = CorruptLogError(
-            f"{at.topic}[{at.partition}] cannot be read at offset {offset}: {error}. Mend the log "
+            f"{at.topic}[{at.partition}] cannot be read at offset {offset}: {error}. Fix the log "
             "(disk and replicas of the broker) or, to give up what is damaged, stop and move the "
             f"group behind it: kafka-consumer-groups --reset-offsets --topic {at.topic}:"
             f"{at.partition} --to-offset N --execute, with N above {offset}."

@@ -73,9 +73,9 @@ class SourceConfig:
         group: the consumer group; owns the committed offsets.
         assignment: how the group shares partitions; the same for all members.
         member: a name of its own within the group, stable over restarts: who comes back under it
-            gets its partitions back at once, and nobody else notices. It does not leave the group
-            when it closes; removing it for good takes `Admin.remove_members`. A second
-            member under the same name fences the first. Empty: a member that comes and goes.
+            gets its partitions back at once, and no other member notices. It does not leave the
+            group when it closes; removing it for good takes `Admin.remove_members`. A second member
+            under the same name fences the first. Empty: a member that comes and goes.
         client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
@@ -258,7 +258,7 @@ class _Source:
         return fetched
 
     def _ask(self) -> None:
-        """One cheap question; raises what kafka-python raises when nobody answers."""
+        """One cheap question; raises what kafka-python raises when no broker answers."""
         partition = min(self._membership.held, default=0)
         self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
 

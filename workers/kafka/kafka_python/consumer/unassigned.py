@@ -44,7 +44,7 @@ class Unassigned:
         return self._monotonic_s() >= self._due_s
 
     def are_there(self, partitions: Collection[int]) -> bool:
-        """Whether some of these have no owner; asks nobody before a look is due.
+        """Whether some of these have no owner; asks nothing before a look is due.
 
         Args:
             partitions: of the topic, all that are known.
