@@ -38,6 +38,9 @@ class Client(Protocol):
 
     def admin(self, connection: Connection) -> Admin: ...
 
+    def outstanding(self, sink: Any) -> int:
+        """How many outputs of the open unit were not looked at yet."""
+
     def flush(self, sink: Any) -> None:
         """Have every output of the open unit with the broker."""
 
@@ -78,6 +81,9 @@ class KafkaPython:
 
     def admin(self, connection: Connection) -> Admin:
         return KafkaPythonAdmin(connection)
+
+    def outstanding(self, sink: Any) -> int:
+        return len(sink._futures)
 
     def flush(self, sink: Any) -> None:
         sink._settle(Deadline.after(10))

@@ -85,9 +85,9 @@ class KafkaOutputsContract(KafkaContract):
             sink.begin()
             for n in range(500):
                 sink.send(output, key=b"k", value=b"%0100d" % n)
-                assert sink.outstanding() <= 50
+                assert self.client.outstanding(sink) <= 50
             sink.commit({}, self.nobody(), deadline=soon())
-            assert sink.outstanding() == 0
+            assert self.client.outstanding(sink) == 0
 
         assert [int(r.value) for r in read_settled(connection, output)] == list(range(500))
 
@@ -122,7 +122,7 @@ class KafkaOutputsContract(KafkaContract):
         with self.sink_config(connection).open(open_source(make_topic())) as sink:
             sink.begin()
             room = sink.room(key=key, headers=headers)
-            assert LARGEST_OUTPUT_BYTES - 60_000 < room < sink.max_bytes <= LARGEST_OUTPUT_BYTES
+            assert LARGEST_OUTPUT_BYTES - 60_000 < room < LARGEST_OUTPUT_BYTES
             largest = b"x" * room
             assert sink.fits(key=key, value=largest, headers=headers)
             assert not sink.fits(key=key, value=largest + b"x", headers=headers)

@@ -301,10 +301,6 @@ class Sink(Protocol):
             TopicError: the broker does not know the topic.
         """
 
-    @property
-    def max_bytes(self) -> int:
-        """The largest output that `send` takes: key, value and headers, with what frames them."""
-
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
 
@@ -339,9 +335,6 @@ class Sink(Protocol):
         Takes a few seconds at most as long as the broker is there or is not; one that stops
         answering in between holds it for as long as making a client may take.
         """
-
-    def outstanding(self) -> int:
-        """Return how many outputs of this unit were not looked at yet; at most the limit."""
 
 
 class OpensSource(Protocol):

@@ -1,7 +1,7 @@
 """kafka-python logs each attempt to reach a broker that is away, at ERROR, several times a second.
 
-We say once what matters (`admin.probe`, `outage`), so its loggers stay silent unless they have a level
-of their own: ``logging.getLogger("kafka").setLevel(logging.INFO)``.
+We say once what matters (`admin.probe`, `outage`), so its loggers stay silent unless given a
+level: ``logging.getLogger("kafka").setLevel(logging.INFO)``.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class ProducingSink(Sink):
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
                 f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
-                f"max_request_size ({self.max_bytes} with headers) allows."
+                f"max_request_size ({self._appender.max_bytes} with headers) allows."
             ) from error
         except UnknownTopicOrPartitionError as error:
             raise TopicError(
@@ -122,11 +122,6 @@ class ProducingSink(Sink):
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
         self._bytes += len(value) + len(key or b"")
-
-    @property
-    def max_bytes(self) -> int:
-        """See `Sink.max_bytes`."""
-        return int(self._appender.max_bytes)
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """See `Sink.room`."""
@@ -141,10 +136,6 @@ class ProducingSink(Sink):
     ) -> bool:
         """See `Sink.fits`."""
         return len(value) <= self.room(key=key, headers=headers)
-
-    def outstanding(self) -> int:
-        """See `Sink.outstanding`."""
-        return len(self._futures)
 
     def close(self) -> None:
         """Close the producer; what is not committed is dropped."""
