@@ -23,8 +23,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
 from workers.kafka.client import Connection
-from workers.kafka.kafka_python.client_logs import quiet_client_logs
-from workers.kafka.kafka_python.options import producer_options
+from workers.kafka.kafka_python.options import producer_options, quiet_client_logs
 
 _ROWS: Final = 4_000
 _TICK_S: Final = 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
 from workers.kafka.client import LARGEST_OUTPUT_BYTES, Connection
-from workers.kafka.kafka_python.client_logs import quiet_client_logs
 from workers.kafka.kafka_python.errors import asking
 from workers.kafka.kafka_python.option_checks import building, check_files, check_values
 
@@ -21,6 +21,7 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "producer_options",
+    "quiet_client_logs",
     "session_timeout_ms",
 ]
 
@@ -102,6 +103,17 @@ def check_options(options: Mapping[str, Any]) -> None:
                 f"kafka.client.{key} is not an option of kafka-python's clients.{hint}"
             )
     check_values(options)
+
+
+def quiet_client_logs() -> None:
+    """Silence kafka-python's loggers in this process, unless their level is set.
+
+    It logs each attempt to reach a broker that is away, at ERROR, several times a second. We say
+    once what matters (`admin.probe`, `consumer.outage`).
+    """
+    logger = logging.getLogger("kafka")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL + 1)
 
 
 def session_timeout_ms(connection: Connection) -> int:

@@ -31,12 +31,12 @@ from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
 from workers.kafka.kafka_python.admin.probe import wait_for_broker
 from workers.kafka.kafka_python.consumer.assignor import CooperativeAssignor
 from workers.kafka.kafka_python.consumer.membership import Membership
+from workers.kafka.kafka_python.consumer.outage import Outage
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.consumer.retention import Retention
 from workers.kafka.kafka_python.consumer.unassigned import Unassigned
 from workers.kafka.kafka_python.errors import asking, committing, rejection
 from workers.kafka.kafka_python.options import make_consumer
-from workers.kafka.kafka_python.outage import Outage
 from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_parked_records
 
 __all__ = ["Assignment", "SourceConfig"]
