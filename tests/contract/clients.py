@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from kafka.errors import KafkaTimeoutError
 
+from tests.support.broker import suspend
 from workers.broker.embedded import EmbeddedBroker
 from workers.kafka.admin import Admin
 from workers.kafka.client import Connection, OpensSink, OpensSource
@@ -103,7 +104,7 @@ class KafkaPython:
         proceed = getattr(sink._transactions, name)
 
         def freeze_and_proceed(*arguments: Any) -> None:
-            broker.suspend()
+            suspend(broker)
             proceed(*arguments)
 
         setattr(sink._transactions, name, freeze_and_proceed)

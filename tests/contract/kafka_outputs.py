@@ -17,7 +17,7 @@ from tests.contract.kafka_contract import (
     numbered,
     soon,
 )
-from tests.support.broker import produce, read_settled
+from tests.support.broker import produce, read_settled, suspend
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.broker.embedded import EmbeddedBroker
@@ -203,7 +203,7 @@ class KafkaOutputsContract(KafkaContract):
                 sink.send(output, key=b"k", value=b"0")
                 sink.commit({0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon())
 
-                victim.suspend()
+                suspend(victim)
                 try:
                     sink.begin()
                     for n in range(1, 4):
@@ -239,7 +239,7 @@ class KafkaOutputsContract(KafkaContract):
             member = Member(source).starting()
             wait_until(lambda: member.step() and member.held == {0}, within=15)
             source.commit({0: CommittedOffset(next_offset=3)}, member.generation, deadline=soon())
-            victim.suspend()
+            suspend(victim)
             try:
                 with pytest.raises(BrokerUnavailableError):
                     source.committed(0)

@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient
 
 from tests.contract.clients import CLIENTS
 from tests.contract.kafka_contract import LEAKS_SOCKETS, KafkaContract, fresh_topics, soon
-from tests.support.broker import produce, read_all, read_settled
+from tests.support.broker import produce, read_all, read_settled, suspend
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import (
@@ -357,7 +357,7 @@ class TransactionalContract(KafkaContract):
         ):
             sink.send(output, key=b"k", value=b"0")
             sink.send(output, key=b"k", value=b"1")  # the first one is with the broker
-            victim.suspend()
+            suspend(victim)
             try:
                 began = time.monotonic()
                 sink.abort()

@@ -15,7 +15,7 @@ import pytest
 from kafka import TopicPartition
 
 from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
-from tests.support.broker import read_settled
+from tests.support.broker import read_settled, suspend
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.broker.embedded import EmbeddedBroker
@@ -150,7 +150,7 @@ def test_a_batch_that_expired_while_it_was_repeated_spoils_nothing_that_comes_af
             reset()
 
         manager.reset_producer_id = stumble
-        victim.suspend()
+        suspend(victim)
         try:
             send(sink, output, 1)
             wait_until(sink._futures[1].failed, within=10)

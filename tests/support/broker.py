@@ -6,11 +6,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.support.wait import wait_until
+from workers.broker.embedded import EmbeddedBroker
 from workers.kafka.admin import TopicSpec
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
@@ -42,6 +45,25 @@ def topic_maker(connection: Connection) -> Iterator[MakeTopic]:
             admin.delete_topics(made, raise_errors=False)
         finally:
             admin.close()
+
+
+def suspend(broker: EmbeddedBroker) -> None:
+    """Stop the broker, and wait until each of its threads stands still: until then one may answer.
+
+    The signal is sent to a whole group of processes, and takes effect in a thread when that is
+    scheduled next.
+    """
+    broker.suspend()
+    assert broker.pid is not None
+    root = psutil.Process(broker.pid)
+    processes = [root, *root.children(recursive=True)]
+
+    def stand_still() -> bool:
+        stats = [s for p in processes for s in Path(f"/proc/{p.pid}/task").glob("*/stat")]
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    if Path("/proc/self/task").exists():
+        wait_until(stand_still, within=10)
 
 
 def produce(connection: Connection, topic: str, records: Iterable[dict[str, Any]]) -> None:
