@@ -20,7 +20,7 @@ from benchmarks.workload import SENSORS, fill, make_topics, train_model
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
 from workers.broker.embedded import BrokerConfig
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 RATE = 2_000
 

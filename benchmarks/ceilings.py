@@ -13,7 +13,8 @@ from kafka import KafkaConsumer, TopicPartition
 from benchmarks.processes import Gate
 from benchmarks.workload import SENSORS, WINDOW, values_of
 from detector.artifact import load
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options
 
 _SCORED_SENSORS = 100
 _NEW_ROWS = 50
@@ -47,7 +48,7 @@ class Stretch:
 
 def run_consume(job: ConsumeJob, gate: Gate) -> Stretch:
     """Read records and do nothing with them; from the first poll that brought some."""
-    consumer = KafkaConsumer(**job.connection.consumer_options(), max_poll_records=5_000)
+    consumer = KafkaConsumer(**consumer_options(job.connection), max_poll_records=5_000)
     try:
         partitions = [TopicPartition(job.topic, partition) for partition in job.ends]
         consumer.assign(partitions)

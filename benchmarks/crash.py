@@ -35,7 +35,8 @@ from benchmarks.workload import (
     values_of,
 )
 from schemas.codec import READING_JSON, ReadingEncoder
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options, producer_options
 
 WORKERS = 2
 _RATE = 500
@@ -97,7 +98,7 @@ class Follower:
 @contextmanager
 def following(connection: Connection, topic: str) -> Iterator[Follower]:
     """Follow a topic while the block lasts."""
-    consumer = KafkaConsumer(**connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(connection))
     partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     consumer.assign(partitions)
     consumer.seek_to_beginning(*partitions)
@@ -114,7 +115,7 @@ def following(connection: Connection, topic: str) -> Iterator[Follower]:
 
 def run_load(connection: Connection, topic: str, case: Case, stop: Any) -> None:
     """Send readings of all sensors in turn at a steady rate, where the history ends."""
-    producer = KafkaProducer(**{**connection.producer_options(), "linger_ms": 0})
+    producer = KafkaProducer(**{**producer_options(connection), "linger_ms": 0})
     encoder = ReadingEncoder(CHANNELS)
     values = values_of(0, 0, 1_000).tolist()
     try:

@@ -14,7 +14,8 @@ from pydantic_core import from_json
 from benchmarks.processes import Gate
 from benchmarks.workload import CHANNELS, SENSORS, Topics, values_of
 from schemas.codec import ReadingEncoder
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options, producer_options
 
 _TICK_S = 0.005
 FIRST_WITHIN_S = 120.0
@@ -49,7 +50,7 @@ class WatchJob:
 
 def run_pace(job: PaceJob, gate: Gate) -> dict[str, float]:
     """Send readings of all sensors in turn; return how many, and how late this process was."""
-    producer = KafkaProducer(**{**job.connection.producer_options(), "linger_ms": 0})
+    producer = KafkaProducer(**{**producer_options(job.connection), "linger_ms": 0})
     values = [values_of(sensor, 0, 1_000).tolist() for sensor in range(len(SENSORS))]
     encoder = ReadingEncoder(CHANNELS)
     places = itertools.cycle(range(len(SENSORS)))
@@ -82,7 +83,7 @@ def run_pace(job: PaceJob, gate: Gate) -> dict[str, float]:
 
 def run_watch(job: WatchJob, gate: Gate) -> dict[str, Any]:
     """Arrival by the wall clock minus the reading's own time, of each denoised reading."""
-    consumer = KafkaConsumer(**job.connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(job.connection))
     try:
         names = consumer.partitions_for_topic(job.topics.denoised)
         partitions = [TopicPartition(job.topics.denoised, partition) for partition in names]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from benchmarks.workload import INTERVAL_MS, SENSORS, START_MS, WINDOW, Topics
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options
 
 WARM = 0.05
 """Share of the outputs after which the steady state begins."""
@@ -98,7 +99,7 @@ def read_outputs(connection: Connection, topics: Topics, *, rows: int) -> Publis
 
 def records_of(connection: Connection, topic: str) -> Iterator[Any]:
     """Every record of a topic up to its end as it is now."""
-    consumer = KafkaConsumer(**connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(connection))
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)

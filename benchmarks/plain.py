@@ -26,7 +26,8 @@ from pydantic_core import from_json, to_json
 
 from benchmarks.processes import Gate
 from benchmarks.workload import CHANNELS, WINDOW, Topics, values_of
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options, producer_options
 
 parse: Any = from_json
 encode: Any = to_json
@@ -137,7 +138,7 @@ class Publisher:
     """Sends, and keeps every future."""
 
     def __init__(self, connection: Connection, **options: Any) -> None:
-        self.producer = KafkaProducer(**connection.producer_options(**options))
+        self.producer = KafkaProducer(**producer_options(connection, **options))
         self._partitions: dict[tuple[str, str], int] = {}
         self._futures: list[Any] = []
 
@@ -170,7 +171,7 @@ def run_plain(job: PlainJob, gate: Gate) -> dict[str, int]:
         job.topics.readings,
         group_id=job.topics.denoised,
         max_poll_records=5_000,
-        **job.connection.consumer_options(),
+        **consumer_options(job.connection),
     )
     gate.wait()
     done: dict[int, int] = {}

@@ -16,9 +16,9 @@ from benchmarks.processes import Gate
 from benchmarks.workload import PARTITIONS
 from detector.artifact import load
 from schemas.settings import Settings
-from workers.kafka.client import PollResult, Source
+from workers.kafka.client import Connection, PollResult, Source
 from workers.kafka.factory import sink_of, source_of
-from workers.kafka.kafka_python import Connection
+from workers.kafka.kafka_python.options import consumer_options
 from workers.process import configure_logging
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
@@ -52,7 +52,7 @@ def commit_ends(
     connection: Connection, *, topic: str, group: str, ends: Mapping[int, int], receptive_field: int
 ) -> None:
     """Commit the end of each partition, to be reached by a replay of all of it."""
-    consumer = KafkaConsumer(**connection.consumer_options(), group_id=group)
+    consumer = KafkaConsumer(**consumer_options(connection), group_id=group)
     try:
         consumer.assign([TopicPartition(topic, partition) for partition in ends])
         point = StartingPoint.cold_at(0)
@@ -69,7 +69,7 @@ def commit_ends(
 
 def ends_of(connection: Connection, topic: str) -> dict[int, int]:
     """End offset of each partition of a topic."""
-    consumer = KafkaConsumer(**connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(connection))
     try:
         ends = consumer.end_offsets([TopicPartition(topic, p) for p in range(PARTITIONS)])
         return {tp.partition: end for tp, end in ends.items()}

@@ -40,7 +40,7 @@ from schemas.wire.anomaly import Anomaly
 from workers.backtest.backtest import backtest
 from workers.broker.embedded import BrokerConfig
 from workers.data.files import Layout, SensorColumns, read_sensors
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 Row = tuple[str, int]
 """Sensor and event time in nanoseconds."""

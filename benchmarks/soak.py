@@ -31,7 +31,8 @@ from benchmarks import latency, pipeline, processes
 from benchmarks.table import parser, show, write_json
 from benchmarks.workload import SENSORS, WINDOW, Topics, make_topics, train_model
 from workers.broker.embedded import BrokerConfig
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options
 from workers.stream.health import Health
 from workers.stream.state.counts import Counts
 
@@ -72,7 +73,7 @@ class Followed:
 
 def run_follow(job: FollowJob, gate: processes.Gate) -> Followed:
     """Count what comes out until the time is over and nothing comes any more."""
-    consumer = KafkaConsumer(**job.connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(job.connection))
     topics, seen = job.topics, Followed(denoised=Counter())
     try:
         partitions = [

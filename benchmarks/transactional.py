@@ -17,6 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from benchmarks.plain import Histories, Model, PlainJob, Publisher, finished, handle
 from benchmarks.processes import Gate
+from workers.kafka.kafka_python.options import consumer_options
 
 
 def run_transactional(job: PlainJob, gate: Gate) -> dict[str, int]:
@@ -31,7 +32,7 @@ def run_transactional(job: PlainJob, gate: Gate) -> dict[str, int]:
         job.topics.readings,
         group_id=group,
         max_poll_records=5_000,
-        **job.connection.consumer_options(),
+        **consumer_options(job.connection),
     )
     gate.wait()
     done: dict[int, int] = {}

@@ -23,8 +23,10 @@ from detector.calibration.threshold import AlarmBudget
 from detector.signal.series import Series
 from detector.training.train import TrainingConfig, train
 from schemas.codec import FRAME_JSON, READING_JSON, FrameEncoder, ReadingEncoder
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
+from workers.kafka.kafka_python.options import producer_options
 from workers.kafka.kafka_python.producer.fast_append import Appender
 
 SENSORS = tuple(f"s{number:03d}" for number in range(200))
@@ -141,7 +143,7 @@ def make_topics(
     ]
     if readings is None:
         specs.append(TopicSpec(name=topics.readings, partitions=PARTITIONS, configs=configs))
-    create_topics(connection, specs)
+    admin_of(connection).create_topics(specs)
     return topics
 
 
@@ -154,7 +156,7 @@ def fill(
     sensors: int = len(SENSORS),
 ) -> None:
     """Fill a topic with `rows` readings of each sensor, row by row, in two processes."""
-    create_topics(connection, [TopicSpec(name=topic, partitions=PARTITIONS)])
+    admin_of(connection).create_topics([TopicSpec(name=topic, partitions=PARTITIONS)])
     with ProcessPoolExecutor(_FILLERS, mp_context=get_context("spawn")) as pool:
         parts = [
             pool.submit(_fill, connection, topic, rows, content_type, range(nth, sensors, _FILLERS))
@@ -172,7 +174,7 @@ def name_of(sensor: int) -> bytes:
 def _fill(connection: Connection, topic: str, rows: int, content_type: str, sensors: range) -> None:
     records = {READING_JSON: _readings, FRAME_JSON: _frames}[content_type]
     headers = [("content-type", content_type.encode())] if content_type != READING_JSON else []
-    producer = KafkaProducer(**connection.producer_options())
+    producer = KafkaProducer(**producer_options(connection))
     try:
         appender, futures = Appender(producer), []
         for key, value in records(sensors, rows):

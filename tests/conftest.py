@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.broker import QUICK_START, MakeTopic, topic_maker
 from workers.broker.embedded import BrokerConfig
-from workers.kafka.kafka_python import Connection, wait_for_broker
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def bootstrap() -> Iterator[str]:
     """The address of the broker of this run: ``VIGIE_TEST_BOOTSTRAP``, or an embedded one."""
     outside = os.environ.get("VIGIE_TEST_BOOTSTRAP")
     if outside:
-        wait_for_broker(Connection(bootstrap=outside, wait_timeout_s=10))
+        admin_of(Connection(bootstrap=outside, wait_timeout_s=10)).wait_for_broker()
         yield outside
         return
     with BrokerConfig(jvm_options=QUICK_START).open() as broker:

@@ -15,7 +15,7 @@ from tests.chaos.disk import mounted
 from tests.chaos.experiment import Plan, run
 from tests.chaos.nemesis import impossible
 from tests.chaos.schedule import FaultBatch, Kind, make_schedule, short_schedule
-from workers.kafka.kafka_python.client_logs import quiet_client_logs
+from workers.kafka.kafka_python.options import quiet_client_logs
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from tests.chaos.proxy import HOST, Proxy, open_proxy
 from tests.support.broker import QUICK_START
 from workers.broker.embedded import BrokerConfig, EmbeddedBroker
 from workers.broker.ports import free_port
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 
 @dataclass(frozen=True, kw_only=True)

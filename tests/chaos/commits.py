@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.support.broker import read_settled
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 OFFSETS: Final = "__consumer_offsets"
 _NEWEST_PLAIN: Final = 3

@@ -33,8 +33,8 @@ from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
 from workers.errors import VigieError
-from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.factory import admin_of
 
 RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3
@@ -242,7 +242,7 @@ class _Run:
         """Read everything back, and compare."""
         direct, topics = self._cluster.direct, self._settings.topics
         source = read_settled(direct, topics.readings, within=120.0)
-        bounds = topic_bounds(direct, {topics.readings: self._nemesis.partitions})
+        bounds = admin_of(direct).topic_bounds({topics.readings: self._nemesis.partitions})
         ends = {partition: end for (_, partition), (_, end) in bounds.items()}
         expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self._settings)
         whole = self._outcome(self._settings)
@@ -365,9 +365,11 @@ class _Run:
                         time.sleep(_LOOK_S)
                         continue
                     target = self._ends()
-                committed = describe_group(
-                    self._cluster.direct, group, self._settings.topics.readings
-                ).committed
+                committed = (
+                    admin_of(self._cluster.direct)
+                    .describe_group(group, self._settings.topics.readings)
+                    .committed
+                )
             except VigieError:  # the broker is coming up
                 continue
             done = {p: c.next_offset for p, c in committed.items()}
@@ -402,7 +404,7 @@ class _Run:
 
     def _ends(self) -> Mapping[int, int]:
         topic = self._settings.topics.readings
-        bounds = topic_bounds(self._cluster.direct, {topic: self._nemesis.partitions})
+        bounds = admin_of(self._cluster.direct).topic_bounds({topic: self._nemesis.partitions})
         return {partition: end for (_, partition), (_, end) in bounds.items()}
 
     def _told(self, what: str) -> str:
@@ -413,8 +415,7 @@ class _Run:
 
     def _make_topics(self, group: str) -> None:
         names = Settings.model_validate(_nested(self._assignments("localhost:1", group))).topics
-        create_topics(
-            self._cluster.direct,
+        admin_of(self._cluster.direct).create_topics(
             [
                 TopicSpec(name=names.readings, partitions=_PARTITIONS),
                 TopicSpec(name=names.denoised, partitions=2),

@@ -23,8 +23,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from schemas.codec import FRAME_ARROW, FRAME_JSON, FrameEncoder, ReadingEncoder
 from tests.chaos.hooks.wrapping import POISON
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.client_logs import quiet_client_logs
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import producer_options, quiet_client_logs
 
 _ROWS: Final = 4_000
 _TICK_S: Final = 0.05
@@ -212,7 +212,7 @@ def _send_all(job: LoadJob, orders: Any) -> None:
     sensors = Sensors(job.seed)
     records = sensors.records()
     while True:
-        options = {**job.connection.producer_options(), "metadata_max_age_ms": 3_000}
+        options = {**producer_options(job.connection), "metadata_max_age_ms": 3_000}
         try:
             producer = KafkaProducer(**options)
         except KafkaError:

@@ -21,7 +21,8 @@ from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
 from tests.chaos.schedule import Fault, FaultBatch, Kind
 from workers.errors import VigieError
-from workers.kafka.kafka_python import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.options import admin_options
 
 Undo = Callable[[], None]
 
@@ -245,7 +246,7 @@ class Nemesis:
 
     def add_partition(self, fault: Fault) -> Undo:
         self._need_broker()
-        admin = KafkaAdminClient(**self.cluster.direct.admin_options())
+        admin = KafkaAdminClient(**admin_options(self.cluster.direct))
         try:
             topic = self.settings.topics.readings
             admin.create_partitions({topic: self.partitions + 1})

@@ -14,7 +14,8 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options
 
 _PARTITION: Final = re.compile(rb'"partition":(\d+)')
 
@@ -64,7 +65,7 @@ class LiveReader:
 
     def _run(self) -> None:
         try:
-            consumer = KafkaConsumer(**self._connection.consumer_options())
+            consumer = KafkaConsumer(**consumer_options(self._connection))
             try:
                 self._follow(consumer)
             finally:

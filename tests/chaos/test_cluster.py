@@ -19,8 +19,10 @@ from tests.chaos.segments import Fate, topic_fates, transactions
 from tests.chaos.transactions import decided, remainder
 from tests.support.broker import produce, read_all
 from tests.support.wait import wait_until
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
+from workers.kafka.kafka_python.options import consumer_options, producer_options
 
 pytestmark = pytest.mark.kafka
 
@@ -28,8 +30,8 @@ pytestmark = pytest.mark.kafka
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
-        create_topics(
-            opened.direct, [TopicSpec(name=name, partitions=2) for name in ("a", "b", "c", "d")]
+        admin_of(opened.direct).create_topics(
+            [TopicSpec(name=name, partitions=2) for name in ("a", "b", "c", "d")]
         )
         yield opened
 
@@ -56,7 +58,7 @@ def test_the_files_tell_committed_aborted_open_and_plain_records_apart(cluster):
     wanted = {}
     producers = []
     for name, ends in (("x", "commit"), ("y", "abort"), ("z", "")):
-        producer = KafkaProducer(**direct.producer_options(transactional_id=f"test-{name}"))
+        producer = KafkaProducer(**producer_options(direct, transactional_id=f"test-{name}"))
         producers.append(producer)
         producer.init_transactions()
         producer.begin_transaction()
@@ -107,11 +109,11 @@ def test_what_an_open_transaction_leaves_is_seen_and_is_gone_with_it(cluster):
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
     direct = cluster.direct
     at = TopicPartition("c", 1)
-    consumer = KafkaConsumer(**direct.consumer_options(group_id="chaos"))
+    consumer = KafkaConsumer(**consumer_options(direct, group_id="chaos"))
     consumer.assign([at])
     for offset in (1, 2):
         consumer.commit({at: OffsetAndMetadata(offset, f"plain {offset}", -1)})
-    producer = KafkaProducer(**direct.producer_options(transactional_id="test-commits"))
+    producer = KafkaProducer(**producer_options(direct, transactional_id="test-commits"))
     producer.init_transactions()
     for offset, end in ((3, producer.commit_transaction), (9, producer.abort_transaction)):
         producer.begin_transaction()
@@ -139,7 +141,7 @@ def test_a_full_disk_ends_the_broker_and_its_data_outlive_it(cluster):
     before = [record.value for record in read_all(direct, "a")]
     assert cluster.disk.fill() > 0
     assert os.statvfs(cluster.disk.folder).f_bavail == 0
-    producer = KafkaProducer(**direct.producer_options(delivery_timeout_ms=15_000))
+    producer = KafkaProducer(**producer_options(direct, delivery_timeout_ms=15_000))
 
     producer.send("a", b"x" * 100_000, partition=1)
 

@@ -10,7 +10,7 @@ from kafka.future import Future
 
 from tests.chaos import load
 from tests.chaos.load import LoadJob, Sensors, send_until_halt
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 JOB = LoadJob(connection=Connection(bootstrap="localhost:1"), topic="t", seed=1, per_s=1000.0)
 

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.clients import CLIENTS, Client
 from tests.support.broker import QUICK_START
 from workers.broker.embedded import BrokerConfig, EmbeddedBroker
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> Client:
+    """The client that is to pass."""
+    return CLIENTS[request.param]
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
-"""What every Kafka client behind the seam must do. Derive, name the configurations, and pass.
+"""What every Kafka client behind the seam must do: assignment, order, commits.
 
-A second client passes by one class::
-
-    class TestConfluent(KafkaClientContract):
-        def source_config(self, connection, topic, group): ...
-        def sink_config(self, connection, **limits): ...
+The other parts stand beside it: `kafka_outputs`, `kafka_transactions`, `kafka_membership`,
+`kafka_admin`. A second client is one more entry of `clients.CLIENTS`, and runs them all.
 """
 
 from __future__ import annotations
@@ -28,9 +25,9 @@ from workers.errors import (
     StaleGenerationError,
     TopicError,
 )
-from workers.kafka.client import CommittedOffset
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import CommittedOffset, Connection
+from workers.kafka.kafka_python.options import admin_options, producer_options
 
 pytestmark = pytest.mark.kafka
 
@@ -154,7 +151,7 @@ class KafkaClientContract(KafkaOutputsContract):
 
     def test_aborted_records_stay_unseen(self, connection, make_topic, open_source):
         topic = make_topic()
-        options = connection.producer_options() | {"transactional_id": topic}
+        options = producer_options(connection) | {"transactional_id": topic}
         producer = KafkaProducer(**options)
         producer.init_transactions()
         for value, end in ((b"a", "commit"), (b"lost", "abort"), (b"b", "commit")):
@@ -177,7 +174,7 @@ class KafkaClientContract(KafkaOutputsContract):
         wait_until(lambda: member.step(max_records=10) and member.values(0), within=15)
         read = len(member.values(0))
         member.source.start(0, 1)  # back, so that nothing is in the client's buffer
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.delete_records({TopicPartition(topic, 0): 70})
         finally:
@@ -303,13 +300,13 @@ class KafkaClientContract(KafkaOutputsContract):
         before = source.topic_id()
         assert before == source.topic_id()
 
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.delete_topics([topic])
             wait_until(lambda: topic not in admin.list_topics(), within=15)
         finally:
             admin.close()
-        create_topics(connection, [TopicSpec(name=topic)])
+        self.client.admin(connection).create_topics([TopicSpec(name=topic)])
 
         assert source.topic_id() not in {before, ""}
 

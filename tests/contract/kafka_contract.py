@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from workers.kafka.client import OpensSink, OpensSource, Source
+from tests.contract.clients import Client
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection, GroupMember, OpensSink, OpensSource
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.factory import admin_of
 
 pytestmark = pytest.mark.kafka
 
@@ -45,21 +46,33 @@ def soon(seconds: float = 10.0) -> Deadline:
 def fresh_topics(connection: Connection, count: int) -> list[str]:
     """Topics on a broker other than the one of this run."""
     names = [f"fresh-{uuid.uuid4().hex[:12]}" for _ in range(count)]
-    create_topics(connection, [TopicSpec(name=name) for name in names])
+    admin_of(connection).create_topics([TopicSpec(name=name) for name in names])
     return names
 
 
 class KafkaContract:
-    """What the parts of the contract need of a client."""
+    """Runs once for each of `CLIENTS`; `sink_config` is what a guarantee may change."""
+
+    client: Client
+
+    @pytest.fixture(autouse=True)
+    def _of_client(self, client: Client) -> None:
+        self.client = client
 
     def source_config(self, connection: Connection, topic: str, group: str) -> OpensSource:
-        raise NotImplementedError
+        return self.client.source(connection, topic, group)
+
+    def named(self, connection: Connection, topic: str, group: str, member: str) -> OpensSource:
+        """A member with a name of its own."""
+        return self.client.source(connection, topic, group, member=member)
 
     def sink_config(self, connection: Connection, **limits: Any) -> OpensSink:
-        raise NotImplementedError
+        return self.client.sink(connection, **limits)
 
     @pytest.fixture
-    def open_source(self, connection: Connection, group: str) -> Iterator[Callable[[str], Source]]:
+    def open_source(
+        self, connection: Connection, group: str
+    ) -> Iterator[Callable[[str], GroupMember]]:
         """Open sources of this test's group; they are closed at its end."""
         with ExitStack() as stack:
             yield lambda topic: stack.enter_context(

@@ -19,9 +19,8 @@ from tests.support.broker import produce
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import FencedError, StaleGenerationError
-from workers.kafka.client import CommittedOffset, OpensSource
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.groups import describe_group, remove_members
+from workers.kafka.client import CommittedOffset, Connection, OpensSource
+from workers.kafka.kafka_python.options import admin_options
 
 pytestmark = pytest.mark.kafka
 
@@ -75,10 +74,6 @@ class Group:
 
 class MembershipContract(KafkaContract):
     """The tests; see the module."""
-
-    def named(self, connection: Connection, topic: str, group: str, member: str) -> OpensSource:
-        """The configuration of a member with a name of its own."""
-        raise NotImplementedError
 
     @pytest.fixture
     def members(self) -> Any:
@@ -142,7 +137,7 @@ class MembershipContract(KafkaContract):
         self, connection, make_topic, group, members
     ):
         topic = make_topic(partitions=4)
-        remove_members(connection, group, ["nobody"])  # nor is there a group
+        self.client.admin(connection).remove_members(group, ["nobody"])  # nor is there a group
         one = members.join("one", self.named(brisk(connection), topic, group, "one"))
         for name in ("two", "three"):
             members.join(name, self.named(brisk(connection), topic, group, name))
@@ -151,11 +146,11 @@ class MembershipContract(KafkaContract):
             members.leave(name)
 
         began = time.monotonic()
-        remove_members(connection, group, ["two", "nobody", "three"])
+        self.client.admin(connection).remove_members(group, ["two", "nobody", "three"])
         wait_until(lambda: one.step() and one.held == {0, 1, 2, 3}, within=SESSION_S / 2)
 
         assert time.monotonic() - began < SESSION_S / 2
-        assert len(describe_group(connection, group, topic).members) == 1
+        assert len(self.client.admin(connection).describe_group(group, topic).members) == 1
 
     def test_what_is_kept_is_read_on_while_others_come_and_are_slow(
         self, connection, make_topic, group, members
@@ -207,7 +202,7 @@ class MembershipContract(KafkaContract):
             within=15,
         )
 
-        remove_members(connection, group, ["joins"])
+        self.client.admin(connection).remove_members(group, ["joins"])
 
         def told() -> bool:
             polled = joins.step(timeout_s=0.05)
@@ -260,14 +255,14 @@ class MembershipContract(KafkaContract):
             lambda: members.share(3) and self.is_settled(connection, group, topic), within=30
         )
         assert len(out.held) == 2
-        remove_members(connection, group, ["a"])
+        self.client.admin(connection).remove_members(group, ["a"])
         newcomer = members.join("c", self.named(brisk(connection), topic, group, "c"))
 
         def both_have_come() -> bool:
             """While the third keeps them waiting."""
             out.step(timeout_s=0.05)
             newcomer.step(timeout_s=0.05)
-            return len(describe_group(connection, group, topic).members) == 3
+            return len(self.client.admin(connection).describe_group(group, topic).members) == 3
 
         wait_until(both_have_come, within=15)
         wait_until(lambda: members.share(3), within=30)
@@ -283,7 +278,7 @@ class MembershipContract(KafkaContract):
         member = members.join("leader", config)
         wait_until(lambda: members.share(1), within=15)
 
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.create_partitions({topic: NewPartitions(total_count=3)})
         finally:
@@ -320,7 +315,7 @@ class MembershipContract(KafkaContract):
                 name = chance.choice(sorted(present))
                 members.leave(name)
                 if present.pop(name):
-                    remove_members(connection, group, [name])
+                    self.client.admin(connection).remove_members(group, [name])
             else:
                 name = chance.choice([name for name, is_named in present.items() if is_named])
                 members.leave(name)
@@ -349,6 +344,5 @@ class MembershipContract(KafkaContract):
         assert {"join", "join named", "leave", "come back"} == set(changes)
         wait_until(lambda: members.share(count), within=30)
 
-    @staticmethod
-    def is_settled(connection: Connection, group: str, topic: str) -> bool:
-        return describe_group(connection, group, topic).state == "Stable"
+    def is_settled(self, connection: Connection, group: str, topic: str) -> bool:
+        return self.client.admin(connection).describe_group(group, topic).state == "Stable"

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient
 
+from tests.contract.clients import CLIENTS
 from tests.contract.kafka_contract import LEAKS_SOCKETS, KafkaContract, fresh_topics, soon
-from tests.support.broker import produce, read_all, read_settled
+from tests.support.broker import produce, read_all, read_settled, suspend
 from tests.support.member import Member
 from tests.support.wait import wait_until
-from workers.broker.embedded import EmbeddedBroker
 from workers.errors import (
     BrokerUnavailableError,
     FencedError,
@@ -26,8 +26,15 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, OpensSink, OpensSource, Sink, Source
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import (
+    CommittedOffset,
+    Connection,
+    Generation,
+    GroupMember,
+    OpensSink,
+    Sink,
+)
+from workers.kafka.kafka_python.options import admin_options
 
 pytestmark = pytest.mark.kafka
 
@@ -39,24 +46,12 @@ AT_ONCE_S = 4.0
 class TransactionalContract(KafkaContract):
     """A unit is visible whole, together with its offsets, or never."""
 
-    def named_sink(self, connection: Connection, name: str) -> OpensSink:
-        """The configuration of a sink with this identity."""
-        raise NotImplementedError
-
-    def named(self, connection: Connection, topic: str, group: str, member: str) -> OpensSource:
-        """The configuration of a member with a name of its own."""
-        raise NotImplementedError
-
-    def lose_answer(self, sink: Sink, *, arrives: Any) -> Any:
-        """Have the next commit time out; its request arrives at the broker, or does not."""
-        raise NotImplementedError
-
-    def freeze_at(self, sink: Sink, step: str, broker: EmbeddedBroker) -> None:
-        """Have the broker suspended when the next unit comes to "offsets" or "commit"."""
-        raise NotImplementedError
+    def sink_config(self, connection: Connection, **limits: Any) -> OpensSink:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        return self.client.transactional_sink(connection, name, **limits)
 
     @staticmethod
-    def joined(source: Source) -> Member:
+    def joined(source: GroupMember) -> Member:
         member = Member(source).starting()
         wait_until(lambda: member.step() and member.held, within=15)
         return member
@@ -148,7 +143,8 @@ class TransactionalContract(KafkaContract):
         self, connection, make_topic, group
     ):
         topic, output, name = make_topic(), make_topic(), f"worker-{uuid.uuid4().hex[:8]}"
-        arguments = [connection.bootstrap, topic, group, output, name]
+        client_name = next(name for name, client in CLIENTS.items() if client is self.client)
+        arguments = [client_name, connection.bootstrap, topic, group, output, name]
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.contract.half_a_unit", *arguments],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -161,7 +157,9 @@ class TransactionalContract(KafkaContract):
         with ExitStack() as stack:
             source = stack.enter_context(self.named(connection, topic, group, name).open())
             began = time.monotonic()
-            sink = stack.enter_context(self.named_sink(connection, name).open(source))
+            sink = stack.enter_context(
+                self.client.transactional_sink(connection, name).open(source)
+            )
             assert self.reads_on(connection, output)
             assert time.monotonic() - began < TRANSACTION_S / 2
             member = self.joined(source)
@@ -174,9 +172,9 @@ class TransactionalContract(KafkaContract):
     def test_a_predecessor_that_still_runs_cannot_commit(self, connection, make_topic, open_source):
         source, output = open_source(make_topic()), make_topic()
         member, name = self.joined(source), f"worker-{uuid.uuid4().hex[:8]}"
-        with self.named_sink(connection, name).open(source) as zombie:
+        with self.client.transactional_sink(connection, name).open(source) as zombie:
             zombie.send(output, key=b"k", value=b"zombie")
-            with self.named_sink(connection, name).open(source) as successor:
+            with self.client.transactional_sink(connection, name).open(source) as successor:
                 with pytest.raises(TransactionAbortedError):
                     zombie.commit(
                         {0: CommittedOffset(next_offset=1)}, member.generation, deadline=soon()
@@ -287,7 +285,7 @@ class TransactionalContract(KafkaContract):
         source, output = open_source(make_topic()), make_topic()
         member = self.joined(source)
         with self.sink_config(connection).open(source) as sink:
-            self.lose_answer(sink, arrives=arrives)
+            self.client.lose_answer(sink, arrives=arrives)
             sink.send(output, key=b"k", value=b"v")
             with pytest.raises(TransactionAbortedError, match="as far as known"):
                 sink.commit({0: CommittedOffset(next_offset=5)}, member.generation, deadline=soon())
@@ -307,7 +305,7 @@ class TransactionalContract(KafkaContract):
         topic, output = make_topic(), make_topic()
         source = open_source(topic)
         member = self.joined(source)
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.delete_topics([topic])
         finally:
@@ -332,7 +330,7 @@ class TransactionalContract(KafkaContract):
         with self.source_config(victim_connection, topic, group).open() as source:
             member = self.joined(source)
             with self.sink_config(victim_connection).open(source) as sink:
-                self.freeze_at(sink, step, victim)
+                self.client.freeze_at(sink, step, victim)
                 try:
                     sink.send(output, key=b"k", value=b"v")
                     began = time.monotonic()
@@ -359,7 +357,7 @@ class TransactionalContract(KafkaContract):
         ):
             sink.send(output, key=b"k", value=b"0")
             sink.send(output, key=b"k", value=b"1")  # the first one is with the broker
-            victim.suspend()
+            suspend(victim)
             try:
                 began = time.monotonic()
                 sink.abort()

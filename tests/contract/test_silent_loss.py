@@ -15,13 +15,14 @@ import pytest
 from kafka import TopicPartition
 
 from tests.contract.kafka_contract import LEAKS_SOCKETS, fresh_topics, soon
-from tests.support.broker import read_settled
+from tests.support.broker import read_settled, suspend
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.broker.embedded import EmbeddedBroker
 from workers.errors import BrokerUnavailableError, OutputsLostError
-from workers.kafka.client import CommittedOffset
-from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
+from workers.kafka.client import CommittedOffset, Connection
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
 
@@ -149,7 +150,7 @@ def test_a_batch_that_expired_while_it_was_repeated_spoils_nothing_that_comes_af
             reset()
 
         manager.reset_producer_id = stumble
-        victim.suspend()
+        suspend(victim)
         try:
             send(sink, output, 1)
             wait_until(sink._futures[1].failed, within=10)

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import commit_interval, processes, recovery, soak, throughput
 from benchmarks.bench import QUICK, Bench, read_options
 from tests.support.wait import wait_until
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 heavy = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 

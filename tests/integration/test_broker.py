@@ -17,8 +17,9 @@ from tests.support.broker import QUICK_START, produce, read_all
 from tests.support.wait import wait_until
 from workers.broker.embedded import BrokerConfig
 from workers.errors import ProvisioningError
-from workers.kafka.kafka_python import Connection, broker_answers
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 pytestmark = pytest.mark.kafka
 
@@ -39,7 +40,7 @@ def test_a_broker_keeps_its_records_and_its_address_over_a_restart(tmp_path):
     config = BrokerConfig(data=tmp_path / "data", jvm_options=QUICK_START)
     with config.open() as broker:
         connection = Connection(bootstrap=broker.bootstrap, wait_timeout_s=10)
-        create_topics(connection, [TopicSpec(name="kept")])
+        admin_of(connection).create_topics([TopicSpec(name="kept")])
         produce(connection, "kept", [{"value": b"%d" % n} for n in range(5)])
 
         with pytest.raises(ProvisioningError, match=r"running on the data folder .* already"):
@@ -167,7 +168,7 @@ def test_with_parent_the_broker_ends_with_its_caller(tmp_path):
         lines = iter(caller.stdout.readline, "}\n")
         known = json.loads("".join(lines) + "}")
         connection = Connection(bootstrap=known["bootstrap"])
-        assert broker_answers(connection, timeout_s=5)
+        assert admin_of(connection).answers(timeout_s=5)
 
         caller.send_signal(signal.SIGKILL)
         caller.wait()
@@ -186,7 +187,7 @@ def test_in_the_foreground_it_runs_until_sigterm(tmp_path):
     ) as command:
         assert command.stdout is not None
         bootstrap = command.stdout.readline().strip()
-        assert broker_answers(Connection(bootstrap=bootstrap), timeout_s=5)
+        assert admin_of(Connection(bootstrap=bootstrap)).answers(timeout_s=5)
 
         command.terminate()
 

@@ -15,7 +15,7 @@ from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.data.files import open_table
 from workers.data.writer import open_readings
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 CHANNELS = ("flow", "pressure", "temperature")
 SENSORS = ("pump-1", "pump-2")

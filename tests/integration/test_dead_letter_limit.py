@@ -15,8 +15,8 @@ from tests.support.runs import metrics_address, status, vigie_run
 from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
 from workers.cli.exits import ExitCode
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.groups import describe_group
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 
@@ -40,7 +40,7 @@ def test_a_bad_deploy_ends_the_run_and_loses_nothing(
     for words in ("partition 0", "offsets 40 to 60", "missing channel pressure", "stream.channels"):
         assert words in told
     assert "worker_restarts" not in told
-    committed = describe_group(connection, group, readings).committed
+    committed = admin_of(connection).describe_group(group, readings).committed
     assert 0 not in committed or committed[0].next_offset <= 60
     assert len(read_all(connection, settings.topics.dead_letters)) <= 20
 

@@ -25,7 +25,7 @@ from tests.support.models import small_detector
 from tests.support.streams import make_settings
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 pytestmark = pytest.mark.kafka
 

@@ -28,7 +28,7 @@ from tests.support.streams import make_settings, open_loop, records_done, step_u
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.cli.views.dead_letters import LATE
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 pytestmark = pytest.mark.kafka
 

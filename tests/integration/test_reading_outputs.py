@@ -20,7 +20,8 @@ from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until
 from workers.errors import OutputsLostError
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import consumer_options
 
 pytestmark = pytest.mark.kafka
 
@@ -126,7 +127,7 @@ def test_under_exactly_once_a_reader_of_committed_records_sees_no_repeat(
 
 def uncommitted(connection: Connection, topic: str) -> int:
     """How many records a reader of uncommitted ones sees."""
-    options = {**connection.consumer_options(), "isolation_level": "read_uncommitted"}
+    options = {**consumer_options(connection), "isolation_level": "read_uncommitted"}
     consumer = KafkaConsumer(**options)
     try:
         partition = TopicPartition(topic, 0)

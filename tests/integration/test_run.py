@@ -17,8 +17,9 @@ from tests.support.runs import actors, metrics_address, status, vigie_run
 from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
 from workers.broker.embedded import BrokerConfig
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 
@@ -119,7 +120,7 @@ def test_the_broker_goes_away_in_the_middle_and_comes_back(model: Path, tmp_path
 
         def make_topic(partitions: int = 1) -> str:
             spec = TopicSpec(name=next(names), partitions=partitions)
-            create_topics(connection, [spec])
+            admin_of(connection).create_topics([spec])
             return spec.name
 
         settings = make_settings(connection, make_topic, "group")

@@ -20,8 +20,8 @@ from tests.support.streams import make_settings, scored_readings
 from tests.support.wait import wait_until
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.groups import describe_group
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -116,7 +116,7 @@ def test_scaled_out_and_in_by_hand_while_readings_flow_nothing_is_lost(  # noqa:
     assert counts["scored"] + counts["warming_up"] == feed.sent
     assert log.read_text().count('"event": "scaled"') == 2
     # Nobody is left in the group: the next run has its partitions at once.
-    assert describe_group(connection, group, settings.topics.readings).members == ()
+    assert admin_of(connection).describe_group(group, settings.topics.readings).members == ()
 
 
 def test_a_stopped_ingest_worker_is_replaced_and_everything_is_scored(

@@ -26,7 +26,7 @@ from tests.support.streams import (
 )
 from tests.support.views import REGISTRY, LevelTraining
 from workers.backtest.backtest import backtest
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 pytestmark = pytest.mark.kafka
 

@@ -21,7 +21,7 @@ from tests.support.streams import (
     step_until,
 )
 from workers.errors import OutputsLostError
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
 

@@ -6,13 +6,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.support.wait import wait_until
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.admin.topics import TopicSpec, create_topics
+from workers.broker.embedded import EmbeddedBroker
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
+from workers.kafka.kafka_python.options import admin_options, consumer_options, producer_options
 
 QUICK_START = ("-XX:TieredStopAtLevel=1",)
 """Options of the Java machine for brokers that live for one test run."""
@@ -29,22 +34,41 @@ def topic_maker(connection: Connection) -> Iterator[MakeTopic]:
     def make(partitions: int = 1, **configs: str) -> str:
         name = f"test-{uuid.uuid4().hex[:12]}"
         spec = TopicSpec(name=name, partitions=partitions, configs=configs)
-        create_topics(connection, [spec])
+        admin_of(connection).create_topics([spec])
         made.append(name)
         return name
 
     yield make
     if made:
-        admin = KafkaAdminClient(**connection.admin_options())
+        admin = KafkaAdminClient(**admin_options(connection))
         try:
             admin.delete_topics(made, raise_errors=False)
         finally:
             admin.close()
 
 
+def suspend(broker: EmbeddedBroker) -> None:
+    """Stop the broker, and wait until each of its threads stands still: until then one may answer.
+
+    The signal is sent to a whole group of processes, and takes effect in a thread when that is
+    scheduled next.
+    """
+    broker.suspend()
+    assert broker.pid is not None
+    root = psutil.Process(broker.pid)
+    processes = [root, *root.children(recursive=True)]
+
+    def stand_still() -> bool:
+        stats = [s for p in processes for s in Path(f"/proc/{p.pid}/task").glob("*/stat")]
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    if Path("/proc/self/task").exists():
+        wait_until(stand_still, within=10)
+
+
 def produce(connection: Connection, topic: str, records: Iterable[dict[str, Any]]) -> None:
     """Send records (keyword arguments of ``KafkaProducer.send``) and wait for each."""
-    producer = KafkaProducer(**connection.producer_options())
+    producer = KafkaProducer(**producer_options(connection))
     try:
         futures = [producer.send(topic, **record) for record in records]
         producer.flush(timeout=20)
@@ -61,7 +85,7 @@ def read_settled(connection: Connection, topic: str, *, within: float = 20.0) ->
     then a reader of committed records does not get at what was committed.
     """
     levels = ("read_committed", "read_uncommitted")
-    options = connection.consumer_options()
+    options = consumer_options(connection)
     readers = [KafkaConsumer(**options | {"isolation_level": level}) for level in levels]
     try:
         partitions = [TopicPartition(topic, p) for p in readers[0].partitions_for_topic(topic)]
@@ -78,7 +102,7 @@ def read_settled(connection: Connection, topic: str, *, within: float = 20.0) ->
 
 def read_all(connection: Connection, topic: str, *, within: float = 20.0) -> list[Any]:
     """Every committed record of a topic up to its end as it is now, by partition and offset."""
-    consumer = KafkaConsumer(**connection.consumer_options())
+    consumer = KafkaConsumer(**consumer_options(connection))
     try:
         partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
         consumer.assign(partitions)

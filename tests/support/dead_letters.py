@@ -15,7 +15,7 @@ from schemas.wire.dead_letter import dead_letter_headers
 from tests.support.broker import produce
 from tests.support.models import CHANNELS, encoded, reading_records
 from workers.cli import main as cli
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
 
 Headers = Sequence[tuple[str, bytes]]
 

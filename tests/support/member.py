@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.kafka.client import Generation, PollResult, Source
+from workers.kafka.client import Generation, GroupMember, PollResult
 
 
 class Member:
     """Polls a source, does the book-keeping of a caller, and keeps everything it saw."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: GroupMember) -> None:
         self.source = source
         self.held: set[int] = set()
         self.records: dict[int, list[Any]] = {}

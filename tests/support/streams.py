@@ -14,9 +14,9 @@ from schemas.settings import Guarantee, Settings
 from schemas.wire.anomaly import Anomaly
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
+from workers.kafka.client import Connection
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of
-from workers.kafka.kafka_python import Connection
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring
 

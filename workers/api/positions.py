@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workers.kafka.kafka_python.admin.groups import Group
+from workers.kafka.admin import Group
 from workers.stream.state.restore import decode_metadata
 
 

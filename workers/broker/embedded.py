@@ -41,8 +41,8 @@ from workers.broker.java import JavaSource, find_java
 from workers.broker.log import explain
 from workers.broker.ports import free_port, is_free
 from workers.errors import ProvisioningError
-from workers.kafka.kafka_python.admin.probe import broker_answers
-from workers.kafka.kafka_python.options import Connection
+from workers.kafka.client import Connection
+from workers.kafka.factory import admin_of
 
 __all__ = ["BrokerConfig", "EmbeddedBroker", "Lifetime"]
 
@@ -312,7 +312,7 @@ class EmbeddedBroker:
                 if "Address already in use" in tail:
                     raise _PortTakenError
                 raise ProvisioningError(explain(tail, data=self.data))
-            if broker_answers(Connection(bootstrap=self.bootstrap), timeout_s=5):
+            if admin_of(Connection(bootstrap=self.bootstrap)).answers(timeout_s=5):
                 return
             time.sleep(_POLL_S)
         tail = self.log_tail()

@@ -62,21 +62,18 @@ class FeedOptions:
             TopicError: the topic is not there; the message says how to create it.
             OutputsLostError: the broker did not take a record in time.
         """
-        from workers.kafka.kafka_python import Connection, wait_for_broker
-        from workers.kafka.kafka_python.admin.topics import TopicSpec, require_topics
-        from workers.kafka.kafka_python.producer.publisher import PublisherConfig
+        from workers.kafka.admin import TopicSpec, require_topics
+        from workers.kafka.factory import admin_of, connection_of, open_publisher
         from workers.process import stop_signals
 
         topic = settings.topics.readings
-        connection = Connection(
-            bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options()
-        )
+        connection = connection_of(settings.kafka)
+        admin = admin_of(connection)
         with stop_signals() as should_stop, Console(stderr=True).status(doing) as line:
             try:
-                wait_for_broker(connection, should_stop=should_stop)
-                require_topics(connection, [TopicSpec(name=topic)])
-                config = PublisherConfig(connection=connection)
-                with config.open(should_stop=should_stop) as publisher:
+                admin.wait_for_broker(should_stop=should_stop)
+                require_topics(admin, [TopicSpec(name=topic)])
+                with open_publisher(connection, should_stop=should_stop) as publisher:
                     return feed(
                         records,
                         publisher,

@@ -14,8 +14,8 @@ from schemas.settings import Settings
 from schemas.wire.reading import Frame, Reading
 from workers.errors import VigieError
 from workers.kafka.client import Record
-from workers.kafka.factory import connection_of
-from workers.kafka.kafka_python.consumer.reader import ReaderConfig, TopicReader
+from workers.kafka.factory import connection_of, open_reader
+from workers.kafka.reader import TopicReader
 
 MAX_READINGS = 20_000_000
 """Held in memory; a longer stretch is refused."""
@@ -51,11 +51,10 @@ def read_history(
         end_ns: event time, excluded; None for the end of the topic.
 
     Raises:
-        BrokerUnavailableError, TopicError: see `ReaderConfig.open`.
+        BrokerUnavailableError, TopicError: see `open_reader`.
         VigieError: no channel is given and none can be found, or the stretch is too long.
     """
-    config = ReaderConfig(connection=connection_of(settings), topics=(settings.topics.readings,))
-    with config.open() as reader:
+    with open_reader(connection_of(settings.kafka), [settings.topics.readings]) as reader:
         starts = reader.offsets_at(start_ns // 1_000_000)
         ends = reader.ends()
         if not channels:

@@ -15,7 +15,7 @@ from schemas.wire.dead_letter import Place, replay_headers
 from schemas.wire.timestamp import format_ns
 from workers.dead_letters.letter import Letter, short_place
 from workers.errors import VigieError
-from workers.kafka.kafka_python.producer.partition_producer import PartitionRecord
+from workers.kafka.partition_producer import PartitionRecord
 from workers.stream.input import BatchDecoder
 
 _BATCH_RECORDS: Final = 1000

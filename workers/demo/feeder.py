@@ -14,8 +14,8 @@ import numpy as np
 from schemas.codec import READING_JSON, ReadingEncoder
 from workers.data.feed import FeedRecord, Pace, feed
 from workers.demo.scenario import Scenario
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.producer.publisher import PublisherConfig
+from workers.kafka.client import Connection
+from workers.kafka.factory import open_publisher
 from workers.plant import BLOCK_ROWS, PlantChunk
 
 
@@ -84,8 +84,10 @@ class Feeder(threading.Thread):
     def run(self) -> None:
         """Send until the end or `stop`, from `go` on."""
         try:
-            with PublisherConfig(connection=self._connection, client_id="vigie-demo-plant").open(
-                should_stop=self._stopping.is_set
+            with open_publisher(
+                self._connection,
+                client_id="vigie-demo-plant",
+                should_stop=self._stopping.is_set,
             ) as publisher:
                 chunks = self._plant.chunks(
                     self._scenario.rows, first_row=self._scenario.training_rows

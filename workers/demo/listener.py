@@ -9,9 +9,8 @@ from schemas.settings import TopicSettings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import read_dead_letter
 from workers.demo.ledger import Ledger
-from workers.kafka.client import Record
-from workers.kafka.kafka_python import Connection
-from workers.kafka.kafka_python.consumer.reader import ReaderConfig
+from workers.kafka.client import Connection, Record
+from workers.kafka.factory import open_reader
 
 
 class Listener(threading.Thread):
@@ -24,12 +23,7 @@ class Listener(threading.Thread):
     def __init__(self, connection: Connection, topics: TopicSettings, ledger: Ledger) -> None:
         """Note what to read; `start` begins."""
         super().__init__(name="demo-listener", daemon=True)
-        self._topics, self._ledger = topics, ledger
-        self._config = ReaderConfig(
-            connection=connection,
-            topics=(topics.anomalies, topics.denoised, topics.dead_letters),
-            client_id="vigie-demo-audience",
-        )
+        self._connection, self._topics, self._ledger = connection, topics, ledger
         self._finishing = threading.Event()
         self.error: Exception | None = None
 
@@ -49,8 +43,9 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         """Read until `finish`, and then what is still there."""
+        topics = (self._topics.anomalies, self._topics.denoised, self._topics.dead_letters)
         try:
-            with self._config.open() as reader:
+            with open_reader(self._connection, topics, client_id="vigie-demo-audience") as reader:
                 while not self._finishing.is_set():
                     self._enter(reader.poll())
                 for records in reader.read_to(reader.ends()):

@@ -24,9 +24,7 @@ from workers.demo.scenario import Scenario
 from workers.demo.screen import Alarm, View
 from workers.demo.summary import Summary
 from workers.demo.verdict import Verdict, gain_db, judge
-from workers.kafka.factory import connection_of, topic_specs
-from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
-from workers.kafka.kafka_python.admin.topics import create_topics
+from workers.kafka.factory import admin_of, connection_of, topic_specs
 from workers.plant import Fault, PlantChunk
 from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
@@ -93,8 +91,7 @@ def play(
         )
         settings = _settings(broker.bootstrap, folder / "model")
         configure_logging(settings.log)
-        connection = connection_of(settings)
-        create_topics(connection, topic_specs(settings))
+        admin_of(connection_of(settings.kafka)).create_topics(topic_specs(settings.topics))
         audience.step("starting Ray and the workers")
         show = _Show(scenario, settings, detector, audience, should_stop)
         try:
@@ -144,7 +141,7 @@ class _Show:
     ) -> None:
         self.scenario, self.settings, self._detector = scenario, settings, detector
         self._audience, self._asked_to_stop = audience, asked_to_stop
-        self._connection = connection_of(settings)
+        self._connection = connection_of(settings.kafka)
         self._rates: deque[tuple[float, int, int]] = deque()
         self._running_since_s: float | None = None
         self._done_at_s: float | None = None
@@ -250,9 +247,9 @@ class _Show:
 
 def facts_of(settings: Settings) -> Broker:
     """What the broker says about readings and commits."""
-    connection, topic = connection_of(settings), settings.topics.readings
-    bounds = topic_bounds(connection, {topic: _PARTITIONS})
-    group = describe_group(connection, settings.kafka.group, topic)
+    admin, topic = admin_of(connection_of(settings.kafka)), settings.topics.readings
+    bounds = admin.topic_bounds({topic: _PARTITIONS})
+    group = admin.describe_group(settings.kafka.group, topic)
     return Broker(
         records=sum(end - first for first, end in bounds.values()),
         committed=sum(at.next_offset for at in group.committed.values()),

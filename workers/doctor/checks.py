@@ -214,12 +214,11 @@ def jars() -> Finding:
 def kafka(settings: Settings) -> Finding:
     """Whether a broker answers."""
     from workers.errors import SettingsError
-    from workers.kafka.factory import connection_of
-    from workers.kafka.kafka_python import broker_answers
+    from workers.kafka.factory import admin_of, connection_of
 
     bootstrap = settings.kafka.bootstrap
     try:
-        if broker_answers(connection_of(settings), timeout_s=3.0):
+        if admin_of(connection_of(settings.kafka)).answers(timeout_s=3.0):
             return _fine(f"a broker answers at {bootstrap}")
     except SettingsError as error:
         return _broken(str(error), "correct the section [kafka]")
@@ -237,16 +236,14 @@ def kafka(settings: Settings) -> Finding:
 def topics(settings: Settings) -> Finding:
     """Whether the topics are there."""
     from workers.errors import VigieError
-    from workers.kafka.factory import connection_of, topic_specs
-    from workers.kafka.kafka_python import broker_answers
-    from workers.kafka.kafka_python.admin.topics import check_topics
+    from workers.kafka.factory import admin_of, connection_of, topic_specs
 
-    connection = connection_of(settings)
+    admin = admin_of(connection_of(settings.kafka))
     try:
-        if not broker_answers(connection, timeout_s=3.0):
+        if not admin.answers(timeout_s=3.0):
             return _note("not seen: no broker")
-        specs = [replace(spec, partitions=1) for spec in topic_specs(settings)]
-        findings = check_topics(connection, specs)
+        specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+        findings = admin.check_topics(specs)
     except VigieError as error:
         return _note(f"not seen: {error}")
     bad = [finding.name for finding in findings if not finding.is_good]

@@ -1,4 +1,7 @@
-"""The seam: what Vigie asks of a Kafka client, and nothing more.
+"""The seam: what the stream asks of a Kafka client, and nothing more.
+
+Beside it stand `workers.kafka.admin` (topics, groups, is a broker there) and what commands need:
+`reader`, `publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
 
 Contract of every implementation (``tests/contract`` holds it):
 
@@ -19,8 +22,8 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Guarantees.** There are two sinks. *At least once*: outputs can be seen before their offsets are
   committed, and are repeated after a crash, with the same ids. *Exactly once*: to a reader of
   committed records, outputs and offsets appear together or never (in each partition by itself, a
-  moment after `Sink.commit` has returned). When its `Sink.commit` fails, nobody may know whether it
-  happened. `Sink.abort` settles that if the broker answers, else the next `Sink.begin` does, and
+  moment after `Sink.commit` has returned). When its `Sink.commit` fails, whether it happened may be
+  unknown. `Sink.abort` settles that if the broker answers, else the next `Sink.begin` does, and
   `Source.committed` tells: it never shows an offset that is in doubt, but waits, at most until the
   transaction times out.
 
@@ -33,14 +36,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
 
 __all__ = [
     "LARGEST_OUTPUT_BYTES",
     "CommittedOffset",
+    "Connection",
     "Generation",
+    "GroupMember",
+    "OffsetCommitter",
     "OpensSink",
     "OpensSource",
     "PollResult",
@@ -61,6 +68,34 @@ ShouldStop = Callable[[], bool]
 def never() -> bool:
     """The `ShouldStop` of those who never stop."""
     return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Where the broker is and how to talk to it. Picklable; prints no option's value.
+
+    Attributes:
+        bootstrap: ``host:port``, several with commas.
+        options: for the client, in its own names; what they may be is checked before it is made.
+        wait_timeout_s: how long to wait for an absent broker when opening; None is for ever.
+        call_timeout_s: how long one question to the broker may take.
+    """
+
+    bootstrap: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    wait_timeout_s: float | None = None
+    call_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Reject an address with credentials, which would be shown.
+
+        Raises:
+            SettingsError: it has some; never says which.
+        """
+        if "@" in self.bootstrap:
+            raise SettingsError(
+                "kafka.bootstrap holds host:port only; user and password go to kafka.client."
+            )
 
 
 class Record(Protocol):
@@ -88,7 +123,7 @@ class Record(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values; None is a value that Kafka has and nobody wrote."""
+        """Names and values; None is a value that Kafka has and no producer wrote."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +184,7 @@ class Source(Protocol):
         """Its name."""
 
     def topic_id(self) -> str:
-        """Ask what tells this topic from another of its name, made anew; "" if nobody tells.
+        """Ask what tells this topic from another of its name, made anew; "" if that is unknown.
 
         Raises:
             BrokerUnavailableError: no answer in time.
@@ -199,6 +234,14 @@ class Source(Protocol):
     def lag(self) -> Mapping[int, int]:
         """Return end offset - position of the started partitions, as of the last fetch. Cheap."""
 
+
+class OffsetCommitter(Protocol):
+    """Commits the positions of a group in one topic, as the member that polled the records."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
@@ -219,6 +262,10 @@ class Source(Protocol):
         Raises:
             StaleGenerationError: names one that was, even if it is held again.
         """
+
+
+class GroupMember(Source, OffsetCommitter, Protocol):
+    """What reads as a member of a group also commits as that member."""
 
 
 class Sink(Protocol):
@@ -254,10 +301,6 @@ class Sink(Protocol):
             TopicError: the broker does not know the topic.
         """
 
-    @property
-    def max_bytes(self) -> int:
-        """The largest output that `send` takes: key, value and headers, with what frames them."""
-
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
 
@@ -279,7 +322,7 @@ class Sink(Protocol):
             OutputsLostError: at least one output is not with the broker: abort and rewind.
             StaleGenerationError: nothing was committed; the group has moved on: abort, and send
                 again under the generation of a later poll what is still held.
-            TransactionAbortedError: the offsets were not committed, or nobody knows: abort, ask
+            TransactionAbortedError: the offsets were not committed, or it is unknown: abort, ask
                 for the committed offsets, and rewind.
             FencedError: another member runs under the source's identity.
             SettingsError: the broker refuses an output for good (larger than the topic
@@ -293,14 +336,11 @@ class Sink(Protocol):
         answering in between holds it for as long as making a client may take.
         """
 
-    def outstanding(self) -> int:
-        """Return how many outputs of this unit were not looked at yet; at most the limit."""
-
 
 class OpensSource(Protocol):
     """A picklable configuration of a source."""
 
-    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[Source]:
+    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[GroupMember]:
         """Make the source; waits for the broker.
 
         Raises:
@@ -315,6 +355,6 @@ class OpensSink(Protocol):
     """A picklable configuration of a sink."""
 
     def open(
-        self, source: Source, *, should_stop: ShouldStop = never
+        self, offsets: OffsetCommitter, *, should_stop: ShouldStop = never
     ) -> AbstractContextManager[Sink]:
-        """Make the sink that commits through ``source``; raises as `OpensSource.open`."""
+        """Make the sink that commits through ``offsets``; raises as `OpensSource.open`."""

@@ -1,33 +1,64 @@
-"""What settings say about Kafka: the connection, the topics, and the clients of a worker."""
+"""Which client stands behind the seam, and how settings become its configurations.
+
+The one module that names an implementation: another client is chosen here.
+"""
 
 from __future__ import annotations
 
-from schemas.settings import Guarantee, Settings
-from workers.kafka.client import LARGEST_OUTPUT_BYTES, OpensSink, OpensSource
-from workers.kafka.kafka_python import (
-    Assignment,
-    Connection,
-    SinkConfig,
-    SourceConfig,
-    TransactionalSinkConfig,
-)
-from workers.kafka.kafka_python.admin.topics import TopicSpec
+from contextlib import AbstractContextManager
 
+from schemas.settings import Guarantee, KafkaSettings, Settings, TopicSettings
+from workers.kafka.admin import Admin, TopicSpec
+from workers.kafka.client import (
+    LARGEST_OUTPUT_BYTES,
+    Connection,
+    OpensSink,
+    OpensSource,
+    ShouldStop,
+    never,
+)
+from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
+from workers.kafka.kafka_python.consumer.reader import open_reader
+from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.options import check_options
+from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
+from workers.kafka.kafka_python.producer.sink import SinkConfig
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
+from workers.kafka.publisher import Publisher
+
+__all__ = [
+    "admin_of",
+    "connection_of",
+    "member_of",
+    "open_partition_producer",
+    "open_publisher",
+    "open_reader",
+    "sink_of",
+    "source_of",
+    "topic_specs",
+]
+
+_PUBLISHER_FLUSH_TIMEOUT_S = 30.0
 _DEAD_LETTER_BYTES = str(LARGEST_OUTPUT_BYTES)
 """A dead letter is larger than its record: the reasons are added to its headers."""
 
 
-def connection_of(settings: Settings) -> Connection:
-    """How these settings talk to the broker."""
-    return Connection(bootstrap=settings.kafka.bootstrap, options=settings.kafka.client_options())
+def connection_of(kafka: KafkaSettings) -> Connection:
+    """How these settings talk to the broker.
+
+    Raises:
+        SettingsError: names the option that the client cannot use.
+    """
+    connection = Connection(bootstrap=kafka.bootstrap, options=kafka.client_options())
+    check_options(connection.options)
+    return connection
 
 
-def topic_specs(settings: Settings) -> list[TopicSpec]:
+def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
     """The topics that these settings read and write, as `vigie topics create` makes them.
 
     Readings, anomalies, denoised, dead letters, in this order.
     """
-    topics = settings.topics
     configs = {topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES}}
     return [
         TopicSpec(
@@ -40,22 +71,22 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     ]
 
 
-def member_of(settings: Settings, slot: int) -> str:
+def member_of(kafka: KafkaSettings, slot: int) -> str:
     """Name of an ingest worker in the group, and of its transactions.
 
     The same after a restart, so that a successor takes over at once and fences its predecessor.
     Kafka takes it, and no other group, instance and slot give it: see `schemas.settings.sections`.
     """
-    return f"{settings.kafka.group}.{settings.kafka.instance}.{slot}"
+    return f"{kafka.group}.{kafka.instance}.{slot}"
 
 
 def source_of(settings: Settings, slot: int) -> OpensSource:
     """How an ingest worker reads."""
     return SourceConfig(
-        connection=connection_of(settings),
+        connection=connection_of(settings.kafka),
         topic=settings.topics.readings,
         group=settings.kafka.group,
-        member=member_of(settings, slot),
+        member=member_of(settings.kafka, slot),
         assignment=Assignment(settings.kafka.assignment),
         max_poll_records=settings.stream.max_poll_records,
     )
@@ -63,14 +94,27 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
 
 def sink_of(settings: Settings, slot: int) -> OpensSink:
     """How an ingest worker publishes, as `processing.guarantee` says."""
-    processing = settings.processing
+    connection, processing = connection_of(settings.kafka), settings.processing
     if processing.guarantee is Guarantee.AT_LEAST_ONCE:
-        return SinkConfig(
-            connection=connection_of(settings), flush_timeout_s=processing.flush_timeout_s
-        )
+        return SinkConfig(connection=connection, flush_timeout_s=processing.flush_timeout_s)
     return TransactionalSinkConfig(
-        connection=connection_of(settings),
-        transactional_id=member_of(settings, slot),
+        connection=connection,
+        transactional_id=member_of(settings.kafka, slot),
         transaction_timeout_s=processing.transaction_timeout_s,
         flush_timeout_s=processing.flush_timeout_s,
     )
+
+
+def admin_of(connection: Connection) -> Admin:
+    """What looks at and changes topics and groups; opens nothing."""
+    return KafkaPythonAdmin(connection)
+
+
+def open_publisher(
+    connection: Connection, *, client_id: str = "vigie-publisher", should_stop: ShouldStop = never
+) -> AbstractContextManager[Publisher]:
+    """Open a publisher, at least once; see `Publisher.open`."""
+    sink = SinkConfig(
+        connection=connection, client_id=client_id, flush_timeout_s=_PUBLISHER_FLUSH_TIMEOUT_S
+    )
+    return Publisher.open(sink, flush_timeout_s=_PUBLISHER_FLUSH_TIMEOUT_S, should_stop=should_stop)

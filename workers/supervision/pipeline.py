@@ -14,10 +14,8 @@ from detector.artifact import load
 from schemas.codec import Decoder
 from schemas.settings import Settings
 from workers.errors import SettingsError
-from workers.kafka.factory import connection_of, member_of, topic_specs
-from workers.kafka.kafka_python import wait_for_broker
-from workers.kafka.kafka_python.admin.groups import remove_members
-from workers.kafka.kafka_python.admin.topics import require_topics
+from workers.kafka.admin import require_topics
+from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.stream.health import Health
 from workers.supervision.plan import cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles
@@ -56,11 +54,11 @@ def run_pipeline(
     """
     if settings.model.path is None:
         raise SettingsError("model.path is not set: name the folder that `vigie train` wrote")
-    connection = connection_of(settings)
-    wait_for_broker(connection, should_stop=should_stop)
+    admin = admin_of(connection_of(settings.kafka))
+    admin.wait_for_broker(should_stop=should_stop)
     # Any number of partitions will do: that the topics exist is what a run needs.
     findings = require_topics(
-        connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
+        admin, [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
     )
     _check_model(settings, settings.model.path)
     is_local, local_cores = settings.ray.address is None, cores()
@@ -99,17 +97,16 @@ def run_pipeline(
 
 def group_admin(settings: Settings) -> GroupAdmin:
     """What the supervisor wants of the broker."""
-    readings = topic_specs(settings)[0]
+    admin = admin_of(connection_of(settings.kafka))
+    readings = topic_specs(settings.topics)[0]
 
     def partitions() -> int:
-        connection = replace(connection_of(settings), wait_timeout_s=0.0)
-        (finding,) = require_topics(connection, [replace(readings, partitions=1)])
+        (finding,) = require_topics(admin, [replace(readings, partitions=1)])
         return finding.partitions
 
     def remove(slots: Sequence[int]) -> None:
-        connection = replace(connection_of(settings), wait_timeout_s=0.0)
-        names = [member_of(settings, slot) for slot in slots]
-        remove_members(connection, settings.kafka.group, names)
+        names = [member_of(settings.kafka, slot) for slot in slots]
+        admin.remove_members(settings.kafka.group, names)
 
     return GroupAdmin(partitions=partitions, remove=remove)
 

@@ -9,7 +9,8 @@ import pytest
 import structlog
 
 from schemas.settings import LogSettings
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import admin_options
 from workers.process import configure_logging
 
 
@@ -28,7 +29,7 @@ def test_the_client_s_own_errors_stay_unsaid(capsys: pytest.CaptureFixture[str])
     """It tells of each attempt to reach an absent broker, a hundred a second."""
     logging.getLogger("kafka").setLevel(logging.NOTSET)
     configure_logging(LogSettings(level="debug", format="json"))
-    Connection(bootstrap="localhost:1")  # has its own word on the client's logs
+    admin_options(Connection(bootstrap="localhost:1"))  # what a client is made with
 
     logging.getLogger("kafka.consumer.fetcher").error("Fetch to node 1 failed")
     logging.getLogger("workers.kafka").warning("the broker does not answer")

@@ -108,11 +108,12 @@ def stop() -> None:
 def status(as_json: JsonOption = False) -> None:
     """Say whether the broker of `start` runs and answers; exit code 3 if not."""
     from workers.broker.registry import find_running
-    from workers.kafka.kafka_python import Connection, broker_answers
+    from workers.kafka.client import Connection
+    from workers.kafka.factory import admin_of
 
     running = find_running()
-    answers = running is not None and broker_answers(
-        Connection(bootstrap=running.bootstrap), timeout_s=5
+    answers = running is not None and admin_of(Connection(bootstrap=running.bootstrap)).answers(
+        timeout_s=5
     )
     if as_json:
         print_json({"running": running is not None, "answers": answers} | _facts(running))

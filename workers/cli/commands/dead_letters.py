@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from workers.dead_letters.letter import Letter
     from workers.dead_letters.redrive import Rereading, Tally
     from workers.dead_letters.selection import Filter
-    from workers.kafka.kafka_python import Connection
-    from workers.kafka.kafka_python.consumer.reader import TopicReader
+    from workers.kafka.client import Connection
+    from workers.kafka.reader import TopicReader
 
 _ASK_ABOVE = 10
 _ROWS = 50
@@ -235,7 +235,7 @@ def redrive_letters(
     from schemas.codec import DECODERS
     from workers.dead_letters.redrive import Preparation, deliver_nothing, redrive
     from workers.dead_letters.selection import fetched, span_of
-    from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
+    from workers.kafka.factory import open_partition_producer
     from workers.process import stop_signals
 
     wanted = filters.filter()
@@ -329,29 +329,24 @@ def _rereading(settings: Settings) -> Rereading | None:
 
 @contextmanager
 def _reader(settings: Settings) -> Iterator[tuple[TopicReader, Connection]]:
-    from workers.kafka.factory import connection_of
-    from workers.kafka.kafka_python import wait_for_broker
-    from workers.kafka.kafka_python.consumer.reader import ReaderConfig
+    from workers.kafka.factory import admin_of, connection_of, open_reader
 
-    connection = replace(connection_of(settings), wait_timeout_s=0.0)
-    wait_for_broker(connection)
-    config = ReaderConfig(
-        connection=connection,
-        topics=(settings.topics.dead_letters,),
-        client_id="vigie-dead-letters",
-    )
-    with config.open() as reader:
+    connection = replace(connection_of(settings.kafka), wait_timeout_s=0.0)
+    admin_of(connection).wait_for_broker()
+    topics = [settings.topics.dead_letters]
+    with open_reader(connection, topics, client_id="vigie-dead-letters") as reader:
         yield reader, connection
 
 
 def _partition_counts(connection: Connection) -> Callable[[str], int]:
     """A function that asks for the number of partitions of a topic, once."""
-    from workers.kafka.kafka_python.admin.topics import TopicSpec, check_topics
+    from workers.kafka.admin import TopicSpec
+    from workers.kafka.factory import admin_of
 
     @cache
     def partitions_of(topic: str) -> int:
         try:
-            (finding,) = check_topics(connection, [TopicSpec(name=topic)])
+            (finding,) = admin_of(connection).check_topics([TopicSpec(name=topic)])
         except TopicError:  # no name of a topic: a header may hold anything
             return 0
         return finding.partitions

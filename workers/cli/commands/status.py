@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from workers.api.positions import Position
-    from workers.kafka.kafka_python.admin.topics import Finding
+    from workers.kafka.admin import Finding
 
 _MODES = {
     "auto": "following the load",
@@ -60,20 +60,18 @@ def status(
     """
     from workers.api.client import ask_status
     from workers.api.positions import positions_of
-    from workers.kafka.factory import connection_of, topic_specs
-    from workers.kafka.kafka_python import wait_for_broker
-    from workers.kafka.kafka_python.admin.groups import describe_group, topic_bounds
-    from workers.kafka.kafka_python.admin.topics import check_topics
+    from workers.kafka.factory import admin_of, connection_of, topic_specs
 
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
     )
-    connection = replace(connection_of(settings), wait_timeout_s=0.0)
-    wait_for_broker(connection)
-    findings = check_topics(connection, [replace(s, partitions=1) for s in topic_specs(settings)])
-    bounds = topic_bounds(connection, {f.name: f.partitions for f in findings if f.partitions})
+    admin = admin_of(replace(connection_of(settings.kafka), wait_timeout_s=0.0))
+    admin.wait_for_broker()
+    specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    findings = admin.check_topics(specs)
+    bounds = admin.topic_bounds({f.name: f.partitions for f in findings if f.partitions})
     readings = settings.topics.readings
-    members = describe_group(connection, settings.kafka.group, readings)
+    members = admin.describe_group(settings.kafka.group, readings)
     positions = positions_of(members, bounds, readings)
     pipeline = None if url is None else ask_status(url)
     result = {

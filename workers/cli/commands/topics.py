@@ -13,8 +13,7 @@ from workers.cli.options import JsonOption, SettingsOptions, unbundled
 from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from workers.kafka.kafka_python import Connection
-    from workers.kafka.kafka_python.admin.topics import Finding, TopicSpec
+    from workers.kafka.admin import Admin, Finding, TopicSpec
 
 PartitionsOption = Annotated[
     int | None, typer.Option(help="Partitions of each topic. Sets topics.partitions.", min=1)
@@ -38,10 +37,8 @@ def create(
 
     Example: vigie topics create --bootstrap localhost:9092 --partitions 8
     """
-    from workers.kafka.kafka_python.admin.topics import create_topics
-
-    connection, specs = _wanted(options, partitions)
-    _report(create_topics(connection, specs), as_json=as_json)
+    admin, specs = _wanted(options, partitions)
+    _report(admin.create_topics(specs), as_json=as_json)
 
 
 def check(
@@ -51,17 +48,15 @@ def check(
 
     Example: vigie topics check --bootstrap localhost:9092
     """
-    from workers.kafka.kafka_python.admin.topics import check_topics
-
-    connection, specs = _wanted(options, partitions)
-    _report(check_topics(connection, specs), as_json=as_json)
+    admin, specs = _wanted(options, partitions)
+    _report(admin.check_topics(specs), as_json=as_json)
 
 
-def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Connection, list[TopicSpec]]:
-    from workers.kafka.factory import connection_of, topic_specs
+def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Admin, list[TopicSpec]]:
+    from workers.kafka.factory import admin_of, connection_of, topic_specs
 
     settings = options.load({"topics.partitions": partitions})
-    return connection_of(settings), topic_specs(settings)
+    return admin_of(connection_of(settings.kafka)), topic_specs(settings.topics)
 
 
 def _report(findings: Sequence[Finding], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The border: kafka-python's exceptions stop here and become ours."""
+"""kafka-python's exceptions stop here and become ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.errors import (
     VigieError,
 )
 
-__all__ = ["asking", "committing", "delivery_error", "refusal"]
+__all__ = ["asking", "committing", "delivery_error", "rejection"]
 
 # A fenced *producer* is no such case: its transaction may simply have timed out. It is thrown away.
 _FENCED: Final = (errors.FencedInstanceIdError,)
@@ -37,8 +37,8 @@ _REFUSED: Final = (
 _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError)
 
 
-def refusal(error: BaseException) -> VigieError | None:
-    """The error to end with if the broker refuses us for good, else None."""
+def rejection(error: BaseException) -> VigieError | None:
+    """The error to end with if the broker rejects us for good, else None."""
     if isinstance(error, _FENCED):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
     if isinstance(error, errors.KafkaConfigurationError):
@@ -73,8 +73,8 @@ def asking(what: str) -> Iterator[None]:
             "vigie topics create."
         ) from error
     except errors.KafkaError as error:
-        if (refused := refusal(error)) is not None:
-            raise refused from error
+        if (rejected := rejection(error)) is not None:
+            raise rejected from error
         raise BrokerUnavailableError(
             f"{what}: the broker does not answer ({_said(error)}). Check that it runs and that the "
             "address is right."
@@ -92,7 +92,7 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
 
     Raises:
         StaleGenerationError: it did not happen; the group has moved on.
-        TransactionAbortedError: it did not happen, or nobody knows: rewind.
+        TransactionAbortedError: it did not happen, or it cannot be known: rewind.
         SettingsError, FencedError: it never will.
     """
     try:
@@ -103,8 +103,8 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
                 "The metadata of a commit is larger than the broker takes "
                 "(offset.metadata.max.bytes): raise that, or keep less history."
             ) from error
-        if (refused := refusal(error)) is not None:
-            raise refused from error
+        if (rejected := rejection(error)) is not None:
+            raise rejected from error
         if isinstance(error, errors.CommitFailedError | errors.RebalanceInProgressError):
             raise StaleGenerationError(f"{what} ({_said(error)}).") from error
         raise TransactionAbortedError(f"{what} ({_said(error)}).") from error
@@ -112,7 +112,7 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
 
 def delivery_error(error: BaseException, *, failed: int, sent: int) -> VigieError:
     """What to raise when outputs of a unit were not delivered."""
-    return refusal(error) or OutputsLostError(
+    return rejection(error) or OutputsLostError(
         f"{failed} of {sent} outputs did not reach the broker ({_said(error)})."
     )
 

@@ -35,7 +35,7 @@ _FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 
 
 def check_values(options: Mapping[str, Any]) -> None:
-    """Refuse a value that no client can use.
+    """Reject a value that no client can use.
 
     Raises:
         SettingsError: names the key and what it may be.
@@ -55,7 +55,7 @@ def check_values(options: Mapping[str, Any]) -> None:
 
 
 def check_files(options: Mapping[str, Any]) -> None:
-    """Refuse files of certificates and keys that cannot be read on this machine.
+    """Reject files of certificates and keys that cannot be read on this machine.
 
     Raises:
         SettingsError: names the key.
@@ -152,7 +152,7 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 
 def _check_sasl(options: Mapping[str, Any], protocol: str) -> None:
-    """Refuse what an authentication cannot begin with."""
+    """Reject what an authentication cannot begin with."""
     mechanism = options.get("sasl_mechanism")
     if mechanism is None:
         raise SettingsError(

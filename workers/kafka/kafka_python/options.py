@@ -1,20 +1,29 @@
-"""The options of kafka-python's clients: ours, the user's, and the ones nobody may change."""
+"""The options of kafka-python's clients: ours, the user's, and the ones that stay as they are."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
-from workers.kafka.client import LARGEST_OUTPUT_BYTES
-from workers.kafka.kafka_python.client_logs import quiet_client_logs
-from workers.kafka.kafka_python.option_checks import check_files, check_values
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, Connection
+from workers.kafka.kafka_python.errors import asking
+from workers.kafka.kafka_python.option_checks import building, check_files, check_values
 
-__all__ = ["Connection"]
+__all__ = [
+    "admin_options",
+    "check_options",
+    "consumer_options",
+    "make_consumer",
+    "make_producer",
+    "producer_options",
+    "quiet_client_logs",
+    "session_timeout_ms",
+]
 
 _OWNED: Final = {
     "bootstrap_servers": "kafka.bootstrap says it",
@@ -77,84 +86,88 @@ _PRODUCER: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Connection:
-    """Where the broker is and how to talk to it. Picklable; prints no option's value.
+def check_options(options: Mapping[str, Any]) -> None:
+    """Reject what no client knows or can use and what is not the user's to choose.
 
-    Attributes:
-        bootstrap: ``host:port``, several with commas.
-        options: passed through to kafka-python's clients, each taking what it knows.
-        wait_timeout_s: how long to wait for an absent broker when opening; None is for ever.
-        call_timeout_s: how long one question to the broker may take.
+    Raises:
+        SettingsError: names the key and what to do; never its value.
     """
-
-    bootstrap: str
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    wait_timeout_s: float | None = None
-    call_timeout_s: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Refuse what no client knows or can use and what is not the user's to choose.
-
-        Raises:
-            SettingsError: names the key and what to do; never its value.
-        """
-        if "@" in self.bootstrap:
+    known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
+    for key in options:
+        if key in _OWNED:
+            raise SettingsError(f"kafka.client.{key} cannot be set: {_OWNED[key]}.")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
             raise SettingsError(
-                "kafka.bootstrap holds host:port only; user and password go to kafka.client."
+                f"kafka.client.{key} is not an option of kafka-python's clients.{hint}"
             )
-        known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
-        quiet_client_logs()
-        for key in self.options:
-            if key in _OWNED:
-                raise SettingsError(f"kafka.client.{key} cannot be set: {_OWNED[key]}.")
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise SettingsError(
-                    f"kafka.client.{key} is not an option of kafka-python's clients.{hint}"
-                )
-        check_values(self.options)
+    check_values(options)
 
-    def check(self) -> None:
-        """Refuse files of certificates and keys that cannot be read on this machine.
 
-        Raises:
-            SettingsError: names the key.
-        """
-        check_files(self.options)
+def quiet_client_logs() -> None:
+    """Silence kafka-python's loggers in this process, unless their level is set.
 
-    @property
-    def session_timeout_ms(self) -> int:
-        """After how long without a sign of life the group gives a member up."""
-        return int(self.options.get("session_timeout_ms", _CONSUMER["session_timeout_ms"]))
+    It logs each attempt to reach a broker that is away, at ERROR, several times a second. We say
+    once what matters (`admin.probe`, `consumer.outage`).
+    """
+    logger = logging.getLogger("kafka")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL + 1)
 
-    def consumer_options(self, **more: Any) -> dict[str, Any]:
-        """Everything for ``KafkaConsumer``; ``more`` is the caller's, where the user says nothing.
 
-        Raises:
-            SettingsError: a file that cannot be read; also from the two below.
-        """
-        return self._merged(KafkaConsumer.DEFAULT_CONFIG, _CONSUMER | more)
+def session_timeout_ms(connection: Connection) -> int:
+    """After how long without a sign of life the group gives a member up."""
+    return int(connection.options.get("session_timeout_ms", _CONSUMER["session_timeout_ms"]))
 
-    def producer_options(self, **more: Any) -> dict[str, Any]:
-        """Everything for ``KafkaProducer``; ``more`` as above."""
-        return self._merged(KafkaProducer.DEFAULT_CONFIG, _PRODUCER | more)
 
-    def admin_options(self, *, timeout_s: float | None = None) -> dict[str, Any]:
-        """Everything for ``KafkaAdminClient``, bounded in time."""
-        timeout_ms = int((timeout_s or self.call_timeout_s) * 1000)
-        ours = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
-        return self._merged(KafkaAdminClient.DEFAULT_CONFIG, {}) | ours
+def consumer_options(connection: Connection, **more: Any) -> dict[str, Any]:
+    """Everything for ``KafkaConsumer``; ``more`` is the caller's, where the user says nothing.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrive in another process, where the client's loggers are loud again."""
-        self.__dict__.update(state)
-        quiet_client_logs()
+    Raises:
+        SettingsError: an option or a file that cannot be used; also from the two below.
+    """
+    return _merged(connection, KafkaConsumer.DEFAULT_CONFIG, _CONSUMER | more)
 
-    def _merged(self, known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-        self.check()
-        merged = {**_SHARED, **ours, **self.options, "bootstrap_servers": self.bootstrap.split(",")}
-        if isinstance(merged.get("api_version"), list):  # a settings file has no tuples
-            merged["api_version"] = tuple(merged["api_version"])
-        return {key: value for key, value in merged.items() if key in known}
+
+def producer_options(connection: Connection, **more: Any) -> dict[str, Any]:
+    """Everything for ``KafkaProducer``; ``more`` as above."""
+    return _merged(connection, KafkaProducer.DEFAULT_CONFIG, _PRODUCER | more)
+
+
+def admin_options(connection: Connection, *, timeout_s: float | None = None) -> dict[str, Any]:
+    """Everything for ``KafkaAdminClient``, bounded in time."""
+    timeout_ms = int((timeout_s or connection.call_timeout_s) * 1000)
+    ours = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms}
+    return _merged(connection, KafkaAdminClient.DEFAULT_CONFIG, {}) | ours
+
+
+def make_consumer(connection: Connection, **more: Any) -> KafkaConsumer:
+    """Connect a consumer; raises as `asking`, and `SettingsError` for an option."""
+    options = consumer_options(connection, **more)
+    with asking("opening a consumer"), building(connection.options):
+        return KafkaConsumer(**options)
+
+
+def make_producer(connection: Connection, **more: Any) -> KafkaProducer:
+    """Connect a producer; raises as `make_consumer`."""
+    options = producer_options(connection, **more)
+    with asking("opening a producer"), building(connection.options):
+        return KafkaProducer(**options)
+
+
+def _merged(
+    connection: Connection, known: Mapping[str, Any], ours: Mapping[str, Any]
+) -> dict[str, Any]:
+    check_options(connection.options)
+    check_files(connection.options)
+    quiet_client_logs()
+    merged = {
+        **_SHARED,
+        **ours,
+        **connection.options,
+        "bootstrap_servers": connection.bootstrap.split(","),
+    }
+    if isinstance(merged.get("api_version"), list):  # a settings file has no tuples
+        merged["api_version"] = tuple(merged["api_version"])
+    return {key: value for key, value in merged.items() if key in known}

@@ -1,8 +1,8 @@
 """Three holes of kafka-python 3.0 (seen in 3.0.12): partitions fall silent, old offsets come back.
 
 All are reached by ordinary use, give no error and no log line, and are closed here from outside,
-which takes private attributes. The contract tests named below fail without these guards; they also
-say when a newer client no longer needs them, or no longer fits.
+which takes private attributes. The contract tests named below fail without them; they also say
+when a newer client no longer needs them, or no longer fits.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def keep_finished_join(coordinator: Any) -> None:
 
     The coordinator keeps a join under way over polls, but when it finds it *finished* it throws it
     away and joins anew, which makes every other member join anew. Members that do work between
-    short polls can go round for ever, and nobody reads meanwhile. So show it a join that is never
-    "finished" and yet gives its result to who waits.
+    short polls can go round for ever, and no record is read meanwhile. So show it a join that is
+    never "finished" and yet gives its result to who waits.
 
     Test: ``test_two_members_share_and_hand_over``.
     """

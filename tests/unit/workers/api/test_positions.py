@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workers.api.positions import Position, positions_of
 from workers.kafka.client import CommittedOffset
-from workers.kafka.kafka_python.admin.groups import Group, Member
+from workers.kafka.admin import Group, Member
 from workers.stream.state.restore import StartingPoint
 
 

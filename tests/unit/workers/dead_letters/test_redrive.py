@@ -23,7 +23,7 @@ from workers.dead_letters.redrive import (
     redrive,
 )
 from workers.errors import BrokerUnavailableError, OutputsLostError, VigieError
-from workers.kafka.kafka_python.producer.partition_producer import PartitionRecord
+from workers.kafka.partition_producer import PartitionRecord
 
 SETTINGS = Settings()
 GOOD = encoded(reading_records(["pump-1"], 1))[0]["value"]

@@ -10,7 +10,8 @@ from kafka import KafkaConsumer
 from pydantic import ValidationError
 
 from schemas.settings import Settings
-from workers.kafka.factory import member_of
+from workers.errors import SettingsError
+from workers.kafka.factory import connection_of, member_of, sink_of
 
 
 def settings(group: str, instance: str) -> Settings:
@@ -25,7 +26,7 @@ def test_no_two_workers_go_by_one_name():
         (0, 1),
     )
     members = {
-        member_of(settings(group, instance), slot)
+        member_of(settings(group, instance).kafka, slot)
         for group, instance, slot in product(groups, instances, slots)
     }
     assert len(members) == len(groups) * len(instances) * len(slots)
@@ -36,7 +37,7 @@ def test_no_two_workers_go_by_one_name():
     [(".", "-"), ("g" * 180, "f" * 60), (string.ascii_letters + string.digits + "._-", "F_1-")],
 )
 def test_the_client_takes_every_name_that_the_settings_allow(group, instance):
-    member = member_of(settings(group, instance), 999_999)
+    member = member_of(settings(group, instance).kafka, 999_999)
     KafkaConsumer._validate_group_instance_id(None, member)
 
 
@@ -56,3 +57,12 @@ def test_the_client_takes_every_name_that_the_settings_allow(group, instance):
 def test_names_that_kafka_refuses_are_refused_by_the_settings(group, instance):
     with pytest.raises(ValidationError, match=r"kafka\.(group|instance)"):
         settings(group, instance)
+
+
+@pytest.mark.parametrize("option", [{"retry_backof_ms": 5}, {"acks": 0}, {"linger_ms": "soon"}])
+def test_an_option_that_the_client_cannot_use_is_named_before_a_client_is_made(option):
+    (key,) = option
+    bad = Settings.model_validate({"kafka": {"client": option}})
+    for make in (lambda: connection_of(bad.kafka), lambda: sink_of(bad, 0)):
+        with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key} "):
+            make()

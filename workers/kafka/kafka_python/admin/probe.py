@@ -1,43 +1,75 @@
-"""Does a broker answer? One admin call, bounded in time."""
+"""Does a broker answer? And wait for one that does not."""
 
 from __future__ import annotations
 
+import logging
 import socket
+import time
+from typing import Final
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from workers.kafka.kafka_python.errors import refusal
-from workers.kafka.kafka_python.option_checks import building
-from workers.kafka.kafka_python.options import Connection
+from workers.errors import BrokerUnavailableError, StoppedError
+from workers.kafka.client import Connection, ShouldStop, never
+from workers.kafka.kafka_python.errors import rejection
+from workers.kafka.kafka_python.option_checks import building, check_files
+from workers.kafka.kafka_python.options import admin_options
 
-__all__ = ["broker_answers"]
+__all__ = ["broker_answers", "wait_for_broker"]
+
+log = logging.getLogger(__name__)
+
+_PROBE_S: Final = 2.0
+_NAP_S: Final = 0.2
+_REMIND_S: Final = 30.0
 
 
 def broker_answers(connection: Connection, *, timeout_s: float) -> bool:
-    """True if a broker answers a metadata request within about ``timeout_s``.
-
-    Raises:
-        SettingsError: one answers, and refuses us (authentication).
-    """
+    """See `workers.kafka.admin.Admin.answers`."""
     if not _listens(connection, timeout_s):
         return False
     try:
         with building(connection.options):
-            admin = KafkaAdminClient(**connection.admin_options(timeout_s=timeout_s))
+            admin = KafkaAdminClient(**admin_options(connection, timeout_s=timeout_s))
         try:
             admin.describe_cluster()
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
-        if (refused := refusal(error)) is not None:
-            raise refused from error
+        if (rejected := rejection(error)) is not None:
+            raise rejected from error
         return False
     return True
 
 
+def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) -> None:
+    """See `workers.kafka.admin.Admin.wait_for_broker`."""
+    check_files(connection.options)  # no broker can fix that
+    began = time.monotonic()
+    reminded = -_REMIND_S
+    while not broker_answers(connection, timeout_s=_PROBE_S):
+        away_s = time.monotonic() - began
+        if connection.wait_timeout_s is not None and away_s >= connection.wait_timeout_s:
+            raise BrokerUnavailableError(
+                f"No Kafka broker answers at {connection.bootstrap} (tried for {away_s:.0f} s). "
+                "Start it (vigie broker start) or correct kafka.bootstrap."
+            )
+        if should_stop():
+            raise StoppedError(f"Stopped while waiting for the broker at {connection.bootstrap}.")
+        if away_s - reminded >= _REMIND_S:
+            reminded = away_s
+            log.warning(
+                "no broker answers at %s; waiting for it (start it, or correct kafka.bootstrap)",
+                connection.bootstrap,
+            )
+        time.sleep(_NAP_S)
+    if reminded >= 0:
+        log.info("the broker at %s answers", connection.bootstrap)
+
+
 def _listens(connection: Connection, timeout_s: float) -> bool:
-    """False if nobody takes a connection: a client would need seconds to find that out."""
+    """False if no server takes a connection: a client would need seconds to find that out."""
     if connection.options.get("proxy_url") or connection.options.get("socks5_proxy"):
         return True  # only the client knows the way
     for address in connection.bootstrap.split(","):

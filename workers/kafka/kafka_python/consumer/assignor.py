@@ -10,9 +10,9 @@ member holds at the moment it joins, and under which generation it came by that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor, RebalanceProtocol
 from kafka.protocol.consumer.metadata import (
@@ -20,7 +20,7 @@ from kafka.protocol.consumer.metadata import (
     ConsumerProtocolSubscription,
 )
 
-__all__ = ["Claims", "CooperativeAssignor", "MakesClaims", "share"]
+__all__ = ["Claims", "CooperativeAssignor", "share"]
 
 _WITH_GENERATION: Final = 2  # of the wire format of a subscription
 
@@ -38,21 +38,14 @@ class Claims:
     generation: int = -1
 
 
-class MakesClaims(Protocol):
-    """A member that is asked when it joins, on the client's IO thread."""
-
-    def claims(self) -> Claims:
-        """Return what it holds now."""
-
-
 def share(
     members: Sequence[str], owners: Mapping[int, str], partitions: Sequence[int]
 ) -> dict[str, list[int]]:
     """Give each member its partitions for this round.
 
     Numbers differ by one at most in the end, and no more partitions move than that takes. One that
-    moves is given to nobody in this round: its owner sees that it is gone, lets go and joins again,
-    and the next round gives it away.
+    moves is given to no member in this round: its owner sees that it is gone, lets go and joins
+    again, and the next round gives it away.
 
     Args:
         members: names, each once, in the order in which they get what is left over.
@@ -89,7 +82,8 @@ class CooperativeAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     name = "vigie-cooperative"
 
     def __init__(self) -> None:
-        self.member: MakesClaims | None = None
+        # Asked when this member joins, on the client's IO thread.
+        self.claims: Callable[[], Claims] = Claims
 
     def supported_protocols(self) -> list[Any]:
         """Cooperative only."""
@@ -97,7 +91,7 @@ class CooperativeAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
     def metadata(self, topics: Collection[str]) -> Any:
         """What this member says when it joins."""
-        claims = self.member.claims() if self.member else Claims()
+        claims = self.claims()
         by_topic: dict[str, list[int]] = defaultdict(list)
         for topic, partition in sorted(claims.partitions):
             by_topic[topic].append(partition)

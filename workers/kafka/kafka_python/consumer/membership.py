@@ -1,11 +1,11 @@
-"""What a group does to one member: noted on the client's IO thread, told on the caller's.
+"""What a group does to one member: noted on the client's IO thread, reported on the caller's.
 
 kafka-python runs rebalance listeners on its IO thread, where every blocking call raises. So ours
 only pauses (local, safe) and takes a note; `Membership.apply` acts on the notes afterwards, on the
 caller's thread. The notes are in order, and so is what a `Generation` says: its token is that of
 the last join *whose notes were applied*. kafka-python's own ``group_metadata`` shows the new
-generation as soon as the broker names it, before anybody was told what was taken away: offsets of a
-partition that somebody else reads by now could be committed with it.
+generation as soon as the broker names it, before the caller knows what was taken away: offsets of a
+partition that another member reads by now could be committed with it.
 
 What kafka-python leaves open, closed here from outside:
 
@@ -70,7 +70,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._cluster = self._coordinator._cluster  # noqa: SLF001
         self.notes: deque[Note] = deque()
         self.held: set[int] = set()
-        self.assigned: set[int] = set()  # since `told`
+        self.assigned: set[int] = set()  # since `changes`
         self.revoked: set[int] = set()
         self._epochs: dict[int, int] = {}  # how often each partition was assigned to us
         self._token: object = None
@@ -80,7 +80,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._known = 0  # partitions of the topic at the last join
         self._fenced: BaseException | None = None
         if isinstance(assignor, CooperativeAssignor):
-            assignor.member = self
+            assignor.claims = self.claims
         self._hook()
 
     # The caller's thread ---------------------------------------------------------------------
@@ -125,16 +125,16 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.generation = Generation(token=self._token, epochs=epochs)
         return True
 
-    def told(self) -> tuple[frozenset[int], frozenset[int]]:
-        """What was assigned and revoked since the last time."""
+    def changes(self) -> tuple[frozenset[int], frozenset[int]]:
+        """What was assigned and revoked since the last call."""
         if not self.assigned and not self.revoked:
             return frozenset(), frozenset()
-        told = frozenset(self.assigned), frozenset(self.revoked)
+        changes = frozenset(self.assigned), frozenset(self.revoked)
         self.assigned, self.revoked = set(), set()
-        return told
+        return changes
 
     def check_held(self, partitions: Iterable[int], epochs: Mapping[int, int]) -> None:
-        """See `workers.kafka.client.Source.check_held`."""
+        """See `workers.kafka.client.OffsetCommitter.check_held`."""
         notes = tuple(self.notes)  # at one stroke: the IO thread takes more meanwhile
         changed = frozenset().union(*(note.partitions for note in notes))
         for partition in partitions:
@@ -173,7 +173,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.notes.append(Note(Change.ASSIGNED, _numbers(assigned)))
 
     def claims(self) -> Claims:
-        """See `sharing.MakesClaims`."""
+        """What this member holds when it joins; see `CooperativeAssignor`."""
         generation = self._coordinator._generation  # noqa: SLF001
         if self._is_out or generation.is_lost():
             return Claims()
@@ -183,7 +183,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     def _hook(self) -> None:
-        """Have the client's coordinator call us where it calls nobody."""
+        """Have the client's coordinator call us where it makes no call."""
         coordinator = self._coordinator
         self._joining = coordinator.group_protocols
         self._joined = coordinator._on_join_complete_async  # noqa: SLF001
@@ -209,7 +209,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         if set(given) == self._subscription.assigned_partitions():
             self.notes.append(Note(Change.JOINED, token=self._coordinator.group_metadata()))
         # Else the client could not take what it was given (a topic that was deleted) and joins
-        # again: until then the broker is to refuse our commits.
+        # again: until then the broker is to reject our commits.
 
     def _on_thrown_out(self, *arguments: Any, **named: Any) -> None:
         self._is_out = True

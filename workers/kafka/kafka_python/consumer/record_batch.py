@@ -7,7 +7,7 @@ control batches, aborted transactions, positions) is kafka-python's `PartitionRe
 step.
 
 This reaches into the client: `unpack_fast` fails loudly if its parts are not there, and
-``tests/property/test_unpacking.py`` compares every record with what kafka-python makes of it.
+``tests/property/test_record_batch.py`` compares every record with what kafka-python makes of it.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         at = self.topic_partition
         offset = max(self.fetch_offset, self.next_fetch_offset)
         named = CorruptLogError(
-            f"{at.topic}[{at.partition}] cannot be read at offset {offset}: {error}. Mend the log "
+            f"{at.topic}[{at.partition}] cannot be read at offset {offset}: {error}. Fix the log "
             "(disk and replicas of the broker) or, to give up what is damaged, stop and move the "
             f"group behind it: kafka-consumer-groups --reset-offsets --topic {at.topic}:"
             f"{at.partition} --to-offset N --execute, with N above {offset}."

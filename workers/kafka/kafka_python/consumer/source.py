@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
@@ -18,25 +18,25 @@ from kafka.structs import OffsetAndMetadata
 from workers.errors import TopicError
 from workers.kafka.client import (
     CommittedOffset,
+    Connection,
     Generation,
+    GroupMember,
     PollResult,
     Record,
     ShouldStop,
-    Source,
     never,
 )
 from workers.kafka.deadline import Deadline
-from workers.kafka.kafka_python.admin.groups import describe_group
-from workers.kafka.kafka_python.admin.waiting import wait_for_broker
+from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
+from workers.kafka.kafka_python.admin.probe import wait_for_broker
 from workers.kafka.kafka_python.consumer.assignor import CooperativeAssignor
 from workers.kafka.kafka_python.consumer.membership import Membership
+from workers.kafka.kafka_python.consumer.outage import Outage
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.consumer.retention import Retention
-from workers.kafka.kafka_python.consumer.unassigned import Orphans
-from workers.kafka.kafka_python.errors import asking, committing, refusal
-from workers.kafka.kafka_python.option_checks import building
-from workers.kafka.kafka_python.options import Connection
-from workers.kafka.kafka_python.outage import Outage
+from workers.kafka.kafka_python.consumer.unassigned import Unassigned
+from workers.kafka.kafka_python.errors import asking, committing, rejection
+from workers.kafka.kafka_python.options import make_consumer
 from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_parked_records
 
 __all__ = ["Assignment", "SourceConfig"]
@@ -73,9 +73,9 @@ class SourceConfig:
         group: the consumer group; owns the committed offsets.
         assignment: how the group shares partitions; the same for all members.
         member: a name of its own within the group, stable over restarts: who comes back under it
-            gets its partitions back at once, and nobody else notices. It does not leave the group
-            when it closes; whoever removes it for good calls `groups.remove_members`. A second
-            member under the same name fences the first. Empty: a member that comes and goes.
+            gets its partitions back at once, and no other member notices. It does not leave the
+            group when it closes; removing it for good takes `Admin.remove_members`. A second member
+            under the same name fences the first. Empty: a member that comes and goes.
         client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
@@ -89,7 +89,7 @@ class SourceConfig:
     max_poll_records: int = 5000
 
     @contextmanager
-    def open(self, *, should_stop: ShouldStop = never) -> Iterator[Source]:
+    def open(self, *, should_stop: ShouldStop = never) -> Iterator[GroupMember]:
         """Wait for the broker, join the group at the first poll, leave it at the end.
 
         A named member does not leave the group; see `member`.
@@ -99,16 +99,14 @@ class SourceConfig:
         """
         wait_for_broker(self.connection, should_stop=should_stop)
         assignor = _ASSIGNORS[self.assignment]()
-        options = self.connection.consumer_options(
+        consumer = make_consumer(
+            self.connection,
             group_id=self.group,
             client_id=self.client_id,
             max_poll_records=self.max_poll_records,
             partition_assignment_strategy=(assignor,),
             group_instance_id=self.member or None,
         )
-        opening = asking(f"opening a consumer of {self.topic}")
-        with opening, building(self.connection.options):
-            consumer = KafkaConsumer(**options)
         try:
             unpack_fast(consumer)
             source = _Source(consumer, self, assignor)
@@ -126,7 +124,7 @@ class SourceConfig:
 
 
 class _Source:
-    """See `workers.kafka.client.Source`."""
+    """See `workers.kafka.client`: `Source` and `OffsetCommitter`."""
 
     def __init__(self, consumer: Any, config: SourceConfig, assignor: Any) -> None:
         self._consumer = consumer
@@ -137,19 +135,18 @@ class _Source:
         self._started: set[int] = set()
         self._retention = Retention(lambda partition: self.bounds(partition)[0])
         self._outage = Outage(config.connection.bootstrap)
-        self._orphans = Orphans(
-            lambda: describe_group(config.connection, config.group, config.topic)
-        )
+        admin = KafkaPythonAdmin(config.connection)
+        self._unassigned = Unassigned(lambda: admin.describe_group(config.group, config.topic))
         consumer.subscribe([config.topic], listener=self._membership)
 
     def poll(self, *, timeout_s: float, max_records: int) -> PollResult:
         fetched = self._fetch(timeout_s, max_records)
         membership = self._membership
         if membership.apply():
-            self._orphans.joined()
-        if self._orphans.is_due and self._orphans.are_there(membership.partitions()):
+            self._unassigned.joined()
+        if self._unassigned.is_due and self._unassigned.are_there(membership.partitions()):
             membership.join_again()
-        assigned, revoked = membership.told()
+        assigned, revoked = membership.changes()
         if assigned or revoked:
             self._started -= assigned | revoked
             self._retention.forget(assigned | revoked)
@@ -249,8 +246,8 @@ class _Source:
                 timeout_ms=int(timeout_s * 1000), max_records=max_records
             )
         except (KafkaError, OSError) as error:
-            if (refused := refusal(error)) is not None:
-                raise refused from error
+            if (rejected := rejection(error)) is not None:
+                raise rejected from error
             self._outage.began(error)
             time.sleep(min(timeout_s, 0.1))  # the client failed at once: do not spin
             return {}
@@ -261,7 +258,7 @@ class _Source:
         return fetched
 
     def _ask(self) -> None:
-        """One cheap question; raises what kafka-python raises when nobody answers."""
+        """One cheap question; raises what kafka-python raises when no broker answers."""
         partition = min(self._membership.held, default=0)
         self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
 

@@ -1,9 +1,9 @@
 """Partitions without an owner, found by looking.
 
-A round of cooperative sharing takes a partition from its owner and gives it to nobody: the owner
+A round of cooperative sharing takes a partition from its owner and gives it to no other: the owner
 sees that, lets go and joins again, and the next round gives it away. If the owner is killed in
-between, its successor of the same name is handed the share as it was stored, nobody calls another
-round, and the partition is read by nobody until somebody comes or goes. So every member looks, a
+between, its successor of the same name is handed the share as it was stored, no round follows,
+and the partition has no reader until a member comes or goes. So every member looks, a
 while after it joined, and joins again when a partition is missing: that is a round.
 """
 
@@ -15,16 +15,16 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from workers.errors import BrokerUnavailableError, SettingsError
-from workers.kafka.kafka_python.admin.groups import Group
+from workers.kafka.admin import Group
 
-__all__ = ["Orphans"]
+__all__ = ["Unassigned"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_AFTER_S: Final = 3.0  # longer than the rounds of members that are all alive
 
 
-class Orphans:
+class Unassigned:
     """Says when a round is needed; see the module."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Orphans:
         return self._monotonic_s() >= self._due_s
 
     def are_there(self, partitions: Collection[int]) -> bool:
-        """Whether some of these have no owner; asks nobody before a look is due.
+        """Whether some of these have no owner; asks nothing before a look is due.
 
         Args:
             partitions: of the topic, all that are known.

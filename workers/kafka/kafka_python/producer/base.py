@@ -1,4 +1,4 @@
-"""What both sinks are made of: a producer, the outputs of one unit, and their futures.
+"""What every sender is made of: a producer, the outputs of one unit, and their futures.
 
 kafka-python's producer has no memory bound and can drop records in silence (a batch that expires,
 or runs out of retries), so what is unacknowledged is bounded, every future is kept, and every one
@@ -8,8 +8,11 @@ is looked at.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 
 from kafka.errors import (
     KafkaError,
@@ -19,40 +22,74 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from workers.errors import PoisonRecordError, SettingsError, TopicError
-from workers.kafka.client import LARGEST_OUTPUT_BYTES
+from workers.errors import PoisonRecordError, SettingsError, TopicError, VigieError
+from workers.kafka.client import (
+    LARGEST_OUTPUT_BYTES,
+    Connection,
+    OffsetCommitter,
+    ShouldStop,
+    Sink,
+    never,
+)
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.admin.probe import wait_for_broker
 from workers.kafka.kafka_python.errors import delivery_error
+from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.fast_append import Appender
 
-__all__ = ["Limits", "ProducingSink"]
+__all__ = ["CLOSE_TIMEOUT_S", "ProducerConfig", "ProducingSink", "flushing", "is_there", "loss"]
 
 CLOSE_TIMEOUT_S: Final = 5.0
 _JOIN_TIMEOUT_S: Final = 2.0
 
 
-class Limits(Protocol):
-    """The part of a sink's configuration that bounds a unit."""
+@dataclass(frozen=True, kw_only=True)
+class ProducerConfig(ABC):
+    """How to publish; picklable, opens nothing.
 
-    @property
-    def max_outputs(self) -> int:
-        """Outputs that may be unacknowledged; at the limit `Sink.send` waits for all."""
+    Attributes:
+        connection: the broker and the options of the client.
+        client_id: shown in the broker's logs and tools.
+        max_outputs: outputs that may be unacknowledged; at the limit `Sink.send` waits for all.
+        max_bytes: the same for the bytes of keys and values.
+        flush_timeout_s: how long that wait may take.
+    """
 
-    @property
-    def max_bytes(self) -> int:
-        """The same for the bytes of keys and values."""
+    connection: Connection
+    client_id: str = "vigie-sink"
+    max_outputs: int = 20_000
+    max_bytes: int = 64 * 2**20
+    flush_timeout_s: float = 10.0
 
-    @property
-    def flush_timeout_s(self) -> float:
-        """How long that wait may take."""
+    @contextmanager
+    def open(self, offsets: OffsetCommitter, *, should_stop: ShouldStop = never) -> Iterator[Sink]:
+        """Wait for the broker and make the producer; close it at the end.
+
+        Raises:
+            BrokerUnavailableError, StoppedError, SettingsError: see `OpensSink`.
+        """
+        wait_for_broker(self.connection, should_stop=should_stop)
+        sink = self.sink(offsets)
+        try:
+            sink.begin()
+            yield sink
+        finally:
+            sink.close()
+
+    def producer(self) -> Any:
+        """Make the client; raises as `open`."""
+        return make_producer(self.connection, client_id=self.client_id)
+
+    @abstractmethod
+    def sink(self, offsets: OffsetCommitter) -> ProducingSink:
+        """Make the sink; it has no producer before `Sink.begin`."""
 
 
-class ProducingSink:
+class ProducingSink(Sink):
     """The half of a `Sink` that does not depend on the guarantee."""
 
-    def __init__(self, make_producer: Callable[[], Any], limits: Limits) -> None:
-        self._make_producer = make_producer
-        self._limits = limits
+    def __init__(self, config: ProducerConfig, offsets: OffsetCommitter) -> None:
+        self._config, self._offsets = config, offsets
         self._producer: Any = None
         self._appender: Any = None
         self._futures: list[Any] = []
@@ -67,14 +104,14 @@ class ProducingSink:
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """See `Sink.send`."""
-        if len(self._futures) >= self._limits.max_outputs or self._bytes >= self._limits.max_bytes:
-            self._settle(Deadline.after(self._limits.flush_timeout_s))
+        if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
+            self._settle(Deadline.after(self._config.flush_timeout_s))
         try:
             future = self._appender.append(topic, key, value, headers)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
                 f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
-                f"max_request_size ({self.max_bytes} with headers) allows."
+                f"max_request_size ({self._appender.max_bytes} with headers) allows."
             ) from error
         except UnknownTopicOrPartitionError as error:
             raise TopicError(
@@ -85,11 +122,6 @@ class ProducingSink:
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
         self._bytes += len(value) + len(key or b"")
-
-    @property
-    def max_bytes(self) -> int:
-        """See `Sink.max_bytes`."""
-        return int(self._appender.max_bytes)
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """See `Sink.room`."""
@@ -105,14 +137,14 @@ class ProducingSink:
         """See `Sink.fits`."""
         return len(value) <= self.room(key=key, headers=headers)
 
-    def outstanding(self) -> int:
-        """See `Sink.outstanding`."""
-        return len(self._futures)
+    def close(self) -> None:
+        """Close the producer; what is not committed is dropped."""
+        self._discard(timeout_s=CLOSE_TIMEOUT_S)
 
     def _renew(self) -> None:
         """Have a producer, and nothing sent with it yet."""
         if self._producer is None:
-            self._producer = self._make_producer()
+            self._producer = self._config.producer()
             self._appender = Appender(self._producer)
         self._appender.refresh()
         self._forget()
@@ -123,30 +155,15 @@ class ProducingSink:
         Raises:
             OutputsLostError, SettingsError: at least one is not with the broker.
         """
-        futures = self._futures
-        # As `KafkaProducer.flush`, which gives its whole timeout to each batch in turn, and raises
-        # while it splits a batch that is too large although all is well.
-        accumulator = self._producer._accumulator  # noqa: SLF001
-        accumulator.begin_flush()
-        self._producer._sender.wakeup()  # noqa: SLF001
-        try:
-            for future in futures:
-                if not future.is_done:
-                    with contextlib.suppress(KafkaError):
-                        future.get(timeout=deadline.left_s())
-                if not future.succeeded():
-                    break  # the unit is lost: the rest can tell nothing new
-            else:
+        with flushing(self._producer):
+            # Ends at the first that is lost: the unit is, and the rest can tell nothing new.
+            if all(is_there(future, deadline) for future in self._futures):
                 self._forget()
                 return
-        finally:
-            accumulator._flushes_in_progress.decrement()  # noqa: SLF001
-        lost = [future for future in futures if not future.succeeded()]
+        lost = [future for future in self._futures if not future.succeeded()]
         if lost:
-            _refuse_too_large(lost)
-            cause = next((future.exception for future in lost if future.exception), None)
-            reason = cause or KafkaTimeoutError("no answer in time")
-            raise delivery_error(reason, failed=len(lost), sent=len(futures)) from cause
+            _reject_too_large(lost)
+            raise loss(lost, sent=len(self._futures))
         self._forget()  # the last ones came while we looked
 
     def _forget(self) -> None:
@@ -169,11 +186,45 @@ class ProducingSink:
             producer._closed = True  # noqa: SLF001
 
 
-def _refuse_too_large(lost: Iterable[Any]) -> None:
+@contextmanager
+def flushing(producer: Any) -> Iterator[None]:
+    """Have the producer send what it holds, without its linger, until the block ends.
+
+    As `KafkaProducer.flush`, which gives its whole timeout to each batch in turn, and raises while
+    it splits a batch that is too large although all is well.
+    """
+    accumulator = producer._accumulator  # noqa: SLF001
+    accumulator.begin_flush()
+    producer._sender.wakeup()  # noqa: SLF001
+    try:
+        yield
+    finally:
+        accumulator._flushes_in_progress.decrement()  # noqa: SLF001
+
+
+def is_there(future: Any, deadline: Deadline) -> bool:
+    """Wait for one output; true if it is with the broker."""
+    if not future.is_done:
+        with contextlib.suppress(KafkaError):
+            future.get(timeout=deadline.left_s())
+    return bool(future.succeeded())
+
+
+def loss(lost: Sequence[Any], *, sent: int) -> VigieError:
+    """What to raise when these futures, at least one, did not succeed."""
+    cause = next((future.exception for future in lost if future.exception), None)
+    error = delivery_error(
+        cause or KafkaTimeoutError("no answer in time"), failed=len(lost), sent=sent
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _reject_too_large(lost: Iterable[Any]) -> None:
     """Name the output that its topic does not take; no repeat can help.
 
-    The client gives the error of a refused output to those that wait behind it as well. The largest
-    one of a topic is refused if any is; between topics nothing tells, so each of them is named.
+    The client gives the error of a rejected output to those that wait behind it as well. The
+    largest one of a topic is rejected if any is; nothing distinguishes topics, so each is named.
 
     Raises:
         SettingsError: there is one among these futures.

@@ -23,19 +23,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from workers.errors import SettingsError, VigieError
-from workers.kafka.client import CommittedOffset, Generation, ShouldStop, Sink, Source, never
+from workers.kafka.client import CommittedOffset, Generation, OffsetCommitter
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.probe import broker_answers
-from workers.kafka.kafka_python.admin.waiting import wait_for_broker
 from workers.kafka.kafka_python.errors import asking, committing
-from workers.kafka.kafka_python.option_checks import building
-from workers.kafka.kafka_python.options import Connection
-from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, ProducingSink
+from workers.kafka.kafka_python.options import make_producer, session_timeout_ms
+from workers.kafka.kafka_python.producer.base import ProducerConfig, ProducingSink
 from workers.kafka.kafka_python.producer.transactions import Transactions
 
 __all__ = ["TransactionalSinkConfig"]
@@ -50,37 +48,27 @@ _REQUEST_SHARE: Final = 0.5  # of the delivery's time: one repeat on a new conne
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransactionalSinkConfig:
-    """How to publish, exactly once.
+class TransactionalSinkConfig(ProducerConfig):
+    """How to publish, exactly once; opening fences the predecessor.
 
     Attributes:
-        connection: the broker and the options of the client.
         transactional_id: stable over restarts and used by one worker at a time: a new producer with
             it ends what its predecessor left open, and fences it.
         transaction_timeout_s: the broker aborts a transaction that is open for longer; less than
             the session timeout of the consumer, so that a hanging transaction is aborted before
-            somebody else gets the partitions.
-        client_id: shown in the broker's logs and tools.
-        max_outputs: outputs that may be unacknowledged; at the limit `Sink.send` waits for all.
-        max_bytes: the same for the bytes of keys and values.
-        flush_timeout_s: how long that wait may take.
+            another member gets the partitions.
     """
 
-    connection: Connection
     transactional_id: str
     transaction_timeout_s: float = 8.0
-    client_id: str = "vigie-sink"
-    max_outputs: int = 20_000
-    max_bytes: int = 64 * 2**20
-    flush_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse timeouts that contradict each other.
+        """Reject timeouts that contradict each other.
 
         Raises:
             SettingsError: names both.
         """
-        session_s = self.connection.session_timeout_ms / 1000
+        session_s = session_timeout_ms(self.connection) / 1000
         if self.transaction_timeout_s >= session_s:
             raise SettingsError(
                 f"processing.transaction_timeout_s ({self.transaction_timeout_s:g}) must be less "
@@ -101,20 +89,9 @@ class TransactionalSinkConfig:
                 "transaction_timeout_s unless set): lower the one or raise the other."
             )
 
-    @contextmanager
-    def open(self, source: Source, *, should_stop: ShouldStop = never) -> Iterator[Sink]:
-        """Wait for the broker, make the producer and fence its predecessor; close it at the end.
-
-        Raises:
-            BrokerUnavailableError, StoppedError, SettingsError: see `OpensSink`.
-        """
-        wait_for_broker(self.connection, should_stop=should_stop)
-        sink = _TransactionalSink(self, source)
-        try:
-            sink.begin()
-            yield sink
-        finally:
-            sink.close()
+    def sink(self, offsets: OffsetCommitter) -> ProducingSink:
+        """Make the sink; it has no producer before `Sink.begin`."""
+        return _TransactionalSink(self, offsets)
 
     def producer(self) -> Any:
         """Make the client; it owns the transactional id when this returns.
@@ -124,7 +101,8 @@ class TransactionalSinkConfig:
                 left open in time (``max_block_ms``).
         """
         delivery_ms, request_ms = self._timeouts_ms()
-        options = self.connection.producer_options(
+        producer = make_producer(
+            self.connection,
             client_id=self.client_id,
             transactional_id=self.transactional_id,
             transaction_timeout_ms=int(self.transaction_timeout_s * 1000),
@@ -134,8 +112,6 @@ class TransactionalSinkConfig:
             # the client's nap between repeats is most of what a transaction costs.
             retry_backoff_ms=_RETRY_BACKOFF_MS,
         )
-        with asking("opening a producer"), building(self.connection.options):
-            producer = KafkaProducer(**options)
         try:
             with asking(f"taking over the transactions of {self.transactional_id}"):
                 producer.init_transactions()
@@ -160,9 +136,8 @@ class TransactionalSinkConfig:
 class _TransactionalSink(ProducingSink):
     """See `workers.kafka.client.Sink`."""
 
-    def __init__(self, config: TransactionalSinkConfig, source: Source) -> None:
-        super().__init__(config.producer, config)
-        self._source = source
+    def __init__(self, config: TransactionalSinkConfig, offsets: OffsetCommitter) -> None:
+        super().__init__(config, offsets)
         self._connection = config.connection
         self._is_open = False  # between begin and commit or abort
         self._transactions: Any = None
@@ -192,9 +167,9 @@ class _TransactionalSink(ProducingSink):
         """
         with self._throwing_away():
             self._settle(deadline)
-        self._source.check_held(offsets, generation)
+        self._offsets.check_held(offsets, generation)
         positions = {
-            TopicPartition(self._source.topic, partition): OffsetAndMetadata(
+            TopicPartition(self._offsets.topic, partition): OffsetAndMetadata(
                 item.next_offset, item.metadata, -1
             )
             for partition, item in offsets.items()
@@ -221,7 +196,7 @@ class _TransactionalSink(ProducingSink):
     def close(self) -> None:
         """Abort what is open, so that no reader waits for it, and close the producer."""
         self._end()
-        self._discard(timeout_s=CLOSE_TIMEOUT_S)
+        super().close()
 
     def _end(self) -> None:
         """Abort what is open; throw the producer away if that cannot be done cleanly."""

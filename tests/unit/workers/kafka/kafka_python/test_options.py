@@ -8,10 +8,17 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
-from workers.kafka.kafka_python import Connection, SinkConfig, SourceConfig
-from workers.kafka.kafka_python.consumer.reader import ReaderConfig
-from workers.kafka.kafka_python.option_checks import building
-from workers.kafka.kafka_python.options import _OWNED
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.consumer.reader import open_reader
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.option_checks import building, check_files
+from workers.kafka.kafka_python.options import (
+    _OWNED,
+    admin_options,
+    check_options,
+    consumer_options,
+)
+from workers.kafka.kafka_python.producer.sink import SinkConfig
 
 DEFAULTS: dict[str, Any] = {**KafkaProducer.DEFAULT_CONFIG, **KafkaConsumer.DEFAULT_CONFIG}
 ACCEPTED = sorted(set(DEFAULTS) - set(_OWNED))
@@ -31,14 +38,9 @@ def opened(monkeypatch) -> dict[str, Any]:
         given.update(options)
         raise OpenedError
 
-    for module, name in (
-        ("consumer.source", "KafkaConsumer"),
-        ("consumer.reader", "KafkaConsumer"),
-        ("producer.sink", "KafkaProducer"),
-    ):
-        fake = type(name, (), {"__new__": lambda _, **options: make(**options)})
-        monkeypatch.setattr(f"workers.kafka.kafka_python.{module}.{name}", fake)
-    for module in ("consumer.source", "producer.sink"):
+    for client in (KafkaConsumer, KafkaProducer):
+        monkeypatch.setattr(client, "__new__", lambda _, **options: make(**options))
+    for module in ("consumer.source", "producer.base"):
         monkeypatch.setattr(
             f"workers.kafka.kafka_python.{module}.wait_for_broker", lambda *_, **__: None
         )
@@ -49,7 +51,7 @@ def opening(kind: str, connection: Connection) -> Any:
     if kind == "source":
         return SourceConfig(connection=connection, topic="t", group="g").open()
     if kind == "reader":
-        return ReaderConfig(connection=connection, topics=("t",)).open()
+        return open_reader(connection, ["t"])
     return SinkConfig(connection=connection).open(None)  # type: ignore[arg-type]
 
 
@@ -75,7 +77,7 @@ def test_an_address_with_credentials_is_refused():
 @pytest.mark.parametrize("key", sorted(_OWNED))
 def test_what_vigie_decides_is_refused(key):
     with pytest.raises(SettingsError, match=rf"kafka\.client\.{key} cannot be set: "):
-        Connection(bootstrap="b:1", options={key: DEFAULTS[key]})
+        check_options({key: DEFAULTS[key]})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_what_vigie_decides_is_refused(key):
 )
 def test_a_value_that_no_client_can_use_is_named_by_its_key(key, value):
     with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key} must be ") as caught:
-        Connection(bootstrap="b:1", options={key: value})
+        check_options({key: value})
     assert PASSWORD not in str(caught.value)
 
 
@@ -118,7 +120,7 @@ def test_a_value_that_no_client_can_use_is_named_by_its_key(key, value):
 )
 def test_an_authentication_that_cannot_begin_is_named(options, key):
     with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key} must be given with "):
-        Connection(bootstrap="b:1", options={"security_protocol": "SASL_SSL", **options})
+        check_options({"security_protocol": "SASL_SSL", **options})
 
 
 @pytest.mark.parametrize("key", ["ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile"])
@@ -129,7 +131,7 @@ def test_a_missing_file_is_said_at_once_and_not_waited_for(key, free_port):
     for ask in (
         opening("source", connection).__enter__,
         opening("sink", connection).__enter__,
-        connection.admin_options,
+        lambda: admin_options(connection),
     ):
         with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key}: .*No such file") as said:
             ask()
@@ -142,7 +144,7 @@ def test_a_file_without_certificates_is_named(key, tmp_path):
     options = {"security_protocol": "SSL", key: str(tmp_path / "file.pem")}
 
     with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key}.*no PEM file"):
-        Connection(bootstrap="b:1", options=options).check()
+        check_files(options)
 
 
 @pytest.mark.parametrize("error", [AssertionError, KeyError, TypeError, ValueError, RuntimeError])
@@ -157,5 +159,6 @@ def test_what_a_constructor_raises_names_keys_and_no_values(error):
 
 
 def test_a_version_in_a_list_is_a_version():
-    options = Connection(bootstrap="b:1", options={"api_version": [3, 9]}).consumer_options()
+    connection = Connection(bootstrap="b:1", options={"api_version": [3, 9]})
+    options = consumer_options(connection)
     assert options["api_version"] == (3, 9)

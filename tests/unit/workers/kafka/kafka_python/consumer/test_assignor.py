@@ -54,7 +54,7 @@ def test_no_more_partitions_move_than_it_takes(group):
 def member(name: str, claims: Claims, *, static: str | None = None) -> Any:
     """A member as the leader sees it."""
     assignor = CooperativeAssignor()
-    assignor.member = SimpleNamespace(claims=lambda: claims)
+    assignor.claims = lambda: claims
     said = ConsumerProtocolSubscription.decode(assignor.metadata({"t"}).encode())
     return SimpleNamespace(member_id=name, group_instance_id=static, metadata=said)
 

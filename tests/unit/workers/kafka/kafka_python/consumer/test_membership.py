@@ -102,7 +102,7 @@ def joined() -> Any:
     membership.on_partitions_assigned(subscription.assigned_partitions())
     join(coordinator, 1, 0, 1)
     membership.apply()
-    membership.told()
+    membership.changes()
     return SimpleNamespace(it=membership, coordinator=coordinator, subscription=subscription)
 
 
@@ -127,7 +127,7 @@ def test_a_generation_is_never_younger_than_the_notes_that_were_applied(joined):
     joined.it.apply()
 
     assert joined.it.generation.token == 2
-    assert joined.it.told() == (frozenset(), {1})
+    assert joined.it.changes() == (frozenset(), {1})
     assert set(joined.it.generation.epochs) == {0}
 
 
@@ -147,7 +147,7 @@ def test_who_is_thrown_out_claims_nothing_until_it_is_back(joined):
     assert not joined.it.claims().partitions
 
     joined.it.apply()
-    assert joined.it.told() == (frozenset(), {0, 1})
+    assert joined.it.changes() == (frozenset(), {0, 1})
     with pytest.raises(TransactionAbortedError, match="taken away"):
         joined.it.check_held([0], old.epochs)
 

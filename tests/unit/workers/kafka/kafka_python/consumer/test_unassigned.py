@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.clock import FakeClock
 from workers.errors import BrokerUnavailableError, SettingsError
-from workers.kafka.kafka_python.admin.groups import Group, Member
-from workers.kafka.kafka_python.consumer.unassigned import Orphans
+from workers.kafka.admin import Group, Member
+from workers.kafka.kafka_python.consumer.unassigned import Unassigned
 
 A_WHILE_S = 60.0
 
@@ -40,8 +40,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def orphans(broker: Broker, clock: FakeClock) -> Orphans:
-    return Orphans(broker, monotonic_s=clock)
+def orphans(broker: Broker, clock: FakeClock) -> Unassigned:
+    return Unassigned(broker, monotonic_s=clock)
 
 
 def raising(error: Exception) -> Callable[[], Group]:
@@ -52,7 +52,7 @@ def raising(error: Exception) -> Callable[[], Group]:
 
 
 def test_nobody_looks_before_a_while_after_a_join(
-    orphans: Orphans, broker: Broker, clock: FakeClock
+    orphans: Unassigned, broker: Broker, clock: FakeClock
 ) -> None:
     clock.advance(A_WHILE_S)
     assert not orphans.are_there({0})
@@ -62,7 +62,7 @@ def test_nobody_looks_before_a_while_after_a_join(
 
 
 def test_one_look_is_enough_when_all_have_owners(
-    orphans: Orphans, broker: Broker, clock: FakeClock
+    orphans: Unassigned, broker: Broker, clock: FakeClock
 ) -> None:
     broker.answer = lambda: group(0, 1)
     orphans.joined()
@@ -73,7 +73,7 @@ def test_one_look_is_enough_when_all_have_owners(
 
 
 def test_a_missing_one_is_told_until_it_has_an_owner(
-    orphans: Orphans, broker: Broker, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    orphans: Unassigned, broker: Broker, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.answer = lambda: group(0)
     orphans.joined()
@@ -95,7 +95,7 @@ def test_a_missing_one_is_told_until_it_has_an_owner(
     ids=["a round is under way", "no answer"],
 )
 def test_what_says_nothing_is_asked_again(
-    answer: Callable[[], Group], orphans: Orphans, broker: Broker, clock: FakeClock
+    answer: Callable[[], Group], orphans: Unassigned, broker: Broker, clock: FakeClock
 ) -> None:
     broker.answer = answer
     orphans.joined()
@@ -107,7 +107,7 @@ def test_what_says_nothing_is_asked_again(
 
 
 def test_who_may_not_look_says_so_once(
-    orphans: Orphans, broker: Broker, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    orphans: Unassigned, broker: Broker, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.answer = raising(SettingsError("not authorised"))
     orphans.joined()

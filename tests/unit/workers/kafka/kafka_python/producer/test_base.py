@@ -8,7 +8,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
 
 from workers.errors import SettingsError
-from workers.kafka.kafka_python.producer.base import _refuse_too_large
+from workers.kafka.kafka_python.producer.base import _reject_too_large
 
 TOO_LARGE = MessageSizeTooLargeError()
 
@@ -24,7 +24,7 @@ def failed(topic: str, value_bytes: int, error: KafkaError = TOO_LARGE) -> Futur
 def test_of_the_outputs_with_the_error_the_largest_is_named():
     """The client gives it to all that it had not sent yet: two bytes were not too large."""
     with pytest.raises(SettingsError) as caught:
-        _refuse_too_large([failed("a", 2), failed("a", 5000), failed("a", 300)])
+        _reject_too_large([failed("a", 2), failed("a", 5000), failed("a", 300)])
 
     assert str(caught.value).startswith("a refuses an output of 5010 bytes as too large: raise its")
     assert "max.message.bytes" in str(caught.value)
@@ -33,12 +33,12 @@ def test_of_the_outputs_with_the_error_the_largest_is_named():
 
 def test_each_topic_that_it_can_be_is_named_the_likeliest_first():
     with pytest.raises(SettingsError, match=r"^b refuses .* 5010 bytes, or a refuses .* 12 bytes"):
-        _refuse_too_large([failed("a", 2), failed("b", 5000), failed("a", 1)])
+        _reject_too_large([failed("a", 2), failed("b", 5000), failed("a", 1)])
 
 
 def test_an_output_lost_for_another_reason_is_not_suspected():
     other = failed("a", 9000, KafkaTimeoutError())
     with pytest.raises(SettingsError, match=r"^b refuses an output of 5010 bytes as"):
-        _refuse_too_large([other, failed("b", 5000)])
+        _reject_too_large([other, failed("b", 5000)])
 
-    _refuse_too_large([other])  # nothing to refuse
+    _reject_too_large([other])  # nothing to refuse

@@ -9,7 +9,8 @@ import pytest
 from kafka import KafkaProducer
 
 from workers.errors import SettingsError
-from workers.kafka.kafka_python import Connection, TransactionalSinkConfig
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
 
 def config(transaction_timeout_s: float = 8.0, **options: Any) -> TransactionalSinkConfig:
@@ -25,15 +26,15 @@ def made_with(monkeypatch, sink: TransactionalSinkConfig) -> dict[str, Any]:
     given: dict[str, Any] = {}
 
     class Producer:
+        DEFAULT_CONFIG = KafkaProducer.DEFAULT_CONFIG
+
         def __init__(self, **options: Any) -> None:
             given.update(options)
 
         def init_transactions(self) -> None:
             pass
 
-    monkeypatch.setattr(
-        "workers.kafka.kafka_python.producer.transactional_sink.KafkaProducer", Producer
-    )
+    monkeypatch.setattr("workers.kafka.kafka_python.options.KafkaProducer", Producer)
     sink.producer()
     assert set(given) <= set(KafkaProducer.DEFAULT_CONFIG)
     return given

@@ -38,7 +38,7 @@ class Outage:
             self.ended()
 
     def began(self, error: BaseException) -> None:
-        """Nobody answers: warn, once an outage."""
+        """No answer: warn, once per outage."""
         self._heard = time.monotonic()  # the next probe is due in a while
         if self._since is None:
             self._since = self._heard
@@ -49,7 +49,7 @@ class Outage:
             )
 
     def ended(self) -> None:
-        """Somebody answered."""
+        """The broker answered."""
         self._heard = time.monotonic()
         if self._since is not None:
             log.info(

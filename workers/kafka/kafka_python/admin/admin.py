@@ -1,0 +1,186 @@
+"""The `Admin` on kafka-python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import MemberToRemove, OffsetSpec
+from kafka.errors import (
+    CoordinatorNotAvailableError,
+    GroupIdNotFoundError,
+    InvalidReplicationFactorError,
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+)
+
+from workers.errors import SettingsError
+from workers.kafka.admin import Finding, Group, Member, TopicSpec, TopicState, compare
+from workers.kafka.client import CommittedOffset, Connection, ShouldStop, never
+from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_broker
+from workers.kafka.kafka_python.errors import asking, rejection
+from workers.kafka.kafka_python.options import admin_options
+
+__all__ = ["KafkaPythonAdmin"]
+
+_CREATE_TIMEOUT_S: Final = 15.0
+# A broker that never had a group has no coordinator yet.
+_NO_SUCH_GROUP: Final = (CoordinatorNotAvailableError, GroupIdNotFoundError)
+
+
+@dataclass(frozen=True)
+class KafkaPythonAdmin:
+    """See `workers.kafka.admin.Admin`."""
+
+    connection: Connection
+
+    def answers(self, *, timeout_s: float) -> bool:
+        """See `Admin.answers`."""
+        return broker_answers(self.connection, timeout_s=timeout_s)
+
+    def wait_for_broker(self, *, should_stop: ShouldStop = never) -> None:
+        """See `Admin.wait_for_broker`."""
+        wait_for_broker(self.connection, should_stop=should_stop)
+
+    def check_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
+        """See `Admin.check_topics`."""
+        with self._client("looking up topics") as client:
+            return _compare(client, specs)
+
+    def create_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
+        """See `Admin.create_topics`."""
+        with self._client("creating topics") as client:
+            found = _compare(client, specs)
+            is_missing = [finding.state is TopicState.MISSING for finding in found]
+            missing = [spec for spec, absent in zip(specs, is_missing, strict=True) if absent]
+            if missing:
+                _create(client, missing)
+        return [
+            Finding(name=spec.name, state=TopicState.CREATED, partitions=spec.partitions)
+            if absent
+            else finding
+            for spec, finding, absent in zip(specs, found, is_missing, strict=True)
+        ]
+
+    def topic_bounds(
+        self, partitions: Mapping[str, int]
+    ) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """See `Admin.topic_bounds`."""
+        wanted = [TopicPartition(name, p) for name, n in partitions.items() for p in range(n)]
+        if not wanted:
+            return {}
+        with self._client("looking up the ends of the topics") as client:
+            first, end = (
+                client.list_partition_offsets(dict.fromkeys(wanted, spec))
+                for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
+            )
+        return {(tp.topic, tp.partition): (first[tp].offset, end[tp].offset) for tp in wanted}
+
+    def describe_group(self, group: str, topic: str) -> Group:
+        """See `Admin.describe_group`."""
+        with self._client(f"looking up the group {group}") as client:
+            try:
+                found = client.describe_groups([group]).get(group) or {}
+            except _NO_SUCH_GROUP:
+                found = {}
+            try:
+                offsets = client.list_group_offsets({group: None}).get(group) or {}
+            except _NO_SUCH_GROUP:
+                offsets = {}
+        state = str(found.get("group_state") or "")
+        return Group(
+            name=group,
+            state="Unknown" if state in {"", "Dead"} else state,
+            members=tuple(_member(one, topic) for one in found.get("members") or ()),
+            committed={
+                tp.partition: CommittedOffset(next_offset=at.offset, metadata=at.metadata or "")
+                for tp, at in sorted(offsets.items())
+                if tp.topic == topic and at.offset >= 0
+            },
+        )
+
+    def remove_members(self, group: str, members: Iterable[str]) -> None:
+        """See `Admin.remove_members`."""
+        leaving = [MemberToRemove(group_instance_id=member) for member in members]
+        if not leaving:
+            return
+        with self._client(f"removing members of the group {group}") as client:
+            try:
+                outcomes = client.remove_group_members(group, leaving)
+            except (*_NO_SUCH_GROUP, UnknownMemberIdError):
+                return
+            for outcome in outcomes.values():
+                if outcome not in {NoError, UnknownMemberIdError}:
+                    raise outcome
+
+    @contextmanager
+    def _client(self, doing: str) -> Iterator[Any]:
+        with asking(f"{doing} at {self.connection.bootstrap}"):
+            client = KafkaAdminClient(**admin_options(self.connection))
+            try:
+                yield client
+            finally:
+                client.close()
+
+
+def _create(client: Any, specs: Sequence[TopicSpec]) -> None:
+    wanted = {
+        spec.name: {
+            "num_partitions": spec.partitions,
+            "replication_factor": spec.replication_factor,
+            "configs": dict(spec.configs),
+        }
+        for spec in specs
+    }
+    timeout_ms = int(_CREATE_TIMEOUT_S * 1000)
+    try:
+        client.create_topics(wanted, timeout_ms=timeout_ms)
+    except TopicAlreadyExistsError:
+        pass  # another client was faster
+    except InvalidReplicationFactorError as error:
+        factor = max(spec.replication_factor for spec in specs)
+        raise SettingsError(
+            f"The broker cannot keep {factor} copies of a topic (too few brokers): lower "
+            "topics.replication_factor."
+        ) from error
+    except KafkaError as error:
+        if getattr(error, "retriable", False):
+            raise
+        raise rejection(error) or SettingsError(
+            f"The broker refuses a topic: {_said(error)}"
+        ) from error
+    client.wait_for_topics(list(wanted), timeout_ms=timeout_ms)
+
+
+def _compare(client: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
+    present = {
+        entry["name"]: len(entry["partitions"])
+        for entry in client.describe_topics(list(dict.fromkeys(spec.name for spec in specs)))
+        if not entry["error_code"] and entry["partitions"]
+    }
+    return [compare(spec, present.get(spec.name, 0)) for spec in specs]
+
+
+def _member(one: Mapping[str, Any], topic: str) -> Member:
+    assignment = one.get("member_assignment")
+    assigned = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
+    return Member(
+        member_id=str(one.get("member_id", "")),
+        client_id=str(one.get("client_id", "")),
+        host=str(one.get("client_host", "")).lstrip("/"),
+        partitions=tuple(
+            sorted(p for part in assigned if part["topic"] == topic for p in part["partitions"])
+        ),
+    )
+
+
+def _said(error: KafkaError) -> str:
+    """The broker's own words, out of the answer that kafka-python quotes in full."""
+    found = re.search(r"error_message=(?P<quote>['\"])(?P<words>.*?)(?P=quote), ", str(error))
+    return found["words"] if found else type(error).__name__
