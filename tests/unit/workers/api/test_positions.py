@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from workers.api.positions import Position, positions_of
-from workers.kafka.client import CommittedOffset
 from workers.kafka.admin import Group, Member
+from workers.kafka.client import CommittedOffset
 from workers.stream.state.restore import StartingPoint
 
 

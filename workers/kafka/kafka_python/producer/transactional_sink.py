@@ -138,7 +138,6 @@ class _TransactionalSink(ProducingSink):
 
     def __init__(self, config: TransactionalSinkConfig, offsets: OffsetCommitter) -> None:
         super().__init__(config, offsets)
-        self._connection = config.connection
         self._is_open = False  # between begin and commit or abort
         self._transactions: Any = None
 
@@ -222,7 +221,9 @@ class _TransactionalSink(ProducingSink):
 
     def _make_successor(self) -> None:
         """Make the successor of a producer that was thrown away, if the broker answers."""
-        if self._producer is None and broker_answers(self._connection, timeout_s=_ASK_TIMEOUT_S):
+        if self._producer is None and broker_answers(
+            self._config.connection, timeout_s=_ASK_TIMEOUT_S
+        ):
             try:
                 self._produce()
             except VigieError as error:
