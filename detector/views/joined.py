@@ -56,7 +56,7 @@ class Views:
     ) -> tuple[Float[Tensor, "features windows channels"], Float[Tensor, "windows channels"]]:
         """The features of all views one behind the other, and what the signal view expected.
 
-        Arguments as for `View.measure`; the last rows of all windows are the same.
+        Arguments as for `View.measure`; at each of `ends` a window of every view ends.
         """
         measured = [view.measure(rows, ends) for view, rows in zip(self, prepared, strict=True)]
         features = [one.features for one in measured]
