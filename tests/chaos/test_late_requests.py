@@ -25,8 +25,10 @@ from tests.support.broker import read_all, read_settled
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import TransactionAbortedError
-from workers.kafka.client import CommittedOffset, Source
-from workers.kafka.kafka_python import Connection, SourceConfig, TransactionalSinkConfig
+from workers.kafka.client import CommittedOffset, Connection, Source
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.options import admin_options
+from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
 pytestmark = [pytest.mark.kafka, LEAKS_SOCKETS]
 
@@ -87,7 +89,7 @@ class Scene:
 
     def has_open_transaction(self) -> bool:
         """Whether the broker knows of one of the sink."""
-        admin = KafkaAdminClient(**self.cluster.direct.admin_options())
+        admin = KafkaAdminClient(**admin_options(self.cluster.direct))
         try:
             listed = admin.list_transactions(state_filters=["Ongoing"]).values()
         finally:

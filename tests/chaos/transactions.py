@@ -15,7 +15,8 @@ from tests.chaos.commits import OFFSETS, Reader
 from tests.chaos.outcome import At, Outcome
 from tests.chaos.segments import transactions
 from tests.support.broker import read_settled
-from workers.kafka.kafka_python import Connection
+from workers.kafka.client import Connection
+from workers.kafka.kafka_python.options import admin_options, consumer_options
 
 STATES: Final = "__transaction_state"
 OF_THE_BROKER: Final = (OFFSETS, STATES)
@@ -51,10 +52,10 @@ def remainder(connection: Connection, topics: Sequence[str], *, within_s: float)
 
 
 def _remainder(connection: Connection, topics: Sequence[str]) -> Remainder:
-    options = connection.consumer_options()
+    options = consumer_options(connection)
     committed = KafkaConsumer(**options | {"isolation_level": "read_committed"})
     every = KafkaConsumer(**options | {"isolation_level": "read_uncommitted"})
-    admin = KafkaAdminClient(**connection.admin_options())
+    admin = KafkaAdminClient(**admin_options(connection))
     try:
         partitions = [TopicPartition(t, p) for t in topics for p in every.partitions_for_topic(t)]
         listed = admin.list_transactions().values()
