@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from schemas.wire.errors import RecordError
+from schemas.wire.errors import RecordError, Stage
 from schemas.wire.limits import MAX_MESSAGE_CHARS
 
 IntArray = npt.NDArray[np.int64]
@@ -44,17 +44,17 @@ class Readings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """One record that could not be decoded: the makings of a dead letter.
+    """One record that was not accepted: the makings of a dead letter.
 
     Attributes:
         position: index of the record in the decoded batch.
-        stage: "decode", "schema", "channels", "size" or "content-type".
+        stage: where it failed.
         exception: class name of the error.
         message: what is wrong and where, at most `MAX_MESSAGE_CHARS` characters.
     """
 
     position: int
-    stage: str
+    stage: Stage
     exception: str
     message: str
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detector.scoring import Detector
 from schemas.codec import Decoder
 from schemas.settings import Settings
+from schemas.wire.errors import Stage
 from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
@@ -24,7 +25,7 @@ from workers.stream.state.partition import (
     Pending,
     ScoreRequest,
 )
-from workers.stream.state.rejection import POISON_STAGE, refuse_poison
+from workers.stream.state.rejection import refuse_poison
 from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
 
 _CHUNK: Final = 997
@@ -126,7 +127,7 @@ def logs_of(
             poison={
                 offset
                 for (of, offset), verdict in verdicts.items()
-                if of == partition and verdict.stage == POISON_STAGE
+                if of == partition and verdict.stage == Stage.SCORING
             },
         )
         for partition in sorted(ends)

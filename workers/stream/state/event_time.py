@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Decoded, Failure
+from schemas.wire.errors import Stage
 from workers.stream.state.rejection import refuse
 
-STAGE = "clock"
 _NS_PER_MS = 1_000_000
 
 
@@ -78,7 +78,7 @@ def _refuse(
     def failure(record: int) -> Failure:
         return Failure(
             position=int(decoded.readings.positions[record]),
-            stage=STAGE,
+            stage=Stage.CLOCK,
             exception=f"EventTime{side.title()}Error",
             message=f"the event time lies {off_s[record]:.0f} s {of} the record's timestamp; "
             f"stream.max_{side}_s allows {limit_s:g}",

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Decoded, Failure, Readings
-
-POISON_STAGE = "scoring"
+from schemas.wire.errors import Stage
 
 
 def refuse(
@@ -48,7 +47,7 @@ def refuse_poison(decoded: Decoded, offsets: NDArray[np.int64], poison: Collecti
     def failure(record: int) -> Failure:
         return Failure(
             position=int(positions[record]),
-            stage=POISON_STAGE,
+            stage=Stage.SCORING,
             exception="PoisonRecordError",
             message="scorers fail on this reading's window again and again, and on others not",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.columns import Decoded, Failure
+from schemas.wire.errors import Stage
 from tests.support.partitions import FAR_APART_NS, batch_of, reading
 from workers.stream.state.event_time import refuse_ahead, refuse_behind
 
@@ -39,7 +40,7 @@ def test_the_limit_itself_and_records_without_a_timestamp_pass() -> None:
 
 
 def test_failures_stay_in_order_of_their_records() -> None:
-    bad = Failure(position=2, stage="decode", exception="E", message="")
+    bad = Failure(position=2, stage=Stage.DECODE, exception="E", message="")
     batch = decoded(reading("a", 1), reading("b", FAR_APART_NS), None, failures=(bad,))
     found = refuse_ahead(batch, np.zeros(3, np.int64), max_ahead_s=1.0)
     assert [failure.position for failure in found.failures] == [1, 2]
