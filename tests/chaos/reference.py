@@ -23,7 +23,6 @@ from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from tests.chaos import oracle
 from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.outcome import Denoised, Flagged, Place
-from workers.stream.state.event_time import refuse_ahead
 
 _CHUNK: Final = 4_096
 
@@ -117,12 +116,13 @@ def decoded(
     for record in records:
         header = dict(record.headers).get("content-type")
         one = decoder.decode([record.value], [header])
-        if stream.max_ahead_s:
-            stamp = np.array([record.timestamp], np.int64)
-            one = refuse_ahead(one, stamp, max_ahead_s=stream.max_ahead_s)
         place = {"offset": record.offset, "stamp_ms": record.timestamp}
         if one.failures:
             yield record.partition, oracle.Record(**place, stage=one.failures[0].stage)
+            continue
+        ahead_ms = one.readings.ts_ns.max() / 1e6 - record.timestamp
+        if stream.max_ahead_s and record.timestamp >= 0 and ahead_ms > stream.max_ahead_s * 1e3:
+            yield record.partition, oracle.Record(**place, stage="clock")
             continue
         columns = one.readings
         yield (

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
-from schemas.codec import HEADER, Decoder
+from schemas.codec import HEADER
 from schemas.settings import Settings
 from schemas.wire.dead_letter import Place, replay_headers
 from schemas.wire.timestamp import format_ns
 from workers.dead_letters.letter import Letter
 from workers.dead_letters.resender import Resender
 from workers.errors import VigieError
-from workers.stream.state.event_time import refuse_ahead, refuse_behind
+from workers.stream.input import Candidate, Input
 
 _SETTLE_RECORDS: Final = 1000
 _SETTLE_BYTES: Final = 16 * 2**20
@@ -44,14 +42,7 @@ class Rereading:
     """
 
     def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
-        stream = settings.stream
-        self._decoder = Decoder(
-            channels,
-            wire_names=stream.channels,
-            max_bytes=stream.max_record_bytes,
-            default_content_type=stream.content_type,
-        )
-        self._stream = stream
+        self._input = Input(channels, settings.stream)
 
     def verdict(self, value: bytes, content_type: bytes | None, *, now_s: float) -> Verdict:
         """Read one record that would be sent now.
@@ -61,17 +52,14 @@ class Rereading:
             content_type: its header, None when it has none.
             now_s: epoch seconds, what its timestamp will be.
         """
-        decoded = self._decoder.decode([value], [content_type])
-        stamps_ms = np.array([round(now_s * 1e3)], np.int64)
-        if self._stream.max_ahead_s:
-            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._stream.max_ahead_s)
-        if self._stream.max_behind_s:
-            decoded = refuse_behind(decoded, stamps_ms, max_behind_s=self._stream.max_behind_s)
-        if decoded.failures:
-            (failure,) = decoded.failures
+        headers = () if content_type is None else ((HEADER, content_type),)
+        candidate = Candidate(value=value, headers=headers, timestamp=round(now_s * 1e3))
+        batch = self._input.accept([candidate])
+        if batch.failures:
+            (failure,) = batch.failures
             told = f"{failure.stage}, {failure.exception}: {failure.message}"
             return Verdict(is_readable=False, told=told)
-        readings = decoded.readings
+        readings = batch.readings
         count = len(readings)
         told = (
             f"{count:,} reading{'s' if count > 1 else ''} of {readings.sensors[0]}, "

@@ -38,7 +38,7 @@ from workers.stream.assignment import Opener
 from workers.stream.checkpoint import Unit, Work
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.health import Health, LatencyHistogram, Phase
-from workers.stream.input import BatchDecoder
+from workers.stream.input import Input
 from workers.stream.outputs import OutputBuilder, slice_scores
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import PoisonFoundError, Rescue, ScoringFailedError
@@ -74,7 +74,7 @@ class IngestLoop:
         self._settings = settings
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
         stream = settings.stream
-        self._decoder = BatchDecoder(detector, stream)
+        self._input = Input(detector.channels, stream)
         self._limit = DeadLetterLimit(stream)
         processing = settings.processing
         self._unit = Unit(
@@ -179,7 +179,7 @@ class IngestLoop:
 
         The client does not tell; a batch that is half full or more was there already.
         """
-        before_s, most = self._monotonic_s(), self._decoder.poll_records
+        before_s, most = self._monotonic_s(), self._input.poll_records
         polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
         self._generation = polled.generation
         has_backlog = 2 * sum(map(len, polled.records.values())) >= most
@@ -269,7 +269,7 @@ class IngestLoop:
             if state is None or not records:
                 continue
             self.beats += 1
-            batch = self._decoder.decode(records, self._poison.get(partition, ()))
+            batch = self._input.accept(records, poison=self._poison.get(partition, ()))
             # Before anything of the batch goes further: what is refused must not be committed.
             self._limit.check(partition, batch.offsets, batch.failures, live_from=state.next_offset)
             request = state.polled(batch)
