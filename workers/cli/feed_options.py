@@ -42,6 +42,7 @@ def feed_topic(
     packing: Packing,
     pace: Pace,
     on_progress: Callable[[Fed], None],
+    on_sent: Callable[[FeedRecord], None] = lambda _: None,
 ) -> Fed:
     """Publish the records to `topics.readings` until they end or Ctrl-C comes.
 
@@ -71,6 +72,7 @@ def feed_topic(
                     pace=pace,
                     should_stop=should_stop,
                     on_progress=on_progress,
+                    on_sent=on_sent,
                 )
         except StoppedError:
             return Fed()
