@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from detector.scoring import Detector
 from schemas.codec import Decoder, encode_anomaly
 from schemas.settings import Settings
-from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.anomaly import Anomaly, GroupKind, ModelRef, Severity, Source, anomaly_id
 from tests.chaos import oracle
 from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.outcome import Denoised, Flagged, Place
@@ -218,7 +218,8 @@ def _flag(
         expected=dict(zip(channels, expected, strict=True)),
         contribution=dict(zip(channels, contribution, strict=True)),
         model=ModelRef(name=detector.name, version=detector.version),
-        group=reading.sensor if group else "fleet",
+        group=reading.sensor if group else "pooled",
+        group_kind=GroupKind.SENSOR if group else GroupKind.POOLED,
         source=Source(topic=topic, partition=place.partition, offset=place.offset, index=place.nth),
     )
     return Flagged(place, str(anomaly.id), reading.sensor, from_json(encode_anomaly(anomaly)))

@@ -43,6 +43,7 @@ from workers.stream.outputs import OutputBuilder, slice_scores
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import PoisonFoundError, Rescue, ScoringFailedError
 from workers.stream.scoring.call import Asked, Flight, take_off
+from workers.stream.sensor_labels import LabelsOf, no_labels
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import PartitionState
 
@@ -64,6 +65,7 @@ class IngestLoop:
         scoring: Scoring,
         detector: Detector,
         settings: Settings,
+        labels_of: LabelsOf = no_labels,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
@@ -85,6 +87,7 @@ class IngestLoop:
                 denoised_content_type=stream.denoised_content_type
                 if stream.denoised == "on"
                 else None,
+                labels_of=labels_of,
             ),
             interval_s=processing.commit_interval_s,
             max_outputs=processing.max_transaction_outputs,

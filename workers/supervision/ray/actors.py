@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from workers.stream.health import (
 )
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
+from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.watchdog import Watchdog
 from workers.supervision.status import ScorerPulse
@@ -48,11 +49,13 @@ class Job:
         settings: all settings.
         artifact: the model's files by name.
         device: where this worker's model computes.
+        labels: of the sensors.
     """
 
     settings: Settings
     artifact: Mapping[str, bytes]
     device: str
+    labels: SensorLabels = field(default_factory=SensorLabels)
 
     def detector(self) -> Detector:
         """Load the model.
@@ -151,6 +154,7 @@ class IngestActor:
                     scoring=scoring,
                     detector=detector,
                     settings=settings,
+                    labels_of=self._job.labels.of,
                 )
                 watchdog = self._watchdog = Watchdog(
                     lambda: (loop.beats, loop.has_work and not self._waits_for_a_scorer()),

@@ -11,6 +11,7 @@ import psutil
 
 from schemas.settings import Settings
 from workers.stream.health import Health
+from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.actors import Scorer, Worker, WorkerAwayError, WorkerGoneError
 from workers.supervision.plan import Plan
 from workers.supervision.ray.actors import (
@@ -29,8 +30,13 @@ class RayStaff:
     """Workers as actors of the Ray that this process is connected to."""
 
     def __init__(self, settings: Settings, model: Path, plan: Plan) -> None:
-        """Read the model's files: they travel to the actors."""
-        self._job = Job(settings=settings, artifact=read_artifact(model), device=plan.device)
+        """Read the model's files and the labels of sensors: they travel to the actors."""
+        self._job = Job(
+            settings=settings,
+            artifact=read_artifact(model),
+            device=plan.device,
+            labels=SensorLabels.of_file(settings.sensors.path),
+        )
         self._gpus_per_scorer = plan.gpus_per_scorer
         # A local Ray is ours alone: reservations would only forbid what an operator asks for.
         self._cpus = 0 if settings.ray.address is None else 1
