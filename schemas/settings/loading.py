@@ -39,7 +39,7 @@ Key = tuple[str, ...]
 
 
 class SettingsError(ValueError):
-    """Wrong settings: `vigie` stays down until somebody mends them.
+    """Wrong settings: `vigie` stays down until they are corrected.
 
     Attributes:
         problems: one line each, with where it was given, the key, and what is allowed.
