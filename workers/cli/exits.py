@@ -15,7 +15,7 @@ __all__ = ["ExitCode", "exit_code_of", "is_expected"]
 # The pure packages may not import `workers.errors`; their own errors are known by name, because
 # importing `detector` here would load torch before `vigie --help` can answer.
 _PURE_ERRORS = {
-    ("schemas", "SettingsError"): "usage",
+    ("schemas", "InvalidSettingsError"): "usage",
     ("detector", "ArtifactError"): "failure",
 }
 

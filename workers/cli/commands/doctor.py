@@ -69,12 +69,12 @@ def _settings(
     config: Path | None, assignments: Sequence[str] | None, bootstrap: str | None
 ) -> tuple[Settings, Diagnosis]:
     """The settings, or the default ones and what is wrong with the user's."""
-    from schemas.settings import Settings, SettingsError
+    from schemas.settings import InvalidSettingsError, Settings
     from workers.doctor.checks import Diagnosis
 
     try:
         settings = settings_from(config, assignments, {"kafka.bootstrap": bootstrap})
-    except SettingsError as error:
+    except InvalidSettingsError as error:
         return Settings(), Diagnosis(
             name="settings", state="broken", found=str(error), mend="correct them as it says"
         )
