@@ -3,63 +3,59 @@
 Numpy only, no validation: the codec builds these and guarantees what the field comments say.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int64
 
-from schemas.wire.errors import RecordError
+from schemas.wire.errors import RecordError, Stage
 from schemas.wire.limits import MAX_MESSAGE_CHARS
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Readings:
-    """The good records of one decoded batch: m records that hold n readings, in arrival order.
+    """The good records of one decoded batch and the readings they hold, in arrival order.
 
     Attributes:
-        positions: int64 [m], index of each good record in the decoded batch, ascending.
-        sensors: [m], sensor of each record; a record holds one sensor.
-        counts: int64 [m], readings in each record, >= 1; they sum to n.
-        ts_ns: int64 [n], event time in nanoseconds since 1970-01-01T00:00:00Z.
-        values: float64 [n, C] C-contiguous, in the decoder's channel order; NaN is a missing value,
-            never an infinity.
+        positions: index of each good record in the decoded batch, ascending.
+        sensors: sensor of each record; a record holds one sensor.
+        counts: readings in each record, >= 1; they sum to their number.
+        ts_ns: event time in nanoseconds since 1970-01-01T00:00:00Z.
+        values: C-contiguous, in the decoder's channel order; NaN is a missing value, never an
+            infinity.
     """
 
-    positions: IntArray
+    positions: Int64[np.ndarray, " good"]
     sensors: list[str]
-    counts: IntArray
-    ts_ns: IntArray
-    values: FloatArray
+    counts: Int64[np.ndarray, " good"]
+    ts_ns: Int64[np.ndarray, " readings"]
+    values: Float64[np.ndarray, "readings channels"]
 
     def __len__(self) -> int:
-        """Number of readings, n."""
+        """Number of readings."""
         return len(self.ts_ns)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """One record that could not be decoded: the makings of a dead letter.
+    """One record that was not accepted: the makings of a dead letter.
 
     Attributes:
         position: index of the record in the decoded batch.
-        stage: "decode", "schema", "channels", "size" or "content-type".
+        stage: where it failed.
         exception: class name of the error.
         message: what is wrong and where, at most `MAX_MESSAGE_CHARS` characters.
     """
 
     position: int
-    stage: str
+    stage: Stage
     exception: str
     message: str
 
     @classmethod
-    def of(cls, position: int, error: RecordError) -> Failure:
+    def of(cls, position: int, error: RecordError) -> Self:
         """The failure that `error` means for the record at `position`."""
         message = str(error)
         if len(message) > MAX_MESSAGE_CHARS:
@@ -94,7 +90,7 @@ class Gathering:
         """Take in some good records; their positions are those of the whole batch."""
         self.pieces.append(piece)
 
-    def refuse(self, position: int, error: RecordError) -> None:
+    def reject(self, position: int, error: RecordError) -> None:
         """Take in one bad record."""
         self.failures.append(Failure.of(position, error))
 

@@ -1,9 +1,10 @@
 """Frames and denoised frames as Arrow IPC streams, in the shape that `arrow_frames` tells."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
 
 from schemas.codec.arrow_frames import (
     arrow_errors,
@@ -13,7 +14,6 @@ from schemas.codec.arrow_frames import (
     struct_columns,
     times_of,
 )
-from schemas.columns import FloatArray, IntArray
 from schemas.wire.errors import InvalidRecordError
 
 _KINDS = {"score": "float64", "offset": "int64", "index": "int64"}
@@ -36,8 +36,8 @@ def _schema(channels: tuple[str, ...], columns: tuple[str, ...]) -> Any:
 
 def write(
     channels: tuple[str, ...],
-    values: FloatArray,
-    ts_ns: IntArray,
+    values: Float64[np.ndarray, "readings channels"],
+    ts_ns: Int64[np.ndarray, " readings"],
     facts: dict[str, str | int],
     columns: dict[str, Any],
 ) -> bytes:

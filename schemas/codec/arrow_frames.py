@@ -3,13 +3,11 @@
 An IPC stream of one schema and its record batches. Schema: `ts` is `timestamp[ns, UTC]` (or any
 unit with a zone, or int64 epoch milliseconds), `values` is a struct with one float or integer field
 per channel, both without a dictionary; the schema's metadata holds `sensor_id`. Null is a missing
-value, NaN and infinities are refused as in JSON, other columns are ignored.
+value, NaN and infinities are rejected as in JSON, other columns are ignored.
 
-Compressed bodies are refused before they are unpacked: a record within the size limit could
+Compressed bodies are rejected before they are unpacked: a record within the size limit could
 otherwise unpack to gigabytes and take the process down, again and again.
 """
-
-from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.json_frames import check_length
-from schemas.columns import FloatArray, Gathering, IntArray, Readings
+from schemas.columns import Gathering, Readings
 from schemas.wire.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
 from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.timestamp import MAX_MS, MAX_NS, NS_PER_MS
@@ -39,7 +38,7 @@ def decode_frames(
             with arrow_errors():
                 piece = _decode_frame(value, position, channels)
         except RecordError as error:
-            into.refuse(position, error)
+            into.reject(position, error)
         else:
             into.add(piece)
 
@@ -150,15 +149,15 @@ def column_of(batch: Any, name: str) -> Any:
     return batch.column(found[0])
 
 
-def times_of(batch: Any) -> IntArray:
-    """int64 [n] nanoseconds of the `ts` column."""
+def times_of(batch: Any) -> Int64[np.ndarray, " rows"]:
+    """Nanoseconds of the `ts` column."""
     import pyarrow as pa
 
     column = column_of(batch, "ts")
     if column.null_count:
         raise InvalidRecordError("ts: a time is never null")
     if column.type == pa.int64():
-        ms: IntArray = column.to_numpy()
+        ms: Int64[np.ndarray, " rows"] = column.to_numpy()
         if len(ms) and not (ms.min() >= -MAX_MS and ms.max() <= MAX_MS):
             raise InvalidRecordError(f"ts: epoch milliseconds must be in -{MAX_MS}..{MAX_MS}")
         return ms * NS_PER_MS
@@ -171,14 +170,14 @@ def times_of(batch: Any) -> IntArray:
             column = column.cast(pa.timestamp("ns", column.type.tz))
         except pa.ArrowInvalid as error:
             raise InvalidRecordError(f"ts: outside int64 nanoseconds: {error}") from error
-    ns: IntArray = column.view(pa.int64()).to_numpy()
+    ns: Int64[np.ndarray, " rows"] = column.view(pa.int64()).to_numpy()
     if len(ns) and ns.min() < -MAX_NS:
         raise InvalidRecordError("ts: outside int64 nanoseconds")
     return ns
 
 
-def _values_of(batch: Any, channels: ChannelMap) -> FloatArray:
-    """float64 [n, C] values of the channels, null as NaN."""
+def _values_of(batch: Any, channels: ChannelMap) -> Float64[np.ndarray, "rows channels"]:
+    """Values of the channels, null as NaN."""
     import pyarrow as pa
 
     columns = struct_columns(batch)

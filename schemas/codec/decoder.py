@@ -39,7 +39,7 @@ class Decoder:
     Args:
         channels: model channels, in the order of the value columns.
         wire_names: name on the wire of each channel that is called something else there.
-        max_bytes: larger records are refused unread.
+        max_bytes: larger records are rejected unread.
         default_content_type: of records without the header.
 
     Raises:
@@ -90,7 +90,7 @@ class Decoder:
     def _by_format(
         self, content_types: Sequence[bytes | None], into: Gathering
     ) -> dict[DecodeFunction, Sequence[int]]:
-        """Positions of the records of each format, ascending; unknown formats are refused."""
+        """Positions of the records of each format, ascending; unknown formats are rejected."""
         groups: dict[DecodeFunction, list[int]] = {}
         chosen: dict[bytes | None, DecodeFunction | RecordError] = {
             header: self._choose(header) for header in set(content_types)
@@ -102,7 +102,7 @@ class Decoder:
         for position, header in enumerate(content_types):
             choice = chosen[header]
             if isinstance(choice, RecordError):
-                into.refuse(position, choice)
+                into.reject(position, choice)
             else:
                 groups.setdefault(choice, []).append(position)
         return dict(groups)
@@ -129,9 +129,9 @@ class Decoder:
         for position in positions:
             value = values[position]
             if value is None:
-                into.refuse(position, MalformedRecordError("the record has no value (a tombstone)"))
+                into.reject(position, MalformedRecordError("the record has no value (a tombstone)"))
             elif len(value) > self._max_bytes:
-                into.refuse(position, self._oversized(len(value)))
+                into.reject(position, self._oversized(len(value)))
             else:
                 good.append(value)
                 kept.append(position)

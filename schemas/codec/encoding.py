@@ -5,12 +5,11 @@ The JSON of a frame is built from Python lists by `pydantic_core.to_json`; measu
 dependency. Numbers are written as they are: round before, digits cost time and space.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Float64, Int64
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -22,7 +21,6 @@ from schemas.codec.content_type import (
     FRAME_ARROW,
     FRAME_JSON,
 )
-from schemas.columns import FloatArray, IntArray
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.denoised import DenoisedFrame
 from schemas.wire.errors import InvalidRecordError, UnknownContentTypeError, excerpt
@@ -101,13 +99,18 @@ class FrameEncoder:
         self._channels = ChannelMap.of(channels, {}).names
         self._write = _writer_of(content_type, (FRAME_JSON, FRAME_ARROW))
 
-    def encode(self, sensor: str, ts_ns: IntArray, values: FloatArray) -> bytes:
+    def encode(
+        self,
+        sensor: str,
+        ts_ns: Int64[np.ndarray, " readings"],
+        values: Float64[np.ndarray, "readings channels"],
+    ) -> bytes:
         """One frame.
 
         Args:
             sensor: sensor id.
-            ts_ns: int64 [k] event times in nanoseconds.
-            values: float64 [k, C]; NaN is missing.
+            ts_ns: event times in nanoseconds.
+            values: NaN is missing.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -117,7 +120,7 @@ class FrameEncoder:
 
 
 class DenoisedEncoder:
-    """Writes the cleaned signal, one frame a sensor and micro-batch. On the hot path.
+    """Writes the cleaned signal, one frame per sensor and micro-batch. On the hot path.
 
     Args:
         channels: model channels, the order of the value columns.
@@ -134,24 +137,24 @@ class DenoisedEncoder:
     def encode(  # noqa: PLR0917 - columns in their order on the wire; this is the hot path
         self,
         sensor: str,
-        ts_ns: IntArray,
-        values: FloatArray,
-        score: FloatArray,
-        offsets: IntArray,
-        indices: IntArray,
+        ts_ns: Int64[np.ndarray, " readings"],
+        values: Float64[np.ndarray, "readings channels"],
+        score: Float64[np.ndarray, " readings"],
+        offsets: Int64[np.ndarray, " readings"],
+        indices: Int64[np.ndarray, " readings"],
         *,
         model: str,
         source: tuple[str, int],
     ) -> bytes:
-        """One frame of k readings of one sensor.
+        """One frame of readings of one sensor.
 
         Args:
             sensor: sensor id.
-            ts_ns: int64 [k] event times in nanoseconds.
-            values: float64 [k, C] cleaned values, rounded by the detector; NaN becomes null.
-            score: float64 [k] normalised scores.
-            offsets: int64 [k] offset of each reading's record.
-            indices: int64 [k] index of each reading in its record.
+            ts_ns: event times in nanoseconds.
+            values: cleaned values, rounded by the detector; NaN becomes null.
+            score: normalised scores.
+            offsets: offset of each reading's record.
+            indices: index of each reading in its record.
             model: name@version.
             source: topic and partition of the readings.
 
@@ -192,12 +195,25 @@ def decode_denoised(value: bytes, content_type: str | bytes = DENOISED_JSON) -> 
 Facts = dict[str, str | int]
 """What a frame says once."""
 Columns = dict[str, Any]
-"""What a frame says once a reading, beside time and values: int64 or float64 [k]."""
-Writer = Callable[[tuple[str, ...], FloatArray, IntArray, Facts, Columns], bytes]
+"""What a frame says per reading, beside time and values: an int64 or float64 array each."""
+Writer = Callable[
+    [
+        tuple[str, ...],
+        Float64[np.ndarray, "readings channels"],
+        Int64[np.ndarray, " readings"],
+        Facts,
+        Columns,
+    ],
+    bytes,
+]
 
 
 def _write_json(
-    channels: tuple[str, ...], values: FloatArray, ts_ns: IntArray, facts: Facts, columns: Columns
+    channels: tuple[str, ...],
+    values: Float64[np.ndarray, "readings channels"],
+    ts_ns: Int64[np.ndarray, " readings"],
+    facts: Facts,
+    columns: Columns,
 ) -> bytes:
     document: dict[str, Any] = {
         "sensor_id": facts["sensor_id"],
@@ -226,7 +242,9 @@ def _writer_of(content_type: str, allowed: tuple[str, ...]) -> Writer:
     return ENCODERS[content_type]
 
 
-def _check_shapes(values: FloatArray, n_channels: int, *columns: np.ndarray[Any, Any]) -> None:
+def _check_shapes(
+    values: Float64[np.ndarray, "..."], n_channels: int, *columns: np.ndarray[Any, Any]
+) -> None:
     """Raise ValueError unless values is [k, n_channels] with k >= 1 and each column is [k]."""
     k = len(columns[0])
     if k < 1 or values.shape != (k, n_channels) or any(len(column) != k for column in columns):

@@ -1,16 +1,15 @@
 """JSON frames to columns: one record holds many readings of one sensor."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.json_readings import field_of, float_array, object_of, parse_object, sensor_of
-from schemas.columns import Gathering, IntArray, Readings
+from schemas.columns import Gathering, Readings
 from schemas.wire.errors import InvalidRecordError, RecordError, excerpt
 from schemas.wire.limits import MAX_FRAME_READINGS
 from schemas.wire.timestamp import TimestampError, array_ns, to_ns
@@ -24,7 +23,7 @@ def decode_frames(
         try:
             into.add(_decode_frame(value, position, channels))
         except RecordError as error:
-            into.refuse(position, error)
+            into.reject(position, error)
 
 
 def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings:
@@ -58,8 +57,8 @@ def check_length(n: int) -> None:
         raise InvalidRecordError(f"a frame holds 1..{MAX_FRAME_READINGS} readings, this one {n}")
 
 
-def _times_of(item: dict[str, Any]) -> IntArray:
-    """int64 [n] event times of one parsed frame."""
+def _times_of(item: dict[str, Any]) -> Int64[np.ndarray, " readings"]:
+    """Event times of one parsed frame, in nanoseconds."""
     wire = field_of(item, "ts")
     if not isinstance(wire, list):
         raise InvalidRecordError(f"ts: must be an array of times, got {excerpt(wire)}")

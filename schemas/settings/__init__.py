@@ -1,6 +1,6 @@
 """Settings: what there is (`sections`), and how file, environment and flags make it (`loading`)."""
 
-from schemas.settings.loading import SettingsError, load_settings
+from schemas.settings.loading import InvalidSettingsError, load_settings
 from schemas.settings.sections import (
     Guarantee,
     KafkaSettings,
@@ -16,13 +16,13 @@ from schemas.settings.sections import (
 
 __all__ = [
     "Guarantee",
+    "InvalidSettingsError",
     "KafkaSettings",
     "LogSettings",
     "ModelSettings",
     "ProcessingSettings",
     "RaySettings",
     "Settings",
-    "SettingsError",
     "StreamSettings",
     "TopicSettings",
     "WorkerSettings",

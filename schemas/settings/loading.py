@@ -38,8 +38,8 @@ Key = tuple[str, ...]
 """Section, field and, in a table, the entry."""
 
 
-class SettingsError(ValueError):
-    """Wrong settings: `vigie` stays down until somebody mends them.
+class InvalidSettingsError(ValueError):
+    """Wrong settings: `vigie` stays down until they are corrected.
 
     Attributes:
         problems: one line each, with where it was given, the key, and what is allowed.
@@ -49,7 +49,7 @@ class SettingsError(ValueError):
         self.problems = problems
         super().__init__("\n".join(problems))
 
-    def __reduce__(self) -> tuple[type[SettingsError], tuple[str, ...]]:
+    def __reduce__(self) -> tuple[type[InvalidSettingsError], tuple[str, ...]]:
         return type(self), self.problems
 
 
@@ -77,7 +77,7 @@ def load_settings(
         environ: environment variables; None takes the process's.
 
     Raises:
-        SettingsError: everything that is wrong, at once. No value of a secret is in it.
+        InvalidSettingsError: everything that is wrong, at once. No value of a secret is in it.
     """
     problems: list[str] = []
     given: dict[Key, _Given] = {}
@@ -100,7 +100,7 @@ def load_settings(
         problems += _explain(error.errors(include_url=False), given)
     if problems:
         # From None: pydantic's own text shows the input, which may be a secret.
-        raise SettingsError(*problems) from None
+        raise InvalidSettingsError(*problems) from None
     return settings
 
 
@@ -126,21 +126,23 @@ def _read(path: Path) -> dict[str, Any]:
     """The parsed file.
 
     Raises:
-        SettingsError: it cannot be read or is no TOML.
+        InvalidSettingsError: it cannot be read or is no TOML.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InvalidSettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_FILE_BYTES:
-        raise SettingsError(f"{path}: larger than {MAX_FILE_BYTES} bytes; is it a settings file?")
+        raise InvalidSettingsError(
+            f"{path}: larger than {MAX_FILE_BYTES} bytes; is it a settings file?"
+        )
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8: byte {error.start}") from None
+        raise InvalidSettingsError(f"{path}: not UTF-8: byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from None
+        raise InvalidSettingsError(f"{path}: not TOML: {error}") from None
 
 
 def _from_environment(environ: Mapping[str, str], problems: list[str]) -> list[_Given]:

@@ -26,7 +26,7 @@ Written by `make docs` from `schemas/settings/sections.py`; a test keeps it curr
 Settings come from `vigie.toml` in the working folder (or `--config FILE`), then from `VIGIE_*`
 variables, then from flags; the later wins, key by key. The variable of a key is
 `VIGIE_<SECTION>__<KEY>`: `VIGIE_TOPICS__PARTITIONS=8` sets `partitions` of `[topics]`. A wrong key
-or value is refused with where it was given, the key, and what is allowed.
+or value is rejected with where it was given, the key, and what is allowed.
 
 Options of `kafka.client` go to the Kafka client as they are. Their texts never appear in a log or
 an error, but for keys known to be harmless; give passwords as variables rather than in the file:

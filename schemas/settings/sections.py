@@ -130,6 +130,13 @@ class ModelSettings(Section):
     """Where it computes; auto takes CUDA if there is one."""
 
 
+class SensorSettings(Section):
+    """What is known of the sensors."""
+
+    path: Path | None = None
+    """File of their labels (.csv, .json), for the anomalies; read again when it changes."""
+
+
 class StreamSettings(Section):
     """What is read and written, and the policies for it."""
 
@@ -280,6 +287,7 @@ class Settings(Section):
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
     model: ModelSettings = ModelSettings()
+    sensors: SensorSettings = SensorSettings()
     stream: StreamSettings = StreamSettings()
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()

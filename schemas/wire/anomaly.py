@@ -11,6 +11,7 @@ from pydantic import Field
 from schemas.wire.fields import (
     ChannelValues,
     Index,
+    Labels,
     Name,
     Number,
     Offset,
@@ -51,6 +52,19 @@ class Severity(StrEnum):
         if score >= 1.0:
             return cls.LOW
         raise ValueError(f"only a score of 1.0 or more has a severity, got {score}")
+
+
+class GroupKind(StrEnum):
+    """Whose threshold applied."""
+
+    SENSOR = "sensor"
+    """The sensor's own."""
+    POOLED = "pooled"
+    """That of all sensors of the training together: this one has none of its own."""
+
+
+POOLED = "pooled"
+"""Name of the pooled group. A sensor may be called so, too: `group_kind` tells them apart."""
 
 
 def anomaly_id(topic: str, partition: int, offset: int, index: int) -> UUID:
@@ -95,6 +109,11 @@ class Anomaly(WireModel):
     """uuid5 of topic, partition, offset and index: the same after every restart."""
     sensor_id: Name
     """The sensor; also the record's key."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels of the sensor as `sensors.path` gave them at that time; empty where it has none.
+
+    They may have changed when an anomaly is sent again, with the same id, after a crash.
+    """
     ts_ns: TimestampNs = Field(alias="ts")
     """Event time of the reading: epoch milliseconds or RFC 3339."""
     score: Annotated[Number, Field(ge=1.0)]
@@ -119,6 +138,8 @@ class Anomaly(WireModel):
     model: ModelRef
     """The model that judged."""
     group: Name
-    """Calibration group whose threshold applied: the sensor's own, or the fleet's."""
+    """Calibration group whose threshold applied: the sensor's name, or "pooled"."""
+    group_kind: GroupKind
+    """Which of the two it is: a sensor may be called "pooled"."""
     source: Source
     """Where the reading lies in the log."""

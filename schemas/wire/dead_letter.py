@@ -43,7 +43,10 @@ class DeadLetter(WireModel):
     stage: Annotated[
         str, Field(alias="__connect.errors.stage", min_length=1, max_length=_MAX_STAGE_CHARS)
     ]
-    """Where it failed: decode, schema, channels, size, content-type, clock or scoring."""
+    """Where it failed: decode, schema, channels, size, content-type, clock or scoring.
+
+    A text, not `Stage`: a reader takes the stages of a newer Vigie, too.
+    """
     exception: Annotated[
         str, Field(alias="__connect.errors.exception.class.name", min_length=1, max_length=512)
     ]

@@ -1,4 +1,4 @@
-"""The cleaned signal: one frame a sensor and micro-batch."""
+"""The cleaned signal: one frame per sensor and micro-batch."""
 
 from __future__ import annotations
 

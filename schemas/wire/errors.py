@@ -1,44 +1,64 @@
-"""Why a record was refused: one class per stage, so that a dead letter can say where it failed."""
+"""Why a record was rejected, and at which stage."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Stage(StrEnum):
+    """Where a record failed on its way to a score."""
+
+    DECODE = "decode"
+    """Its bytes are no document of its format."""
+    SCHEMA = "schema"
+    """The document has the wrong shape, type or range."""
+    CHANNELS = "channels"
+    """A channel that the model needs is missing."""
+    SIZE = "size"
+    """It is larger than `stream.max_record_bytes`."""
+    CONTENT_TYPE = "content-type"
+    """Nothing reads its content type."""
+    CLOCK = "clock"
+    """An event time is too far from its timestamp: `stream.max_ahead_s`, `stream.max_behind_s`."""
+    SCORING = "scoring"
+    """No scorer survives it."""
 
 
 class RecordError(ValueError):
     """A record that cannot become readings. The stream goes on without it."""
 
-    stage: ClassVar[str] = "decode"
+    stage: ClassVar[Stage] = Stage.DECODE
 
 
 class MalformedRecordError(RecordError):
     """The bytes are not a document of the declared format at all."""
 
-    stage = "decode"
+    stage = Stage.DECODE
 
 
 class InvalidRecordError(RecordError):
     """The document has the wrong shape, type or range."""
 
-    stage = "schema"
+    stage = Stage.SCHEMA
 
 
 class ChannelMismatchError(RecordError):
     """A channel that the model needs is not in the record."""
 
-    stage = "channels"
+    stage = Stage.CHANNELS
 
 
 class OversizedRecordError(RecordError):
     """The record is larger than the stream accepts."""
 
-    stage = "size"
+    stage = Stage.SIZE
 
 
 class UnknownContentTypeError(RecordError):
     """No decoder is registered for the record's content type."""
 
-    stage = "content-type"
+    stage = Stage.CONTENT_TYPE
 
 
 def excerpt(value: object, limit: int = 60) -> str:

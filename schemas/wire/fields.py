@@ -6,7 +6,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.wire.limits import MAX_CHANNELS, MAX_NAME_CHARS
+from schemas.wire.limits import (
+    MAX_CHANNELS,
+    MAX_LABEL_CHARS,
+    MAX_LABEL_NAME_CHARS,
+    MAX_LABELS,
+    MAX_NAME_CHARS,
+)
 
 MAX_PARTITION = 2**31 - 1
 MAX_OFFSET = 2**63 - 1
@@ -23,6 +29,15 @@ Index = Annotated[int, Field(ge=0, le=MAX_PARTITION, strict=True)]
 
 ChannelValues = Annotated[dict[Name, Number | None], Field(min_length=1, max_length=MAX_CHANNELS)]
 """One value per channel; null is missing."""
+
+Labels = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=MAX_LABEL_NAME_CHARS, strict=True)],
+        Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS, strict=True)],
+    ],
+    Field(max_length=MAX_LABELS),
+]
+"""What people know of a sensor, such as its site and its line: label by name."""
 
 
 class WireModel(BaseModel):

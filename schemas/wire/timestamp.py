@@ -2,10 +2,8 @@
 
 RFC 3339 is read to the nanosecond (up to nine digits of fraction), with an offset: a time without
 one could be any hour of the day. What does not fit int64 nanoseconds (1677-09-21 to 2262-04-11)
-is refused. A leap second (":60") has no place on that scale and is refused too.
+is rejected. A leap second (":60") has no place on that scale and is rejected too.
 """
-
-from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
@@ -13,11 +11,11 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
+from jaxtyping import Int64
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from schemas.columns import IntArray
 from schemas.wire.errors import excerpt
 
 NS_PER_MS = 1_000_000
@@ -95,8 +93,8 @@ def _parse_ns(text: str) -> int:
     return ns
 
 
-def array_ns(wire: list[Any]) -> IntArray:
-    """int64 [n] nanoseconds of n times as they came over the wire; fast when all are integers.
+def array_ns(wire: list[Any]) -> Int64[np.ndarray, " times"]:
+    """Nanoseconds of times as they came over the wire; fast when all are integers.
 
     Raises:
         TimestampError: one of them is no time or out of range.
@@ -131,7 +129,7 @@ def to_wire(ns: int) -> int | str:
     return format_ns(ns) if rest else ms
 
 
-def array_to_wire(ts_ns: IntArray) -> list[int] | list[str]:
+def array_to_wire(ts_ns: Int64[np.ndarray, " times"]) -> list[int] | list[str]:
     """`to_wire` of a frame's times: milliseconds if all are whole, else every one RFC 3339."""
     ms = ts_ns // NS_PER_MS
     if (ms * NS_PER_MS).tobytes() == ts_ns.tobytes():

@@ -19,11 +19,10 @@ from pydantic_core import from_json
 from detector.scoring import Detector
 from schemas.codec import Decoder, encode_anomaly
 from schemas.settings import Settings
-from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.anomaly import Anomaly, GroupKind, ModelRef, Severity, Source, anomaly_id
 from tests.chaos import oracle
 from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.outcome import Denoised, Flagged, Place
-from workers.stream.state.event_time import refuse_ahead
 
 _CHUNK: Final = 4_096
 
@@ -117,12 +116,13 @@ def decoded(
     for record in records:
         header = dict(record.headers).get("content-type")
         one = decoder.decode([record.value], [header])
-        if stream.max_ahead_s:
-            stamp = np.array([record.timestamp], np.int64)
-            one = refuse_ahead(one, stamp, max_ahead_s=stream.max_ahead_s)
         place = {"offset": record.offset, "stamp_ms": record.timestamp}
         if one.failures:
             yield record.partition, oracle.Record(**place, stage=one.failures[0].stage)
+            continue
+        ahead_ms = one.readings.ts_ns.max() / 1e6 - record.timestamp
+        if stream.max_ahead_s and record.timestamp >= 0 and ahead_ms > stream.max_ahead_s * 1e3:
+            yield record.partition, oracle.Record(**place, stage="clock")
             continue
         columns = one.readings
         yield (
@@ -218,7 +218,8 @@ def _flag(
         expected=dict(zip(channels, expected, strict=True)),
         contribution=dict(zip(channels, contribution, strict=True)),
         model=ModelRef(name=detector.name, version=detector.version),
-        group=reading.sensor if group else "fleet",
+        group=reading.sensor if group else "pooled",
+        group_kind=GroupKind.SENSOR if group else GroupKind.POOLED,
         source=Source(topic=topic, partition=place.partition, offset=place.offset, index=place.nth),
     )
     return Flagged(place, str(anomaly.id), reading.sensor, from_json(encode_anomaly(anomaly)))

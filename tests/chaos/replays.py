@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Detector
-from schemas.codec import Decoder
 from schemas.settings import Settings
+from schemas.wire.errors import Stage
 from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
-from workers.stream.state.event_time import refuse_ahead
+from workers.stream.input import Input
 from workers.stream.state.partition import (
     Batch,
     PartitionConfig,
@@ -24,7 +24,6 @@ from workers.stream.state.partition import (
     Pending,
     ScoreRequest,
 )
-from workers.stream.state.rejection import POISON_STAGE, refuse_poison
 from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
 
 _CHUNK: Final = 997
@@ -51,13 +50,7 @@ class PartitionLog:
         self.partition, self.detector, self.settings = partition, detector, settings
         self._records, self._poison = records, poison
         self._offsets = np.array([record.offset for record in records], np.int64)
-        stream = settings.stream
-        self._decoder = Decoder(
-            detector.channels,
-            wire_names=stream.channels,
-            max_bytes=stream.max_record_bytes,
-            default_content_type=stream.content_type,
-        )
+        self._input = Input(detector.channels, settings.stream)
 
     @property
     def end(self) -> int:
@@ -91,22 +84,8 @@ class PartitionLog:
             yield self._batch(slice(at, min(at + size, int(last))), live_from)
 
     def _batch(self, part: slice, live_from: int) -> Batch:
-        records, offsets = self._records[part], self._offsets[part]
-        stamps_ms = np.array([record.timestamp for record in records], np.int64)
-        decoded = self._decoder.decode(
-            [record.value for record in records],
-            [dict(record.headers).get("content-type") for record in records],
-        )
-        if self.settings.stream.max_ahead_s:
-            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self.settings.stream.max_ahead_s)
         poison = {offset for offset in self._poison if offset >= live_from}
-        decoded = refuse_poison(decoded, offsets, poison)
-        return Batch(
-            offsets=offsets,
-            stamps_ms=stamps_ms,
-            readings=decoded.readings,
-            failures=decoded.failures,
-        )
+        return self._input.accept(self._records[part], poison=poison)
 
 
 def logs_of(
@@ -126,7 +105,7 @@ def logs_of(
             poison={
                 offset
                 for (of, offset), verdict in verdicts.items()
-                if of == partition and verdict.stage == POISON_STAGE
+                if of == partition and verdict.stage == Stage.SCORING
             },
         )
         for partition in sorted(ends)

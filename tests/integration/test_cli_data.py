@@ -220,7 +220,34 @@ def test_training_from_a_stretch_of_the_topic_sees_that_stretch_only(
     assert isinstance(training, dict)
     assert training["rows"] == 2 * 800
     assert result["channels"] == list(CHANNELS)
-    assert result["left_out"] == {"unreadable_records": 1}
+    assert result["left_out"] == {"records_rejected_at_decode": 1}
+
+
+@pytest.mark.kafka
+def test_training_leaves_out_what_the_stream_rejects(
+    connection: Connection,
+    make_topic: MakeTopic,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A reading of the year 2255 would otherwise make all that follows of its sensor late."""
+    topic = make_topic()
+    values = plant_values(800, seed=0)
+    times_ns = [9 * 10**18, *(START_NS + row * SECOND_NS for row in range(800))]
+    records = [(SENSORS[0], ts_ns, values[i - 1]) for i, ts_ns in enumerate(times_ns)]
+    now = {"timestamp_ms": START_NS // 1_000_000}
+    produce(connection, topic, [{**one, **now} for one in encoded(records)])
+    arguments = [
+        "train", "-o", str(tmp_path / "m"), *QUICK, "--bootstrap", connection.bootstrap,
+        "--set", f"topics.readings={topic}", "--topic-from", "2023-11-14T22:13:20Z",
+    ]  # fmt: skip
+
+    result = run(capsys, *arguments)
+
+    assert result["training"]["rows"] == 800  # type: ignore[index]
+    assert result["left_out"] == {"records_rejected_at_clock": 1}
+    assert cli.main(arguments) == ExitCode.OK
+    assert "records rejected at clock" in capsys.readouterr().out
 
 
 @pytest.mark.kafka

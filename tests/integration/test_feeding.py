@@ -52,6 +52,21 @@ def test_a_replayed_file_is_in_the_topic(tmp_path, connection, make_topic, capsy
         assert np.array_equal(values, sensor.values, equal_nan=True)
 
 
+def test_a_replay_says_what_the_stream_will_reject(tmp_path, connection, make_topic, capsys):
+    path, topic = tmp_path / "two.csv", make_topic()
+    path.write_text("ts,flow\n2255-01-01T00:00:00Z,1\n2026-01-01T00:00:00Z,2\n")
+    command = ["replay", str(path), "--topic", topic, "--bootstrap", connection.bootstrap]
+    names = ["--set", "stream.channels.speed=flow"]
+
+    assert cli.main([*command, *names, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["records"], told["rejected"]) == (2, {"clock": 1})
+
+    assert cli.main(command) == 0
+    assert "will reject 1 of these records at clock" in capsys.readouterr().out
+    assert len(read_all(connection, topic)) == 4  # said, not held back
+
+
 def test_simulated_readings_are_in_the_topic(connection, make_topic, capsys):
     topic = make_topic(partitions=2)
     where = ["--topic", topic, "--bootstrap", connection.bootstrap]

@@ -13,10 +13,10 @@ import pytest
 from detector.artifact import save
 from schemas.settings import Settings
 from schemas.wire.dead_letter import read_dead_letter
+from schemas.wire.errors import Stage
 from tests.support.fakes import make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
-from workers.stream.state.rejection import POISON_STAGE
 from workers.supervision.ray.actors import ModelFiles, ScorerActor
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.session import ray_session
@@ -80,7 +80,7 @@ def test_a_reading_that_kills_scorers_is_found_and_the_stream_goes_on(
         for topic, _, headers in stream.sink.sent
         if topic == "vigie.dead-letters"
     ]
-    assert [(letter.offset, letter.stage) for letter in letters] == [(poison, POISON_STAGE)]
+    assert [(letter.offset, letter.stage) for letter in letters] == [(poison, Stage.SCORING)]
     wanted = places(undisturbed.sink, "vigie.denoised")
     scored = places(stream.sink, "vigie.denoised")
     assert scored == {kept[offset]: row for offset, row in wanted.items()}

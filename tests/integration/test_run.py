@@ -14,7 +14,7 @@ from detector.artifact import save
 from tests.support.broker import MakeTopic, produce
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.runs import actors, metrics_address, status, vigie_run
-from tests.support.streams import make_settings, scored_readings
+from tests.support.streams import anomalies, make_settings, scored_readings
 from tests.support.wait import wait_until
 from workers.broker.embedded import BrokerConfig
 from workers.kafka.admin import TopicSpec
@@ -43,9 +43,11 @@ def test_sigterm_drains_and_everything_is_accounted_for(  # noqa: PLR0917 - fixt
     placement: str,
 ) -> None:
     settings = make_settings(connection, make_topic, group)
-    records = reading_records(SENSORS, 100)
+    records = reading_records(SENSORS, 100, spike_at=50)
     produce(connection, settings.topics.readings, encoded(records))
-    extra = ("--set", f"workers.placement={placement}")
+    labels = tmp_path / "sensors.csv"
+    labels.write_text("sensor_id,site\npump-1,north\npump-2,south\n")
+    extra = ("--set", f"workers.placement={placement}", "--set", f"sensors.path={labels}")
     with vigie_run(settings, model, tmp_path, *extra) as (process, log):
         address = metrics_address(log)
         wait_until(
@@ -64,6 +66,8 @@ def test_sigterm_drains_and_everything_is_accounted_for(  # noqa: PLR0917 - fixt
     scored = len(SENSORS) * (100 - WARM_UP)
     assert counts["scored"] == scored == len(scored_readings(connection, settings))
     assert counts["warming_up"] == len(SENSORS) * WARM_UP
+    told = {a.sensor_id: a.labels for a in anomalies(connection, settings).values()}
+    assert told == {"pump-1": {"site": "north"}, "pump-2": {"site": "south"}, "pump-3": {}}
 
 
 @pytest.mark.timeout(400)

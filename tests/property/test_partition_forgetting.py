@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.columns import Failure
+from schemas.wire.errors import Stage
 from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
 from tests.support.partitions import Sample, batch_of, make_partition
 from workers.stream.state.counts import Counts
@@ -18,7 +19,6 @@ from workers.stream.state.partition import (
     PartitionState,
     Pending,
 )
-from workers.stream.state.rejection import POISON_STAGE
 from workers.stream.state.restore import RestorePoint, StartingPoint, starting_point
 from workers.stream.state.state_ttl import Stretches
 
@@ -56,7 +56,7 @@ def batch(entries: Sequence[Entry], next_offset: int) -> Batch:
         failures=[
             Failure(
                 position=position,
-                stage="decode" if entry.kind == "bad" else POISON_STAGE,
+                stage=Stage.DECODE if entry.kind == "bad" else Stage.SCORING,
                 exception="E",
                 message="",
             )

@@ -21,6 +21,7 @@ from workers.kafka.client import CommittedOffset, Generation, PollResult
 from workers.kafka.deadline import Deadline
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring, Ticket
+from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
 
@@ -236,6 +237,7 @@ def make_stream(
     scoring: Scoring | None = None,
     stream: dict[str, Any] | None = None,
     processing: dict[str, Any] | None = None,
+    labels_of: LabelsOf = no_labels,
 ) -> FakeStream:
     """A loop with `small_detector` on the given records."""
     source = FakeSource(values)
@@ -249,6 +251,7 @@ def make_stream(
         scoring=scoring or LocalScoring(small_detector()),
         detector=small_detector(),
         settings=settings,
+        labels_of=labels_of,
         monotonic_s=clock,
         pause=clock.advance,
     )

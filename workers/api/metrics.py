@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from schemas.wire.errors import Stage
 from workers.stream.health import (
     Health,
     LatencyHistogram,
@@ -37,10 +38,7 @@ _TOLD = {
     "clamped": "Offsets that retention deleted before a replay could read them again.",
     "missing": "Values that were null in the decoded readings.",
 }
-_STAGES = {
-    by_stage(stage): stage
-    for stage in ("decode", "schema", "channels", "size", "content-type", "clock", "scoring")
-}
+_STAGES = {by_stage(stage): stage for stage in Stage}
 _QUANTILES = (0.5, 0.9, 0.99)
 
 

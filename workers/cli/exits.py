@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from schemas.settings import SettingsError
+from schemas.settings import InvalidSettingsError
 from workers import errors
 
 __all__ = ["ExitCode", "exit_code_of", "is_expected"]
@@ -35,7 +35,7 @@ class ExitCode(enum.IntEnum):
 def is_expected(error: BaseException) -> bool:
     """Whether the error is one of ours, so that its message is enough and a traceback is noise."""
     return (
-        isinstance(error, errors.VigieError | SettingsError)
+        isinstance(error, errors.VigieError | InvalidSettingsError)
         # Known by name: importing `detector` would load torch before `vigie --help` can answer.
         or type(error).__name__ == "ArtifactError"
     )
@@ -51,6 +51,6 @@ def exit_code_of(error: BaseException) -> ExitCode:
         return ExitCode.BROKER_UNAVAILABLE
     if isinstance(error, errors.RunEndedError):
         return ExitCode.LOOK_FIRST
-    if isinstance(error, errors.SettingsError | SettingsError):
+    if isinstance(error, errors.SettingsError | InvalidSettingsError):
         return ExitCode.USAGE
     return ExitCode.FAILURE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -48,7 +48,13 @@ class FeedOptions:
         return records_of(batches, channels, packing=self.packing, frame_rows=self.frame_rows)
 
     def publish(
-        self, records: Iterable[FeedRecord], settings: Settings, *, speed: float, doing: str
+        self,
+        records: Iterable[FeedRecord],
+        settings: Settings,
+        *,
+        speed: float,
+        doing: str,
+        on_sent: Callable[[FeedRecord], None] = lambda _: None,
     ) -> Fed:
         """Publish the records to `topics.readings` until they end or Ctrl-C comes.
 
@@ -57,6 +63,7 @@ class FeedOptions:
             settings: say where to.
             speed: event time over wall time, 0 for no such limit; a rate goes before it.
             doing: the word on the terminal meanwhile.
+            on_sent: called with each record that was sent.
 
         Raises:
             TopicError: the topic is not there; the message says how to create it.
@@ -84,6 +91,7 @@ class FeedOptions:
                         on_progress=lambda fed: line.update(
                             f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s"
                         ),
+                        on_sent=on_sent,
                     )
             except StoppedError:
                 return Fed()

@@ -200,7 +200,7 @@ def settings_from(
         flags: values by dotted key; None counts as not given.
 
     Raises:
-        SettingsError: of the schemas: names every wrong key and what is allowed.
+        InvalidSettingsError: names every wrong key and what is allowed.
         typer.BadParameter: an assignment without "=".
     """
     overrides: dict[str, Any] = {}

@@ -1,12 +1,14 @@
 """Readings into a topic at a chosen pace, as single readings or as frames.
 
-`records_of` turns columns into records, `Pace` says when each is due, `feed` publishes them. Only
-`feed` waits; its clock and its way to wait are arguments.
+`records_of` turns columns into records, `Pace` says when each is due, `feed` publishes them, and
+`Preview` tells what the stream will reject of them. Only `feed` waits; its clock and its way to
+wait are arguments.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,10 +25,14 @@ from schemas.codec import (
     FrameEncoder,
     ReadingEncoder,
 )
+from schemas.wire.errors import Stage
+from workers.stream.input import Candidate, Input
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+_PREVIEW_RECORDS = 1_000
+_PREVIEW_BYTES = 4 * 2**20
 # The longest wait before should_stop is asked again.
 _SLICE_S = 0.2
 # A record that is due this soon is sent at once: a shorter sleep would cost more than it gains.
@@ -189,6 +195,46 @@ class Publishes(Protocol):
         """Return when every record is with the broker."""
 
 
+class Preview:
+    """What the stream will reject of the records that are sent.
+
+    Attributes:
+        rejected: how many records, by the stage at which they fail.
+        reasons: the first reason of each stage.
+    """
+
+    def __init__(
+        self,
+        accepting: Input,
+        content_type: bytes,
+        *,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Ask `accepting`; records carry the time at which they are sent."""
+        self._input, self._headers, self._wall_s = accepting, ((HEADER, content_type),), wall_s
+        self._sent: list[Candidate] = []
+        self._bytes = 0
+        self.rejected: Counter[Stage] = Counter()
+        self.reasons: dict[Stage, str] = {}
+
+    def sent(self, record: FeedRecord) -> None:
+        """Note one record."""
+        stamp_ms = round(self._wall_s() * 1e3)
+        self._sent.append(Candidate(value=record.value, headers=self._headers, timestamp=stamp_ms))
+        self._bytes += len(record.value)
+        if len(self._sent) >= _PREVIEW_RECORDS or self._bytes >= _PREVIEW_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at the records noted last."""
+        if not self._sent:
+            return
+        for failure in self._input.accept(self._sent).failures:
+            self.rejected[failure.stage] += 1
+            self.reasons.setdefault(failure.stage, failure.message)
+        self._sent, self._bytes = [], 0
+
+
 @dataclass(frozen=True, slots=True)
 class Fed:
     """What was published, and how long it took until the broker had it all."""
@@ -213,6 +259,7 @@ def feed(
     pace: Pace,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Fed], None] = lambda _: None,
+    on_sent: Callable[[FeedRecord], None] = lambda _: None,
     now_s: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> Fed:
@@ -227,7 +274,8 @@ def feed(
         content_type: of all records.
         pace: when each is due.
         should_stop: asked at least every 0.2 s; true ends the feed early, in good order.
-        on_progress: called about five times a second.
+        on_progress: told about five times a second.
+        on_sent: told of each record that was given to the publisher.
         now_s: a clock that only goes forward.
         wait: sleeps for so many seconds.
 
@@ -251,6 +299,7 @@ def feed(
         if should_stop():
             break
         publisher.send(topic, key=record.key, value=record.value, headers=headers)
+        on_sent(record)
         count, readings, size = count + 1, readings + record.readings, size + len(record.value)
     publisher.settle()
     return Fed(count, readings, size, now_s() - begun_s)

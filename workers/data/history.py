@@ -1,7 +1,8 @@
-"""A stretch of the topic of readings as series, for training."""
+"""Readings of a stretch of time, from their topic, as series for training."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.signal.series import Series
-from schemas.codec import HEADER, Decoder
 from schemas.settings import Settings
+from schemas.wire.errors import Stage
 from schemas.wire.reading import Frame, Reading
 from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.factory import connection_of, open_reader
 from workers.kafka.reader import TopicReader
+from workers.stream.input import Input
 
 MAX_READINGS = 20_000_000
-"""Held in memory; a longer stretch is refused."""
+"""Held in memory; more are an error."""
 
 _SEEN_RECORDS = 1_000
 
@@ -29,13 +31,13 @@ class History:
 
     Attributes:
         channels: names, the columns of the series.
-        series: one a sensor, in arrival order.
-        failures: records that could not be read.
+        series: one per sensor, in arrival order.
+        rejected: records that the stream would not accept either, by the stage at which they fail.
     """
 
     channels: tuple[str, ...]
     series: Sequence[Series]
-    failures: int
+    rejected: Mapping[Stage, int]
 
 
 def read_history(
@@ -60,39 +62,30 @@ def read_history(
         if not channels:
             channels = _find_channels(reader, starts, ends, settings)
         reader.seek(starts)
-        decoder = Decoder(
-            channels,
-            wire_names=settings.stream.channels,
-            max_bytes=settings.stream.max_record_bytes,
-            default_content_type=settings.stream.content_type,
-        )
-        gathering = _Gathering(start_ns=start_ns, end_ns=end_ns)
+        gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
-            gathering.add(records, decoder)
-    return History(channels=channels, series=gathering.series(), failures=gathering.failures)
+            gathering.add(records)
+    return History(channels=channels, series=gathering.series(), rejected=gathering.rejected)
 
 
 class _Gathering:
     """Readings of a stretch, sensor by sensor."""
 
-    def __init__(self, *, start_ns: int, end_ns: int | None) -> None:
-        self._start_ns, self._end_ns = start_ns, end_ns
+    def __init__(self, accepting: Input, *, start_ns: int, end_ns: int | None) -> None:
+        self._input, self._start_ns, self._end_ns = accepting, start_ns, end_ns
         self._parts: dict[str, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]] = {}
         self._readings = 0
-        self.failures = 0
+        self.rejected: Counter[Stage] = Counter()
 
-    def add(self, records: Sequence[Record], decoder: Decoder) -> None:
+    def add(self, records: Sequence[Record]) -> None:
         """Take in one batch.
 
         Raises:
             VigieError: more readings than can be held.
         """
-        decoded = decoder.decode(
-            [record.value for record in records],
-            [dict(record.headers).get(HEADER) for record in records],
-        )
-        self.failures += len(decoded.failures)
-        readings = decoded.readings
+        batch = self._input.accept(records)
+        self.rejected.update(failure.stage for failure in batch.failures)
+        readings = batch.readings
         keep = readings.ts_ns >= self._start_ns
         if self._end_ns is not None:
             keep &= readings.ts_ns < self._end_ns

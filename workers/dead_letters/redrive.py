@@ -16,7 +16,7 @@ from schemas.wire.timestamp import format_ns
 from workers.dead_letters.letter import Letter, short_place
 from workers.errors import VigieError
 from workers.kafka.partition_producer import PartitionRecord
-from workers.stream.input import BatchDecoder
+from workers.stream.input import Candidate, Input
 
 _BATCH_RECORDS: Final = 1000
 _BATCH_BYTES: Final = 16 * 2**20
@@ -39,19 +39,6 @@ class Verdict:
     detail: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Candidate:
-    """A record as it would lie in the topic of readings, for the decoder."""
-
-    topic: str = ""
-    partition: int = 0
-    offset: int = 0
-    timestamp: int
-    key: bytes | None = None
-    value: bytes
-    headers: Sequence[tuple[str, bytes]]
-
-
 class Rereading:
     """Reads dead letters as the stream would read them today.
 
@@ -61,7 +48,7 @@ class Rereading:
 
     def __init__(self, detector: Detector, stream: StreamSettings) -> None:
         try:
-            self._decoder = BatchDecoder(detector, stream)
+            self._input = Input(detector.channels, stream)
         except ValueError as error:
             raise VigieError(f"stream.channels does not fit the model: {error}") from error
 
@@ -69,8 +56,8 @@ class Rereading:
         self, value: bytes, headers: Sequence[tuple[str, bytes]], *, now_ns: int
     ) -> Verdict:
         """Read one record that would be sent now, with this value and these headers."""
-        record = _Candidate(timestamp=now_ns // 1_000_000, value=value, headers=headers)
-        batch = self._decoder.decode([record], ())
+        record = Candidate(timestamp=now_ns // 1_000_000, value=value, headers=headers)
+        batch = self._input.accept([record])
         for failure in batch.failures:
             detail = f"{failure.stage}, {failure.exception}: {failure.message}"
             return Verdict(is_readable=False, detail=detail)

@@ -1,33 +1,61 @@
-"""From polled records to batches of columns."""
+"""The one way in: from records as they lie in the log, or will lie there, to an accepted batch."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from detector.scoring import Detector
-from schemas.codec import Decoder
+from schemas.codec import HEADER, Decoder
 from schemas.settings import StreamSettings
 from workers.kafka.client import Record
-from workers.stream.state.event_time import refuse_ahead, refuse_behind
+from workers.stream.state.event_time import reject_wrong_clocks
 from workers.stream.state.partition import Batch
-from workers.stream.state.rejection import refuse_poison
+from workers.stream.state.rejection import reject_poison
 
 
-class BatchDecoder:
-    """Decodes polls of one model's readings."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A record that is about to be sent: what the stream will look at.
 
-    def __init__(self, detector: Detector, stream: StreamSettings) -> None:
-        """Prepare for the detector's channels as `stream` names them on the wire."""
+    Attributes:
+        value: its bytes.
+        headers: names and values.
+        timestamp: epoch milliseconds at which it is sent.
+        offset: anything that tells it from others.
+    """
+
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    timestamp: int
+    offset: int = 0
+
+
+class Input:
+    """Accepts or rejects the records of one model's readings.
+
+    1. Decode. 2. Reject what its clock contradicts (`max_ahead_s`, `max_behind_s`). 3. Reject the
+    records that no scorer survives. The stream, training from a topic, redrive and the commands
+    that feed a topic all ask here, so that they agree on what is a reading.
+
+    Args:
+        channels: of the model, in its order.
+        stream: their names on the wire, the format of records, and the limits.
+
+    Raises:
+        ValueError: `stream.channels` does not fit the channels.
+    """
+
+    def __init__(self, channels: Sequence[str], stream: StreamSettings) -> None:
         self._decoder = Decoder(
-            detector.channels,
+            channels,
             wire_names=stream.channels,
             max_bytes=stream.max_record_bytes,
             default_content_type=stream.content_type,
         )
         self._stream = stream
-        # Readings a record, in the last batch. The first poll is small: they may be large frames.
+        # Readings per record, in the last batch. The first poll is small: they may be large frames.
         self._frame_readings = 100.0
 
     @property
@@ -38,12 +66,14 @@ class BatchDecoder:
         """
         return max(round(self._stream.max_poll_records / self._frame_readings), 1)
 
-    def decode(self, records: Sequence[Record], poison: Collection[int]) -> Batch:
-        """Decode the records of one partition, at least one.
+    def accept(
+        self, records: Sequence[Record | Candidate], *, poison: Collection[int] = ()
+    ) -> Batch:
+        """Take records of one partition, at least one; the failures say why others were rejected.
 
         Args:
-            records: as polled.
-            poison: offsets of records to refuse, because no scorer survives them.
+            records: in the order of the log.
+            poison: offsets of records that no scorer survives.
         """
         decoded = self._decoder.decode(
             [record.value for record in records],
@@ -51,12 +81,14 @@ class BatchDecoder:
         )
         self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
         stamps_ms = np.fromiter((record.timestamp for record in records), np.int64, len(records))
-        if self._stream.max_ahead_s:
-            decoded = refuse_ahead(decoded, stamps_ms, max_ahead_s=self._stream.max_ahead_s)
-        if self._stream.max_behind_s:
-            decoded = refuse_behind(decoded, stamps_ms, max_behind_s=self._stream.max_behind_s)
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-        decoded = refuse_poison(decoded, offsets, poison)
+        decoded = reject_wrong_clocks(
+            decoded,
+            stamps_ms,
+            max_ahead_s=self._stream.max_ahead_s,
+            max_behind_s=self._stream.max_behind_s,
+        )
+        decoded = reject_poison(decoded, offsets, poison)
         return Batch(
             offsets=offsets,
             stamps_ms=stamps_ms,
@@ -67,6 +99,6 @@ class BatchDecoder:
 
 def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
     for name, value in headers:
-        if name == "content-type":
+        if name == HEADER:
             return value
     return None

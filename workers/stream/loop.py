@@ -38,11 +38,12 @@ from workers.stream.assignment import Opener
 from workers.stream.checkpoint import Unit, Work
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.health import Health, LatencyHistogram, Phase
-from workers.stream.input import BatchDecoder
+from workers.stream.input import Input
 from workers.stream.outputs import OutputBuilder, slice_scores
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import PoisonFoundError, Rescue, ScoringFailedError
 from workers.stream.scoring.call import Asked, Flight, take_off
+from workers.stream.sensor_labels import LabelsOf, no_labels
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import PartitionState
 
@@ -64,6 +65,7 @@ class IngestLoop:
         scoring: Scoring,
         detector: Detector,
         settings: Settings,
+        labels_of: LabelsOf = no_labels,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
@@ -74,7 +76,7 @@ class IngestLoop:
         self._settings = settings
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
         stream = settings.stream
-        self._decoder = BatchDecoder(detector, stream)
+        self._input = Input(detector.channels, stream)
         self._limit = DeadLetterLimit(stream)
         processing = settings.processing
         self._unit = Unit(
@@ -85,6 +87,7 @@ class IngestLoop:
                 denoised_content_type=stream.denoised_content_type
                 if stream.denoised == "on"
                 else None,
+                labels_of=labels_of,
             ),
             interval_s=processing.commit_interval_s,
             max_outputs=processing.max_transaction_outputs,
@@ -179,7 +182,7 @@ class IngestLoop:
 
         The client does not tell; a batch that is half full or more was there already.
         """
-        before_s, most = self._monotonic_s(), self._decoder.poll_records
+        before_s, most = self._monotonic_s(), self._input.poll_records
         polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
         self._generation = polled.generation
         has_backlog = 2 * sum(map(len, polled.records.values())) >= most
@@ -269,7 +272,7 @@ class IngestLoop:
             if state is None or not records:
                 continue
             self.beats += 1
-            batch = self._decoder.decode(records, self._poison.get(partition, ()))
+            batch = self._input.accept(records, poison=self._poison.get(partition, ()))
             # Before anything of the batch goes further: what is refused must not be committed.
             self._limit.check(partition, batch.offsets, batch.failures, live_from=state.next_offset)
             request = state.polled(batch)

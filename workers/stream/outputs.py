@@ -12,13 +12,19 @@ import numpy as np
 from detector.scoring import Detector, Scores
 from schemas.codec import ANOMALY_JSON, DENOISED_JSON, DenoisedEncoder, encode_anomaly
 from schemas.settings import TopicSettings
-from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.anomaly import (
+    POOLED,
+    Anomaly,
+    GroupKind,
+    ModelRef,
+    Severity,
+    Source,
+    anomaly_id,
+)
 from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
 from workers.kafka.client import Record
+from workers.stream.sensor_labels import LabelsOf, no_labels
 from workers.stream.state.partition import DeadLetter, Pending
-
-POOLED = "fleet"
-"""Name of the calibration group of sensors that have no threshold of their own."""
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
@@ -40,10 +46,16 @@ class OutputBuilder:
     """Builds the outputs of one model for one source topic."""
 
     def __init__(
-        self, detector: Detector, topics: TopicSettings, *, denoised_content_type: str | None
+        self,
+        detector: Detector,
+        topics: TopicSettings,
+        *,
+        denoised_content_type: str | None,
+        labels_of: LabelsOf = no_labels,
     ) -> None:
         """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
         self._detector = detector
+        self._labels_of = labels_of
         self._topics = topics
         self._app_version = version("vigie")
         self._model = f"{detector.name}@{detector.version}"
@@ -161,6 +173,7 @@ class OutputBuilder:
         return Anomaly(
             id=anomaly_id(topic, partition, offset, index),
             sensor_id=sensor,
+            labels=dict(self._labels_of(sensor)),
             ts_ns=ts_ns,
             score=score,
             threshold=self._detector.threshold_of(group),
@@ -175,6 +188,7 @@ class OutputBuilder:
             contribution=dict(zip(channels, contribution, strict=True)),
             model=self._model_ref,
             group=sensor if group else POOLED,
+            group_kind=GroupKind.SENSOR if group else GroupKind.POOLED,
             source=Source(topic=topic, partition=partition, offset=offset, index=index),
         )
 

@@ -17,6 +17,7 @@ from workers.errors import SettingsError
 from workers.kafka.admin import require_topics
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.stream.health import Health
+from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.plan import cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles
 from workers.supervision.ray.launcher import RayLauncher
@@ -79,7 +80,11 @@ def run_pipeline(
             settings.workers,
             settings.processing,
             launcher=RayLauncher(
-                Job(settings=settings, model=model),
+                Job(
+                    settings=settings,
+                    model=model,
+                    labels=SensorLabels.of_file(settings.sensors.path),
+                ),
                 gpus_per_scorer=plan.gpus_per_scorer,
                 # A local Ray is ours alone: reservations would only forbid what an operator asks.
                 cpus_per_actor=0 if is_local else 1,

@@ -65,12 +65,12 @@ def doctor(
 
 def _settings(options: SettingsOptions) -> tuple[Settings, Finding]:
     """The settings, or the default ones and what is wrong with the user's."""
-    from schemas.settings import Settings, SettingsError
+    from schemas.settings import InvalidSettingsError, Settings
     from workers.doctor.checks import Finding
 
     try:
         return options.load({}), Finding("fine", "read and understood")
-    except SettingsError as error:
+    except InvalidSettingsError as error:
         return Settings(), Finding("broken", str(error), "correct them as it says")
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.feed_options import FeedOptions, report
 from workers.cli.options import FileOptions, FilesArgument, JsonOption, SettingsOptions, unbundled
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+    from workers.data.feed import Packing, Preview
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +39,8 @@ def replay(
 
     Times keep their values; --speed and --rate say only how fast they are sent. Every column that
     is not the time, the sensor or a label becomes a channel, unless --channel names some. Labels
-    are not sent. Ctrl-C ends in good order.
+    are not sent. Ctrl-C ends in good order. What the stream will reject of the records is counted
+    at the end: with the channels of the model (model.path) if there is one, else of the first file.
 
     Examples:
       vigie replay pump-*.csv --speed 60
@@ -45,10 +52,48 @@ def replay(
     layout = columns.layout()
     settings = options.load({"topics.readings": feed.topic})
     tables = [open_table(path, layout) for path in files]
+    preview = _preview(settings, feed.packing, tables[0].channels)
     records = (
         record for table in tables for record in feed.records(table.batches(), table.channels)
     )
-    fed = feed.publish(records, settings, speed=speed, doing="replaying")
+    fed = feed.publish(records, settings, speed=speed, doing="replaying", on_sent=preview.sent)
+    preview.settle()
     report(
-        fed, topic=settings.topics.readings, as_json=as_json, files=[str(path) for path in files]
+        fed,
+        topic=settings.topics.readings,
+        as_json=as_json,
+        files=[str(path) for path in files],
+        rejected=preview.rejected,
     )
+    for stage, count in {} if as_json else preview.rejected.items():
+        sys.stdout.write(
+            f"the stream will reject {count:,} of these records at {stage}, the first because: "
+            f"{preview.reasons[stage]}\n"
+        )
+
+
+def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Preview:
+    """What tells which records the stream will reject.
+
+    Raises:
+        SettingsError: `stream.channels` does not fit the model.
+        ArtifactError: of the detector: what lies at `model.path` is no sound model.
+    """
+    from workers.data.feed import Preview, content_type_of
+    from workers.errors import SettingsError
+    from workers.stream.input import Input
+
+    stream, model = settings.stream, settings.model.path
+    if model is not None and model.exists():
+        from detector.artifact import load
+
+        channels: Sequence[str] = load(model, device="cpu").channels
+    else:
+        ours = {wire: channel for channel, wire in stream.channels.items() if wire in columns}
+        channels = [ours.get(name, name) for name in columns]
+        names = {channel: wire for wire, channel in ours.items()}
+        stream = stream.model_copy(update={"channels": names})
+    try:
+        return Preview(Input(channels, stream), content_type_of(packing))
+    except ValueError as error:
+        raise SettingsError(f"stream.channels does not fit the channels: {error}") from error

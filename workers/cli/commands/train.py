@@ -175,13 +175,15 @@ def _from_topic(
     if not history.series:
         raise VigieError(
             f"{settings.topics.readings} holds no reading of that time "
-            f"({history.failures} records could not be read): check --topic-from, --topic-to and "
-            "--channel"
+            f"({sum(history.rejected.values())} records were rejected): "
+            "check --topic-from, --topic-to and --channel"
         )
     return _Data(
         channels=history.channels,
         series=history.series,
-        left_out={"unreadable_records": history.failures},
+        left_out={
+            f"records_rejected_at_{stage}": n for stage, n in sorted(history.rejected.items())
+        },
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from schemas.wire.errors import Stage
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
@@ -52,6 +54,6 @@ class Counts:
         return self.readings == self.scored + self.warming_up + self.late + self.duplicate
 
 
-def by_stage(stage: str) -> str:
+def by_stage(stage: Stage) -> str:
     """The field of `Counts` with the dead letters of a stage."""
     return f"bad_{stage.replace('-', '_')}"

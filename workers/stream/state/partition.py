@@ -45,9 +45,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Failure, Readings
+from schemas.wire.errors import Stage
 from workers.stream.state.counts import Counts, by_stage
 from workers.stream.state.history import SensorWindows, Step
-from workers.stream.state.rejection import POISON_STAGE
 from workers.stream.state.restore import RestorePoint, StartingPoint
 from workers.stream.state.slicing import between, without
 from workers.stream.state.state_ttl import UNLIMITED, Cutter
@@ -309,7 +309,7 @@ class PartitionState:
         return Step.joined(steps), forgotten
 
     def _metadata(self, live: Batch) -> RestorePoint:
-        fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == POISON_STAGE}
+        fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == Stage.SCORING}
         if fatal or self._poison:
             first = self._stretches.previous
             self._poison = frozenset(at for at in self._poison | fatal if at >= first)

@@ -1,68 +1,56 @@
-"""Records of a decoded batch that are refused after all. Pure."""
-
-from __future__ import annotations
+"""Records of a decoded batch that are rejected after all. Pure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int64
 
-from schemas.columns import Decoded, Failure, Readings
+from schemas.columns import Decoded, Failure
+from schemas.wire.errors import Stage
+from workers.stream.state.slicing import at_offsets, without_records
 
-POISON_STAGE = "scoring"
 
-
-def refuse(
-    decoded: Decoded, refused: NDArray[np.bool_], failure: Callable[[int], Failure]
+def reject(
+    decoded: Decoded, rejected: Bool[np.ndarray, " good"], failure: Callable[[int], Failure]
 ) -> Decoded:
     """Turn good records of a batch into failures.
 
     Args:
-        decoded: a decoded batch of m good records.
-        refused: [m], which of them.
-        failure: makes the failure of the good record of that number, 0 to m-1.
+        decoded: a decoded batch.
+        rejected: which of its good records.
+        failure: makes the failure of the good record of that number.
     """
-    if not refused.any():
+    if not rejected.any():
         return decoded
-    failures = [failure(int(record)) for record in np.flatnonzero(refused)]
+    failures = [failure(record) for record in np.flatnonzero(rejected).tolist()]
     return replace(
         decoded,
-        readings=_without(decoded.readings, refused),
+        readings=without_records(decoded.readings, rejected),
         failures=sorted([*decoded.failures, *failures], key=lambda failure: failure.position),
     )
 
 
-def refuse_poison(decoded: Decoded, offsets: NDArray[np.int64], poison: Collection[int]) -> Decoded:
+def reject_poison(
+    decoded: Decoded, offsets: Int64[np.ndarray, " records"], poison: Collection[int]
+) -> Decoded:
     """Turn the records that no scorer survives into failures.
 
     Args:
         decoded: a decoded batch.
-        offsets: [r], of all its records.
+        offsets: of all its records.
         poison: offsets of such records in this partition.
     """
-    if not poison or not len(decoded.readings):
+    if not poison:
         return decoded
     positions = decoded.readings.positions
 
     def failure(record: int) -> Failure:
         return Failure(
             position=int(positions[record]),
-            stage=POISON_STAGE,
+            stage=Stage.SCORING,
             exception="PoisonRecordError",
             message="scorers fail on this reading's window again and again, and on others not",
         )
 
-    poisoned = np.isin(offsets[positions], np.fromiter(poison, np.int64, len(poison)))
-    return refuse(decoded, poisoned, failure)
-
-
-def _without(readings: Readings, records: NDArray[np.bool_]) -> Readings:
-    rows = ~np.repeat(records, readings.counts)
-    return Readings(
-        positions=readings.positions[~records],
-        sensors=[s for s, out in zip(readings.sensors, records, strict=True) if not out],
-        counts=readings.counts[~records],
-        ts_ns=readings.ts_ns[rows],
-        values=readings.values[rows],
-    )
+    return reject(decoded, at_offsets(decoded.readings, offsets, poison), failure)

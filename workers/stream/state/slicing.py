@@ -1,11 +1,9 @@
 """Parts of a batch's readings. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int64
 
 from schemas.columns import Readings
 
@@ -27,24 +25,37 @@ def between(readings: Readings, start: int, stop: int) -> Readings:
     )
 
 
-def without(readings: Readings, offsets: NDArray[np.int64], unwanted: Collection[int]) -> Readings:
-    """All records but those at some offsets.
+def at_offsets(
+    readings: Readings, offsets: Int64[np.ndarray, " records"], chosen: Collection[int]
+) -> Bool[np.ndarray, " good"]:
+    """Which of the good records lie at the chosen offsets.
 
     Args:
         readings: of a batch.
-        offsets: int64 [r], of all records of the batch.
-        unwanted: offsets to leave out.
+        offsets: of all records of the batch.
+        chosen: some offsets.
     """
-    if not unwanted or not len(readings):
+    return np.isin(offsets[readings.positions], np.fromiter(chosen, np.int64, len(chosen)))
+
+
+def without_records(readings: Readings, unwanted: Bool[np.ndarray, " good"]) -> Readings:
+    """All records but some."""
+    if not unwanted.any():
         return readings
-    leave = np.isin(offsets[readings.positions], np.fromiter(unwanted, np.int64, len(unwanted)))
-    if not leave.any():
-        return readings
-    rows = ~np.repeat(leave, readings.counts)
+    rows = ~np.repeat(unwanted, readings.counts)
     return Readings(
-        positions=readings.positions[~leave],
-        sensors=[s for s, out in zip(readings.sensors, leave.tolist(), strict=True) if not out],
-        counts=readings.counts[~leave],
+        positions=readings.positions[~unwanted],
+        sensors=[s for s, out in zip(readings.sensors, unwanted.tolist(), strict=True) if not out],
+        counts=readings.counts[~unwanted],
         ts_ns=readings.ts_ns[rows],
         values=readings.values[rows],
     )
+
+
+def without(
+    readings: Readings, offsets: Int64[np.ndarray, " records"], unwanted: Collection[int]
+) -> Readings:
+    """All records but those at some offsets; arguments as for `at_offsets`."""
+    if not unwanted:
+        return readings
+    return without_records(readings, at_offsets(readings, offsets, unwanted))

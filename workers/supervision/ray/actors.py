@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from workers.process import configure_logging
 from workers.stream.health import Health, Phase
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
+from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.launcher import Heartbeat
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.watchdog import Watchdog
@@ -78,6 +79,7 @@ class Job:
 
     settings: Settings
     model: ModelFiles
+    labels: SensorLabels = field(default_factory=SensorLabels)
 
 
 class ScorerActor:
@@ -157,6 +159,7 @@ class IngestActor:
                     scoring=scoring,
                     detector=detector,
                     settings=settings,
+                    labels_of=self._job.labels.of,
                 )
                 watchdog = self._watchdog = Watchdog(
                     lambda: (loop.beats, loop.has_work and not self._waits_for_a_scorer()),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.settings import Guarantee, Settings, SettingsError, load_settings
+from schemas.settings import Guarantee, InvalidSettingsError, Settings, load_settings
 
 PASSWORD = "correct horse battery staple"
 
@@ -24,7 +24,7 @@ def make_file(tmp_path: Path):
 
 
 def problems_of(path=None, overrides=None, environ=None):
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettingsError) as caught:
         load_settings(path, overrides, environ=environ or {})
     assert str(caught.value) == "\n".join(caught.value.problems)
     return caught.value.problems
@@ -270,7 +270,7 @@ def test_a_harmless_name_below_an_unknown_one_hides_nothing(make_file):
 
 @pytest.mark.parametrize("key", ["kafka.bootstrap", "ray.address"])
 def test_an_address_with_credentials_is_refused_and_not_shown(key):
-    with pytest.raises(SettingsError, match=rf"{key}: .*no user and no password") as caught:
+    with pytest.raises(InvalidSettingsError, match=rf"{key}: .*no user and no password") as caught:
         load_settings(overrides={key: f"x://me:{PASSWORD}@host:1"}, environ={})
     assert not secret_in_chain(caught.value)
 
@@ -294,14 +294,14 @@ def test_a_password_of_digits_stays_text(digits):
     ],
 )
 def test_no_error_shows_a_secret(make_file, text):
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettingsError) as caught:
         load_settings(make_file(text), environ={})
     assert not secret_in_chain(caught.value)
 
 
 @pytest.mark.parametrize("variable", ["VIGIE_KAFKA__CLIENT", "VIGIE_KAFKA__PASSWORD"])
 def test_no_error_shows_a_secret_of_the_environment(variable):
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InvalidSettingsError) as caught:
         load_settings(environ={variable: json.dumps({"password": PASSWORD})[:-1]})
     assert not secret_in_chain(caught.value)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from schemas.codec import encode_anomaly
-from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.anomaly import Anomaly, GroupKind, ModelRef, Severity, Source, anomaly_id
 
 
 def make_anomaly(**changes):
@@ -26,7 +26,8 @@ def make_anomaly(**changes):
         "expected": {"flow": 2.0, "speed": 3.0},
         "contribution": {"flow": 1.0, "speed": 0.0},
         "model": ModelRef(name="pump", version="1"),
-        "group": "fleet",
+        "group": "pooled",
+        "group_kind": GroupKind.POOLED,
         "source": Source(topic="vigie.readings", partition=3, offset=17),
     }
     return Anomaly(**(fields | changes))

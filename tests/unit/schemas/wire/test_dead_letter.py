@@ -16,13 +16,13 @@ from schemas.wire.dead_letter import (
     replay_headers,
     truncated_bytes,
 )
-from schemas.wire.errors import InvalidRecordError, MalformedRecordError
+from schemas.wire.errors import InvalidRecordError, MalformedRecordError, Stage
 from schemas.wire.limits import MAX_MESSAGE_CHARS
 
 
 def make_headers(message="not JSON", original=()):
     return dead_letter_headers(
-        Failure(position=5, stage="decode", exception="MalformedRecordError", message=message),
+        Failure(position=5, stage=Stage.DECODE, exception="MalformedRecordError", message=message),
         topic="vigie.readings",
         partition=3,
         offset=17,
@@ -133,7 +133,9 @@ def test_a_replay_is_no_dead_letter_any_more():
 
 def test_a_second_replay_counts_up_and_remembers_where_the_record_first_lay():
     first = sent_back(make_headers(original=[("trace", b"1")]))
-    failure = Failure(position=0, stage="schema", exception="InvalidRecordError", message="again")
+    failure = Failure(
+        position=0, stage=Stage.SCHEMA, exception="InvalidRecordError", message="again"
+    )
     failed = dead_letter_headers(
         failure, topic="vigie.readings", partition=3, offset=800, app_version="1", original=first
     )
@@ -162,3 +164,8 @@ def test_a_dead_letter_cut_short_says_how_long_it_was():
     assert truncated_bytes(make_headers()) is None
     assert truncated_bytes([*make_headers(), (TRUNCATED, b"5000")]) == 5000
     assert truncated_bytes([(TRUNCATED, b"nonsense")]) is not None
+
+
+def test_the_contract_names_every_stage():
+    told = DeadLetter.model_fields["stage"].description or ""
+    assert all(stage in told for stage in Stage)

@@ -98,7 +98,7 @@ def test_a_broken_import_is_never_taken_for_a_missing_command(make_command):
         ("raise errors.VigieError('told why')", 1),
         ("raise errors.SettingsError('told why')", 2),
         ("raise errors.TopicError('told why')", 2),
-        ("raise schemas.settings.SettingsError('told why')", 2),
+        ("raise schemas.settings.InvalidSettingsError('told why')", 2),
         ("raise typer.BadParameter('told why')", 2),
         ("raise errors.BrokerUnavailableError('told why')", 3),
     ],
@@ -165,5 +165,5 @@ def test_every_error_of_ours_has_an_exit_code_that_is_documented():
 
 
 def test_the_errors_of_the_pure_packages_are_ours():
-    assert is_expected(schemas.settings.SettingsError("why"))
+    assert is_expected(schemas.settings.InvalidSettingsError("why"))
     assert not is_expected(ValueError("why"))

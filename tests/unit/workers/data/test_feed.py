@@ -10,8 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Decoder
-from workers.data.feed import Fed, FeedRecord, Pace, Packing, content_type_of, feed, records_of
+from schemas.settings import StreamSettings
+from schemas.wire.errors import Stage
+from workers.data.feed import (
+    Fed,
+    FeedRecord,
+    Pace,
+    Packing,
+    Preview,
+    content_type_of,
+    feed,
+    records_of,
+)
 from workers.plant import FleetColumns, Plant, PlantConfig
+from workers.stream.input import Input
 
 S = 1_000_000_000
 CHANNELS = ("flow", "speed")
@@ -193,3 +205,32 @@ def test_progress_is_told_while_waiting():
 
 def test_a_rate_goes_before_a_speed():
     assert Pace(readings_per_s=4, speed=1).due_s(2, 10**9) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("records", [3, 2500])
+def test_what_the_stream_will_reject_is_counted_by_the_time_of_sending(records):
+    clock = FakeClock()
+    preview = Preview(
+        Input(CHANNELS, StreamSettings(max_ahead_s=10)),
+        content_type_of(Packing.READINGS),
+        wall_s=clock.now,
+    )
+    sent = records_of([make_batch([0] * records, first_s=111)], CHANNELS)
+    for record in sent:
+        preview.sent(record)
+        clock.wait(2.0)
+    preview.settle()
+
+    # The first is sent 11 s early, the next 10 s, and so on.
+    assert preview.rejected == {Stage.CLOCK: 1}
+    assert "max_ahead_s allows 10" in preview.reasons[Stage.CLOCK]
+
+
+def test_what_the_stream_will_accept_is_not_counted():
+    preview = Preview(
+        Input(CHANNELS, StreamSettings()), content_type_of(Packing.FRAMES), wall_s=lambda: 0.0
+    )
+    for record in records_of([make_batch([0, 1, 2])], CHANNELS, packing=Packing.FRAMES):
+        preview.sent(record)
+    preview.settle()
+    assert not preview.rejected

@@ -64,7 +64,8 @@ def make_anomaly(pump: str, row: int) -> Anomaly:
             "expected": {"flow": 0.0},
             "contribution": {"flow": 1.0},
             "model": ModelRef(name="m", version="1"),
-            "group": "fleet",
+            "group": "pooled",
+            "group_kind": "pooled",
             "source": Source(topic="readings", partition=0, offset=row),
         }
     )

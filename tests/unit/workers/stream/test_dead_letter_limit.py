@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.columns import Failure
 from schemas.settings import StreamSettings
+from schemas.wire.errors import Stage
 from tests.support.fakes import make_stream
 from tests.support.models import encoded, reading_records
 from workers.errors import DeadLetterLimitError, RunEndedError
@@ -27,7 +28,7 @@ def make_limit(*, share: float = 0.0, window: int = 10, in_row: int = 0) -> Dead
 
 
 def failure(position: int, exception: str = "MalformedRecordError") -> Failure:
-    return Failure(position=position, stage="decode", exception=exception, message="not JSON")
+    return Failure(position=position, stage=Stage.DECODE, exception=exception, message="not JSON")
 
 
 def feed(

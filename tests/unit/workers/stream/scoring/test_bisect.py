@@ -10,12 +10,12 @@ import pytest
 
 from detector.scoring import Scores
 from schemas.wire.dead_letter import read_dead_letter
+from schemas.wire.errors import Stage
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from workers.errors import DeadLetterLimitError, TransactionAbortedError
 from workers.stream.outputs import slice_scores
 from workers.stream.scoring.backend import LocalScoring, ScorerLostError, Ticket
-from workers.stream.state.rejection import POISON_STAGE
 
 READINGS = reading_records(["a", "b"], 30)
 VALUES = [record["value"] for record in encoded(READINGS)]
@@ -98,7 +98,7 @@ def test_a_reading_that_no_scorer_survives_is_a_dead_letter(offsets: set[int]) -
         if topic == "vigie.dead-letters"
     ]
     assert {letter.offset for letter in letters} == offsets
-    assert {letter.stage for letter in letters} == {POISON_STAGE}
+    assert {letter.stage for letter in letters} == {Stage.SCORING}
     assert set(places(stream.sink, "vigie.denoised")) == ALL - offsets
 
 
@@ -134,7 +134,7 @@ def test_poison_in_a_warm_up_is_the_only_dead_letter(offsets: set[int], polled: 
 
     stream, _ = run(died_of([READINGS[at][2][0] for at in offsets]), max_poll_records=polled)
 
-    assert set(letters_of(stream)) == {(at, POISON_STAGE) for at in offsets}
+    assert set(letters_of(stream)) == {(at, Stage.SCORING) for at in offsets}
     scored = places(stream.sink, "vigie.denoised")
     assert scored == {kept[offset]: row for offset, row in wanted}
 
@@ -163,7 +163,7 @@ def test_where_only_the_whole_window_fails_its_newest_reading_is_convicted() -> 
         return scores
 
     stream, _ = run(spoil)
-    assert letters_of(stream) == [(30, POISON_STAGE)]
+    assert letters_of(stream) == [(30, Stage.SCORING)]
 
 
 def test_too_many_readings_that_no_scorer_survives_end_the_run() -> None:

@@ -1,12 +1,13 @@
-"""Records from the future are refused by the log's own clock."""
+"""Records from the future are rejected by the log's own clock."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from schemas.columns import Decoded, Failure
+from schemas.wire.errors import Stage
 from tests.support.partitions import FAR_APART_NS, batch_of, reading
-from workers.stream.state.event_time import refuse_ahead, refuse_behind
+from workers.stream.state.event_time import reject_wrong_clocks
 
 MS = 1_000_000
 
@@ -15,9 +16,16 @@ def decoded(*records: object, failures: tuple[Failure, ...] = ()) -> Decoded:
     return Decoded(readings=batch_of(records).readings, failures=list(failures))  # type: ignore[arg-type]
 
 
+def accepted(
+    batch: Decoded, stamps_ms: list[int], *, max_ahead_s: float = 0, max_behind_s: float = 0
+) -> Decoded:
+    stamps = np.array(stamps_ms, np.int64)
+    return reject_wrong_clocks(batch, stamps, max_ahead_s=max_ahead_s, max_behind_s=max_behind_s)
+
+
 def test_a_record_from_the_future_becomes_a_failure() -> None:
     batch = decoded(reading("a", 5 * MS), reading("b", FAR_APART_NS), reading("a", 6 * MS))
-    found = refuse_ahead(batch, np.array([5.0, 5.0, 5.0]), max_ahead_s=1.0)
+    found = accepted(batch, [5, 5, 5], max_ahead_s=1.0)
     assert found.readings.sensors == ["a", "a"]
     assert found.readings.positions.tolist() == [0, 2]
     assert found.readings.ts_ns.tolist() == [5 * MS, 6 * MS]
@@ -26,28 +34,28 @@ def test_a_record_from_the_future_becomes_a_failure() -> None:
     assert "max_ahead_s allows 1" in failure.message
 
 
-def test_a_frame_with_one_such_reading_is_refused_whole() -> None:
+def test_a_frame_with_one_such_reading_is_rejected_whole() -> None:
     batch = decoded([reading("a", 1), reading("a", FAR_APART_NS)], reading("b", 1))
-    found = refuse_ahead(batch, np.array([0, 0]), max_ahead_s=1.0)
+    found = accepted(batch, [0, 0], max_ahead_s=1.0)
     assert found.readings.sensors == ["b"]
     assert len(found.readings) == 1
 
 
 def test_the_limit_itself_and_records_without_a_timestamp_pass() -> None:
     batch = decoded(reading("a", 2000 * MS), reading("b", FAR_APART_NS))
-    assert refuse_ahead(batch, np.array([1000, -1]), max_ahead_s=1.0) is batch
+    assert accepted(batch, [1000, -1], max_ahead_s=1.0) is batch
 
 
 def test_failures_stay_in_order_of_their_records() -> None:
-    bad = Failure(position=2, stage="decode", exception="E", message="")
+    bad = Failure(position=2, stage=Stage.DECODE, exception="E", message="")
     batch = decoded(reading("a", 1), reading("b", FAR_APART_NS), None, failures=(bad,))
-    found = refuse_ahead(batch, np.zeros(3, np.int64), max_ahead_s=1.0)
+    found = accepted(batch, [0, 0, 0], max_ahead_s=1.0)
     assert [failure.position for failure in found.failures] == [1, 2]
 
 
 def test_a_record_from_long_ago_becomes_a_failure() -> None:
     batch = decoded(reading("a", 9000 * MS), [reading("b", 9000 * MS), reading("b", 20 * MS)])
-    found = refuse_behind(batch, np.array([10_000, 10_000]), max_behind_s=5.0)
+    found = accepted(batch, [10_000, 10_000], max_behind_s=5.0)
     assert found.readings.sensors == ["a"]
     (failure,) = found.failures
     assert (failure.position, failure.stage, failure.exception) == (
@@ -59,6 +67,11 @@ def test_a_record_from_long_ago_becomes_a_failure() -> None:
 
 def test_as_far_behind_as_allowed_and_records_without_a_timestamp_pass() -> None:
     batch = decoded(reading("a", 5000 * MS), reading("b", 0))
-    assert refuse_behind(batch, np.array([10_000, -1]), max_behind_s=5.0) is batch
+    assert accepted(batch, [10_000, -1], max_behind_s=5.0) is batch
     nothing = decoded()
-    assert refuse_behind(nothing, np.array([], np.int64), max_behind_s=5.0) is nothing
+    assert accepted(nothing, [], max_behind_s=5.0) is nothing
+
+
+def test_without_limits_nothing_is_looked_at() -> None:
+    batch = decoded(reading("a", 0), reading("b", FAR_APART_NS))
+    assert accepted(batch, [9, 9]) is batch
