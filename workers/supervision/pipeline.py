@@ -62,6 +62,7 @@ def run_pipeline(
         admin, [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
     )
     _check_model(settings, settings.model.path)
+    labels = SensorLabels.of_file(settings.sensors.path)
     is_local, local_cores = settings.ray.address is None, cores()
     with ray_session(settings.ray, cpus=local_cores):
         plan = make_plan(
@@ -80,11 +81,7 @@ def run_pipeline(
             settings.workers,
             settings.processing,
             launcher=RayLauncher(
-                Job(
-                    settings=settings,
-                    model=model,
-                    labels=SensorLabels.of_file(settings.sensors.path),
-                ),
+                Job(settings=settings, model=model, labels=labels),
                 gpus_per_scorer=plan.gpus_per_scorer,
                 # A local Ray is ours alone: reservations would only forbid what an operator asks.
                 cpus_per_actor=0 if is_local else 1,
