@@ -20,7 +20,7 @@ from workers.kafka.client import PollResult, Source
 from workers.kafka.factory import sink_of, source_of
 from workers.kafka.kafka_python import Connection
 from workers.process import configure_logging
-from workers.stream.loop import IngestLoop
+from workers.stream.build import build_loop
 from workers.stream.scoring.backend import LocalScoring
 from workers.stream.state.restore import StartingPoint
 from workers.supervision.ray import actors
@@ -56,7 +56,7 @@ def commit_ends(
     try:
         consumer.assign([TopicPartition(topic, partition) for partition in ends])
         point = StartingPoint.cold_at(0)
-        metadata = point.metadata(receptive_field=receptive_field, topic="").encode()
+        metadata = point.restore_point(receptive_field=receptive_field, topic="").encode()
         consumer.commit(
             {
                 TopicPartition(topic, partition): OffsetAndMetadata(end, metadata, -1)
@@ -90,7 +90,7 @@ def run_replay(job: ReplayJob, gate: Gate) -> Stretch:
         sink_of(settings, job.slot).open(source) as sink,
     ):
         watched = _Watched(source, held=job.held)
-        loop = IngestLoop(
+        loop = build_loop(
             slot=job.slot,
             source=watched,
             sink=sink,

@@ -18,12 +18,11 @@ from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
 from workers.stream.state.event_time import refuse_ahead
+from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
     Batch,
     PartitionConfig,
     PartitionState,
-    Pending,
-    ScoreRequest,
 )
 from workers.stream.state.rejection import refuse_poison
 from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
@@ -70,7 +69,6 @@ class PartitionLog:
         stream = self.settings.stream
         gap_s = stream.max_gap_s or self.detector.max_gap_s
         config = PartitionConfig(
-            topic=self.settings.topics.readings,
             partition=self.partition,
             channels=len(self.detector.channels),
             receptive_field=self.detector.receptive_field,
@@ -141,14 +139,15 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
         request = state.polled(batch)
         if request is None:
             continue
-        scores = log.detector.score(request.rows, request.ends, request.groups)
-        pending = state.scored(request.number, anomalies=len(scores.flagged))
-        for run in pending.runs:
+        samples = request.samples
+        scores = log.detector.score(samples.rows, samples.ends, samples.groups)
+        state.scored(request.number, anomalies=len(scores.flagged))
+        for run in samples.runs:
             for nth in range(run.start, run.stop):
                 yield Denoised(
-                    _place(log.partition, pending, nth),
+                    _place(log.partition, samples, nth),
                     run.sensor,
-                    int(pending.ts_ns[nth]),
+                    int(samples.ts_ns[nth]),
                     float(scores.score[nth]),
                     tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
                 )
@@ -203,9 +202,10 @@ def _replayed(
         request = state.polled(batch)
         if request is None:
             continue
-        pending = state.scored(request.number, anomalies=0)
-        for nth, window in enumerate(_windows(request, log.detector.receptive_field)):
-            place = _place(log.partition, pending, nth)
+        state.scored(request.number, anomalies=0)
+        samples = request.samples
+        for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
+            place = _place(log.partition, samples, nth)
             right = wanted.pop(place, None)
             if right is None:
                 yield f"{place} is scored and must not be"
@@ -214,10 +214,10 @@ def _replayed(
     yield from (f"{place} is not scored" for place in sorted(wanted))
 
 
-def _windows(request: ScoreRequest, field: int) -> Iterator[NDArray[np.float64]]:
-    for end in request.ends.tolist():
-        yield request.rows[end - field + 1 : end + 1]
+def _windows(samples: Samples, field: int) -> Iterator[NDArray[np.float64]]:
+    for end in samples.ends.tolist():
+        yield samples.rows[end - field + 1 : end + 1]
 
 
-def _place(partition: int, pending: Pending, nth: int) -> Place:
-    return Place(partition, int(pending.offsets[nth]), int(pending.indices[nth]))
+def _place(partition: int, samples: Samples, nth: int) -> Place:
+    return Place(partition, int(samples.offsets[nth]), int(samples.indices[nth]))

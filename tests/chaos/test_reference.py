@@ -78,7 +78,7 @@ def commits() -> tuple[Commit, ...]:
             Commit(
                 partition=0,
                 next_offset=pending.next_offset,
-                metadata=pending.metadata.encode(),
+                metadata=pending.restore_point.encode(),
                 at_ms=0,
                 number=len(found),
             )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 
 from tests.deterministic.schedule import SCHEDULES, Schedule
-from workers.stream.assignment import Beginning
-from workers.stream.checkpoint import Unit
+from workers.stream.assignment import InitialPosition
+from workers.stream.checkpoint import Checkpoint
+from workers.stream.owned_partition import OwnedPartition
 from workers.stream.state.history import SensorWindows
 
 HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
@@ -50,18 +51,18 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def commit_past_an_output(patch: pytest.MonkeyPatch) -> None:
     """What was polled is committed, not what was published."""
 
-    def positions(self: Any) -> dict[int, Beginning]:
-        return {
-            work.part.partition: Beginning(work.part.state.next_offset, work.pending.metadata)
-            for work in self._works
-        }
+    def position(self: Any) -> InitialPosition:
+        if not self.work:
+            return cast("InitialPosition", self.initial)
+        restore_point = self.work[-1][0].request.restore_point
+        return InitialPosition(self.state.next_offset, restore_point)
 
-    patch.setattr(Unit, "_positions", positions)
+    patch.setattr(OwnedPartition, "_position", position)
 
 
 def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None:
-    """What was published for a partition stays in the unit after the group took it away."""
-    patch.setattr(Unit, "regroup", lambda self, revoked, generation: None)
+    """What was published for a partition stays in the checkpoint after the group took it away."""
+    patch.setattr(Checkpoint, "on_rebalance", lambda self, generation: self)
 
 
 def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
     PartitionState,
-    Pending,
+    ScoreRequest,
 )
 from workers.stream.state.restore import RestorePoint, StartingPoint, starting_point
 from workers.stream.state.state_ttl import Stretches
@@ -29,7 +29,7 @@ class Run:
 
     windows: Windows = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
-    commits: list[Pending] = field(default_factory=list)
+    commits: list[ScoreRequest] = field(default_factory=list)
 
 
 def make(rules: Rules, start: StartingPoint) -> PartitionState:
@@ -75,20 +75,20 @@ def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: Starting
         request = state.polled(batch(log[low:high], start.next_offset))
         if request is None:
             continue
-        pending = state.scored(request.number, anomalies=0)
+        pending, samples = state.scored(request.number, anomalies=0), request.samples
         for end, offset, index in zip(
-            request.ends.tolist(), pending.offsets.tolist(), pending.indices.tolist(), strict=True
+            samples.ends.tolist(), samples.offsets.tolist(), samples.indices.tolist(), strict=True
         ):
-            done.windows[offset, index] = request.rows[end - size + 1 : end + 1, 0].tolist()
+            done.windows[offset, index] = samples.rows[end - size + 1 : end + 1, 0].tolist()
         done.counts += pending.counts
         done.commits.append(pending)
     return done
 
 
-def after(pending: Pending | None, rules: Rules, end: int) -> StartingPoint:
+def after(pending: ScoreRequest | None, rules: Rules, end: int) -> StartingPoint:
     committed = None
     if pending is not None:
-        committed = (pending.next_offset, pending.metadata.encode())
+        committed = (pending.next_offset, pending.restore_point.encode())
     return starting_point(
         committed, beginning=0, end=end, fresh="earliest", receptive_field=rules.receptive_field
     )
@@ -124,7 +124,7 @@ def test_crashes_do_not_matter(
     """Each life reads on, commits, reads further and is killed; the last one reads to the end."""
     expected = definition(log, rules)
     end = log[-1].offset + 1 if log else 0
-    committed: Pending | None = None
+    committed: ScoreRequest | None = None
     counted = Counts()
     for batches, reach, uncommitted in lives:
         start = after(committed, rules, end)
@@ -143,8 +143,12 @@ def test_crashes_do_not_matter(
     assert replace(counted + last.counts, replayed=0) == whole.counts
 
 
-def replayable(committed: Pending | None) -> int:
-    return 0 if committed is None else committed.next_offset - committed.metadata.stretches.previous
+def replayable(committed: ScoreRequest | None) -> int:
+    return (
+        0
+        if committed is None
+        else committed.next_offset - committed.restore_point.stretches.previous
+    )
 
 
 @given(log=LOGS, rules=RULES, cuts=CUTS)
@@ -154,7 +158,7 @@ def test_never_more_than_the_cap_is_read_again(
 ) -> None:
     begins = cuts_of(log, rules)
     for pending in run(log, rules, cuts, StartingPoint.cold_at(0)).commits:
-        metadata = pending.metadata
+        metadata = pending.restore_point
         again = [e for e in log if metadata.replay_from <= e.offset < pending.next_offset]
         assert len(again) <= rules.max_records
         passed = [cut for cut in begins if cut < pending.next_offset]
@@ -214,7 +218,7 @@ def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
         assert request is not None
         pending = state.scored(request.number, anomalies=0)
         assert state.sensors <= 400
-        assert pending.next_offset - pending.metadata.replay_from <= 400
+        assert pending.next_offset - pending.restore_point.replay_from <= 400
         assert state.histories.capacity <= 1000
     assert state.sensors == 400
 

@@ -52,10 +52,11 @@ def feed(
         if request is None:
             continue
         done = partition.scored(request.number, anomalies=0)
-        for end, offset in zip(request.ends.tolist(), done.offsets.tolist(), strict=True):
-            fed.windows[offset] = request.rows[end - size + 1 : end + 1, 0].tolist()
+        asked = request.samples
+        for end, offset in zip(asked.ends.tolist(), asked.offsets.tolist(), strict=True):
+            fed.windows[offset] = asked.rows[end - size + 1 : end + 1, 0].tolist()
         fed.counts += done.counts
-        fed.next_offset, fed.replay_from = done.next_offset, done.metadata.replay_from
+        fed.next_offset, fed.replay_from = done.next_offset, done.restore_point.replay_from
     return fed
 
 

@@ -37,7 +37,6 @@ def make_partition(
 ) -> PartitionState:
     """A partition of one channel; what lies below `next_offset` is replay."""
     config = PartitionConfig(
-        topic="readings",
         partition=0,
         channels=1,
         receptive_field=receptive_field,

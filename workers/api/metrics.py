@@ -86,9 +86,9 @@ class PipelineCollector(Collector):
                 "Units of work that failed and were repeated.",
                 lambda h: h.rewinds,
             ),
-            "vigie_refused_outputs": (
+            "vigie_rejected_outputs": (
                 "Outputs too large for the broker.",
-                lambda h: h.refused_outputs,
+                lambda h: h.rejected_outputs,
             ),
             "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
             "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),

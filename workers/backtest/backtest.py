@@ -12,13 +12,13 @@ import numpy as np
 
 from detector.scoring import Detector, Scores
 from schemas.columns import Readings
-from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, Pending
+from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
 from workers.stream.state.restore import StartingPoint
 
 
 def backtest(
     detector: Detector, chunks: Iterable[Readings], *, max_gap_s: float = 0.0
-) -> Iterator[tuple[Pending, Scores]]:
+) -> Iterator[tuple[ScoreRequest, Scores]]:
     """Score readings as a live run would.
 
     Args:
@@ -28,12 +28,11 @@ def backtest(
         max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
 
     Yields:
-        What was scored of each chunk (`Pending.offsets` counts the records from 0), its scores.
+        What was scored of each chunk (`samples.offsets` counts the records from 0), its scores.
     """
     gap_s = max_gap_s or detector.max_gap_s
     state = PartitionState(
         PartitionConfig(
-            topic="backtest",
             partition=0,
             channels=len(detector.channels),
             receptive_field=detector.receptive_field,
@@ -51,5 +50,6 @@ def backtest(
         )
         if request is None:
             continue
-        scores = detector.score(request.rows, request.ends, request.groups)
+        samples = request.samples
+        scores = detector.score(samples.rows, samples.ends, samples.groups)
         yield state.scored(request.number, anomalies=len(scores.flagged)), scores

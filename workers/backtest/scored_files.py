@@ -87,10 +87,10 @@ def score_files(
     score = np.full(total, np.nan)
     denoised = np.full((total, len(detector.channels)), np.nan)
     counts = Counts()
-    for pending, scores in backtest(detector, map(_readings, rows), max_gap_s=max_gap_s):
-        score[pending.offsets] = scores.score
-        denoised[pending.offsets] = scores.denoised
-        counts += pending.counts
+    for request, scores in backtest(detector, map(_readings, rows), max_gap_s=max_gap_s):
+        score[request.samples.offsets] = scores.score
+        denoised[request.samples.offsets] = scores.denoised
+        counts += request.counts
     return _by_sensor(rows, score, denoised), counts
 
 

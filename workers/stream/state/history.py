@@ -20,35 +20,46 @@ So the shadow is empty but for sensors that were late or doubled just where a st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.columns import Readings
 from workers.stream.state.arrivals import Arrivals, Bools, Float64s, Int64s, by_sensor
+from workers.stream.state.counts import Counts
 from workers.stream.state.windows import Accepted, Windows
 
 Int32s = NDArray[np.int32]
 
 _NOWHERE = -1
+_COLUMNS = ("groups", "ts_ns", "offsets", "indices")
+
+
+class Run(NamedTuple):
+    """The samples of one sensor that lie together: `start` to `stop`."""
+
+    sensor: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """What one batch adds: sequences (history, then new readings) and the samples to score.
+class Samples:
+    """What one batch adds: the n readings to score, and the sequences that their windows lie in.
 
-    Args:
-        rows: float64 [T, C], sequence behind sequence.
-        ends: int64 [n], rows to score.
-        groups, ts_ns, offsets, indices: [n], of the samples to score; an index counts the readings
-            within their record.
-        runs: (sensor, start, stop) into the n samples.
-        unscored: float64 [m, C], readings that went into a history without being scored...
+    Attributes:
+        rows: float64 [T, C], sequence behind sequence: a sensor's history, then its new readings.
+        ends: int64 [n], the row of each sample; its window is rows[end-R+1 .. end].
+        groups, ts_ns, offsets, indices: [n], calibration group, event time, offset of the record,
+            number of the reading within its record.
+        runs: the samples of each sensor, in arrival order; a sensor may have several.
+        unscored: float64 [m, C], readings that went into a history without being scored: windows to
+            come will hold them...
         unscored_offsets: int64 [m], ...and their records.
-        accepted, late, duplicate, gaps: numbers of readings; a gap is an accepted reading that
-            restarts the warm-up.
+        counts: what became of the batch's readings.
     """
 
     rows: Float64s
@@ -57,39 +68,41 @@ class Step:
     ts_ns: Int64s
     offsets: Int64s
     indices: Int64s
-    runs: list[tuple[str, int, int]]
+    runs: Sequence[Run]
     unscored: Float64s
     unscored_offsets: Int64s
-    accepted: int
-    late: int
-    duplicate: int
-    gaps: int
+    counts: Counts
+
+    def without_windows(self) -> Samples:
+        """The samples by themselves, when nobody has to look at their windows any more."""
+        return replace(
+            self,
+            rows=self.rows[self.ends],
+            ends=np.arange(len(self.ends)),
+            unscored=self.unscored[:0],
+            unscored_offsets=self.unscored_offsets[:0],
+        )
 
     @classmethod
-    def joined(cls, steps: Sequence[Step]) -> Step:
-        """Several steps as one, at least one of them; a sensor may have a run in each."""
-        if len(steps) == 1:
-            return steps[0]
-        bases = np.cumsum([0, *(len(step.rows) for step in steps)]).tolist()
-        firsts = np.cumsum([0, *(len(step.ends) for step in steps)]).tolist()
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Several, at least one, as if one batch had given them."""
+        if len(parts) == 1:
+            return parts[0]
+        bases = np.cumsum([0, *(len(part.rows) for part in parts[:-1])]).tolist()
+        firsts = np.cumsum([0, *(len(part.ends) for part in parts[:-1])]).tolist()
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in (*_COLUMNS, "rows", "unscored", "unscored_offsets")
+        }
         return cls(
-            rows=np.concatenate([step.rows for step in steps]),
-            ends=np.concatenate([s.ends + base for s, base in zip(steps, bases, strict=False)]),
-            groups=np.concatenate([step.groups for step in steps]),
-            ts_ns=np.concatenate([step.ts_ns for step in steps]),
-            offsets=np.concatenate([step.offsets for step in steps]),
-            indices=np.concatenate([step.indices for step in steps]),
+            **columns,
+            ends=np.concatenate([p.ends + base for p, base in zip(parts, bases, strict=True)]),
             runs=[
-                (sensor, start + first, stop + first)
-                for step, first in zip(steps, firsts, strict=False)
-                for sensor, start, stop in step.runs
+                Run(sensor, start + first, stop + first)
+                for part, first in zip(parts, firsts, strict=True)
+                for sensor, start, stop in part.runs
             ],
-            unscored=np.concatenate([step.unscored for step in steps]),
-            unscored_offsets=np.concatenate([step.unscored_offsets for step in steps]),
-            accepted=sum(step.accepted for step in steps),
-            late=sum(step.late for step in steps),
-            duplicate=sum(step.duplicate for step in steps),
-            gaps=sum(step.gaps for step in steps),
+            counts=sum((part.counts for part in parts), Counts()),
         )
 
 
@@ -152,7 +165,7 @@ class SensorWindows:
         oldest = self._windows.oldest
         return int(min(default, oldest.min())) if len(oldest) else default
 
-    def advance(self, readings: Readings, record_offsets: Int64s) -> Step:
+    def advance(self, readings: Readings, record_offsets: Int64s) -> Samples:
         """Take readings of one stretch, in arrival order.
 
         Args:
@@ -167,7 +180,7 @@ class SensorWindows:
         if of_shadow is not None:
             unscored = np.concatenate([unscored, of_shadow.values])
             unscored_offsets = np.concatenate([unscored_offsets, of_shadow.offsets])
-        return Step(
+        return Samples(
             rows=sequences.rows,
             ends=sequences.at[warm],
             groups=np.repeat(self._groups[new.slots], new.sizes)[warm],
@@ -177,10 +190,14 @@ class SensorWindows:
             runs=self._runs(new, warm),
             unscored=unscored,
             unscored_offsets=unscored_offsets,
-            accepted=len(sequences.at),
-            late=accepted.late,
-            duplicate=accepted.duplicate,
-            gaps=int(new.restarts.sum()),
+            counts=Counts(
+                readings=len(readings),
+                scored=int(warm.sum()),
+                warming_up=int((~warm).sum()),
+                late=accepted.late,
+                duplicate=accepted.duplicate,
+                gaps=int(new.restarts.sum()),
+            ),
         )
 
     def refill(self, readings: Readings, record_offsets: Int64s) -> None:
@@ -290,11 +307,11 @@ class SensorWindows:
         self._groups[slot] = self._group_of(sensor)
         return slot
 
-    def _runs(self, new: Arrivals, warm: Bools) -> list[tuple[str, int, int]]:
+    def _runs(self, new: Arrivals, warm: Bools) -> list[Run]:
         scored = np.concatenate(([0], np.cumsum(warm)))
         starts, stops = scored[new.firsts], scored[new.firsts + new.sizes]
         return [
-            (self._names[slot], start, stop)
+            Run(self._names[slot], start, stop)
             for slot, start, stop in zip(
                 new.slots.tolist(), starts.tolist(), stops.tolist(), strict=True
             )

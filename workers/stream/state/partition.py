@@ -17,7 +17,7 @@ the state is what reading from the beginning of the previous stretch, cold, woul
 | --- | --- | --- | --- |
 | ``polled`` with offsets below `next_offset` | replaying | replaying | nothing: history only |
 | ``polled`` with offsets from `next_offset` on | replaying, live | live | a `ScoreRequest` |
-| ``scored`` for the oldest open request | live | live | a `Publication` |
+| ``scored`` for the oldest open request | live | live | the request, to publish |
 
 **Policies**, per sensor and in arrival order; "last" is the last *accepted* reading:
 
@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
 from workers.stream.state.counts import Counts, by_stage
-from workers.stream.state.history import SensorWindows, Step
+from workers.stream.state.history import Samples, SensorWindows
 from workers.stream.state.restore import RestorePoint, StartingPoint
 from workers.stream.state.slicing import between, without
 from workers.stream.state.state_ttl import UNLIMITED, Cutter
@@ -65,8 +65,7 @@ class PartitionConfig:
     """What a partition's state depends on.
 
     Args:
-        topic: source topic, for ids and headers.
-        partition: its number.
+        partition: its number, for errors.
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
@@ -76,7 +75,6 @@ class PartitionConfig:
         topic_id: of the topic, if the broker says it; for the metadata.
     """
 
-    topic: str
     partition: int
     channels: int
     receptive_field: int
@@ -111,63 +109,23 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreRequest:
-    """Work for a scorer: sequences of readings and the samples among them to score.
+    """Work for a scorer, and what may be committed once its outputs are published.
 
-    Args:
+    Attributes:
         number: consecutive number of the request within the partition.
-        rows: float64 [T, C], each sensor's history followed by its new readings, sensor by sensor.
-        ends: int64 [n], rows to score; the window of row e is rows[e-R+1 .. e].
-        groups: int32 [n], the calibration group of each.
-        offsets: int64 [n], the record of each: the newest reading of its window.
-        unscored: float64 [m, C], the readings that only windows to come will hold...
-        unscored_offsets: int64 [m], ...and their records.
+        samples: what to score.
+        failures: the bad records, by their position in the batch that was polled.
+        counts: what became of the batch.
+        next_offset: where to go on...
+        restore_point: ...and what it takes to.
     """
 
     number: int
-    rows: Float64s
-    ends: Int64s
-    groups: NDArray[np.int32]
-    offsets: Int64s
-    unscored: Float64s
-    unscored_offsets: Int64s
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetter:
-    """A record that could not be read, by its offset."""
-
-    offset: int
-    position: int
-    failure: Failure
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """The scored samples of one sensor within a request: columns ``start`` to ``stop``."""
-
-    sensor: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pending:
-    """What a request leaves behind until its scores are there.
-
-    Arrays have one entry a sample to be scored, sensor by sensor, each in arrival order.
-    """
-
-    number: int
-    runs: tuple[Run, ...]
-    groups: NDArray[np.int32]
-    ts_ns: Int64s
-    offsets: Int64s
-    indices: Int64s
-    observed: Float64s
-    dead_letters: tuple[DeadLetter, ...]
+    samples: Samples
+    failures: Sequence[Failure]
     counts: Counts
     next_offset: int
-    metadata: RestorePoint
+    restore_point: RestorePoint
 
 
 class PartitionState:
@@ -196,7 +154,7 @@ class PartitionState:
         self._numbers = 0
         # What happened before the first request is counted with it, so that it counts once.
         self._before = Counts(lost=start.lost, clamped=start.clamped)
-        self._open: deque[Pending] = deque()
+        self._open: deque[ScoreRequest] = deque()
         self._histories = SensorWindows(
             channels=config.channels,
             receptive_field=config.receptive_field,
@@ -255,7 +213,7 @@ class PartitionState:
             return None
         return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
 
-    def scored(self, number: int, anomalies: int) -> Pending:
+    def scored(self, number: int, anomalies: int) -> ScoreRequest:
         """Close the oldest open request.
 
         Args:
@@ -263,7 +221,7 @@ class PartitionState:
             anomalies: how many of its samples are flagged.
 
         Returns:
-            What was kept for it, with the offset that may be committed once it is published.
+            The request, without the windows.
 
         Raises:
             IllegalEventError: `number` is not the oldest open request's.
@@ -274,8 +232,12 @@ class PartitionState:
                 f"partition {self.config.partition}: scores for request {number}, "
                 f"the oldest open one is {expected}"
             )
-        pending = self._open.popleft()
-        return replace(pending, counts=replace(pending.counts, anomalies=anomalies))
+        request = self._open.popleft()
+        return replace(
+            request,
+            samples=request.samples.without_windows(),
+            counts=replace(request.counts, anomalies=anomalies),
+        )
 
     def _replay(self, batch: Batch) -> None:
         """Refill the histories; the cut between the two stretches is known."""
@@ -295,20 +257,20 @@ class PartitionState:
         if self._histories.stretch < self._stretches.current:
             self._histories.turn(self._stretches.current)
 
-    def _advance(self, live: Batch) -> tuple[Step, int]:
+    def _advance(self, live: Batch) -> tuple[Samples, int]:
         """Take new readings, stretch by stretch; what they add, and how many were forgotten."""
         self._catch_up()
-        steps, forgotten = [], 0
+        parts, forgotten = [], 0
         for piece in self._cutter.pieces(self._stretches, live.offsets, live.stamps_ms):
             if piece.stretches.current != self._histories.stretch:
                 forgotten += self._histories.turn(piece.stretches.current)
             self._stretches = piece.stretches
             columns = between(live.readings, piece.start, piece.stop)
             offsets = live.offsets[piece.start : piece.stop]
-            steps.append(self._histories.advance(columns, offsets[columns.positions]))
-        return Step.joined(steps), forgotten
+            parts.append(self._histories.advance(columns, offsets[columns.positions]))
+        return Samples.joined(parts), forgotten
 
-    def _metadata(self, live: Batch) -> RestorePoint:
+    def _restore_point(self, live: Batch) -> RestorePoint:
         fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == Stage.SCORING}
         if fatal or self._poison:
             first = self._stretches.previous
@@ -322,54 +284,27 @@ class PartitionState:
         )
 
     def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
-        step, forgotten = self._advance(live)
+        samples, forgotten = self._advance(live)
         self._next_offset = int(live.offsets[-1]) + 1
-        counts = self._before + Counts(
+        of_records = Counts(
             records=len(live.offsets),
-            readings=len(live.readings),
-            scored=len(step.ends),
-            warming_up=step.accepted - len(step.ends),
-            late=step.late,
-            duplicate=step.duplicate,
-            gaps=step.gaps,
             dead_lettered=len(live.failures),
             forgotten=forgotten,
             missing=int(np.isnan(live.readings.values).sum()),
             **Counter(by_stage(failure.stage) for failure in live.failures),
         )
+        request = ScoreRequest(
+            number=self._numbers,
+            samples=samples,
+            failures=[replace(f, position=f.position + shift) for f in live.failures],
+            counts=self._before + samples.counts + of_records,
+            next_offset=self._next_offset,
+            restore_point=self._restore_point(live),
+        )
         self._before = Counts()
-        self._open.append(
-            Pending(
-                number=self._numbers,
-                runs=tuple(
-                    Run(sensor=sensor, start=start, stop=stop) for sensor, start, stop in step.runs
-                ),
-                groups=step.groups,
-                ts_ns=step.ts_ns,
-                offsets=step.offsets,
-                indices=step.indices,
-                observed=step.rows[step.ends],
-                dead_letters=tuple(
-                    DeadLetter(
-                        offset=int(live.offsets[f.position]), position=f.position + shift, failure=f
-                    )
-                    for f in live.failures
-                ),
-                counts=counts,
-                next_offset=self._next_offset,
-                metadata=self._metadata(live),
-            )
-        )
         self._numbers += 1
-        return ScoreRequest(
-            number=self._open[-1].number,
-            rows=step.rows,
-            ends=step.ends,
-            groups=step.groups,
-            offsets=step.offsets,
-            unscored=step.unscored,
-            unscored_offsets=step.unscored_offsets,
-        )
+        self._open.append(request)
+        return request
 
 
 def _part(batch: Batch, start: int, stop: int) -> Batch:

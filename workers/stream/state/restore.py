@@ -146,7 +146,7 @@ class StartingPoint:
             lost=lost,
         )
 
-    def metadata(self, *, receptive_field: int, topic: str) -> RestorePoint:
+    def restore_point(self, *, receptive_field: int, topic: str) -> RestorePoint:
         """What to commit at `next_offset` before anything was scored."""
         return RestorePoint(
             replay_from=self.read_from,

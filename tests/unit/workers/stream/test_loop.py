@@ -14,7 +14,6 @@ from workers.kafka.client import CommittedOffset
 from workers.kafka.deadline import Deadline
 from workers.stream.health import Phase
 from workers.stream.loop import MAX_REWINDS
-from workers.stream.state.counts import Counts
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 WARM_UP = 7
@@ -63,7 +62,7 @@ def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: 
     stream.run_to_the_end()
     assert scored(stream) == ALL
     assert stream.loop.health.rewinds == 0
-    assert stream.loop._doubtful == {}
+    assert not any(owned.is_in_doubt for owned in stream.loop._partitions.values())
     assert stream.loop._counts[0].records == len(VALUES)
 
 
@@ -258,13 +257,3 @@ def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
     stream.source.committed_position = CommittedOffset(next_offset=20, metadata="theirs")
     stream.run_to_the_end()
     assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
-
-
-def test_a_commit_of_unknown_outcome_stays_in_doubt_while_others_commit() -> None:
-    """Its partition could not be started again yet; what it counted is not to be lost."""
-    stream = make_stream(VALUES, stream=SMALL)
-    stream.turn()
-    doubt = {7: (5, Counts(records=5))}
-    stream.loop._doubtful |= doubt
-    stream.run_to_the_end()
-    assert stream.loop._doubtful == doubt

@@ -27,7 +27,7 @@ def make_group(committed: dict[int, CommittedOffset]) -> Group:
 
 def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
     bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
-    text = StartingPoint.cold_at(31).metadata(receptive_field=8, topic="").encode()
+    text = StartingPoint.cold_at(31).restore_point(receptive_field=8, topic="").encode()
     group = make_group({0: CommittedOffset(next_offset=40, metadata=text)})
 
     assert positions_of(group, bounds, "r") == [

@@ -107,7 +107,7 @@ def test_a_new_group_begins_where_it_was_told_to(fresh: str, offset: int) -> Non
 
 def test_the_first_commit_says_where_the_first_stretch_begins() -> None:
     point = begin(None, beginning=3, end=9, fresh="latest")
-    text = point.metadata(receptive_field=8, topic="abc").encode()
+    text = point.restore_point(receptive_field=8, topic="abc").encode()
     assert begin((9, text), beginning=3, end=40, fresh="latest", topic="abc") == point
 
 
