@@ -22,7 +22,7 @@ from workers.kafka.kafka_python import Connection
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.scoring.backend import LocalScoring
-from workers.stream.state.restore import StartingPoint
+from workers.stream.state.restore import RestorePlan
 from workers.supervision.ray import actors
 
 _JOIN_S = 60.0
@@ -55,7 +55,7 @@ def commit_ends(
     consumer = KafkaConsumer(**connection.consumer_options(), group_id=group)
     try:
         consumer.assign([TopicPartition(topic, partition) for partition in ends])
-        point = StartingPoint.cold_at(0)
+        point = RestorePlan.cold_at(0)
         metadata = point.restore_point(receptive_field=receptive_field, topic="").encode()
         consumer.commit(
             {

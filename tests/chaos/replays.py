@@ -1,4 +1,4 @@
-"""The product's own state machine over the final log: the backtest, and replays from any commit."""
+"""The product's own state machine over the final log: the backtest, restores from any commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workers.stream.state.partition import (
     PartitionState,
 )
 from workers.stream.state.rejection import refuse_poison
-from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
+from workers.stream.state.restore import RestorePlan, decode_metadata, plan_restore
 
 _CHUNK: Final = 997
 _HOLE: Final = Verdict()
@@ -64,7 +64,7 @@ class PartitionLog:
         """First offset behind the log."""
         return int(self._offsets[-1]) + 1 if len(self._offsets) else 0
 
-    def state(self, start: StartingPoint) -> PartitionState:
+    def state(self, start: RestorePlan) -> PartitionState:
         """The state machine, before `start`."""
         stream = self.settings.stream
         gap_s = stream.max_gap_s or self.detector.max_gap_s
@@ -134,7 +134,7 @@ def logs_of(
 
 def backtested(log: PartitionLog) -> Iterator[Denoised]:
     """What a backtest of this log gives: the state machine from its beginning, large batches."""
-    state = log.state(StartingPoint.cold_at(0))
+    state = log.state(RestorePlan.cold_at(0))
     for batch in log.batches(0, log.end):
         request = state.polled(batch)
         if request is None:
@@ -153,7 +153,7 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
                 )
 
 
-def replayable(
+def restorable(
     log: PartitionLog, commits: Sequence[Commit], verdicts: Mapping[tuple[int, int], Verdict]
 ) -> Violations:
     """Each commit's metadata lets a worker that knows nothing else go on as if nothing had been.
@@ -169,19 +169,19 @@ def replayable(
     wrong = [
         f"partition {log.partition} from {commit.next_offset}: {why}"
         for commit in own[::step]
-        for why in _replayed(log, commit, verdicts)
+        for why in _restored(log, commit, verdicts)
     ]
     return [
         *found("commits whose metadata cannot be read", unreadable),
-        *found("commits that do not allow the replay", wrong),
+        *found("commits that do not allow the restore", wrong),
     ]
 
 
-def _replayed(
+def _restored(
     log: PartitionLog, commit: Commit, verdicts: Mapping[tuple[int, int], Verdict]
 ) -> Iterator[str]:
     """What a restart from this commit would get wrong in the records behind it."""
-    point = starting_point(
+    point = plan_restore(
         (commit.next_offset, commit.metadata),
         beginning=0,
         end=log.end,

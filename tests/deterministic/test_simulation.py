@@ -65,7 +65,7 @@ def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None
     patch.setattr(Checkpoint, "on_rebalance", lambda self, generation: self)
 
 
-def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:
+def restore_one_record_late(patch: pytest.MonkeyPatch) -> None:
     oldest = SensorWindows.oldest_offset
     patch.setattr(SensorWindows, "oldest_offset", lambda self, default: oldest(self, default) + 1)
 
@@ -75,7 +75,7 @@ def forget_the_shadow(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_forget(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SensorWindows, "turn", lambda self, stretch: 0)
+    patch.setattr(SensorWindows, "roll", lambda self, begins_at: 0)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def never_forget(patch: pytest.MonkeyPatch) -> None:
     [
         (commit_past_an_output, 0),
         (newest_generation_for_a_revoked_partition, 160),
-        (replay_one_record_late, 0),
+        (restore_one_record_late, 0),
         (forget_the_shadow, 0),
         (never_forget, 0),
     ],

@@ -233,7 +233,7 @@ class World:
             metadata = decode_metadata(committed.metadata)
             assert metadata is not None
             if how % 3 == 0:
-                self.broker.logs[partition].beginning = metadata.replay_from
+                self.broker.logs[partition].beginning = metadata.restore_from
 
     # -- the end ---------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 from detector.scoring import Detector, Scores
 from schemas.columns import Readings
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
-from workers.stream.state.restore import StartingPoint
+from workers.stream.state.restore import RestorePlan
 
 
 def backtest(
@@ -38,7 +38,7 @@ def backtest(
             receptive_field=detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
         ),
-        StartingPoint.cold_at(0),
+        RestorePlan.cold_at(0),
         group_of=detector.group_of,
     )
     for chunk in chunks:

@@ -9,7 +9,12 @@ from detector.scoring import Detector
 from schemas.settings import StreamSettings
 from workers.kafka.client import CommittedOffset, Source
 from workers.stream.state.partition import PartitionConfig, PartitionState
-from workers.stream.state.restore import RestorePoint, starting_point
+from workers.stream.state.restore import (
+    ModelVersion,
+    RestorePlan,
+    RestorePoint,
+    plan_restore,
+)
 
 
 class InitialPosition(NamedTuple):
@@ -30,27 +35,30 @@ class OpenedPartition:
 
     Args:
         state: before its first record.
-        read_from: where to read from; what lies before `state.next_offset` restores the windows.
-        cold: why windows begin empty or shorter than they were; empty when they do not.
+        plan: where to read from and to score from, and whose work goes on.
         committed: the group's position in it, if there was one...
         initial: ...else what to commit before anything is read: a crash before the first commit
             must not move a start at "latest".
     """
 
     state: PartitionState
-    read_from: int
-    cold: str
+    plan: RestorePlan
     committed: CommittedOffset | None
     initial: InitialPosition
 
 
 class PartitionOpener:
-    """Opens partitions of one stream."""
+    """Opens partitions of one stream.
+
+    Attributes:
+        model: what scores them.
+    """
 
     def __init__(self, source: Source, detector: Detector, stream: StreamSettings) -> None:
         """Open partitions of `source` for `detector`."""
         self._source, self._detector, self._stream = source, detector, stream
         max_gap_s = stream.max_gap_s or detector.max_gap_s
+        self.model = ModelVersion(detector.name, detector.version)
         self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
 
     def open(self, partition: int) -> OpenedPartition:
@@ -64,7 +72,7 @@ class PartitionOpener:
         topic_id = source.topic_id()
         beginning, end = source.bounds(partition)
         committed = source.committed(partition)
-        point = starting_point(
+        plan = plan_restore(
             None if committed is None else (committed.next_offset, committed.metadata),
             beginning=beginning,
             end=end,
@@ -80,13 +88,15 @@ class PartitionOpener:
             max_restore_records=stream.max_restore_records,
             max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
             topic_id=topic_id,
+            model=self.model,
         )
-        state = PartitionState(config, point, group_of=self._detector.group_of)
-        restore_point = point.restore_point(receptive_field=receptive_field, topic=topic_id)
+        state = PartitionState(config, plan, group_of=self._detector.group_of)
+        restore_point = plan.restore_point(
+            receptive_field=receptive_field, topic=topic_id, model=self.model
+        )
         return OpenedPartition(
             state=state,
-            read_from=point.read_from,
-            cold=point.cold,
+            plan=plan,
             committed=committed,
-            initial=InitialPosition(point.next_offset, restore_point),
+            initial=InitialPosition(plan.next_offset, restore_point),
         )

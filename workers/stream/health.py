@@ -75,6 +75,7 @@ class Health:
     Counts are of committed work only, so they agree with the topics. An actor's begin at 0; the
     supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
+    `model_changes` are partitions whose committed work another model had done.
     """
 
     slot: int
@@ -87,6 +88,7 @@ class Health:
     commits: int = 0
     rewinds: int = 0
     rejected_outputs: int = 0
+    model_changes: int = 0
     stalls: int = 0
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     resident_bytes: int = 0

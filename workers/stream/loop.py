@@ -42,6 +42,7 @@ from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import BatchBisector, PoisonFoundError
 from workers.stream.scoring.call import ScoringCall, submit
 from workers.stream.state.counts import Counts
+from workers.stream.state.restore import RestorePlan
 
 MAX_REWINDS = 20
 _IDLE_POLL_S = 0.1
@@ -216,8 +217,9 @@ class IngestLoop:
 
     def _open_partition(self, owned: OwnedPartition) -> None:
         opened = self._opener.open(owned.number)
-        if opened.cold:
-            self._log.warning("cold_start", partition=owned.number, reason=opened.cold)
+        plan = opened.plan
+        if plan.cold:
+            self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
         self._count(owned.number, owned.settled(opened.committed))
         if opened.committed is None:
             self._checkpoint.begin_at(owned, opened.initial)
@@ -226,13 +228,26 @@ class IngestLoop:
         self._log.info(
             "partition_started",
             partition=owned.number,
-            next_offset=opened.state.next_offset,
-            restore_records=opened.state.next_offset - opened.read_from,
+            next_offset=plan.next_offset,
+            restore_records=plan.next_offset - plan.read_from,
         )
+        if plan.model not in {None, self._opener.model, owned.succeeds}:
+            self._note_model_change(owned, plan)
         owned.opened(opened)
-        self._source.start(owned.number, opened.read_from)
+        self._source.start(owned.number, plan.read_from)
         if self._paused:
             self._source.pause([owned.number])
+
+    def _note_model_change(self, owned: OwnedPartition, plan: RestorePlan) -> None:
+        owned.succeeds = plan.model
+        self._log.warning(
+            "model_changed",
+            **{"from": str(plan.model)},
+            to=str(self._opener.model),
+            partition=owned.number,
+            next_offset=plan.next_offset,
+        )
+        self.health = replace(self.health, model_changes=self.health.model_changes + 1)
 
     # -- decode and score ------------------------------------------------------------------------
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detector.scoring import Scores
 from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset, Record
@@ -16,11 +19,10 @@ from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
     IllegalEventError,
-    Int64s,
     PartitionState,
     ScoreRequest,
 )
-from workers.stream.state.restore import MetadataTooLargeError
+from workers.stream.state.restore import MetadataTooLargeError, ModelVersion
 
 
 class PartitionStage(StrEnum):
@@ -62,7 +64,7 @@ class PartitionRequest:
     partition: OwnedPartition
     request: ScoreRequest
     records: Sequence[Record]
-    stamps_ms: Int64s
+    stamps_ms: NDArray[np.int64]
 
     def scored(self, scores: Scores) -> PartitionRequest:
         """The same when its scores are there, as the state closes it; it has to be the oldest."""
@@ -79,6 +81,7 @@ class OwnedPartition:
         stage: how far it is.
         limit: of its bad records; goes on over a rewind, as records are counted once.
         poison: offsets of records that no scorer survives, found here and not committed yet.
+        succeeds: the other model that scored what is committed; noted once.
         initial: where it begins, to be committed before anything is read...
         work: ...and what was published for it, in order: both of the current checkpoint.
     """
@@ -88,6 +91,7 @@ class OwnedPartition:
         self.number, self.limit = number, limit
         self.stage = PartitionStage.ASSIGNED
         self.poison: set[int] = set()
+        self.succeeds: ModelVersion | None = None
         self.initial: InitialPosition | None = None
         self.work: list[tuple[PartitionRequest, Scores]] = []
         self._state: PartitionState | None = None

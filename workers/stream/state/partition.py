@@ -7,16 +7,16 @@ same events give the same results. The actor around it only moves data.
 receptive field), so the state is the last R-1 readings of each sensor and can be rebuilt by reading
 the log again from the oldest of them. That offset travels in the commit's metadata.
 
-**What is forgotten** is a function of the log (`workers.stream.state.state_ttl`): within a stretch,
-the state is what reading from the beginning of the previous stretch, cold, would have given.
+**What is forgotten** is a function of the log (`workers.stream.state.state_ttl`): within a TTL
+window, the state is what reading from the beginning of the previous one, cold, would have given.
 
 **Life of a partition.** Each event names the states in which it is legal; an illegal one raises
 `IllegalEventError` and changes nothing.
 
 | event | from | to | gives |
 | --- | --- | --- | --- |
-| ``polled`` with offsets below `next_offset` | replaying | replaying | nothing: history only |
-| ``polled`` with offsets from `next_offset` on | replaying, live | live | a `ScoreRequest` |
+| ``polled`` with offsets below `next_offset` | restoring | restoring | nothing: windows only |
+| ``polled`` with offsets from `next_offset` on | restoring, live | live | a `ScoreRequest` |
 | ``scored`` for the oldest open request | live | live | the request, to publish |
 
 **Policies**, per sensor and in arrival order; "last" is the last *accepted* reading:
@@ -27,33 +27,28 @@ the state is what reading from the beginning of the previous stretch, cold, woul
 * later than last by more than `max_gap_ns`: accepted, and the warm-up starts again;
 * fewer than R accepted readings since the warm-up began: *warming up*, not scored.
 
-"Last" never moves back within what is remembered. That is what makes replay exact: a replay that
-begins at or before the oldest reading of a sensor's history (and not before the previous stretch)
-ends with the same history, whatever it meets on the way.
+"Last" never moves back within what is remembered. That is what makes a restore exact: one that
+begins at or before the oldest reading of a sensor's window (and not before the previous TTL window)
+ends with the same window, whatever it meets on the way.
 
 A record that no scorer survives (a failure of stage "scoring") is a dead letter like one that could
-not be decoded, but only a scorer can tell: its offset travels in the metadata, for replays.
+not be decoded, but only a scorer can tell: its offset travels in the metadata, for restores.
 """
-
-from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
-from workers.stream.state.counts import Counts, by_stage
+from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
-from workers.stream.state.restore import RestorePoint, StartingPoint
+from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.slicing import between, without
-from workers.stream.state.state_ttl import UNLIMITED, Cutter
-
-Int64s = NDArray[np.int64]
-Float64s = NDArray[np.float64]
+from workers.stream.state.state_ttl import UNLIMITED, StateTtl
 
 
 class IllegalEventError(RuntimeError):
@@ -72,7 +67,8 @@ class PartitionConfig:
         max_restore_records: never are more records read again; a sensor silent for so many is
             forgotten, at the latest. At least 2.
         max_restore_age_ms: the same as an age, by the records' timestamps; at least 2.
-        topic_id: of the topic, if the broker says it; for the metadata.
+        topic_id: of the topic, if the broker says it; for the restore point.
+        model: that scores; for the restore point.
     """
 
     partition: int
@@ -82,6 +78,7 @@ class PartitionConfig:
     max_restore_records: int = UNLIMITED
     max_restore_age_ms: int = UNLIMITED
     topic_id: str = ""
+    model: ModelVersion | None = None
 
     def __post_init__(self) -> None:
         if self.receptive_field < 1:
@@ -95,14 +92,14 @@ class Batch:
     """One poll's records of one partition, decoded.
 
     Args:
-        offsets: int64 [r], of all records polled, good and bad, ascending.
-        stamps_ms: int64 [r], timestamps of these records, epoch milliseconds; below 0 is none.
+        offsets: of all records polled, good and bad, ascending.
+        stamps_ms: timestamps of these records, epoch milliseconds; below 0 is none.
         readings: of the good records; ``readings.positions`` index into `offsets`.
         failures: the bad records; ``position`` indexes into `offsets`.
     """
 
-    offsets: Int64s
-    stamps_ms: Int64s
+    offsets: Int64[np.ndarray, " r"]
+    stamps_ms: Int64[np.ndarray, " r"]
     readings: Readings
     failures: Sequence[Failure]
 
@@ -132,35 +129,35 @@ class PartitionState:
     """The last R-1 readings of each sensor of one partition, and the requests under way."""
 
     def __init__(
-        self, config: PartitionConfig, start: StartingPoint, *, group_of: Callable[[str], int]
+        self, config: PartitionConfig, start: RestorePlan, *, group_of: Callable[[str], int]
     ) -> None:
         """Begin before the first record.
 
         Args:
             config: what the state depends on.
-            start: the first offset to score (what lies below it is replay), and what is known of
-                the log before it.
+            start: the first offset to score (what lies below it restores the windows), and what is
+                known of the log before it.
             group_of: the calibration group of a sensor, a pure function of the model.
         """
         self.config = config
-        self._cutter = Cutter(
+        self._state_ttl = StateTtl(
             max_restore_records=config.max_restore_records,
             max_restore_age_ms=config.max_restore_age_ms,
         )
         self._next_offset = start.next_offset
-        self._stretches = start.stretches
+        self._ttl = start.ttl
         self._poison = start.poison
         self._read_to = start.read_from - 1
         self._numbers = 0
         # What happened before the first request is counted with it, so that it counts once.
         self._before = Counts(lost=start.lost, clamped=start.clamped)
         self._open: deque[ScoreRequest] = deque()
-        self._histories = SensorWindows(
+        self._windows = SensorWindows(
             channels=config.channels,
             receptive_field=config.receptive_field,
             max_gap_ns=config.max_gap_ns,
             group_of=group_of,
-            stretch=start.stretches.previous,
+            begins_at=start.ttl.previous,
         )
 
     @property
@@ -171,12 +168,12 @@ class PartitionState:
     @property
     def sensors(self) -> int:
         """Number of sensors remembered."""
-        return self._histories.sensors
+        return self._windows.sensors
 
     @property
-    def histories(self) -> SensorWindows:
+    def windows(self) -> SensorWindows:
         """What is known of the sensors; to look at."""
-        return self._histories
+        return self._windows
 
     @property
     def open_requests(self) -> int:
@@ -185,15 +182,15 @@ class PartitionState:
 
     def deleted(self, offsets: int) -> None:
         """Note that retention was faster: so many offsets behind the last one read are gone."""
-        replayed = min(offsets, max(self._next_offset - self._read_to - 1, 0))
-        self._before += Counts(clamped=replayed, lost=offsets - replayed)
+        clamped = min(offsets, max(self._next_offset - self._read_to - 1, 0))
+        self._before += Counts(clamped=clamped, lost=offsets - clamped)
 
     def polled(self, batch: Batch) -> ScoreRequest | None:
         """Take one poll's records; give back what has to be scored.
 
-        A record below `next_offset` is a replay: it refills the histories and gives nothing.
-        The request may hold no sample at all (everything warming up, or bad): it still has to be
-        answered, as its dead letters and its offsets hang on it. None when all was replay.
+        A record below `next_offset` refills the windows and gives nothing. The request may hold no
+        sample at all (everything warming up, or bad): it still has to be answered, as its dead
+        letters and its offsets hang on it. None when all lay below `next_offset`.
 
         Raises:
             IllegalEventError: the batch begins at or before an offset already read.
@@ -207,7 +204,7 @@ class PartitionState:
             )
         live_from = int(np.searchsorted(batch.offsets, self._next_offset))
         if live_from:
-            self._replay(_part(batch, 0, live_from))
+            self._restore(_part(batch, 0, live_from))
         self._read_to = int(batch.offsets[-1])
         if live_from == len(batch.offsets):
             return None
@@ -239,10 +236,10 @@ class PartitionState:
             counts=replace(request.counts, anomalies=anomalies),
         )
 
-    def _replay(self, batch: Batch) -> None:
-        """Refill the histories; the cut between the two stretches is known."""
-        self._before = replace(self._before, replayed=self._before.replayed + len(batch.offsets))
-        cut = int(np.searchsorted(batch.offsets, self._stretches.current))
+    def _restore(self, batch: Batch) -> None:
+        """Refill the windows; the cut between the two TTL windows is known."""
+        self._before += Counts(restored=len(batch.offsets))
+        cut = int(np.searchsorted(batch.offsets, self._ttl.current))
         for start, stop in ((0, cut), (cut, len(batch.offsets))):
             if start == stop:
                 continue
@@ -250,37 +247,38 @@ class PartitionState:
                 self._catch_up()
             part = _part(batch, start, stop)
             columns = without(part.readings, part.offsets, self._poison)
-            self._histories.refill(columns, part.offsets[columns.positions])
+            self._windows.refill(columns, part.offsets[columns.positions])
 
     def _catch_up(self) -> None:
-        """Bring the histories into the current stretch, after a replay or part of it."""
-        if self._histories.stretch < self._stretches.current:
-            self._histories.turn(self._stretches.current)
+        """Bring the windows into the current TTL window, after a restore or part of it."""
+        if self._windows.begins_at < self._ttl.current:
+            self._windows.roll(self._ttl.current)
 
     def _advance(self, live: Batch) -> tuple[Samples, int]:
-        """Take new readings, stretch by stretch; what they add, and how many were forgotten."""
+        """Take new readings; what they add, and how many sensors were forgotten."""
         self._catch_up()
         parts, forgotten = [], 0
-        for piece in self._cutter.pieces(self._stretches, live.offsets, live.stamps_ms):
-            if piece.stretches.current != self._histories.stretch:
-                forgotten += self._histories.turn(piece.stretches.current)
-            self._stretches = piece.stretches
+        for piece in self._state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
+            if piece.ttl.current != self._windows.begins_at:
+                forgotten += self._windows.roll(piece.ttl.current)
+            self._ttl = piece.ttl
             columns = between(live.readings, piece.start, piece.stop)
             offsets = live.offsets[piece.start : piece.stop]
-            parts.append(self._histories.advance(columns, offsets[columns.positions]))
+            parts.append(self._windows.advance(columns, offsets[columns.positions]))
         return Samples.joined(parts), forgotten
 
     def _restore_point(self, live: Batch) -> RestorePoint:
         fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == Stage.SCORING}
         if fatal or self._poison:
-            first = self._stretches.previous
+            first = self._ttl.previous
             self._poison = frozenset(at for at in self._poison | fatal if at >= first)
         return RestorePoint(
-            replay_from=self._histories.oldest_offset(self._next_offset),
+            restore_from=self._windows.oldest_offset(self._next_offset),
             receptive_field=self.config.receptive_field,
-            stretches=self._stretches,
+            ttl=self._ttl,
             poison=tuple(sorted(self._poison)),
             topic=self.config.topic_id,
+            model=self.config.model,
         )
 
     def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
@@ -291,7 +289,7 @@ class PartitionState:
             dead_lettered=len(live.failures),
             forgotten=forgotten,
             missing=int(np.isnan(live.readings.values).sum()),
-            **Counter(by_stage(failure.stage) for failure in live.failures),
+            bad=dict(Counter(failure.stage for failure in live.failures)),
         )
         request = ScoreRequest(
             number=self._numbers,

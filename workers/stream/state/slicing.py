@@ -1,11 +1,9 @@
 """Parts of a batch's readings. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from schemas.columns import Readings
 
@@ -27,14 +25,10 @@ def between(readings: Readings, start: int, stop: int) -> Readings:
     )
 
 
-def without(readings: Readings, offsets: NDArray[np.int64], unwanted: Collection[int]) -> Readings:
-    """All records but those at some offsets.
-
-    Args:
-        readings: of a batch.
-        offsets: int64 [r], of all records of the batch.
-        unwanted: offsets to leave out.
-    """
+def without(
+    readings: Readings, offsets: Int64[np.ndarray, " r"], unwanted: Collection[int]
+) -> Readings:
+    """All records but those at some offsets; `offsets` are those of all records of the batch."""
     if not unwanted or not len(readings):
         return readings
     leave = np.isin(offsets[readings.positions], np.fromiter(unwanted, np.int64, len(unwanted)))

@@ -12,15 +12,15 @@ from workers.stream.assignment import InitialPosition, OpenedPartition
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.state.partition import IllegalEventError
-from workers.stream.state.restore import MAX_BYTES, RestorePoint, decode_metadata
-from workers.stream.state.state_ttl import Stretches
+from workers.stream.state.restore import MAX_BYTES, RestorePlan, RestorePoint, decode_metadata
+from workers.stream.state.state_ttl import TtlWindows
 
 
 def restore_point(*, poison: int) -> RestorePoint:
     return RestorePoint(
-        replay_from=0,
+        restore_from=0,
         receptive_field=8,
-        stretches=Stretches.beginning_at(0),
+        ttl=TtlWindows.beginning_at(0),
         poison=tuple(range(0, 1000 * poison, 1000)),
     )
 
@@ -34,8 +34,7 @@ def make_owned(*, poison: int = 0) -> OwnedPartition:
 def opened(*, next_offset: int) -> OpenedPartition:
     return OpenedPartition(
         state=make_partition(receptive_field=1, next_offset=next_offset),
-        read_from=0,
-        cold="",
+        plan=RestorePlan.cold_at(0),
         committed=CommittedOffset(next_offset=next_offset),
         initial=InitialPosition(next_offset, restore_point(poison=0)),
     )
