@@ -100,7 +100,7 @@ class BatchBisector:
             scores = self._with_probes(call)
         else:
             scores = self._scores(call, 0, call.samples)
-        log.info("scoring_rescued", of=str(call))
+        log.info("scoring_recovered", of=str(call))
         return scores
 
     def _with_probes(self, call: ScoringCall) -> Scores:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+from numpy.typing import NDArray
 
 from schemas.columns import Readings
 
@@ -33,7 +34,8 @@ class Arrivals:
     @property
     def firsts(self) -> Int64[np.ndarray, " u"]:
         """Where each sensor's readings begin."""
-        return np.cumsum(self.sizes) - self.sizes
+        firsts: NDArray[np.int64] = np.cumsum(self.sizes) - self.sizes
+        return firsts
 
     def where(self, keep: Bool[np.ndarray, " k"]) -> "Arrivals":
         """Only the readings to keep; sensors without any are left out."""

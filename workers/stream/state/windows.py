@@ -102,7 +102,8 @@ class Windows:
 
     def newest(self, rows: Int64[np.ndarray, " u"]) -> Int64[np.ndarray, " u"]:
         """Offset of the newest reading of these windows."""
-        return self._offsets[rows, self._head[rows] - 1]
+        newest: NDArray[np.int64] = self._offsets[rows, self._head[rows] - 1]
+        return newest
 
     def cut(self, rows: Int64[np.ndarray, " u"], offset: int) -> None:
         """Drop what lies before an offset; each of these windows has something from it on."""

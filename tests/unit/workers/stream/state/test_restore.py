@@ -67,7 +67,7 @@ def test_the_largest_numbers_read_back() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "nonsense", "[]", "7", "null", '{"v":1,"restore_from":1,"r":8}', '{"v":2}', "[" * 4000,
-     '{"v":2,"restore_from":' + "9" * 4000],
+     '{"v":2,"replay_from":' + "9" * 4000],
 )  # fmt: skip
 def test_foreign_metadata_is_not_ours(text: str) -> None:
     assert decode_metadata(text) is None
