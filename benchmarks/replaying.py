@@ -22,7 +22,8 @@ from workers.kafka.kafka_python import Connection
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.scoring.backend import LocalScoring
-from workers.stream.state.restore import RestorePlan
+from workers.stream.state.restore import RestorePoint
+from workers.stream.state.state_ttl import TtlWindows
 from workers.supervision.ray import actors
 
 _JOIN_S = 60.0
@@ -55,8 +56,8 @@ def commit_ends(
     consumer = KafkaConsumer(**connection.consumer_options(), group_id=group)
     try:
         consumer.assign([TopicPartition(topic, partition) for partition in ends])
-        point = RestorePlan.cold_at(0)
-        metadata = point.restore_point(receptive_field=receptive_field, topic="").encode()
+        ttl = TtlWindows.beginning_at(0)
+        metadata = RestorePoint(restore_from=0, receptive_field=receptive_field, ttl=ttl).encode()
         consumer.commit(
             {
                 TopicPartition(topic, partition): OffsetAndMetadata(end, metadata, -1)

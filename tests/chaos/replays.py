@@ -26,6 +26,7 @@ from workers.stream.state.partition import (
 )
 from workers.stream.state.rejection import refuse_poison
 from workers.stream.state.restore import RestorePlan, decode_metadata, plan_restore
+from workers.stream.state.state_ttl import StateTtl
 
 _CHUNK: Final = 997
 _HOLE: Final = Verdict()
@@ -73,8 +74,10 @@ class PartitionLog:
             channels=len(self.detector.channels),
             receptive_field=self.detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
-            max_restore_records=stream.max_restore_records,
-            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+            state_ttl=StateTtl(
+                max_restore_records=stream.max_restore_records,
+                max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+            ),
         )
         return PartitionState(config, start, group_of=self.detector.group_of)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
 from tests.deterministic.schedule import SCHEDULES, Schedule
-from workers.stream.assignment import InitialPosition
+from workers.kafka.client import CommittedOffset
 from workers.stream.checkpoint import Checkpoint
 from workers.stream.owned_partition import OwnedPartition
 from workers.stream.state.history import SensorWindows
@@ -51,13 +51,16 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def commit_past_an_output(patch: pytest.MonkeyPatch) -> None:
     """What was polled is committed, not what was published."""
 
-    def position(self: Any) -> InitialPosition:
-        if not self.work:
-            return cast("InitialPosition", self.initial)
-        restore_point = self.work[-1][0].request.restore_point
-        return InitialPosition(self.state.next_offset, restore_point)
+    committing = OwnedPartition.committing
 
-    patch.setattr(OwnedPartition, "_position", position)
+    def too_far(self: OwnedPartition) -> CommittedOffset:
+        committed = committing(self)
+        if not self.work or self._in_doubt is None:
+            return committed
+        self._in_doubt = (self.state.next_offset, self._in_doubt[1])
+        return replace(committed, next_offset=self.state.next_offset)
+
+    patch.setattr(OwnedPartition, "committing", too_far)
 
 
 def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None:

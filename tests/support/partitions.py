@@ -11,7 +11,7 @@ import numpy as np
 from schemas.columns import Failure, Readings
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState
 from workers.stream.state.restore import RestorePlan
-from workers.stream.state.state_ttl import UNLIMITED
+from workers.stream.state.state_ttl import UNLIMITED, StateTtl
 
 FAR_APART_NS = 10**15
 
@@ -41,8 +41,9 @@ def make_partition(
         channels=1,
         receptive_field=receptive_field,
         max_gap_ns=max_gap_ns,
-        max_restore_records=max_restore_records,
-        max_restore_age_ms=max_restore_age_ms,
+        state_ttl=StateTtl(
+            max_restore_records=max_restore_records, max_restore_age_ms=max_restore_age_ms
+        ),
     )
     if start is None:
         begin = RestorePlan.cold_at(0)

@@ -8,11 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from workers.stream.health import (
-    Health,
-    LatencyHistogram,
-    Phase,
-)
+from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import NUMBERS
 from workers.supervision.status import Staffing
 

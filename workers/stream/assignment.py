@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from detector.scoring import Detector
 from schemas.settings import StreamSettings
 from workers.kafka.client import CommittedOffset, Source
 from workers.stream.state.partition import PartitionConfig, PartitionState
-from workers.stream.state.restore import (
-    ModelVersion,
-    RestorePlan,
-    RestorePoint,
-    plan_restore,
-)
-
-
-class InitialPosition(NamedTuple):
-    """Where a partition begins.
-
-    Attributes:
-        next_offset: first offset to score.
-        restore_point: what is known of the log before it.
-    """
-
-    next_offset: int
-    restore_point: RestorePoint
+from workers.stream.state.restore import ModelVersion, RestorePlan, plan_restore
+from workers.stream.state.state_ttl import StateTtl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,16 +18,15 @@ class OpenedPartition:
 
     Args:
         state: before its first record.
-        plan: where to read from and to score from, and whose work goes on.
-        committed: the group's position in it, if there was one...
-        initial: ...else what to commit before anything is read: a crash before the first commit
-            must not move a start at "latest".
+        plan: where to read from and to score from, and what is known of the log before.
+        committed: the group's position in it, None if there is none: then that of the state has to
+            be committed before anything is read, as a crash before the first commit must not move a
+            start at "latest".
     """
 
     state: PartitionState
     plan: RestorePlan
     committed: CommittedOffset | None
-    initial: InitialPosition
 
 
 class PartitionOpener:
@@ -56,10 +38,13 @@ class PartitionOpener:
 
     def __init__(self, source: Source, detector: Detector, stream: StreamSettings) -> None:
         """Open partitions of `source` for `detector`."""
-        self._source, self._detector, self._stream = source, detector, stream
-        max_gap_s = stream.max_gap_s or detector.max_gap_s
+        self._source, self._detector, self._start = source, detector, stream.start
         self.model = ModelVersion(detector.name, detector.version)
-        self._max_gap_ns = max(round(max_gap_s * 1e9), 1)
+        self._max_gap_ns = max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1)
+        self._state_ttl = StateTtl(
+            max_restore_records=stream.max_restore_records,
+            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+        )
 
     def open(self, partition: int) -> OpenedPartition:
         """Find out where a partition begins, which is assigned and not started yet.
@@ -67,8 +52,7 @@ class PartitionOpener:
         Raises:
             BrokerUnavailableError: no answer in time.
         """
-        source, stream = self._source, self._stream
-        receptive_field = self._detector.receptive_field
+        source, receptive_field = self._source, self._detector.receptive_field
         topic_id = source.topic_id()
         beginning, end = source.bounds(partition)
         committed = source.committed(partition)
@@ -76,7 +60,7 @@ class PartitionOpener:
             None if committed is None else (committed.next_offset, committed.metadata),
             beginning=beginning,
             end=end,
-            fresh=stream.start,
+            fresh=self._start,
             receptive_field=receptive_field,
             topic=topic_id,
         )
@@ -85,18 +69,9 @@ class PartitionOpener:
             channels=len(self._detector.channels),
             receptive_field=receptive_field,
             max_gap_ns=self._max_gap_ns,
-            max_restore_records=stream.max_restore_records,
-            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+            state_ttl=self._state_ttl,
             topic_id=topic_id,
             model=self.model,
         )
         state = PartitionState(config, plan, group_of=self._detector.group_of)
-        restore_point = plan.restore_point(
-            receptive_field=receptive_field, topic=topic_id, model=self.model
-        )
-        return OpenedPartition(
-            state=state,
-            plan=plan,
-            committed=committed,
-            initial=InitialPosition(plan.next_offset, restore_point),
-        )
+        return OpenedPartition(state=state, plan=plan, committed=committed)

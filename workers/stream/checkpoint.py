@@ -12,10 +12,10 @@ from schemas.wire.dead_letter import TRUNCATED
 from workers.errors import PoisonRecordError, StaleGenerationError
 from workers.kafka.client import CommittedOffset, Generation, Sink
 from workers.kafka.deadline import Deadline
-from workers.stream.assignment import InitialPosition
 from workers.stream.outputs import Output, OutputBuilder, shortened
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.state.counts import Counts
+from workers.stream.state.partition import PartitionState
 
 _LONGEST_MARK = (TRUNCATED, b"9" * 10)
 
@@ -112,7 +112,7 @@ class Checkpoint:
         """How many outputs were too large for the sink, since the start of the worker."""
         return self._publisher.rejected
 
-    def begin_at(self, partition: OwnedPartition, initial: InitialPosition) -> None:
+    def begin_at(self, partition: OwnedPartition, initial: PartitionState) -> None:
         """Have the place where a partition begins committed; the first one named counts.
 
         Raises:

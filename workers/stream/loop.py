@@ -16,7 +16,6 @@ A record that no scorer survives becomes a dead letter, after going back as well
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,11 +25,7 @@ import psutil
 import structlog
 
 from schemas.settings import ProcessingSettings
-from workers.errors import (
-    BrokerUnavailableError,
-    StaleGenerationError,
-    TransactionAbortedError,
-)
+from workers.errors import BrokerUnavailableError, StaleGenerationError, TransactionAbortedError
 from workers.kafka.client import Generation, PollResult, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.assignment import PartitionOpener
@@ -71,9 +66,9 @@ class IngestLoop:
         new_checkpoint: Callable[[], Checkpoint],
         progress: ProgressTicks,
         processing: ProcessingSettings,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        wall_s: Callable[[], float] = time.time,
-        pause: Callable[[float], None] = time.sleep,
+        monotonic_s: Callable[[], float],
+        wall_s: Callable[[], float],
+        pause: Callable[[float], None],
     ) -> None:
         """Take the parts; nothing is read before the first `step`."""
         self._source, self._decoder, self._opener, self._own = source, decoder, opener, own
@@ -222,7 +217,7 @@ class IngestLoop:
             self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
         self._count(owned.number, owned.settled(opened.committed))
         if opened.committed is None:
-            self._checkpoint.begin_at(owned, opened.initial)
+            self._checkpoint.begin_at(owned, opened.state)
             self._commit_or_await()
             return  # the next turn begins where that says
         self._log.info(
@@ -233,7 +228,7 @@ class IngestLoop:
         )
         if plan.model not in {None, self._opener.model, owned.succeeds}:
             self._note_model_change(owned, plan)
-        owned.opened(opened)
+        owned.opened(opened.state)
         self._source.start(owned.number, plan.read_from)
         if self._paused:
             self._source.pause([owned.number])

@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from detector.scoring import Scores
 from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset, Record
-from workers.stream.assignment import InitialPosition, OpenedPartition
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import (
-    Batch,
-    IllegalEventError,
-    PartitionState,
-    ScoreRequest,
-)
+from workers.stream.state.partition import Batch, IllegalEventError, PartitionState, ScoreRequest
 from workers.stream.state.restore import MetadataTooLargeError, ModelVersion
 
 
@@ -82,7 +76,7 @@ class OwnedPartition:
         limit: of its bad records; goes on over a rewind, as records are counted once.
         poison: offsets of records that no scorer survives, found here and not committed yet.
         succeeds: the other model that scored what is committed; noted once.
-        initial: where it begins, to be committed before anything is read...
+        initial: a state where it begins, to be committed before anything is read...
         work: ...and what was published for it, in order: both of the current checkpoint.
     """
 
@@ -92,7 +86,7 @@ class OwnedPartition:
         self.stage = PartitionStage.ASSIGNED
         self.poison: set[int] = set()
         self.succeeds: ModelVersion | None = None
-        self.initial: InitialPosition | None = None
+        self.initial: PartitionState | None = None
         self.work: list[tuple[PartitionRequest, Scores]] = []
         self._state: PartitionState | None = None
         # Of a commit whose outcome nobody knows: the committed offset tells, at the next opening.
@@ -115,10 +109,10 @@ class OwnedPartition:
         """Whether nobody knows if its last commit happened."""
         return self._in_doubt is not None
 
-    def opened(self, opened: OpenedPartition) -> None:
+    def opened(self, state: PartitionState) -> None:
         """Its records come from now on."""
         self._move(PartitionStage.RESTORING)
-        self._state = opened.state
+        self._state = state
 
     def polled(self, batch: Batch, records: Sequence[Record]) -> PartitionRequest | None:
         """Take one poll's records; what has to be scored, None if all were read before.
@@ -164,21 +158,15 @@ class OwnedPartition:
         Raises:
             RunEndedError: there is more than fits into a commit; see `RestorePoint.encode`.
         """
-        next_offset, restore_point = self._position()
+        at = self.work[-1][0].request if self.work else self.initial
+        assert at is not None
         try:
-            committed = CommittedOffset(next_offset=next_offset, metadata=restore_point.encode())
+            metadata = at.restore_point.encode()
         except MetadataTooLargeError as error:
             raise RunEndedError(str(error)) from error
         counts = sum((asked.request.counts for asked, _ in self.work), Counts())
-        self._in_doubt = (next_offset, counts)
-        return committed
-
-    def _position(self) -> InitialPosition:
-        if self.work:
-            request = self.work[-1][0].request
-            return InitialPosition(request.next_offset, request.restore_point)
-        assert self.initial is not None
-        return self.initial
+        self._in_doubt = (at.next_offset, counts)
+        return CommittedOffset(next_offset=at.next_offset, metadata=metadata)
 
     def not_committed(self) -> None:
         """The commit did not happen, for certain."""

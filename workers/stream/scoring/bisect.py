@@ -134,13 +134,12 @@ class BatchBisector:
                 self._probe(call, start, middle)
                 return self._probe(call, middle, stop)
             field = self.receptive_field
-            first = (start - call.samples) * field
-            base = int(call.ends[call.samples]) - field + 1
-            places = call.probed()[first : first + field]
-            return [
-                self._try_alone(call.rows[base + nth], place)
-                for nth, place in enumerate(places, first)
-            ][-1]
+            first = call.samples + (start - call.samples) * field
+            rows = call.rows[int(call.ends[start]) - field + 1 :]
+            places = call.places()[first : first + field]
+            return [self._try_alone(row, place) for row, place in zip(rows, places, strict=False)][
+                -1
+            ]
 
     def _try_alone(self, row: NDArray[np.float64], place: tuple[int, int]) -> Scores:
         rows = np.tile(row, (self.receptive_field, 1))

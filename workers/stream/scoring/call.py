@@ -48,19 +48,12 @@ class ScoringCall:
         return sum(len(asked.request.samples.ends) for asked in self.requests)
 
     def places(self) -> list[tuple[int, int]]:
-        """Partition and offset of the record of each sample."""
+        """Partition and offset of the record of each sample, then of each row of the probes."""
         return [
             (asked.partition.number, offset)
+            for name in ("offsets", "unscored_offsets")
             for asked in self.requests
-            for offset in asked.request.samples.offsets.tolist()
-        ]
-
-    def probed(self) -> list[tuple[int, int]]:
-        """Partition and offset of each row of the probes."""
-        return [
-            (asked.partition.number, offset)
-            for asked in self.requests
-            for offset in asked.request.samples.unscored_offsets.tolist()
+            for offset in getattr(asked.request.samples, name).tolist()
         ]
 
     def shares(self, scores: Scores) -> Iterator[tuple[PartitionRequest, Scores]]:

@@ -37,7 +37,7 @@ not be decoded, but only a scorer can tell: its offset travels in the metadata, 
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -48,7 +48,7 @@ from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
 from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.slicing import between, without
-from workers.stream.state.state_ttl import UNLIMITED, StateTtl
+from workers.stream.state.state_ttl import StateTtl
 
 
 class IllegalEventError(RuntimeError):
@@ -64,9 +64,7 @@ class PartitionConfig:
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
-        max_restore_records: never are more records read again; a sensor silent for so many is
-            forgotten, at the latest. At least 2.
-        max_restore_age_ms: the same as an age, by the records' timestamps; at least 2.
+        state_ttl: when a silent sensor is forgotten, and how much is ever read again.
         topic_id: of the topic, if the broker says it; for the restore point.
         model: that scores; for the restore point.
     """
@@ -75,8 +73,7 @@ class PartitionConfig:
     channels: int
     receptive_field: int
     max_gap_ns: int
-    max_restore_records: int = UNLIMITED
-    max_restore_age_ms: int = UNLIMITED
+    state_ttl: StateTtl = field(default_factory=StateTtl)
     topic_id: str = ""
     model: ModelVersion | None = None
 
@@ -140,10 +137,6 @@ class PartitionState:
             group_of: the calibration group of a sensor, a pure function of the model.
         """
         self.config = config
-        self._state_ttl = StateTtl(
-            max_restore_records=config.max_restore_records,
-            max_restore_age_ms=config.max_restore_age_ms,
-        )
         self._next_offset = start.next_offset
         self._ttl = start.ttl
         self._poison = start.poison
@@ -164,6 +157,18 @@ class PartitionState:
     def next_offset(self) -> int:
         """First offset not yet taken in for scoring."""
         return self._next_offset
+
+    @property
+    def restore_point(self) -> RestorePoint:
+        """What it takes to go on from `next_offset`."""
+        return RestorePoint(
+            restore_from=self._windows.oldest_offset(self._next_offset),
+            receptive_field=self.config.receptive_field,
+            ttl=self._ttl,
+            poison=tuple(sorted(self._poison)),
+            topic=self.config.topic_id,
+            model=self.config.model,
+        )
 
     @property
     def sensors(self) -> int:
@@ -258,7 +263,7 @@ class PartitionState:
         """Take new readings; what they add, and how many sensors were forgotten."""
         self._catch_up()
         parts, forgotten = [], 0
-        for piece in self._state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
+        for piece in self.config.state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
             if piece.ttl.current != self._windows.begins_at:
                 forgotten += self._windows.roll(piece.ttl.current)
             self._ttl = piece.ttl
@@ -267,23 +272,16 @@ class PartitionState:
             parts.append(self._windows.advance(columns, offsets[columns.positions]))
         return Samples.joined(parts), forgotten
 
-    def _restore_point(self, live: Batch) -> RestorePoint:
+    def _note_poison(self, live: Batch) -> None:
         fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == Stage.SCORING}
         if fatal or self._poison:
             first = self._ttl.previous
             self._poison = frozenset(at for at in self._poison | fatal if at >= first)
-        return RestorePoint(
-            restore_from=self._windows.oldest_offset(self._next_offset),
-            receptive_field=self.config.receptive_field,
-            ttl=self._ttl,
-            poison=tuple(sorted(self._poison)),
-            topic=self.config.topic_id,
-            model=self.config.model,
-        )
 
     def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
         samples, forgotten = self._advance(live)
         self._next_offset = int(live.offsets[-1]) + 1
+        self._note_poison(live)
         of_records = Counts(
             records=len(live.offsets),
             dead_lettered=len(live.failures),
@@ -297,7 +295,7 @@ class PartitionState:
             failures=[replace(f, position=f.position + shift) for f in live.failures],
             counts=self._before + samples.counts + of_records,
             next_offset=self._next_offset,
-            restore_point=self._restore_point(live),
+            restore_point=self.restore_point,
         )
         self._before = Counts()
         self._numbers += 1

@@ -173,19 +173,6 @@ class RestorePlan:
             lost=lost,
         )
 
-    def restore_point(
-        self, *, receptive_field: int, topic: str, model: ModelVersion | None = None
-    ) -> RestorePoint:
-        """What to commit at `next_offset` before anything was scored."""
-        return RestorePoint(
-            restore_from=self.read_from,
-            receptive_field=receptive_field,
-            ttl=self.ttl,
-            poison=tuple(sorted(self.poison)),
-            topic=topic,
-            model=model,
-        )
-
 
 def plan_restore(
     committed: tuple[int, str] | None,
@@ -231,12 +218,10 @@ def _made_anew(next_offset: int, metadata: RestorePoint | None, *, end: int, top
     """Why the commit cannot be of this topic; empty when it can."""
     then = metadata.topic if metadata is not None else ""
     if topic and then:
-        if topic == then:
-            return ""
-        return f"the commit was made for the topic of id {then}, this one is {topic}"
-    return (
-        f"committed offset {next_offset} is beyond the log's end {end}" if next_offset > end else ""
-    )
+        different = f"the commit was made for the topic of id {then}, this one is {topic}"
+        return different if topic != then else ""
+    beyond = f"committed offset {next_offset} is beyond the log's end {end}"
+    return beyond if next_offset > end else ""
 
 
 def _warm(

@@ -81,14 +81,7 @@ class Windows:
 
     @property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return (
-            self._values,
-            self._offsets,
-            self._head,
-            self._filled,
-            self._oldest,
-            self._last_ts,
-        )
+        return (self._values, self._offsets, self._head, self._filled, self._oldest, self._last_ts)
 
     @property
     def capacity(self) -> int:

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.settings import StreamSettings
 from tests.support.partitions import batch_of, make_partition, reading
 from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset
-from workers.stream.assignment import InitialPosition, OpenedPartition
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
-from workers.stream.state.partition import IllegalEventError
-from workers.stream.state.restore import MAX_BYTES, RestorePlan, RestorePoint, decode_metadata
-from workers.stream.state.state_ttl import TtlWindows
+from workers.stream.state.partition import IllegalEventError, PartitionState
+from workers.stream.state.restore import MAX_BYTES, RestorePlan, decode_metadata
 
 
-def restore_point(*, poison: int) -> RestorePoint:
-    return RestorePoint(
-        restore_from=0,
-        receptive_field=8,
-        ttl=TtlWindows.beginning_at(0),
-        poison=tuple(range(0, 1000 * poison, 1000)),
-    )
+def make_state(*, next_offset: int, poison: int = 0) -> PartitionState:
+    plan = replace(RestorePlan.cold_at(0), next_offset=next_offset)
+    poisoned = frozenset(range(0, 1000 * poison, 1000))
+    return make_partition(receptive_field=1, start=replace(plan, poison=poisoned))
 
 
-def make_owned(*, poison: int = 0) -> OwnedPartition:
-    owned = OwnedPartition(3, DeadLetterLimit(3, StreamSettings()))
-    owned.initial = InitialPosition(7, restore_point(poison=poison))
-    return owned
-
-
-def opened(*, next_offset: int) -> OpenedPartition:
-    return OpenedPartition(
-        state=make_partition(receptive_field=1, next_offset=next_offset),
-        plan=RestorePlan.cold_at(0),
-        committed=CommittedOffset(next_offset=next_offset),
-        initial=InitialPosition(next_offset, restore_point(poison=0)),
-    )
+def make_owned() -> OwnedPartition:
+    return OwnedPartition(3, DeadLetterLimit(3, StreamSettings()))
 
 
 def poll(owned: OwnedPartition, offset: int) -> PartitionRequest | None:
@@ -46,7 +32,7 @@ def poll(owned: OwnedPartition, offset: int) -> PartitionRequest | None:
 
 def test_it_restores_until_the_first_record_to_score_and_is_live_then():
     owned = make_owned()
-    owned.opened(opened(next_offset=1))
+    owned.opened(make_state(next_offset=1))
     stages = []
     for offset in (0, 1):
         poll(owned, offset)
@@ -61,9 +47,9 @@ def test_an_illegal_event_raises_and_changes_nothing():
     owned = make_owned()
     with pytest.raises(IllegalEventError, match="partition 3 is assigned, not open"):
         poll(owned, 0)
-    owned.opened(opened(next_offset=0))
+    owned.opened(make_state(next_offset=0))
     with pytest.raises(IllegalEventError, match="from restoring to restoring"):
-        owned.opened(opened(next_offset=0))
+        owned.opened(make_state(next_offset=0))
     owned.revoked()
     for event in (owned.rewound, owned.revoked):
         with pytest.raises(IllegalEventError, match="from revoked"):
@@ -72,20 +58,24 @@ def test_an_illegal_event_raises_and_changes_nothing():
 
 
 def test_what_it_commits_carries_what_a_restore_needs():
-    committed = make_owned(poison=3).committing()
+    owned = make_owned()
+    owned.initial = make_state(next_offset=7, poison=3)
+    committed = owned.committing()
     assert committed.next_offset == 7
-    assert decode_metadata(committed.metadata) == restore_point(poison=3)
+    assert decode_metadata(committed.metadata) == owned.initial.restore_point
 
 
 def test_more_than_fits_into_a_commit_ends_the_run():
+    owned = make_owned()
+    owned.initial = make_state(next_offset=7, poison=MAX_BYTES)
     with pytest.raises(RunEndedError, match=r"lower stream\.max_restore_records"):
-        make_owned(poison=MAX_BYTES).committing()
+        owned.committing()
 
 
 @pytest.mark.parametrize(("next_offset", "counted"), [(1, 1), (0, 0), (2, 0), (None, 0)])
 def test_a_commit_of_unknown_outcome_counts_if_the_committed_offset_says_so(next_offset, counted):
     owned = make_owned()
-    owned.opened(opened(next_offset=0))
+    owned.opened(make_state(next_offset=0))
     asked = poll(owned, 0)
     assert asked is not None
     owned.work.append((asked, None))  # type: ignore[arg-type]

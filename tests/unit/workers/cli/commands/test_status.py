@@ -17,7 +17,8 @@ from workers.cli.commands.status import Position, ask_pipeline, positions_of, sh
 from workers.errors import VigieError
 from workers.kafka.client import CommittedOffset
 from workers.kafka.kafka_python.admin.groups import Group, Member
-from workers.stream.state.restore import RestorePlan
+from workers.stream.state.restore import RestorePoint
+from workers.stream.state.state_ttl import TtlWindows
 
 
 def make_group(committed: dict[int, CommittedOffset]) -> Group:
@@ -27,7 +28,8 @@ def make_group(committed: dict[int, CommittedOffset]) -> Group:
 
 def test_lag_is_end_less_next_offset_and_counts_from_the_beginning_without_a_commit():
     bounds = {("r", 0): (10, 50), ("r", 1): (5, 30), ("other", 0): (0, 99)}
-    text = RestorePlan.cold_at(31).restore_point(receptive_field=8, topic="").encode()
+    ttl = TtlWindows.beginning_at(31)
+    text = RestorePoint(restore_from=31, receptive_field=8, ttl=ttl).encode()
     group = make_group({0: CommittedOffset(next_offset=40, metadata=text)})
 
     assert positions_of(group, bounds, "r") == [

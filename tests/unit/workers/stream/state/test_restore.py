@@ -129,9 +129,9 @@ def test_a_new_group_begins_where_it_was_told_to(fresh: str, offset: int) -> Non
     )
 
 
-def test_the_first_commit_says_where_the_first_stretch_begins() -> None:
+def test_the_first_commit_says_where_the_first_window_begins() -> None:
     point = begin(None, beginning=3, end=9, fresh="latest")
-    text = point.restore_point(receptive_field=8, topic="abc").encode()
+    text = RestorePoint(restore_from=9, receptive_field=8, ttl=point.ttl, topic="abc").encode()
     assert begin((9, text), beginning=3, end=40, fresh="latest", topic="abc") == point
 
 
