@@ -254,7 +254,7 @@ def _told(
     taken = runner.all("partition_started", since_s=killed_s)
     started = runner.last("worker_started", since_s=killed_s)
     return Recovery(
-        records=sum(event.values["replay_records"] for event in taken),
+        records=sum(event.values["restore_records"] for event in taken),
         noticed=None if noticed_s is None else noticed_s - killed_s,
         started=(started.at_s if started else killed_s) - killed_s,
         joined=taken[-1].at_s - killed_s,

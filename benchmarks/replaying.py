@@ -20,9 +20,10 @@ from workers.kafka.client import Connection, PollResult, Source
 from workers.kafka.factory import sink_of, source_of
 from workers.kafka.kafka_python.options import consumer_options
 from workers.process import configure_logging
-from workers.stream.loop import IngestLoop
+from workers.stream.build import build_loop
 from workers.stream.scoring.backend import LocalScoring
-from workers.stream.state.restore import StartingPoint
+from workers.stream.state.restore import RestorePoint
+from workers.stream.state.state_ttl import TtlWindows
 from workers.supervision.ray import actors
 
 _JOIN_S = 60.0
@@ -55,8 +56,8 @@ def commit_ends(
     consumer = KafkaConsumer(**consumer_options(connection), group_id=group)
     try:
         consumer.assign([TopicPartition(topic, partition) for partition in ends])
-        point = StartingPoint.cold_at(0)
-        metadata = point.metadata(receptive_field=receptive_field, topic="").encode()
+        ttl = TtlWindows.beginning_at(0)
+        metadata = RestorePoint(restore_from=0, receptive_field=receptive_field, ttl=ttl).encode()
         consumer.commit(
             {
                 TopicPartition(topic, partition): OffsetAndMetadata(end, metadata, -1)
@@ -90,7 +91,7 @@ def run_replay(job: ReplayJob, gate: Gate) -> Stretch:
         sink_of(settings, job.slot).open(source) as sink,
     ):
         watched = _Watched(source, held=job.held)
-        loop = IngestLoop(
+        loop = build_loop(
             slot=job.slot,
             source=watched,
             sink=sink,

@@ -80,10 +80,10 @@ def from_backtest(detector: Detector, files: Sequence[SensorColumns]) -> dict[Ro
         )
         for f in files
     )
-    for pending, scores in backtest(detector, chunks):
-        for run in pending.runs:
+    for request, scores in backtest(detector, chunks):
+        for run in request.samples.runs:
             for row in range(run.start, run.stop):
-                scored[run.sensor, int(pending.ts_ns[row])] = (
+                scored[run.sensor, int(request.samples.ts_ns[row])] = (
                     float(scores.score[row]),
                     tuple(scores.denoised[row].tolist()),
                 )

@@ -24,7 +24,7 @@ from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import LiveReader, digest, following
 from tests.chaos.reference import Expected, expected_of
-from tests.chaos.replays import backtested, logs_of, replayable
+from tests.chaos.replays import backtested, logs_of, restorable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
 from tests.chaos.segments import Fate, topic_fates
@@ -289,7 +289,7 @@ class _Run:
             *(
                 violation
                 for log in logs
-                for violation in replayable(log, commits, expected.verdicts)
+                for violation in restorable(log, commits, expected.verdicts)
             ),
         ]
 

@@ -1,4 +1,4 @@
-"""The product's own state machine over the final log: the backtest, and replays from any commit."""
+"""The product's own state machine over the final log: the backtest, restores from any commit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
 from workers.stream.input import Input
+from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
     Batch,
     PartitionConfig,
     PartitionState,
-    Pending,
-    ScoreRequest,
 )
-from workers.stream.state.restore import StartingPoint, decode_metadata, starting_point
+from workers.stream.state.restore import RestorePlan, decode_metadata, plan_restore
+from workers.stream.state.state_ttl import StateTtl
 
 _CHUNK: Final = 997
 _HOLE: Final = Verdict()
@@ -57,18 +57,19 @@ class PartitionLog:
         """First offset behind the log."""
         return int(self._offsets[-1]) + 1 if len(self._offsets) else 0
 
-    def state(self, start: StartingPoint) -> PartitionState:
+    def state(self, start: RestorePlan) -> PartitionState:
         """The state machine, before `start`."""
         stream = self.settings.stream
         gap_s = stream.max_gap_s or self.detector.max_gap_s
         config = PartitionConfig(
-            topic=self.settings.topics.readings,
             partition=self.partition,
             channels=len(self.detector.channels),
             receptive_field=self.detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
-            max_restore_records=stream.max_restore_records,
-            max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+            state_ttl=StateTtl(
+                max_restore_records=stream.max_restore_records,
+                max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
+            ),
         )
         return PartitionState(config, start, group_of=self.detector.group_of)
 
@@ -114,25 +115,26 @@ def logs_of(
 
 def backtested(log: PartitionLog) -> Iterator[Denoised]:
     """What a backtest of this log gives: the state machine from its beginning, large batches."""
-    state = log.state(StartingPoint.cold_at(0))
+    state = log.state(RestorePlan.cold_at(0))
     for batch in log.batches(0, log.end):
         request = state.polled(batch)
         if request is None:
             continue
-        scores = log.detector.score(request.rows, request.ends, request.groups)
-        pending = state.scored(request.number, anomalies=len(scores.flagged))
-        for run in pending.runs:
+        samples = request.samples
+        scores = log.detector.score(samples.rows, samples.ends, samples.groups)
+        state.scored(request.number, anomalies=len(scores.flagged))
+        for run in samples.runs:
             for nth in range(run.start, run.stop):
                 yield Denoised(
-                    _place(log.partition, pending, nth),
+                    _place(log.partition, samples, nth),
                     run.sensor,
-                    int(pending.ts_ns[nth]),
+                    int(samples.ts_ns[nth]),
                     float(scores.score[nth]),
                     tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
                 )
 
 
-def replayable(
+def restorable(
     log: PartitionLog, commits: Sequence[Commit], verdicts: Mapping[tuple[int, int], Verdict]
 ) -> Violations:
     """Each commit's metadata lets a worker that knows nothing else go on as if nothing had been.
@@ -148,19 +150,19 @@ def replayable(
     wrong = [
         f"partition {log.partition} from {commit.next_offset}: {why}"
         for commit in own[::step]
-        for why in _replayed(log, commit, verdicts)
+        for why in _restored(log, commit, verdicts)
     ]
     return [
         *found("commits whose metadata cannot be read", unreadable),
-        *found("commits that do not allow the replay", wrong),
+        *found("commits that do not allow the restore", wrong),
     ]
 
 
-def _replayed(
+def _restored(
     log: PartitionLog, commit: Commit, verdicts: Mapping[tuple[int, int], Verdict]
 ) -> Iterator[str]:
     """What a restart from this commit would get wrong in the records behind it."""
-    point = starting_point(
+    point = plan_restore(
         (commit.next_offset, commit.metadata),
         beginning=0,
         end=log.end,
@@ -181,9 +183,10 @@ def _replayed(
         request = state.polled(batch)
         if request is None:
             continue
-        pending = state.scored(request.number, anomalies=0)
-        for nth, window in enumerate(_windows(request, log.detector.receptive_field)):
-            place = _place(log.partition, pending, nth)
+        state.scored(request.number, anomalies=0)
+        samples = request.samples
+        for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
+            place = _place(log.partition, samples, nth)
             right = wanted.pop(place, None)
             if right is None:
                 yield f"{place} is scored and must not be"
@@ -192,10 +195,10 @@ def _replayed(
     yield from (f"{place} is not scored" for place in sorted(wanted))
 
 
-def _windows(request: ScoreRequest, field: int) -> Iterator[NDArray[np.float64]]:
-    for end in request.ends.tolist():
-        yield request.rows[end - field + 1 : end + 1]
+def _windows(samples: Samples, field: int) -> Iterator[NDArray[np.float64]]:
+    for end in samples.ends.tolist():
+        yield samples.rows[end - field + 1 : end + 1]
 
 
-def _place(partition: int, pending: Pending, nth: int) -> Place:
-    return Place(partition, int(pending.offsets[nth]), int(pending.indices[nth]))
+def _place(partition: int, samples: Samples, nth: int) -> Place:
+    return Place(partition, int(samples.offsets[nth]), int(samples.indices[nth]))

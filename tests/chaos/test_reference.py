@@ -18,9 +18,9 @@ from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.load import Sensors, Sent
 from tests.chaos.oracle import Fate
 from tests.chaos.reference import Expected, expected_of
-from tests.chaos.replays import PartitionLog, backtested, logs_of, replayable
+from tests.chaos.replays import PartitionLog, backtested, logs_of, restorable
 from tests.support.models import START_NS, encoded, small_detector
-from workers.stream.state.restore import StartingPoint
+from workers.stream.state.restore import RestorePlan
 
 RECORDS = 1_500
 SETTINGS = Settings.model_validate({"stream": {"max_restore_records": 400}})
@@ -68,7 +68,7 @@ def log() -> PartitionLog:
 @cache
 def commits() -> tuple[Commit, ...]:
     """What an undisturbed worker commits, batch by batch."""
-    state = log().state(StartingPoint.cold_at(0))
+    state = log().state(RestorePlan.cold_at(0))
     found: list[Commit] = []
     for batch in log().batches(0, log().end, size=37):
         request = state.polled(batch)
@@ -78,7 +78,7 @@ def commits() -> tuple[Commit, ...]:
             Commit(
                 partition=0,
                 next_offset=pending.next_offset,
-                metadata=pending.metadata.encode(),
+                metadata=pending.restore_point.encode(),
                 at_ms=0,
                 number=len(found),
             )
@@ -103,7 +103,7 @@ def test_the_backtest_agrees_with_the_oracle_bit_by_bit():
 
 
 def test_every_commit_allows_the_replay():
-    assert replayable(log(), commits(), expected().verdicts) == []
+    assert restorable(log(), commits(), expected().verdicts) == []
 
 
 @pytest.mark.parametrize("change", ["late", "blind", "foreign", "elsewhere"])
@@ -111,7 +111,7 @@ def test_metadata_that_does_not_allow_the_replay_is_caught(change):
     def spoilt(commit: Commit) -> Commit:
         metadata: Any = json.loads(commit.metadata)
         if change == "late":  # one record too late
-            metadata["replay_from"] = min(metadata["replay_from"] + 1, commit.next_offset)
+            metadata["restore_from"] = min(metadata["restore_from"] + 1, commit.next_offset)
         elif change == "blind":  # to the poison
             metadata["poison"] = []
         elif change == "foreign":
@@ -120,4 +120,4 @@ def test_metadata_that_does_not_allow_the_replay_is_caught(change):
             return replace(commit, next_offset=max(commit.next_offset - 1, 0))
         return replace(commit, metadata=json.dumps(metadata))
 
-    assert replayable(log(), [spoilt(one) for one in commits()], expected().verdicts)
+    assert restorable(log(), [spoilt(one) for one in commits()], expected().verdicts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import ScorerLostError, Ticket
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture
 
 POISON = 5000.0
 """No scorer survives a window that holds a reading of at least this."""
@@ -63,10 +63,10 @@ class SimScoring:
 
     def __init__(self, detector: SimDetector) -> None:
         self.detector = detector
-        self.open: list[SimTicket] = []
+        self.open: list[SimFuture] = []
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> Ticket:
-        ticket = SimTicket(self, rows, ends)
+    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
+        ticket = SimFuture(self, rows, ends)
         self.open.append(ticket)
         return ticket
 
@@ -76,7 +76,7 @@ class SimScoring:
             self.open[which % len(self.open)].answer(error)
 
 
-class SimTicket:
+class SimFuture:
     def __init__(self, scoring: SimScoring, rows: Any, ends: Any) -> None:
         self._scoring, self._rows, self._ends = scoring, rows, ends
         self._error: Exception | None = None

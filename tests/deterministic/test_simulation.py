@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
 from tests.deterministic.clients import TransactionalSimSink
 from tests.deterministic.schedule import SCHEDULES, Schedule
-from workers.stream.assignment import Beginning
-from workers.stream.checkpoint import Unit
+from workers.kafka.client import CommittedOffset
+from workers.stream.checkpoint import Checkpoint
+from workers.stream.owned_partition import OwnedPartition
 from workers.stream.state.history import SensorWindows
 
 HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
@@ -53,21 +54,24 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def commit_past_an_output(patch: pytest.MonkeyPatch) -> None:
     """What was polled is committed, not what was published."""
 
-    def positions(self: Any) -> dict[int, Beginning]:
-        return {
-            work.part.partition: Beginning(work.part.state.next_offset, work.pending.metadata)
-            for work in self._works
-        }
+    committing = OwnedPartition.committing
 
-    patch.setattr(Unit, "_positions", positions)
+    def too_far(self: OwnedPartition) -> CommittedOffset:
+        committed = committing(self)
+        if not self.work or self._in_doubt is None:
+            return committed
+        self._in_doubt = (self.state.next_offset, self._in_doubt[1])
+        return replace(committed, next_offset=self.state.next_offset)
+
+    patch.setattr(OwnedPartition, "committing", too_far)
 
 
 def newest_generation_for_a_revoked_partition(patch: pytest.MonkeyPatch) -> None:
-    """What was published for a partition stays in the unit after the group took it away."""
-    patch.setattr(Unit, "regroup", lambda self, revoked, generation: None)
+    """What was published for a partition stays in the checkpoint after the group took it away."""
+    patch.setattr(Checkpoint, "on_rebalance", lambda self, generation: self)
 
 
-def replay_one_record_late(patch: pytest.MonkeyPatch) -> None:
+def restore_one_record_late(patch: pytest.MonkeyPatch) -> None:
     oldest = SensorWindows.oldest_offset
     patch.setattr(SensorWindows, "oldest_offset", lambda self, default: oldest(self, default) + 1)
 
@@ -77,7 +81,7 @@ def forget_the_shadow(patch: pytest.MonkeyPatch) -> None:
 
 
 def never_forget(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SensorWindows, "turn", lambda self, stretch: 0)
+    patch.setattr(SensorWindows, "roll", lambda self, begins_at: 0)
 
 
 def keep_a_producer_that_repeated(patch: pytest.MonkeyPatch) -> None:
@@ -90,7 +94,7 @@ def keep_a_producer_that_repeated(patch: pytest.MonkeyPatch) -> None:
     [
         (commit_past_an_output, 0),
         (newest_generation_for_a_revoked_partition, 160),
-        (replay_one_record_late, 0),
+        (restore_one_record_late, 0),
         (forget_the_shadow, 0),
         (never_forget, 0),
         (keep_a_producer_that_repeated, 0),

@@ -27,6 +27,7 @@ from tests.support.clock import FakeClock
 from tests.support.logs import MAX_GAP, Entry, Rules
 from workers.errors import BrokerUnavailableError, FencedError, TransactionAbortedError
 from workers.kafka.deadline import Deadline
+from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import ScorerLostError
 from workers.stream.state.restore import decode_metadata
@@ -93,7 +94,7 @@ class Process:
         source = SimSource(self.line)
         sink = world.sink_type(self.line, source)
         sink.begin()
-        loop = IngestLoop(
+        loop = build_loop(
             slot=0,
             source=source,
             sink=sink,
@@ -234,7 +235,7 @@ class World:
             metadata = decode_metadata(committed.metadata)
             assert metadata is not None
             if how % 3 == 0:
-                self.broker.logs[partition].beginning = metadata.replay_from
+                self.broker.logs[partition].beginning = metadata.restore_from
 
     # -- the end ---------------------------------------------------------------------------------
 

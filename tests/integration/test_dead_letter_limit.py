@@ -48,7 +48,7 @@ def test_a_bad_deploy_ends_the_run_and_loses_nothing(
     with vigie_run(settings, model, tmp_path, *raised) as (process, log):
         address = metrics_address(log)
         wait_until(
-            lambda: status(address)["counts"]["bad_channels"] == len(BAD),
+            lambda: status(address)["counts"]["bad"].get("channels") == len(BAD),
             within=200,
             what="the bad records are given up",
         )

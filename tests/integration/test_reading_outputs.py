@@ -45,7 +45,7 @@ def repeated(connection: Connection, settings: Settings) -> Iterator[None]:
     """Readings through a loop whose commits fail after the outputs were sent, again and again."""
     produce(connection, settings.topics.readings, encoded(RECORDS))
     with open_loop(settings, small_detector()) as loop:
-        sink = loop._unit._sink
+        sink = loop._checkpoint._sink
         commit, calls = sink.commit, iter(range(10_000))
 
         def failing(*arguments: Any, **named: Any) -> None:

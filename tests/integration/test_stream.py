@@ -54,11 +54,11 @@ def expected_from_backtest(
         values=np.array([values for _, _, values in records]),
     )
     expected: dict[tuple[str, int], Scored] = {}
-    for pending, scores in backtest(detector, [chunk]):
-        for run in pending.runs:
+    for request, scores in backtest(detector, [chunk]):
+        for run in request.samples.runs:
             for row in range(run.start, run.stop):
-                expected[run.sensor, int(pending.ts_ns[row])] = Scored(
-                    int(pending.ts_ns[row]),
+                expected[run.sensor, int(request.samples.ts_ns[row])] = Scored(
+                    int(request.samples.ts_ns[row]),
                     float(scores.score[row]),
                     tuple(scores.denoised[row].tolist()),
                 )

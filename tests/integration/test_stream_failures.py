@@ -82,7 +82,7 @@ def test_outputs_that_are_lost_are_made_again(
     records = reading_records(SENSORS, 40)
     produce(connection, settings.topics.readings, encoded(records))
     with open_loop(settings, small_detector()) as loop:
-        commit, failures = loop._unit._sink.commit, [2, 4]
+        commit, failures = loop._checkpoint._sink.commit, [2, 4]
 
         def losing(*arguments: Any, **named: Any) -> None:
             calls[0] += 1
@@ -91,7 +91,7 @@ def test_outputs_that_are_lost_are_made_again(
             commit(*arguments, **named)
 
         calls = [0]
-        monkeypatch.setattr(loop._unit._sink, "commit", losing, raising=False)
+        monkeypatch.setattr(loop._checkpoint._sink, "commit", losing, raising=False)
         step_until(loop, lambda: records_done(loop) == len(records))
         assert loop.health.rewinds == len(failures)
     assert len(scored_readings(connection, settings)) == len(SENSORS) * (40 - WARM_UP)
@@ -105,7 +105,9 @@ def test_draining_commits_all_that_was_taken(
     produce(connection, settings.topics.readings, encoded(records))
     slow = SlowScoring(LocalScoring(small_detector()), delay_s=1.0)
     with open_loop(settings, small_detector(), scoring=slow) as loop:
-        step_until(loop, lambda: sum(s.next_offset for s in loop._states.values()) == len(records))
+        step_until(
+            loop, lambda: sum(p.state.next_offset for p in loop._open.values()) == len(records)
+        )
         assert records_done(loop) == 0
         drained(loop)
         assert records_done(loop) == len(records)
@@ -127,12 +129,12 @@ def test_a_slow_scorer_pauses_the_partitions_and_memory_stays_bounded(
     detector = small_detector()
     slow = SlowScoring(LocalScoring(detector), delay_s=0.3)
     with open_loop(settings, detector, scoring=slow) as loop:
-        step_until(loop, lambda: len(loop._flights) == 2)
+        step_until(loop, lambda: len(loop._calls) == 2)
         before = psutil.Process().memory_info().rss
         seen: list[tuple[int, int]] = []
 
         def watched() -> bool:
-            seen.append((len(loop._flights), sum(s.open_requests for s in loop._states.values())))
+            seen.append((len(loop._calls), sum(p.state.open_requests for p in loop._open.values())))
             return records_done(loop) >= 1500
 
         step_until(loop, watched, within=60)
@@ -161,7 +163,7 @@ def test_two_members_share_the_partitions_and_no_score_changes(
     with open_loop(settings, detector) as first:
         step_until(first, lambda: records_done(first) >= 60)
         with open_loop(settings, detector, slot=1) as second:
-            step_together([first, second], lambda: bool(second._states and first._states))
+            step_together([first, second], lambda: bool(second._open and first._open))
             step_together(
                 [first, second],
                 # Repeats are dropped by their place, and must be equal.

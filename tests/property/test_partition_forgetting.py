@@ -1,4 +1,4 @@
-"""What is forgotten depends on the log alone: not on batches, not on crashes, not on replays."""
+"""What is forgotten depends on the log alone: not on batches, not on crashes, not on restores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
     PartitionState,
-    Pending,
+    ScoreRequest,
 )
-from workers.stream.state.restore import RestorePoint, StartingPoint, starting_point
-from workers.stream.state.state_ttl import Stretches
+from workers.stream.state.restore import RestorePlan, RestorePoint, plan_restore
+from workers.stream.state.state_ttl import TtlWindows
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Run:
 
     windows: Windows = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
-    commits: list[Pending] = field(default_factory=list)
+    commits: list[ScoreRequest] = field(default_factory=list)
 
 
-def make(rules: Rules, start: StartingPoint) -> PartitionState:
+def make(rules: Rules, start: RestorePlan) -> PartitionState:
     return make_partition(
         receptive_field=rules.receptive_field,
         max_gap_ns=MAX_GAP,
@@ -43,7 +43,7 @@ def make(rules: Rules, start: StartingPoint) -> PartitionState:
 
 
 def batch(entries: Sequence[Entry], next_offset: int) -> Batch:
-    """A poison record is found again by scorers: on a replay, nobody has asked one yet."""
+    """A poison record is found again by scorers: on a restore, nobody has asked one yet."""
     failed = {
         position: entry
         for position, entry in enumerate(entries)
@@ -65,7 +65,7 @@ def batch(entries: Sequence[Entry], next_offset: int) -> Batch:
     )
 
 
-def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: StartingPoint) -> Run:
+def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: RestorePlan) -> Run:
     """Read the log to its end from a starting point, cut into batches."""
     state, done = make(rules, start), Run()
     log = [entry for entry in log if entry.offset >= start.read_from]
@@ -75,21 +75,21 @@ def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: Starting
         request = state.polled(batch(log[low:high], start.next_offset))
         if request is None:
             continue
-        pending = state.scored(request.number, anomalies=0)
+        pending, samples = state.scored(request.number, anomalies=0), request.samples
         for end, offset, index in zip(
-            request.ends.tolist(), pending.offsets.tolist(), pending.indices.tolist(), strict=True
+            samples.ends.tolist(), samples.offsets.tolist(), samples.indices.tolist(), strict=True
         ):
-            done.windows[offset, index] = request.rows[end - size + 1 : end + 1, 0].tolist()
+            done.windows[offset, index] = samples.rows[end - size + 1 : end + 1, 0].tolist()
         done.counts += pending.counts
         done.commits.append(pending)
     return done
 
 
-def after(pending: Pending | None, rules: Rules, end: int) -> StartingPoint:
+def after(pending: ScoreRequest | None, rules: Rules, end: int) -> RestorePlan:
     committed = None
     if pending is not None:
-        committed = (pending.next_offset, pending.metadata.encode())
-    return starting_point(
+        committed = (pending.next_offset, pending.restore_point.encode())
+    return plan_restore(
         committed, beginning=0, end=end, fresh="earliest", receptive_field=rules.receptive_field
     )
 
@@ -100,11 +100,11 @@ CUTS = st.lists(st.integers(1, 60), max_size=12)
 @given(log=LOGS, rules=RULES, cuts=CUTS)
 @settings(deadline=None)
 def test_batches_do_not_matter(log: list[Entry], rules: Rules, cuts: list[int]) -> None:
-    done = run(log, rules, cuts, StartingPoint.cold_at(0))
+    done = run(log, rules, cuts, RestorePlan.cold_at(0))
     assert done.windows == definition(log, rules)
     assert done.counts.reconciled
     assert done.counts.records == len(log)
-    whole = run(log, rules, [], StartingPoint.cold_at(0))
+    whole = run(log, rules, [], RestorePlan.cold_at(0))
     assert done.counts == whole.counts
 
 
@@ -124,7 +124,7 @@ def test_crashes_do_not_matter(
     """Each life reads on, commits, reads further and is killed; the last one reads to the end."""
     expected = definition(log, rules)
     end = log[-1].offset + 1 if log else 0
-    committed: Pending | None = None
+    committed: ScoreRequest | None = None
     counted = Counts()
     for batches, reach, uncommitted in lives:
         start = after(committed, rules, end)
@@ -139,12 +139,12 @@ def test_crashes_do_not_matter(
     last = run(log, rules, cuts, start)
     due = {place: window for place, window in expected.items() if place[0] >= start.next_offset}
     assert last.windows == due
-    whole = run(log, rules, [], StartingPoint.cold_at(0))
-    assert replace(counted + last.counts, replayed=0) == whole.counts
+    whole = run(log, rules, [], RestorePlan.cold_at(0))
+    assert replace(counted + last.counts, restored=0) == whole.counts
 
 
-def replayable(committed: Pending | None) -> int:
-    return 0 if committed is None else committed.next_offset - committed.metadata.stretches.previous
+def replayable(committed: ScoreRequest | None) -> int:
+    return 0 if committed is None else committed.next_offset - committed.restore_point.ttl.previous
 
 
 @given(log=LOGS, rules=RULES, cuts=CUTS)
@@ -153,12 +153,12 @@ def test_never_more_than_the_cap_is_read_again(
     log: list[Entry], rules: Rules, cuts: list[int]
 ) -> None:
     begins = cuts_of(log, rules)
-    for pending in run(log, rules, cuts, StartingPoint.cold_at(0)).commits:
-        metadata = pending.metadata
-        again = [e for e in log if metadata.replay_from <= e.offset < pending.next_offset]
+    for pending in run(log, rules, cuts, RestorePlan.cold_at(0)).commits:
+        metadata = pending.restore_point
+        again = [e for e in log if metadata.restore_from <= e.offset < pending.next_offset]
         assert len(again) <= rules.max_records
         passed = [cut for cut in begins if cut < pending.next_offset]
-        stretches = metadata.stretches
+        stretches = metadata.ttl
         assert [stretches.previous, stretches.current] == [passed[-2:][0], passed[-1]]
         assert metadata.poison == tuple(
             e.offset
@@ -173,7 +173,7 @@ def test_a_model_with_other_windows_sees_what_it_would_have_seen(
     log: list[Entry], rules: Rules, cuts: list[int], size: int, at: int
 ) -> None:
     """After a change of R, as if the new model had read the two stretches all the time."""
-    before = run(log[:at], rules, cuts, StartingPoint.cold_at(0))
+    before = run(log[:at], rules, cuts, RestorePlan.cold_at(0))
     if not before.commits:
         return
     now = replace(rules, receptive_field=size)
@@ -187,11 +187,11 @@ def test_a_model_with_other_windows_sees_what_it_would_have_seen(
 
 def test_a_shadow_is_needed_only_where_a_stretch_begins_with_late_readings() -> None:
     """Most of the time it costs nothing: nobody differs."""
-    state = make(Rules(3, 20, 10**9), StartingPoint.cold_at(0))
+    state = make(Rules(3, 20, 10**9), RestorePlan.cold_at(0))
     samples = [Sample("ab"[t % 2], t, float(t)) for t in range(100)]
     for low in range(0, 100, 7):
         state.polled(batch_of(samples[low : low + 7], start=low))
-        assert state.histories.different == 0
+        assert state.windows.different == 0
 
 
 def test_a_sensor_late_where_a_stretch_begins_is_scored_as_if_read_from_there() -> None:
@@ -199,7 +199,7 @@ def test_a_sensor_late_where_a_stretch_begins_is_scored_as_if_read_from_there() 
     rules = Rules(2, 8, 10**9)
     times = [100, 101, 102, 103, 50, 51, 52, 53, 54, 55, 56, 57]
     log = [Entry(i, -1, "good", (Sample("a", t, float(t)),)) for i, t in enumerate(times)]
-    done = run(log, rules, [5], StartingPoint.cold_at(0))
+    done = run(log, rules, [5], RestorePlan.cold_at(0))
     assert sorted(done.windows) == [(1, 0), (2, 0), (3, 0), (8, 0), (9, 0), (10, 0), (11, 0)]
     assert done.counts.late == 4
     assert done.counts.forgotten == 1
@@ -207,22 +207,22 @@ def test_a_sensor_late_where_a_stretch_begins_is_scored_as_if_read_from_there() 
 
 def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
     rules = Rules(4, 400, 10**9)
-    state = make(rules, StartingPoint.cold_at(0))
+    state = make(rules, RestorePlan.cold_at(0))
     for low in range(0, 4000, 50):
         samples = [Sample(f"s{at}", at, 0.0) for at in range(low, low + 50)]
         request = state.polled(batch_of(samples, start=low))
         assert request is not None
         pending = state.scored(request.number, anomalies=0)
         assert state.sensors <= 400
-        assert pending.next_offset - pending.metadata.replay_from <= 400
-        assert state.histories.capacity <= 1000
+        assert pending.next_offset - pending.restore_point.restore_from <= 400
+        assert state.windows.capacity <= 1000
     assert state.sensors == 400
 
 
 def test_the_metadata_survives_its_encoding() -> None:
-    cuts = Stretches(previous=3, current=9, since_ms=-1, latest_ms=-1)
-    metadata = RestorePoint(replay_from=5, receptive_field=3, stretches=cuts, poison=(3, 7, 90))
-    start = starting_point(
+    cuts = TtlWindows(previous=3, current=9, since_ms=-1, latest_ms=-1)
+    metadata = RestorePoint(restore_from=5, receptive_field=3, ttl=cuts, poison=(3, 7, 90))
+    start = plan_restore(
         (91, metadata.encode()), beginning=0, end=100, fresh="latest", receptive_field=3
     )
-    assert (start.stretches, start.poison) == (cuts, frozenset({3, 7, 90}))
+    assert (start.ttl, start.poison) == (cuts, frozenset({3, 7, 90}))

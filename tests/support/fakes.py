@@ -19,8 +19,9 @@ from workers.errors import (
 )
 from workers.kafka.client import CommittedOffset, Generation, PollResult
 from workers.kafka.deadline import Deadline
+from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
-from workers.stream.scoring.backend import LocalScoring, Scoring, Ticket
+from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture
 from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
@@ -170,17 +171,17 @@ class FakeSink:
 
 
 class HeldScoring:
-    """Gives tickets that are served when `release` is called, in order."""
+    """Gives scores when `release` is called, in order."""
 
     def __init__(self) -> None:
         self._inner = LocalScoring(small_detector())
         self.clock: FakeClock | None = None
         """Moves on while somebody waits."""
-        self.open: list[HeldTicket] = []
+        self.open: list[HeldFuture] = []
         self.cancelled = 0
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> Ticket:
-        ticket = HeldTicket(self, self._inner.submit(rows, ends, groups))
+    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
+        ticket = HeldFuture(self, self._inner.submit(rows, ends, groups))
         self.open.append(ticket)
         return ticket
 
@@ -189,8 +190,8 @@ class HeldScoring:
             ticket.ready = True
 
 
-class HeldTicket:
-    def __init__(self, scoring: HeldScoring, inner: Ticket) -> None:
+class HeldFuture:
+    def __init__(self, scoring: HeldScoring, inner: ScoringFuture) -> None:
         self._scoring, self._inner, self.ready = scoring, inner, False
 
     def wait(self, timeout_s: float) -> bool:
@@ -244,7 +245,7 @@ def make_stream(
     sink = FakeSink(source)
     clock = FakeClock()
     settings = Settings.model_validate({"stream": stream or {}, "processing": processing or {}})
-    loop = IngestLoop(
+    loop = build_loop(
         slot=0,
         source=source,
         sink=sink,

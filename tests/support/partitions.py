@@ -10,8 +10,8 @@ import numpy as np
 
 from schemas.columns import Failure, Readings
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState
-from workers.stream.state.restore import StartingPoint
-from workers.stream.state.state_ttl import UNLIMITED
+from workers.stream.state.restore import RestorePlan
+from workers.stream.state.state_ttl import UNLIMITED, StateTtl
 
 FAR_APART_NS = 10**15
 
@@ -31,22 +31,22 @@ def make_partition(
     receptive_field: int,
     max_gap_ns: int = FAR_APART_NS,
     next_offset: int = 0,
-    start: StartingPoint | None = None,
+    start: RestorePlan | None = None,
     max_restore_records: int = UNLIMITED,
     max_restore_age_ms: int = UNLIMITED,
 ) -> PartitionState:
-    """A partition of one channel; what lies below `next_offset` is replay."""
+    """A partition of one channel; what lies below `next_offset` restores windows."""
     config = PartitionConfig(
-        topic="readings",
         partition=0,
         channels=1,
         receptive_field=receptive_field,
         max_gap_ns=max_gap_ns,
-        max_restore_records=max_restore_records,
-        max_restore_age_ms=max_restore_age_ms,
+        state_ttl=StateTtl(
+            max_restore_records=max_restore_records, max_restore_age_ms=max_restore_age_ms
+        ),
     )
     if start is None:
-        begin = StartingPoint.cold_at(0)
+        begin = RestorePlan.cold_at(0)
         start = replace(begin, next_offset=next_offset)
     return PartitionState(config, start, group_of=lambda _: 0)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import Scoring, Ticket
+from workers.stream.scoring.backend import Scoring, ScoringFuture
 
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
@@ -23,13 +23,13 @@ class SlowScoring:
         self._inner = inner
         self._delay_s = delay_s
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
-        """Submit to the inner scoring; the ticket is held back."""
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
+        """Submit to the inner scoring; the scores are held back."""
         return _HeldBack(self._inner.submit(rows, ends, groups), time.monotonic() + self._delay_s)
 
 
 class _HeldBack:
-    def __init__(self, inner: Ticket, until: float) -> None:
+    def __init__(self, inner: ScoringFuture, until: float) -> None:
         self._inner = inner
         self._until = until
 

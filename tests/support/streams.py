@@ -17,6 +17,7 @@ from tests.support.wait import wait_until
 from workers.kafka.client import Connection
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of
+from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring
 
@@ -54,7 +55,7 @@ def open_loop(
     with ExitStack() as stack:
         source = stack.enter_context(source_of(settings, slot).open())
         sink = stack.enter_context(sink_of(settings, slot).open(source))
-        yield IngestLoop(
+        yield build_loop(
             slot=slot,
             source=source,
             sink=sink,

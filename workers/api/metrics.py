@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from schemas.wire.errors import Stage
-from workers.stream.health import (
-    Health,
-    LatencyHistogram,
-    Phase,
-)
-from workers.stream.state.counts import (
-    Counts,
-    by_stage,
-)
+from workers.stream.health import Health, LatencyHistogram, Phase
+from workers.stream.state.counts import NUMBERS
 from workers.supervision.status import ScalingStatus
 
 _TOLD = {
@@ -31,14 +22,13 @@ _TOLD = {
     "duplicate": "Readings dropped because one of the same time had come.",
     "dead_lettered": "Records sent to the dead-letter topic.",
     "anomalies": "Readings flagged.",
-    "replayed": "Records read again to rebuild windows.",
+    "restored": "Records read again to restore windows.",
     "gaps": "Silences that restarted a sensor's warm-up.",
     "forgotten": "Sensors of which something was forgotten, as they were silent for too long.",
     "lost": "Offsets that retention deleted before they were read.",
-    "clamped": "Offsets that retention deleted before a replay could read them again.",
+    "clamped": "Offsets that retention deleted before a restore could read them again.",
     "missing": "Values that were null in the decoded readings.",
 }
-_STAGES = {by_stage(stage): stage for stage in Stage}
 _QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -54,17 +44,13 @@ class PipelineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
         healths = list(self._healths())
-        for field in fields(Counts):
-            if field.name in _STAGES:
-                continue
+        for name in NUMBERS:
             counter = CounterMetricFamily(
-                f"vigie_{field.name}", _TOLD[field.name], labels=["worker", "partition"]
+                f"vigie_{name}", _TOLD[name], labels=["worker", "partition"]
             )
             for health in healths:
                 for partition, counts in health.counts.items():
-                    counter.add_metric(
-                        [str(health.slot), str(partition)], getattr(counts, field.name)
-                    )
+                    counter.add_metric([str(health.slot), str(partition)], getattr(counts, name))
             yield counter
         yield _bad_records(healths)
         lag = GaugeMetricFamily(
@@ -87,9 +73,13 @@ class PipelineCollector(Collector):
                 "Units of work that failed and were repeated.",
                 lambda h: h.rewinds,
             ),
-            "vigie_refused_outputs": (
+            "vigie_rejected_outputs": (
                 "Outputs too large for the broker.",
-                lambda h: h.refused_outputs,
+                lambda h: h.rejected_outputs,
+            ),
+            "vigie_model_changes": (
+                "Partitions taken up where another model had left off.",
+                lambda h: h.model_changes,
             ),
             "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
             "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
@@ -123,9 +113,8 @@ def _bad_records(healths: Iterable[Health]) -> Metric:
     )
     for health in healths:
         for partition, counts in health.counts.items():
-            for name, stage in _STAGES.items():
-                if times := getattr(counts, name):
-                    counter.add_metric([str(health.slot), str(partition), stage], times)
+            for stage, times in counts.bad.items():
+                counter.add_metric([str(health.slot), str(partition), stage], times)
     return counter
 
 

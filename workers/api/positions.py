@@ -18,7 +18,7 @@ class Position:
         beginning, end: of the log as it is now.
         next_offset: first offset not done; None when nothing was committed.
         lag: records not done.
-        replay_from: where a restart begins to read to rebuild its windows; None when unknown.
+        restore_from: where a restart begins to read to rebuild its windows; None when unknown.
         member: who has it now, empty when none has.
     """
 
@@ -27,7 +27,7 @@ class Position:
     end: int
     next_offset: int | None
     lag: int
-    replay_from: int | None
+    restore_from: int | None
     member: str
 
 
@@ -56,7 +56,7 @@ def positions_of(
                 end=end,
                 next_offset=None if at is None else at.next_offset,
                 lag=max(end - done, 0),
-                replay_from=None if metadata is None else metadata.replay_from,
+                restore_from=None if metadata is None else metadata.restore_from,
                 member=owners.get(partition, ""),
             )
         )

@@ -20,8 +20,8 @@ from schemas.columns import Readings
 from workers.data.files import FileColumns, FileFormatError, Layout, open_table
 from workers.data.writer import open_readings
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, Pending
-from workers.stream.state.restore import StartingPoint
+from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
+from workers.stream.state.restore import RestorePlan
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ class ScoredSensor:
 
 def backtest(
     detector: Detector, chunks: Iterable[Readings], *, max_gap_s: float = 0.0
-) -> Iterator[tuple[Pending, Scores]]:
+) -> Iterator[tuple[ScoreRequest, Scores]]:
     """Score readings as a live run would.
 
     Args:
@@ -77,18 +77,17 @@ def backtest(
         max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
 
     Yields:
-        What was scored of each chunk (`Pending.offsets` counts the records from 0), its scores.
+        What was scored of each chunk (`samples.offsets` counts the records from 0), its scores.
     """
     gap_s = max_gap_s or detector.max_gap_s
     state = PartitionState(
         PartitionConfig(
-            topic="backtest",
             partition=0,
             channels=len(detector.channels),
             receptive_field=detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
         ),
-        StartingPoint.cold_at(0),
+        RestorePlan.cold_at(0),
         group_of=detector.group_of,
     )
     for chunk in chunks:
@@ -100,7 +99,8 @@ def backtest(
         )
         if request is None:
             continue
-        scores = detector.score(request.rows, request.ends, request.groups)
+        samples = request.samples
+        scores = detector.score(samples.rows, samples.ends, samples.groups)
         yield state.scored(request.number, anomalies=len(scores.flagged)), scores
 
 
@@ -128,10 +128,10 @@ def score_files(
     score = np.full(total, np.nan)
     denoised = np.full((total, len(detector.channels)), np.nan)
     counts = Counts()
-    for pending, scores in backtest(detector, map(_readings, rows), max_gap_s=max_gap_s):
-        score[pending.offsets] = scores.score
-        denoised[pending.offsets] = scores.denoised
-        counts += pending.counts
+    for request, scores in backtest(detector, map(_readings, rows), max_gap_s=max_gap_s):
+        score[request.samples.offsets] = scores.score
+        denoised[request.samples.offsets] = scores.denoised
+        counts += request.counts
     return _by_sensor(rows, score, denoised), counts
 
 

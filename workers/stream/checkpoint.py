@@ -1,211 +1,204 @@
-"""A unit of work: the outputs that are published together with the offsets they were made from."""
+"""A checkpoint: the outputs that are published together with the offsets they were made from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
 from detector.scoring import Scores
+from schemas.settings import ProcessingSettings
 from schemas.wire.dead_letter import TRUNCATED
 from workers.errors import PoisonRecordError, StaleGenerationError
-from workers.kafka.client import Generation, Sink
+from workers.kafka.client import CommittedOffset, Generation, Sink
 from workers.kafka.deadline import Deadline
-from workers.stream.assignment import Beginning, position
 from workers.stream.outputs import Output, OutputBuilder, shortened
-from workers.stream.scoring.call import Part
+from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import Pending
+from workers.stream.state.partition import PartitionState
 
 _LONGEST_MARK = (TRUNCATED, b"9" * 10)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """One partition's share of a scored call, ready to be published."""
+class Publisher:
+    """Sends outputs to a sink, for one checkpoint after another.
 
-    part: Part
-    pending: Pending
-    scores: Scores
+    Attributes:
+        sink: where they go.
+        rejected: how many were too large for it, since the start.
+    """
+
+    def __init__(self, sink: Sink, builder: OutputBuilder) -> None:
+        """Send what `builder` makes to `sink`."""
+        self.sink, self._builder = sink, builder
+        self.rejected = 0
+        self._log = structlog.get_logger("vigie.checkpoint")
+
+    def publish(self, asked: PartitionRequest, scores: Scores) -> Iterator[int]:
+        """Send the outputs of a scored request; yields the bytes of each as it is sent."""
+        for output in self._builder.outputs(asked, scores):
+            yield from self._send(output)
+        for output in self._builder.dead_letters(asked):
+            yield from self._send(self._cut(output))
+
+    def _send(self, output: Output) -> Iterator[int]:
+        try:
+            self.sink.send(output.topic, key=output.key, value=output.value, headers=output.headers)
+        except PoisonRecordError as error:
+            self.rejected += 1
+            self._log.error(
+                "output_rejected", topic=output.topic, bytes=len(output.value), reason=str(error)
+            )
+            return
+        yield len(output.value) + len(output.key or b"")
+
+    def _cut(self, output: Output) -> Output:
+        """The output, shortened if the sink would reject it."""
+        if self.sink.fits(key=output.key, value=output.value, headers=output.headers):
+            return output
+        room = self.sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
+        return shortened(output, max(room, 0))
 
 
-class Unit:
-    """Begins with its first work, ends with `commit` or `abort`; then the next one begins.
+class Checkpoint:
+    """Begins with its first work, ends with `commit` or `abort`; the next one is a new object.
 
-    When the group moves on under it, it is *held back*: what was sent is aborted, the works wait
-    for the next generation (`regroup`) and are sent again then.
+    When the group moves on under it, it *awaits a generation*: what was sent is aborted, and the
+    work stays with its partitions until `on_rebalance` sends it again.
     """
 
     def __init__(
         self,
-        sink: Sink,
-        builder: OutputBuilder,
-        *,
-        interval_s: float,
-        max_outputs: int,
-        max_bytes: int,
+        publisher: Publisher,
+        processing: ProcessingSettings,
         monotonic_s: Callable[[], float],
     ) -> None:
         """Nothing is begun yet.
 
         Args:
-            sink: where outputs go.
-            builder: makes them.
-            interval_s: a unit is due so long after its beginning.
-            max_outputs: it is full with so many outputs...
-            max_bytes: ...or so many bytes of keys and values.
+            publisher: sends the outputs.
+            processing: when it is due (`commit_interval_s`), and when it is full
+                (`max_transaction_outputs`, `max_transaction_bytes`).
             monotonic_s: a clock.
         """
-        self._sink, self._builder = sink, builder
-        self._interval_s, self._monotonic_s = interval_s, monotonic_s
-        self._max_outputs, self._max_bytes = max_outputs, max_bytes
-        self._log = structlog.get_logger("vigie.unit")
-        self.refused_outputs = 0
-        self._clear()
-
-    def _clear(self) -> None:
-        self._works: list[Work] = []
-        self._beginnings: dict[int, Beginning] = {}
-        self._stale: Generation | None = None
+        self._publisher, self._sink = publisher, publisher.sink
+        self._processing, self._monotonic_s = processing, monotonic_s
+        self._partitions: dict[int, OwnedPartition] = {}
         self._outputs = self._bytes = 0
-        self._is_open = False
-        self.due_s = 0.0
+        self._due_s: float | None = None
+        self._rejected_by: Generation | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether there is something to commit."""
-        return self._is_open
+        return self._due_s is not None
 
     @property
-    def is_held_back(self) -> bool:
-        """Whether it waits for the next generation: nothing may be published or committed now."""
-        return self._stale is not None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it has grown to its limit."""
-        return self._outputs >= self._max_outputs or self._bytes >= self._max_bytes
+    def awaits_generation(self) -> bool:
+        """Whether the group has moved on: nothing may be published or committed now."""
+        return self._rejected_by is not None
 
     @property
     def is_due(self) -> bool:
-        """Whether its time has come."""
-        return self._is_open and self._monotonic_s() >= self.due_s
+        """Whether its time has come, or it has grown to its limit."""
+        return self._due_s is not None and (
+            self._monotonic_s() >= self._due_s
+            or self._outputs >= self._processing.max_transaction_outputs
+            or self._bytes >= self._processing.max_transaction_bytes
+        )
 
-    def next_offsets(self) -> dict[int, int]:
-        """What a commit would commit, by partition."""
-        return {partition: at.next_offset for partition, at in self._positions().items()}
+    @property
+    def rejected_outputs(self) -> int:
+        """How many outputs were too large for the sink, since the start of the worker."""
+        return self._publisher.rejected
 
-    def _positions(self) -> dict[int, Beginning | Pending]:
-        return self._beginnings | {work.part.partition: work.pending for work in self._works}
-
-    def counts(self) -> Mapping[int, Counts]:
-        """What the works count, by partition."""
-        counts: dict[int, Counts] = {}
-        for work in self._works:
-            partition = work.part.partition
-            counts[partition] = counts.get(partition, Counts()) + work.pending.counts
-        return counts
-
-    def begin_at(self, partition: int, beginning: Beginning) -> None:
+    def begin_at(self, partition: OwnedPartition, initial: PartitionState) -> None:
         """Have the place where a partition begins committed; the first one named counts.
 
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `Sink.begin`.
         """
-        self._open()
-        self._beginnings.setdefault(partition, beginning)
+        self._take_in(partition)
+        partition.initial = partition.initial or initial
 
-    def publish(self, work: Work) -> None:
-        """Send the outputs of a work.
+    def publish(self, asked: PartitionRequest, scores: Scores) -> None:
+        """Send the outputs of a scored request.
 
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `Sink.begin` and `Sink.send`.
         """
-        self._open()
-        part, pending = work.part, work.pending
-        for output in self._builder.outputs(part.partition, pending, work.scores):
-            self._send(output)
-        for letter in pending.dead_letters:
-            record = part.records[letter.position]
-            self._send(self._cut(self._builder.dead_letter(part.partition, letter, record)))
-        self._works.append(work)
+        self._take_in(asked.partition)
+        for sent_bytes in self._publisher.publish(asked, scores):
+            self._outputs += 1
+            self._bytes += sent_bytes
+        asked.partition.work.append((asked, scores))
 
-    def commit(self, generation: Generation, *, deadline: Deadline) -> None:
-        """Commit outputs and positions; the unit is over then.
+    def _take_in(self, partition: OwnedPartition) -> None:
+        if self._due_s is None:
+            self._sink.begin()
+            self._due_s = self._monotonic_s() + self._processing.commit_interval_s
+        self._partitions[partition.number] = partition
+
+    def commit(
+        self, generation: Generation, *, deadline: Deadline
+    ) -> Mapping[int, tuple[CommittedOffset, Counts]]:
+        """Commit outputs and positions; the checkpoint is over then.
+
+        1. Collect the positions: from here on each partition is in doubt.
+        2. Commit.
+        3. If the group has moved on, it did not happen: no doubt. Abort, and await a generation.
+        4. It happened: each partition settles its doubt.
+
+        After any other error the doubt stays, until the partition is opened again.
+
+        Returns:
+            What was committed and counted, by partition.
 
         Raises:
-            StaleGenerationError: it did not happen, and is held back.
+            StaleGenerationError: it did not happen; it awaits a generation.
             TransactionAbortedError: it did not happen, as far as we know.
             RunEndedError: what has to be remembered does not fit into a commit.
         """
-        positions = {
-            p: position(at.next_offset, at.metadata) for p, at in self._positions().items()
-        }
+        held = self._partitions.items()
+        positions = {number: partition.committing() for number, partition in held}  # 1
         try:
-            self._sink.commit(positions, generation, deadline=deadline)
-        except StaleGenerationError:
+            self._sink.commit(positions, generation, deadline=deadline)  # 2
+        except StaleGenerationError:  # 3
+            for partition in self._partitions.values():
+                partition.not_committed()
             self._sink.abort()
-            self._stale = generation
+            self._rejected_by = generation
             raise
-        self._clear()
+        return {n: (positions[n], partition.settled(positions[n])) for n, partition in held}  # 4
 
     def abort(self) -> None:
-        """Forget it. Never raises."""
+        """End it; its partitions go back. Never raises."""
         self._sink.abort()
-        self._clear()
 
-    def regroup(self, revoked: Collection[int], generation: Generation) -> None:
-        """Go on without the partitions that belong to another member now.
+    def on_rebalance(self, generation: Generation) -> Checkpoint:
+        """The checkpoint to go on with, without the partitions that belong to another member now.
 
-        A transaction cannot take back single outputs, so the others are sent once more; if the unit
-        is held back, as soon as there is another generation than the one that was refused.
+        A transaction cannot take back single outputs, so the others are sent once more, in a new
+        one. If this one awaits a generation, as soon as there is another than rejected it.
 
         Raises:
             TransactionAbortedError, BrokerUnavailableError: see `publish`.
         """
-        if self._stale is None and not revoked:  # nearly each turn
-            return
-        beginnings = {p: at for p, at in self._beginnings.items() if p not in revoked}
-        works = [work for work in self._works if work.part.partition not in revoked]
-        is_whole = len(works) == len(self._works) and len(beginnings) == len(self._beginnings)
-        if self._stale == generation:
-            self._works, self._beginnings = works, beginnings
-            return
-        if is_whole and self._stale is None:
-            return
+        kept = {
+            number: partition
+            for number, partition in self._partitions.items()
+            if partition.stage is not PartitionStage.REVOKED
+        }
+        is_whole = len(kept) == len(self._partitions)
+        if self._rejected_by == generation or (is_whole and self._rejected_by is None):
+            self._partitions = kept
+            return self
         self.abort()
-        for partition, beginning in beginnings.items():
-            self.begin_at(partition, beginning)
-        for work in works:
-            self.publish(work)
-
-    def _open(self) -> None:
-        if not self._is_open:
-            self._sink.begin()
-            self._is_open = True
-            self.due_s = self._monotonic_s() + self._interval_s
-
-    def _send(self, output: Output) -> None:
-        try:
-            self._sink.send(
-                output.topic, key=output.key, value=output.value, headers=output.headers
-            )
-        except PoisonRecordError as error:
-            self.refused_outputs += 1
-            self._log.error(
-                "output_refused",
-                topic=output.topic,
-                bytes=len(output.value),
-                reason=str(error),
-            )
-            return
-        self._outputs += 1
-        self._bytes += len(output.value) + len(output.key or b"")
-
-    def _cut(self, output: Output) -> Output:
-        """The output, shortened if the sink would refuse it."""
-        if self._sink.fits(key=output.key, value=output.value, headers=output.headers):
-            return output
-        room = self._sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
-        return shortened(output, max(room, 0))
+        successor = Checkpoint(self._publisher, self._processing, self._monotonic_s)
+        for partition in kept.values():
+            work, partition.work = partition.work, []
+            if partition.initial is not None:
+                successor.begin_at(partition, partition.initial)
+            for asked, scores in work:
+                successor.publish(asked, scores)
+        return successor

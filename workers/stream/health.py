@@ -22,13 +22,25 @@ class Phase(StrEnum):
     RUNNING = "running"
     """Reading, scoring, publishing."""
     REWINDING = "rewinding"
-    """A unit of work failed: going back to the committed offsets."""
+    """A checkpoint failed: going back to the committed offsets."""
     DRAINING = "draining"
     """Finishing what is in flight, then leaving the group."""
     INCOMPLETE = "incomplete"
     """Stopped with something left undone: the next start does it."""
     STOPPED = "stopped"
     """Everything is committed and closed."""
+
+
+class ProgressTicks:
+    """Counts signs of progress: whoever has work and gives none stands still."""
+
+    def __init__(self) -> None:
+        """Begin at 0."""
+        self.count = 0
+
+    def tick(self) -> None:
+        """Something was done."""
+        self.count += 1
 
 
 class LatencyHistogram:
@@ -63,6 +75,7 @@ class Health:
     Counts are of committed work only, so they agree with the topics. An actor's begin at 0; the
     supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
+    `model_changes` are partitions whose committed work another model had done.
     """
 
     slot: int
@@ -74,7 +87,8 @@ class Health:
     in_flight: int = 0
     commits: int = 0
     rewinds: int = 0
-    refused_outputs: int = 0
+    rejected_outputs: int = 0
+    model_changes: int = 0
     stalls: int = 0
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     resident_bytes: int = 0

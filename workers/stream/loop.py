@@ -5,47 +5,39 @@
 1. publish what scorers have answered, in order;
 2. when `max_in_flight` calls are open, pause every partition and wait for the oldest;
 3. poll, noting the group generation; take up and give up partitions;
-4. decode, let the partition states turn records into sequences, send them to the scorers;
-5. commit when it is due: outputs and offsets with the replay metadata, one unit of work.
+4. decode, let the partition states say what to score, send it to the scorers;
+5. commit when it is due: outputs and offsets with their restore points, one checkpoint.
 
-Any failure of 1 or 5 goes back to the committed offsets and rebuilds the histories by replay; but
-a commit refused because the group has moved on is sent again when the new generation is known.
+Any failure of 1 or 5 goes back to the committed offsets and restores the windows from the log; but
+a commit rejected because the group has moved on is sent again when the new generation is known.
 A record that no scorer survives becomes a dead letter, after going back as well.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import psutil
 import structlog
 
-from detector.scoring import Detector
-from schemas.settings import Settings
-from workers.errors import (
-    BrokerUnavailableError,
-    StaleGenerationError,
-    TransactionAbortedError,
-)
-from workers.kafka.client import CommittedOffset, Generation, PollResult, Sink, Source
+from schemas.settings import ProcessingSettings
+from workers.errors import BrokerUnavailableError, StaleGenerationError, TransactionAbortedError
+from workers.kafka.client import Generation, PollResult, Source
 from workers.kafka.deadline import Deadline
-from workers.stream.assignment import Opener
-from workers.stream.checkpoint import Unit, Work
-from workers.stream.dead_letter_limit import DeadLetterLimit
-from workers.stream.health import Health, LatencyHistogram, Phase
+from workers.stream.assignment import PartitionOpener
+from workers.stream.checkpoint import Checkpoint
+from workers.stream.health import Health, LatencyHistogram, Phase, ProgressTicks
 from workers.stream.input import Input
-from workers.stream.outputs import OutputBuilder, slice_scores
+from workers.stream.owned_partition import OwnedPartition, PartitionStage
 from workers.stream.scoring.backend import Scoring
-from workers.stream.scoring.bisect import PoisonFoundError, Rescue, ScoringFailedError
-from workers.stream.scoring.call import Asked, Flight, take_off
-from workers.stream.sensor_labels import LabelsOf, no_labels
+from workers.stream.scoring.bisect import BatchBisector, PoisonFoundError
+from workers.stream.scoring.call import ScoringCall, submit
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import PartitionState
+from workers.stream.state.restore import RestorePlan
 
 MAX_REWINDS = 20
 _IDLE_POLL_S = 0.1
@@ -54,101 +46,90 @@ _HEALTH_EVERY_S = 0.25
 
 
 class IngestLoop:
-    """Moves records from a source through scorers to a sink."""
+    """Moves records from a source through scorers to a sink; `build_loop` puts one together.
+
+    Attributes:
+        health: how it was a moment ago.
+        progress: its signs of life.
+    """
 
     def __init__(
         self,
         *,
         slot: int,
         source: Source,
-        sink: Sink,
+        records_in: Input,
+        opener: PartitionOpener,
+        own: Callable[[int], OwnedPartition],
         scoring: Scoring,
-        detector: Detector,
-        settings: Settings,
-        labels_of: LabelsOf = no_labels,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        wall_s: Callable[[], float] = time.time,
-        pause: Callable[[float], None] = time.sleep,
+        bisector: BatchBisector,
+        new_checkpoint: Callable[[], Checkpoint],
+        progress: ProgressTicks,
+        processing: ProcessingSettings,
+        monotonic_s: Callable[[], float],
+        wall_s: Callable[[], float],
+        pause: Callable[[float], None],
     ) -> None:
-        """Wire the parts; nothing is read before the first `step`."""
-        self._source, self._scoring = source, scoring
-        self._detector = detector
-        self._settings = settings
+        """Take the parts; nothing is read before the first `step`."""
+        self._source, self._input, self._opener, self._own = source, records_in, opener, own
+        self._scoring, self._bisector = scoring, bisector
+        self._new_checkpoint, self._processing = new_checkpoint, processing
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
-        stream = settings.stream
-        self._input = Input(detector.channels, stream)
-        self._limit = DeadLetterLimit(stream)
-        processing = settings.processing
-        self._unit = Unit(
-            sink,
-            OutputBuilder(
-                detector,
-                settings.topics,
-                denoised_content_type=stream.denoised_content_type
-                if stream.denoised == "on"
-                else None,
-                labels_of=labels_of,
-            ),
-            interval_s=processing.commit_interval_s,
-            max_outputs=processing.max_transaction_outputs,
-            max_bytes=processing.max_transaction_bytes,
-            monotonic_s=monotonic_s,
-        )
-        self._rescue = Rescue(
-            scoring=scoring,
-            receptive_field=detector.receptive_field,
-            channels=len(detector.channels),
-            beat=self._beat,
-        )
-        self._states: dict[int, PartitionState] = {}
-        self._to_start: set[int] = set()
-        self._flights: deque[Flight] = deque()
+        self._partitions: dict[int, OwnedPartition] = {}
+        self._calls: deque[ScoringCall] = deque()
+        self._checkpoint = new_checkpoint()
+        self._generation: Generation | None = None
         self._paused = False
         self._waiting = False
-        self._generation: Generation | None = None
         self._rewinds_in_a_row = 0
+        # Of what was committed here, also for partitions that were given away since.
         self._counts: dict[int, Counts] = {}
-        # Of a commit whose outcome nobody knows: the committed offset tells, at the next start.
-        self._doubtful: dict[int, tuple[int, Counts]] = {}
-        self._poison: dict[int, set[int]] = {}
         self._busy_s = 0.0
         self._latency = LatencyHistogram()
         self._process = psutil.Process(os.getpid())
         self._health_at_s = 0.0
         self._log = structlog.get_logger("vigie.ingest").bind(slot=slot)
-        self._opener = Opener(source, detector, settings, self._log)
         self.health = Health(slot=slot)
-        self.beats = 0
+        self.progress = progress
 
     @property
     def has_work(self) -> bool:
         """Whether work lies before this loop, as far as it knows without asking."""
         if self._waiting:  # for the broker
             return False
-        return bool(
-            self._flights or self._unit.is_open or self._to_start or any(self.health.lag.values())
-        )
+        return self._is_busy or any(self.health.lag.values())
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._calls or self._checkpoint.is_open or self._at(PartitionStage.ASSIGNED))
+
+    def _at(self, stage: PartitionStage) -> list[OwnedPartition]:
+        return [owned for owned in self._partitions.values() if owned.stage is stage]
+
+    @property
+    def _open(self) -> dict[int, OwnedPartition]:
+        return {number: owned for number, owned in self._partitions.items() if owned.is_open}
 
     def step(self) -> None:
         """One turn; see the module's text."""
         started_s = self._monotonic_s()
         waited_s = 0.0
         try:
-            self._publish_ready()
-            if len(self._flights) >= self._settings.processing.max_in_flight:
+            self._publish_ready()  # 1
+            if len(self._calls) >= self._processing.max_in_flight:  # 2
                 self._hold()
                 began_s = self._monotonic_s()
-                self._flights[0].ticket.wait(_IDLE_POLL_S)
+                self._calls[0].future.wait(_IDLE_POLL_S)
                 waited_s = self._monotonic_s() - began_s
             else:
                 self._release()
-            polled, polled_s, has_backlog = self._poll()
+            polled, polled_s, has_backlog = self._poll()  # 3
             waited_s += polled_s
             self._rebalance(polled)
-            self._start_partitions()
-            self._submit(polled)
+            self._open_partitions()
+            self._submit(polled)  # 4
             self._publish_ready()
-            self._commit_if_due(has_backlog=has_backlog)
+            self._commit_if_due(has_backlog=has_backlog)  # 5
         except (TransactionAbortedError, BrokerUnavailableError) as error:
             self._rewind(error)
         except PoisonFoundError as poison:
@@ -157,23 +138,23 @@ class IngestLoop:
         self._note_health(Phase.RUNNING)
 
     def drain(self, deadline: Deadline) -> None:
-        """Publish and commit what is in flight; whatever the deadline cuts off is replayed."""
+        """Publish and commit what is in flight; what the deadline cuts off is read again."""
         self._note_health(Phase.DRAINING, at_once=True)
         try:
-            while self._flights and not self._unit.is_held_back and not deadline.is_over():
-                self._flights[0].ticket.wait(min(deadline.left_s(), _IDLE_POLL_S))
+            while self._calls and not self._checkpoint.awaits_generation and not deadline.is_over():
+                self._calls[0].future.wait(min(deadline.left_s(), _IDLE_POLL_S))
                 self._publish_ready()
-                if self._unit.is_due or self._unit.is_full:  # scorers may take their time
+                if self._checkpoint.is_due:  # scorers may take their time
                     self._commit(deadline)
             self._commit(deadline)
-            if self._unit.is_held_back:
+            if self._checkpoint.awaits_generation:
                 raise StaleGenerationError("The group moved on, and nobody waits to hear how.")
         except (TransactionAbortedError, BrokerUnavailableError, PoisonFoundError) as error:
             self._log.error("drain_incomplete", reason=str(error))
-            self._unit.abort()
+            self._checkpoint.abort()
             self._note_health(Phase.INCOMPLETE, at_once=True)
             return
-        self._note_health(Phase.INCOMPLETE if self._flights else Phase.STOPPED, at_once=True)
+        self._note_health(Phase.INCOMPLETE if self._calls else Phase.STOPPED, at_once=True)
 
     # -- poll ------------------------------------------------------------------------------------
 
@@ -183,153 +164,146 @@ class IngestLoop:
         The client does not tell; a batch that is half full or more was there already.
         """
         before_s, most = self._monotonic_s(), self._input.poll_records
-        polled = self._source.poll(timeout_s=self._poll_timeout_s(), max_records=most)
+        polled = self._source.poll(
+            timeout_s=_BUSY_POLL_S if self._is_busy else _IDLE_POLL_S, max_records=most
+        )
         self._generation = polled.generation
         has_backlog = 2 * sum(map(len, polled.records.values())) >= most
         return polled, 0.0 if has_backlog else self._monotonic_s() - before_s, has_backlog
 
-    def _poll_timeout_s(self) -> float:
-        is_busy = self._flights or self._to_start or self._unit.is_open
-        return _BUSY_POLL_S if is_busy else _IDLE_POLL_S
-
     def _hold(self) -> None:
         if not self._paused:
-            self._source.pause(self._states)
+            self._source.pause(self._open)
             self._paused = True
 
     def _release(self) -> None:
         if self._paused:
-            self._source.resume(self._states)
+            self._source.resume(self._open)
             self._paused = False
 
     def _rebalance(self, polled: PollResult) -> None:
-        for partition in polled.revoked:
-            # Its flights find their state gone and publish nothing; the new owner replays.
-            self._states.pop(partition, None)
-            self._to_start.discard(partition)
-            self._poison.pop(partition, None)
-            self._limit.forget(partition)
-            self._doubtful.pop(partition, None)
-        self._to_start |= polled.assigned
+        for number in polled.revoked & self._partitions.keys():
+            self._partitions.pop(number).revoked()
+        for number in polled.assigned:
+            self._partitions[number] = self._own(number)
         if polled.assigned or polled.revoked:
             self._log.info(
                 "rebalanced",
                 assigned=sorted(polled.assigned),
                 revoked=sorted(polled.revoked),
-                held=sorted(self._states.keys() | self._to_start),
+                held=sorted(self._partitions),
             )
-        # Last: it may fail, and all else is noted by then.
-        self._unit.regroup(polled.revoked, polled.generation)
+        if polled.revoked or self._checkpoint.awaits_generation:
+            # Last: it may fail, and all else is noted by then.
+            self._checkpoint = self._checkpoint.on_rebalance(polled.generation)
 
-    def _start_partitions(self) -> None:
-        for partition in sorted(self._to_start):
-            if self._unit.is_held_back:
+    def _open_partitions(self) -> None:
+        for owned in sorted(self._at(PartitionStage.ASSIGNED), key=lambda owned: owned.number):
+            if self._checkpoint.awaits_generation:
                 return
             try:
-                self._start(partition)
+                self._open_partition(owned)
             except BrokerUnavailableError as error:
                 if not self._waiting:  # once an outage
-                    self._log.warning("partition_waits", partition=partition, reason=str(error))
+                    self._log.warning("partition_waits", partition=owned.number, reason=str(error))
                 self._waiting = True
                 return
             self._waiting = False
 
-    def _start(self, partition: int) -> None:
-        opened = self._opener.open(partition)
-        self._settle_doubt(partition, opened.committed)
+    def _open_partition(self, owned: OwnedPartition) -> None:
+        opened = self._opener.open(owned.number)
+        plan = opened.plan
+        if plan.cold:
+            self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
+        self._count(owned.number, owned.settled(opened.committed))
         if opened.committed is None:
-            self._unit.begin_at(partition, opened.beginning)
-            self._commit_or_hold_back()
+            self._checkpoint.begin_at(owned, opened.state)
+            self._commit_or_await()
             return  # the next turn begins where that says
         self._log.info(
             "partition_started",
-            partition=partition,
-            next_offset=opened.state.next_offset,
-            replay_records=opened.state.next_offset - opened.read_from,
+            partition=owned.number,
+            next_offset=plan.next_offset,
+            restore_records=plan.next_offset - plan.read_from,
         )
-        self._to_start.discard(partition)
-        self._states[partition] = opened.state
-        self._source.start(partition, opened.read_from)
+        if plan.model not in {None, self._opener.model, owned.succeeds}:
+            self._note_model_change(owned, plan)
+        owned.opened(opened.state)
+        self._source.start(owned.number, plan.read_from)
         if self._paused:
-            self._source.pause([partition])
+            self._source.pause([owned.number])
 
-    def _settle_doubt(self, partition: int, committed: CommittedOffset | None) -> None:
-        """Count what a commit of unknown outcome did, if it did."""
-        next_offset, counts = self._doubtful.pop(partition, (-1, Counts()))
-        if committed is not None and committed.next_offset == next_offset:
-            self._counts[partition] = self._counts.get(partition, Counts()) + counts
+    def _note_model_change(self, owned: OwnedPartition, plan: RestorePlan) -> None:
+        owned.succeeds = plan.model
+        self._log.warning(
+            "model_changed",
+            **{"from": str(plan.model)},
+            to=str(self._opener.model),
+            partition=owned.number,
+            next_offset=plan.next_offset,
+        )
+        self.health = replace(self.health, model_changes=self.health.model_changes + 1)
 
     # -- decode and score ------------------------------------------------------------------------
 
     def _submit(self, polled: PollResult) -> None:
-        asked: list[Asked] = []
-        for partition, offsets in polled.lost.items():
-            if (overtaken := self._states.get(partition)) is not None:
-                overtaken.deleted(offsets)
-                self._log.warning("retention_was_faster", partition=partition, offsets=offsets)
-        for partition, records in polled.records.items():
-            state = self._states.get(partition)
-            if state is None or not records:
+        for number, offsets in polled.lost.items():
+            if (overtaken := self._open.get(number)) is not None:
+                overtaken.state.deleted(offsets)
+                self._log.warning("retention_was_faster", partition=number, offsets=offsets)
+        requests = []
+        for number, records in polled.records.items():
+            owned = self._partitions.get(number)
+            if owned is None or not owned.is_open or not records:
                 continue
-            self.beats += 1
-            batch = self._input.accept(records, poison=self._poison.get(partition, ()))
-            # Before anything of the batch goes further: what is refused must not be committed.
-            self._limit.check(partition, batch.offsets, batch.failures, live_from=state.next_offset)
-            request = state.polled(batch)
-            if request is not None:
-                asked.append((partition, state, request, records, batch.stamps_ms))
-        if asked:
-            self._flights.append(take_off(self._scoring, asked))
+            self.progress.tick()
+            asked = owned.polled(self._input.accept(records, poison=owned.poison), records)
+            if asked is not None:
+                requests.append(asked)
+        if requests:
+            self._calls.append(submit(self._scoring, requests))
 
     # -- publish and commit ----------------------------------------------------------------------
 
     def _publish_ready(self) -> None:
-        while self._flights and not self._unit.is_held_back and self._flights[0].ticket.wait(0.0):
-            self._publish(self._flights.popleft())
+        while (
+            self._calls
+            and not self._checkpoint.awaits_generation
+            and self._calls[0].future.wait(0.0)
+        ):
+            self._publish(self._calls.popleft())
 
-    def _publish(self, flight: Flight) -> None:
-        try:
-            scores = self._rescue.answer(flight.ticket, len(flight.ends))
-        except ScoringFailedError as error:
-            scores = self._rescue.scores(flight, error)
-        for part in flight.parts:
-            if self._states.get(part.partition) is not part.state:
+    def _publish(self, call: ScoringCall) -> None:
+        for asked, scores in call.shares(self._bisector.scores(call)):
+            if asked.partition.stage is PartitionStage.REVOKED:
                 continue
-            own = slice_scores(scores, part.start, part.stop)
-            pending = part.state.scored(part.number, anomalies=len(own.flagged))
-            self._unit.publish(Work(part=part, pending=pending, scores=own))
-            stamps_ms = part.stamps_ms[part.stamps_ms >= 0]
+            self._checkpoint.publish(asked.scored(scores), scores)
+            stamps_ms = asked.stamps_ms[asked.stamps_ms >= 0]
             self._latency.observe(np.float64(self._wall_s() * 1e3) - stamps_ms)
 
     def _commit_if_due(self, *, has_backlog: bool) -> None:
         """With a backlog, commit by the clock; without one a reader would only wait for it."""
-        caught_up = not has_backlog and not self._flights
-        if self._unit.is_due or self._unit.is_full or caught_up:
-            self._commit_or_hold_back()
+        caught_up = not has_backlog and not self._calls
+        if self._checkpoint.is_due or caught_up:
+            self._commit_or_await()
 
-    def _commit_or_hold_back(self) -> None:
+    def _commit_or_await(self) -> None:
         try:
-            self._commit(Deadline.after(self._settings.processing.flush_timeout_s))
+            self._commit(Deadline.after(self._processing.flush_timeout_s))
         except StaleGenerationError as error:
-            self._log.info("commit_waits_for_group", reason=str(error))
+            self._log.info("commit_awaits_generation", reason=str(error))
 
     def _commit(self, deadline: Deadline) -> None:
-        if not self._unit.is_open or self._unit.is_held_back or self._generation is None:
+        checkpoint = self._checkpoint
+        if not checkpoint.is_open or checkpoint.awaits_generation or self._generation is None:
             return
         started_s = self._monotonic_s()
-        offsets, counts = self._unit.next_offsets(), self._unit.counts()
-        # Others may be in doubt still: partitions that could not be started again yet.
-        self._doubtful |= {p: (offsets[p], some) for p, some in counts.items()}
-        try:
-            self._unit.commit(self._generation, deadline=deadline)
-        except StaleGenerationError:  # no doubt
-            for partition in counts:
-                del self._doubtful[partition]
-            raise
-        for partition, some in counts.items():
-            del self._doubtful[partition]
-            self._counts[partition] = self._counts.get(partition, Counts()) + some
-        total = sum(counts.values(), Counts())
+        committed = checkpoint.commit(self._generation, deadline=deadline)
+        self._checkpoint = self._new_checkpoint()
+        for number, (_, counts) in committed.items():
+            self._count(number, counts)
+        offsets = {number: at.next_offset for number, (at, _) in committed.items()}
+        total = sum((counts for _, counts in committed.values()), Counts())
         self._log.debug(
             "committed",
             offsets=offsets,
@@ -344,10 +318,11 @@ class IngestLoop:
             next_offsets={**self.health.next_offsets, **offsets},
         )
         self._rewinds_in_a_row = 0
-        self._beat()
+        self.progress.tick()
 
-    def _beat(self) -> None:
-        self.beats += 1
+    def _count(self, partition: int, counts: Counts) -> None:
+        if counts.records:
+            self._counts[partition] = self._counts.get(partition, Counts()) + counts
 
     def _rewind(self, error: TransactionAbortedError | BrokerUnavailableError) -> None:
         """Drop everything since the last commit; the partitions begin again from it."""
@@ -367,24 +342,23 @@ class IngestLoop:
         self._log.error(
             "poison_found", partition=poison.partition, offset=poison.offset, cause=str(poison)
         )
-        if poison.partition in self._states:  # else another member meets it
-            self._poison.setdefault(poison.partition, set()).add(poison.offset)
-            # What was counted as good comes again, and one of it is bad.
-            self._limit.forget(poison.partition)
+        if poison.partition in self._partitions:  # else another member meets it
+            self._partitions[poison.partition].poisoned(poison.offset)
         self._go_back()
 
     def _go_back(self) -> None:
-        self._unit.abort()
-        self._beat()
-        for flight in self._flights:
-            flight.ticket.cancel()
-        self._flights.clear()
-        self._to_start |= self._states.keys()
-        self._source.pause(self._states)
-        self._states.clear()
+        self._checkpoint.abort()
+        self._checkpoint = self._new_checkpoint()
+        self.progress.tick()
+        for call in self._calls:
+            call.future.cancel()
+        self._calls.clear()
+        self._source.pause(self._open)
+        for owned in self._partitions.values():
+            owned.rewound()
 
     def _note_health(self, phase: Phase, *, at_once: bool = False) -> None:
-        now_s = self._monotonic_s()
+        now_s, opened = self._monotonic_s(), self._open
         if not at_once and now_s < self._health_at_s:
             return
         self._health_at_s = now_s + _HEALTH_EVERY_S
@@ -393,15 +367,12 @@ class IngestLoop:
             self.health,
             phase=phase,
             counts=dict(self._counts),
-            lag=self._lag(),
-            sensors=sum(state.sensors for state in self._states.values()),
-            in_flight=len(self._flights),
+            lag={p: n for p, n in self._source.lag().items() if p in opened},
+            sensors=sum(owned.state.sensors for owned in opened.values()),
+            in_flight=len(self._calls),
             latency=LatencyHistogram(self._latency.buckets),
             resident_bytes=self._process.memory_info().rss,
             cpu_s=times.user + times.system,
             busy_s=self._busy_s,
-            refused_outputs=self._unit.refused_outputs,
+            rejected_outputs=self._checkpoint.rejected_outputs,
         )
-
-    def _lag(self) -> Mapping[int, int]:
-        return {p: n for p, n in self._source.lag().items() if p in self._states}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
@@ -22,9 +22,9 @@ from schemas.wire.anomaly import (
     anomaly_id,
 )
 from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
-from workers.kafka.client import Record
+from workers.stream.owned_partition import PartitionRequest
 from workers.stream.sensor_labels import LabelsOf, no_labels
-from workers.stream.state.partition import DeadLetter, Pending
+from workers.stream.state.history import Samples
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
@@ -72,25 +72,25 @@ class OutputBuilder:
         self._frame_rows = max(_FRAME_BYTES // (_NUMBER_BYTES * (len(detector.channels) + 3)), 1)
         self._anomaly_headers: Headers = (("content-type", ANOMALY_JSON.encode()),)
 
-    def outputs(self, partition: int, pending: Pending, scores: Scores) -> Iterator[Output]:
-        """Denoised frames, one a sensor (more if it is large), then anomalies.
+    def outputs(self, asked: PartitionRequest, scores: Scores) -> Iterator[Output]:
+        """Denoised frames, one per sensor (more if it is large), then anomalies.
 
         Both are in arrival order per sensor.
 
         Args:
-            partition: the source partition.
-            pending: what the partition kept for the request.
+            asked: a partition's request.
             scores: the request's scores, in its order.
         """
+        partition, samples = asked.partition.number, asked.request.samples
         if self._encoder is not None:
-            for run in pending.runs:
+            for run in samples.runs:
                 for start in range(run.start, run.stop, self._frame_rows):
                     part = slice(start, min(start + self._frame_rows, run.stop))
-                    yield self._frame(run.sensor, part, partition, pending, scores)
-        yield from self._anomalies(partition, pending, scores)
+                    yield self._frame(run.sensor, part, partition, samples, scores)
+        yield from self._anomalies(partition, samples, scores)
 
     def _frame(
-        self, sensor: str, part: slice, partition: int, pending: Pending, scores: Scores
+        self, sensor: str, part: slice, partition: int, samples: Samples, scores: Scores
     ) -> Output:
         assert self._encoder is not None
         return Output(
@@ -98,55 +98,57 @@ class OutputBuilder:
             key=sensor.encode(),
             value=self._encoder.encode(
                 sensor,
-                pending.ts_ns[part],
+                samples.ts_ns[part],
                 scores.denoised[part],
                 scores.score[part],
-                pending.offsets[part],
-                pending.indices[part],
+                samples.offsets[part],
+                samples.indices[part],
                 model=self._model,
                 source=(self._topics.readings, partition),
             ),
             headers=self._denoised_headers,
         )
 
-    def dead_letter(self, partition: int, letter: DeadLetter, record: Record) -> Output:
-        """The raw record, untouched, with the story of its failure in the headers."""
-        return Output(
-            topic=self._topics.dead_letters,
-            key=record.key,
-            value=record.value if record.value is not None else b"",
-            headers=tuple(
-                dead_letter_headers(
-                    letter.failure,
-                    topic=self._topics.readings,
-                    partition=partition,
-                    offset=letter.offset,
-                    app_version=self._app_version,
-                    original=[(name, value or b"") for name, value in record.headers],
-                )
-            ),
-        )
+    def dead_letters(self, asked: PartitionRequest) -> Iterator[Output]:
+        """The raw records that failed, untouched, with the story of their failure in headers."""
+        for failure in asked.request.failures:
+            record = asked.records[failure.position]
+            yield Output(
+                topic=self._topics.dead_letters,
+                key=record.key,
+                value=record.value if record.value is not None else b"",
+                headers=tuple(
+                    dead_letter_headers(
+                        failure,
+                        topic=self._topics.readings,
+                        partition=asked.partition.number,
+                        offset=record.offset,
+                        app_version=self._app_version,
+                        original=[(name, value or b"") for name, value in record.headers],
+                    )
+                ),
+            )
 
-    def _anomalies(self, partition: int, pending: Pending, scores: Scores) -> Iterator[Output]:
+    def _anomalies(self, partition: int, samples: Samples, scores: Scores) -> Iterator[Output]:
         rows = scores.flagged
-        starts = np.array([run.start for run in pending.runs], np.int64)
+        starts = np.array([run.start for run in samples.runs], np.int64)
         owners = np.searchsorted(starts, rows, side="right") - 1
         columns = (
             owners,
-            pending.groups[rows],
-            pending.offsets[rows],
-            pending.indices[rows],
-            pending.ts_ns[rows],
+            samples.groups[rows],
+            samples.offsets[rows],
+            samples.indices[rows],
+            samples.ts_ns[rows],
             scores.score[rows],
             scores.raw[rows],
             scores.p_value[rows],
-            pending.observed[rows],
+            samples.rows[samples.ends[rows]],
             scores.expected[rows],
             scores.contribution,
         )
         # To Python's numbers column by column: one by one it costs more than all the rest.
         for owner, *flagged in zip(*(column.tolist() for column in columns), strict=True):
-            sensor = pending.runs[owner].sensor
+            sensor = samples.runs[owner].sensor
             yield Output(
                 topic=self._topics.anomalies,
                 key=sensor.encode(),
@@ -197,33 +199,3 @@ def shortened(output: Output, room: int) -> Output:
     """The output with its value cut to `room` bytes, and a header that tells the whole length."""
     mark = (TRUNCATED, str(len(output.value)).encode())
     return replace(output, value=output.value[:room], headers=(*output.headers, mark))
-
-
-def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
-    """The scores of samples `start` to `stop`, with their flagged samples counted from `start`."""
-    first, last = np.searchsorted(scores.flagged, (start, stop))
-    return Scores(
-        score=scores.score[start:stop],
-        raw=scores.raw[start:stop],
-        p_value=scores.p_value[start:stop],
-        expected=scores.expected[start:stop],
-        denoised=scores.denoised[start:stop],
-        flagged=scores.flagged[first:last] - start,
-        contribution=scores.contribution[first:last],
-    )
-
-
-def join_scores(parts: Sequence[Scores]) -> Scores:
-    """The scores of calls one behind the other, as if they had been one; at least one."""
-    starts = np.cumsum([0, *(len(part.score) for part in parts)])
-    return Scores(
-        score=np.concatenate([part.score for part in parts]),
-        raw=np.concatenate([part.raw for part in parts]),
-        p_value=np.concatenate([part.p_value for part in parts]),
-        expected=np.concatenate([part.expected for part in parts]),
-        denoised=np.concatenate([part.denoised for part in parts]),
-        flagged=np.concatenate(
-            [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
-        ),
-        contribution=np.concatenate([part.contribution for part in parts]),
-    )

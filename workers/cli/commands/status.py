@@ -137,7 +137,7 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
                 _number(at.next_offset),
                 f"{at.end:,}",
                 f"{at.lag:,}",
-                _number(at.replay_from),
+                _number(at.restore_from),
                 at.member or "-",
             )
         console.print(table)

@@ -1,7 +1,7 @@
 """Where scoring happens: in this process, or in Ray actors. One scorer code for both.
 
-Scorers are stateless: any may serve any call, and a lost call is simply sent again. A `Ticket` is
-one call under way; `Scoring` gives tickets out in order and the caller redeems them in order.
+Scorers are stateless: any may serve any call, and a lost call is simply sent again. The caller
+takes the scores in the order in which it submitted the work.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ScorerLostError(VigieError):
     """A scorer died, and a call with it: scoring again finds another."""
 
 
-class Ticket(Protocol):
-    """One scoring call under way."""
+class ScoringFuture(Protocol):
+    """The scores of one call, some time."""
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the scores, at most `timeout_s`; whether they are there."""
@@ -39,20 +39,20 @@ class Ticket(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Nobody wants the scores any more."""
+        """The scores are not wanted any more."""
         ...
 
 
 class Scoring(Protocol):
     """Takes work for scorers."""
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
         """Have samples scored; the arguments are `Detector.score`'s."""
         ...
 
 
 class _Done:
-    """A ticket that was served at once."""
+    """A future whose scores are there at once."""
 
     def __init__(self, outcome: Scores | Exception) -> None:
         self._outcome = outcome
@@ -76,9 +76,9 @@ class LocalScoring:
         """Score with `detector`."""
         self._detector = detector
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
         """Score now."""
         try:
             return _Done(self._detector.score(rows, ends, groups))
-        except Exception as error:  # noqa: BLE001 - the ticket raises it, as an actor's would
+        except Exception as error:  # noqa: BLE001 - the future raises it, as an actor's would
             return _Done(error)

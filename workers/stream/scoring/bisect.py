@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from detector.scoring import POOLED, Scores
 from workers.errors import TransactionAbortedError, VigieError
-from workers.stream.outputs import join_scores, slice_scores
-from workers.stream.scoring.backend import Scoring, Ticket
-from workers.stream.scoring.call import Flight
+from workers.stream.health import ProgressTicks
+from workers.stream.scoring.backend import Scoring, ScoringFuture
+from workers.stream.scoring.call import ScoringCall, join_scores, slice_scores
 
 CONVICTING_FAILURES = 3
 _ASK_S = 0.5
@@ -48,35 +48,35 @@ class PoisonFoundError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescue:
+class BatchBisector:
     """Scores failed calls.
 
     Args:
         scoring: takes the calls.
         receptive_field: R of the model.
         channels: C of the model.
-        beat: called with each answer: the worker is alive.
+        progress: ticks with each answer.
     """
 
     scoring: Scoring
     receptive_field: int
     channels: int
-    beat: Callable[[], None]
+    progress: ProgressTicks
 
-    def answer(self, ticket: Ticket, samples: int) -> Scores:
+    def answer(self, future: ScoringFuture, samples: int) -> Scores:
         """The scores of a call.
 
         Raises:
             ScoringFailedError: there are none, or not those asked for.
         """
         try:
-            while not ticket.wait(_ASK_S):
+            while not future.wait(_ASK_S):
                 pass
-            scores = ticket.scores()
+            scores = future.scores()
         except Exception as error:
             raise ScoringFailedError(f"{type(error).__name__}: {error}") from error
         finally:
-            self.beat()
+            self.progress.tick()
         if scores.score.shape != (samples,) or scores.expected.shape != (samples, self.channels):
             raise ScoringFailedError(
                 f"the scorer gave {scores.score.shape} scores for {samples} samples of "
@@ -84,62 +84,62 @@ class Rescue:
             )
         return scores
 
-    def scores(self, flight: Flight, error: ScoringFailedError) -> Scores:
-        """The scores of a flight whose call failed once.
+    def scores(self, call: ScoringCall) -> Scores:
+        """The scores of a call; it is halved if it fails.
 
         Raises:
             PoisonFoundError: the first record found that cannot be scored.
             ScorersBrokenError: it is not the records.
         """
-        log = structlog.get_logger("vigie.rescue")
-        log.warning("scoring_failed", of=str(flight), samples=flight.samples, cause=str(error))
-        if flight.probed:
-            scores = self._with_probes(flight)
+        try:
+            return self.answer(call.future, len(call.ends))
+        except ScoringFailedError as error:
+            log = structlog.get_logger("vigie.bisect")
+            log.warning("scoring_failed", of=str(call), samples=call.samples, cause=str(error))
+        if len(call.ends) > call.samples:
+            scores = self._with_probes(call)
         else:
-            scores = self._scores(flight, 0, flight.samples)
-        log.info("scoring_rescued", of=str(flight))
+            scores = self._scores(call, 0, call.samples)
+        log.info("scoring_recovered", of=str(call))
         return scores
 
-    def _with_probes(self, flight: Flight) -> Scores:
+    def _with_probes(self, call: ScoringCall) -> Scores:
         try:
-            return self._call(flight, 0, len(flight.ends))
+            return self._part(call, 0, len(call.ends))
         except ScoringFailedError:
-            of_probes = self._probe(flight, flight.samples, len(flight.ends))
-        if flight.samples:
-            return self._scores(flight, 0, flight.samples)
+            of_probes = self._probe(call, call.samples, len(call.ends))
+        if call.samples:
+            return self._scores(call, 0, call.samples)
         return slice_scores(of_probes, 0, 0)
 
-    def _scores(self, flight: Flight, start: int, stop: int) -> Scores:
+    def _scores(self, call: ScoringCall, start: int, stop: int) -> Scores:
         try:
-            return self._call(flight, start, stop)
+            return self._part(call, start, stop)
         except ScoringFailedError as error:
             if start == stop:  # a call about nothing: no record can be at fault
-                return self._last_resort(lambda: self._call(flight, start, stop), None, error)
+                return self._last_resort(lambda: self._part(call, start, stop), None, error)
             if stop - start == 1:
-                place = flight.place(start)
-                return self._last_resort(lambda: self._call(flight, start, stop), place, error)
+                place = call.places()[start]
+                return self._last_resort(lambda: self._part(call, start, stop), place, error)
         middle = (start + stop) // 2
-        return join_scores(
-            [self._scores(flight, start, middle), self._scores(flight, middle, stop)]
-        )
+        return join_scores([self._scores(call, start, middle), self._scores(call, middle, stop)])
 
-    def _probe(self, flight: Flight, start: int, stop: int) -> Scores:
+    def _probe(self, call: ScoringCall, start: int, stop: int) -> Scores:
         """Find a reading of these probes that fails by itself; else the scores of something."""
         try:
-            return self._call(flight, start, stop)
+            return self._part(call, start, stop)
         except ScoringFailedError:
             if stop - start > 1:
                 middle = (start + stop) // 2
-                self._probe(flight, start, middle)
-                return self._probe(flight, middle, stop)
+                self._probe(call, start, middle)
+                return self._probe(call, middle, stop)
             field = self.receptive_field
-            first = (start - flight.samples) * field
-            base = int(flight.ends[flight.samples]) - field + 1
-            places = flight.probed[first : first + field]
-            return [
-                self._try_alone(flight.rows[base + nth], place)
-                for nth, place in enumerate(places, first)
-            ][-1]
+            first = call.samples + (start - call.samples) * field
+            rows = call.rows[int(call.ends[start]) - field + 1 :]
+            places = call.places()[first : first + field]
+            return [self._try_alone(row, place) for row, place in zip(rows, places, strict=False)][
+                -1
+            ]
 
     def _try_alone(self, row: NDArray[np.float64], place: tuple[int, int]) -> Scores:
         rows = np.tile(row, (self.receptive_field, 1))
@@ -150,7 +150,7 @@ class Rescue:
 
     def _last_resort(
         self,
-        call: Callable[[], Scores],
+        attempt: Callable[[], Scores],
         place: tuple[int, int] | None,
         error: ScoringFailedError,
     ) -> Scores:
@@ -158,7 +158,7 @@ class Rescue:
         for _ in range(CONVICTING_FAILURES):
             self._control()
             try:
-                return call()
+                return attempt()
             except ScoringFailedError as again:
                 error = again
         self._control()
@@ -176,14 +176,14 @@ class Rescue:
         ends = np.array([self.receptive_field - 1])
         return self.answer(self.scoring.submit(rows, ends, np.full(1, POOLED, np.int32)), samples=1)
 
-    def _call(self, flight: Flight, start: int, stop: int) -> Scores:
+    def _part(self, call: ScoringCall, start: int, stop: int) -> Scores:
         if start == stop:
             first = last = 0
         else:
-            first = int(flight.ends[start]) - self.receptive_field + 1
-            last = int(flight.ends[stop - 1]) + 1
+            first = int(call.ends[start]) - self.receptive_field + 1
+            last = int(call.ends[stop - 1]) + 1
         part = slice(start, stop)
-        ticket = self.scoring.submit(
-            flight.rows[first:last], flight.ends[part] - first, flight.groups[part]
+        future = self.scoring.submit(
+            call.rows[first:last], call.ends[part] - first, call.groups[part]
         )
-        return self.answer(ticket, stop - start)
+        return self.answer(future, stop - start)

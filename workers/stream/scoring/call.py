@@ -9,124 +9,123 @@ scores. A warm-up of R-1 readings costs about one sample.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.scoring import POOLED
-from workers.kafka.client import Record
-from workers.stream.scoring.backend import Scoring, Ticket
-from workers.stream.state.partition import PartitionState, ScoreRequest
+from detector.scoring import POOLED, Scores
+from workers.stream.owned_partition import PartitionRequest
+from workers.stream.scoring.backend import Scoring, ScoringFuture
+
+A = TypeVar("A", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """One partition's share of a call: its samples are `start` to `stop` of the call's."""
-
-    partition: int
-    state: PartitionState
-    number: int
-    start: int
-    stop: int
-    records: Sequence[Record]
-    stamps_ms: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Flight:
-    """A call, what it asks, and whom its scores belong to.
+class ScoringCall:
+    """A call, and whom its scores belong to.
 
     Args:
-        ticket: the call.
-        parts: the partitions' shares, one behind the other.
+        future: its scores.
+        requests: of the partitions, their samples one behind the other.
         rows: float64 [T, C]; with `ends` and `groups` what `Detector.score` takes.
-        ends: int64 [n + p], ascending: n samples, then p probes.
+        ends: int64 [n + p], ascending: n samples, then p probes, which are the last p * R rows (but
+            for zeros at their end).
         groups: int32 [n + p].
-        offsets: int64 [n], the record of each sample.
-        probed: (partition, offset) of each row of the probes, which are the last p * R rows but
-            for zeros at their end.
     """
 
-    ticket: Ticket
-    parts: tuple[Part, ...]
+    future: ScoringFuture
+    requests: Sequence[PartitionRequest]
     rows: NDArray[np.float64]
     ends: NDArray[np.int64]
     groups: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    probed: Sequence[tuple[int, int]]
 
     @property
     def samples(self) -> int:
         """How many of the call's scores belong to somebody: the first ones."""
-        return len(self.offsets)
+        return sum(len(asked.request.samples.ends) for asked in self.requests)
 
-    def place(self, sample: int) -> tuple[int, int]:
-        """Partition and offset of the record of a sample."""
-        part = next(part for part in self.parts if part.start <= sample < part.stop)
-        return part.partition, int(self.offsets[sample])
+    def places(self) -> list[tuple[int, int]]:
+        """Partition and offset of the record of each sample, then of each row of the probes."""
+        return [
+            (asked.partition.number, offset)
+            for name in ("offsets", "unscored_offsets")
+            for asked in self.requests
+            for offset in getattr(asked.request.samples, name).tolist()
+        ]
+
+    def shares(self, scores: Scores) -> Iterator[tuple[PartitionRequest, Scores]]:
+        """Each request with its own of the call's scores."""
+        start = 0
+        for asked in self.requests:
+            stop = start + len(asked.request.samples.ends)
+            yield asked, slice_scores(scores, start, stop)
+            start = stop
 
     def __str__(self) -> str:
         """The partitions and offsets that it is about."""
         return ", ".join(
-            f"partition {part.partition} offsets {part.records[0].offset} to "
-            f"{part.records[-1].offset}"
-            for part in self.parts
+            f"partition {asked.partition.number} offsets {asked.records[0].offset} to "
+            f"{asked.records[-1].offset}"
+            for asked in self.requests
         )
 
 
-Asked = tuple[int, PartitionState, ScoreRequest, Sequence[Record], NDArray[np.int64]]
-"""A partition, its state, what it asks for, the records polled, and their timestamps."""
-
-
-def take_off(scoring: Scoring, asked: Sequence[Asked]) -> Flight:
-    """Merge the requests of several partitions into one call."""
-    parts: list[Part] = []
-    samples = base = 0
-    ends = []
-    for partition, state, request, records, stamps_ms in asked:
-        stop = samples + len(request.ends)
-        parts.append(
-            Part(
-                partition=partition,
-                state=state,
-                number=request.number,
-                start=samples,
-                stop=stop,
-                records=records,
-                stamps_ms=stamps_ms,
-            )
-        )
-        ends.append(request.ends + base if base else request.ends)
-        samples, base = stop, base + len(request.rows)
-    requests = [request for _, _, request, _, _ in asked]
-    if len(requests) == 1:
-        rows, groups, offsets = requests[0].rows, requests[0].groups, requests[0].offsets
-    else:
-        rows = np.concatenate([request.rows for request in requests])
-        groups = np.concatenate([request.groups for request in requests])
-        offsets = np.concatenate([request.offsets for request in requests])
-    all_ends = np.concatenate(ends)
-    probes = [request.unscored for request in requests if len(request.unscored)]
-    probed: list[tuple[int, int]] = []
+def submit(scoring: Scoring, requests: Sequence[PartitionRequest]) -> ScoringCall:
+    """Merge the requests of several partitions, at least one, into one call."""
+    parts = [asked.request.samples for asked in requests]
+    bases = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+    rows = _joined([part.rows for part in parts])
+    groups = _joined([part.groups for part in parts])
+    ends = _joined([part.ends + base for part, base in zip(parts, bases, strict=False)])
+    probes = [part.unscored for part in parts if len(part.unscored)]
     if probes:
-        field = asked[0][1].config.receptive_field
+        field = requests[0].partition.state.config.receptive_field
         tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
         rows = np.concatenate([rows, *probes, tail])
-        all_ends = np.concatenate([all_ends, np.arange(base + field - 1, len(rows), field)])
-        groups = np.concatenate([groups, np.full(len(all_ends) - samples, POOLED, np.int32)])
-        probed = [
-            (partition, offset)
-            for partition, _, request, _, _ in asked
-            for offset in request.unscored_offsets.tolist()
-        ]
-    return Flight(
-        ticket=scoring.submit(rows, all_ends, groups),
-        parts=tuple(parts),
+        probe_ends = np.arange(bases[-1] + field - 1, len(rows), field)
+        ends = np.concatenate([ends, probe_ends])
+        groups = np.concatenate([groups, np.full(len(probe_ends), POOLED, np.int32)])
+    return ScoringCall(
+        future=scoring.submit(rows, ends, groups),
+        requests=requests,
         rows=rows,
-        ends=all_ends,
+        ends=ends,
         groups=groups,
-        offsets=offsets,
-        probed=probed,
+    )
+
+
+def _joined(parts: Sequence[NDArray[A]]) -> NDArray[A]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
+    """The scores of samples `start` to `stop`, with their flagged samples counted from `start`."""
+    first, last = np.searchsorted(scores.flagged, (start, stop))
+    return Scores(
+        score=scores.score[start:stop],
+        raw=scores.raw[start:stop],
+        p_value=scores.p_value[start:stop],
+        expected=scores.expected[start:stop],
+        denoised=scores.denoised[start:stop],
+        flagged=scores.flagged[first:last] - start,
+        contribution=scores.contribution[first:last],
+    )
+
+
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of calls one behind the other, as if they had been one; at least one."""
+    starts = np.cumsum([0, *(len(part.score) for part in parts)])
+    return Scores(
+        score=np.concatenate([part.score for part in parts]),
+        raw=np.concatenate([part.raw for part in parts]),
+        p_value=np.concatenate([part.p_value for part in parts]),
+        expected=np.concatenate([part.expected for part in parts]),
+        denoised=np.concatenate([part.denoised for part in parts]),
+        flagged=np.concatenate(
+            [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
+        ),
+        contribution=np.concatenate([part.contribution for part in parts]),
     )

@@ -7,17 +7,17 @@ same events give the same results. The actor around it only moves data.
 receptive field), so the state is the last R-1 readings of each sensor and can be rebuilt by reading
 the log again from the oldest of them. That offset travels in the commit's metadata.
 
-**What is forgotten** is a function of the log (`workers.stream.state.state_ttl`): within a stretch,
-the state is what reading from the beginning of the previous stretch, cold, would have given.
+**What is forgotten** is a function of the log (`workers.stream.state.state_ttl`): within a TTL
+window, the state is what reading from the beginning of the previous one, cold, would have given.
 
 **Life of a partition.** Each event names the states in which it is legal; an illegal one raises
 `IllegalEventError` and changes nothing.
 
 | event | from | to | gives |
 | --- | --- | --- | --- |
-| ``polled`` with offsets below `next_offset` | replaying | replaying | nothing: history only |
-| ``polled`` with offsets from `next_offset` on | replaying, live | live | a `ScoreRequest` |
-| ``scored`` for the oldest open request | live | live | a `Publication` |
+| ``polled`` with offsets below `next_offset` | restoring | restoring | nothing: windows only |
+| ``polled`` with offsets from `next_offset` on | restoring, live | live | a `ScoreRequest` |
+| ``scored`` for the oldest open request | live | live | the request, to publish |
 
 **Policies**, per sensor and in arrival order; "last" is the last *accepted* reading:
 
@@ -27,33 +27,28 @@ the state is what reading from the beginning of the previous stretch, cold, woul
 * later than last by more than `max_gap_ns`: accepted, and the warm-up starts again;
 * fewer than R accepted readings since the warm-up began: *warming up*, not scored.
 
-"Last" never moves back within what is remembered. That is what makes replay exact: a replay that
-begins at or before the oldest reading of a sensor's history (and not before the previous stretch)
-ends with the same history, whatever it meets on the way.
+"Last" never moves back within what is remembered. That is what makes a restore exact: one that
+begins at or before the oldest reading of a sensor's window (and not before the previous TTL window)
+ends with the same window, whatever it meets on the way.
 
 A record that no scorer survives (a failure of stage "scoring") is a dead letter like one that could
-not be decoded, but only a scorer can tell: its offset travels in the metadata, for replays.
+not be decoded, but only a scorer can tell: its offset travels in the metadata, for restores.
 """
-
-from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
-from workers.stream.state.counts import Counts, by_stage
-from workers.stream.state.history import SensorWindows, Step
-from workers.stream.state.restore import RestorePoint, StartingPoint
+from workers.stream.state.counts import Counts
+from workers.stream.state.history import Samples, SensorWindows
+from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.slicing import between, without
-from workers.stream.state.state_ttl import UNLIMITED, Cutter
-
-Int64s = NDArray[np.int64]
-Float64s = NDArray[np.float64]
+from workers.stream.state.state_ttl import StateTtl
 
 
 class IllegalEventError(RuntimeError):
@@ -65,25 +60,22 @@ class PartitionConfig:
     """What a partition's state depends on.
 
     Args:
-        topic: source topic, for ids and headers.
-        partition: its number.
+        partition: its number, for errors.
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
-        max_restore_records: never are more records read again; a sensor silent for so many is
-            forgotten, at the latest. At least 2.
-        max_restore_age_ms: the same as an age, by the records' timestamps; at least 2.
-        topic_id: of the topic, if the broker says it; for the metadata.
+        state_ttl: when a silent sensor is forgotten, and how much is ever read again.
+        topic_id: of the topic, if the broker says it; for the restore point.
+        model: that scores; for the restore point.
     """
 
-    topic: str
     partition: int
     channels: int
     receptive_field: int
     max_gap_ns: int
-    max_restore_records: int = UNLIMITED
-    max_restore_age_ms: int = UNLIMITED
+    state_ttl: StateTtl = field(default_factory=StateTtl)
     topic_id: str = ""
+    model: ModelVersion | None = None
 
     def __post_init__(self) -> None:
         if self.receptive_field < 1:
@@ -97,112 +89,68 @@ class Batch:
     """One poll's records of one partition, decoded.
 
     Args:
-        offsets: int64 [r], of all records polled, good and bad, ascending.
-        stamps_ms: int64 [r], timestamps of these records, epoch milliseconds; below 0 is none.
+        offsets: of all records polled, good and bad, ascending.
+        stamps_ms: timestamps of these records, epoch milliseconds; below 0 is none.
         readings: of the good records; ``readings.positions`` index into `offsets`.
         failures: the bad records; ``position`` indexes into `offsets`.
     """
 
-    offsets: Int64s
-    stamps_ms: Int64s
+    offsets: Int64[np.ndarray, " r"]
+    stamps_ms: Int64[np.ndarray, " r"]
     readings: Readings
     failures: Sequence[Failure]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreRequest:
-    """Work for a scorer: sequences of readings and the samples among them to score.
+    """Work for a scorer, and what may be committed once its outputs are published.
 
-    Args:
+    Attributes:
         number: consecutive number of the request within the partition.
-        rows: float64 [T, C], each sensor's history followed by its new readings, sensor by sensor.
-        ends: int64 [n], rows to score; the window of row e is rows[e-R+1 .. e].
-        groups: int32 [n], the calibration group of each.
-        offsets: int64 [n], the record of each: the newest reading of its window.
-        unscored: float64 [m, C], the readings that only windows to come will hold...
-        unscored_offsets: int64 [m], ...and their records.
+        samples: what to score.
+        failures: the bad records, by their position in the batch that was polled.
+        counts: what became of the batch.
+        next_offset: where to go on...
+        restore_point: ...and what it takes to.
     """
 
     number: int
-    rows: Float64s
-    ends: Int64s
-    groups: NDArray[np.int32]
-    offsets: Int64s
-    unscored: Float64s
-    unscored_offsets: Int64s
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetter:
-    """A record that could not be read, by its offset."""
-
-    offset: int
-    position: int
-    failure: Failure
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """The scored samples of one sensor within a request: columns ``start`` to ``stop``."""
-
-    sensor: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pending:
-    """What a request leaves behind until its scores are there.
-
-    Arrays have one entry a sample to be scored, sensor by sensor, each in arrival order.
-    """
-
-    number: int
-    runs: tuple[Run, ...]
-    groups: NDArray[np.int32]
-    ts_ns: Int64s
-    offsets: Int64s
-    indices: Int64s
-    observed: Float64s
-    dead_letters: tuple[DeadLetter, ...]
+    samples: Samples
+    failures: Sequence[Failure]
     counts: Counts
     next_offset: int
-    metadata: RestorePoint
+    restore_point: RestorePoint
 
 
 class PartitionState:
     """The last R-1 readings of each sensor of one partition, and the requests under way."""
 
     def __init__(
-        self, config: PartitionConfig, start: StartingPoint, *, group_of: Callable[[str], int]
+        self, config: PartitionConfig, start: RestorePlan, *, group_of: Callable[[str], int]
     ) -> None:
         """Begin before the first record.
 
         Args:
             config: what the state depends on.
-            start: the first offset to score (what lies below it is replay), and what is known of
-                the log before it.
+            start: the first offset to score (what lies below it restores the windows), and what is
+                known of the log before it.
             group_of: the calibration group of a sensor, a pure function of the model.
         """
         self.config = config
-        self._cutter = Cutter(
-            max_restore_records=config.max_restore_records,
-            max_restore_age_ms=config.max_restore_age_ms,
-        )
         self._next_offset = start.next_offset
-        self._stretches = start.stretches
+        self._ttl = start.ttl
         self._poison = start.poison
         self._read_to = start.read_from - 1
         self._numbers = 0
         # What happened before the first request is counted with it, so that it counts once.
         self._before = Counts(lost=start.lost, clamped=start.clamped)
-        self._open: deque[Pending] = deque()
-        self._histories = SensorWindows(
+        self._open: deque[ScoreRequest] = deque()
+        self._windows = SensorWindows(
             channels=config.channels,
             receptive_field=config.receptive_field,
             max_gap_ns=config.max_gap_ns,
             group_of=group_of,
-            stretch=start.stretches.previous,
+            begins_at=start.ttl.previous,
         )
 
     @property
@@ -211,14 +159,26 @@ class PartitionState:
         return self._next_offset
 
     @property
-    def sensors(self) -> int:
-        """Number of sensors remembered."""
-        return self._histories.sensors
+    def restore_point(self) -> RestorePoint:
+        """What it takes to go on from `next_offset`."""
+        return RestorePoint(
+            restore_from=self._windows.oldest_offset(self._next_offset),
+            receptive_field=self.config.receptive_field,
+            ttl=self._ttl,
+            poison=tuple(sorted(self._poison)),
+            topic=self.config.topic_id,
+            model=self.config.model,
+        )
 
     @property
-    def histories(self) -> SensorWindows:
+    def sensors(self) -> int:
+        """Number of sensors remembered."""
+        return self._windows.sensors
+
+    @property
+    def windows(self) -> SensorWindows:
         """What is known of the sensors; to look at."""
-        return self._histories
+        return self._windows
 
     @property
     def open_requests(self) -> int:
@@ -227,15 +187,15 @@ class PartitionState:
 
     def deleted(self, offsets: int) -> None:
         """Note that retention was faster: so many offsets behind the last one read are gone."""
-        replayed = min(offsets, max(self._next_offset - self._read_to - 1, 0))
-        self._before += Counts(clamped=replayed, lost=offsets - replayed)
+        clamped = min(offsets, max(self._next_offset - self._read_to - 1, 0))
+        self._before += Counts(clamped=clamped, lost=offsets - clamped)
 
     def polled(self, batch: Batch) -> ScoreRequest | None:
         """Take one poll's records; give back what has to be scored.
 
-        A record below `next_offset` is a replay: it refills the histories and gives nothing.
-        The request may hold no sample at all (everything warming up, or bad): it still has to be
-        answered, as its dead letters and its offsets hang on it. None when all was replay.
+        A record below `next_offset` refills the windows and gives nothing. The request may hold no
+        sample at all (everything warming up, or bad): it still has to be answered, as its dead
+        letters and its offsets hang on it. None when all lay below `next_offset`.
 
         Raises:
             IllegalEventError: the batch begins at or before an offset already read.
@@ -249,13 +209,13 @@ class PartitionState:
             )
         live_from = int(np.searchsorted(batch.offsets, self._next_offset))
         if live_from:
-            self._replay(_part(batch, 0, live_from))
+            self._restore(_part(batch, 0, live_from))
         self._read_to = int(batch.offsets[-1])
         if live_from == len(batch.offsets):
             return None
         return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
 
-    def scored(self, number: int, anomalies: int) -> Pending:
+    def scored(self, number: int, anomalies: int) -> ScoreRequest:
         """Close the oldest open request.
 
         Args:
@@ -263,7 +223,7 @@ class PartitionState:
             anomalies: how many of its samples are flagged.
 
         Returns:
-            What was kept for it, with the offset that may be committed once it is published.
+            The request, without the windows.
 
         Raises:
             IllegalEventError: `number` is not the oldest open request's.
@@ -274,13 +234,17 @@ class PartitionState:
                 f"partition {self.config.partition}: scores for request {number}, "
                 f"the oldest open one is {expected}"
             )
-        pending = self._open.popleft()
-        return replace(pending, counts=replace(pending.counts, anomalies=anomalies))
+        request = self._open.popleft()
+        return replace(
+            request,
+            samples=request.samples.without_windows(),
+            counts=replace(request.counts, anomalies=anomalies),
+        )
 
-    def _replay(self, batch: Batch) -> None:
-        """Refill the histories; the cut between the two stretches is known."""
-        self._before = replace(self._before, replayed=self._before.replayed + len(batch.offsets))
-        cut = int(np.searchsorted(batch.offsets, self._stretches.current))
+    def _restore(self, batch: Batch) -> None:
+        """Refill the windows; the cut between the two TTL windows is known."""
+        self._before += Counts(restored=len(batch.offsets))
+        cut = int(np.searchsorted(batch.offsets, self._ttl.current))
         for start, stop in ((0, cut), (cut, len(batch.offsets))):
             if start == stop:
                 continue
@@ -288,88 +252,55 @@ class PartitionState:
                 self._catch_up()
             part = _part(batch, start, stop)
             columns = without(part.readings, part.offsets, self._poison)
-            self._histories.refill(columns, part.offsets[columns.positions])
+            self._windows.refill(columns, part.offsets[columns.positions])
 
     def _catch_up(self) -> None:
-        """Bring the histories into the current stretch, after a replay or part of it."""
-        if self._histories.stretch < self._stretches.current:
-            self._histories.turn(self._stretches.current)
+        """Bring the windows into the current TTL window, after a restore or part of it."""
+        if self._windows.begins_at < self._ttl.current:
+            self._windows.roll(self._ttl.current)
 
-    def _advance(self, live: Batch) -> tuple[Step, int]:
-        """Take new readings, stretch by stretch; what they add, and how many were forgotten."""
+    def _advance(self, live: Batch) -> tuple[Samples, int]:
+        """Take new readings; what they add, and how many sensors were forgotten."""
         self._catch_up()
-        steps, forgotten = [], 0
-        for piece in self._cutter.pieces(self._stretches, live.offsets, live.stamps_ms):
-            if piece.stretches.current != self._histories.stretch:
-                forgotten += self._histories.turn(piece.stretches.current)
-            self._stretches = piece.stretches
+        parts, forgotten = [], 0
+        for piece in self.config.state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
+            if piece.ttl.current != self._windows.begins_at:
+                forgotten += self._windows.roll(piece.ttl.current)
+            self._ttl = piece.ttl
             columns = between(live.readings, piece.start, piece.stop)
             offsets = live.offsets[piece.start : piece.stop]
-            steps.append(self._histories.advance(columns, offsets[columns.positions]))
-        return Step.joined(steps), forgotten
+            parts.append(self._windows.advance(columns, offsets[columns.positions]))
+        return Samples.joined(parts), forgotten
 
-    def _metadata(self, live: Batch) -> RestorePoint:
+    def _note_poison(self, live: Batch) -> None:
         fatal = {int(live.offsets[f.position]) for f in live.failures if f.stage == Stage.SCORING}
         if fatal or self._poison:
-            first = self._stretches.previous
+            first = self._ttl.previous
             self._poison = frozenset(at for at in self._poison | fatal if at >= first)
-        return RestorePoint(
-            replay_from=self._histories.oldest_offset(self._next_offset),
-            receptive_field=self.config.receptive_field,
-            stretches=self._stretches,
-            poison=tuple(sorted(self._poison)),
-            topic=self.config.topic_id,
-        )
 
     def _request(self, live: Batch, *, shift: int) -> ScoreRequest:
-        step, forgotten = self._advance(live)
+        samples, forgotten = self._advance(live)
         self._next_offset = int(live.offsets[-1]) + 1
-        counts = self._before + Counts(
+        self._note_poison(live)
+        of_records = Counts(
             records=len(live.offsets),
-            readings=len(live.readings),
-            scored=len(step.ends),
-            warming_up=step.accepted - len(step.ends),
-            late=step.late,
-            duplicate=step.duplicate,
-            gaps=step.gaps,
             dead_lettered=len(live.failures),
             forgotten=forgotten,
             missing=int(np.isnan(live.readings.values).sum()),
-            **Counter(by_stage(failure.stage) for failure in live.failures),
+            bad=dict(Counter(failure.stage for failure in live.failures)),
+        )
+        request = ScoreRequest(
+            number=self._numbers,
+            samples=samples,
+            failures=[replace(f, position=f.position + shift) for f in live.failures],
+            counts=self._before + samples.counts + of_records,
+            next_offset=self._next_offset,
+            restore_point=self.restore_point,
         )
         self._before = Counts()
-        self._open.append(
-            Pending(
-                number=self._numbers,
-                runs=tuple(
-                    Run(sensor=sensor, start=start, stop=stop) for sensor, start, stop in step.runs
-                ),
-                groups=step.groups,
-                ts_ns=step.ts_ns,
-                offsets=step.offsets,
-                indices=step.indices,
-                observed=step.rows[step.ends],
-                dead_letters=tuple(
-                    DeadLetter(
-                        offset=int(live.offsets[f.position]), position=f.position + shift, failure=f
-                    )
-                    for f in live.failures
-                ),
-                counts=counts,
-                next_offset=self._next_offset,
-                metadata=self._metadata(live),
-            )
-        )
         self._numbers += 1
-        return ScoreRequest(
-            number=self._open[-1].number,
-            rows=step.rows,
-            ends=step.ends,
-            groups=step.groups,
-            offsets=step.offsets,
-            unscored=step.unscored,
-            unscored_offsets=step.unscored_offsets,
-        )
+        self._open.append(request)
+        return request
 
 
 def _part(batch: Batch, start: int, stop: int) -> Batch:

@@ -1,8 +1,9 @@
-"""The metadata of a commit: from where the log has to be read again to score as before. Pure.
+"""From where the log has to be read again to score as before: the metadata of a commit. Pure.
 
 A string of at most 4,096 bytes beside each committed offset, versioned JSON:
-``{"v":2,"replay_from":N,"r":R,"stretches":[N,N,MS,MS],"poison":[N,...],"topic":ID}``.
-Metadata of another program or of another version is no error: the reader starts cold, and says so.
+``{"v":3,"model":[NAME,VERSION],"restore_from":N,"r":R,"ttl":[N,N,MS,MS],"poison":[N,...],
+"topic":ID}``. Version 2, which did not name the model, is read. Metadata of another program or of
+another version is no error: the reader starts cold, and says so.
 """
 
 from __future__ import annotations
@@ -10,18 +11,30 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from workers.stream.state.state_ttl import Stretches
+from workers.stream.state.state_ttl import TtlWindows
 
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 4096
 """What a broker takes, unless it is told otherwise (``offset.metadata.max.bytes``)."""
 _LARGEST = 2**63 - 1
+_OF_VERSION_2 = {"replay_from": "restore_from", "stretches": "ttl"}
 
 
 class MetadataTooLargeError(ValueError):
     """What has to be remembered of a partition does not fit into a commit."""
+
+
+class ModelVersion(NamedTuple):
+    """Which model scored what was committed."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        """As on the wire."""
+        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,20 +42,22 @@ class RestorePoint:
     """What has to be known to score on from a committed offset as if nothing had happened.
 
     Args:
-        replay_from: at or before the oldest reading in any sensor's window; not before
-            `stretches.previous`.
-        receptive_field: R, of the windows that a replay from there fills.
-        stretches: where the log was cut.
-        poison: offsets from `stretches.previous` on, ascending, of records that no scorer survived:
-            they are dead letters, and no window holds their readings.
+        restore_from: at or before the oldest reading in any sensor's window; not before
+            `ttl.previous`.
+        receptive_field: R, of the windows that reading from there fills.
+        ttl: where the log was cut.
+        poison: offsets from `ttl.previous` on, ascending, of records that no scorer survived: they
+            are dead letters, and no window holds their readings.
         topic: id of the topic that the offsets belong to; empty when unknown.
+        model: that scored; None when unknown.
     """
 
-    replay_from: int
+    restore_from: int
     receptive_field: int
-    stretches: Stretches
+    ttl: TtlWindows
     poison: tuple[int, ...] = ()
     topic: str = ""
+    model: ModelVersion | None = None
 
     def encode(self) -> str:
         """The string to commit.
@@ -50,24 +65,26 @@ class RestorePoint:
         Raises:
             MetadataTooLargeError: it would have more than 4,096 bytes.
         """
-        cut = self.stretches
+        ttl = self.ttl
         fields = {
             "v": VERSION,
-            "replay_from": self.replay_from,
+            "model": self.model,
+            "restore_from": self.restore_from,
             "r": self.receptive_field,
-            "stretches": [cut.previous, cut.current, cut.since_ms, cut.latest_ms],
+            "ttl": [ttl.previous, ttl.current, ttl.since_ms, ttl.latest_ms],
             # Each as its distance from the one before: five digits instead of fifteen.
-            "poison": [b - a for a, b in pairwise((cut.previous, *self.poison))],
+            "poison": [b - a for a, b in pairwise((ttl.previous, *self.poison))],
             "topic": self.topic,
         }
-        text = json.dumps(fields, separators=(",", ":"))
-        if len(text) > MAX_BYTES:  # json.dumps writes ASCII
+        text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+        size = len(text.encode())
+        if size > MAX_BYTES:
             raise MetadataTooLargeError(
-                f"the commit's metadata has {len(text)} bytes, the broker takes {MAX_BYTES}: "
-                f"{len(self.poison)} records among the last {cut.current - cut.previous} and the "
-                "current stretch could not be scored. Find out why the scorer fails on them (they "
-                "are in the dead-letter topic, stage scoring); or lower "
-                "stream.max_restore_records, so that fewer have to be remembered"
+                f"the commit's metadata has {size} bytes, the broker takes {MAX_BYTES}: "
+                f"{len(self.poison)} records among the last {ttl.current - ttl.previous} and those "
+                "since could not be scored. Find out why the scorer fails on them (they are in the "
+                "dead-letter topic, stage scoring); or lower stream.max_restore_records, so that "
+                "fewer have to be remembered"
             )
         return text
 
@@ -88,22 +105,30 @@ def _decoded(fields: Any) -> RestorePoint:
     Raises:
         ValueError, TypeError, KeyError: it is not ours.
     """
-    if type(fields["v"]) is not int or fields["v"] != VERSION:
+    if type(fields["v"]) is not int or fields["v"] not in {2, VERSION}:
         raise ValueError("of another version")
-    previous, current, since_ms, latest_ms = (_integer(n, least=-1) for n in fields["stretches"])
-    replay_from = _integer(fields["replay_from"])
-    if not 0 <= previous <= min(current, replay_from):
-        raise ValueError("a replay begins within the last two stretches")
+    if fields["v"] != VERSION:
+        fields = {_OF_VERSION_2.get(name, name): value for name, value in fields.items()}
+        fields["model"] = None
+    previous, current, since_ms, latest_ms = (_integer(n, least=-1) for n in fields["ttl"])
+    restore_from = _integer(fields["restore_from"])
+    if not 0 <= previous <= min(current, restore_from):
+        raise ValueError("a restore begins within the last two TTL windows")
     poison = accumulate((_integer(n) for n in fields["poison"]), initial=previous)
     return RestorePoint(
-        replay_from=replay_from,
+        restore_from=restore_from,
         receptive_field=_integer(fields["r"]),
-        stretches=Stretches(
-            previous=previous, current=current, since_ms=since_ms, latest_ms=latest_ms
-        ),
+        ttl=TtlWindows(previous=previous, current=current, since_ms=since_ms, latest_ms=latest_ms),
         poison=tuple(poison)[1:],
         topic=str(fields["topic"]),
+        model=None if fields["model"] is None else ModelVersion(*map(_text, fields["model"])),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"no text: {value!r}")
+    return value
 
 
 def _integer(value: Any, *, least: int = 0) -> int:
@@ -113,51 +138,43 @@ def _integer(value: Any, *, least: int = 0) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StartingPoint:
+class RestorePlan:
     """Where a partition begins, and what is known of the log before it.
 
     Args:
         read_from: records are read from here on...
         next_offset: ...and scored from here on.
-        stretches: where the log was cut.
-        poison: offsets whose records a replay leaves out of the windows.
+        ttl: where the log was cut.
+        poison: offsets whose records no window takes in.
         cold: why windows begin empty, or shorter than they were, although something was committed;
             empty when they do not.
         lost: offsets that retention deleted before they were scored.
-        clamped: offsets of the replay that retention deleted.
+        clamped: offsets to read again that retention deleted.
+        model: of the commit; None when unknown.
     """
 
     read_from: int
     next_offset: int
-    stretches: Stretches
+    ttl: TtlWindows
     poison: frozenset[int] = frozenset()
     cold: str = ""
     lost: int = 0
     clamped: int = 0
+    model: ModelVersion | None = None
 
     @classmethod
-    def cold_at(cls, offset: int, *, reason: str = "", lost: int = 0) -> StartingPoint:
+    def cold_at(cls, offset: int, *, reason: str = "", lost: int = 0) -> RestorePlan:
         """Read and score from `offset` on, knowing nothing."""
         return cls(
             read_from=offset,
             next_offset=offset,
-            stretches=Stretches.beginning_at(offset),
+            ttl=TtlWindows.beginning_at(offset),
             cold=reason,
             lost=lost,
         )
 
-    def metadata(self, *, receptive_field: int, topic: str) -> RestorePoint:
-        """What to commit at `next_offset` before anything was scored."""
-        return RestorePoint(
-            replay_from=self.read_from,
-            receptive_field=receptive_field,
-            stretches=self.stretches,
-            poison=tuple(sorted(self.poison)),
-            topic=topic,
-        )
 
-
-def starting_point(
+def plan_restore(
     committed: tuple[int, str] | None,
     *,
     beginning: int,
@@ -165,7 +182,7 @@ def starting_point(
     fresh: str,
     receptive_field: int,
     topic: str = "",
-) -> StartingPoint:
+) -> RestorePlan:
     """Decide where a newly assigned partition begins.
 
     Args:
@@ -177,23 +194,23 @@ def starting_point(
         topic: id of the topic as it is now; empty when unknown.
     """
     if committed is None:
-        return StartingPoint.cold_at(beginning if fresh == "earliest" else end)
+        return RestorePlan.cold_at(beginning if fresh == "earliest" else end)
     next_offset, text = committed
     metadata = decode_metadata(text)
     anew = _made_anew(next_offset, metadata, end=end, topic=topic)
     if anew:
         reason = f"{anew}: the topic was made anew, its readings are scored from the beginning"
-        return StartingPoint.cold_at(beginning, reason=reason)
+        return RestorePlan.cold_at(beginning, reason=reason)
     if next_offset > end:
         # From the beginning all that is left would be published twice.
         reason = f"the log ends at {end}, before the committed offset {next_offset}: it was cut off"
-        return StartingPoint.cold_at(end, reason=reason)
+        return RestorePlan.cold_at(end, reason=reason)
     if next_offset < beginning:
         reason = f"retention has deleted offsets {next_offset} to {beginning - 1} unread"
-        return StartingPoint.cold_at(beginning, reason=reason, lost=beginning - next_offset)
-    if metadata is None or metadata.stretches.current > next_offset:
-        reason = "the commit carries no replay metadata that this version knows"
-        return StartingPoint.cold_at(next_offset, reason=reason)
+        return RestorePlan.cold_at(beginning, reason=reason, lost=beginning - next_offset)
+    if metadata is None or metadata.ttl.current > next_offset:
+        reason = "the commit carries no restore point that this version knows"
+        return RestorePlan.cold_at(next_offset, reason=reason)
     return _warm(next_offset, metadata, beginning=beginning, receptive_field=receptive_field)
 
 
@@ -201,31 +218,30 @@ def _made_anew(next_offset: int, metadata: RestorePoint | None, *, end: int, top
     """Why the commit cannot be of this topic; empty when it can."""
     then = metadata.topic if metadata is not None else ""
     if topic and then:
-        if topic == then:
-            return ""
-        return f"the commit was made for the topic of id {then}, this one is {topic}"
-    return (
-        f"committed offset {next_offset} is beyond the log's end {end}" if next_offset > end else ""
-    )
+        different = f"the commit was made for the topic of id {then}, this one is {topic}"
+        return different if topic != then else ""
+    beyond = f"committed offset {next_offset} is beyond the log's end {end}"
+    return beyond if next_offset > end else ""
 
 
 def _warm(
     next_offset: int, metadata: RestorePoint, *, beginning: int, receptive_field: int
-) -> StartingPoint:
-    """Begin with a replay, as far as retention has left it."""
-    wanted = metadata.replay_from
+) -> RestorePlan:
+    """Begin by restoring the windows, as far as retention has left their readings."""
+    wanted = metadata.restore_from
     if receptive_field > metadata.receptive_field:
-        # Longer windows than the commit's: all that anybody would know lies in two stretches.
-        wanted = metadata.stretches.previous
+        # Longer windows than the commit's: all that could be known lies in two TTL windows.
+        wanted = metadata.ttl.previous
     wanted = min(wanted, next_offset)
     clamped = max(beginning - wanted, 0)
-    return StartingPoint(
+    return RestorePlan(
         read_from=wanted + clamped,
         next_offset=next_offset,
-        stretches=metadata.stretches,
+        ttl=metadata.ttl,
         poison=frozenset(metadata.poison),
         cold=f"retention has deleted offsets {wanted} to {beginning - 1} of the window history"
         if clamped
         else "",
         clamped=clamped,
+        model=metadata.model,
     )

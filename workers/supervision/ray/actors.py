@@ -26,6 +26,7 @@ from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of
 from workers.process import configure_logging
+from workers.stream.build import build_loop
 from workers.stream.health import Health, Phase
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
@@ -152,7 +153,7 @@ class IngestActor:
                 sink = stack.enter_context(
                     sink_of(settings, self._slot).open(source, should_stop=should_stop)
                 )
-                loop = self._loop = IngestLoop(
+                loop = self._loop = build_loop(
                     slot=self._slot,
                     source=source,
                     sink=sink,
@@ -162,7 +163,7 @@ class IngestActor:
                     labels_of=self._job.labels.of,
                 )
                 watchdog = self._watchdog = Watchdog(
-                    lambda: (loop.beats, loop.has_work and not self._waits_for_a_scorer()),
+                    lambda: (loop.progress.count, loop.has_work and not self._waits_for_a_scorer()),
                     stall_timeout_s=settings.workers.stall_timeout_s,
                     sink=sys.__stderr__ or sys.stderr,
                 )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import ScorerLostError, Ticket
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture
 from workers.supervision.launcher import ActorAwayError, ActorLostError
 from workers.supervision.ray.polled_call import PolledCall
 
@@ -43,12 +43,12 @@ class RayScoring:
         """
         self._lines = _lines(scorers, self._lines)
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> Ticket:
+    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
         """Send the work to the least busy scorer."""
         alive = [line for line in self._lines if line.is_alive()] or self._lines
         line = min(alive, key=lambda line: line.calls)
         line.calls += 1
-        return _RayTicket(line.scorer.score.remote(rows, ends, groups), line, self)
+        return _RayFuture(line.scorer.score.remote(rows, ends, groups), line, self)
 
     def wait(self, timeout_s: float) -> None:
         """Return when a scorer answers, at the latest after `timeout_s`.
@@ -98,7 +98,7 @@ def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
     return [known.get(scorer) or _Line(scorer) for scorer in scorers]
 
 
-class _RayTicket:
+class _RayFuture:
     def __init__(self, reference: Any, line: _Line, scoring: RayScoring) -> None:
         self._reference = reference
         self._line, self._scoring = line, scoring

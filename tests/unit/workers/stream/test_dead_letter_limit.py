@@ -21,9 +21,10 @@ from workers.stream.dead_letter_limit import DeadLetterLimit
 
 def make_limit(*, share: float = 0.0, window: int = 10, in_row: int = 0) -> DeadLetterLimit:
     return DeadLetterLimit(
+        7,
         StreamSettings(
             max_dead_letter_share=share, dead_letter_window=window, max_dead_letters_in_row=in_row
-        )
+        ),
     )
 
 
@@ -31,13 +32,11 @@ def failure(position: int, exception: str = "MalformedRecordError") -> Failure:
     return Failure(position=position, stage=Stage.DECODE, exception=exception, message="not JSON")
 
 
-def feed(
-    limit: DeadLetterLimit, records: str, *, start: int = 0, live_from: int = 0, partition: int = 0
-) -> None:
+def feed(limit: DeadLetterLimit, records: str, *, start: int = 0, live_from: int = 0) -> None:
     """Records as text: "." is good, "x" is bad."""
     offsets = np.arange(start, start + len(records), dtype=np.int64)
     failures = [failure(position) for position, kind in enumerate(records) if kind == "x"]
-    limit.check(partition, offsets, failures, live_from=live_from)
+    limit.check(offsets, failures, live_from=live_from)
 
 
 def test_as_many_in_a_row_as_allowed_pass_and_one_more_does_not():
@@ -83,27 +82,21 @@ def test_a_bad_stretch_inside_one_large_batch_is_found():
 
 def test_a_few_broken_sensors_run_for_ever():
     """A fifth of the records is bad, with the defaults: a million of them trip nothing."""
-    limit = DeadLetterLimit(StreamSettings())
+    limit = DeadLetterLimit(7, StreamSettings())
     rng = np.random.default_rng(0)
     for start in range(0, 1_000_000, 5000):
         bad = np.flatnonzero(rng.random(5000) < 0.2)
-        limit.check(0, np.arange(start, start + 5000), [failure(int(p)) for p in bad])
+        limit.check(np.arange(start, start + 5000), [failure(int(p)) for p in bad])
 
 
 def test_a_bad_deploy_ends_the_run_soon_with_the_defaults():
-    limit = DeadLetterLimit(StreamSettings())
+    limit = DeadLetterLimit(7, StreamSettings())
     for start in range(0, 100_000, 1000):
         feed(limit, "." * 1000, start=start)
     for start in range(100_000, 105_000, 1000):
         feed(limit, "x" * 1000, start=start)
     with pytest.raises(DeadLetterLimitError, match="offsets 100000 to 105000"):
         feed(limit, "x", start=105_000)
-
-
-def test_partitions_are_judged_apart():
-    limit = make_limit(in_row=3)
-    for partition in range(5):
-        feed(limit, "xxx", partition=partition)
 
 
 def test_a_replay_was_judged_before_its_commit():
@@ -122,11 +115,10 @@ def test_records_met_again_after_a_rewind_count_once():
         feed(limit, "xxxx")
 
 
-def test_a_partition_that_comes_back_begins_anew():
-    """What happened to it elsewhere is unknown: its old row must not go on."""
+def test_what_was_counted_as_good_and_was_not_is_forgotten():
     limit = make_limit(in_row=3)
     feed(limit, "xxx")
-    limit.forget(0)
+    limit.forget()
     feed(limit, "xxx", start=500)
 
 
@@ -139,7 +131,7 @@ def test_offsets_with_holes_count_as_records():
     """Transaction markers and compaction leave holes; they are no good records."""
     limit = make_limit(in_row=3)
     with pytest.raises(DeadLetterLimitError, match="offsets 10 to 40"):
-        limit.check(0, np.array([10, 20, 30, 40]), [failure(p) for p in range(4)])
+        limit.check(np.array([10, 20, 30, 40]), [failure(p) for p in range(4)])
 
 
 def test_the_message_says_where_why_and_what_to_do():
@@ -147,7 +139,6 @@ def test_the_message_says_where_why_and_what_to_do():
     reasons = ["ChannelMismatchError", "MalformedRecordError", "ChannelMismatchError"]
     with pytest.raises(RunEndedError) as raised:
         limit.check(
-            7,
             np.arange(40, 44),
             [failure(p, reason) for p, reason in enumerate([*reasons, "ChannelMismatchError"])],
         )
@@ -174,7 +165,7 @@ def test_memory_is_bounded_by_the_window():
     limit = make_limit(share=1.0, window=10)
     for start in range(0, 5000, 50):
         feed(limit, "x" * 50, start=start)
-    assert len(limit._windows[0].bad) == len(limit._windows[0].ranks) == 10
+    assert len(limit._bad) == len(limit._ranks) == 10
 
 
 def reference(records: Iterable[bool], *, share: float, window: int, in_row: int) -> int | None:

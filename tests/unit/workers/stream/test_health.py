@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from schemas.wire.errors import Stage
 from workers.api.metrics import PipelineCollector
 from workers.api.server import status_of
 from workers.stream.health import (
@@ -50,6 +51,9 @@ def test_histograms_add() -> None:
     assert (low + high).buckets.sum() == 3
 
 
+BAD = {Stage.SIZE: 2, Stage.CONTENT_TYPE: 1}
+
+
 @pytest.fixture
 def healths() -> list[Health]:
     latency = LatencyHistogram()
@@ -65,7 +69,9 @@ def healths() -> list[Health]:
         ),
         Health(
             slot=1,
-            counts={1: Counts(records=3, dead_lettered=3, bad_size=2, bad_content_type=1)},
+            counts={
+                1: Counts(records=3, dead_lettered=3, bad={Stage.SIZE: 2, Stage.CONTENT_TYPE: 1})
+            },
             lag={1: 1},
         ),
     ]

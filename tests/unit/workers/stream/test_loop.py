@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.wire.dead_letter import TRUNCATED, read_dead_letter
 from tests.support.fakes import NO_TIME, FakeStream, HeldScoring, make_stream, places
-from tests.support.models import encoded, reading_records
+from tests.support.models import encoded, reading_records, small_detector
 from workers.errors import TransactionAbortedError
 from workers.kafka.client import CommittedOffset
 from workers.kafka.deadline import Deadline
 from workers.stream.health import Phase
 from workers.stream.loop import MAX_REWINDS
-from workers.stream.state.counts import Counts
+from workers.stream.state.restore import ModelVersion, decode_metadata
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 WARM_UP = 7
 SMALL = {"max_poll_records": 10}
+PRESENT = ModelVersion(small_detector().name, small_detector().version)
 ALL = set(range(2 * WARM_UP, len(VALUES)))
 
 
@@ -42,8 +45,8 @@ def test_a_refused_commit_is_done_again(refusals: set[int]) -> None:
     assert stream.loop.health.rewinds == len(refusals) == stream.sink.aborts
 
 
-def held_back(*, commit: int, **wanted: Any) -> FakeStream:
-    """A stream whose unit is refused at a commit, counted from 1, as the group has moved on."""
+def awaiting_generation(*, commit: int, **wanted: Any) -> FakeStream:
+    """A stream whose group has moved on at a commit, counted from 1."""
     stream = make_stream(VALUES, stream={**SMALL, **wanted})
     stream.sink.stale = {commit}
     while not stream.sink.aborts:
@@ -53,7 +56,7 @@ def held_back(*, commit: int, **wanted: Any) -> FakeStream:
 
 @pytest.mark.parametrize("commit", [1, 2, 4])
 def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: int) -> None:
-    stream = held_back(commit=commit)
+    stream = awaiting_generation(commit=commit)
     position, sent = stream.source.committed_position, list(stream.sink.sent)
     for _ in range(10):
         stream.turn()
@@ -63,12 +66,12 @@ def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: 
     stream.run_to_the_end()
     assert scored(stream) == ALL
     assert stream.loop.health.rewinds == 0
-    assert stream.loop._doubtful == {}
+    assert not any(owned.is_in_doubt for owned in stream.loop._partitions.values())
     assert stream.loop._counts[0].records == len(VALUES)
 
 
-def test_what_was_held_back_and_then_taken_away_is_not_sent() -> None:
-    stream = held_back(commit=3)
+def test_what_awaited_a_generation_and_was_then_taken_away_is_not_sent() -> None:
+    stream = awaiting_generation(commit=3)
     sent = len(stream.sink.sent)
     stream.source.take_away()
     stream.source.round += 1
@@ -82,7 +85,7 @@ def test_what_was_held_back_and_then_taken_away_is_not_sent() -> None:
 
 
 def test_nothing_is_read_before_the_group_takes_the_beginning() -> None:
-    stream = held_back(commit=1, start="latest")
+    stream = awaiting_generation(commit=1, start="latest")
     stream.source.values = [*VALUES, *VALUES]
     for _ in range(3):
         stream.turn()
@@ -96,7 +99,7 @@ def test_nothing_is_read_before_the_group_takes_the_beginning() -> None:
 
 
 def test_a_drain_does_not_wait_for_a_generation() -> None:
-    stream = held_back(commit=3)
+    stream = awaiting_generation(commit=3)
     stream.loop.drain(Deadline.after(5.0))
     assert stream.loop.health.phase is Phase.INCOMPLETE
 
@@ -253,18 +256,41 @@ def test_records_ahead_of_the_log_are_dead_letters() -> None:
     assert stream.loop._counts[0].dead_lettered == len(VALUES)
 
 
+def committed_by(model: ModelVersion | None) -> CommittedOffset:
+    """A commit behind the first 40 records."""
+    stream = make_stream(VALUES[:40])
+    stream.run_to_the_end()
+    assert stream.source.committed_position is not None
+    point = decode_metadata(stream.source.committed_position.metadata)
+    assert point is not None
+    assert point.model == PRESENT
+    return CommittedOffset(next_offset=40, metadata=replace(point, model=model).encode())
+
+
+def test_another_model_than_the_commits_is_reported_once() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.source.committed_position = committed_by(ModelVersion("old", "7"))
+    stream.sink.refusals = {1}  # it is opened again, with the same commit
+    with capture_logs() as logs:
+        stream.run_to_the_end()
+    (line,) = [entry for entry in logs if entry["event"] == "model_changed"]
+    assert (line["from"], line["to"], line["partition"]) == ("old@7", str(PRESENT), 0)
+    assert line["next_offset"] == 40
+    stream.loop._note_health(Phase.RUNNING, at_once=True)
+    assert stream.loop.health.model_changes == 1
+    assert scored(stream) == set(range(40, len(VALUES)))
+
+
+@pytest.mark.parametrize("model", [None, PRESENT])
+def test_the_same_model_and_an_unknown_one_are_no_change(model: ModelVersion | None) -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.source.committed_position = committed_by(model)
+    stream.run_to_the_end()
+    assert stream.loop.health.model_changes == 0
+
+
 def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
     stream = make_stream(VALUES, stream=SMALL)
     stream.source.committed_position = CommittedOffset(next_offset=20, metadata="theirs")
     stream.run_to_the_end()
     assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
-
-
-def test_a_commit_of_unknown_outcome_stays_in_doubt_while_others_commit() -> None:
-    """Its partition could not be started again yet; what it counted is not to be lost."""
-    stream = make_stream(VALUES, stream=SMALL)
-    stream.turn()
-    doubt = {7: (5, Counts(records=5))}
-    stream.loop._doubtful |= doubt
-    stream.run_to_the_end()
-    assert stream.loop._doubtful == doubt

@@ -14,8 +14,8 @@ from schemas.wire.errors import Stage
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from workers.errors import DeadLetterLimitError, TransactionAbortedError
-from workers.stream.outputs import slice_scores
-from workers.stream.scoring.backend import LocalScoring, ScorerLostError, Ticket
+from workers.stream.scoring.backend import LocalScoring, ScorerLostError, ScoringFuture
+from workers.stream.scoring.call import slice_scores
 
 READINGS = reading_records(["a", "b"], 30)
 VALUES = [record["value"] for record in encoded(READINGS)]
@@ -31,12 +31,12 @@ class Spoiled:
         self._spoil = spoil
         self.calls: list[int] = []
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> Ticket:
+    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
         self.calls.append(len(ends))
-        ticket = self._inner.submit(rows, ends, groups)
-        scores, number = ticket.scores, len(self.calls)
-        ticket.scores = lambda: self._spoil(rows, number, scores())  # type: ignore[method-assign]
-        return ticket
+        future = self._inner.submit(rows, ends, groups)
+        scores, number = future.scores, len(self.calls)
+        future.scores = lambda: self._spoil(rows, number, scores())  # type: ignore[method-assign]
+        return future
 
 
 def run(spoil: Callable[[Any, int, Scores], Scores], **stream: Any) -> tuple[FakeStream, Spoiled]:

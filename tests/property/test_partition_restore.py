@@ -38,13 +38,13 @@ class Fed:
     windows: dict[int, list[float]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     next_offset: int = 0
-    replay_from: int = 0
+    restore_from: int = 0
 
 
 def feed(
     partition: PartitionState, samples: Sequence[Sample], cuts: Sequence[int], *, start: int = 0
 ) -> Fed:
-    fed = Fed(next_offset=partition.next_offset, replay_from=partition.next_offset)
+    fed = Fed(next_offset=partition.next_offset, restore_from=partition.next_offset)
     edges = sorted({0, len(samples), *(c for c in cuts if 0 < c < len(samples))})
     size = partition.config.receptive_field
     for low, high in itertools.pairwise(edges):
@@ -52,10 +52,11 @@ def feed(
         if request is None:
             continue
         done = partition.scored(request.number, anomalies=0)
-        for end, offset in zip(request.ends.tolist(), done.offsets.tolist(), strict=True):
-            fed.windows[offset] = request.rows[end - size + 1 : end + 1, 0].tolist()
+        asked = request.samples
+        for end, offset in zip(asked.ends.tolist(), asked.offsets.tolist(), strict=True):
+            fed.windows[offset] = asked.rows[end - size + 1 : end + 1, 0].tolist()
         fed.counts += done.counts
-        fed.next_offset, fed.replay_from = done.next_offset, done.metadata.replay_from
+        fed.next_offset, fed.restore_from = done.next_offset, done.restore_point.restore_from
     return fed
 
 
@@ -96,9 +97,9 @@ def test_the_batches_do_not_matter(samples: list[Sample], cuts: list[int], size:
 def test_restarts_change_no_window(
     samples: list[Sample], kills: list[int], cuts: list[int], size: int
 ) -> None:
-    """Killed after any commit and replayed from its metadata, again and again."""
+    """Killed after any commit and restored from its metadata, again and again."""
     windows: dict[int, list[float]] = {}
-    next_offset = replay_from = 0
+    next_offset = restore_from = 0
     edges = sorted({*(k for k in kills if k < len(samples)), len(samples)})
     for edge in edges:
         restarted = make_partition(
@@ -106,11 +107,11 @@ def test_restarts_change_no_window(
         )
         fed = feed(
             restarted,
-            samples[replay_from:edge],
-            [cut - replay_from for cut in cuts],
-            start=replay_from,
+            samples[restore_from:edge],
+            [cut - restore_from for cut in cuts],
+            start=restore_from,
         )
         assert not windows.keys() & fed.windows.keys()
         windows |= fed.windows
-        next_offset, replay_from = fed.next_offset, fed.replay_from
+        next_offset, restore_from = fed.next_offset, fed.restore_from
     assert windows == reference(samples, size)

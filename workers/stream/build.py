@@ -1,0 +1,68 @@
+"""Puts an ingest loop together from the settings: what each part needs, and no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from detector.scoring import Detector
+from schemas.settings import Settings
+from workers.kafka.client import Sink, Source
+from workers.stream.assignment import PartitionOpener
+from workers.stream.checkpoint import Checkpoint, Publisher
+from workers.stream.dead_letter_limit import DeadLetterLimit
+from workers.stream.health import ProgressTicks
+from workers.stream.input import Input
+from workers.stream.loop import IngestLoop
+from workers.stream.outputs import OutputBuilder
+from workers.stream.owned_partition import OwnedPartition
+from workers.stream.scoring.backend import Scoring
+from workers.stream.scoring.bisect import BatchBisector
+from workers.stream.sensor_labels import LabelsOf, no_labels
+
+
+def build_loop(
+    *,
+    slot: int,
+    source: Source,
+    sink: Sink,
+    scoring: Scoring,
+    detector: Detector,
+    settings: Settings,
+    labels_of: LabelsOf = no_labels,
+    monotonic_s: Callable[[], float] = time.monotonic,
+    wall_s: Callable[[], float] = time.time,
+    pause: Callable[[float], None] = time.sleep,
+) -> IngestLoop:
+    """A loop that moves records from a source through scorers to a sink; nothing is read yet."""
+    stream, processing = settings.stream, settings.processing
+    builder = OutputBuilder(
+        detector,
+        settings.topics,
+        denoised_content_type=stream.denoised_content_type if stream.denoised == "on" else None,
+        labels_of=labels_of,
+    )
+    publisher = Publisher(sink, builder)
+    progress = ProgressTicks()
+    bisector = BatchBisector(
+        scoring=scoring,
+        receptive_field=detector.receptive_field,
+        channels=len(detector.channels),
+        progress=progress,
+    )
+    return IngestLoop(
+        slot=slot,
+        source=source,
+        records_in=Input(detector.channels, stream),
+        opener=PartitionOpener(source, detector, stream),
+        own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
+        scoring=scoring,
+        bisector=bisector,
+        new_checkpoint=partial(Checkpoint, publisher, processing, monotonic_s),
+        progress=progress,
+        processing=processing,
+        monotonic_s=monotonic_s,
+        wall_s=wall_s,
+        pause=pause,
+    )
