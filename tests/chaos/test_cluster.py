@@ -101,7 +101,7 @@ def test_what_an_open_transaction_leaves_is_seen_and_is_gone_with_it(cluster):
     assert remainder(direct, ["d"], within_s=20).is_nothing
     producer_at = (writer.producer_id, writer.epoch)
     assert transactions(cluster.log, "d")[0] == [(*producer_at, (at,))]
-    assert decided(direct)[producer_at] == [{("d", 0)}]
+    assert decided(direct)[producer_at] == [frozenset({("d", 0)})]
 
 
 def test_every_commit_of_a_group_is_read_but_aborted_ones(cluster):
