@@ -35,7 +35,7 @@ from workers.stream.state.restore import decode_metadata
 BYTES_AN_EVENT = 3
 _DEEPEST = 2
 _FAULTS = [*Fault, Fault.REFUSED, Fault.NO_ANSWER, Fault.FREEZE]
-_PATIENCE = 400
+_PATIENCE = 1_500
 
 
 class _Idle:
