@@ -39,7 +39,12 @@ def opened(monkeypatch) -> dict[str, Any]:
         raise OpenedError
 
     for client in (KafkaConsumer, KafkaProducer):
-        monkeypatch.setattr(client, "__new__", lambda _, **options: make(**options))
+        body = {
+            "__new__": lambda _, **options: make(**options),
+            "DEFAULT_CONFIG": client.DEFAULT_CONFIG,
+        }
+        fake = type(client.__name__, (), body)
+        monkeypatch.setattr(f"workers.kafka.kafka_python.options.{client.__name__}", fake)
     for module in ("consumer.source", "producer.base"):
         monkeypatch.setattr(
             f"workers.kafka.kafka_python.{module}.wait_for_broker", lambda *_, **__: None
