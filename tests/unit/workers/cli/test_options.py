@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from workers.cli import main as cli
-from workers.cli.options import FileOptions
+from workers.cli.options import FileOptions, unbundled
 from workers.data.files import read_sensors
 from workers.data.values import EpochUnit
 
@@ -95,3 +95,16 @@ def test_column_options_become_a_layout():
 def test_a_channel_given_twice_is_rejected():
     with pytest.raises(typer.BadParameter, match="new name"):
         FileOptions(channel=["a=x", "a=y"]).layout()
+
+
+def test_a_bundle_reaches_its_command_whole_and_the_command_line_in_parts():
+    seen: list[object] = []
+
+    def command(*, files: FileOptions, quick: bool = False) -> None:
+        seen.extend((files, quick))
+
+    app = typer.Typer()
+    app.command()(unbundled(command))
+    app(["--time", "when", "--ignore", "a", "--ignore", "b", "--quick"], standalone_mode=False)
+
+    assert seen == [FileOptions(time="when", ignore=["a", "b"]), True]

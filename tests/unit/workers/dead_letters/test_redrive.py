@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from schemas.settings import Settings
 from schemas.wire.dead_letter import TRUNCATED, Place, read_replay
 from tests.support.dead_letters import dead_letter
 from tests.support.fakes import FakeRecord
-from tests.support.models import encoded, reading_records, small_detector
+from tests.support.models import CHANNELS, encoded, reading_records
 from workers.dead_letters.letter import Letter
 from workers.dead_letters.redrive import (
     Preparation,
@@ -48,7 +49,9 @@ def make_preparation(
 
 
 def make_rereading(**stream: Any) -> Rereading:
-    return Rereading(small_detector(), SETTINGS.stream.model_copy(update=stream))
+    # Of the detector nothing but its channels is asked, and training one takes seconds.
+    model: Any = SimpleNamespace(channels=CHANNELS)
+    return Rereading(model, SETTINGS.stream.model_copy(update=stream))
 
 
 class FakeProducer:
