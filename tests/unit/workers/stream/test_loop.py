@@ -155,7 +155,7 @@ def test_waiting_for_scorers_is_not_being_busy() -> None:
 def test_a_partition_taken_and_given_back_forgets_its_calls() -> None:
     scoring = HeldScoring()
     stream = make_stream(VALUES, stream=SMALL, scoring=scoring)
-    for _ in range(4):
+    for _ in range(6):
         stream.turn()
     stream.source.take_away()
     stream.turn()
