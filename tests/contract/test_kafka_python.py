@@ -11,9 +11,10 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from tests.contract.kafka_client import KafkaClientContract
-from tests.contract.kafka_contract import numbered, soon
+from tests.contract.kafka_contract import KafkaContract, numbered, soon
 from tests.contract.kafka_membership import MembershipContract
 from tests.contract.kafka_outputs import KafkaOutputsContract
+from tests.contract.kafka_tables import KafkaTableContract
 from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.broker import produce
 from tests.support.member import Member
@@ -26,6 +27,7 @@ from workers.kafka.kafka_python import (
     Connection,
     SinkConfig,
     SourceConfig,
+    TableConfig,
     TransactionalSinkConfig,
 )
 from workers.kafka.kafka_python.options import _OWNED
@@ -118,6 +120,31 @@ class TestTransactionalSink(KafkaOutputsContract, TransactionalContract):
             proceed(*arguments)
 
         setattr(sink._transactions, name, freeze_and_proceed)
+
+
+class TestTables(KafkaTableContract):
+    def source_config(self, connection: Connection, topic: str, group: str) -> SourceConfig:
+        return SourceConfig(connection=connection, topic=topic, group=group)
+
+    def sink_config(self, connection: Connection, **limits: Any) -> TransactionalSinkConfig:
+        name = f"tx-{uuid.uuid4().hex[:12]}"
+        return TransactionalSinkConfig(connection=connection, transactional_id=name, **limits)
+
+    def table_config(self, connection: Connection, topic: str, **limits: Any) -> TableConfig:
+        return TableConfig(connection=connection, topic=topic, **limits)
+
+
+class TestTablesAtLeastOnce(KafkaContract):
+    """Only what the sink can change."""
+
+    source_config = TestTables.source_config
+    table_config = TestTables.table_config
+
+    def sink_config(self, connection: Connection, **limits: Any) -> SinkConfig:
+        return SinkConfig(connection=connection, **limits)
+
+    test_a_tombstone = KafkaTableContract.test_a_tombstone_ends_a_key
+    test_a_partition = KafkaTableContract.test_a_partition_is_taken_as_it_is_named
 
 
 class TestRangeAssignment:

@@ -242,8 +242,9 @@ class TransactionalSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         assert self._is_open
         if self._epoch is None:
@@ -297,8 +298,9 @@ class PlainSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         with self._line.call(OutputsLostError):
             sent = Sent(Transaction(fate=Fate.COMMITTED), topic, value, headers)

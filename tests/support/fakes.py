@@ -138,11 +138,12 @@ class FakeSink:
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
-        assert self.fits(key=key, value=value, headers=headers)
-        self.sent.append((topic, value, headers))
+        assert self.fits(key=key, value=value or b"", headers=headers)
+        self.sent.append((topic, value or b"", headers))
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from schemas.settings import Guarantee, Settings
-from workers.kafka.client import LARGEST_OUTPUT_BYTES, OpensSink, OpensSource
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, OpensSink, OpensSource, OpensTable
 from workers.kafka.kafka_python import (
     Assignment,
     Connection,
     SinkConfig,
     SourceConfig,
+    TableConfig,
     TransactionalSinkConfig,
 )
 from workers.kafka.kafka_python.admin.topics import TopicSpec
 
 _DEAD_LETTER_BYTES = str(LARGEST_OUTPUT_BYTES)
 """A dead letter is larger than its record: the reasons are added to its headers."""
+_TABLE = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(8 * 2**20),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""A table is read whole when a partition is taken up, and the newest segment is never compacted."""
 
 
 def connection_of(settings: Settings) -> Connection:
@@ -25,18 +32,28 @@ def connection_of(settings: Settings) -> Connection:
 def topic_specs(settings: Settings) -> list[TopicSpec]:
     """The topics that these settings read and write, as `vigie topics create` makes them.
 
-    Readings, anomalies, denoised, dead letters, in this order.
+    Readings, anomalies, denoised, dead letters, sensor state, in this order.
     """
     topics = settings.topics
-    configs = {topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES}}
+    configs = {
+        topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES},
+        topics.sensor_state: _TABLE,
+    }
     return [
         TopicSpec(
             name=name,
             partitions=topics.partitions,
             replication_factor=topics.replication_factor,
             configs=configs.get(name, {}),
+            along_with=topics.readings if name == topics.sensor_state else "",
         )
-        for name in (topics.readings, topics.anomalies, topics.denoised, topics.dead_letters)
+        for name in (
+            topics.readings,
+            topics.anomalies,
+            topics.denoised,
+            topics.dead_letters,
+            topics.sensor_state,
+        )
     ]
 
 
@@ -59,6 +76,11 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
         assignment=Assignment(settings.kafka.assignment),
         max_poll_records=settings.stream.max_poll_records,
     )
+
+
+def table_of(settings: Settings) -> OpensTable:
+    """How to look at what is recorded of each sensor."""
+    return TableConfig(connection=connection_of(settings), topic=settings.topics.sensor_state)
 
 
 def sink_of(settings: Settings, slot: int) -> OpensSink:

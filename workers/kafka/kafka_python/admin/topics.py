@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
 from kafka.errors import (
+    InvalidPartitionsError,
     InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
@@ -20,7 +21,15 @@ from workers.errors import SettingsError, TopicError
 from workers.kafka.kafka_python.errors import asking, refusal
 from workers.kafka.kafka_python.options import Connection
 
-__all__ = ["Finding", "TopicSpec", "TopicState", "check_topics", "create_topics", "require_topics"]
+__all__ = [
+    "Finding",
+    "TopicSpec",
+    "TopicState",
+    "check_topics",
+    "create_topics",
+    "grow_topics",
+    "require_topics",
+]
 
 _CREATE_TIMEOUT_S: Final = 15.0
 
@@ -34,11 +43,14 @@ class TopicSpec:
         partitions: at least this many, >= 1.
         replication_factor: when it is created; an existing one is left as it is.
         configs: when it is created, such as ``cleanup.policy``.
+        along_with: another topic: at least as many partitions as that has. Whoever writes to this
+            one names the partition, so adding some moves no key: it is grown, not refused.
     """
 
     name: str
     partitions: int = 1
     replication_factor: int = 1
+    along_with: str = ""
     configs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,7 +124,7 @@ def create_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Fi
     """Create those that are missing, wait until all have leaders, and say what was found.
 
     Existing topics are left as they are: partitions added to a keyed topic would send the readings
-    of a sensor to another partition.
+    of a sensor to another partition. Those that go along with another are grown.
 
     Raises:
         BrokerUnavailableError: no broker answers, or a topic does not come up in time.
@@ -123,13 +135,39 @@ def create_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Fi
         missing = [spec for spec in specs if before[spec.name].state is TopicState.MISSING]
         if missing:
             _create(admin, missing)
+        _grow(admin, specs)
         created = {spec.name for spec in missing}
         return [
-            Finding(name=spec.name, state=TopicState.CREATED, partitions=spec.partitions)
-            if spec.name in created
-            else before[spec.name]
-            for spec in specs
+            replace(finding, state=TopicState.CREATED)
+            if finding.name in created and finding.is_good
+            else finding
+            for finding in _compare(admin, specs)
         ]
+
+
+def grow_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Finding]:
+    """Add partitions to topics that go along with another, and say what was found, in order.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+        SettingsError: the broker refuses it (rights).
+    """
+    with _admin(connection) as admin:
+        _grow(admin, specs)
+        return _compare(admin, specs)
+
+
+def _grow(admin: Any, specs: Sequence[TopicSpec]) -> None:
+    present = _present(admin, specs)
+    wanted = {
+        spec.name: _wanted(spec, present)
+        for spec in specs
+        if spec.along_with and 0 < present.get(spec.name, 0) < _wanted(spec, present)
+    }
+    if wanted:
+        with suppress(InvalidPartitionsError):  # somebody was faster
+            admin.create_partitions(wanted)
+        admin.wait_for_topics(list(wanted), timeout_ms=int(_CREATE_TIMEOUT_S * 1000))
 
 
 def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
@@ -161,26 +199,36 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
     admin.wait_for_topics(list(wanted), timeout_ms=timeout_ms)
 
 
-def _compare(admin: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
-    names = list(dict.fromkeys(spec.name for spec in specs))
-    present = {
+def _present(admin: Any, specs: Sequence[TopicSpec]) -> dict[str, int]:
+    """Number of partitions of each topic that is there."""
+    names = {name for spec in specs for name in (spec.name, spec.along_with) if name}
+    return {
         entry["name"]: len(entry["partitions"])
-        for entry in admin.describe_topics(names)
+        for entry in admin.describe_topics(sorted(names))
         if not entry["error_code"] and entry["partitions"]
     }
-    return [_finding(spec, present.get(spec.name, 0)) for spec in specs]
 
 
-def _finding(spec: TopicSpec, partitions: int) -> Finding:
+def _wanted(spec: TopicSpec, present: Mapping[str, int]) -> int:
+    return max(spec.partitions, present.get(spec.along_with, 0))
+
+
+def _compare(admin: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
+    present = _present(admin, specs)
+    return [_finding(spec, present.get(spec.name, 0), _wanted(spec, present)) for spec in specs]
+
+
+def _finding(spec: TopicSpec, partitions: int, wanted: int) -> Finding:
     if partitions == 0:
         state = TopicState.MISSING
         advice = f"The topic {spec.name} does not exist: create it with vigie topics create."
-    elif partitions < spec.partitions:
+    elif partitions < wanted:
         state = TopicState.TOO_FEW_PARTITIONS
-        advice = (
-            f"The topic {spec.name} has {partitions} partitions, {spec.partitions} are wanted: "
-            "lower topics.partitions, or make a new topic (adding partitions to this one would "
-            "move sensors between partitions)."
+        advice = f"The topic {spec.name} has {partitions} partitions, {wanted} are wanted: " + (
+            "add them with vigie topics create."
+            if spec.along_with
+            else "lower topics.partitions, or make a new topic (adding partitions to this one "
+            "would move sensors between partitions)."
         )
     else:
         state, advice = TopicState.PRESENT, ""

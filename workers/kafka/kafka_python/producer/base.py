@@ -63,17 +63,18 @@ class ProducingSink:
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> None:
         """See `Sink.send`."""
         if len(self._futures) >= self._limits.max_outputs or self._bytes >= self._limits.max_bytes:
             self._settle(Deadline.after(self._limits.flush_timeout_s))
         try:
-            future = self._appender.append(topic, key, value, headers)
+            future = self._appender.append(topic, key, value, headers, partition)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
-                f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
+                f"An output for {topic} of {len(value or b'')} bytes is larger than kafka.client."
                 f"max_request_size ({self.max_bytes} with headers) allows."
             ) from error
         except UnknownTopicOrPartitionError as error:
@@ -84,7 +85,7 @@ class ProducingSink:
         except KafkaError as error:
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
-        self._bytes += len(value) + len(key or b"")
+        self._bytes += len(value or b"") + len(key or b"")
 
     @property
     def max_bytes(self) -> int:
