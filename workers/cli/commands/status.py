@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,8 @@ from workers.errors import VigieError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from schemas.settings import Settings
+    from workers.kafka.kafka_python import Connection
     from workers.kafka.kafka_python.admin.groups import Group
     from workers.kafka.kafka_python.admin.topics import Finding
 
@@ -49,6 +51,9 @@ def status(
         ),
     ] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group. Sets kafka.group.")] = None,
+    sensors: Annotated[
+        bool, typer.Option("--sensors", help="Show the counts of each sensor instead.")
+    ] = False,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
     assignments: SetOption = None,
@@ -61,6 +66,7 @@ def status(
 
     Examples:
       vigie status
+      vigie status --sensors
       vigie status --url http://127.0.0.1:9464 --json
     """
     from workers.kafka.factory import connection_of, topic_specs
@@ -71,10 +77,11 @@ def status(
     settings = settings_from(
         config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
     )
-    from dataclasses import replace
-
     connection = replace(connection_of(settings), wait_timeout_s=0.0)
     wait_for_broker(connection)
+    if sensors:
+        _show_sensors(settings, connection, as_json=as_json)
+        return
     findings = check_topics(connection, [replace(s, partitions=1) for s in topic_specs(settings)])
     bounds = topic_bounds(connection, {f.name: f.partitions for f in findings if f.partitions})
     readings = settings.topics.readings
@@ -192,6 +199,29 @@ def pipeline_base(url: str, *, param_hint: str) -> str:
     if not base.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{url!r} does not begin with http://", param_hint=param_hint)
     return base
+
+
+def _show_sensors(settings: Settings, connection: Connection, *, as_json: bool) -> None:
+    """Show what is recorded of each sensor since its first reading.
+
+    Raises:
+        TopicError: the topic is missing.
+    """
+    from rich.console import Console
+
+    from workers.api.sensors import recorded_sensors
+    from workers.cli.views.report import print_json
+    from workers.cli.views.sensors import show_sensors
+    from workers.kafka.factory import table_of, topic_specs
+    from workers.kafka.kafka_python.admin.topics import require_topics
+
+    (found,) = require_topics(connection, [replace(topic_specs(settings)[-1], partitions=1)])
+    with table_of(settings).open() as table:
+        recorded, unknown = recorded_sensors(table, range(found.partitions))
+    if as_json:
+        print_json({"sensors": [asdict(at) for at in recorded], "unknown_documents": unknown})
+    else:
+        show_sensors(recorded, unknown=unknown, console=Console())
 
 
 def _topics(
