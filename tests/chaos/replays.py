@@ -17,6 +17,7 @@ from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
+from tests.support.partitions import NONE_FLAGGED
 from workers.stream.state.event_time import refuse_ahead
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
@@ -144,7 +145,7 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
             continue
         samples = request.samples
         scores = log.detector.score(samples.rows, samples.ends, samples.groups)
-        state.scored(request.number, anomalies=len(scores.flagged))
+        state.scored(request.number, flagged=scores.flagged)
         for run in samples.runs:
             for nth in range(run.start, run.stop):
                 yield Denoised(
@@ -205,7 +206,7 @@ def _restored(
         request = state.polled(batch)
         if request is None:
             continue
-        state.scored(request.number, anomalies=0)
+        state.scored(request.number, flagged=NONE_FLAGGED)
         samples = request.samples
         for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
             place = _place(log.partition, samples, nth)

@@ -201,6 +201,17 @@ class SimSource:
             self._broker.commit(offsets, generation.token)
 
 
+class SimTable:
+    """What is recorded of sensors."""
+
+    def __init__(self, line: Line, topic: str) -> None:
+        self._line, self._topic = line, topic
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        with self._line.call(BrokerUnavailableError):
+            return self._line.broker.latest(self._topic, partition)
+
+
 class _SimSink:
     """What both sinks have in common."""
 
@@ -251,7 +262,7 @@ class TransactionalSimSink(_SimSink):
             return  # failed before; the commit will say so
         try:
             with self._line.call(OutputsLostError):
-                sent = Sent(Transaction(), topic, value, headers)
+                sent = Sent(Transaction(), topic, value, headers, key, partition)
                 self._broker.send(self._line.name, self._epoch, sent)
         except TransactionAbortedError:
             # A real client learns of it at the flush.
@@ -303,7 +314,8 @@ class PlainSimSink(_SimSink):
         partition: int | None = None,
     ) -> None:
         with self._line.call(OutputsLostError):
-            sent = Sent(Transaction(fate=Fate.COMMITTED), topic, value, headers)
+            done = Transaction(fate=Fate.COMMITTED)
+            sent = Sent(done, topic, value, headers, key, partition)
             self._broker.sent.append(sent)
 
     def commit(

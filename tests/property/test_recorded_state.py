@@ -55,7 +55,8 @@ def feed(state: RecordedState, records: Sequence[Fated], cuts: set[int]) -> None
     for at, (low, high) in enumerate(pairwise(edges)):
         piece = [record for record in records if low <= record.offset < high]
         if piece:
-            state.count(*met(piece, edges[max(at - 1, 0)]))
+            pieces, flagged = met(piece, edges[max(at - 1, 0)])
+            state.count([pieces], flagged)
 
 
 @dataclass

@@ -10,23 +10,22 @@ before `next_offset`. It holds however polls cut the log and wherever a process 
 * a request is counted when its scores are published, and its documents go with its offsets;
 * a record that a document has counted already (`next_offset` lies behind it) is not counted again:
   at least once, documents can be ahead of the committed offset;
-* a sensor is forgotten by a rule of the log: when a window of the state's time to live begins
+* a sensor is forgotten by a rule of the log: when a TTL window begins
   (`workers.stream.state.state_ttl`), every sensor goes whose last record, scored or not, lies
   before the beginning of the window that ended. Its next record begins it anew. So there are at
-  most as many documents as sensors in two windows.
+  most as many documents as sensors in two TTL windows.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from jaxtyping import Bool, Int64
+from numpy.typing import NDArray
 
 from schemas.settings import Guarantee
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
-from workers.stream.state.arrivals import Bools, Int64s
 
 _NEXT, _SINCE, _SCORED, _FLAGGED, _DROPPED = range(5)
 _COLUMNS: Final = 5
@@ -35,23 +34,23 @@ _SMALLEST: Final = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Met:
-    """The readings of one piece of a batch, within one window of the state's time to live.
+    """The readings of one piece of a batch, all within one TTL window.
 
     Args:
-        kept_from: the previous window begins here: who was not met since is forgotten before
+        kept_from: where the TTL window before that begins: who was not met since is forgotten before
             anything of this piece is counted.
-        sensors: names, [u], none twice.
-        sizes: int64 [u], readings of each, at least 1.
-        offsets: int64 [k], the record of each reading, sensor by sensor, in arrival order.
-        scored, dropped: bool [k], what became of each; neither is warming up.
+        sensors: u names, none twice.
+        sizes: readings of each, at least 1.
+        offsets: the record of each reading, sensor by sensor, in arrival order.
+        scored, dropped: what became of each; neither is warming up.
     """
 
     kept_from: int
     sensors: Sequence[str]
-    sizes: Int64s
-    offsets: Int64s
-    scored: Bools
-    dropped: Bools
+    sizes: Int64[np.ndarray, " u"]
+    offsets: Int64[np.ndarray, " k"]
+    scored: Bool[np.ndarray, " k"]
+    dropped: Bool[np.ndarray, " k"]
 
 
 class RecordedState:
@@ -61,6 +60,8 @@ class RecordedState:
         """Begin without a document."""
         self.cold = ""
         """Why sensors begin anew although something was recorded of them; empty if none does."""
+        self.cold_sensors = 0
+        """How many do."""
         self._rows: dict[str, int] = {}
         self._table = np.zeros((_SMALLEST, _COLUMNS), np.int64)
         self._changed = np.zeros(_SMALLEST, np.bool_)
@@ -75,7 +76,7 @@ class RecordedState:
         recorded: int | None,
         cold: str,
         guarantee: Guarantee,
-    ) -> RecordedState:
+    ) -> "RecordedState":
         """Go on with the documents that a partition of the topic holds, or say why not.
 
         Args:
@@ -99,14 +100,16 @@ class RecordedState:
                 "offsets were reset"
             )
         if state.cold:
-            state._removed = set(found)
+            state.cold_sensors, state._removed = len(found), set(found)
             return state
         state._take(documents)
         state._removed = set(unknown)
         if unknown:
+            state.cold_sensors = len(unknown)
             state.cold = f"{len(unknown)} documents are of a version that is not known here"
         # At least once, a commit that half happened may have removed or added some.
         if recorded is not None and recorded != len(found) and (is_exact or not found):
+            state.cold_sensors += max(recorded - len(found), 0)
             state.cold = (
                 f"{len(found)} documents were found, the commit counted {recorded}: the topic was "
                 "purged or made anew"
@@ -118,13 +121,37 @@ class RecordedState:
         """Number of documents."""
         return len(self._rows)
 
-    def count(self, met: Met, flagged: Bools) -> None:
-        """Count the readings of a piece whose scores are published.
+    def count(self, pieces: Iterable[Met], flagged: Bool[np.ndarray, " n"]) -> None:
+        """Count the readings of a request whose scores are published.
 
         Args:
-            met: what was read.
-            flagged: bool [s], of its scored readings, in their order.
+            pieces: what was read, in order.
+            flagged: of the scored readings, piece by piece, in their order.
         """
+        start = 0
+        for met in pieces:
+            stop = start + int(met.scored.sum())
+            self._count(met, flagged[start:stop])
+            start = stop
+
+    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Key and value of what has to be written with the next commit; None removes a sensor.
+
+        Removals come last: whatever part of it is there after a crash, something is.
+        """
+        rows = np.flatnonzero(self._changed[: self.sensors])
+        names = list(self._rows)
+        keys = [names[row].encode() for row in rows.tolist()]
+        for key, columns in zip(keys, self._table[rows].tolist(), strict=True):
+            yield key, encode_sensor_state(*columns)
+        yield from ((key, None) for key in sorted(self._removed.difference(keys)))
+
+    def committed(self) -> None:
+        """The changes are written."""
+        self._changed[:] = False
+        self._removed.clear()
+
+    def _count(self, met: Met, flagged: NDArray[np.bool_]) -> None:
         self._forget_before(met.kept_from)
         if not len(met.sensors):
             return
@@ -144,23 +171,6 @@ class RecordedState:
         self._table[rows, _SCORED:] += np.add.reduceat(marks, firsts)
         self._table[rows, _NEXT] = np.maximum(seen, lasts)
         self._changed[rows] |= lasts > seen
-
-    def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Key and value of what has to be written with the next commit; None removes a sensor.
-
-        Removals come last: whatever part of it is there after a crash, something is.
-        """
-        rows = np.flatnonzero(self._changed[: self.sensors])
-        names = list(self._rows)
-        keys = [names[row].encode() for row in rows.tolist()]
-        for key, columns in zip(keys, self._table[rows].tolist(), strict=True):
-            yield key, encode_sensor_state(*columns)
-        yield from ((key, None) for key in sorted(self._removed.difference(keys)))
-
-    def committed(self) -> None:
-        """The changes are written."""
-        self._changed[:] = False
-        self._removed.clear()
 
     def _take(self, documents: Mapping[str, SensorState]) -> None:
         self._rows = {sensor: row for row, sensor in enumerate(documents)}
@@ -185,7 +195,7 @@ class RecordedState:
         self._table = np.zeros((capacity, _COLUMNS), np.int64)
         self._changed = np.zeros(capacity, np.bool_)
 
-    def _rows_of(self, sensors: Sequence[str]) -> Int64s:
+    def _rows_of(self, sensors: Sequence[str]) -> NDArray[np.int64]:
         """The row of each sensor, a new one for a sensor not met before."""
         known = self._rows
         for sensor in sensors:
