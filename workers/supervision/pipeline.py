@@ -16,7 +16,7 @@ from workers.errors import SettingsError
 from workers.kafka.factory import connection_of, member_of, topic_specs
 from workers.kafka.kafka_python import wait_for_broker
 from workers.kafka.kafka_python.admin.groups import remove_members
-from workers.kafka.kafka_python.admin.topics import require_topics
+from workers.kafka.kafka_python.admin.topics import grow_topics
 from workers.stream.health import Health
 from workers.supervision.plan import cores, make_plan
 from workers.supervision.ray.launcher import RayStaff
@@ -62,7 +62,7 @@ def run_pipeline(
     connection = connection_of(settings)
     wait_for_broker(connection, should_stop=should_stop)
     # Any number of partitions will do: that the topics exist is what a run needs.
-    findings = require_topics(
+    findings = grow_topics(
         connection, [replace(spec, partitions=1) for spec in topic_specs(settings)]
     )
     _check_model(settings, settings.model.path)
@@ -88,12 +88,12 @@ def run_pipeline(
 
 def group_office(settings: Settings) -> GroupOffice:
     """What the supervisor wants of the broker."""
-    readings = topic_specs(settings)[0]
+    readings, *_, sensor_state = (replace(spec, partitions=1) for spec in topic_specs(settings))
 
     def partitions() -> int:
         connection = replace(connection_of(settings), wait_timeout_s=0.0)
-        (finding,) = require_topics(connection, [replace(readings, partitions=1)])
-        return finding.partitions
+        # Workers that hold a partition of the readings wait for its partition of the sensor state.
+        return grow_topics(connection, [readings, sensor_state])[0].partitions
 
     def remove(slots: Sequence[int]) -> None:
         connection = replace(connection_of(settings), wait_timeout_s=0.0)

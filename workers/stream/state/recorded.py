@@ -37,8 +37,8 @@ class Met:
     """The readings of one piece of a batch, all within one TTL window.
 
     Args:
-        kept_from: where the TTL window before that begins: who was not met since is forgotten before
-            anything of this piece is counted.
+        kept_from: where the TTL window before that one begins: who was not met since is forgotten
+            before anything of this piece is counted.
         sensors: u names, none twice.
         sizes: readings of each, at least 1.
         offsets: the record of each reading, sensor by sensor, in arrival order.

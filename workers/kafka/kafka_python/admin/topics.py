@@ -113,7 +113,10 @@ def require_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[F
         TopicError: says about each bad topic what to do.
         BrokerUnavailableError: no broker answers.
     """
-    findings = check_topics(connection, specs)
+    return _good(check_topics(connection, specs))
+
+
+def _good(findings: list[Finding]) -> list[Finding]:
     bad = [finding for finding in findings if not finding.is_good]
     if bad:
         raise TopicError(" ".join(finding.advice for finding in bad))
@@ -146,15 +149,14 @@ def create_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Fi
 
 
 def grow_topics(connection: Connection, specs: Sequence[TopicSpec]) -> list[Finding]:
-    """Add partitions to topics that go along with another, and say what was found, in order.
+    """As `require_topics`, but first add what is missing to topics that go along with another.
 
     Raises:
-        BrokerUnavailableError: no broker answers.
         SettingsError: the broker refuses it (rights).
     """
     with _admin(connection) as admin:
         _grow(admin, specs)
-        return _compare(admin, specs)
+        return _good(_compare(admin, specs))
 
 
 def _grow(admin: Any, specs: Sequence[TopicSpec]) -> None:
