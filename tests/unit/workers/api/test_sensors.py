@@ -28,9 +28,9 @@ def sensor(name: str) -> RecordedSensor:
 
 
 def shown(sensors: list[RecordedSensor], unknown: int = 0) -> str:
-    console = Console(file=io.StringIO(), width=120)
-    show_sensors(sensors, unknown=unknown, console=console)
-    return console.file.getvalue()
+    text = io.StringIO()
+    show_sensors(sensors, unknown=unknown, console=Console(file=text, width=120))
+    return text.getvalue()
 
 
 def test_the_most_flagged_sensor_comes_first_whatever_its_partition():
