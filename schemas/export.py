@@ -15,6 +15,7 @@ from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
 from schemas.wire.reading import Frame, Reading
+from schemas.wire.sensor_state import SensorState
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,6 +25,7 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "anomaly": (Anomaly, ANOMALY_JSON),
     "denoised": (DenoisedFrame, DENOISED_JSON),
     "dead-letter-headers": (DeadLetter, None),
+    "sensor-state": (SensorState, None),
     "settings": (Settings, None),
 }
 """Model of each contract by file name, and its content type if it is a record's value."""

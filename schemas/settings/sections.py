@@ -105,6 +105,8 @@ class TopicSettings(Section):
     """The cleaned signal."""
     dead_letters: Topic = "vigie.dead-letters"
     """Records that could not be decoded."""
+    sensor_state: Topic = "vigie.sensor-state"
+    """What is recorded of each sensor; compacted, with the partitions of the readings."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Partitions of each topic that `vigie topics create` makes."""
     replication_factor: Annotated[int, Field(ge=1, le=100)] = 1
@@ -112,11 +114,17 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _no_loop(self) -> Self:
-        names = (self.readings, self.anomalies, self.denoised, self.dead_letters)
+        names = (
+            self.readings,
+            self.anomalies,
+            self.denoised,
+            self.dead_letters,
+            self.sensor_state,
+        )
         if len(set(names)) < len(names):
             raise ValueError(
-                "readings, anomalies, denoised and dead_letters must be four different topics,"
-                f" got {', '.join(names)}"
+                "readings, anomalies, denoised, dead_letters and sensor_state must be five "
+                f"different topics, got {', '.join(names)}"
             )
         return self
 

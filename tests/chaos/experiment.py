@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import LiveReader, digest, following
-from tests.chaos.reference import Expected, expected_of
+from tests.chaos.recorded import expected_recorded, recorded_alike, recorded_of
+from tests.chaos.reference import Expected, decoded, expected_of, rules_of
 from tests.chaos.replays import backtested, logs_of, restorable
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
@@ -34,7 +35,7 @@ from tests.support.models import small_detector
 from tests.support.wait import wait_until
 from workers.errors import VigieError
 from workers.kafka.admin import TopicSpec
-from workers.kafka.factory import admin_of
+from workers.kafka.factory import admin_of, topic_specs
 
 RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3
@@ -83,6 +84,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "topics.anomalies": f"{group}-anomalies",
         "topics.denoised": f"{group}-denoised",
         "topics.dead_letters": f"{group}-dead-letters",
+        "topics.sensor_state": f"{group}-sensor-state",
         "processing.guarantee": plan.guarantee.value,
         "processing.flush_timeout_s": "5",
         "processing.drain_timeout_s": "20",
@@ -266,12 +268,28 @@ class _Run:
             *checkers.ordered(outcome),
             *checkers.equal(expected, outcome),
             *checkers.same(undisturbed, outcome),
+            *self._check_recorded(source, expected),
             *checkers.counted(counted, expected),
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
             *self._check_transactions(commits, whole, exact=exact),
         ]
+
+    def _check_recorded(self, source: Sequence[Any], expected: Expected) -> Violations:
+        """The counts of each sensor are what the log says, and those of the calm run."""
+        logs: dict[int, list[oracle.Record]] = {partition: [] for partition in expected.ends}
+        detector = small_detector(RECEPTIVE_FIELD)
+        for partition, record in decoded(source, detector, self._settings):
+            logs[partition].append(record)
+        rules = rules_of(detector, self._settings)
+        wanted = expected_recorded(logs, expected.verdicts, expected.flagged, rules)
+        self.counts["recorded sensors"] = len(wanted)
+        calm, stormed = (
+            recorded_of(read_settled(self._cluster.direct, f"{group}-sensor-state", within=120.0))
+            for group in ("calm", _GROUP)
+        )
+        return recorded_alike(wanted, calm, stormed)
 
     def _check_replays(
         self,
@@ -414,13 +432,15 @@ class _Run:
         return settings_of(self._plan, bootstrap, group)
 
     def _make_topics(self, group: str) -> None:
-        names = Settings.model_validate(_nested(self._assignments("localhost:1", group))).topics
+        settings = Settings.model_validate(_nested(self._assignments("localhost:1", group)))
+        names = settings.topics
         admin_of(self._cluster.direct).create_topics(
             [
                 TopicSpec(name=names.readings, partitions=_PARTITIONS),
                 TopicSpec(name=names.denoised, partitions=2),
                 TopicSpec(name=names.anomalies, partitions=2),
                 TopicSpec(name=names.dead_letters, configs={"max.message.bytes": str(8 * 2**20)}),
+                replace(topic_specs(settings.topics)[-1], partitions=_PARTITIONS),
             ],
         )
 

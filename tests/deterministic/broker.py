@@ -78,8 +78,10 @@ class Sent(NamedTuple):
 
     transaction: Transaction
     topic: str
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    key: bytes | None = None
+    partition: int | None = None
 
 
 class Step(NamedTuple):
@@ -225,6 +227,20 @@ class Broker:
                 )
             )
             self.committed[partition] = committed
+
+    def latest(self, topic: str, partition: int) -> dict[bytes, bytes]:
+        """The last committed value of each key, once nobody writes there."""
+        found: dict[bytes, bytes] = {}
+        for sent in self.sent:
+            if (sent.topic, sent.partition) != (topic, partition):
+                continue
+            if sent.transaction.fate is Fate.OPEN:
+                raise BrokerUnavailableError("a transaction is open there")
+            if sent.transaction.fate is Fate.COMMITTED and sent.key is not None:
+                found.pop(sent.key, None)
+                if sent.value is not None:
+                    found[sent.key] = sent.value
+        return found
 
     # -- transactions ----------------------------------------------------------------------------
 

@@ -222,6 +222,17 @@ class SimSource:
             self._broker.commit(offsets, generation.token)
 
 
+class SimTable:
+    """What is recorded of sensors."""
+
+    def __init__(self, line: Line, topic: str) -> None:
+        self._line, self._topic = line, topic
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        with self._line.call(BrokerUnavailableError):
+            return self._line.broker.latest(self._topic, partition)
+
+
 class _SimSink:
     """What both sinks have in common."""
 
@@ -275,8 +286,9 @@ class TransactionalSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         assert self._is_open
         if self._epoch is None:
@@ -286,7 +298,7 @@ class TransactionalSimSink(_SimSink):
             with self._line.request(
                 OutputsLostError, again=lambda: self._broker.add_partition(name, epoch)
             ):
-                sent = Sent(Transaction(), topic, value, headers)
+                sent = Sent(Transaction(), topic, value, headers, key, partition)
                 self._broker.send(name, epoch, sent)
         except TransactionAbortedError:
             # A real client learns of it at the flush.
@@ -343,11 +355,13 @@ class PlainSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         with self._line.call(OutputsLostError):
-            sent = Sent(Transaction(fate=Fate.COMMITTED), topic, value, headers)
+            done = Transaction(fate=Fate.COMMITTED)
+            sent = Sent(done, topic, value, headers, key, partition)
             self._broker.sent.append(sent)
 
     def commit(

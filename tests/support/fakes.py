@@ -122,6 +122,8 @@ class FakeSink:
     stale: set[int] = field(default_factory=set)
     largest: int = 10**9
     sent: list[tuple[str, bytes, Sequence[tuple[str, bytes]]]] = field(default_factory=list)
+    recording: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    recorded: dict[bytes, bytes] = field(default_factory=dict)
     commits: int = 0
     aborts: int = 0
     away: bool = False
@@ -139,9 +141,15 @@ class FakeSink:
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
+        if partition is not None:
+            assert key is not None
+            self.recording.append((key, value))
+            return
+        assert value is not None
         assert self.fits(key=key, value=value, headers=headers)
         self.sent.append((topic, value, headers))
 
@@ -165,9 +173,19 @@ class FakeSink:
         if self.commits in self.stale:
             raise StaleGenerationError("illegal generation")
         self.source.commit(offsets, generation, deadline=deadline)
+        for key, value in self.recording:
+            self.recorded.pop(key, None)
+            if value is not None:
+                self.recorded[key] = value
+        self.recording.clear()
 
     def abort(self) -> None:
         self.aborts += 1
+        self.recording.clear()
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        """What a `Table` tells."""
+        return dict(self.recorded)
 
 
 class HeldScoring:
@@ -249,6 +267,7 @@ def make_stream(
         slot=0,
         source=source,
         sink=sink,
+        table=sink,
         scoring=scoring or LocalScoring(small_detector()),
         detector=small_detector(),
         settings=settings,

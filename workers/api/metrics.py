@@ -81,6 +81,10 @@ class PipelineCollector(Collector):
                 "Partitions taken up where another model had left off.",
                 lambda h: h.model_changes,
             ),
+            "vigie_recorded_cold_starts": (
+                "Partitions of which sensors begin anew although something was recorded of them.",
+                lambda h: h.recorded_cold_starts,
+            ),
             "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
             "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
             "vigie_worker_busy_seconds": (

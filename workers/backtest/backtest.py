@@ -101,7 +101,7 @@ def backtest(
             continue
         samples = request.samples
         scores = detector.score(samples.rows, samples.ends, samples.groups)
-        yield state.scored(request.number, anomalies=len(scores.flagged)), scores
+        yield state.scored(request.number, flagged=scores.flagged), scores
 
 
 def score_files(

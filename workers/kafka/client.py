@@ -15,7 +15,8 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Order.** Records of a partition come in offset order, each once from `start` on, without gaps
   but for what the log itself left out (compaction, retention, transaction markers).
 * **Outputs** with one key go to one partition of their topic, in the order of `Sink.send`: the
-  partition is Kafka's default (murmur2 of the key), so other producers agree on it.
+  partition is Kafka's default (murmur2 of the key), so other producers agree on it. Who names a
+  partition keeps that order for it.
 * **Errors** are those of `workers.errors`; no exception of the client crosses.
   `TransactionAbortedError` and its kinds mean: the unit is over, go back to the committed offsets.
   `BrokerUnavailableError` means: ask again later.
@@ -50,11 +51,13 @@ __all__ = [
     "OffsetCommitter",
     "OpensSink",
     "OpensSource",
+    "OpensTable",
     "PollResult",
     "Record",
     "ShouldStop",
     "Sink",
     "Source",
+    "Table",
     "never",
 ]
 
@@ -286,12 +289,14 @@ class Sink(Protocol):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> None:
         """Add one output. Returns at once unless the limit of unacknowledged outputs is reached.
 
-        A header without a value (None) is sent with an empty one.
+        A value of None is a tombstone: a compacted topic forgets the key. A header without a value
+        (None) is sent with an empty one. A `partition` is taken as it is; None lets the key choose.
 
         Raises:
             OutputsLostError: an earlier output of this unit failed, or the limit was reached and
@@ -335,6 +340,29 @@ class Sink(Protocol):
         Takes a few seconds at most as long as the broker is there or is not; one that stops
         answering in between holds it for as long as making a client may take.
         """
+
+
+class Table(Protocol):
+    """A compacted topic, looked at one partition at a time, without a group."""
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        """Return the last committed value of each key of a partition, to its end as it is now.
+
+        Records without a key are left out, and so are keys whose last record is a tombstone. Waits
+        for transactions that are open at that end: what `Source.committed` tells is in here as soon
+        as it tells it.
+
+        Raises:
+            BrokerUnavailableError: nobody answered, nothing came for some seconds although more is
+                there, or the topic has no such partition (yet): ask again later.
+        """
+
+
+class OpensTable(Protocol):
+    """A picklable configuration of a table."""
+
+    def open(self) -> AbstractContextManager[Table]:
+        """Make the table; the broker is asked first by `Table.latest`."""
 
 
 class OpensSource(Protocol):

@@ -24,7 +24,7 @@ from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import sink_of, source_of
+from workers.kafka.factory import sink_of, source_of, table_of
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.health import Health, Phase
@@ -153,10 +153,12 @@ class IngestActor:
                 sink = stack.enter_context(
                     sink_of(settings, self._slot).open(source, should_stop=should_stop)
                 )
+                table = stack.enter_context(table_of(settings).open())
                 loop = self._loop = build_loop(
                     slot=self._slot,
                     source=source,
                     sink=sink,
+                    table=table,
                     scoring=scoring,
                     detector=detector,
                     settings=settings,

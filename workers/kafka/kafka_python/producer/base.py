@@ -100,17 +100,18 @@ class ProducingSink(Sink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> None:
         """See `Sink.send`."""
         if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
             self._settle(Deadline.after(self._config.flush_timeout_s))
         try:
-            future = self._appender.append(topic, key, value, headers)
+            future = self._appender.append(topic, key, value, headers, partition)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
-                f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
+                f"An output for {topic} of {len(value or b'')} bytes is larger than kafka.client."
                 f"max_request_size ({self._appender.max_bytes} with headers) allows."
             ) from error
         except UnknownTopicOrPartitionError as error:
@@ -121,7 +122,7 @@ class ProducingSink(Sink):
         except KafkaError as error:
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
-        self._bytes += len(value) + len(key or b"")
+        self._bytes += len(value or b"") + len(key or b"")
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """See `Sink.room`."""
