@@ -23,7 +23,7 @@ def state(**other: int) -> SensorState:
     return SensorState(version=1, **fields)
 
 
-RIGHT: Recorded = {(0, "a"): state(), (1, "b"): state(since=3)}
+RIGHT: dict[tuple[int, str], SensorState] = {(0, "a"): state(), (1, "b"): state(since=3)}
 
 
 def test_the_right_counts_pass():

@@ -62,7 +62,7 @@ class Appender:
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
-        partition: int | None,
+        partition: int | None = None,
     ) -> Any:
         """Add a record and return its future; a header without a value gets an empty one.
 
