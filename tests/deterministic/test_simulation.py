@@ -101,7 +101,9 @@ def test_the_simulation_finds_a_planted_bug(
     plant: Plant, first_seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    with pytest.raises(AssertionError, match=r"differ|came twice|without its offset|stuck|counts otherwise"):
+    with pytest.raises(
+        AssertionError, match=r"differ|came twice|without its offset|stuck|counts otherwise"
+    ):
         run_many(first_seed)
 
 
