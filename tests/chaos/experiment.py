@@ -316,8 +316,10 @@ class _Run:
     ) -> Violations:
         """No transaction came in pieces, and none is left."""
         topics = self._settings.topics
-        names = (topics.readings, topics.denoised, topics.anomalies, topics.dead_letters)
-        left = remainder(self._cluster.direct, names, within_s=_CLOSED_WITHIN_S)
+        outputs = (topics.denoised, topics.anomalies, topics.dead_letters, topics.sensor_state)
+        left = remainder(
+            self._cluster.direct, (topics.readings, *outputs), within_s=_CLOSED_WITHIN_S
+        )
         violations = checkers.closed(left.unfinished, left.stable, left.ends, left.held)
         if exact:
             known = decided(self._cluster.direct)

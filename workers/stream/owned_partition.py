@@ -177,7 +177,6 @@ class OwnedPartition:
     def not_committed(self) -> None:
         """The commit did not happen, for certain."""
         self._in_doubt = None
-        self.recorded.committed()
 
     def settled(self, committed: CommittedOffset | None) -> Counts:
         """What a commit did: counts if it is the one that was in doubt, else nothing.
