@@ -16,7 +16,8 @@ from workers.data.feed import FeedRecord, Pace, feed
 from workers.demo.scenario import Scenario
 from workers.kafka.client import Connection
 from workers.kafka.factory import open_publisher
-from workers.plant import BLOCK_ROWS, PlantChunk
+from workers.plant.plant import PlantChunk
+from workers.plant.process import BLOCK_ROWS
 
 
 @dataclass(kw_only=True)

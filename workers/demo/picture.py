@@ -10,7 +10,8 @@ import numpy as np
 from workers.backtest.plots import Picture, Span, draw
 from workers.demo.ledger import Ledger
 from workers.demo.verdict import Verdict
-from workers.plant import CHANNELS, PlantChunk
+from workers.plant.physics import CHANNELS
+from workers.plant.plant import PlantChunk
 
 
 def telling_machine(verdict: Verdict, *, first_row: int) -> int:

@@ -25,7 +25,8 @@ from workers.demo.screen import Alarm, View
 from workers.demo.summary import Summary
 from workers.demo.verdict import Verdict, gain_db, judge
 from workers.kafka.factory import admin_of, connection_of, topic_specs
-from workers.plant import Fault, PlantChunk
+from workers.plant.faults import Fault
+from workers.plant.plant import PlantChunk
 from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import Counts

@@ -11,12 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from workers.plant import Fault, Plant, PlantConfig, RandomSchedule
-
-IntArray = npt.NDArray[np.int64]
+from workers.plant.faults import SLOT_ROWS, Fault, RandomSchedule
+from workers.plant.plant import Plant, PlantConfig
 
 PLANT_INTERVAL_S = 1.0
 BAD_RECORDS: tuple[bytes, ...] = (
@@ -113,9 +109,8 @@ class Scenario:
 
     def _schedule(self) -> RandomSchedule:
         rows = _EPOCH_ROWS if self.rows is None else self.rows - _LEAD_ROWS
-        plain = RandomSchedule(machines=self.machines, seed=self.seed, faults_per_epoch=0)
-        epoch_rows = max(plain.slot_rows, min(_EPOCH_ROWS, rows))
-        room = self.machines * (epoch_rows // plain.slot_rows)
+        epoch_rows = max(SLOT_ROWS, min(_EPOCH_ROWS, rows))
+        room = self.machines * (epoch_rows // SLOT_ROWS)
         return RandomSchedule(
             machines=self.machines,
             seed=self.seed,

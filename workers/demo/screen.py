@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.wire.anomaly import Anomaly
-from workers.plant import CHANNELS
+from workers.plant.physics import CHANNELS
 from workers.stream.state.counts import Counts
 
 _SHOWN_ALARMS = 6

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.evaluation import runs
-from workers.plant import Fault
+from workers.plant.faults import Fault
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]

@@ -20,7 +20,6 @@ from workers.plant.process import BLOCK_ROWS, Process, Truth
 IntArray = npt.NDArray[np.int64]
 CodeArray = npt.NDArray[np.int8]
 
-MAX_MACHINES = 10_000
 # 2026-01-01T00:00:00Z
 DEFAULT_START_NS = 1_767_225_600_000_000_000
 _RESOLUTION = 10.0 ** np.array([channel.decimals for channel in CHANNELS])
@@ -50,7 +49,7 @@ class PlantConfig:
     def __post_init__(self) -> None:
         """Reject what cannot be simulated."""
         limits = {
-            "machines": (1, MAX_MACHINES),
+            "machines": (1, 10_000),
             "seed": (0, 2**63 - 1),
             "interval_s": (0.001, 60.0),
             "start_ns": (0, 2**62),
@@ -93,10 +92,7 @@ class PlantChunk:
         rows = slice(start, max(end_row - self.first_row, 0))
         return PlantChunk(
             first_row=self.first_row + start,
-            ts_ns=self.ts_ns[rows],
-            clean=self.clean[rows],
-            noisy=self.noisy[rows],
-            label=self.label[rows],
+            **{name: getattr(self, name)[rows] for name in ("ts_ns", "clean", "noisy", "label")},
         )
 
     def columns(self, machines: tuple[str, ...]) -> FleetColumns:
@@ -172,15 +168,22 @@ class Plant:
         config = self.config
         process = Process(machines=config.machines, seed=config.seed, interval_s=config.interval_s)
         last: FloatArray | None = None
+        # Last sound values before each fault of a block, [C] each.
         held: dict[Fault, FloatArray] = {}
         for block, truth in enumerate(process.blocks()):
             first_row = block * BLOCK_ROWS
             rng = np.random.default_rng([config.seed, 2, block])
             sound = truth.clean + config.noise * NOISE * rng.standard_normal(truth.clean.shape)
             faults = self.schedule.between(first_row, first_row + BLOCK_ROWS)
-            held = self._hold(faults, held, first_row, sound, sound[0] if last is None else last)
+            before = np.concatenate([sound[:1] if last is None else last, sound[:-1]])
+            held = {
+                fault: held[fault]
+                if fault in held
+                else before[max(fault.start_row - first_row, 0), fault.machine]
+                for fault in faults
+            }
             noisy, label = self._inject(faults, held, first_row, truth, sound)
-            last = sound[-1]
+            last = sound[-1:]
             yield PlantChunk(
                 first_row=first_row,
                 ts_ns=config.start_ns
@@ -189,24 +192,6 @@ class Plant:
                 noisy=np.rint(noisy * _RESOLUTION) / _RESOLUTION,
                 label=label,
             )
-
-    def _hold(
-        self,
-        faults: Sequence[Fault],
-        held: dict[Fault, FloatArray],
-        first_row: int,
-        sound: FloatArray,
-        last: FloatArray,
-    ) -> dict[Fault, FloatArray]:
-        """Last sound values before each fault of this block, [C] each; carried over blocks."""
-        return {
-            fault: held[fault]
-            if fault in held
-            else (sound[fault.start_row - first_row - 1] if fault.start_row > first_row else last)[
-                fault.machine
-            ]
-            for fault in faults
-        }
 
     def _inject(
         self,

@@ -20,7 +20,8 @@ from workers.demo.ledger import Clock, Ledger
 from workers.demo.scenario import BAD_RECORDS, Scenario
 from workers.demo.screen import Alarm, View, draw, one_line
 from workers.demo.verdict import gain_db, judge, merged
-from workers.plant import CHANNEL_NAMES, Fault, FaultKind
+from workers.plant.faults import Fault, FaultKind
+from workers.plant.physics import CHANNEL_NAMES
 from workers.stream.state.counts import Counts
 
 START_NS = 1_700_000_000_000_000_000
