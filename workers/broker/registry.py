@@ -20,8 +20,6 @@ from workers.broker.embedded import EmbeddedBroker
 from workers.broker.folders import state_folder
 from workers.errors import ProvisioningError
 
-__all__ = ["RunningBroker", "find_running", "remember", "starting", "stop_running"]
-
 _STOP_TIMEOUT_S: Final = 20.0
 
 
