@@ -17,7 +17,7 @@ from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
 from workers.demo.learning import learn
-from workers.demo.ledger import FLAGGED, Clock, Ledger
+from workers.demo.ledger import FLAGGED, Ledger
 from workers.demo.listener import Listener
 from workers.demo.picture import draw_pump
 from workers.demo.scenario import Scenario
@@ -195,7 +195,8 @@ class _Show:
         self.ledger = Ledger(
             machines=plant.machines,
             channels=plant.channels,
-            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self.scenario.interval_ns),
+            start_ns=self.feeder.start_ns,
+            interval_ns=self.scenario.interval_ns,
             kept_rows=self.scenario.kept_rows,
         )
         self.listener = Listener(self._connection, self.settings.topics, self.ledger)
@@ -230,7 +231,7 @@ class _Show:
                 anomaly=anomaly,
                 truth=self._truth(
                     ledger.machines.index(anomaly.sensor_id),
-                    int(ledger.clock.rows([anomaly.ts_ns])[0]),
+                    int(ledger.rows([anomaly.ts_ns])[0]),
                 ),
                 age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
             )

@@ -40,20 +40,13 @@ _LATE_BY_ROWS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Everything that decides what is sent.
+    """Everything that decides what is sent."""
 
-    Attributes:
-        machines: pumps, 1..500.
-        readings_per_s: of all pumps together, 1..20,000; rounded so that a pump's interval is a
-            whole number of milliseconds.
-        seconds: length of the show; None for no end.
-        seed: of plant, faults and training.
-    """
-
-    machines: int = 20
+    machines: int = 20  # pumps, 1..500
+    # Of all pumps together, 1..20,000; a pump's interval is rounded to whole milliseconds.
     readings_per_s: float = 1_000.0
-    seconds: float | None = 90.0
-    seed: int = 0
+    seconds: float | None = 90.0  # of the show; None for no end
+    seed: int = 0  # of plant, faults and training
 
     @property
     def training_rows(self) -> int:
