@@ -42,17 +42,11 @@ class PlotExtraError(VigieError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A stretch of time that is known to be anomalous.
-
-    Attributes:
-        start_ns: first anomalous moment.
-        end_ns: last one.
-        label: a word or two, such as `level-shift flow`; may be empty.
-    """
+    """A stretch of time that is known to be anomalous, from its first to its last moment."""
 
     start_ns: int
     end_ns: int
-    label: str = ""
+    label: str = ""  # a word or two, such as `level-shift flow`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,12 +75,7 @@ class Picture:
 
 
 def telling_channels(picture: Picture, *, limit: int = DEFAULT_PANELS) -> list[int]:
-    """The channels that depart most from what was expected while flagged, in their own order.
-
-    Args:
-        picture: what would be drawn.
-        limit: at most this many.
-    """
+    """The channels that depart most from what was expected while flagged, in their own order."""
     departure = np.abs(picture.observed - picture.denoised)
     known = np.where(np.isfinite(departure), departure, 0.0)
     usual = np.median(known, axis=0)

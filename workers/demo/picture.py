@@ -55,9 +55,7 @@ def draw_pump(
         Span(
             start_ns=int(ts_ns[max(fault.start_row - rows[0], 0)]),
             end_ns=int(ts_ns[min(fault.end_row - 1 - rows[0], len(rows) - 1)]),
-            label=f"{fault.kind.label.replace('-', ' ')}: {' & '.join(fault.channels)}".replace(
-                "_", " "
-            ),
+            label=f"{fault.kind.name.lower()}: {' & '.join(fault.channels)}".replace("_", " "),
         )
         for fault in own
     ]

@@ -39,23 +39,14 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One fault of one machine.
+    """One fault of one machine."""
 
-    Attributes:
-        machine: index of the machine, from 0.
-        kind: what goes wrong; its comment says what `magnitude` means.
-        channels: names of the channels it touches.
-        start_row: first row with the fault.
-        end_row: first row without it.
-        magnitude: how strong, usually in standard deviations of the channel's sensor noise.
-    """
-
-    machine: int
+    machine: int  # its index, from 0
     kind: FaultKind
-    channels: tuple[str, ...]
-    start_row: int
-    end_row: int
-    magnitude: float
+    channels: tuple[str, ...]  # that it touches
+    start_row: int  # first row with the fault
+    end_row: int  # first row without it
+    magnitude: float  # what it means, the comment of the kind says
 
     @property
     def columns(self) -> npt.NDArray[np.int64]:

@@ -26,19 +26,12 @@ _EFFICIENCY_FALL = 0.7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Channel:
-    """One measured quantity.
+    """One measured quantity."""
 
-    Attributes:
-        name: the channel's name on the wire.
-        unit: its unit.
-        noise: standard deviation of the sensor's white noise, in `unit`.
-        decimals: digits after the point that the instrument reports.
-    """
-
-    name: str
+    name: str  # on the wire
     unit: str
-    noise: float
-    decimals: int
+    noise: float  # standard deviation of the sensor's white noise, in `unit`
+    decimals: int  # that the instrument reports
 
 
 CHANNELS: tuple[Channel, ...] = (

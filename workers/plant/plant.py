@@ -29,22 +29,15 @@ _RESOLUTION = 10.0 ** np.array([channel.decimals for channel in CHANNELS])
 class PlantConfig:
     """The fleet and its clock.
 
-    Attributes:
-        machines: number of pumps, 1..10,000.
-        seed: of everything that is drawn.
-        interval_s: seconds between readings, 0.001..60.
-        start_ns: event time of row 0, nanoseconds since the epoch, UTC.
-        noise: factor on the sensor noise; 0 leaves the rounding of the instruments.
-
     Raises:
         ValueError: a value out of range.
     """
 
     machines: int = 20
-    seed: int = 0
-    interval_s: float = 1.0
-    start_ns: int = DEFAULT_START_NS
-    noise: float = 1.0
+    seed: int = 0  # of everything that is drawn
+    interval_s: float = 1.0  # between readings
+    start_ns: int = DEFAULT_START_NS  # event time of row 0 since the epoch, UTC
+    noise: float = 1.0  # factor on the sensor noise; 0 leaves the rounding of the instruments
 
     def __post_init__(self) -> None:
         """Reject what cannot be simulated."""
@@ -67,21 +60,13 @@ class PlantConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlantChunk:
-    """Consecutive rows of the whole fleet.
+    """Consecutive rows of the whole fleet."""
 
-    Attributes:
-        first_row: number of the first row since the plant's start.
-        ts_ns: event time of each row, [n].
-        clean: the truth without noise and without faults, [n, M, C].
-        noisy: what the sensors say, faults included; NaN where a value is lost, [n, M, C].
-        label: code of the fault's kind, 0 for none, [n, M].
-    """
-
-    first_row: int
-    ts_ns: IntArray
-    clean: FloatArray
-    noisy: FloatArray
-    label: CodeArray
+    first_row: int  # since the plant's start
+    ts_ns: IntArray  # event time of each row, [n]
+    clean: FloatArray  # the truth without noise and without faults, [n, M, C]
+    noisy: FloatArray  # what the sensors say, NaN where a value is lost, [n, M, C]
+    label: CodeArray  # code of the fault's kind, 0 for none, [n, M]
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -108,21 +93,13 @@ class PlantChunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FleetColumns:
-    """Rows of a fleet, the shape in which files and topics take them.
-
-    Attributes:
-        sensors: names of the machines.
-        sensor_codes: machine of each row, int32 [n].
-        ts_ns: event time, int64 [n].
-        values: what the sensors say, NaN = missing, float64 [n, C].
-        labels: code of the fault's kind, 0 for none, int8 [n].
-    """
+    """Rows of a fleet, the shape in which files and topics take them."""
 
     sensors: tuple[str, ...]
-    sensor_codes: npt.NDArray[np.int32]
-    ts_ns: IntArray
-    values: FloatArray
-    labels: CodeArray
+    sensor_codes: npt.NDArray[np.int32]  # machine of each row, [n]
+    ts_ns: IntArray  # event time, [n]
+    values: FloatArray  # what the sensors say, NaN = missing, [n, C]
+    labels: CodeArray  # code of the fault's kind, 0 for none, [n]
 
 
 class Plant:
