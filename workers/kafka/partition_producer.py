@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["PartitionProducer", "PartitionRecord"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartitionRecord:

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from workers.kafka.client import CommittedOffset, Generation, OpensSink, ShouldStop, Sink, never
 from workers.kafka.deadline import Deadline
 
-__all__ = ["Publisher"]
-
 
 class Publisher:
     """A `Sink` whose units of work commit no offsets.

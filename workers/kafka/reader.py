@@ -11,8 +11,6 @@ from typing import Protocol
 
 from workers.kafka.client import Record
 
-__all__ = ["TopicReader"]
-
 
 class TopicReader(Protocol):
     """Reads on one thread; made by `workers.kafka.factory.open_reader`."""

@@ -19,8 +19,6 @@ from workers.errors import (
     VigieError,
 )
 
-__all__ = ["asking", "committing", "delivery_error", "rejection"]
-
 # A fenced *producer* is no such case: its transaction may simply have timed out. It is thrown away.
 _FENCED: Final = (errors.FencedInstanceIdError,)
 _REFUSED: Final = (

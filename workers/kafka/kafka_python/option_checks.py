@@ -20,8 +20,6 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from workers.errors import SettingsError
 
-__all__ = ["building", "check_files", "check_values"]
-
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = (
     "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM",

@@ -27,8 +27,6 @@ from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_brok
 from workers.kafka.kafka_python.errors import asking, rejection
 from workers.kafka.kafka_python.options import admin_options
 
-__all__ = ["KafkaPythonAdmin"]
-
 _CREATE_TIMEOUT_S: Final = 15.0
 # A broker that never had a group has no coordinator yet.
 _NO_SUCH_GROUP: Final = (CoordinatorNotAvailableError, GroupIdNotFoundError)

@@ -20,8 +20,6 @@ from kafka.protocol.consumer.metadata import (
     ConsumerProtocolSubscription,
 )
 
-__all__ = ["Claims", "CooperativeAssignor", "share"]
-
 _WITH_GENERATION: Final = 2  # of the wire format of a subscription
 
 

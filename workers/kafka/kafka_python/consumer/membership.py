@@ -39,8 +39,6 @@ from workers.kafka.client import Generation
 from workers.kafka.kafka_python.consumer.assignor import Claims, CooperativeAssignor
 from workers.kafka.kafka_python.workarounds import keep_finished_join
 
-__all__ = ["Change", "Membership", "Note"]
-
 _JOIN_SLICE_MS: Final = 5  # of a poll that reads on, for a join that is under way
 
 

@@ -16,8 +16,6 @@ from workers.kafka.kafka_python.errors import asking
 from workers.kafka.kafka_python.options import make_consumer
 from workers.kafka.reader import TopicReader
 
-__all__ = ["open_reader"]
-
 _POLL_S: Final = 0.2
 _CLOSE_TIMEOUT_S: Final = 5.0
 _STALL_TIMEOUT_S: Final = 30.0

@@ -22,8 +22,6 @@ from kafka.protocol.consumer import IsolationLevel
 
 from workers.errors import CorruptLogError
 
-__all__ = ["FetchedRecord", "unpack", "unpack_fast"]
-
 _APPEND_TIME = 1
 _VERSION_2 = 2
 _WIDEST_SHIFT = 63

@@ -14,8 +14,6 @@ from typing import Final
 from workers.errors import BrokerUnavailableError
 from workers.kafka.client import Record
 
-__all__ = ["Retention"]
-
 _ORDINARY: Final = 1  # offset of the marker of one transaction
 NOTHING_LOST: Final[Mapping[int, int]] = {}
 

@@ -39,8 +39,6 @@ from workers.kafka.kafka_python.errors import asking, committing, rejection
 from workers.kafka.kafka_python.options import make_consumer
 from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_parked_records
 
-__all__ = ["Assignment", "SourceConfig"]
-
 log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT_S: Final = 2.0

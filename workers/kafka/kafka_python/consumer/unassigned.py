@@ -17,8 +17,6 @@ from typing import Final
 from workers.errors import BrokerUnavailableError, SettingsError
 from workers.kafka.admin import Group
 
-__all__ = ["Unassigned"]
-
 log = logging.getLogger(__name__)
 
 _LOOK_AFTER_S: Final = 3.0  # longer than the rounds of members that are all alive

@@ -37,8 +37,6 @@ from workers.kafka.kafka_python.errors import delivery_error
 from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.fast_append import Appender
 
-__all__ = ["CLOSE_TIMEOUT_S", "ProducerConfig", "ProducingSink", "flushing", "is_there", "loss"]
-
 CLOSE_TIMEOUT_S: Final = 5.0
 _JOIN_TIMEOUT_S: Final = 2.0
 
