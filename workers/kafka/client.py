@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
@@ -98,32 +98,22 @@ class Connection:
             )
 
 
-class Record(Protocol):
-    """One record as it lies in the log. Read only; values may be shared, never copied."""
+class Record(NamedTuple):
+    """One record as it lies in the log; values may be shared, never copied.
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102
+    Attributes:
+        timestamp: epoch milliseconds, set by the producer or the broker; -1 when there is none.
+        value: the payload; None is a tombstone.
+        headers: names and values; None is a value that Kafka has and no producer wrote.
+    """
 
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-
-    @property
-    def timestamp(self) -> int:
-        """Epoch milliseconds, set by the producer or the broker; -1 when there is none."""
-
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-
-    @property
-    def value(self) -> bytes | None:
-        """The payload; None is a tombstone."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values; None is a value that Kafka has and no producer wrote."""
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
