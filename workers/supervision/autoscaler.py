@@ -38,7 +38,6 @@ class Limits:
     most: int
 
     def __post_init__(self) -> None:
-        """Reject limits that nothing satisfies."""
         if not 0 <= self.least <= self.most:
             raise ValueError(f"limits must be 0 <= least <= most, got {self.least}..{self.most}")
 
@@ -119,12 +118,6 @@ class Autoscaler:
     """Watches the load of one kind of worker."""
 
     def __init__(self, kind: Kind, rules: WorkerSettings) -> None:
-        """Begin without a past.
-
-        Args:
-            kind: of worker.
-            rules: when to act, see the settings `scale_out_after_s` and following.
-        """
         self._kind, self._rules = kind, rules
         self._samples: deque[Load] = deque()
         self._roomy_since_s: float | None = None

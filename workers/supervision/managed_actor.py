@@ -130,14 +130,7 @@ class ManagedActor:
     def __init__(
         self, slot: int, *, kind: Kind, policy: RestartPolicy, stall_after_s: float
     ) -> None:
-        """An empty slot.
-
-        Args:
-            slot: its number, from 0.
-            kind: of the actors in it.
-            policy: bounds how often another one is started.
-            stall_after_s: longest silence, and longest call, of an actor that was ready.
-        """
+        """An empty slot; `stall_after_s` is the longest silence, and call, of a ready actor."""
         self.slot, self.kind = slot, kind
         self.stage = ActorStage.IDLE
         self.handle: ActorHandle | None = None
@@ -176,10 +169,7 @@ class ManagedActor:
         self.stage = after
 
     def lose(self, cause: BaseException, now_s: float) -> float:
-        """The actor is gone; another one may start later.
-
-        Returns:
-            How many seconds later.
+        """The actor is gone; gives after how many seconds another one may start.
 
         Raises:
             CrashLoopError: too many were lost.
@@ -303,11 +293,6 @@ class ManagedActor:
         self.health = health.carried(self._past)
 
     def _after(self, event: Event) -> ActorStage:
-        """The stage after an event.
-
-        Raises:
-            IllegalTransitionError: it cannot happen now.
-        """
         if not self.can(event):
             raise IllegalTransitionError(
                 f"{self.kind} {self.slot} is {self.stage}: it cannot {event}"

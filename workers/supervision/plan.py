@@ -12,13 +12,7 @@ from workers.supervision.status import Mode
 
 @dataclass(frozen=True, kw_only=True)
 class KindPlan:
-    """What a run begins with, for one kind of worker.
-
-    Attributes:
-        mode: who decides the number.
-        target: how many there should be.
-        limits: between which numbers the load may decide.
-    """
+    """How many of one kind a run begins with, who decides, and within which limits the load may."""
 
     mode: Mode
     target: int
