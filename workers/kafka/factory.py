@@ -19,7 +19,7 @@ from workers.kafka.client import (
 )
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
 from workers.kafka.kafka_python.consumer.reader import open_reader
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.options import check_options
 from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
 from workers.kafka.kafka_python.producer.sink import SinkConfig
@@ -87,7 +87,7 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
         topic=settings.topics.readings,
         group=settings.kafka.group,
         member=member_of(settings.kafka, slot),
-        assignment=Assignment(settings.kafka.assignment),
+        assignment=settings.kafka.assignment,
         max_poll_records=settings.stream.max_poll_records,
     )
 

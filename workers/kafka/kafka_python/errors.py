@@ -19,8 +19,6 @@ from workers.errors import (
     VigieError,
 )
 
-# A fenced *producer* is no such case: its transaction may simply have timed out. It is thrown away.
-_FENCED: Final = (errors.FencedInstanceIdError,)
 _REFUSED: Final = (
     errors.AuthorizationError,
     errors.SaslAuthenticationFailedError,
@@ -37,7 +35,8 @@ _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError
 
 def rejection(error: BaseException) -> VigieError | None:
     """The error to end with if the broker rejects us for good, else None."""
-    if isinstance(error, _FENCED):
+    # A fenced *producer* is no such case: its transaction may have timed out. It is thrown away.
+    if isinstance(error, errors.FencedInstanceIdError):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
     if isinstance(error, errors.KafkaConfigurationError):
         return SettingsError(f"kafka-python cannot use kafka.client: {_said(error)}.")

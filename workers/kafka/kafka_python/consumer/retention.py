@@ -15,7 +15,6 @@ from workers.errors import BrokerUnavailableError
 from workers.kafka.client import Record
 
 _ORDINARY: Final = 1  # offset of the marker of one transaction
-NOTHING_LOST: Final[Mapping[int, int]] = {}
 
 
 class Retention:
@@ -45,7 +44,7 @@ class Retention:
             if expected is not None and came - expected > _ORDINARY:
                 self._holes.append((partition, expected, came))
             self._expected[partition] = batch[-1].offset + 1
-        return self._judged() if self._holes else NOTHING_LOST
+        return self._judged() if self._holes else {}
 
     def _judged(self) -> Mapping[int, int]:
         lost: dict[int, int] = {}
