@@ -1,7 +1,7 @@
 """The seam: what the stream asks of a Kafka client, and nothing more.
 
 Beside it stand `workers.kafka.admin` (topics, groups, is a broker there) and what commands need:
-`reader`, `publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
+`publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
 
 Contract of every implementation (``tests/contract`` holds it):
 

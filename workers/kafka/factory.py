@@ -18,7 +18,7 @@ from workers.kafka.client import (
     never,
 )
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.consumer.reader import open_reader
+from workers.kafka.kafka_python.consumer.reader import TopicReader, open_reader
 from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.options import check_options
 from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
@@ -27,6 +27,7 @@ from workers.kafka.kafka_python.producer.transactional_sink import Transactional
 from workers.kafka.publisher import Publisher
 
 __all__ = [
+    "TopicReader",
     "admin_of",
     "connection_of",
     "member_of",
