@@ -233,11 +233,6 @@ class _SimSink:
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.max_bytes
 
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return True
-
     def outstanding(self) -> int:
         return 0
 

@@ -132,16 +132,11 @@ class FakeSink:
         value: bytes,
         headers: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        assert self.fits(key=key, value=value, headers=headers)
+        assert len(value) <= self.room(key=key, headers=headers)
         self.sent.append((topic, value, headers))
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest
-
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return len(value) <= self.largest
 
     def outstanding(self) -> int:
         return 0

@@ -292,16 +292,7 @@ class Sink(Protocol):
         """
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
-        """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
-
-    def fits(
-        self,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> bool:
-        """Return whether `send` takes it. Cheap; a topic may be set to take less."""
+        """Return how long a value may be, in bytes; below 0: none fits. A topic may take less."""
 
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline

@@ -125,16 +125,6 @@ class ProducingSink(Sink):
         """See `Sink.room`."""
         return int(self._appender.room(key, headers))
 
-    def fits(
-        self,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> bool:
-        """See `Sink.fits`."""
-        return len(value) <= self.room(key=key, headers=headers)
-
     def close(self) -> None:
         """Close the producer; what is not committed is dropped."""
         self._discard(timeout_s=CLOSE_TIMEOUT_S)
