@@ -34,13 +34,7 @@ class Position:
 def positions_of(
     group: Group, bounds: Mapping[tuple[str, int], tuple[int, int]], topic: str
 ) -> list[Position]:
-    """Positions by partition.
-
-    Args:
-        group: with its commits.
-        bounds: first and end offset of each (topic, partition).
-        topic: of the readings.
-    """
+    """Positions by partition of the readings; `bounds` are the first and the end offsets."""
     owners = {p: member.client_id for member in group.members for p in member.partitions}
     positions = []
     for (name, partition), (beginning, end) in sorted(bounds.items()):

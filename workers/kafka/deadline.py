@@ -8,11 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock.
-
-    Attributes:
-        at_s: the reading of ``time.monotonic`` at which time is up.
-    """
+    """A point on the clock of ``time.monotonic``."""
 
     at_s: float
 

@@ -69,11 +69,7 @@ class ActorHandle(Protocol):
         """
 
     def restart(self) -> bool:
-        """Have another process take the place of this one behind the same handle.
-
-        Returns:
-            False when actors of this kind cannot: nothing was done.
-        """
+        """Have another process take its place behind the handle; False if its kind cannot."""
 
     def stop(self) -> None:
         """Ask it to finish what it has and end."""

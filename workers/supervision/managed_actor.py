@@ -208,11 +208,10 @@ class ManagedActor:
         self.health = self._past = self.health.at_rest(phase)
 
     def watch(self, passed_s: float) -> ActorExit | None:
-        """Look after the actor.
+        """Look after the actor, `passed_s` after the last look.
 
-        Args:
-            passed_s: time since the last look in which we could have heard of it. A driver that was
-                stopped itself must not blame its workers.
+        Only time in which we could have heard of it counts: a driver that was stopped itself must
+        not blame its workers.
         """
         if self.handle is None:
             return None

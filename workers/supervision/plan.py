@@ -57,15 +57,8 @@ def make_plan(
     """Decide placement, numbers, and who may change them.
 
     Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
-    (docs/decisions/). More ingest workers than partitions would stand idle.
-
-    Args:
-        workers: the section of the settings.
-        device: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
-        topic: of the readings.
-        partitions: of the topic.
-        cores: that the workers may use.
-        gpus: that the scorers may use.
+    (docs/decisions/). More ingest workers than partitions would stand idle. The `device` "auto" is
+    CUDA where there is a GPU; `cores` and `gpus` are those that the workers may use.
     """
     if device == "auto":
         device = "cuda" if gpus > 0 else "cpu"

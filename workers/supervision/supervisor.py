@@ -147,14 +147,9 @@ class Supervisor:
         should_stop: Callable[[], bool],
         observe: Callable[[list[Health]], None] = lambda _: None,
     ) -> list[Health]:
-        """Keep the workers running until `should_stop`, then drain them.
+        """Keep the workers running until `should_stop`, then drain them; give their last health.
 
-        Args:
-            should_stop: asked a few times a second.
-            observe: shown the workers' health a few times a second.
-
-        Returns:
-            The last health of each worker.
+        `should_stop` is asked, and `observe` shown the health, a few times a second.
 
         Raises:
             CrashLoopError: a worker died more often than the settings allow.

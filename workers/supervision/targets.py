@@ -111,12 +111,7 @@ class Targets:
                 self._set(Decision(kind=kind, before=before, target=before - 1, reason=reason))
 
     def look(self, healths: Sequence[Health], *, undisturbed: bool) -> None:
-        """Show the load, every second or so.
-
-        Args:
-            healths: of the ingest workers, with the counts of those before them.
-            undisturbed: no worker starts, ends or is missing.
-        """
+        """Show the load, every second or so; undisturbed: no worker starts, ends or is missing."""
         with self._lock:
             now_s = self._monotonic_s()
             passed_s = 0.0 if self._looked_at_s is None else now_s - self._looked_at_s

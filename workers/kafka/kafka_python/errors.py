@@ -82,10 +82,7 @@ def asking(what: str) -> Iterator[None]:
 
 @contextmanager
 def committing(what: str = "The offsets were not committed") -> Iterator[None]:
-    """Map the errors of an offset commit.
-
-    Args:
-        what: to say when it failed.
+    """Map the errors of an offset commit; ``what`` is said when it failed.
 
     Raises:
         StaleGenerationError: it did not happen; the group has moved on.

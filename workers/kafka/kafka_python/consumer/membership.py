@@ -125,8 +125,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def changes(self) -> tuple[frozenset[int], frozenset[int]]:
         """What was assigned and revoked since the last call."""
-        if not self.assigned and not self.revoked:
-            return frozenset(), frozenset()
         changes = frozenset(self.assigned), frozenset(self.revoked)
         self.assigned, self.revoked = set(), set()
         return changes

@@ -38,12 +38,7 @@ def unpack_fast(consumer: Any) -> None:
 
 
 def unpack(batch: Any, topic: str, partition: int) -> list[Record]:
-    """All records of one batch of message format 2, in order.
-
-    Args:
-        batch: kafka-python's `DefaultRecordBatch`; its sum is checked already.
-        topic: where it comes from.
-        partition: of the topic.
+    """All records of a `DefaultRecordBatch` (message format 2), in order; its sum was checked.
 
     Raises:
         CorruptRecordError: the bytes are no such records.

@@ -21,7 +21,7 @@ class Retention:
     """Follows the offsets that one source gives."""
 
     def __init__(self, beginning: Callable[[int], int]) -> None:
-        """Ask ``beginning`` where a partition begins; it may raise that no broker answers."""
+        # Asked where a partition begins; may raise that no broker answers.
         self._beginning = beginning
         self._expected: dict[int, int] = {}
         self._holes: list[tuple[int, int, int]] = []  # partition, expected, came; not yet judged

@@ -57,15 +57,11 @@ class SourceConfig:
     """How to read one topic as one member of a group.
 
     Attributes:
-        connection: the broker and the options of the client.
-        topic: read by this member together with the others of the group.
-        group: the consumer group; owns the committed offsets.
         assignment: how the group shares partitions, "cooperative" or "range"; the same for all.
         member: a name of its own within the group, stable over restarts: who comes back under it
             gets its partitions back at once, and no other member notices. It does not leave the
             group when it closes; removing it for good takes `Admin.remove_members`. A second member
             under the same name fences the first. Empty: a member that comes and goes.
-        client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
 

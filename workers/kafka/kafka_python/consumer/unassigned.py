@@ -28,7 +28,6 @@ class Unassigned:
     def __init__(
         self, look: Callable[[], Group], *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """Ask `look` for the group; nothing is due before `joined`."""
         self._look, self._monotonic_s = look, monotonic_s
         self._due_s = float("inf")
 
