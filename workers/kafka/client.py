@@ -41,23 +41,6 @@ from typing import Any, Final, NamedTuple, Protocol
 from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
 
-__all__ = [
-    "LARGEST_OUTPUT_BYTES",
-    "CommittedOffset",
-    "Connection",
-    "Generation",
-    "GroupMember",
-    "OffsetCommitter",
-    "OpensSink",
-    "OpensSource",
-    "PollResult",
-    "Record",
-    "ShouldStop",
-    "Sink",
-    "Source",
-    "never",
-]
-
 LARGEST_OUTPUT_BYTES: Final = 8 * 2**20
 """What a sink sends and the topic of the dead letters takes, unless the user says otherwise."""
 

@@ -111,13 +111,7 @@ class ActorHungError(VigieError):
 
 @dataclass(frozen=True, kw_only=True)
 class ActorExit:
-    """An actor that is gone, or has to go.
-
-    Attributes:
-        reason: in one word.
-        cause: what it was.
-        restarted: another process has taken its place behind the same handle already.
-    """
+    """An actor that is gone, or has to go; `restarted`: another process is behind its handle."""
 
     reason: Reason
     cause: BaseException

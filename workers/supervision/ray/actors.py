@@ -40,13 +40,7 @@ _CONTAINERS_A_LOOK = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFiles:
-    """A model that travels: no worker needs the driver's disk.
-
-    Attributes:
-        files: of the artifact, by name.
-        device: where the model computes.
-        threads: with which it computes.
-    """
+    """A model that travels, as the artifact's files by name: no worker needs the driver's disk."""
 
     files: Mapping[str, bytes]
     device: str

@@ -169,9 +169,7 @@ def _member(one: Mapping[str, Any], topic: str) -> Member:
     assignment = one.get("member_assignment")
     assigned = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
     return Member(
-        member_id=str(one.get("member_id", "")),
         client_id=str(one.get("client_id", "")),
-        host=str(one.get("client_host", "")).lstrip("/"),
         partitions=tuple(
             sorted(p for part in assigned if part["topic"] == topic for p in part["partitions"])
         ),

@@ -35,26 +35,20 @@ def open_reader(
     try:
         unpack_fast(consumer)
         with asking("looking up the partitions"):
-            partitions = [
-                TopicPartition(topic, partition)
-                for topic in topics
-                for partition in sorted(_partitions(consumer, topic, connection))
-            ]
+            partitions: list[TopicPartition] = []
+            for topic in topics:
+                known = consumer.partitions_for_topic(topic)
+                if not known:
+                    raise TopicError(
+                        f"The topic {topic} does not exist on {connection.bootstrap}: create it "
+                        "(vigie topics create), or correct its name."
+                    )
+                partitions += [TopicPartition(topic, partition) for partition in sorted(known)]
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
         yield TopicReader(consumer, partitions)
     finally:
         consumer.close(timeout_ms=int(_CLOSE_TIMEOUT_S * 1000))
-
-
-def _partitions(consumer: Any, topic: str, connection: Connection) -> set[int]:
-    partitions: set[int] | None = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise TopicError(
-            f"The topic {topic} does not exist on {connection.bootstrap}: create it "
-            "(vigie topics create), or correct its name."
-        )
-    return partitions
 
 
 class TopicReader:
