@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -121,20 +122,12 @@ def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
 
 def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
     kinds = {"ingest": scaling.ingest, "scorers": scaling.scorers}
-    yield _metric(
-        GaugeMetricFamily,
-        "desired_workers",
-        "How many workers there should be.",
-        "kind",
-        [((kind,), count.target) for kind, count in kinds.items()],
-    )
-    yield _metric(
-        GaugeMetricFamily,
-        "actual_workers",
-        "How many workers there are and answer.",
-        "kind",
-        [((kind,), count.actual) for kind, count in kinds.items()],
-    )
+    for name, told, number in (
+        ("desired_workers", "How many workers there should be.", attrgetter("target")),
+        ("actual_workers", "How many workers there are and answer.", attrgetter("actual")),
+    ):
+        found = [((kind,), number(count)) for kind, count in kinds.items()]
+        yield _metric(GaugeMetricFamily, name, told, "kind", found)
     yield _metric(
         CounterMetricFamily,
         "workers_replaced",

@@ -14,7 +14,6 @@ class Position:
     """Where the group stands in one partition of the readings.
 
     Attributes:
-        partition: its number.
         beginning, end: of the log as it is now.
         next_offset: first offset not done; None when nothing was committed.
         lag: records not done.

@@ -70,11 +70,7 @@ class Connection:
     call_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Reject an address with credentials, which would be shown.
-
-        Raises:
-            SettingsError: it has some; never says which.
-        """
+        """Reject an address with credentials, which would be shown; the error shows none."""
         if "@" in self.bootstrap:
             raise SettingsError(
                 "kafka.bootstrap holds host:port only; user and password go to kafka.client."

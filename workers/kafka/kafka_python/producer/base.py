@@ -138,11 +138,7 @@ class ProducingSink(Sink):
         self._forget()
 
     def _settle(self, deadline: Deadline) -> None:
-        """Wait for every output so far, and look at each one.
-
-        Raises:
-            OutputsLostError, SettingsError: at least one is not with the broker.
-        """
+        """Wait for every output so far, and look at each one; raises as `Sink.commit`."""
         with flushing(self._producer):
             # Ends at the first that is lost: the unit is, and the rest can tell nothing new.
             if all(is_there(future, deadline) for future in self._futures):
@@ -213,9 +209,6 @@ def _reject_too_large(lost: Iterable[Any]) -> None:
 
     The client gives the error of a rejected output to those that wait behind it as well. The
     largest one of a topic is rejected if any is; nothing distinguishes topics, so each is named.
-
-    Raises:
-        SettingsError: there is one among these futures.
     """
     causes: dict[str, tuple[int, BaseException]] = {}  # of the largest output of each topic
     for future in lost:
