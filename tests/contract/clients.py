@@ -12,7 +12,7 @@ from workers.kafka.admin import Admin
 from workers.kafka.client import Connection, OpensSink, OpensSource, OpensTable
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.consumer.table import TableConfig
 from workers.kafka.kafka_python.producer.sink import SinkConfig
 from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
@@ -73,7 +73,7 @@ class KafkaPython:
             topic=topic,
             group=group,
             member=member,
-            assignment=Assignment(assignment),
+            assignment=assignment,
         )
 
     def sink(self, connection: Connection, **limits: Any) -> SinkConfig:

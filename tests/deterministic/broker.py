@@ -29,24 +29,14 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset
-
-
-class SimRecord(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+from workers.kafka.client import CommittedOffset, Record
 
 
 @dataclass
 class Log:
     """A partition; `visible` of its records are written so far."""
 
-    records: list[SimRecord]
+    records: list[Record]
     visible: int = 0
     beginning: int = 0
 
@@ -54,7 +44,7 @@ class Log:
     def end(self) -> int:
         return self.records[self.visible - 1].offset + 1 if self.visible else 0
 
-    def read(self, offset: int, count: int) -> list[SimRecord]:
+    def read(self, offset: int, count: int) -> list[Record]:
         first = max(offset, self.beginning)
         return [r for r in self.records[: self.visible] if r.offset >= first][:count]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
 
-from tests.deterministic.broker import Broker, Fate, Sent, SimRecord, Token, Transaction
+from tests.deterministic.broker import Broker, Fate, Sent, Token, Transaction
 from workers.errors import (
     BrokerUnavailableError,
     FencedError,
@@ -20,7 +20,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, PollResult
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 
 
@@ -136,7 +136,7 @@ class SimSource:
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
         self._assigned.clear()
         self._revoked.clear()
-        records: dict[int, Sequence[SimRecord]] = {}
+        records: dict[int, Sequence[Record]] = {}
         for partition in sorted(self._positions.keys() - self._paused):
             log = self._broker.logs[partition]
             found = log.read(self._positions[partition], max_records)
@@ -243,11 +243,6 @@ class _SimSink:
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.max_bytes
-
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return True
 
     def outstanding(self) -> int:
         return 0

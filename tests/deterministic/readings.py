@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.wire.sensor_state import SensorState
-from tests.deterministic.broker import Log, SimRecord
+from tests.deterministic.broker import Log
 from tests.deterministic.scoring import FLAGGED_FROM, POISON, SimDetector
 from tests.support.logs import Entry, Remembering, Rules, cuts_of, log_of
 from tests.support.recorded import Fated, recorded_by_definition
+from workers.kafka.client import Record
 
 EPOCH_MS = 1_000_000
 
@@ -72,7 +73,7 @@ def on_the_wire(entries: Sequence[Entry], partition: int) -> Log:
     return Log([_record(entry, partition) for entry in entries])
 
 
-def _record(entry: Entry, partition: int) -> SimRecord:
+def _record(entry: Entry, partition: int) -> Record:
     frame = entry.frame
     ts = [EPOCH_MS + sample.ts_ns for sample in frame]
     if len(frame) == 1:
@@ -82,7 +83,7 @@ def _record(entry: Entry, partition: int) -> SimRecord:
         content_type = FRAME_JSON
         values = {"x": [sample.value for sample in frame]}
         body = {"sensor_id": frame[0].sensor, "ts": ts, "values": values}
-    return SimRecord(
+    return Record(
         topic="r",
         partition=partition,
         offset=entry.offset,

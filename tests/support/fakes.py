@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, PollResult
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
@@ -25,16 +25,6 @@ from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture
 from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
-
-
-class FakeRecord(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass
@@ -74,7 +64,7 @@ class FakeSource:
             stop = min(self.position + max_records, len(self.values))
             if stop > self.position:
                 records[0] = [
-                    FakeRecord("r", 0, offset, -1, b"k", self.values[offset], ())
+                    Record("r", 0, offset, -1, b"k", self.values[offset], ())
                     for offset in range(self.position, stop)
                 ]
                 self.position = stop
@@ -150,16 +140,11 @@ class FakeSink:
             self.recording.append((key, value))
             return
         assert value is not None
-        assert self.fits(key=key, value=value, headers=headers)
+        assert len(value) <= self.room(key=key, headers=headers)
         self.sent.append((topic, value, headers))
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest
-
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return len(value) <= self.largest
 
     def outstanding(self) -> int:
         return 0

@@ -12,7 +12,7 @@ from schemas.wire.dead_letter import Place
 from schemas.wire.timestamp import NS_PER_MS, TimestampError, to_ns
 from workers.dead_letters.letter import Letter, short_place
 from workers.errors import VigieError
-from workers.kafka.reader import TopicReader
+from workers.kafka.factory import TopicReader
 
 _PLACE: Final = re.compile(r"(\d{1,10}):(\d{1,19})", re.ASCII)
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)", re.ASCII)

@@ -10,19 +10,6 @@ from typing import Protocol
 from workers.errors import TopicError
 from workers.kafka.client import CommittedOffset, ShouldStop, never
 
-__all__ = [
-    "Admin",
-    "Finding",
-    "Group",
-    "Member",
-    "TopicSpec",
-    "TopicState",
-    "all_good",
-    "compare",
-    "require_topics",
-    "wanted_partitions",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TopicSpec:
@@ -91,15 +78,11 @@ class Member:
     """One member of a group.
 
     Attributes:
-        member_id: given by the broker.
         client_id: given by the client.
-        host: where it connects from.
         partitions: of the topic asked for, ascending.
     """
 
-    member_id: str
     client_id: str
-    host: str
     partitions: tuple[int, ...]
 
 

@@ -1,7 +1,7 @@
 """The seam: what the stream asks of a Kafka client, and nothing more.
 
 Beside it stand `workers.kafka.admin` (topics, groups, is a broker there) and what commands need:
-`reader`, `publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
+`publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
 
 Contract of every implementation (``tests/contract`` holds it):
 
@@ -37,29 +37,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
-
-__all__ = [
-    "LARGEST_OUTPUT_BYTES",
-    "CommittedOffset",
-    "Connection",
-    "Generation",
-    "GroupMember",
-    "OffsetCommitter",
-    "OpensSink",
-    "OpensSource",
-    "OpensTable",
-    "PollResult",
-    "Record",
-    "ShouldStop",
-    "Sink",
-    "Source",
-    "Table",
-    "never",
-]
 
 LARGEST_OUTPUT_BYTES: Final = 8 * 2**20
 """What a sink sends and the topic of the dead letters takes, unless the user says otherwise."""
@@ -90,43 +71,29 @@ class Connection:
     call_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Reject an address with credentials, which would be shown.
-
-        Raises:
-            SettingsError: it has some; never says which.
-        """
+        """Reject an address with credentials, which would be shown; the error shows none."""
         if "@" in self.bootstrap:
             raise SettingsError(
                 "kafka.bootstrap holds host:port only; user and password go to kafka.client."
             )
 
 
-class Record(Protocol):
-    """One record as it lies in the log. Read only; values may be shared, never copied."""
+class Record(NamedTuple):
+    """One record as it lies in the log; values may be shared, never copied.
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102
+    Attributes:
+        timestamp: epoch milliseconds, set by the producer or the broker; -1 when there is none.
+        value: the payload; None is a tombstone.
+        headers: names and values; None is a value that Kafka has and no producer wrote.
+    """
 
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-
-    @property
-    def timestamp(self) -> int:
-        """Epoch milliseconds, set by the producer or the broker; -1 when there is none."""
-
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-
-    @property
-    def value(self) -> bytes | None:
-        """The payload; None is a tombstone."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values; None is a value that Kafka has and no producer wrote."""
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -307,16 +274,7 @@ class Sink(Protocol):
         """
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
-        """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
-
-    def fits(
-        self,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> bool:
-        """Return whether `send` takes it. Cheap; a topic may be set to take less."""
+        """Return how long a value may be, in bytes; below 0: none fits. A topic may take less."""
 
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline

@@ -19,8 +19,8 @@ from workers.kafka.client import (
     never,
 )
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.consumer.reader import open_reader
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.reader import TopicReader, open_reader
+from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.consumer.table import TableConfig
 from workers.kafka.kafka_python.options import check_options
 from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
@@ -29,6 +29,7 @@ from workers.kafka.kafka_python.producer.transactional_sink import Transactional
 from workers.kafka.publisher import Publisher
 
 __all__ = [
+    "TopicReader",
     "admin_of",
     "connection_of",
     "member_of",
@@ -106,7 +107,7 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
         topic=settings.topics.readings,
         group=settings.kafka.group,
         member=member_of(settings.kafka, slot),
-        assignment=Assignment(settings.kafka.assignment),
+        assignment=settings.kafka.assignment,
         max_poll_records=settings.stream.max_poll_records,
     )
 

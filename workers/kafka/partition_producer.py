@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-__all__ = ["PartitionProducer", "PartitionRecord"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,19 +20,3 @@ class PartitionRecord:
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
-
-
-class PartitionProducer(Protocol):
-    """Made by `workers.kafka.factory.open_partition_producer`."""
-
-    def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
-        """Send records, and wait until each is with the broker.
-
-        Returns:
-            Indices, ascending, of those that the topic, or the client, does not take for their
-            size.
-
-        Raises:
-            OutputsLostError: at least one did not arrive, or may have.
-            SettingsError: the broker rejects us for good.
-        """

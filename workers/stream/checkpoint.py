@@ -62,7 +62,7 @@ class Publisher:
 
     def _cut(self, output: Output) -> Output:
         """The output, shortened if the sink would reject it."""
-        if self.sink.fits(key=output.key, value=output.value, headers=output.headers):
+        if len(output.value) <= self.sink.room(key=output.key, headers=output.headers):
             return output
         room = self.sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
         return shortened(output, max(room, 0))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workers.dead_letters.redrive import Rereading, Tally
     from workers.dead_letters.selection import Filter
     from workers.kafka.client import Connection
-    from workers.kafka.reader import TopicReader
+    from workers.kafka.factory import TopicReader
 
 _ASK_ABOVE = 10
 _ROWS = 50

@@ -85,7 +85,7 @@ def play(
         headers = () if content_type is None else (("content-type", content_type.encode()),)
         records = {
             partition: [
-                record._replace(  # type: ignore[attr-defined]
+                record._replace(
                     timestamp=-1 if stamps_ms is None else stamps_ms[record.offset],
                     headers=headers,
                 )

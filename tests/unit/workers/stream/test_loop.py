@@ -275,7 +275,7 @@ def test_records_ahead_of_the_log_are_dead_letters() -> None:
 
     def stamped(*, timeout_s: float, max_records: int) -> Any:
         polled = source_poll(timeout_s=timeout_s, max_records=max_records)
-        records = {p: [r._replace(timestamp=0) for r in rs] for p, rs in polled.records.items()}  # type: ignore[attr-defined]
+        records = {p: [r._replace(timestamp=0) for r in rs] for p, rs in polled.records.items()}
         return type(polled)(
             records=records,
             generation=polled.generation,

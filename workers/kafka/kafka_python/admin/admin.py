@@ -37,8 +37,6 @@ from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_brok
 from workers.kafka.kafka_python.errors import asking, rejection
 from workers.kafka.kafka_python.options import admin_options
 
-__all__ = ["KafkaPythonAdmin"]
-
 _CREATE_TIMEOUT_S: Final = 15.0
 # A broker that never had a group has no coordinator yet.
 _NO_SUCH_GROUP: Final = (CoordinatorNotAvailableError, GroupIdNotFoundError)
@@ -206,9 +204,7 @@ def _member(one: Mapping[str, Any], topic: str) -> Member:
     assignment = one.get("member_assignment")
     assigned = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
     return Member(
-        member_id=str(one.get("member_id", "")),
         client_id=str(one.get("client_id", "")),
-        host=str(one.get("client_host", "")).lstrip("/"),
         partitions=tuple(
             sorted(p for part in assigned if part["topic"] == topic for p in part["partitions"])
         ),

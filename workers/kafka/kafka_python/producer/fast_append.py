@@ -27,8 +27,6 @@ from kafka.partitioner.default import murmur2
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.transaction_manager import TransactionState
 
-__all__ = ["Appender"]
-
 _KNOWN_SHAPE: Final = ["self", "tp", "timestamp_ms", "key", "value", "headers"]
 _KEYS_REMEMBERED: Final = 100_000
 _RECORD_OVERHEAD: Final = 128  # of a batch of one record, generously

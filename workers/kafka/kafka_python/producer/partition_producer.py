@@ -1,4 +1,4 @@
-"""The `PartitionProducer` on kafka-python."""
+"""Sending records to partitions by number, on kafka-python."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.errors import delivery_error
 from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, flushing, is_there, loss
-from workers.kafka.partition_producer import PartitionProducer, PartitionRecord
-
-__all__ = ["open_partition_producer"]
+from workers.kafka.partition_producer import PartitionRecord
 
 _FLUSH_TIMEOUT_S: Final = 30.0
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -32,21 +30,31 @@ def open_partition_producer(
         BrokerUnavailableError: no broker answers.
         SettingsError: an option that the client cannot use.
     """
-    producer = _PartitionProducer(lambda: make_producer(connection, client_id=client_id))
+    producer = PartitionProducer(lambda: make_producer(connection, client_id=client_id))
     try:
         yield producer
     finally:
         producer.close()
 
 
-class _PartitionProducer:
-    """See `workers.kafka.partition_producer.PartitionProducer`."""
+class PartitionProducer:
+    """See `open_partition_producer`."""
 
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
         self._client = make_client()
 
     def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
+        """Send records, and wait until each is with the broker.
+
+        Returns:
+            Indices, ascending, of those that the topic, or the client, does not take for their
+            size.
+
+        Raises:
+            OutputsLostError: at least one did not arrive, or may have.
+            SettingsError: the broker rejects us for good.
+        """
         # A record that the broker rejects as too large puts kafka-python's producer in a state in
         # which it fails everything else with the same words. So what is said to be too large is
         # sent again, each record alone and by a new producer.
