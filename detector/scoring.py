@@ -4,7 +4,7 @@ Why the bits hold: see `detector.views.base`; all else here works on single rows
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -205,11 +205,6 @@ class Detector:
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
         return Detector(self.identity, self.views.to(pick_device(device)), self.head)
-
-    def renamed(self, *, name: str, version: str) -> "Detector":
-        """The same detector under another name and version."""
-        identity = replace(self.identity, name=name, version=version)
-        return Detector(identity, self.views, self.head)
 
     def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
