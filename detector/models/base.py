@@ -63,7 +63,10 @@ class ModelConfig:
             raise ValueError(f"{cls.__name__} knows {sorted(defaults)}, got also {unknown}")
         if missing := sorted(required - set(values)):
             raise ValueError(f"{cls.__name__} needs {missing}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**fields)
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
