@@ -12,13 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.settings.secret import concealed, revealed
 from schemas.wire.fields import Name
@@ -91,7 +85,8 @@ class KafkaSettings(Section):
 
     def client_options(self) -> dict[str, Any]:
         """The client's options with the secrets revealed: for the client's constructor only."""
-        return revealed(self.client)
+        client: dict[str, Any] = revealed(self.client)
+        return client
 
 
 class TopicSettings(Section):
