@@ -7,15 +7,13 @@ partition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-__all__ = ["PartitionProducer", "PartitionRecord"]
+__all__ = ["Deliver", "PartitionRecord"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PartitionRecord:
+class PartitionRecord(NamedTuple):
     """A record and the partition that it goes to."""
 
     topic: str
@@ -25,17 +23,10 @@ class PartitionRecord:
     headers: Sequence[tuple[str, bytes]]
 
 
-class PartitionProducer(Protocol):
-    """Made by `workers.kafka.factory.open_partition_producer`."""
+Deliver = Callable[[Sequence[PartitionRecord]], Sequence[int]]
+"""Sends records, and waits until each is with the broker; see `factory.open_partition_producer`.
 
-    def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
-        """Send records, and wait until each is with the broker.
-
-        Returns:
-            Indices, ascending, of those that the topic, or the client, does not take for their
-            size.
-
-        Raises:
-            OutputsLostError: at least one did not arrive, or may have.
-            SettingsError: the broker rejects us for good.
-        """
+Returns the indices, ascending, of those that the topic, or the client, does not take for their
+size. Raises OutputsLostError when another did not arrive, or may not have, and SettingsError when
+the broker rejects us for good.
+"""

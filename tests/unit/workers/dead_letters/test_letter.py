@@ -57,12 +57,14 @@ def test_a_document_without_its_value_is_one_line_of_json():
     assert document["bytes"] == 3
 
 
-@given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(0, 10))
+@given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(1, 10))
 def test_the_newest_are_kept_in_order(stamps, most):
     letters = [make_letter(offset=at, stamp_ms=stamp) for at, stamp in enumerate(stamps)]
-    kept = [(letter.stamp_ms, letter.place.offset) for letter in newest(letters, most)]
+    kept, stages = newest(letters, most)
     expected = sorted((stamp, at) for at, stamp in enumerate(stamps))
-    assert kept == expected[max(len(expected) - most, 0) :]
+    places = [f"0:{at}" for _, at in expected[max(len(expected) - most, 0) :]]
+    assert [summary["place"] for summary in kept] == places
+    assert stages.total() == len(stamps)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +92,11 @@ def test_a_place_is_two_numbers(text):
 
 def test_a_filter_asks_for_all_that_it_names():
     letter = make_letter(partition=3, stamp_ms=1000)
-    asked = Filter(reason="NOT json", since_ms=1000, topic="vigie.readings", partition=3)
+    asked = Filter(reason="NOT json", since_ms=1000, source="vigie.readings:3")
     assert asked.passes(letter)
     for other in (
-        Filter(reason="no such"), Filter(since_ms=1001), Filter(topic="other"), Filter(partition=2),
+        Filter(reason="no such"), Filter(since_ms=1001), Filter(source="other"),
+        Filter(source="vigie.readings:2"),
     ):  # fmt: skip
         assert not other.passes(letter)
 
@@ -102,13 +105,17 @@ def test_a_record_of_another_program_passes_no_filter_of_a_source():
     foreign = Letter.of(FakeRecord("dead", 0, 0, 0, None, None, ()))
     assert Filter().passes(foreign)
     assert Filter(reason="not a dead letter").passes(foreign)
-    assert not Filter(topic="vigie.readings").passes(foreign)
+    assert not Filter(source="vigie.readings").passes(foreign)
     assert foreign.place == Place("dead", 0, 0)
 
 
 def test_a_source_may_name_its_partition():
-    def filter_of(source: str) -> Filter:
-        return Filter.of(reason=None, since=None, source=source, now_s=0)
+    letter = make_letter(partition=3)
+    assert Filter(source="vigie.readings").passes(letter)
+    assert Filter(source="vigie.readings:3").passes(letter)
 
-    assert filter_of("t") == Filter(topic="t")
-    assert filter_of("t:3") == Filter(topic="t", partition=3)
+
+@pytest.mark.parametrize("source", ["", ":3", "t:", "t:x", "t:1:2", "t:²", "t:03"])
+def test_a_source_of_another_form_is_rejected(source):
+    with pytest.raises(ValueError, match="TOPIC:PARTITION"):
+        Filter(source=source)

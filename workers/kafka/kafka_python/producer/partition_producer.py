@@ -1,4 +1,4 @@
-"""The `PartitionProducer` on kafka-python."""
+"""Delivery to partitions by number on kafka-python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.errors import delivery_error
 from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, flushing, is_there, loss
-from workers.kafka.partition_producer import PartitionProducer, PartitionRecord
+from workers.kafka.partition_producer import Deliver, PartitionRecord
 
 __all__ = ["open_partition_producer"]
 
@@ -23,9 +23,7 @@ _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @contextmanager
-def open_partition_producer(
-    connection: Connection, *, client_id: str
-) -> Iterator[PartitionProducer]:
+def open_partition_producer(connection: Connection, *, client_id: str) -> Iterator[Deliver]:
     """Make an idempotent producer that waits for all replicas; close it at the end.
 
     Raises:
@@ -34,14 +32,12 @@ def open_partition_producer(
     """
     producer = _PartitionProducer(lambda: make_producer(connection, client_id=client_id))
     try:
-        yield producer
+        yield producer.deliver
     finally:
         producer.close()
 
 
 class _PartitionProducer:
-    """See `workers.kafka.partition_producer.PartitionProducer`."""
-
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
         self._client = make_client()
@@ -54,8 +50,7 @@ class _PartitionProducer:
         return [index for index in suspects if self._send([records[index]])]
 
     def close(self) -> None:
-        """Close the producer; `deliver` alone says what has arrived."""
-        with contextlib.suppress(KafkaError):
+        with contextlib.suppress(KafkaError):  # `deliver` alone says what has arrived
             self._client.close(timeout=CLOSE_TIMEOUT_S)
 
     def _send(self, records: Sequence[PartitionRecord]) -> list[int]:
@@ -63,11 +58,9 @@ class _PartitionProducer:
         deadline = Deadline.after(_FLUSH_TIMEOUT_S)
         futures: dict[int, Any] = {}
         too_large: list[int] = []
-        for index, record in enumerate(records):
+        for index, (topic, partition, key, value, headers) in enumerate(records):
             try:
-                futures[index] = self._client.send(
-                    record.topic, record.value, record.key, list(record.headers), record.partition
-                )
+                futures[index] = self._client.send(topic, value, key, list(headers), partition)
             except _TOO_LARGE:
                 too_large.append(index)
             except KafkaError as error:
