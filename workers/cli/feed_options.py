@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,7 +12,6 @@ from rich.console import Console
 from schemas.settings import Settings
 from workers.cli.views.report import print_json
 from workers.data.feed import (
-    Columns,
     Fed,
     FeedRecord,
     Pace,
@@ -22,6 +21,9 @@ from workers.data.feed import (
     records_of,
 )
 from workers.errors import StoppedError
+
+if TYPE_CHECKING:
+    from workers.data.feed import Columns
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,13 @@ from schemas.codec import (
 )
 from schemas.wire.errors import Stage
 from workers.stream.input import Candidate, Input
+
+if TYPE_CHECKING:
+    from workers.data.files import FileColumns
+    from workers.kafka.publisher import Publisher
+    from workers.plant import FleetColumns
+
+    Columns = FileColumns | FleetColumns
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -48,26 +55,6 @@ class Packing(StrEnum):
     """JSON frames: many readings of one sensor in columns."""
     ARROW = "arrow"
     """The same as Arrow IPC."""
-
-
-class Columns(Protocol):
-    """Rows of several sensors in order of time; `workers.data.files.FileColumns` is one."""
-
-    @property
-    def sensors(self) -> tuple[str, ...]:
-        """Names that `sensor_codes` points into."""
-
-    @property
-    def sensor_codes(self) -> npt.NDArray[np.int32]:
-        """Sensor of each row, [n]."""
-
-    @property
-    def ts_ns(self) -> IntArray:
-        """Event times, [n]."""
-
-    @property
-    def values(self) -> FloatArray:
-        """One column a channel, NaN = missing, [n, C]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +101,7 @@ def records_of(
     """Records of all batches, each sensor's in order.
 
     Args:
-        batches: the rows; a sensor may go on in the next batch.
+        batches: rows in order of time; a sensor may go on in the next batch.
         channels: names of the value columns on the wire.
         packing: single readings, or frames.
         frame_rows: readings of a full frame, >= 1; what is left at the end goes into shorter ones.
@@ -178,23 +165,6 @@ def _frame(encoder: FrameEncoder, sensor: str, ts_ns: IntArray, values: FloatArr
     return FeedRecord(sensor.encode(), value, len(ts_ns), int(ts_ns[-1]))
 
 
-class Publishes(Protocol):
-    """What `feed` asks of a publisher, such as `Publisher` of `workers.kafka`."""
-
-    def send(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
-        """Add one record."""
-
-    def settle(self) -> None:
-        """Return when every record is with the broker."""
-
-
 class Preview:
     """What the stream will reject of the records that are sent.
 
@@ -252,7 +222,7 @@ class Fed:
 
 def feed(
     records: Iterable[FeedRecord],
-    publisher: Publishes,
+    publisher: Publisher,
     topic: str,
     *,
     content_type: bytes,

@@ -26,24 +26,26 @@ _SEEN_RECORDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
-    """Readings of a stretch of time.
+class TrainingData:
+    """What is trained on.
 
     Attributes:
         channels: names, the columns of the series.
         series: one per sensor, in arrival order.
-        rejected: records that the stream would not accept either, by the stage at which they fail.
+        left_out: how many rows or records are not in it, by the reason.
     """
 
     channels: tuple[str, ...]
     series: Sequence[Series]
-    rejected: Mapping[Stage, int]
+    left_out: Mapping[str, int]
 
 
 def read_history(
     settings: Settings, channels: tuple[str, ...], *, start_ns: int, end_ns: int | None
-) -> History:
+) -> TrainingData:
     """Read the records of a stretch of time from every partition; joins no group.
+
+    Left out is what the stream would not accept either, by the stage at which it fails.
 
     Args:
         settings: the broker, the topic, and the names of channels on the wire.
@@ -65,7 +67,12 @@ def read_history(
         gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)
-    return History(channels=channels, series=gathering.series(), rejected=gathering.rejected)
+    rejected = sorted(gathering.rejected.items())
+    return TrainingData(
+        channels=channels,
+        series=gathering.series(),
+        left_out={f"records_rejected_at_{stage}": count for stage, count in rejected},
+    )
 
 
 class _Gathering:
