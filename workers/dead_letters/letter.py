@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from schemas.wire.dead_letter import (
     DeadLetter,
@@ -96,13 +97,7 @@ def text_of(value: bytes | None) -> str:
 
 def when(stamp_ms: int) -> str:
     """A timestamp, RFC 3339 to the millisecond."""
-    if stamp_ms < 0:
-        return "-"
-    try:
-        time = datetime.fromtimestamp(stamp_ms / 1e3, UTC)
-    except (OverflowError, ValueError):
-        return f"{stamp_ms} ms"
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{stamp_ms % 1000:03d}Z"
+    return "-" if stamp_ms < 0 else f"{np.datetime64(stamp_ms, 'ms')}Z"
 
 
 def summary_document(letter: Letter) -> dict[str, Any]:
