@@ -14,9 +14,7 @@ from workers.cli.views.report import print_json
 from workers.data.feed import (
     Fed,
     FeedRecord,
-    Pace,
     Packing,
-    content_type_of,
     feed,
     records_of,
 )
@@ -87,8 +85,9 @@ class FeedOptions:
                         records,
                         publisher,
                         topic,
-                        content_type=content_type_of(self.packing),
-                        pace=Pace(readings_per_s=self.rate, speed=speed),
+                        content_type=self.packing.content_type,
+                        readings_per_s=self.rate,
+                        speed=speed,
                         should_stop=should_stop,
                         on_progress=lambda fed: line.update(
                             f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s"

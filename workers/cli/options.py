@@ -156,13 +156,7 @@ class FileOptions:
         from workers.data.files import Layout
         from workers.data.values import EpochUnit
 
-        units = {
-            "auto": EpochUnit.AUTO,
-            "s": EpochUnit.SECONDS,
-            "ms": EpochUnit.MILLISECONDS,
-            "us": EpochUnit.MICROSECONDS,
-            "ns": EpochUnit.NANOSECONDS,
-        }
+        units = dict(zip(("auto", "s", "ms", "us", "ns"), EpochUnit, strict=True))
         with usage_errors():
             return Layout(
                 time=self.time,

@@ -85,7 +85,6 @@ class FileColumns:
     """Consecutive rows of a file.
 
     Attributes:
-        first_row: number of the first row in the file; data rows count from 1.
         sensors: names that `sensor_codes` points into.
         sensor_codes: sensor of each row, int32 [n].
         ts_ns: event time of each row, int64 [n].
@@ -93,7 +92,6 @@ class FileColumns:
         labels: True where the file calls the row anomalous, bool [n]; None without labels.
     """
 
-    first_row: int
     sensors: tuple[str, ...]
     sensor_codes: npt.NDArray[np.int32]
     ts_ns: npt.NDArray[np.int64]
@@ -196,7 +194,6 @@ class Table:
                 f"{self.path}: row {row + problem.index}, column {column!r}: {problem}"
             ) from problem
         return FileColumns(
-            first_row=row,
             sensors=sensors,
             sensor_codes=codes,
             ts_ns=ts_ns,

@@ -150,16 +150,16 @@ def _show(result: dict[str, Any], counts: Counts) -> None:
     )
     if (figures := result["evaluation"]) is not None:
         points, events = figures["points"], figures["events"]
-        words = (
+        rows = (
             f"{points['true_positives']:,} right, {points['false_positives']:,} false, "
-            f"{points['false_negatives']:,} missed",
-            f"{events['found']} found, {events['missed']} missed, {events['false']} false alarms",
+            f"{points['false_negatives']:,} missed"
         )
+        runs = f"{events['found']} found, {events['missed']} missed, {events['false']} false alarms"
         rates = (Column(name, justify="right") for name in ("precision", "recall", "F1"))
         table = Table("", *rates, "", box=None, padding=(0, 3, 0, 0))
-        for name, one, text in zip(("rows", "events"), (points, events), words, strict=True):
+        for name, one, words in (("rows", points, rows), ("events", events, runs)):
             cells = (f"{one[rate]:.3f}" for rate in ("precision", "recall", "f1"))
-            table.add_row(name, *cells, text)
+            table.add_row(name, *cells, words)
         console.print(table)
         print_facts(
             [

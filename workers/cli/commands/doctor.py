@@ -50,17 +50,18 @@ def doctor(
     except InvalidSettingsError as error:
         first = checks.Finding("broken", str(error), "correct them as it says")
     known = checks.all_checks(settings)
-    for name in skip or ():
-        if known.pop(name, None) is None:
-            raise typer.BadParameter(
-                f"no check is called {name!r}; there are {', '.join(known)}", param_hint="--skip"
-            )
+    skipped = set(skip or ())
+    if unknown := skipped - known.keys():
+        raise typer.BadParameter(
+            f"no check is called {min(unknown)!r}; there are {', '.join(known)}",
+            param_hint="--skip",
+        )
     console = Console(quiet=as_json)
     findings = {"settings": first}
     _show("settings", first, console)
-    for name, check in known.items():
+    for name in [name for name in known if name not in skipped]:
         with console.status(f"looking at {name}"):
-            findings[name] = checks.run(check)
+            findings[name] = checks.run(known[name])
         _show(name, findings[name], console)
     broken = [one for one in findings.values() if one.state == "broken"]
     if as_json:
