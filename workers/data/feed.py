@@ -30,7 +30,7 @@ from workers.stream.input import Candidate, Input
 if TYPE_CHECKING:
     from workers.data.files import FileColumns
     from workers.kafka.publisher import Publisher
-    from workers.plant import FleetColumns
+    from workers.plant.plant import FleetColumns
 
     Columns = FileColumns | FleetColumns
 

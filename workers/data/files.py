@@ -82,21 +82,13 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileColumns:
-    """Consecutive rows of a file.
+    """Consecutive rows of a file."""
 
-    Attributes:
-        sensors: names that `sensor_codes` points into.
-        sensor_codes: sensor of each row, int32 [n].
-        ts_ns: event time of each row, int64 [n].
-        values: one column a channel in the table's order, NaN = missing, float64 [n, C].
-        labels: True where the file calls the row anomalous, bool [n]; None without labels.
-    """
-
-    sensors: tuple[str, ...]
-    sensor_codes: npt.NDArray[np.int32]
-    ts_ns: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.bool_] | None
+    sensors: tuple[str, ...]  # names that `sensor_codes` points into
+    sensor_codes: npt.NDArray[np.int32]  # sensor of each row, [n]
+    ts_ns: npt.NDArray[np.int64]  # event time of each row, [n]
+    values: npt.NDArray[np.float64]  # one column a channel, NaN = missing, [n, C]
+    labels: npt.NDArray[np.bool_] | None  # True where the file calls the row anomalous, [n]
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -114,21 +106,12 @@ class SensorColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A file whose columns are known; nothing is held open between calls.
-
-    Attributes:
-        path: the file.
-        channels: channel names, in the order of the columns of `FileColumns.values`.
-        time_column: where the time is.
-        sensor_column: where the sensor is; None when the whole file is `sensor_id`.
-        sensor_id: see `sensor_column`.
-        label_column: where the labels are, if there are any.
-    """
+    """A file whose columns are known; nothing is held open between calls."""
 
     path: Path
-    channels: tuple[str, ...]
+    channels: tuple[str, ...]  # in the order of the columns of `FileColumns.values`
     time_column: str
-    sensor_column: str | None
+    sensor_column: str | None  # None when the whole file is `sensor_id`
     sensor_id: str
     label_column: str | None
     layout: Layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,11 @@ _SEEN_RECORDS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What is trained on.
+    """What is trained on."""
 
-    Attributes:
-        channels: names, the columns of the series.
-        series: one per sensor, in arrival order.
-        left_out: how many rows or records are not in it, by the reason.
-    """
-
-    channels: tuple[str, ...]
-    series: Sequence[Series]
-    left_out: Mapping[str, int]
+    channels: tuple[str, ...]  # the columns of the series
+    series: Sequence[Series]  # one per sensor, in arrival order
+    left_out: Mapping[str, int]  # how many rows or records are not in it, by the reason
 
 
 def read_history(
@@ -131,15 +126,9 @@ def _find_channels(
     """The channels of the first record in JSON, under the model's names."""
     reader.seek(starts)
     ours = {wire: channel for channel, wire in settings.stream.channels.items()}
-    seen = 0
-    for records in reader.read_to(ends):
-        for record in records:
-            names = _channels_in(record.value or b"")
-            if names:
-                return tuple(ours.get(name, name) for name in names)
-        seen += len(records)
-        if seen >= _SEEN_RECORDS:
-            break
+    for record in islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS):
+        if names := _channels_in(record.value or b""):
+            return tuple(ours.get(name, name) for name in names)
     raise VigieError(
         f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
         "time: correct --topic-from, or name the channels with --channel"

@@ -26,27 +26,17 @@ from workers.kafka.client import Record
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letter:
-    """One record of the dead-letter topic.
-
-    Attributes:
-        place: where it lies.
-        stamp_ms: its timestamp, when it was given up; below 0 for none.
-        key, value, headers: the record.
-        reasons: why; None when it is no dead letter of Vigie's.
-        reason: what was wrong with the record, or else with its headers; not safe to print.
-        story: of its last redrive; None if it was never sent back.
-        truncated: bytes that the record had, if only the first of them are here.
-    """
+    """One record of the dead-letter topic."""
 
     place: Place
-    stamp_ms: int
+    stamp_ms: int  # its timestamp, when it was given up; below 0 for none
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
-    reasons: DeadLetter | None
-    reason: str
-    story: Replay | None
-    truncated: int | None
+    reasons: DeadLetter | None  # None when it is no dead letter of Vigie's
+    reason: str  # what was wrong with the record, or else with its headers; not safe to print
+    story: Replay | None  # of its last redrive; None if it was never sent back
+    truncated: int | None  # bytes that the record had, if only the first of them are here
 
     @classmethod
     def of(cls, record: Record) -> Letter:
@@ -83,8 +73,6 @@ def short_place(place: Place) -> str:
 
 def printable(text: str) -> str:
     """Text that is safe on a terminal: what is not printable is escaped as Python writes it."""
-    if text.isprintable():
-        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

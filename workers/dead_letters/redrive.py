@@ -57,20 +57,12 @@ class Rereading:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Turns dead letters into what is sent, or says why not.
+    """Turns dead letters into what is sent, or says why not."""
 
-    Attributes:
-        partitions_of: number of partitions of a topic, 0 when it does not exist.
-        value: sent in place of the dead letter's; None leaves it.
-        content_type: in place of the record's own; None leaves it.
-        rereading: rejects what would fail again; None sends it all the same.
-        now_ns: nanoseconds since the epoch.
-    """
-
-    partitions_of: Callable[[str], int]
-    value: bytes | None = None
-    content_type: str | None = None
-    rereading: Rereading | None = None
+    partitions_of: Callable[[str], int]  # of a topic, 0 when it does not exist
+    value: bytes | None = None  # sent in place of the dead letter's
+    content_type: str | None = None  # in place of the record's own
+    rereading: Rereading | None = None  # rejects what would fail again; None sends it all the same
     now_ns: Callable[[], int] = time.time_ns
 
     def prepared(self, letter: Letter) -> PartitionRecord:
@@ -117,21 +109,13 @@ class Preparation:
 
 @dataclass(slots=True)
 class Tally:
-    """What was, or would be, sent back, and what stays.
+    """What was, or would be, sent back, and what stays."""
 
-    Attributes:
-        value_bytes: of all that goes.
-        targets: how many go to which topic.
-        again: how many of them not for the first time.
-        rejected: how many stay for a reason.
-        first: place of the first of them.
-    """
-
-    value_bytes: int = 0
-    targets: Counter[str] = field(default_factory=Counter)
-    again: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    first: dict[str, Place] = field(default_factory=dict)
+    targets: Counter[str] = field(default_factory=Counter)  # how many go to which topic
+    value_bytes: int = 0  # of all that goes
+    again: int = 0  # how many of them not for the first time
+    rejected: Counter[str] = field(default_factory=Counter)  # how many stay for a reason
+    first: dict[str, Place] = field(default_factory=dict)  # of those
 
     @property
     def sent(self) -> int:

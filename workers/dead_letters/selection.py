@@ -7,13 +7,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.wire.dead_letter import Place
 from schemas.wire.timestamp import NS_PER_MS, TimestampError, to_ns
 from workers.dead_letters.letter import Letter, short_place, summary_document
 from workers.errors import VigieError
-from workers.kafka.reader import TopicReader
+
+if TYPE_CHECKING:
+    from workers.kafka.reader import TopicReader
 
 _PLACE: Final = re.compile(r"(\d{1,10}):(\d{1,19})", re.ASCII)
 _SOURCE: Final = re.compile(r"[^:]+(:(0|[1-9]\d*))?", re.ASCII)
@@ -25,18 +28,13 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 class Filter:
     """Which dead letters are meant.
 
-    Attributes:
-        reason: in stage, exception or message, whatever the case; empty for any.
-        since_ms: given up then or later; None for any time.
-        source: TOPIC or TOPIC:PARTITION that they came from; None for any.
-
     Raises:
         ValueError: the source has another form.
     """
 
-    reason: str = ""
-    since_ms: int | None = None
-    source: str | None = None
+    reason: str = ""  # in stage, exception or message, whatever the case
+    since_ms: int | None = None  # given up then or later
+    source: str | None = None  # TOPIC or TOPIC:PARTITION that they came from
 
     def __post_init__(self) -> None:
         """Reject a source that no dead letter can have."""
@@ -117,23 +115,23 @@ def fetched(reader: TopicReader, places: Sequence[Place]) -> Iterator[Letter]:
     beginnings, ends = reader.beginnings(), reader.ends()
     for place in places:
         home = (place.topic, place.partition)
-        if home not in ends:
-            numbers = ", ".join(str(partition) for _, partition in sorted(ends))
-            problem = f"{place.topic} has no partition {place.partition}; it has {numbers}"
-            raise _no_letter(place, problem)
-        first, end = beginnings[home], ends[home]
-        if not first <= place.offset < end:
-            holds = f"offsets {first} to {end - 1}" if first < end else "nothing"
-            problem = f"partition {place.partition} of {place.topic} holds {holds} now"
-            raise _no_letter(place, problem)
-        reader.seek({**ends, home: place.offset})
-        records = (one for batch in reader.read_to({home: place.offset + 1}) for one in batch)
-        record = next((one for one in records if one.offset == place.offset), None)
+        first, end = beginnings.get(home, 0), ends.get(home, 0)
+        record = None
+        if first <= place.offset < end:
+            reader.seek({**ends, home: place.offset})
+            records = chain.from_iterable(reader.read_to({home: place.offset + 1}))
+            record = next((one for one in records if one.offset == place.offset), None)
         if record is None:
-            problem = "the offset holds no record (a transaction's marker, or one that was deleted)"
-            raise _no_letter(place, problem)
+            raise VigieError(f"no dead letter at {short_place(place)}: {_held(place, ends, first)}")
         yield Letter.of(record)
 
 
-def _no_letter(place: Place, problem: str) -> VigieError:
-    return VigieError(f"no dead letter at {short_place(place)}: {problem}")
+def _held(place: Place, ends: Mapping[tuple[str, int], int], first: int) -> str:
+    end = ends.get((place.topic, place.partition))
+    if end is None:
+        numbers = ", ".join(str(partition) for _, partition in sorted(ends))
+        return f"{place.topic} has no partition {place.partition}; it has {numbers}"
+    if first <= place.offset < end:
+        return "the offset holds no record (a transaction's marker, or one that was deleted)"
+    holds = f"offsets {first} to {end - 1}" if first < end else "nothing"
+    return f"partition {place.partition} of {place.topic} holds {holds} now"

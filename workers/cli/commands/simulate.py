@@ -15,7 +15,7 @@ from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_er
 from workers.cli.views.report import print_json
 
 if TYPE_CHECKING:
-    from workers.plant import Plant, PlantChunk
+    from workers.plant.plant import Plant, PlantChunk
 
 _FAULTS, _FAULTS_PER_MACHINE = 14, 4
 
@@ -81,8 +81,8 @@ def simulate(
       vigie simulate --forever --speed 10
     """
     from schemas.wire.timestamp import to_ns
-    from workers.plant import Plant, PlantConfig, RandomSchedule
-    from workers.plant.plant import DEFAULT_START_NS
+    from workers.plant.faults import RandomSchedule
+    from workers.plant.plant import DEFAULT_START_NS, Plant, PlantConfig
 
     if forever and (output is not None or faults_file is not None):
         raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")

@@ -20,7 +20,7 @@ from workers.data.feed import (
     feed,
     records_of,
 )
-from workers.plant import FleetColumns, Plant, PlantConfig
+from workers.plant.plant import FleetColumns, Plant, PlantConfig
 from workers.stream.input import Input
 
 S = 1_000_000_000
