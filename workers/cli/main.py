@@ -21,8 +21,6 @@ from workers.cli.exits import ExitCode, exit_code_of, is_expected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "build_app", "main"]
-
 COMMANDS = (
     "demo",
     "simulate",

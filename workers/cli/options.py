@@ -148,11 +148,7 @@ class FileOptions:
     ] = "auto"
 
     def layout(self) -> Layout:
-        """The layout that the options describe.
-
-        Raises:
-            typer.BadParameter: options that contradict each other or cannot be read.
-        """
+        """The layout that the options describe; a usage error if they contradict each other."""
         from workers.data.files import Layout
         from workers.data.values import EpochUnit
 

@@ -42,33 +42,17 @@ class FileFormatError(VigieError):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Which column of a file is what.
+    """Which column of a file is what. An attribute that is not given is found out."""
 
-    Attributes:
-        time: column with the event time; by default the first of ts, timestamp, datetime, time,
-            date.
-        sensor: column with the sensor id; by default `sensor_id` or `sensor` where there is one.
-        sensor_id: the one sensor of a file without such a column; by default the file's name
-            without its ending.
-        label: column that is not 0 where a row is anomalous; by default `label`, `anomaly` or
-            `is_anomaly` where there is one.
-        channels: column of each channel, {channel: column}. Empty: every column that is not time,
-            sensor, label or ignored, under its own name.
-        ignore: columns that are no channels.
-        delimiter: one character; None finds out among comma, semicolon, tab and bar.
-        decimal: decimal mark of a CSV file, "." or ",".
-        epoch: unit of times given as numbers; AUTO decides by the size of the first one.
-    """
-
-    time: str | None = None
-    sensor: str | None = None
-    sensor_id: str | None = None
-    label: str | None = None
-    channels: Mapping[str, str] = field(default_factory=dict)
-    ignore: tuple[str, ...] = ()
-    delimiter: str | None = None
-    decimal: str = "."
-    epoch: EpochUnit = EpochUnit.AUTO
+    time: str | None = None  # column; else the first of ts, timestamp, datetime, time, date
+    sensor: str | None = None  # column; else `sensor_id` or `sensor` where there is one
+    sensor_id: str | None = None  # of a file without such a column; else the file's name
+    label: str | None = None  # column, not 0 where anomalous; else label, anomaly or is_anomaly
+    channels: Mapping[str, str] = field(default_factory=dict)  # their columns; else all others
+    ignore: tuple[str, ...] = ()  # columns that are no channels
+    delimiter: str | None = None  # one character; else comma, semicolon, tab or bar
+    decimal: str = "."  # or ",", of a CSV file
+    epoch: EpochUnit = EpochUnit.AUTO  # of times given as numbers; AUTO: by the size of the first
 
     def __post_init__(self) -> None:
         """Refuse a layout that contradicts itself."""

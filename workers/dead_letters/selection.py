@@ -45,7 +45,8 @@ class Filter:
         """Whether the dead letter is meant."""
         if self.since_ms is not None and letter.stamp_ms < self.since_ms:
             return False
-        text, sources = letter.reason, {None}
+        text = letter.reason
+        sources: set[str | None] = {None}
         if (reasons := letter.reasons) is not None:
             text = f"{reasons.stage} {reasons.exception}: {text}"
             sources |= {reasons.topic, f"{reasons.topic}:{reasons.partition}"}

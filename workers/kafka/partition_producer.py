@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Deliver", "PartitionRecord"]
-
 
 class PartitionRecord(NamedTuple):
     """A record and the partition that it goes to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from workers.broker.java import JavaSource
 from workers.cli.exits import ExitCode
 from workers.cli.options import JsonOption, unbundled
 from workers.cli.views.report import print_json
+from workers.errors import ProvisioningError
 
 if TYPE_CHECKING:
     from workers.broker.embedded import BrokerConfig
@@ -131,9 +133,6 @@ def run(*, options: BrokerOptions) -> None:
 
     Example: vigie broker run --port 9092
     """
-    import time
-
-    from workers.errors import ProvisioningError
     from workers.process import stop_signals
 
     with stop_signals(lambda: typer.echo("stopping", err=True)) as should_stop:
@@ -152,8 +151,6 @@ def run(*, options: BrokerOptions) -> None:
 
 def _check_same(running: RunningBroker, options: BrokerOptions) -> None:
     """Do not pass off the running broker as another one."""
-    from workers.errors import ProvisioningError
-
     port, data = options.port, options.data
     other_port = port is not None and not running.bootstrap.endswith(f":{port}")
     other_data = data is not None and data.absolute() != Path(running.data)

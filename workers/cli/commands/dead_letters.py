@@ -60,11 +60,7 @@ class FilterOptions:
     ] = None
 
     def filter(self) -> Filter:
-        """The filter that the options describe.
-
-        Raises:
-            typer.BadParameter: one of them cannot be read.
-        """
+        """The filter that the options describe; a usage error if one cannot be read."""
         with usage_errors():
             since_ms = None if self.since is None else parse_since(self.since, now_s=time.time())
             return Filter(reason=self.reason or "", since_ms=since_ms, source=self.source)
@@ -272,6 +268,13 @@ def redrive_letters(
     _report(tally, dry_run=dry_run, as_json=as_json)
 
 
+def _ask(tally: Tally) -> None:
+    question = f"{tally.sent:,} dead letters back ({targets(tally)})"
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"not sending {question} unasked: say --yes")
+    typer.confirm(f"Send {question}?", abort=True, err=True)
+
+
 def _report(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         document = {
@@ -326,11 +329,3 @@ def _partition_counts(connection: Connection) -> Callable[[str], int]:
         return finding.partitions
 
     return partitions_of
-
-
-def _ask(tally: Tally) -> None:
-    """Ask before many are sent; without a terminal, say how to answer."""
-    question = f"{tally.sent:,} dead letters back ({targets(tally)})"
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"not sending {question} unasked: say --yes")
-    typer.confirm(f"Send {question}?", abort=True, err=True)

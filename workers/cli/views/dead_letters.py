@@ -27,10 +27,7 @@ def print_letters(
 ) -> None:
     """One line per dead letter, however wide the terminal is: it can be searched with grep.
 
-    Args:
-        summaries: of the newest of those that match.
-        stages: how many match in all, by stage.
-        topic: of the dead letters.
+    Listed are the newest; `stages` counts all that match.
     """
     if not stages:
         typer.echo(f"No dead letters in {topic} that match.")

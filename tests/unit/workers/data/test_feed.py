@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ class FakePublisher:
 
 def run_feed(*, seconds=(0, 1, 2, 3), stop_after_s=1e9, progress=None, **pace):
     clock = FakeClock()
-    publisher = FakePublisher(clock)
+    publisher: Any = FakePublisher(clock)
     fed = feed(
         [FeedRecord(b"a", b"xyz", 2, (50 + second) * S) for second in seconds],
         publisher,

@@ -16,8 +16,6 @@ from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, flushing, is_there, loss
 from workers.kafka.partition_producer import Deliver, PartitionRecord
 
-__all__ = ["open_partition_producer"]
-
 _FLUSH_TIMEOUT_S: Final = 30.0
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
