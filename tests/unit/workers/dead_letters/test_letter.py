@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from schemas.settings import Settings
 from schemas.wire.dead_letter import Place, replay_headers
 from tests.support.dead_letters import dead_letter
 from tests.support.fakes import FakeRecord
+from workers.cli.views.dead_letters import print_letters
 from workers.dead_letters.letter import Letter, printable, summary_document, text_of, when
 from workers.dead_letters.selection import Filter, newest, parse_place, parse_since
 
@@ -59,6 +62,18 @@ def test_a_document_without_its_value_is_one_line_of_json():
     document = summary_document(make_letter())
     assert {"value", "headers"}.isdisjoint(document)
     assert document["bytes"] == 3
+
+
+def test_a_list_prints_no_control_character_and_a_line_each(capsys):
+    evil = "\x1b[2J\u202e\n"
+    letter = make_letter()
+    assert letter.reasons is not None
+    reasons = letter.reasons.model_copy(update={"topic": evil, "stage": evil})
+    summaries, stages = newest([replace(letter, reason=evil, reasons=reasons)], 1)
+    print_letters(summaries, stages, topic="dead")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 3
+    assert out.replace("\n", "").isprintable()
 
 
 @given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(1, 10))
