@@ -210,6 +210,7 @@ def _settings(
         "topics.denoised": topics.denoised,
         "topics.anomalies": topics.anomalies,
         "topics.dead_letters": topics.dead_letters,
+        "topics.sensor_state": topics.sensor_state,
         "model.path": model,
         "model.device": "cpu",
         "workers.ingest": WORKERS,

@@ -49,6 +49,7 @@ class PipelineJob:
                 "denoised": topics.denoised,
                 "anomalies": topics.anomalies,
                 "dead_letters": topics.dead_letters,
+                "sensor_state": topics.sensor_state,
             },
             "model": {"path": self.model, "device": "cpu"},
             "workers": {"ingest": self.ingest},

@@ -17,7 +17,7 @@ from benchmarks.workload import PARTITIONS
 from detector.artifact import load
 from schemas.settings import Settings
 from workers.kafka.client import Connection, PollResult, Source
-from workers.kafka.factory import sink_of, source_of
+from workers.kafka.factory import sink_of, source_of, table_of
 from workers.kafka.kafka_python.options import consumer_options
 from workers.process import configure_logging
 from workers.stream.build import build_loop
@@ -89,12 +89,14 @@ def run_replay(job: ReplayJob, gate: Gate) -> Stretch:
     with (
         source_of(settings, job.slot).open() as source,
         sink_of(settings, job.slot).open(source) as sink,
+        table_of(settings).open() as table,
     ):
         watched = _Watched(source, held=job.held)
         loop = build_loop(
             slot=job.slot,
             source=watched,
             sink=sink,
+            table=table,
             scoring=LocalScoring(detector),
             detector=detector,
             settings=settings,

@@ -72,6 +72,7 @@ class Topics:
     denoised: str
     anomalies: str
     dead_letters: str
+    sensor_state: str
 
 
 def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
@@ -135,12 +136,15 @@ def make_topics(
         denoised=f"{name}-denoised",
         anomalies=f"{name}-anomalies",
         dead_letters=f"{name}-dead-letters",
+        sensor_state=f"{name}-sensor-state",
     )
     stamped = {"message.timestamp.type": "LogAppendTime", **configs}
     specs = [
         TopicSpec(name=output, partitions=PARTITIONS, configs=stamped)
         for output in (topics.denoised, topics.anomalies, topics.dead_letters)
     ]
+    compacted = {"cleanup.policy": "compact", "segment.bytes": str(8 * 2**20)}
+    specs.append(TopicSpec(name=topics.sensor_state, partitions=PARTITIONS, configs=compacted))
     if readings is None:
         specs.append(TopicSpec(name=topics.readings, partitions=PARTITIONS, configs=configs))
     admin_of(connection).create_topics(specs)

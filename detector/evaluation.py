@@ -9,7 +9,8 @@ Under both a random score looks excellent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
@@ -19,9 +20,45 @@ DEFAULT_VUS_WINDOW = 100
 MAX_VUS_WINDOW = 10_000
 _DAY_S = 86_400.0
 
+Mask = Bool[np.ndarray, " rows"]
+Column = Float64[np.ndarray, " rows"]
+Ranges = Int64[np.ndarray, "ranges 2"]
+"""First row and row after the last of each range."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PointCounts:
+class _Counts:
+    """Precision, recall and F1 of what was found, flagged in vain and missed; 0 of nothing."""
+
+    def __add__(self, other: Self) -> Self:
+        mine, others = asdict(self), asdict(other)
+        return type(self)(**{name: count + others[name] for name, count in mine.items()})
+
+    @property
+    def _found_false_missed(self) -> tuple[int, int, int]:
+        raise NotImplementedError
+
+    @property
+    def precision(self) -> float:
+        """Share of what is flagged that is anomalous."""
+        found, false, _ = self._found_false_missed
+        return _ratio(found, found + false)
+
+    @property
+    def recall(self) -> float:
+        """Share of what is anomalous that is flagged."""
+        found, _, missed = self._found_false_missed
+        return _ratio(found, found + missed)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        found, false, missed = self._found_false_missed
+        return _ratio(2 * found, 2 * found + false + missed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointCounts(_Counts):
     """The confusion matrix of rows. Add two to pool them."""
 
     true_positives: int = 0
@@ -29,29 +66,9 @@ class PointCounts:
     false_negatives: int = 0
     true_negatives: int = 0
 
-    def __add__(self, other: "PointCounts") -> "PointCounts":
-        return PointCounts(
-            true_positives=self.true_positives + other.true_positives,
-            false_positives=self.false_positives + other.false_positives,
-            false_negatives=self.false_negatives + other.false_negatives,
-            true_negatives=self.true_negatives + other.true_negatives,
-        )
-
     @property
-    def precision(self) -> float:
-        """Share of flagged rows that are anomalous; 0 when none is flagged."""
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> float:
-        """Share of anomalous rows that are flagged; 0 when none is anomalous."""
-        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        doubled = 2 * self.true_positives
-        return _ratio(doubled, doubled + self.false_positives + self.false_negatives)
+    def _found_false_missed(self) -> tuple[int, int, int]:
+        return self.true_positives, self.false_positives, self.false_negatives
 
     @property
     def false_alarm_rate(self) -> float:
@@ -65,34 +82,16 @@ class PointCounts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EventCounts:
+class EventCounts(_Counts):
     """Events found and missed, and flagged runs that touch no event. Add two to pool them."""
 
     found: int = 0
     missed: int = 0
     false: int = 0
 
-    def __add__(self, other: "EventCounts") -> "EventCounts":
-        return EventCounts(
-            found=self.found + other.found,
-            missed=self.missed + other.missed,
-            false=self.false + other.false,
-        )
-
     @property
-    def precision(self) -> float:
-        """Events found over events found and false runs."""
-        return _ratio(self.found, self.found + self.false)
-
-    @property
-    def recall(self) -> float:
-        """Events found over all events."""
-        return _ratio(self.found, self.found + self.missed)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of event precision and event recall."""
-        return _ratio(2 * self.found, 2 * self.found + self.false + self.missed)
+    def _found_false_missed(self) -> tuple[int, int, int]:
+        return self.found, self.false, self.missed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,11 +105,11 @@ class Outcome:
     """
 
     ts_ns: Int64[np.ndarray, " rows"]
-    labels: Bool[np.ndarray, " rows"]
-    scores: Float64[np.ndarray, " rows"]
+    labels: Mask
+    scores: Column
 
     @property
-    def flags(self) -> Bool[np.ndarray, " rows"]:
+    def flags(self) -> Mask:
         """Rows at or above the threshold 1.0."""
         return self.scores >= 1.0
 
@@ -148,23 +147,18 @@ class Evaluation:
         return float(np.median(self.delays_s)) if len(self.delays_s) else float("nan")
 
 
-def runs(mask: Bool[np.ndarray, " rows"]) -> Int64[np.ndarray, "runs 2"]:
+def runs(mask: Mask) -> Ranges:
     """Runs of True as half-open row ranges.
 
     Example:
         >>> runs(np.array([False, True, True, False, True])).tolist()
         [[1, 3], [4, 5]]
-
-    Returns:
-        First row and row after the last of each.
     """
     padded = np.concatenate(([False], mask, [False]))
     return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
 
 
-def count_points(
-    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
-) -> PointCounts:
+def count_points(labels: Mask, flags: Mask) -> PointCounts:
     """Compare rows one by one, without any adjustment."""
     _check_pair(labels, flags)
     hits = int(np.count_nonzero(labels & flags))
@@ -177,9 +171,7 @@ def count_points(
     )
 
 
-def count_events(
-    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
-) -> EventCounts:
+def count_events(labels: Mask, flags: Mask) -> EventCounts:
     """Count events with any flagged row in them, and flagged runs that touch no event."""
     _check_pair(labels, flags)
     found = int(np.count_nonzero(_any_inside(runs(labels), flags)))
@@ -189,14 +181,8 @@ def count_events(
     )
 
 
-def detection_delays(
-    labels: Bool[np.ndarray, " rows"], flags: Bool[np.ndarray, " rows"]
-) -> Int64[np.ndarray, " events"]:
-    """Rows from the start of each event to its first flagged row; -1 for a missed event.
-
-    Returns:
-        In time order.
-    """
+def detection_delays(labels: Mask, flags: Mask) -> Int64[np.ndarray, " events"]:
+    """Rows from the start of each event to its first flagged row; -1 for a missed event."""
     _check_pair(labels, flags)
     events = runs(labels)
     hits = np.append(np.flatnonzero(flags), len(labels))
@@ -204,34 +190,28 @@ def detection_delays(
     return np.where(first < events[:, 1], first - events[:, 0], -1)
 
 
-def average_precision(
-    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]
-) -> float:
+def average_precision(labels: Mask, scores: Column) -> float:
     """Area under the precision-recall steps, tied scores taken together.
 
     Raises:
         ValueError: no row is anomalous, or a score is not finite.
     """
-    _check_ranking(labels, scores)
     precision, recall = _precision_recall(labels, scores)
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def best_f1(labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]) -> float:
+def best_f1(labels: Mask, scores: Column) -> float:
     """Point F1 at the threshold that is best in hindsight: an upper bound, never a result.
 
     Raises:
         ValueError: no row is anomalous, or a score is not finite.
     """
-    _check_ranking(labels, scores)
     precision, recall = _precision_recall(labels, scores)
     total = precision + recall
     return float(np.max(np.divide(2 * precision * recall, total, where=total > 0, out=total * 0)))
 
 
-def vus_pr(
-    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"], *, window: int
-) -> float:
+def vus_pr(labels: Mask, scores: Column, *, window: int) -> float:
     """Volume under the precision-recall surface, as TSB-AD 1.5 computes it.
 
     For every width w = 0..window each event grows a slope of w // 2 rows on both sides, of weight
@@ -294,7 +274,9 @@ def evaluate(
         events += count_events(outcome.labels, outcome.flags)
         delays.append(_delays_s(outcome))
         if np.any(outcome.labels):
-            ranked.append(_threshold_free(outcome, vus_window))
+            labels, scores = outcome.labels, outcome.scores
+            volume = vus_pr(labels, scores, window=vus_window)
+            ranked.append((volume, average_precision(labels, scores), best_f1(labels, scores)))
     means = np.mean(ranked, axis=0) if ranked else np.full(3, np.nan)
     return Evaluation(
         points=points,
@@ -304,14 +286,6 @@ def evaluate(
         vus_pr=float(means[0]),
         average_precision=float(means[1]),
         best_f1=float(means[2]),
-    )
-
-
-def _threshold_free(outcome: Outcome, window: int) -> tuple[float, float, float]:
-    return (
-        vus_pr(outcome.labels, outcome.scores, window=window),
-        average_precision(outcome.labels, outcome.scores),
-        best_f1(outcome.labels, outcome.scores),
     )
 
 
@@ -327,12 +301,12 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _check_pair(labels: Bool[np.ndarray, " rows"], values: Shaped[np.ndarray, " rows"]) -> None:
+def _check_pair(labels: Mask, values: Shaped[np.ndarray, " rows"]) -> None:
     if labels.ndim != 1 or labels.shape != values.shape:
         raise ValueError(f"rows must have one length, got {labels.shape} and {values.shape}")
 
 
-def _check_ranking(labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]) -> None:
+def _check_ranking(labels: Mask, scores: Column) -> None:
     _check_pair(labels, scores)
     if not labels.any():
         raise ValueError("no row is labelled anomalous: a ranking cannot be judged")
@@ -340,18 +314,17 @@ def _check_ranking(labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray
         raise ValueError("scores must be finite")
 
 
-def _any_inside(
-    ranges: Int64[np.ndarray, "runs 2"], mask: Bool[np.ndarray, " rows"]
-) -> Bool[np.ndarray, " runs"]:
+def _any_inside(ranges: Ranges, mask: Mask) -> Bool[np.ndarray, " runs"]:
     before = np.concatenate(([0], np.cumsum(mask)))
     inside: Bool[np.ndarray, " runs"] = before[ranges[:, 1]] > before[ranges[:, 0]]
     return inside
 
 
 def _precision_recall(
-    labels: Bool[np.ndarray, " rows"], scores: Float64[np.ndarray, " rows"]
+    labels: Mask, scores: Column
 ) -> tuple[Float64[np.ndarray, " distinct"], Float64[np.ndarray, " distinct"]]:
     """Precision and recall at each distinct score, highest first."""
+    _check_ranking(labels, scores)
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
@@ -359,9 +332,7 @@ def _precision_recall(
     return hits / (last_of_tie + 1.0), hits / float(labels.sum())
 
 
-def _slopes(
-    labels: Bool[np.ndarray, " rows"], events: Int64[np.ndarray, "events 2"], width: int
-) -> Float64[np.ndarray, " rows"]:
+def _slopes(labels: Mask, events: Ranges, width: int) -> Column:
     """Label weights with a slope of `width` // 2 rows on both sides of every event."""
     weights = labels.astype(np.float64)
     half = width // 2
@@ -376,22 +347,20 @@ def _slopes(
     return np.minimum(weights, 1.0)
 
 
-def _grown(
-    events: Int64[np.ndarray, "events 2"], width: int, n_rows: int
-) -> Int64[np.ndarray, "merged 2"]:
+def _grown(events: Ranges, width: int, n_rows: int) -> Ranges:
     """Events grown by `width` // 2 rows on both sides, touching ones merged."""
     half = width // 2
     starts, ends = events[:, 0] - half, events[:, 1] + half
     apart = starts[1:] >= ends[:-1]
     first, last = np.append(True, apart), np.append(apart, True)
     merged = np.stack([starts[first], ends[last]], axis=1)
-    grown: Int64[np.ndarray, "merged 2"] = np.clip(merged, 0, n_rows)
+    grown: Ranges = np.clip(merged, 0, n_rows)
     return grown
 
 
 def _existence(
-    scores: Float64[np.ndarray, " rows"],
-    ranges: Int64[np.ndarray, "ranges 2"],
+    scores: Column,
+    ranges: Ranges,
     thresholds: Float64[np.ndarray, " thresholds"],
 ) -> Float64[np.ndarray, " thresholds"]:
     """Share of ranges whose highest score reaches each threshold."""

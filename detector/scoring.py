@@ -4,7 +4,7 @@ Why the bits hold: see `detector.views.base`; all else here works on single rows
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
 from detector.signal.scaler import ChannelScaler
+from detector.signal.series import count_in_windows
 from detector.views.joined import Views
 from detector.views.reconstruction import ReconstructionView
 
@@ -25,6 +26,12 @@ _SCORE_DECIMALS = 6
 _BLOCK = 2048
 _TILES = 8
 """Tiles between two rounds of the small arithmetic; it keeps them in the cache."""
+
+Rows = Float64[np.ndarray, "rows channels"]
+Ends = Int64[np.ndarray, " n"]
+Groups = Int32[np.ndarray, " n"]
+Samples = Float64[np.ndarray, "n channels"]
+Scaled = Float32[np.ndarray, "n channels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +174,7 @@ class Detector:
         """Raw score at which a group's normalised score is 1."""
         return float(self.head.calibration.threshold[group])
 
-    def score(
-        self,
-        rows: Float64[np.ndarray, "rows channels"],
-        ends: Int64[np.ndarray, " n"],
-        groups: Int32[np.ndarray, " n"],
-    ) -> Scores:
+    def score(self, rows: Rows, ends: Ends, groups: Groups) -> Scores:
         """Score the samples at `rows[ends]`, each from the R rows that end with it.
 
         Args:
@@ -204,14 +206,7 @@ class Detector:
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
         return Detector(self.identity, self.views.to(pick_device(device)), self.head)
 
-    def renamed(self, *, name: str, version: str) -> "Detector":
-        """The same detector under another name and version."""
-        identity = replace(self.identity, name=name, version=version)
-        return Detector(identity, self.views, self.head)
-
-    def encode(
-        self, rows: Float64[np.ndarray, "rows channels"], ends: Int64[np.ndarray, " n"], group: int
-    ) -> Float32[np.ndarray, "n latent"]:
+    def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
         self._check(len(rows), ends, np.full(len(ends), group, dtype=np.int32))
         if len(ends) == 0:
@@ -231,21 +226,12 @@ class Detector:
 
     @torch.inference_mode()
     def _measure(
-        self,
-        rows: Float64[np.ndarray, "rows channels"],
-        ends: Int64[np.ndarray, " n"],
-        groups: Int32[np.ndarray, " n"],
-    ) -> tuple[
-        Float32[np.ndarray, " n"],
-        Float32[np.ndarray, "n channels"],
-        Float32[np.ndarray, "n channels"],
-    ]:
+        self, rows: Rows, ends: Ends, groups: Groups
+    ) -> tuple[Float32[np.ndarray, " n"], Scaled, Scaled]:
         """Raw score, each channel's part of it, and the expected sample in scaled units."""
         n, n_channels = len(ends), rows.shape[1]
         one_group = bool((groups == groups[0]).all())
-        row_groups = (
-            groups[0:1].reshape(()) if one_group else self._row_groups(len(rows), ends, groups)
-        )
+        row_groups = np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups)
         prepared = self.views.prepare(rows, row_groups)
         window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
@@ -261,12 +247,12 @@ class Detector:
 
     def _finish(  # noqa: PLR0917 (what went in, then what was measured)
         self,
-        rows: Float64[np.ndarray, "rows channels"],
-        ends: Int64[np.ndarray, " n"],
-        groups: Int32[np.ndarray, " n"],
+        rows: Rows,
+        ends: Ends,
+        groups: Groups,
         raw: Float32[np.ndarray, " n"],
-        parts: Float32[np.ndarray, "n channels"],
-        scaled: Float32[np.ndarray, "n channels"],
+        parts: Scaled,
+        scaled: Scaled,
     ) -> Scores:
         """Thresholds, p-values and channel units; row by row, so free of the tiles."""
         head = self.head
@@ -292,12 +278,7 @@ class Detector:
             contribution=shares.astype(np.float32),
         )
 
-    def _missing(
-        self,
-        rows: Float64[np.ndarray, "rows channels"],
-        ends: Int64[np.ndarray, " n"],
-        groups: Int32[np.ndarray, " n"],
-    ) -> Float64[np.ndarray, "n channels"] | None:
+    def _missing(self, rows: Rows, ends: Ends, groups: Groups) -> Samples | None:
         """Missing rows of each window over what is normal: 1.0 is the first row too many.
 
         The signal view's window: a longer view must not hide that a sensor has gone dark.
@@ -305,19 +286,13 @@ class Detector:
         absent = ~np.isfinite(rows)
         if not absent.any():
             return None
-        so_far = np.zeros((len(rows) + 1, rows.shape[1]), dtype=np.int64)
-        np.cumsum(absent, axis=0, out=so_far[1:])
-        count = so_far[ends + 1] - so_far[ends + 1 - self.signal.receptive_field]
-        share: Float64[np.ndarray, "n channels"] = count / (self.head.missing_limit[groups] + 1)
+        count = count_in_windows(absent, ends, self.signal.receptive_field)
+        share: Samples = count / (self.head.missing_limit[groups] + 1)
         return share
 
     def _clean(
-        self,
-        rows: Float64[np.ndarray, "rows channels"],
-        ends: Int64[np.ndarray, " n"],
-        groups: Int32[np.ndarray, " n"],
-        scaled: Float32[np.ndarray, "n channels"],
-    ) -> tuple[Float64[np.ndarray, "n channels"], Float64[np.ndarray, "n channels"]]:
+        self, rows: Rows, ends: Ends, groups: Groups, scaled: Scaled
+    ) -> tuple[Samples, Samples]:
         """Expected and denoised values in channel units, in blocks that stay in the cache."""
         expected = np.empty(scaled.shape)
         denoised = np.empty(scaled.shape)
@@ -330,17 +305,13 @@ class Detector:
             denoised[block] = self._rounded(clean)
         return expected, denoised
 
-    def _rounded(
-        self, values: Float64[np.ndarray, "n channels"]
-    ) -> Float64[np.ndarray, "n channels"]:
+    def _rounded(self, values: Samples) -> Samples:
         values *= self._factor
         np.rint(values, out=values)
         values /= self._factor
         return values
 
-    def _check(
-        self, n_rows: int, ends: Int64[np.ndarray, " n"], groups: Int32[np.ndarray, " n"]
-    ) -> None:
+    def _check(self, n_rows: int, ends: Ends, groups: Groups) -> None:
         if ends.shape != groups.shape:
             raise ValueError(f"one group for each end: got {groups.shape} and {ends.shape}")
         if len(ends) == 0:
@@ -355,9 +326,7 @@ class Detector:
                 f"groups must lie in 0..{self.n_groups - 1}, got {groups.min()}..{groups.max()}"
             )
 
-    def _row_groups(
-        self, n_rows: int, ends: Int64[np.ndarray, " n"], groups: Int32[np.ndarray, " n"]
-    ) -> Int64[np.ndarray, " rows"]:
+    def _row_groups(self, n_rows: int, ends: Ends, groups: Groups) -> Int64[np.ndarray, " rows"]:
         """The group of each row: that of the first window that ends at it or behind it."""
         if (np.diff(ends) < 0).any():
             order = np.argsort(ends, kind="stable")
@@ -370,8 +339,7 @@ class Detector:
         return np.repeat(groups.astype(np.int64), spans)
 
     def _empty(self) -> Scores:
-        n_channels = len(self.channels)
-        none, wide = np.zeros(0, dtype=np.float32), np.zeros((0, n_channels))
+        none, wide = np.zeros(0, dtype=np.float32), np.zeros((0, len(self.channels)))
         return Scores(
             score=np.zeros(0),
             raw=none,
@@ -379,7 +347,7 @@ class Detector:
             expected=wide,
             denoised=wide,
             flagged=np.zeros(0, dtype=np.int64),
-            contribution=np.zeros((0, n_channels), dtype=np.float32),
+            contribution=wide.astype(np.float32),
         )
 
 

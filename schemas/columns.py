@@ -33,6 +33,23 @@ class Readings:
     ts_ns: Int64[np.ndarray, " readings"]
     values: Float64[np.ndarray, "readings channels"]
 
+    @classmethod
+    def of_record(
+        cls,
+        position: int,
+        sensor: str,
+        ts_ns: Int64[np.ndarray, " readings"],
+        values: Float64[np.ndarray, "readings channels"],
+    ) -> Self:
+        """The readings of one record."""
+        return cls(
+            positions=np.array([position], dtype=np.int64),
+            sensors=[sensor],
+            counts=np.array([len(ts_ns)], dtype=np.int64),
+            ts_ns=ts_ns,
+            values=values,
+        )
+
     def __len__(self) -> int:
         """Number of readings."""
         return len(self.ts_ns)

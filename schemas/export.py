@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,6 +14,7 @@ from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
 from schemas.wire.reading import Frame, Reading
+from schemas.wire.sensor_state import SensorState
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,6 +24,7 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "anomaly": (Anomaly, ANOMALY_JSON),
     "denoised": (DenoisedFrame, DENOISED_JSON),
     "dead-letter-headers": (DeadLetter, None),
+    "sensor-state": (SensorState, None),
     "settings": (Settings, None),
 }
 """Model of each contract by file name, and its content type if it is a record's value."""
@@ -31,14 +32,14 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
 
 def documents() -> dict[str, str]:
     """Text of each schema file by file name."""
-    return {f"{name}.json": _document(name, *entry) for name, entry in CONTRACTS.items()}
-
-
-def _document(name: str, model: type[BaseModel], content_type: str | None) -> str:
-    head: dict[str, Any] = {"$schema": DIALECT, "$id": f"urn:vigie:schema:{name}:v1"}
-    if content_type is not None:
-        head["$comment"] = f"content-type: {content_type}"
-    return json.dumps(head | model.model_json_schema(by_alias=True), indent=2) + "\n"
+    texts = {}
+    for name, (model, content_type) in CONTRACTS.items():
+        head = {"$schema": DIALECT, "$id": f"urn:vigie:schema:{name}:v1"}
+        if content_type is not None:
+            head["$comment"] = f"content-type: {content_type}"
+        schema = model.model_json_schema(by_alias=True)
+        texts[f"{name}.json"] = json.dumps(head | schema, indent=2) + "\n"
+    return texts
 
 
 def write(folder: Path) -> list[Path]:

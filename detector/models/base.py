@@ -17,6 +17,9 @@ MAX_RECEPTIVE_FIELD = 4096
 MAX_CHANNELS = 1024
 MAX_INPUT_SIZE = 1 << 16
 
+Windows = Float[Tensor, "batch time channel"]
+Latent = Float[Tensor, "batch latent"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -54,12 +57,10 @@ class ModelConfig:
         Raises:
             ValueError: a key is unknown or missing, or a value out of range.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        required = {
-            field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING
-        }
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"{cls.__name__} knows {sorted(known)}, got also {unknown}")
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        required = {name for name, value in defaults.items() if value is dataclasses.MISSING}
+        if unknown := sorted(set(values) - set(defaults)):
+            raise ValueError(f"{cls.__name__} knows {sorted(defaults)}, got also {unknown}")
         if missing := sorted(required - set(values)):
             raise ValueError(f"{cls.__name__} needs {missing}")
         fields: dict[str, Any] = {
@@ -100,21 +101,17 @@ class Autoencoder(nn.Module, ABC):
         return self.config.latent_size
 
     @abstractmethod
-    def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
+    def encode(self, windows: Windows) -> Latent:
         """The latent vector of each window."""
 
     @abstractmethod
-    def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
+    def decode(self, latent: Latent) -> Windows:
         """The window that each latent vector stands for."""
 
-    def reconstruct(
-        self, windows: Float[Tensor, "batch time channel"]
-    ) -> Float[Tensor, "batch time channel"]:
+    def reconstruct(self, windows: Windows) -> Windows:
         """Each window as far as the bottleneck can carry it."""
         return self.decode(self.encode(windows))
 
-    def forward(
-        self, windows: Float[Tensor, "batch time channel"]
-    ) -> Float[Tensor, "batch time channel"]:
+    def forward(self, windows: Windows) -> Windows:
         """Same as `reconstruct`."""
         return self.reconstruct(windows)

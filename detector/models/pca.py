@@ -1,7 +1,6 @@
 """Principal components as an autoencoder: linear, fitted in closed form, the honest baseline."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -11,11 +10,6 @@ from torch import Tensor
 from detector.models.base import Autoencoder, ModelConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class PCAConfig(ModelConfig):
-    """Sizes of `PCAAutoencoder`; it has no more than every model has."""
-
-
 class PCAAutoencoder(Autoencoder):
     """The linear autoencoder of least squared error: z = (x - m) V, x' = z V^T + m."""
 
@@ -23,7 +17,7 @@ class PCAAutoencoder(Autoencoder):
     mean: Tensor
     components: Tensor
 
-    def __init__(self, config: PCAConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(config.input_size))

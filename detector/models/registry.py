@@ -1,25 +1,18 @@
 """From a name and a mapping to a model: the only way by which an artifact makes code run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from detector.models.base import Autoencoder, ModelConfig
 from detector.models.conv import ConvAutoencoder, ConvConfig
 from detector.models.dense import DenseAutoencoder, DenseConfig
-from detector.models.pca import PCAAutoencoder, PCAConfig
+from detector.models.pca import PCAAutoencoder
 
-
-@dataclass(frozen=True)
-class _Entry:
-    config: type[ModelConfig]
-    model: Callable[[Any], Autoencoder]
-
-
-_REGISTRY: Mapping[str, _Entry] = {
-    "dense": _Entry(DenseConfig, DenseAutoencoder),
-    "conv": _Entry(ConvConfig, ConvAutoencoder),
-    "pca": _Entry(PCAConfig, PCAAutoencoder),
+_REGISTRY: Mapping[str, tuple[type[ModelConfig], Callable[[Any], Autoencoder]]] = {
+    "dense": (DenseConfig, DenseAutoencoder),
+    "conv": (ConvConfig, ConvAutoencoder),
+    "pca": (ModelConfig, PCAAutoencoder),
 }
 KINDS: tuple[str, ...] = tuple(_REGISTRY)
 
@@ -34,10 +27,10 @@ def build(kind: str, config: Mapping[str, Any]) -> Autoencoder:
     Raises:
         ValueError: the kind is unknown, or a field is unknown, missing or out of range.
     """
-    entry = _REGISTRY.get(kind)
-    if entry is None:
+    if kind not in _REGISTRY:
         raise ValueError(f"model kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    return entry.model(entry.config.from_mapping(config))
+    sizes, model = _REGISTRY[kind]
+    return model(sizes.from_mapping(config))
 
 
 def describe(model: Autoencoder) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,23 @@ def window_ends(
     """The last row of every window of R rows that lies inside one of the segments."""
     ends = [np.arange(start + receptive_field - 1, end) for start, end in segments]
     return np.concatenate([np.zeros(0, dtype=np.int64), *ends]).astype(np.int64)
+
+
+def last_present(present: Bool[np.ndarray, "rows channels"]) -> Int64[np.ndarray, "rows channels"]:
+    """The row of each channel's last value up to each row; -1 where there is none yet."""
+    source = np.where(present, np.arange(len(present))[:, None], -1)
+    np.maximum.accumulate(source, axis=0, out=source)
+    return source
+
+
+def count_in_windows(
+    mask: Bool[np.ndarray, "rows channels"], ends: Int64[np.ndarray, " n"], receptive_field: int
+) -> Int64[np.ndarray, "n channels"]:
+    """In how many rows of the window that ends at each of `ends` the mask is set."""
+    so_far = np.zeros((len(mask) + 1, mask.shape[1]), dtype=np.int64)
+    np.cumsum(mask, axis=0, out=so_far[1:])
+    count: Int64[np.ndarray, "n channels"] = so_far[ends + 1] - so_far[ends + 1 - receptive_field]
+    return count
 
 
 def thin(items: Int64[np.ndarray, " items"], limit: int) -> Int64[np.ndarray, " kept"]:

@@ -1,6 +1,7 @@
 """Series cut in time, scaled and smoothed: what views are fitted and calibrated on."""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,13 +16,23 @@ from detector.models.base import check_range
 from detector.signal.denoising import smooth
 from detector.signal.noise import noise_level
 from detector.signal.scaler import ChannelScaler, fit_row, shared_scale
-from detector.signal.series import Series, in_order, runs, sampling_interval_ns, thin, window_ends
+from detector.signal.series import (
+    Series,
+    in_order,
+    last_present,
+    runs,
+    sampling_interval_ns,
+    thin,
+    window_ends,
+)
 
 GAP_INTERVALS = 10
 _NOISE_PIECES = 32
 MIN_GROUP_CALIBRATION = 64
 """A sensor with fewer calibration windows is scored with the pooled numbers."""
 MAX_GROUPS = 10_000
+
+Windows = Float32[Tensor, "batch time channel"]
 
 
 class Block(Enum):
@@ -72,22 +83,15 @@ class WindowBlock:
     receptive_field: int
     ends: Int64[np.ndarray, " windows"]
 
-    def windows(
-        self, picks: Int64[np.ndarray, " batch"]
-    ) -> tuple[Float32[Tensor, "batch time channel"], Float32[Tensor, "batch time channel"]]:
+    def windows(self, picks: Int64[np.ndarray, " batch"]) -> tuple[Windows, Windows]:
         """Scaled windows with missing values filled, and 1.0 where a value was measured."""
         rows = self._rows(picks)
-        filled, measured = self.data.filled[rows], self.data.measured[rows]
-        return torch.from_numpy(filled), torch.from_numpy(measured.astype(np.float32))
+        measured = self.data.measured[rows].astype(np.float32)
+        return torch.from_numpy(self.data.filled[rows]), torch.from_numpy(measured)
 
     def batch(
         self, picks: Int64[np.ndarray, " batch"]
-    ) -> tuple[
-        Float32[Tensor, "batch time channel"],
-        Float32[Tensor, "batch time channel"],
-        Float32[Tensor, "batch time channel"],
-        Float32[Tensor, "batch channel"],
-    ]:
+    ) -> tuple[Windows, Windows, Windows, Float32[Tensor, "batch channel"]]:
         """Windows, smooth targets, weights of the errors, noise level; scaled."""
         windows, weight = self.windows(picks)
         target = torch.from_numpy(self.data.target[self._rows(picks)])
@@ -191,13 +195,8 @@ def assemble(
     ]
     _check_enough(segments, receptive_field, split)
     segments = list(_bounded(segments, max_rows, receptive_field))
-    sensors = _own_groups(segments, receptive_field)
-    scaler, sigma = _fit_groups(segments, sensors)
     return _join(
         segments,
-        sensors,
-        scaler,
-        sigma,
         receptive_field=receptive_field,
         interval_s=interval_ns / 1e9,
         max_gap_s=gap_ns / 1e9,
@@ -239,16 +238,15 @@ def _bounded(segments: list[_Segment], max_rows: int, receptive_field: int) -> I
 
 def _own_groups(segments: list[_Segment], receptive_field: int) -> tuple[str, ...]:
     """Sensors with enough of their own data in the training and the calibration block."""
-    windows: dict[tuple[str, Block], int] = {}
+    windows = Counter[tuple[str, Block]]()
     for segment in segments:
-        key = (segment.sensor, segment.block)
-        windows[key] = windows.get(key, 0) + len(segment.values) - receptive_field + 1
+        windows[segment.sensor, segment.block] += len(segment.values) - receptive_field + 1
     sensors = dict.fromkeys(segment.sensor for segment in segments)
     enough = [
         sensor
         for sensor in sensors
-        if windows.get((sensor, Block.TRAINING), 0) >= MIN_GROUP_CALIBRATION
-        and windows.get((sensor, Block.CALIBRATION), 0) >= MIN_GROUP_CALIBRATION
+        if min(windows[sensor, Block.TRAINING], windows[sensor, Block.CALIBRATION])
+        >= MIN_GROUP_CALIBRATION
     ]
     return tuple(enough[:MAX_GROUPS])
 
@@ -257,9 +255,9 @@ def _fit_groups(
     segments: list[_Segment], sensors: tuple[str, ...]
 ) -> tuple[ChannelScaler, Float64[np.ndarray, "groups channels"]]:
     training = [segment for segment in segments if segment.block is Block.TRAINING]
-    by_sensor: dict[str, list[Any]] = {}
+    by_sensor = defaultdict[str, list[Any]](list)
     for segment in training:
-        by_sensor.setdefault(segment.sensor, []).append(segment.values)
+        by_sensor[segment.sensor].append(segment.values)
     everything = np.concatenate([segment.values for segment in training])
     fits = [fit_row(everything)] + [fit_row(np.concatenate(by_sensor[s])) for s in sensors]
     center = np.stack([center for center, _ in fits])
@@ -276,21 +274,15 @@ def _fit_groups(
 
 
 def _join(
-    segments: list[_Segment],
-    sensors: tuple[str, ...],
-    scaler: ChannelScaler,
-    sigma: Float64[np.ndarray, "groups channels"],
-    *,
-    receptive_field: int,
-    interval_s: float,
-    max_gap_s: float,
+    segments: list[_Segment], *, receptive_field: int, interval_s: float, max_gap_s: float
 ) -> Dataset:
+    sensors = _own_groups(segments, receptive_field)
+    scaler, sigma = _fit_groups(segments, sensors)
     group_of = {sensor: i + 1 for i, sensor in enumerate(sensors)}
     noise = sigma / scaler.scale
     borders = np.cumsum([0] + [len(segment.values) for segment in segments])
     rows = np.concatenate([segment.values for segment in segments])
     groups = np.repeat([group_of.get(s.sensor, 0) for s in segments], np.diff(borders))
-    measured = np.isfinite(rows)
     filled = np.empty(rows.shape, dtype=np.float32)
     target = np.empty(rows.shape, dtype=np.float32)
     spans: dict[Block, list[tuple[int, int]]] = {block: [] for block in Block}
@@ -313,15 +305,13 @@ def _join(
         groups=groups.astype(np.int64),
         filled=filled,
         target=target,
-        measured=measured,
+        measured=np.isfinite(rows),
         segments=spans,
     )
 
 
 def _carried(scaled: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, "rows channels"]:
     """Missing values replaced by the last one before, or the centre."""
-    present = np.isfinite(scaled)
-    source = np.where(present, np.arange(len(scaled))[:, None], -1)
-    np.maximum.accumulate(source, axis=0, out=source)
+    source = last_present(np.isfinite(scaled))
     carried = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
     return np.where(source >= 0, carried, 0.0)

@@ -11,7 +11,7 @@ from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import Calibration
 from detector.scoring import Head, decimals_for
 from detector.signal.denoising import Denoiser
-from detector.signal.series import thin
+from detector.signal.series import count_in_windows, thin
 from detector.training.dataset import Block, Dataset
 from detector.views.joined import Views
 
@@ -20,6 +20,9 @@ MAX_GROUP_WINDOWS = 4_000
 MIN_GROUP_WINDOWS = 64
 _BATCH = 4096
 _LEAK_WINDOWS = 1024
+
+Ends = Int64[np.ndarray, " windows"]
+Features = Float32[np.ndarray, "features windows channels"]
 
 
 def fit_head(views: Views, data: Dataset, *, rate: float) -> Head:
@@ -54,14 +57,12 @@ def fit_head(views: Views, data: Dataset, *, rate: float) -> Head:
 
 @dataclass(frozen=True, kw_only=True)
 class _GroupFit:
-    features: Float32[np.ndarray, "features windows channels"]
+    features: Features
     fusion: Fusion
     denoiser: Denoiser
 
 
-def _fit_group(
-    views: Views, data: Dataset, group: int, ends: Int64[np.ndarray, " windows"]
-) -> _GroupFit:
+def _fit_group(views: Views, data: Dataset, group: int, ends: Ends) -> _GroupFit:
     features, expected = _measure(views, data, group, ends)
     signal = views.signal
     rows, local = _cut(data, thin(ends, _LEAK_WINDOWS))
@@ -76,10 +77,8 @@ def _fit_group(
 
 @torch.inference_mode()
 def _measure(
-    views: Views, data: Dataset, group: int, ends: Int64[np.ndarray, " windows"]
-) -> tuple[
-    Float32[np.ndarray, "features windows channels"], Float32[np.ndarray, "windows channels"]
-]:
+    views: Views, data: Dataset, group: int, ends: Ends
+) -> tuple[Features, Float32[np.ndarray, "windows channels"]]:
     features, expected = [], []
     for begin in range(0, len(ends), _BATCH):
         rows, local = _cut(data, ends[begin : begin + _BATCH])
@@ -91,16 +90,14 @@ def _measure(
 
 
 def _cut(
-    data: Dataset, ends: Int64[np.ndarray, " windows"]
+    data: Dataset, ends: Ends
 ) -> tuple[Float64[np.ndarray, "rows channels"], Int[Tensor, " windows"]]:
     """The rows between the first and the last window, and where the windows end in them."""
     first = ends[0] - data.receptive_field + 1
     return data.rows[first : ends[-1] + 1], torch.from_numpy(ends - first)
 
 
-def _raw_scores(
-    fusion: Fusion, features: Float32[np.ndarray, "features windows channels"]
-) -> Float32[np.ndarray, " windows"]:
+def _raw_scores(fusion: Fusion, features: Features) -> Float32[np.ndarray, " windows"]:
     combine = fusion.on(torch.device("cpu")).combine
     groups = torch.zeros(features.shape[1], dtype=torch.int64)
     raw, _ = combine(torch.from_numpy(features.copy()), groups)
@@ -120,11 +117,9 @@ def _missing_limits(
     limits = np.full((n_groups, data.rows.shape[1]), half, dtype=np.int64)
     if data.measured.all():
         return limits
-    so_far = np.zeros((len(data.rows) + 1, data.rows.shape[1]), dtype=np.int64)
-    np.cumsum(~data.measured, axis=0, out=so_far[1:])
     shown = [data.ends(block, receptive_field) for block in (Block.TRAINING, Block.CALIBRATION)]
     ends = thin(np.sort(np.concatenate(shown)), MAX_WINDOWS)
-    count = so_far[ends + 1] - so_far[ends + 1 - receptive_field]
+    count = count_in_windows(~data.measured, ends, receptive_field)
     groups = data.groups[ends]
     for group in range(n_groups):
         own = count if group == 0 else count[groups == group]

@@ -13,7 +13,7 @@ from torch import Tensor
 from detector.models import Autoencoder, PCAAutoencoder, build, default_latent_size, describe
 from detector.training.base import FittedView, Progress
 from detector.training.corruption import Corruption
-from detector.training.dataset import Block, Dataset, WindowBlock
+from detector.training.dataset import Block, Dataset, WindowBlock, Windows
 from detector.views.reconstruction import ReconstructionView
 
 _PCA_WINDOWS = 100_000
@@ -134,14 +134,10 @@ def _fit_network(
         if loss < best:
             best, best_step = loss, step
             kept = {name: value.clone() for name, value in model.state_dict().items()}
+        mean = sum(losses) / len(losses)
+        most = config.max_steps
         progress(
-            Progress(
-                step=step,
-                max_steps=config.max_steps,
-                loss=sum(losses) / len(losses),
-                validation_loss=loss,
-                best_loss=best,
-            )
+            Progress(step=step, max_steps=most, loss=mean, validation_loss=loss, best_loss=best)
         )
         losses.clear()
         if step - best_step >= config.patience * config.check_every:
@@ -178,10 +174,7 @@ def _step(
 
 
 def _loss(
-    output: Float[Tensor, "batch time channel"],
-    target: Float[Tensor, "batch time channel"],
-    weight: Float[Tensor, "batch time channel"],
-    last_weight: float,
+    output: Windows, target: Windows, weight: Windows, last_weight: float
 ) -> Float[Tensor, ""]:
     """Weighted mean squared error; missing values have weight 0."""
     error = (output - target).square() * weight

@@ -72,15 +72,11 @@ class TrainingConfig(ReconstructionTraining):
             )
 
 
-def ignore_progress(progress: Progress) -> None:
-    """Report nothing."""
-
-
 def train(
     series: Sequence[Series],
     config: TrainingConfig,
     *,
-    progress: Callable[[Progress], None] = ignore_progress,
+    progress: Callable[[Progress], None] = lambda _: None,
 ) -> Detector:
     """Train, stop early, calibrate.
 

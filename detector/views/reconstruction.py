@@ -18,6 +18,7 @@ from torch import Tensor
 from detector.models import build, describe
 from detector.models.base import Autoencoder
 from detector.signal.scaler import ChannelScaler
+from detector.signal.series import last_present
 from detector.views.base import Measured, View
 
 FEATURES = ("last", "recent", "mean", "rms", "still")
@@ -75,9 +76,7 @@ class ReconstructionView(View[Prepared]):
         self._recent = min(RECENT, self.receptive_field)
 
     def prepare(
-        self,
-        rows: Float64[np.ndarray, "rows channels"],
-        groups: Int[np.ndarray, "..."],
+        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
     ) -> Prepared:
         """Scale the rows and carry the last value over missing ones."""
         present = np.isfinite(rows)
@@ -87,8 +86,7 @@ class ReconstructionView(View[Prepared]):
                 rows=self._moved(filled), still=self._moved(self._stillness(filled)), source=None
             )
         scaled = self.scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
-        source = np.where(present, np.arange(len(rows))[:, None], -1)
-        np.maximum.accumulate(source, axis=0, out=source)
+        source = last_present(present)
         filled = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
         return Prepared(
             rows=self._moved(filled),
@@ -226,11 +224,7 @@ class ReconstructionView(View[Prepared]):
                 f"{n_groups} groups of {n_channels} channels, but a model of {model.n_channels} "
                 f"channels and a scaler of {center.shape}"
             )
-        weights = {
-            name.removeprefix(_MODEL): value
-            for name, value in tensors.items()
-            if name.startswith(_MODEL)
-        }
+        weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
         model.load_state_dict(weights)  # strict: names and shapes must be the architecture's
         return cls(model, ChannelScaler(center=center, scale=scale))
 

@@ -11,19 +11,15 @@ from schemas.codec.content_type import (
     FRAME_ARROW,
     FRAME_JSON,
     HEADER,
-    PLAIN_JSON,
     READING_JSON,
 )
 from schemas.codec.decoder import DECODERS, Decoder
 from schemas.codec.encoding import (
-    ENCODERS,
     DenoisedEncoder,
     FrameEncoder,
     ReadingEncoder,
     decode_denoised,
     encode_anomaly,
-    encode_frame,
-    encode_reading,
 )
 
 __all__ = [
@@ -31,11 +27,9 @@ __all__ = [
     "DECODERS",
     "DENOISED_ARROW",
     "DENOISED_JSON",
-    "ENCODERS",
     "FRAME_ARROW",
     "FRAME_JSON",
     "HEADER",
-    "PLAIN_JSON",
     "READING_JSON",
     "Decoder",
     "DenoisedEncoder",
@@ -43,6 +37,4 @@ __all__ = [
     "ReadingEncoder",
     "decode_denoised",
     "encode_anomaly",
-    "encode_frame",
-    "encode_reading",
 ]

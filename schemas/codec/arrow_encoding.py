@@ -62,17 +62,13 @@ def write(
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
+@arrow_errors()
 def read_denoised(value: bytes) -> dict[str, Any]:
     """The fields of a denoised frame, for its model to check.
 
     Raises:
         RecordError: not an Arrow stream, or columns or metadata are missing.
     """
-    with arrow_errors():
-        return _read_denoised(value)
-
-
-def _read_denoised(value: bytes) -> dict[str, Any]:
     schema, batches = read_stream(value)
     facts: dict[str, Any] = {name: metadata_of(schema, name) for name in _FACTS}
     if not facts["partition"].isdecimal():

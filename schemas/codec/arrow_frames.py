@@ -29,20 +29,36 @@ _MESSAGE_HEADER = 2
 _BATCH_COMPRESSION = 3
 
 
+@contextmanager
+def arrow_errors() -> Iterator[None]:
+    """Say of whatever Arrow raises on damaged bytes that the bytes are damaged.
+
+    Damage shows late too, for instance when the name of a column is first looked at.
+    """
+    import pyarrow as pa
+
+    try:
+        yield
+    except RecordError:
+        raise
+    except (pa.ArrowException, ValueError, LookupError, OverflowError, OSError) as error:
+        raise MalformedRecordError(f"not a whole Arrow IPC stream: {error}") from error
+    except struct.error as error:
+        raise MalformedRecordError(f"not a whole Arrow message: {error}") from error
+
+
 def decode_frames(
     values: Sequence[bytes], positions: Sequence[int], channels: ChannelMap, into: Gathering
 ) -> None:
     """Decode records of one Arrow frame each; arguments as for `decode_readings`."""
     for value, position in zip(values, positions, strict=True):
         try:
-            with arrow_errors():
-                piece = _decode_frame(value, position, channels)
+            into.add(_decode_frame(value, position, channels))
         except RecordError as error:
             into.reject(position, error)
-        else:
-            into.add(piece)
 
 
+@arrow_errors()
 def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings:
     schema, batches = read_stream(value)
     sensor = metadata_of(schema, "sensor_id")
@@ -51,13 +67,8 @@ def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings
     check_length(sum(batch.num_rows for batch in batches))
     parts = [(times_of(batch), _values_of(batch, channels)) for batch in batches if batch.num_rows]
     ts_ns = np.concatenate([ts for ts, _ in parts])
-    return Readings(
-        positions=np.array([position], dtype=np.int64),
-        sensors=[sensor],
-        counts=np.array([len(ts_ns)], dtype=np.int64),
-        ts_ns=ts_ns,
-        values=np.concatenate([rows for _, rows in parts]),
-    )
+    rows = np.concatenate([part for _, part in parts])
+    return Readings.of_record(position, sensor, ts_ns, rows)
 
 
 def read_stream(value: bytes) -> tuple[Any, list[Any]]:
@@ -85,24 +96,6 @@ def read_stream(value: bytes) -> tuple[Any, list[Any]]:
         batch.validate(full=True)
         batches.append(batch)
     return schema, batches
-
-
-@contextmanager
-def arrow_errors() -> Iterator[None]:
-    """Say of whatever Arrow raises on damaged bytes that the bytes are damaged.
-
-    Damage shows late too, for instance when the name of a column is first looked at.
-    """
-    import pyarrow as pa
-
-    try:
-        yield
-    except RecordError:
-        raise
-    except (pa.ArrowException, ValueError, LookupError, OverflowError, OSError) as error:
-        raise MalformedRecordError(f"not a whole Arrow IPC stream: {error}") from error
-    except struct.error as error:
-        raise MalformedRecordError(f"not a whole Arrow message: {error}") from error
 
 
 def _is_compressed(message: bytes) -> bool:

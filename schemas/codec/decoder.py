@@ -17,7 +17,7 @@ from schemas.wire.errors import (
     OversizedRecordError,
     RecordError,
     UnknownContentTypeError,
-    excerpt,
+    unknown_content_type,
 )
 from schemas.wire.limits import MAX_RECORD_BYTES
 
@@ -131,17 +131,13 @@ class Decoder:
             if value is None:
                 into.reject(position, MalformedRecordError("the record has no value (a tombstone)"))
             elif len(value) > self._max_bytes:
-                into.reject(position, self._oversized(len(value)))
+                limit = f"the stream takes at most {self._max_bytes} (stream.max_record_bytes)"
+                error = OversizedRecordError(f"the record has {len(value)} bytes, {limit}")
+                into.reject(position, error)
             else:
                 good.append(value)
                 kept.append(position)
         decode(good, kept, self._channels, into)
-
-    def _oversized(self, n_bytes: int) -> RecordError:
-        return OversizedRecordError(
-            f"the record has {n_bytes} bytes, the stream takes at most {self._max_bytes}"
-            " (stream.max_record_bytes)"
-        )
 
 
 def _decoder_of(content_type: str) -> DecodeFunction:
@@ -150,9 +146,6 @@ def _decoder_of(content_type: str) -> DecodeFunction:
     Raises:
         UnknownContentTypeError: lists the known ones.
     """
-    try:
-        return DECODERS[content_type]
-    except KeyError:
-        raise UnknownContentTypeError(
-            f"unknown content type {excerpt(content_type, 100)}; known: {', '.join(DECODERS)}"
-        ) from None
+    if content_type not in DECODERS:
+        raise unknown_content_type(content_type, DECODERS)
+    return DECODERS[content_type]

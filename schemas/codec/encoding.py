@@ -15,42 +15,16 @@ from pydantic_core import to_json
 
 from schemas.codec import arrow_encoding
 from schemas.codec.channel_map import ChannelMap
-from schemas.codec.content_type import (
-    DENOISED_ARROW,
-    DENOISED_JSON,
-    FRAME_ARROW,
-    FRAME_JSON,
-)
+from schemas.codec.content_type import DENOISED_ARROW, DENOISED_JSON, FRAME_ARROW, FRAME_JSON
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.denoised import DenoisedFrame
-from schemas.wire.errors import InvalidRecordError, UnknownContentTypeError, excerpt
-from schemas.wire.reading import Frame, Reading
+from schemas.wire.errors import InvalidRecordError, unknown_content_type
 from schemas.wire.timestamp import array_to_wire, to_wire
-
-
-def encode_reading(reading: Reading) -> bytes:
-    """`READING_JSON` of one reading."""
-    return reading.model_dump_json().encode()
 
 
 def encode_anomaly(anomaly: Anomaly) -> bytes:
     """`ANOMALY_JSON` of one flagged reading."""
     return anomaly.model_dump_json().encode()
-
-
-def encode_frame(frame: Frame, content_type: str = FRAME_JSON) -> bytes:
-    """One frame as `FRAME_JSON` or `FRAME_ARROW`.
-
-    Raises:
-        UnknownContentTypeError: neither of the two.
-    """
-    columns = [
-        np.array(column, dtype=np.float64)  # None becomes NaN
-        for column in frame.values.values()
-    ]
-    return FrameEncoder(list(frame.values), content_type).encode(
-        frame.sensor_id, np.array(frame.ts_ns, dtype=np.int64), np.stack(columns, axis=1)
-    )
 
 
 class ReadingEncoder:
@@ -186,43 +160,28 @@ def decode_denoised(value: bytes, content_type: str | bytes = DENOISED_JSON) -> 
             return DenoisedFrame.model_validate_json(value)
     except ValidationError as error:
         raise InvalidRecordError(f"not a denoised frame: {error}") from error
-    raise UnknownContentTypeError(
-        f"unknown content type {excerpt(content_type, 100)};"
-        f" known: {DENOISED_JSON}, {DENOISED_ARROW}"
-    )
+    raise unknown_content_type(content_type, (DENOISED_JSON, DENOISED_ARROW))
 
 
 Facts = dict[str, str | int]
 """What a frame says once."""
 Columns = dict[str, Any]
 """What a frame says per reading, beside time and values: an int64 or float64 array each."""
-Writer = Callable[
-    [
-        tuple[str, ...],
-        Float64[np.ndarray, "readings channels"],
-        Int64[np.ndarray, " readings"],
-        Facts,
-        Columns,
-    ],
-    bytes,
-]
+Values = Float64[np.ndarray, "readings channels"]
+Times = Int64[np.ndarray, " readings"]
+Writer = Callable[[tuple[str, ...], Values, Times, Facts, Columns], bytes]
 
 
 def _write_json(
-    channels: tuple[str, ...],
-    values: Float64[np.ndarray, "readings channels"],
-    ts_ns: Int64[np.ndarray, " readings"],
-    facts: Facts,
-    columns: Columns,
+    channels: tuple[str, ...], values: Values, ts_ns: Times, facts: Facts, columns: Columns
 ) -> bytes:
     document: dict[str, Any] = {
         "sensor_id": facts["sensor_id"],
         "ts": array_to_wire(ts_ns),
         "values": dict(zip(channels, values.T.tolist(), strict=True)),
+        **{name: column.tolist() for name, column in columns.items()},
+        **facts,
     }
-    for name, column in columns.items():
-        document[name] = column.tolist()
-    document.update(facts)
     return to_json(document, inf_nan_mode="null")
 
 
@@ -236,9 +195,7 @@ ENCODERS: Mapping[str, Writer] = {
 
 def _writer_of(content_type: str, allowed: tuple[str, ...]) -> Writer:
     if content_type not in allowed:
-        raise UnknownContentTypeError(
-            f"unknown content type {excerpt(content_type, 100)}; known: {', '.join(allowed)}"
-        )
+        raise unknown_content_type(content_type, allowed)
     return ENCODERS[content_type]
 
 

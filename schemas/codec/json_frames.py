@@ -8,7 +8,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from schemas.codec.channel_map import ChannelMap
-from schemas.codec.json_readings import field_of, float_array, object_of, parse_object, sensor_of
+from schemas.codec.json_readings import (
+    field_of,
+    float_array,
+    number_of,
+    parse_object,
+    sensor_of,
+    values_of,
+)
 from schemas.columns import Gathering, Readings
 from schemas.wire.errors import InvalidRecordError, RecordError, excerpt
 from schemas.wire.limits import MAX_FRAME_READINGS
@@ -31,9 +38,7 @@ def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings
     sensor = sensor_of(item)
     ts_ns = _times_of(item)
     n = len(ts_ns)
-    columns = object_of(item, "values")
-    channels.require(columns)
-    picked = channels.picker()(columns)
+    picked = channels.picker()(values_of(item, channels))
     if any(type(column) is not list or len(column) != n for column in picked):
         raise _irregular(picked, n, channels)
     try:
@@ -42,13 +47,7 @@ def _decode_frame(value: bytes, position: int, channels: ChannelMap) -> Readings
         raise _irregular(picked, n, channels) from None
     rows = np.empty((n, len(channels)), dtype=np.float64)
     rows[:] = numbers.reshape(len(channels), n).T
-    return Readings(
-        positions=np.array([position], dtype=np.int64),
-        sensors=[sensor],
-        counts=np.array([n], dtype=np.int64),
-        ts_ns=ts_ns,
-        values=rows,
-    )
+    return Readings.of_record(position, sensor, ts_ns, rows)
 
 
 def check_length(n: int) -> None:
@@ -86,9 +85,7 @@ def _irregular(columns: Sequence[Any], n: int, channels: ChannelMap) -> InvalidR
             )
         for index, value in enumerate(column):
             try:
-                float_array([value])
-            except (ValueError, OverflowError):
-                return InvalidRecordError(
-                    f"values.{name}[{index}]: must be a finite number or null, got {excerpt(value)}"
-                )
+                number_of(value, f"{name}[{index}]")
+            except InvalidRecordError as error:
+                return error
     raise AssertionError("only called for irregular columns")

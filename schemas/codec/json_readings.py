@@ -139,15 +139,7 @@ def _convert_alone(
     except RecordError as error:
         into.reject(position, error)
         return
-    into.add(
-        Readings(
-            positions=np.array([position], dtype=np.int64),
-            sensors=[sensor],
-            counts=np.ones(1, dtype=np.int64),
-            ts_ns=np.array([ts_ns], dtype=np.int64),
-            values=row.reshape(1, len(channels)),
-        )
-    )
+    into.add(Readings.of_record(position, sensor, np.array([ts_ns], dtype=np.int64), row))
 
 
 def _time_of(item: dict[str, Any]) -> int:
@@ -158,19 +150,11 @@ def _time_of(item: dict[str, Any]) -> int:
         raise InvalidRecordError(f"ts: {error}") from error
 
 
-def _row_of(item: dict[str, Any], channels: ChannelMap) -> Float64[np.ndarray, " channels"]:
+def _row_of(item: dict[str, Any], channels: ChannelMap) -> Float64[np.ndarray, "1 channels"]:
     """Values of one parsed reading."""
-    values = object_of(item, "values")
-    channels.require(values)
-    row = np.empty(len(channels), dtype=np.float64)
-    for column, (name, wire) in enumerate(zip(channels.names, channels.wire, strict=True)):
-        try:
-            row[column : column + 1] = float_array([values[wire]])
-        except (ValueError, OverflowError) as error:
-            raise InvalidRecordError(
-                f"values.{name}: must be a finite number or null, got {excerpt(values[wire])}"
-            ) from error
-    return row
+    values = values_of(item, channels)
+    named = zip(channels.names, channels.wire, strict=True)
+    return np.array([[number_of(values[wire], name) for name, wire in named]])
 
 
 def parse_object(value: bytes) -> dict[str, Any]:
@@ -202,12 +186,13 @@ def field_of(item: dict[str, Any], name: str) -> Any:
     return item[name]
 
 
-def object_of(item: dict[str, Any], name: str) -> dict[str, Any]:
-    """A required field that is itself an object."""
-    value = field_of(item, name)
-    if not isinstance(value, dict):
-        raise InvalidRecordError(f"{name}: must be an object, got {excerpt(value)}")
-    return value
+def values_of(item: dict[str, Any], channels: ChannelMap) -> dict[str, Any]:
+    """The `values` of a parsed object, which hold all channels."""
+    values = field_of(item, "values")
+    if not isinstance(values, dict):
+        raise InvalidRecordError(f"values: must be an object, got {excerpt(values)}")
+    channels.require(values)
+    return values
 
 
 def sensor_of(item: dict[str, Any]) -> str:
@@ -227,6 +212,16 @@ def check_sensors(sensors: Sequence[Any]) -> None:
         if min(lengths) >= 1 and max(lengths) <= MAX_NAME_CHARS:
             return
     raise ValueError(f"must be a string of 1..{MAX_NAME_CHARS} characters")
+
+
+def number_of(value: Any, name: str) -> float:
+    """One parsed number, null as NaN; `name` is the channel's."""
+    try:
+        return float(float_array([value])[0])
+    except (ValueError, OverflowError) as error:
+        raise InvalidRecordError(
+            f"values.{name}: must be a finite number or null, got {excerpt(value)}"
+        ) from error
 
 
 def float_array(numbers: list[Any]) -> Float64[np.ndarray, " numbers"]:

@@ -163,13 +163,9 @@ def _from_flags(overrides: Mapping[str, Any], problems: list[str]) -> list[_Give
     """Values of the command line."""
     found: list[_Given] = []
     for dotted, value in overrides.items():
-        if value is None:
-            continue
-        key = tuple(dotted.split(".", 2))
-        if isinstance(value, str):
-            found += _from_text(key, value, "command line", problems)
-        else:
-            found += _leaves(key, value, "command line", problems)
+        if value is not None:
+            convert = _from_text if isinstance(value, str) else _leaves
+            found += convert(tuple(dotted.split(".", 2)), value, "command line", problems)
     return found
 
 
@@ -182,8 +178,7 @@ def _from_text(key: Key, text: str, origin: str, problems: list[str]) -> list[_G
     with contextlib.suppress(ValueError):
         candidates.append(from_json(text, allow_inf_nan=False))
     if _is_table(key[:2]):
-        value = _entry_or_table(key, candidates)
-        return _leaves(key, value, origin, problems)
+        return _leaves(key, _entry_or_table(key, candidates), origin, problems)
     field = _sections()[key[0]].model_fields[key[1]]
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
     for candidate in candidates:
@@ -245,31 +240,29 @@ def _known(key: Key) -> bool:
 
 def _unknown(key: Key, origin: str) -> str:
     """What to say about a key that does not exist; its value is never shown."""
-    dotted = ".".join(key)
+    where = f"{origin}: {'.'.join(key)}"
     section = _sections().get(key[0])
     if section is None:
         names = list(_sections())
-        close = difflib.get_close_matches(key[0], names, n=1)
-        homes = [name for name in names if key[-1] in _sections()[name].model_fields]
-        hint = f"; did you mean [{close[0]}]?" if close else "."
-        if homes and not close:
-            hint = f"; did you mean {homes[0]}.{key[-1]}?"
-        return f"{origin}: {dotted}: no such section{hint} Sections: {', '.join(names)}"
+        hint = _hint(key[0], names, key[-1], form="[{}]") or "."
+        return f"{where}: no such section{hint} Sections: {', '.join(names)}"
     if len(key) == 1:
-        return f"{origin}: {dotted}: is a section; name one of its keys"
+        return f"{where}: is a section; name one of its keys"
     names = list(section.model_fields)
-    close = difflib.get_close_matches(key[1], names, n=1)
-    homes = [name for name, cls in _sections().items() if key[1] in cls.model_fields]
-    hint = "."
     if len(key) > 2 and key[1] in names:  # noqa: PLR2004
-        return f"{origin}: {dotted}: {key[0]}.{key[1]} is a single value, it has no entries"
-    if close:
-        hint = f"; did you mean {close[0]}?"
-    elif homes:
-        hint = f"; did you mean {homes[0]}.{key[1]}?"
-    elif key[0] == "kafka":
+        return f"{where}: {key[0]}.{key[1]} is a single value, it has no entries"
+    hint = _hint(key[1], names, key[1], form="{}")
+    if not hint and key[0] == "kafka":
         hint = "; options of the client itself go under [kafka.client]."
-    return f"{origin}: {dotted}: no such setting{hint} [{key[0]}] has: {', '.join(names)}"
+    return f"{where}: no such setting{hint or '.'} [{key[0]}] has: {', '.join(names)}"
+
+
+def _hint(wrong: str, names: list[str], setting: str, *, form: str) -> str:
+    """The most similar of the names, else a section that has such a setting, else nothing."""
+    close = [form.format(name) for name in difflib.get_close_matches(wrong, names, n=1)]
+    homes = [name for name, cls in _sections().items() if setting in cls.model_fields]
+    meant = close + [f"{home}.{setting}" for home in homes]
+    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterator[str]:

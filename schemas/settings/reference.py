@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,8 +16,6 @@ from pydantic_core import to_jsonable_python
 
 from schemas.settings import Settings
 from schemas.settings.help import allowed
-
-__all__ = ["settings_page"]
 
 _HEAD = """# Configuration
 
@@ -54,24 +52,16 @@ def settings_page() -> str:
 
 def _section(name: str, model: type[BaseModel]) -> str:
     rows = [_row(name, key, field) for key, field in model.model_fields.items()]
-    title = f"## `[{name}]`\n\n{model.__doc__}\n"
-    return "\n".join(
-        [title, "| key | default | allowed | |", "| --- | --- | --- | --- |", *rows, ""]
-    )
+    head = [f"## `[{name}]`\n\n{model.__doc__}\n", "| key | default | allowed | |"]
+    return "\n".join([*head, "| --- | --- | --- | --- |", *rows, ""])
 
 
 def _row(section: str, key: str, field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
+    default = to_jsonable_python(field.get_default(call_default_factory=True))
+    shown = "none" if default is None else f"`{json.dumps(default)}`"
     meaning = (field.description or "").replace("\n", " ")
-    cells = (f"`{key}`", _shown(default), allowed((section, key)), meaning)
+    cells = (f"`{key}`", shown, allowed((section, key)), meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _shown(default: Any) -> str:
-    """A default as `vigie.toml` would hold it."""
-    if default is None:
-        return "none"
-    return f"`{json.dumps(to_jsonable_python(default))}`"
 
 
 if __name__ == "__main__":

@@ -57,16 +57,12 @@ def _conceal(value: Any, key: str) -> Any:
     return value
 
 
-def revealed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with every secret in the clear."""
-    return {key: _reveal(value) for key, value in options.items()}
-
-
-def _reveal(value: Any) -> Any:
+def revealed(value: Any) -> Any:
+    """The value, or the options, with every secret in the clear."""
     if isinstance(value, SecretStr | SecretBytes):
         return value.get_secret_value()
     if isinstance(value, Mapping):
-        return {key: _reveal(inner) for key, inner in value.items()}
+        return {key: revealed(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_reveal(inner) for inner in value]
+        return [revealed(inner) for inner in value]
     return value

@@ -12,13 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.settings.secret import concealed, revealed
 from schemas.wire.fields import Name
@@ -91,7 +85,8 @@ class KafkaSettings(Section):
 
     def client_options(self) -> dict[str, Any]:
         """The client's options with the secrets revealed: for the client's constructor only."""
-        return revealed(self.client)
+        client: dict[str, Any] = revealed(self.client)
+        return client
 
 
 class TopicSettings(Section):
@@ -105,6 +100,8 @@ class TopicSettings(Section):
     """The cleaned signal."""
     dead_letters: Topic = "vigie.dead-letters"
     """Records that could not be decoded."""
+    sensor_state: Topic = "vigie.sensor-state"
+    """What is recorded of each sensor; compacted, with the partitions of the readings."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Partitions of each topic that `vigie topics create` makes."""
     replication_factor: Annotated[int, Field(ge=1, le=100)] = 1
@@ -112,11 +109,17 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _no_loop(self) -> Self:
-        names = (self.readings, self.anomalies, self.denoised, self.dead_letters)
+        names = (
+            self.readings,
+            self.anomalies,
+            self.denoised,
+            self.dead_letters,
+            self.sensor_state,
+        )
         if len(set(names)) < len(names):
             raise ValueError(
-                "readings, anomalies, denoised and dead_letters must be four different topics,"
-                f" got {', '.join(names)}"
+                "readings, anomalies, denoised, dead_letters and sensor_state must be five "
+                f"different topics, got {', '.join(names)}"
             )
         return self
 

@@ -118,15 +118,8 @@ def dead_letter_headers(
     """Headers of the dead letter: the record's own in their order, then the reasons.
 
     Reasons that the record already carries, from an earlier passage through dead letters, are
-    replaced: the headers do not grow with each attempt.
-
-    Args:
-        failure: what went wrong; its position in the batch is of no interest here.
-        topic: topic of the record.
-        partition: partition of the record.
-        offset: offset of the record.
-        app_version: version of Vigie.
-        original: headers of the record.
+    replaced: the headers do not grow with each attempt. The failure's position in the batch is of
+    no interest here.
     """
     reasons: dict[str, str | int] = {
         "topic": topic,
@@ -137,11 +130,7 @@ def dead_letter_headers(
         "message": failure.message[:MAX_MESSAGE_CHARS],
         "app_version": app_version,
     }
-    kept = [(name, value) for name, value in original if name not in _OURS]
-    # "replace": a message may quote a lone surrogate, which UTF-8 cannot write.
-    return kept + [
-        (_NAMES[name], str(reason).encode(errors="replace")) for name, reason in reasons.items()
-    ]
+    return [header for header in original if header[0] not in _OURS] + _written(reasons, _NAMES)
 
 
 def read_dead_letter(headers: Headers) -> DeadLetter:
@@ -193,9 +182,12 @@ def replay_headers(
         "reason": f"{letter.stage}: {letter.message}",
     }
     kept = [(name, value) for name, value in headers if name not in _OURS | _REPLAYS]
-    return kept + [
-        (_REPLAY_NAMES[name], str(value).encode(errors="replace")) for name, value in story.items()
-    ]
+    return kept + _written(story, _REPLAY_NAMES)
+
+
+def _written(fields: Mapping[str, str | int], names: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    # "replace": a message may quote a lone surrogate, which UTF-8 cannot write.
+    return [(names[name], str(value).encode(errors="replace")) for name, value in fields.items()]
 
 
 def read_replay(headers: Headers) -> Replay | None:

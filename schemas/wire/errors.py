@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
 
@@ -33,8 +34,6 @@ class RecordError(ValueError):
 
 class MalformedRecordError(RecordError):
     """The bytes are not a document of the declared format at all."""
-
-    stage = Stage.DECODE
 
 
 class InvalidRecordError(RecordError):
@@ -71,3 +70,10 @@ def excerpt(value: object, limit: int = 60) -> str:
         return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)}"
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def unknown_content_type(found: str, known: Iterable[str]) -> UnknownContentTypeError:
+    """The error that says which content types there are."""
+    return UnknownContentTypeError(
+        f"unknown content type {excerpt(found, 100)}; known: {', '.join(known)}"
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,39 +13,31 @@ import structlog
 
 from detector.artifact import save
 from schemas.settings import Guarantee, Settings
-from tests.chaos import checkers, oracle
+from tests.chaos import checkers
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
-from tests.chaos.commits import Commit, read_commits
 from tests.chaos.hooks.switches import Switches
+from tests.chaos.judge import GROUP, RECEPTIVE_FIELD, Judge, outcome
 from tests.chaos.load import Load, LoadJob
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.outcome import Outcome, outcome_of, without_repeats
+from tests.chaos.outcome import Outcome
 from tests.chaos.pipeline import Pipeline
-from tests.chaos.reader import LiveReader, digest, following
-from tests.chaos.reference import Expected, expected_of
-from tests.chaos.replays import backtested, logs_of, restorable
+from tests.chaos.reader import LiveReader, following
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
-from tests.chaos.segments import Fate, topic_fates
-from tests.chaos.transactions import decided, published, remainder, writers_of_commits
-from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
 from workers.errors import VigieError
 from workers.kafka.admin import TopicSpec
-from workers.kafka.factory import admin_of
+from workers.kafka.factory import admin_of, topic_specs
 
-RECEPTIVE_FIELD: Final = 16
 _PARTITIONS: Final = 3
 _FIRST_WITHIN_S: Final = 300.0
 _CALM_WITHIN_S: Final = 1200.0  # for the log of hours
 _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _FLOWS_WITHIN_S: Final = 60.0  # longer than the producer of readings needs to notice a failure
-_CLOSED_WITHIN_S: Final = 30.0  # longer than the broker lets a transaction be open
 _LOOK_S: Final = 0.3
-_GROUP: Final = "chaos"
 
 log = structlog.get_logger("chaos")
 
@@ -83,6 +75,7 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "topics.anomalies": f"{group}-anomalies",
         "topics.denoised": f"{group}-denoised",
         "topics.dead_letters": f"{group}-dead-letters",
+        "topics.sensor_state": f"{group}-sensor-state",
         "processing.guarantee": plan.guarantee.value,
         "processing.flush_timeout_s": "5",
         "processing.drain_timeout_s": "20",
@@ -133,11 +126,9 @@ class _Run:
         self.counts: dict[str, int] = {}
         self._plan, self._cluster, self._folder, self._model = plan, cluster, folder, model
         self._stack = stack
-        self._settings = Settings.model_validate(
-            _nested(self._assignments(cluster.proxied, _GROUP))
-        )
+        self._settings = Settings.model_validate(_nested(self._assignments(cluster.proxied, GROUP)))
         self._violations: Violations = []
-        self._make_topics(_GROUP)
+        self._make_topics(GROUP)
         switches = Switches(str(folder / "switches"))
         stack.callback(switches.close)
         topics = self._settings.topics
@@ -155,12 +146,12 @@ class _Run:
         )
         self._nemesis = Nemesis(
             cluster=cluster,
-            pipeline=self._make_pipeline(_GROUP, cluster.proxied, switches=folder / "switches"),
+            pipeline=self._make_pipeline(GROUP, cluster.proxied, switches=folder / "switches"),
             load=self._load,
             switches=switches,
             settings=self._settings,
             make_rival=lambda: self._make_pipeline(
-                _GROUP, cluster.proxied, switches=folder / "switches"
+                GROUP, cluster.proxied, switches=folder / "switches"
             ),
             partitions=_PARTITIONS,
         )
@@ -236,119 +227,22 @@ class _Run:
         settings = Settings.model_validate(
             _nested(self._assignments(self._cluster.proxied, "calm"))
         )
-        return self._outcome(settings), pipeline.counts()
+        return outcome(self._cluster, settings), pipeline.counts()
 
     def check(self, undisturbed: Outcome, counted: Mapping[str, int]) -> Violations:
         """Read everything back, and compare."""
-        direct, topics = self._cluster.direct, self._settings.topics
-        source = read_settled(direct, topics.readings, within=120.0)
-        bounds = admin_of(direct).topic_bounds({topics.readings: self._nemesis.partitions})
-        ends = {partition: end for (_, partition), (_, end) in bounds.items()}
-        expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self._settings)
-        whole = self._outcome(self._settings)
-        exact = self._plan.guarantee is Guarantee.EXACTLY_ONCE
-        outcome = whole if exact else without_repeats(whole)
-        commits = read_commits(direct, _GROUP, topics.readings)
-        self.counts = {
-            **expected.counts,
-            "anomalies": len(expected.flagged),
-            "source records": len(source),
-            "commits": len(commits),
-            "repeats": len(whole.denoised) - len(without_repeats(whole).denoised),
-            "poison records": sum(
-                v.stage == oracle.POISON.stage for v in expected.verdicts.values()
-            ),
-            "late requests": self._cluster.proxy.late_requests,
-        }
-        return [
-            *checkers.accounted(expected.verdicts, outcome),
-            *checkers.unique(outcome, topics.readings),
-            *checkers.ordered(outcome),
-            *checkers.equal(expected, outcome),
-            *checkers.same(undisturbed, outcome),
-            *checkers.counted(counted, expected),
-            *checkers.committed(commits, ends),
-            *self._check_replays(source, ends, expected, commits),
-            *self._check_reader(exact=exact),
-            *self._check_transactions(commits, whole, exact=exact),
-        ]
-
-    def _check_replays(
-        self,
-        source: Sequence[Any],
-        ends: Mapping[int, int],
-        expected: Expected,
-        commits: Sequence[Commit],
-    ) -> Violations:
-        """The backtest agrees with the oracle, and each commit allowed the replay."""
-        detector = small_detector(RECEPTIVE_FIELD)
-        logs = logs_of(source, ends, detector, self._settings, expected.verdicts)
-        backtest = {reading.place: reading for log in logs for reading in backtested(log)}
-        return [
-            *checkers.differing("readings of the backtest", expected.denoised, backtest),
-            *(
-                violation
-                for log in logs
-                for violation in restorable(log, commits, expected.verdicts)
-            ),
-        ]
-
-    def _check_transactions(
-        self, commits: Sequence[Commit], whole: Outcome, *, exact: bool
-    ) -> Violations:
-        """No transaction came in pieces, and none is left."""
-        topics = self._settings.topics
-        names = (topics.readings, topics.denoised, topics.anomalies, topics.dead_letters)
-        left = remainder(self._cluster.direct, names, within_s=_CLOSED_WITHIN_S)
-        violations = checkers.closed(left.unfinished, left.stable, left.ends, left.held)
-        if exact:
-            known = decided(self._cluster.direct)
-            violations += checkers.whole(
-                commits,
-                writers_of_commits(self._cluster.log, known),
-                published(self._cluster.log, known, whole, topics),
-            )
-        return violations
-
-    def _check_reader(self, *, exact: bool) -> Violations:
-        topics = self._settings.topics
-        final, aborted = {}, []
-        for topic in (topics.denoised, topics.anomalies, topics.dead_letters):
-            for record in read_settled(self._cluster.direct, topic, within=120.0):
-                final[topic, record.partition, record.offset] = digest(record)
-            fates = topic_fates(self._cluster.log, topic)
-            aborted += [(topic, *at) for at, fate in fates.items() if fate is Fate.ABORTED]
-        self.counts["aborted records"] = len(aborted)
-        on_disk = {
-            (topic, *at)
-            for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
-            for at, fate in topic_fates(self._cluster.log, topic).items()
-            if fate is (Fate.COMMITTED if exact else Fate.PLAIN)
-        }
-        until_s = time.monotonic() + 30.0
-        while len(self._reader.seen) < len(final) and time.monotonic() < until_s:
-            time.sleep(0.1)
-        return [
-            *checkers.seen_live(list(self._reader.seen), final, aborted),
-            *checkers.found(
-                "records that the client and the files disagree about",
-                sorted(on_disk.symmetric_difference(final)),
-            ),
-        ]
-
-    def _outcome(self, settings: Settings) -> Outcome:
-        topics = settings.topics
-        return outcome_of(
-            topics,
-            (
-                record
-                for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
-                for record in read_settled(self._cluster.direct, topic, within=120.0)
-            ),
+        judge = Judge(
+            cluster=self._cluster,
+            settings=self._settings,
+            guarantee=self._plan.guarantee,
+            reader=self._reader,
+            partitions=self._nemesis.partitions,
+            counts=self.counts,
         )
+        return judge.check(undisturbed, counted)
 
     def _recovered(
-        self, *, within_s: float, pipeline: Pipeline | None = None, group: str = _GROUP
+        self, *, within_s: float, pipeline: Pipeline | None = None, group: str = GROUP
     ) -> bool:
         """Wait until every partition is committed past what lies in it now; revive what is dead."""
         until_s = time.monotonic() + within_s
@@ -414,13 +308,15 @@ class _Run:
         return settings_of(self._plan, bootstrap, group)
 
     def _make_topics(self, group: str) -> None:
-        names = Settings.model_validate(_nested(self._assignments("localhost:1", group))).topics
+        settings = Settings.model_validate(_nested(self._assignments("localhost:1", group)))
+        names = settings.topics
         admin_of(self._cluster.direct).create_topics(
             [
                 TopicSpec(name=names.readings, partitions=_PARTITIONS),
                 TopicSpec(name=names.denoised, partitions=2),
                 TopicSpec(name=names.anomalies, partitions=2),
                 TopicSpec(name=names.dead_letters, configs={"max.message.bytes": str(8 * 2**20)}),
+                replace(topic_specs(settings.topics)[-1], partitions=_PARTITIONS),
             ],
         )
 

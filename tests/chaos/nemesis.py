@@ -21,7 +21,7 @@ from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
 from tests.chaos.schedule import Fault, FaultBatch, Kind
 from workers.errors import VigieError
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.options import admin_options
 
 Undo = Callable[[], None]
@@ -223,7 +223,7 @@ class Nemesis:
             connection=self.cluster.direct,
             topic=self.settings.topics.readings,
             group=self.settings.kafka.group,
-            assignment=Assignment(self.settings.kafka.assignment),
+            assignment=self.settings.kafka.assignment,
             client_id="chaos-intruder",
         )
 

@@ -16,6 +16,7 @@ from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
+from tests.support.partitions import NONE_FLAGGED
 from workers.stream.input import Input
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
@@ -122,7 +123,7 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
             continue
         samples = request.samples
         scores = log.detector.score(samples.rows, samples.ends, samples.groups)
-        state.scored(request.number, anomalies=len(scores.flagged))
+        state.scored(request.number, flagged=scores.flagged)
         for run in samples.runs:
             for nth in range(run.start, run.stop):
                 yield Denoised(
@@ -183,7 +184,7 @@ def _restored(
         request = state.polled(batch)
         if request is None:
             continue
-        state.scored(request.number, anomalies=0)
+        state.scored(request.number, flagged=NONE_FLAGGED)
         samples = request.samples
         for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
             place = _place(log.partition, samples, nth)

@@ -9,10 +9,11 @@ from kafka.errors import KafkaTimeoutError
 from tests.support.broker import suspend
 from workers.broker.embedded import EmbeddedBroker
 from workers.kafka.admin import Admin
-from workers.kafka.client import Connection, OpensSink, OpensSource
+from workers.kafka.client import Connection, OpensSink, OpensSource, OpensTable
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.consumer.table import TableConfig
 from workers.kafka.kafka_python.producer.sink import SinkConfig
 from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
@@ -36,6 +37,9 @@ class Client(Protocol):
 
     def transactional_sink(self, connection: Connection, name: str, **limits: Any) -> OpensSink:
         """Exactly once, with this identity."""
+
+    def table(self, connection: Connection, topic: str, **limits: Any) -> OpensTable:
+        """A compacted topic."""
 
     def admin(self, connection: Connection) -> Admin: ...
 
@@ -69,7 +73,7 @@ class KafkaPython:
             topic=topic,
             group=group,
             member=member,
-            assignment=Assignment(assignment),
+            assignment=assignment,
         )
 
     def sink(self, connection: Connection, **limits: Any) -> SinkConfig:
@@ -79,6 +83,9 @@ class KafkaPython:
         self, connection: Connection, name: str, **limits: Any
     ) -> TransactionalSinkConfig:
         return TransactionalSinkConfig(connection=connection, transactional_id=name, **limits)
+
+    def table(self, connection: Connection, topic: str, **limits: Any) -> OpensTable:
+        return TableConfig(connection=connection, topic=topic, **limits)
 
     def admin(self, connection: Connection) -> Admin:
         return KafkaPythonAdmin(connection)

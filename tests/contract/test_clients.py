@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 import pytest
 
 from tests.contract.kafka_admin import AdminContract
@@ -9,11 +12,12 @@ from tests.contract.kafka_client import KafkaClientContract
 from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_membership import MembershipContract
 from tests.contract.kafka_outputs import KafkaOutputsContract
+from tests.contract.kafka_tables import KafkaTableContract
 from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.member import Member
 from tests.support.wait import wait_until
 from workers.errors import SettingsError
-from workers.kafka.client import Connection, OpensSource
+from workers.kafka.client import Connection, OpensSink, OpensSource
 
 pytestmark = pytest.mark.kafka
 
@@ -32,6 +36,21 @@ class TestMembership(MembershipContract):
 
 class TestAdmin(AdminContract):
     """Topics and groups."""
+
+
+class TestTables(KafkaTableContract):
+    """Compacted topics, written exactly once."""
+
+    def sink_config(self, connection: Connection, **limits: Any) -> OpensSink:
+        return self.client.transactional_sink(connection, f"tx-{uuid.uuid4().hex[:12]}", **limits)
+
+
+class TestTablesAtLeastOnce(KafkaContract):
+    """Only what the sink can change."""
+
+    table_config = KafkaTableContract.table_config
+    test_a_tombstone = KafkaTableContract.test_a_tombstone_ends_a_key
+    test_a_partition = KafkaTableContract.test_a_partition_is_taken_as_it_is_named
 
 
 class TestRangeAssignment(KafkaContract):

@@ -29,24 +29,14 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset
-
-
-class SimRecord(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+from workers.kafka.client import CommittedOffset, Record
 
 
 @dataclass
 class Log:
     """A partition; `visible` of its records are written so far."""
 
-    records: list[SimRecord]
+    records: list[Record]
     visible: int = 0
     beginning: int = 0
 
@@ -54,7 +44,7 @@ class Log:
     def end(self) -> int:
         return self.records[self.visible - 1].offset + 1 if self.visible else 0
 
-    def read(self, offset: int, count: int) -> list[SimRecord]:
+    def read(self, offset: int, count: int) -> list[Record]:
         first = max(offset, self.beginning)
         return [r for r in self.records[: self.visible] if r.offset >= first][:count]
 
@@ -78,8 +68,10 @@ class Sent(NamedTuple):
 
     transaction: Transaction
     topic: str
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    key: bytes | None = None
+    partition: int | None = None
 
 
 class Step(NamedTuple):
@@ -225,6 +217,20 @@ class Broker:
                 )
             )
             self.committed[partition] = committed
+
+    def latest(self, topic: str, partition: int) -> dict[bytes, bytes]:
+        """The last committed value of each key, once nobody writes there."""
+        found: dict[bytes, bytes] = {}
+        for sent in self.sent:
+            if (sent.topic, sent.partition) != (topic, partition):
+                continue
+            if sent.transaction.fate is Fate.OPEN:
+                raise BrokerUnavailableError("a transaction is open there")
+            if sent.transaction.fate is Fate.COMMITTED and sent.key is not None:
+                found.pop(sent.key, None)
+                if sent.value is not None:
+                    found[sent.key] = sent.value
+        return found
 
     # -- transactions ----------------------------------------------------------------------------
 

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+from schemas.settings import TopicSettings
 from schemas.wire.anomaly import anomaly_id
 from schemas.wire.dead_letter import read_dead_letter
+from schemas.wire.sensor_state import SensorState
 from tests.deterministic.broker import Broker, Fate, Sent
 from tests.deterministic.readings import Expected, Place, Scored
+
+SENSOR_STATE = TopicSettings().sensor_state
 
 
 def check_exactly_once(broker: Broker, expected: Expected) -> None:
@@ -19,6 +23,7 @@ def check_exactly_once(broker: Broker, expected: Expected) -> None:
     found = _Found(broker)
     assert not found.repeated, f"came twice: {found.repeated}"
     _check_content(found, expected)
+    _check_recorded(broker, expected)
     _check_order(found)
     _check_offsets(broker, found)
 
@@ -26,6 +31,7 @@ def check_exactly_once(broker: Broker, expected: Expected) -> None:
 def check_at_least_once(broker: Broker, expected: Expected) -> None:
     """Everything that an undisturbed run gives; a repeat is the same, down to the id."""
     _check_content(_Found(broker), expected)
+    _check_recorded(broker, expected)
     _check_positions(broker)
 
 
@@ -45,6 +51,9 @@ class _Found:
                 self._take(sent)
 
     def _take(self, sent: Sent) -> None:
+        if sent.topic == SENSOR_STATE:
+            return  # see `_check_recorded`
+        assert sent.value is not None
         unit = self.units[id(sent.transaction)]
         if "dead" in sent.topic:
             letter = read_dead_letter(sent.headers)  # type: ignore[arg-type]
@@ -80,6 +89,16 @@ def _check_content(found: _Found, expected: Expected) -> None:
     assert found.dead_letters == expected.dead_letters, "dead letters differ"
     flagged = {anomaly_id("r", *place) for place in expected.flagged}
     assert found.anomalies == flagged, "anomalies differ"
+
+
+def _check_recorded(broker: Broker, expected: Expected) -> None:
+    """Each sensor's counts are those of an undisturbed run, and no other sensor has any."""
+    for partition in broker.logs:
+        found = {
+            key.decode(): SensorState.model_validate_json(value)
+            for key, value in broker.latest(SENSOR_STATE, partition).items()
+        }
+        assert found == expected.recorded[partition], f"partition {partition} counts otherwise"
 
 
 def _check_order(found: _Found) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
 
-from tests.deterministic.broker import Broker, Fate, Sent, SimRecord, Token, Transaction
+from tests.deterministic.broker import Broker, Fate, Sent, Token, Transaction
 from workers.errors import (
     BrokerUnavailableError,
     FencedError,
@@ -20,7 +20,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, PollResult
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 
 
@@ -136,7 +136,7 @@ class SimSource:
         assigned, revoked = frozenset(self._assigned), frozenset(self._revoked)
         self._assigned.clear()
         self._revoked.clear()
-        records: dict[int, Sequence[SimRecord]] = {}
+        records: dict[int, Sequence[Record]] = {}
         for partition in sorted(self._positions.keys() - self._paused):
             log = self._broker.logs[partition]
             found = log.read(self._positions[partition], max_records)
@@ -222,6 +222,17 @@ class SimSource:
             self._broker.commit(offsets, generation.token)
 
 
+class SimTable:
+    """What is recorded of sensors."""
+
+    def __init__(self, line: Line, topic: str) -> None:
+        self._line, self._topic = line, topic
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        with self._line.call(BrokerUnavailableError):
+            return self._line.broker.latest(self._topic, partition)
+
+
 class _SimSink:
     """What both sinks have in common."""
 
@@ -232,11 +243,6 @@ class _SimSink:
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.max_bytes
-
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return True
 
     def outstanding(self) -> int:
         return 0
@@ -275,8 +281,9 @@ class TransactionalSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         assert self._is_open
         if self._epoch is None:
@@ -286,7 +293,7 @@ class TransactionalSimSink(_SimSink):
             with self._line.request(
                 OutputsLostError, again=lambda: self._broker.add_partition(name, epoch)
             ):
-                sent = Sent(Transaction(), topic, value, headers)
+                sent = Sent(Transaction(), topic, value, headers, key, partition)
                 self._broker.send(name, epoch, sent)
         except TransactionAbortedError:
             # A real client learns of it at the flush.
@@ -343,11 +350,13 @@ class PlainSimSink(_SimSink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
         with self._line.call(OutputsLostError):
-            sent = Sent(Transaction(fate=Fate.COMMITTED), topic, value, headers)
+            done = Transaction(fate=Fate.COMMITTED)
+            sent = Sent(done, topic, value, headers, key, partition)
             self._broker.sent.append(sent)
 
     def commit(

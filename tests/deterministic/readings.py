@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.codec import FRAME_JSON, READING_JSON
-from tests.deterministic.broker import Log, SimRecord
+from schemas.wire.sensor_state import SensorState
+from tests.deterministic.broker import Log
 from tests.deterministic.scoring import FLAGGED_FROM, POISON, SimDetector
-from tests.support.logs import Entry, Remembering, Rules, log_of
+from tests.support.logs import Entry, Remembering, Rules, cuts_of, log_of
+from tests.support.recorded import Fated, recorded_by_definition
+from workers.kafka.client import Record
 
 EPOCH_MS = 1_000_000
 
@@ -36,6 +39,7 @@ class Expected:
     scored: dict[Place, Scored] = field(default_factory=dict)
     flagged: set[Place] = field(default_factory=set)
     dead_letters: set[tuple[int, int]] = field(default_factory=set)
+    recorded: dict[int, dict[str, SensorState]] = field(default_factory=dict)
 
 
 def simulated(entries: Sequence[Entry], partition: int) -> list[Entry]:
@@ -69,7 +73,7 @@ def on_the_wire(entries: Sequence[Entry], partition: int) -> Log:
     return Log([_record(entry, partition) for entry in entries])
 
 
-def _record(entry: Entry, partition: int) -> SimRecord:
+def _record(entry: Entry, partition: int) -> Record:
     frame = entry.frame
     ts = [EPOCH_MS + sample.ts_ns for sample in frame]
     if len(frame) == 1:
@@ -79,7 +83,7 @@ def _record(entry: Entry, partition: int) -> SimRecord:
         content_type = FRAME_JSON
         values = {"x": [sample.value for sample in frame]}
         body = {"sensor_id": frame[0].sensor, "ts": ts, "values": values}
-    return SimRecord(
+    return Record(
         topic="r",
         partition=partition,
         offset=entry.offset,
@@ -95,6 +99,7 @@ def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
     expected, detector = Expected(), SimDetector(rules.receptive_field)
     for partition, entries in world.items():
         memory = Remembering(entries, rules)
+        fated = []
         for entry in entries:
             memory.reach(entry.offset)
             is_bad = entry.kind == "bad"
@@ -104,14 +109,21 @@ def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
             if is_bad:
                 expected.dead_letters.add((partition, entry.offset))
                 continue
+            fates = ""
             for index, sample in enumerate(entry.frame):
+                is_dropped = memory.known.look(sample) is None
                 window = memory.take(sample)
                 if window is None:
+                    fates += "d" if is_dropped else "w"
                     continue
                 place = Place(partition, entry.offset, index)
                 number = int(detector.numbers([window])[0])
                 ts_ms = EPOCH_MS + sample.ts_ns
                 expected.scored[place] = Scored(sample.sensor, ts_ms, float(number))
+                fates += "f" if number >= FLAGGED_FROM else "s"
                 if number >= FLAGGED_FROM:
                     expected.flagged.add(place)
+            fated.append(Fated(entry.offset, entry.frame[0].sensor, fates))
+        cuts = cuts_of(entries, rules)[1:]
+        expected.recorded[partition] = recorded_by_definition(fated, cuts)
     return expected

@@ -19,6 +19,7 @@ from tests.deterministic.clients import (
     Line,
     PlainSimSink,
     SimSource,
+    SimTable,
     TransactionalSimSink,
 )
 from tests.deterministic.readings import on_the_wire
@@ -98,6 +99,7 @@ class Process:
             slot=0,
             source=source,
             sink=sink,
+            table=SimTable(self.line, world.settings.topics.sensor_state),
             scoring=self.scoring,
             detector=self.scoring.detector,  # type: ignore[arg-type]
             settings=world.settings,
@@ -136,7 +138,11 @@ class World:
                     "max_dead_letter_share": 0,
                     "max_dead_letters_in_row": 0,
                 },
-                "processing": {"max_in_flight": in_flight, "commit_interval_s": 0.2},
+                "processing": {
+                    "guarantee": "exactly_once" if exactly_once else "at_least_once",
+                    "max_in_flight": in_flight,
+                    "commit_interval_s": 0.2,
+                },
             }
         )
         for log in self.broker.logs.values():

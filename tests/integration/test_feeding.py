@@ -11,7 +11,7 @@ from schemas.codec import Decoder
 from tests.support.broker import read_all
 from workers.cli import main as cli
 from workers.data.files import read_sensors
-from workers.plant import CHANNEL_NAMES
+from workers.plant.physics import CHANNEL_NAMES
 
 pytestmark = pytest.mark.kafka
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
 from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
-from tests.support.partitions import Sample, batch_of, make_partition
+from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
@@ -75,7 +75,7 @@ def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: RestoreP
         request = state.polled(batch(log[low:high], start.next_offset))
         if request is None:
             continue
-        pending, samples = state.scored(request.number, anomalies=0), request.samples
+        pending, samples = state.scored(request.number, flagged=NONE_FLAGGED), request.samples
         for end, offset, index in zip(
             samples.ends.tolist(), samples.offsets.tolist(), samples.indices.tolist(), strict=True
         ):
@@ -212,7 +212,7 @@ def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
         samples = [Sample(f"s{at}", at, 0.0) for at in range(low, low + 50)]
         request = state.polled(batch_of(samples, start=low))
         assert request is not None
-        pending = state.scored(request.number, anomalies=0)
+        pending = state.scored(request.number, flagged=NONE_FLAGGED)
         assert state.sensors <= 400
         assert pending.next_offset - pending.restore_point.restore_from <= 400
         assert state.windows.capacity <= 1000

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.partitions import Sample, batch_of, make_partition
+from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import PartitionState
 
@@ -51,7 +51,7 @@ def feed(
         request = partition.polled(batch_of(samples[low:high], start=start + low))
         if request is None:
             continue
-        done = partition.scored(request.number, anomalies=0)
+        done = partition.scored(request.number, flagged=NONE_FLAGGED)
         asked = request.samples
         for end, offset in zip(asked.ends.tolist(), asked.offsets.tolist(), strict=True):
             fed.windows[offset] = asked.rows[end - size + 1 : end + 1, 0].tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, PollResult
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
@@ -25,16 +25,6 @@ from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture
 from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
-
-
-class FakeRecord(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass
@@ -74,7 +64,7 @@ class FakeSource:
             stop = min(self.position + max_records, len(self.values))
             if stop > self.position:
                 records[0] = [
-                    FakeRecord("r", 0, offset, -1, b"k", self.values[offset], ())
+                    Record("r", 0, offset, -1, b"k", self.values[offset], ())
                     for offset in range(self.position, stop)
                 ]
                 self.position = stop
@@ -122,6 +112,8 @@ class FakeSink:
     stale: set[int] = field(default_factory=set)
     largest: int = 10**9
     sent: list[tuple[str, bytes, Sequence[tuple[str, bytes]]]] = field(default_factory=list)
+    recording: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    recorded: dict[bytes, bytes] = field(default_factory=dict)
     commits: int = 0
     aborts: int = 0
     away: bool = False
@@ -139,19 +131,20 @@ class FakeSink:
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
+        partition: int | None = None,
     ) -> None:
-        assert self.fits(key=key, value=value, headers=headers)
+        if partition is not None:
+            assert key is not None
+            self.recording.append((key, value))
+            return
+        assert value is not None
+        assert len(value) <= self.room(key=key, headers=headers)
         self.sent.append((topic, value, headers))
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest
-
-    def fits(
-        self, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, Any]] = ()
-    ) -> bool:
-        return len(value) <= self.largest
 
     def outstanding(self) -> int:
         return 0
@@ -165,9 +158,19 @@ class FakeSink:
         if self.commits in self.stale:
             raise StaleGenerationError("illegal generation")
         self.source.commit(offsets, generation, deadline=deadline)
+        for key, value in self.recording:
+            self.recorded.pop(key, None)
+            if value is not None:
+                self.recorded[key] = value
+        self.recording.clear()
 
     def abort(self) -> None:
         self.aborts += 1
+        self.recording.clear()
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        """What a `Table` tells."""
+        return dict(self.recorded)
 
 
 class HeldScoring:
@@ -249,6 +252,7 @@ def make_stream(
         slot=0,
         source=source,
         sink=sink,
+        table=sink,
         scoring=scoring or LocalScoring(small_detector()),
         detector=small_detector(),
         settings=settings,

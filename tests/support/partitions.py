@@ -14,6 +14,7 @@ from workers.stream.state.restore import RestorePlan
 from workers.stream.state.state_ttl import UNLIMITED, StateTtl
 
 FAR_APART_NS = 10**15
+NONE_FLAGGED = np.empty(0, np.int64)
 
 
 class Sample(NamedTuple):

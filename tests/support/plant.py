@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workers.plant import Fault
+from workers.plant.faults import Fault
 
 
 class FixedSchedule:

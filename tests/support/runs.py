@@ -32,6 +32,7 @@ def vigie_run(
             "topics.anomalies": topics.anomalies,
             "topics.denoised": topics.denoised,
             "topics.dead_letters": topics.dead_letters,
+            "topics.sensor_state": topics.sensor_state,
             "processing.drain_timeout_s": "10",
         }.items()
     ]

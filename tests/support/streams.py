@@ -16,7 +16,7 @@ from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import sink_of, source_of
+from workers.kafka.factory import sink_of, source_of, table_of
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring
@@ -38,6 +38,7 @@ def make_settings(
             "topics": {
                 "readings": make_topic(partitions=partitions),
                 **{name: make_topic() for name in ("anomalies", "denoised", "dead_letters")},
+                "sensor_state": make_topic(partitions, **{"cleanup.policy": "compact"}),
             },
         }
     )
@@ -55,10 +56,12 @@ def open_loop(
     with ExitStack() as stack:
         source = stack.enter_context(source_of(settings, slot).open())
         sink = stack.enter_context(sink_of(settings, slot).open(source))
+        table = stack.enter_context(table_of(settings).open())
         yield build_loop(
             slot=slot,
             source=source,
             sink=sink,
+            table=table,
             scoring=scoring or LocalScoring(detector),
             detector=detector,
             settings=settings,

@@ -17,10 +17,7 @@ _REJECTED: Final = frozenset({400, 403, 409})
 
 
 def ask_status(url: str) -> dict[str, Any]:
-    """The `/status` of a running pipeline.
-
-    Args:
-        url: of any of its pages.
+    """The `/status` of a running pipeline; the `url` may be that of any of its pages.
 
     Raises:
         SettingsError: not an http address.
@@ -30,11 +27,7 @@ def ask_status(url: str) -> dict[str, Any]:
 
 
 def ask_scale(url: str, request: Mapping[str, int | str]) -> dict[str, Any]:
-    """Have a running pipeline change its numbers of workers.
-
-    Args:
-        url: of any of its pages.
-        request: a number or "auto" by kind; see `ScaleRequest`.
+    """Have a running pipeline change its numbers of workers; see `ScaleRequest`.
 
     Returns:
         The numbers from now on; see `scaling_as_json`.

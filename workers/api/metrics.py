@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -30,6 +31,31 @@ _TOLD = {
     "missing": "Values that were null in the decoded readings.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
+_WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
+    "commits": ("Units of work committed.", lambda h: h.commits),
+    "rewinds": ("Units of work that failed and were repeated.", lambda h: h.rewinds),
+    "rejected_outputs": ("Outputs too large for the broker.", lambda h: h.rejected_outputs),
+    "model_changes": (
+        "Partitions taken up where another model had left off.",
+        lambda h: h.model_changes,
+    ),
+    "recorded_cold_starts": (
+        "Partitions of which sensors begin anew although something was recorded of them.",
+        lambda h: h.recorded_cold_starts,
+    ),
+    "stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
+    "worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
+    "worker_busy_seconds": ("Time spent on anything but waiting.", lambda h: h.busy_s),
+}
+_WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = {
+    "sensors": ("Sensors seen.", lambda h: h.sensors),
+    "in_flight_calls": ("Scoring calls under way.", lambda h: h.in_flight),
+    "worker_resident_bytes": ("Resident memory.", lambda h: h.resident_bytes),
+    "worker_running": (
+        "1 when the worker is reading and scoring.",
+        lambda h: float(h.phase is Phase.RUNNING),
+    ),
+}
 
 
 class PipelineCollector(Collector):
@@ -38,131 +64,92 @@ class PipelineCollector(Collector):
     def __init__(
         self, healths: Callable[[], Iterable[Health]], scaling: Callable[[], ScalingStatus]
     ) -> None:
-        """Read from `healths` and `scaling` at each scrape."""
         self._healths, self._scaling = healths, scaling
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
         healths = list(self._healths())
-        for name in NUMBERS:
-            counter = CounterMetricFamily(
-                f"vigie_{name}", _TOLD[name], labels=["worker", "partition"]
-            )
-            for health in healths:
-                for partition, counts in health.counts.items():
-                    counter.add_metric([str(health.slot), str(partition)], getattr(counts, name))
-            yield counter
-        yield _bad_records(healths)
-        lag = GaugeMetricFamily(
-            "vigie_lag_records",
-            "End offset less position, by partition.",
-            labels=["worker", "partition"],
+        yield from _of_partitions(healths)
+        for kind, metrics in (
+            (CounterMetricFamily, _WORKER_COUNTERS),
+            (GaugeMetricFamily, _WORKER_GAUGES),
+        ):
+            for name, (told, value) in metrics.items():
+                found = [((str(health.slot),), value(health)) for health in healths]
+                yield _metric(kind, name, told, "worker", found)
+        latency = sum((health.latency for health in healths), LatencyHistogram())
+        quantiles = [((str(q),), latency.quantile(q)) for q in _QUANTILES]
+        yield _metric(
+            GaugeMetricFamily,
+            "latency_milliseconds",
+            "From a record's timestamp to the hand-over of its outputs, since the start.",
+            "quantile",
+            [(labels, value) for labels, value in quantiles if value is not None],
         )
-        for health in healths:
-            for partition, records in health.lag.items():
-                lag.add_metric([str(health.slot), str(partition)], records)
-        yield lag
-        yield from self._per_worker(healths)
-        yield _latency(healths)
         yield from _of_scaling(self._scaling())
 
-    def _per_worker(self, healths: list[Health]) -> Iterator[Metric]:
-        counters: dict[str, tuple[str, Callable[[Health], float]]] = {
-            "vigie_commits": ("Units of work committed.", lambda h: h.commits),
-            "vigie_rewinds": (
-                "Units of work that failed and were repeated.",
-                lambda h: h.rewinds,
-            ),
-            "vigie_rejected_outputs": (
-                "Outputs too large for the broker.",
-                lambda h: h.rejected_outputs,
-            ),
-            "vigie_model_changes": (
-                "Partitions taken up where another model had left off.",
-                lambda h: h.model_changes,
-            ),
-            "vigie_stalls": ("Times a worker stood still with work before it.", lambda h: h.stalls),
-            "vigie_worker_cpu_seconds": ("Processor time.", lambda h: h.cpu_s),
-            "vigie_worker_busy_seconds": (
-                "Time spent on anything but waiting.",
-                lambda h: h.busy_s,
-            ),
-        }
-        gauges: dict[str, tuple[str, Callable[[Health], float]]] = {
-            "vigie_sensors": ("Sensors seen.", lambda h: h.sensors),
-            "vigie_in_flight_calls": ("Scoring calls under way.", lambda h: h.in_flight),
-            "vigie_worker_resident_bytes": ("Resident memory.", lambda h: h.resident_bytes),
-            "vigie_worker_running": (
-                "1 when the worker is reading and scoring.",
-                lambda h: float(h.phase is Phase.RUNNING),
-            ),
-        }
-        for kind, metrics in ((CounterMetricFamily, counters), (GaugeMetricFamily, gauges)):
-            for name, (told, value) in metrics.items():
-                metric = kind(name, told, labels=["worker"])
-                for health in healths:
-                    metric.add_metric([str(health.slot)], value(health))
-                yield metric
+
+def _metric(
+    kind: type[Any], name: str, told: str, labels: str, found: Iterable[tuple[Any, float]]
+) -> Metric:
+    """One metric: its label names with blanks between, and the values by labels."""
+    metric: Metric = kind(f"vigie_{name}", told, labels=labels.split())
+    for values, number in found:
+        metric.add_metric(values, number)  # type: ignore[attr-defined]
+    return metric
 
 
-def _bad_records(healths: Iterable[Health]) -> Metric:
-    counter = CounterMetricFamily(
-        "vigie_bad_records",
+def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
+    counted = [
+        ((str(health.slot), str(partition)), counts)
+        for health in healths
+        for partition, counts in health.counts.items()
+    ]
+    for name in NUMBERS:
+        found = [(labels, getattr(counts, name)) for labels, counts in counted]
+        yield _metric(CounterMetricFamily, name, _TOLD[name], "worker partition", found)
+    yield _metric(
+        CounterMetricFamily,
+        "bad_records",
         "Records sent to the dead-letter topic, by the stage at which they failed.",
-        labels=["worker", "partition", "stage"],
+        "worker partition stage",
+        [((*at, stage), times) for at, counts in counted for stage, times in counts.bad.items()],
     )
-    for health in healths:
-        for partition, counts in health.counts.items():
-            for stage, times in counts.bad.items():
-                counter.add_metric([str(health.slot), str(partition), stage], times)
-    return counter
-
-
-def _latency(healths: Iterable[Health]) -> Metric:
-    latency = sum((health.latency for health in healths), LatencyHistogram())
-    gauge = GaugeMetricFamily(
-        "vigie_latency_milliseconds",
-        "From a record's timestamp to the hand-over of its outputs, since the start.",
-        labels=["quantile"],
+    yield _metric(
+        GaugeMetricFamily,
+        "lag_records",
+        "End offset less position, by partition.",
+        "worker partition",
+        [((str(h.slot), str(p)), lag) for h in healths for p, lag in h.lag.items()],
     )
-    for q in _QUANTILES:
-        value = latency.quantile(q)
-        if value is not None:
-            gauge.add_metric([str(q)], value)
-    return gauge
 
 
 def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
-    desired = GaugeMetricFamily(
-        "vigie_desired_workers", "How many workers there should be.", labels=["kind"]
+    kinds = {"ingest": scaling.ingest, "scorers": scaling.scorers}
+    for name, told, number in (
+        ("desired_workers", "How many workers there should be.", attrgetter("target")),
+        ("actual_workers", "How many workers there are and answer.", attrgetter("actual")),
+    ):
+        found = [((kind,), number(count)) for kind, count in kinds.items()]
+        yield _metric(GaugeMetricFamily, name, told, "kind", found)
+    yield _metric(
+        CounterMetricFamily,
+        "workers_replaced",
+        "Workers found dead or hung.",
+        "kind reason",
+        scaling.replaced.items(),
     )
-    actual = GaugeMetricFamily(
-        "vigie_actual_workers", "How many workers there are and answer.", labels=["kind"]
+    yield _metric(
+        CounterMetricFamily,
+        "worker_restarts",
+        "Ingest workers started again.",
+        "worker",
+        [((str(slot),), times) for slot, times in scaling.restarts.items()],
     )
-    for kind, count in (("ingest", scaling.ingest), ("scorers", scaling.scorers)):
-        desired.add_metric([kind], count.target)
-        actual.add_metric([kind], count.actual)
-    yield desired
-    yield actual
-    counters: dict[str, tuple[str, list[str], Mapping[Any, int]]] = {
-        "vigie_workers_replaced": (
-            "Workers found dead or hung.",
-            ["kind", "reason"],
-            scaling.replaced,
-        ),
-        "vigie_worker_restarts": (
-            "Ingest workers started again.",
-            ["worker"],
-            {(str(slot),): times for slot, times in scaling.restarts.items()},
-        ),
-        "vigie_scaling_decisions": (
-            "Changes of the number of workers.",
-            ["kind", "direction"],
-            scaling.decisions,
-        ),
-    }
-    for name, (text, names, found) in counters.items():
-        counter = CounterMetricFamily(name, text, labels=names)
-        for labels, times in found.items():
-            counter.add_metric(labels, times)
-        yield counter
+    yield _metric(
+        CounterMetricFamily,
+        "scaling_decisions",
+        "Changes of the number of workers.",
+        "kind direction",
+        scaling.decisions.items(),
+    )

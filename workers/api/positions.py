@@ -14,7 +14,6 @@ class Position:
     """Where the group stands in one partition of the readings.
 
     Attributes:
-        partition: its number.
         beginning, end: of the log as it is now.
         next_offset: first offset not done; None when nothing was committed.
         lag: records not done.
@@ -34,13 +33,7 @@ class Position:
 def positions_of(
     group: Group, bounds: Mapping[tuple[str, int], tuple[int, int]], topic: str
 ) -> list[Position]:
-    """Positions by partition.
-
-    Args:
-        group: with its commits.
-        bounds: first and end offset of each (topic, partition).
-        topic: of the readings.
-    """
+    """Positions by partition of the readings; `bounds` are the first and the end offsets."""
     owners = {p: member.client_id for member in group.members for p in member.partitions}
     positions = []
     for (name, partition), (beginning, end) in sorted(bounds.items()):

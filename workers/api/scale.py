@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -24,10 +24,9 @@ from workers.supervision.targets import ScaleRejectedError
 MAX_BODY_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Rejection(Exception):  # noqa: N818 - an answer, not a failure of ours
-    status: HTTPStatus
-    reason: str
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        self.status, self.reason = status, reason
 
 
 def scaling_as_json(scaling: ScalingStatus) -> dict[str, Any]:
@@ -68,31 +67,23 @@ def scale_application(
 
 
 def _request(environ: WSGIEnvironment) -> ScaleRequest:
-    """What a request asks for.
-
-    Raises:
-        _Rejection: it may not ask, or not so.
-    """
+    """What a request asks for; raises `_Rejection` if it may not ask, or not so."""
     if environ.get("REQUEST_METHOD") != "POST":
-        raise _Rejection(status=HTTPStatus.METHOD_NOT_ALLOWED, reason="POST it")
+        raise _Rejection(HTTPStatus.METHOD_NOT_ALLOWED, "POST it")
     if not (_is_loopback(environ.get("REMOTE_ADDR", "")) and _is_local(environ)):
         raise _Rejection(
-            status=HTTPStatus.FORBIDDEN,
-            reason="the number of workers is changed from the machine of the run alone, by its own "
+            HTTPStatus.FORBIDDEN,
+            "the number of workers is changed from the machine of the run alone, by its own "
             "name (127.0.0.1, localhost)",
         )
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
-        raise _Rejection(
-            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason="send it as application/json"
-        )
+        raise _Rejection(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send it as application/json")
     try:
         length = int(environ.get("CONTENT_LENGTH") or "")
     except ValueError:
-        raise _Rejection(status=HTTPStatus.LENGTH_REQUIRED, reason="say its length") from None
+        raise _Rejection(HTTPStatus.LENGTH_REQUIRED, "say its length") from None
     if not 0 <= length <= MAX_BODY_BYTES:
-        raise _Rejection(
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason=f"at most {MAX_BODY_BYTES} bytes"
-        )
+        raise _Rejection(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BODY_BYTES} bytes")
     try:
         return ScaleRequest.model_validate_json(environ["wsgi.input"].read(length))
     except ValidationError as error:
@@ -102,7 +93,7 @@ def _request(environ: WSGIEnvironment) -> ScaleRequest:
             for one in found
         )
         raise _Rejection(
-            status=HTTPStatus.BAD_REQUEST, reason=f'{wrong} (such as {{"ingest": 3}} or "auto")'
+            HTTPStatus.BAD_REQUEST, f'{wrong} (such as {{"ingest": 3}} or "auto")'
         ) from error
 
 

@@ -32,12 +32,7 @@ _BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\n\r\n"
 
 
 def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -> dict[str, Any]:
-    """The state of a pipeline as plain values, for JSON.
-
-    Args:
-        healths: of its workers.
-        scaling: of its supervisor; None when the run is over.
-    """
+    """The state of a pipeline as plain values, for JSON; without `scaling` when the run is over."""
     latency = sum((health.latency for health in healths), LatencyHistogram())
     return {
         **({} if scaling is None else {"scaling": scaling_as_json(scaling)}),
@@ -108,12 +103,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextManager[None]]:
-    """Serve the state of a supervisor; see `run_pipeline`.
-
-    Args:
-        host: address to listen on.
-        port: 0 takes a free one, which the log names.
-    """
+    """Serve the state of a supervisor; see `run_pipeline`. Port 0 is a free one: see the log."""
 
     @contextmanager
     def serve(supervisor: Supervisor) -> Iterator[None]:

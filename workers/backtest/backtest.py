@@ -33,23 +33,14 @@ MAX_ROWS = 20_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredSensor:
-    """All rows of one sensor that the stream would have accepted, in order.
-
-    Attributes:
-        sensor: its id.
-        ts_ns: event times, increasing, [n].
-        values: as they were read, NaN = missing, [n, C].
-        score: NaN where the window was not full, [n].
-        denoised: likewise, [n, C].
-        labels: True where the file calls the row anomalous, [n]; None without labels.
-    """
+    """All rows of one sensor that the stream would have accepted, in order."""
 
     sensor: str
-    ts_ns: IntArray
-    values: FloatArray
-    score: FloatArray
-    denoised: FloatArray
-    labels: BoolArray | None
+    ts_ns: IntArray  # event times, increasing, [n]
+    values: FloatArray  # as they were read, NaN = missing, [n, C]
+    score: FloatArray  # NaN where the window was not full, [n]
+    denoised: FloatArray  # likewise, [n, C]
+    labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
     def scored(self) -> BoolArray:
@@ -101,7 +92,7 @@ def backtest(
             continue
         samples = request.samples
         scores = detector.score(samples.rows, samples.ends, samples.groups)
-        yield state.scored(request.number, anomalies=len(scores.flagged)), scores
+        yield state.scored(request.number, flagged=scores.flagged), scores
 
 
 def score_files(

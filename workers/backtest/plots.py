@@ -42,17 +42,11 @@ class PlotExtraError(VigieError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A stretch of time that is known to be anomalous.
-
-    Attributes:
-        start_ns: first anomalous moment.
-        end_ns: last one.
-        label: a word or two, such as `level-shift flow`; may be empty.
-    """
+    """A stretch of time that is known to be anomalous, from its first to its last moment."""
 
     start_ns: int
     end_ns: int
-    label: str = ""
+    label: str = ""  # a word or two, such as `level-shift flow`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +62,6 @@ class Picture:
         denoised: cleaned values, NaN where not scored, [n, C].
         score: published score, NaN where not scored; 1.0 is the threshold, [n].
         faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
-
     """
 
     title: str
@@ -82,12 +75,7 @@ class Picture:
 
 
 def telling_channels(picture: Picture, *, limit: int = DEFAULT_PANELS) -> list[int]:
-    """The channels that depart most from what was expected while flagged, in their own order.
-
-    Args:
-        picture: what would be drawn.
-        limit: at most this many.
-    """
+    """The channels that depart most from what was expected while flagged, in their own order."""
     departure = np.abs(picture.observed - picture.denoised)
     known = np.where(np.isfinite(departure), departure, 0.0)
     usual = np.median(known, axis=0)
@@ -115,7 +103,7 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
     """
     shown = telling_channels(picture) if panels is None else list(panels)
     figure = _blank_figure(len(shown))
-    axes: list[Axes] = list(figure.axes)
+    axes = figure.axes
     times = picture.ts_ns.astype("datetime64[ns]")
     for axis, channel in zip(axes, shown, strict=False):
         _draw_channel(axis, picture, times, channel)
@@ -131,18 +119,14 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
 
 def _blank_figure(n_channels: int) -> Figure:
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PlotExtraError(
             "Drawing needs matplotlib, which is not installed: "
             "pip install 'vigie[plot]' (or uv sync --extra plot)."
         ) from error
-    figure = Figure(figsize=(14, 1.75 * n_channels + 3.4))
-    FigureCanvasAgg(figure)
-    figure.subplots(
-        n_channels + 1, 1, sharex=True, height_ratios=[1.0] * n_channels + [1.1], squeeze=False
-    )
+    figure = Figure(figsize=(14, 1.75 * n_channels + 3.4), layout="constrained")
+    figure.subplots(n_channels + 1, 1, sharex=True, squeeze=False)
     return figure
 
 
@@ -154,7 +138,6 @@ def _draw_channel(axis: Axes, picture: Picture, times: Any, channel: int) -> Non
     axis.plot(times[keep], denoised[keep], color=_DENOISED, linewidth=1.3, label="denoised")
     unit = f"\n[{picture.units[channel]}]" if picture.units[channel] else ""
     axis.set_ylabel(picture.channels[channel].replace("_", " ") + unit)
-    _fit(axis, np.concatenate([observed, denoised]))
 
 
 def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
@@ -166,9 +149,8 @@ def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
     )
     axis.plot(times[keep], score[keep], color="#333333", linewidth=0.9)
     axis.axhline(1.0, color=_FLAGGED, linewidth=1.2, linestyle="--", label="threshold (score 1)")
-    finite = score[np.isfinite(score)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.1, 1.0)
-    axis.set_ylim(min(low, 0.3) * 0.8, max(high, 3.0) * 1.5)
+    low, high = np.nanmin(np.append(score, 0.3)), np.nanmax(np.append(score, 3.0))
+    axis.set_ylim(low * 0.8, high * 1.5)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_ylabel("anomaly score\n(threshold = 1)")
 
@@ -215,7 +197,7 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
     axes[-1].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     axes[-1].set_xlabel("event time, UTC")
     for axis in axes:
-        axis.margins(x=0.005)
+        axis.margins(x=0.005, y=0.12)  # room for the bar of true faults
         axis.grid(color="#e5e8eb", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
@@ -225,18 +207,9 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.align_ylabels()
-    height = figure.get_figheight()
-    figure.subplots_adjust(
-        left=0.075, right=0.99, top=1 - 1.05 / height, bottom=0.6 / height, hspace=0.16
-    )
-    figure.suptitle(picture.title, x=0.075, y=1 - 0.12 / height, ha="left", va="top", fontsize=14)
+    figure.suptitle(picture.title, x=0.01, ha="left", fontsize=14)
     figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="upper right",
-        bbox_to_anchor=(0.99, 1 - 0.08 / height),
-        ncols=len(handles),
-        frameon=False,
+        handles.values(), handles, loc="outside upper right", ncols=len(handles), frameon=False
     )
 
 
@@ -263,12 +236,3 @@ def _thin(values: FloatArray) -> IntArray:
     highest = [part[np.argmax(np.nan_to_num(values[part], nan=-np.inf))] for part in rows]
     gaps = [part[np.argmax(np.isnan(values[part]))] for part in rows]
     return np.unique(np.concatenate([lowest, highest, gaps]))
-
-
-def _fit(axis: Axes, values: FloatArray) -> None:
-    """Leave room for the bar of true faults at the top of the panel."""
-    finite = values[np.isfinite(values)]
-    if len(finite):
-        low, high = float(finite.min()), float(finite.max())
-        room = (high - low) or max(abs(high), 1.0)
-        axis.set_ylim(low - 0.05 * room, high + 0.18 * room)

@@ -36,15 +36,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from workers.broker.folders import cache_folder
-from workers.broker.jars import OnProgress, fetch_jars
+from workers.broker.jars import OnProgress, fetch_jars, unheard
 from workers.broker.java import JavaSource, find_java
 from workers.broker.log import explain
 from workers.broker.ports import free_port, is_free
 from workers.errors import ProvisioningError
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
-
-__all__ = ["BrokerConfig", "EmbeddedBroker", "Lifetime"]
 
 HOST: Final = "localhost"
 _GUARD: Final = Path(__file__).with_name("reaper.py")
@@ -90,7 +88,7 @@ class BrokerConfig:
     jvm_options: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *, on_progress: OnProgress = lambda _done, _total: None) -> EmbeddedBroker:
+    def start(self, *, on_progress: OnProgress = unheard) -> EmbeddedBroker:
         """Fetch what is missing, start the broker, and wait until it answers.
 
         Args:
@@ -114,9 +112,7 @@ class BrokerConfig:
         return broker
 
     @contextmanager
-    def open(
-        self, *, on_progress: OnProgress = lambda _done, _total: None
-    ) -> Iterator[EmbeddedBroker]:
+    def open(self, *, on_progress: OnProgress = unheard) -> Iterator[EmbeddedBroker]:
         """`start`, and stop at the end of the block."""
         broker = self.start(on_progress=on_progress)
         try:
@@ -138,7 +134,8 @@ class EmbeddedBroker:
         self.port = config.port or 0
         self._config = config
         self._java = java
-        self._class_path = os.pathsep.join(str(jar) for jar in jars)
+        self._class_path = os.pathsep.join(map(str, jars))
+        self._properties_path = data / "server.properties"
         self._controller_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -170,33 +167,27 @@ class EmbeddedBroker:
             self.data.mkdir(parents=True, exist_ok=True)
             with _owned(self.data) as lock:
                 self._format()
-                for attempt in range(_PORT_ATTEMPTS):
+                for _ in range(_PORT_ATTEMPTS):
                     self._choose_ports()
                     self._launch(lock)
-                    try:
-                        self._wait_ready()
-                    except _PortTakenError as error:
-                        # Another program took a free port between our look and the broker's bind.
-                        if self._config.port or attempt == _PORT_ATTEMPTS - 1:
-                            raise ProvisioningError(_busy(self.port)) from error
-                        self.port = 0
-                    else:
+                    if self._wait_ready():
                         return
+                    # Another program took a free port between our look and the broker's bind.
+                    taken, self.port = self.port, self._config.port or 0
+                raise ProvisioningError(_busy(taken))
 
     def stop(self) -> None:
         """End the broker politely, within 20 s by force. A temporary folder is removed."""
         if self._process is not None:
-            if self.is_running():
-                self._signal(signal.SIGCONT)
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.terminate()
+            self._signal(signal.SIGCONT)
+            self._process.terminate()
             self._reap()
         if self._config.data is None:
             shutil.rmtree(self.data, ignore_errors=True)
 
     def kill(self) -> None:
         """End it as a power cut would; even temporary data stays as it lies until `stop`."""
-        if self._process is None or not self.is_running():
+        if not self.is_running():
             return
         self._signal(signal.SIGKILL)
         self._reap()
@@ -261,10 +252,6 @@ class EmbeddedBroker:
         if done.returncode != 0:
             raise ProvisioningError(explain(done.stdout + done.stderr, data=self.data))
 
-    @property
-    def _properties_path(self) -> Path:
-        return self.data / "server.properties"
-
     def _java_argv(self, *, heap_mb: int) -> list[str]:
         return [
             str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC",
@@ -275,8 +262,33 @@ class EmbeddedBroker:
         ]  # fmt: skip
 
     def _write_properties(self) -> None:
-        lines = _properties(self.port, self._controller_port, self.data / "log")
-        lines.update(self._config.properties)
+        """Describe a single node whose internal topics need no second one."""
+        controller = f"{HOST}:{self._controller_port}"
+        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}"
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": controller,
+            "listeners": listeners,
+            "advertised.listeners": listeners,
+            "inter.broker.listener.name": "PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": self.data / "log",
+            "num.partitions": "4",
+            "default.replication.factor": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "auto.create.topics.enable": "false",
+            "log.cleaner.dedupe.buffer.size": 16 * 2**20,
+        } | self._config.properties
         text = "".join(f"{key}={value}\n" for key, value in lines.items())
         self._properties_path.write_text(text, encoding="utf-8")
 
@@ -298,8 +310,8 @@ class EmbeddedBroker:
                 start_new_session=True, pass_fds=(lock.fileno(),),
             )  # fmt: skip
 
-    def _wait_ready(self) -> None:
-        """Wait until an admin call is answered.
+    def _wait_ready(self) -> bool:
+        """Wait until an admin call is answered; False: the broker's port was taken.
 
         Raises:
             ProvisioningError: the process ended or the time is up.
@@ -310,10 +322,10 @@ class EmbeddedBroker:
                 self._reap()
                 tail = self.log_tail(200)
                 if "Address already in use" in tail:
-                    raise _PortTakenError
+                    return False
                 raise ProvisioningError(explain(tail, data=self.data))
             if admin_of(Connection(bootstrap=self.bootstrap)).answers(timeout_s=5):
-                return
+                return True
             time.sleep(_POLL_S)
         tail = self.log_tail()
         self.kill()
@@ -321,39 +333,6 @@ class EmbeddedBroker:
             f"The broker did not answer within {self._config.start_timeout_s:g} s. "
             f"The end of its log:\n{tail or '(empty)'}"
         )
-
-
-class _PortTakenError(Exception):
-    """The broker could not bind; only `EmbeddedBroker.start` sees this."""
-
-
-def _properties(port: int, controller_port: int, log: Path) -> dict[str, str]:
-    """``server.properties`` of a single node whose internal topics need no second one."""
-    listeners = f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}"
-    return {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.bootstrap.servers": f"{HOST}:{controller_port}",
-        "listeners": listeners,
-        "advertised.listeners": listeners,
-        "inter.broker.listener.name": "PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-        "log.dirs": str(log),
-        "num.partitions": "4",
-        "default.replication.factor": "1",
-        "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "transaction.state.log.num.partitions": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        "group.min.session.timeout.ms": "1000",
-        "auto.create.topics.enable": "false",
-        "log.cleaner.dedupe.buffer.size": str(16 * 2**20),
-    }
 
 
 def _busy(port: int) -> str:

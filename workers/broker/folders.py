@@ -10,8 +10,6 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_folder", "state_folder"]
-
 
 def cache_folder() -> Path:
     """The folder of what can be fetched again (jars, class data); not created here."""

@@ -29,8 +29,6 @@ from typing import Any, Final
 
 from workers.errors import ProvisioningError
 
-__all__ = ["KAFKA_VERSION", "Jar", "OnProgress", "fetch_jars", "pinned_jars"]
-
 KAFKA_VERSION: Final = "4.4.0"
 _ENDPOINT: Final = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 _LOCK_FILE: Final = Path(__file__).with_name("jars.json")
@@ -40,6 +38,10 @@ _TIMEOUT_S: Final = 30
 
 OnProgress = Callable[[int, int], None]
 """Called with (bytes present so far, bytes in all), from any thread, one call at a time."""
+
+
+def unheard(done: int, total: int) -> None:
+    """An `OnProgress` for nobody."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,7 @@ def pinned_jars() -> list[Jar]:
 def fetch_jars(
     cache: Path,
     *,
-    on_progress: OnProgress = lambda _done, _total: None,
+    on_progress: OnProgress = unheard,
     jars: Sequence[Jar] | None = None,
     maven_url: str | None = None,
 ) -> list[Path]:
@@ -101,7 +103,8 @@ def fetch_jars(
         folder.mkdir(parents=True, exist_ok=True)
         missing = [jar for jar in jars if not jar.is_whole(folder / jar.file_name)]
         if missing:
-            with _locked(folder / ".lock"):  # a second process waits, then finds them whole
+            with (folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits, then finds them whole
                 missing = [jar for jar in missing if not jar.is_whole(folder / jar.file_name)]
                 _fetch(jars, missing, folder, on_progress, maven_url)
     return [folder / jar.file_name for jar in jars]
@@ -189,14 +192,6 @@ def _maven(staging: Path, add: Callable[[int], None], maven_url: str | None = No
         remote_repos={"central": url.rstrip("/")},
         timeout=_TIMEOUT_S,
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file: one process fetches, the others wait for it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

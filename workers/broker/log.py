@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-__all__ = ["explain"]
-
 _CAUSES: Final = (
     (
         ("No space left on device", "Disk quota exceeded"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["free_port", "is_free"]
-
 
 def is_free(port: int) -> bool:
     """True if a server could listen on ``port`` now; another program may be faster."""

@@ -1,7 +1,7 @@
 """The small process between us and the broker: it lets nothing outlive its owner.
 
 Run as a script (standard library only, so that it starts in milliseconds and stays small):
-``guard.py --watch stdin|PID|none [--remove FOLDER] -- COMMAND...``
+``reaper.py --watch stdin|PID|none [--remove FOLDER] -- COMMAND...``
 
 It leads the process group of the broker. It ends the broker, first politely, when it gets SIGTERM
 or SIGINT, or when what it watches ends: ``stdin`` ends when every holder of the pipe is gone, even
@@ -13,6 +13,7 @@ of the broker.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -60,18 +61,11 @@ def _wait_end(watched: str) -> None:
         while os.read(0, 4096):
             pass
         return
-    while _is_there(int(watched)):
-        time.sleep(POLL_S)
-
-
-def _is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            with contextlib.suppress(PermissionError):  # it is there
+                os.kill(int(watched), 0)
+            time.sleep(POLL_S)
 
 
 if __name__ == "__main__":

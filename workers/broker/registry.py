@@ -20,29 +20,18 @@ from workers.broker.embedded import EmbeddedBroker
 from workers.broker.folders import state_folder
 from workers.errors import ProvisioningError
 
-__all__ = ["RunningBroker", "find_running", "remember", "starting", "stop_running"]
-
 _STOP_TIMEOUT_S: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningBroker:
-    """What is known of it.
-
-    Attributes:
-        bootstrap: the address for clients.
-        pid: the leader of its process group.
-        created_s: when that process was made, so that a pid used again is not taken for it.
-        data: the data folder.
-        keeps_data: False if the folder goes away with the broker.
-        log: its log file.
-    """
+    """What is known of it."""
 
     bootstrap: str
-    pid: int
-    created_s: float
+    pid: int  # the leader of its process group
+    created_s: float  # when that process was made: a pid used again is not taken for it
     data: str
-    keeps_data: bool
+    keeps_data: bool  # False if the data folder goes away with the broker
     log: str
 
 

@@ -16,8 +16,7 @@ from schemas.wire.errors import Stage
 from schemas.wire.reading import Frame, Reading
 from workers.errors import VigieError
 from workers.kafka.client import Record
-from workers.kafka.factory import connection_of, open_reader
-from workers.kafka.reader import TopicReader
+from workers.kafka.factory import TopicReader, connection_of, open_reader
 from workers.stream.input import Input
 
 MAX_READINGS = 20_000_000

@@ -16,7 +16,7 @@ from workers.dead_letters.letter import Letter, short_place, summary_document
 from workers.errors import VigieError
 
 if TYPE_CHECKING:
-    from workers.kafka.reader import TopicReader
+    from workers.kafka.factory import TopicReader
 
 _PLACE: Final = re.compile(r"(\d{1,10}):(\d{1,19})", re.ASCII)
 _SOURCE: Final = re.compile(r"[^:]+(:(0|[1-9]\d*))?", re.ASCII)

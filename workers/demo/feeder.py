@@ -16,24 +16,18 @@ from workers.data.feed import FeedRecord, feed
 from workers.demo.scenario import Scenario
 from workers.kafka.client import Connection
 from workers.kafka.factory import open_publisher
-from workers.plant import BLOCK_ROWS, PlantChunk
+from workers.plant.plant import PlantChunk
+from workers.plant.process import BLOCK_ROWS
 
 
 @dataclass(kw_only=True)
 class Sent:
-    """What has been handed to the broker.
+    """What has been handed to the broker."""
 
-    Attributes:
-        readings: good ones, each the first of its pump and time.
-        repeated: readings sent once more, at once.
-        late: readings sent once more, after newer ones.
-        bad: records that are no reading.
-    """
-
-    readings: int = 0
-    repeated: int = 0
-    late: int = 0
-    bad: int = 0
+    readings: int = 0  # good ones, each the first of its pump and time
+    repeated: int = 0  # once more, at once
+    late: int = 0  # once more, after newer ones
+    bad: int = 0  # no reading
 
     @property
     def records(self) -> int:
@@ -42,7 +36,7 @@ class Sent:
 
 
 class Feeder(threading.Thread):
-    """Sends the plant's readings; keeps the truth of the last rows.
+    """Sends the plant's readings; keeps the truth of the last rows. `start` it at once.
 
     Attributes:
         sent: so far; final once `is_done`.
@@ -67,7 +61,7 @@ class Feeder(threading.Thread):
     @property
     def is_done(self) -> bool:
         """Whether the show is over and everything is with the broker, or sending has failed."""
-        return self.ident is not None and not self.is_alive()
+        return not self.is_alive()
 
     def go(self) -> None:
         """Begin the show: row 0 is due now."""
@@ -78,16 +72,14 @@ class Feeder(threading.Thread):
         """Send no more, and wait until what was sent is with the broker."""
         self._stopping.set()
         self._going.set()
-        if self.ident is not None:
-            self.join(timeout=within_s)
+        self.join(timeout=within_s)
 
     def run(self) -> None:
         """Send until the end or `stop`, from `go` on."""
         try:
+            stopping = self._stopping.is_set
             with open_publisher(
-                self._connection,
-                client_id="vigie-demo-plant",
-                should_stop=self._stopping.is_set,
+                self._connection, client_id="vigie-demo-plant", should_stop=stopping
             ) as publisher:
                 chunks = self._plant.chunks(
                     self._scenario.rows, first_row=self._scenario.training_rows
@@ -101,7 +93,7 @@ class Feeder(threading.Thread):
                     self._topic,
                     content_type=READING_JSON,
                     speed=1.0,
-                    should_stop=self._stopping.is_set,
+                    should_stop=stopping,
                 )
         except Exception as error:  # noqa: BLE001 - raised by `_Show.should_stop`
             self.error = error
@@ -122,17 +114,15 @@ class Feeder(threading.Thread):
 
     def _records(self, chunks: Iterable[PlantChunk]) -> Iterator[tuple[str, FeedRecord]]:
         """Readings row by row, with bad, repeated and late records between them."""
-        encoder = ReadingEncoder(self._plant.channels)
-        machines = self._plant.machines
-        keys = [machine.encode() for machine in machines]
+        encoder, machines = ReadingEncoder(self._plant.channels), self._plant.machines
         recent: deque[FeedRecord] = deque(maxlen=16)
         for chunk in chunks:
             self.truth.append(chunk)
             rows = zip(chunk.ts_ns.tolist(), chunk.noisy.tolist(), strict=True)
             for row, (ts_ns, readings) in enumerate(rows, start=chunk.first_row):
                 records = [
-                    FeedRecord(key, encoder.encode(machine, ts_ns, values), 1, ts_ns)
-                    for key, machine, values in zip(keys, machines, readings, strict=True)
+                    FeedRecord(machine.encode(), encoder.encode(machine, ts_ns, values), 1, ts_ns)
+                    for machine, values in zip(machines, readings, strict=True)
                 ]
                 recent.append(records[0])
                 yield from (("readings", record) for record in records)

@@ -22,17 +22,7 @@ BUDGET_WORDS = "one false alarm per pump and week of plant time"
 def learn(
     scenario: Scenario, folder: Path, *, max_steps: int, progress: Callable[[Progress], None]
 ) -> Detector:
-    """Train on the plant's first rows and store the artifact in `folder`.
-
-    Args:
-        scenario: says which plant, and how many rows are free of faults.
-        folder: of the artifact.
-        max_steps: of the training.
-        progress: see `detector.training.train.train`.
-
-    Returns:
-        The detector as it was stored, on the CPU.
-    """
+    """Train on the plant's first, faultless rows; gives what it stored in `folder`, on the CPU."""
     plant = scenario.plant()
     values = np.concatenate([chunk.noisy for chunk in plant.chunks(scenario.training_rows)])
     # Stamped as the show will be, so that sampling interval and gaps mean the same.

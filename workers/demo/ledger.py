@@ -20,7 +20,6 @@ from workers.stream.health import LatencyHistogram
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 SCORED, FLAGGED, ALARMED = 1, 2, 4
 """Bits: a score came; it is at or over 1; an anomaly came."""
@@ -28,17 +27,29 @@ SCORED, FLAGGED, ALARMED = 1, 2, 4
 _FIRST_ROWS = 1_024
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """Rows from event times.
+@dataclass(kw_only=True)
+class Ledger:
+    """What came out."""
 
-    Attributes:
-        start_ns: event time of row 0.
-        interval_ns: between two rows.
-    """
-
-    start_ns: int
+    machines: tuple[str, ...]  # the columns of the books
+    channels: tuple[str, ...]
+    start_ns: int  # event time of row 0
     interval_ns: int
+    kept_rows: int  # whose scores and cleaned values are kept
+    repeats: int = 0  # outputs that had come before; an id makes them harmless
+    dead_letters: set[tuple[int, int]] = field(default_factory=set)  # partition and offset
+    latest: dict[str, Anomaly] = field(default_factory=dict)  # of each pump, the newest last
+    # From event time to the record of the cleaned reading.
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+    def __post_init__(self) -> None:
+        """Open the books."""
+        self._columns = {machine: place for place, machine in enumerate(self.machines)}
+        self._books: ByteArray = np.zeros((_FIRST_ROWS, len(self.machines)), np.uint8)
+        self._rows = 0
+        self._scores = np.full((self.kept_rows, len(self.machines)), np.nan, np.float32)
+        self._clean = np.full((*self._scores.shape, len(self.channels)), np.nan)
+        self._kept = np.full(self._scores.shape, -1, np.int64)
 
     def rows(self, ts_ns: Sequence[int]) -> npt.NDArray[np.int64]:
         """The rows of some event times.
@@ -47,55 +58,15 @@ class Clock:
             ValueError: a time that is no row's.
         """
         since = np.asarray(ts_ns, np.int64) - self.start_ns
+        rows: npt.NDArray[np.int64]
         rows, rest = np.divmod(since, self.interval_ns)
         if rest.any() or (rows < 0).any():
             raise ValueError("an output carries a time at which no reading was sent")
-        found: npt.NDArray[np.int64] = rows
-        return found
-
-
-@dataclass(kw_only=True)
-class Ledger:
-    """What came out.
-
-    Attributes:
-        machines: names of the pumps, the columns of the books.
-        channels: names of the channels.
-        clock: how times become rows.
-        kept_rows: rows whose scores and cleaned values are kept.
-        repeats: outputs that had come before; an id makes them harmless.
-        dead_letters: places (partition, offset) of the records in the dead-letter topic.
-        latest: the last anomaly of each pump, the newest last.
-        latency: from event time to the record of the cleaned reading.
-    """
-
-    machines: tuple[str, ...]
-    channels: tuple[str, ...]
-    clock: Clock
-    kept_rows: int
-    repeats: int = 0
-    dead_letters: dict[tuple[int, int], str] = field(default_factory=dict)
-    latest: dict[str, Anomaly] = field(default_factory=dict)
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-
-    def __post_init__(self) -> None:
-        """Open the books."""
-        shape = (_FIRST_ROWS, len(self.machines))
-        self._columns = {machine: place for place, machine in enumerate(self.machines)}
-        self._books: ByteArray = np.zeros(shape, np.uint8)
-        self._rows = 0
-        self._scores = np.full((self.kept_rows, len(self.machines)), np.nan, np.float32)
-        self._clean = np.full((*self._scores.shape, len(self.channels)), np.nan)
-        self._kept = np.full(self._scores.shape, -1, np.int64)
+        return rows
 
     def add_denoised(self, frame: DenoisedFrame, *, stamp_ms: int) -> None:
-        """Enter scores and cleaned values.
-
-        Args:
-            frame: one record of the denoised topic.
-            stamp_ms: the record's own time, epoch milliseconds.
-        """
-        rows, machine = self.clock.rows(frame.ts_ns), self._columns[frame.sensor_id]
+        """Enter scores and cleaned values of a record stamped at `stamp_ms` (epoch)."""
+        rows, machine = self.rows(frame.ts_ns), self._columns[frame.sensor_id]
         scores = np.array(frame.score, np.float64)
         self._enter(rows, machine, np.where(scores >= 1.0, SCORED | FLAGGED, SCORED))
         place = rows % self.kept_rows
@@ -107,7 +78,7 @@ class Ledger:
 
     def add_anomaly(self, anomaly: Anomaly) -> None:
         """Enter one flagged reading."""
-        row = self.clock.rows([anomaly.ts_ns])
+        row = self.rows([anomaly.ts_ns])
         self._enter(row, self._columns[anomaly.sensor_id], np.array([ALARMED]))
         self.latest.pop(anomaly.sensor_id, None)
         self.latest[anomaly.sensor_id] = anomaly
@@ -116,7 +87,7 @@ class Ledger:
         """Enter one record that could not be read."""
         place = (letter.partition, letter.offset)
         self.repeats += place in self.dead_letters
-        self.dead_letters[place] = letter.exception
+        self.dead_letters.add(place)
 
     def books(self, rows: int) -> ByteArray:
         """The bits of every reading, [at least `rows`, machines]: to the last row entered."""
@@ -145,7 +116,5 @@ class Ledger:
 
     def _grow(self, rows: int) -> None:
         if rows > len(self._books):
-            size = max(rows, 2 * len(self._books))
-            books = np.zeros((size, len(self.machines)), np.uint8)
-            books[: len(self._books)] = self._books
-            self._books = books
+            more = max(rows - len(self._books), len(self._books))
+            self._books = np.pad(self._books, ((0, more), (0, 0)))

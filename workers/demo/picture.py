@@ -10,7 +10,8 @@ import numpy as np
 from workers.backtest.plots import Picture, Span, draw
 from workers.demo.ledger import Ledger
 from workers.demo.verdict import Verdict
-from workers.plant import CHANNELS, PlantChunk
+from workers.plant.physics import CHANNELS
+from workers.plant.plant import PlantChunk
 
 
 def telling_machine(verdict: Verdict, *, first_row: int) -> int:
@@ -54,9 +55,7 @@ def draw_pump(
         Span(
             start_ns=int(ts_ns[max(fault.start_row - rows[0], 0)]),
             end_ns=int(ts_ns[min(fault.end_row - 1 - rows[0], len(rows) - 1)]),
-            label=f"{fault.kind.label.replace('-', ' ')}: {' & '.join(fault.channels)}".replace(
-                "_", " "
-            ),
+            label=f"{fault.kind.name.lower()}: {' & '.join(fault.channels)}".replace("_", " "),
         )
         for fault in own
     ]

@@ -12,12 +12,13 @@ import numpy as np
 from detector.scoring import Detector
 from detector.training.train import Progress
 from schemas.settings import Settings
+from schemas.wire.anomaly import Anomaly
 from workers.backtest.plots import PlotExtraError
 from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
 from workers.demo.learning import learn
-from workers.demo.ledger import FLAGGED, Clock, Ledger
+from workers.demo.ledger import FLAGGED, Ledger
 from workers.demo.listener import Listener
 from workers.demo.picture import draw_pump
 from workers.demo.scenario import Scenario
@@ -25,7 +26,8 @@ from workers.demo.screen import Alarm, View
 from workers.demo.summary import Summary
 from workers.demo.verdict import Verdict, gain_db, judge
 from workers.kafka.factory import admin_of, connection_of, topic_specs
-from workers.plant import Fault, PlantChunk
+from workers.plant.faults import Fault
+from workers.plant.plant import PlantChunk
 from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import Counts
@@ -77,18 +79,19 @@ def play(
         KeyboardInterrupt: `should_stop` said so before anything streamed.
         VigieError: whatever ended a part of it early.
     """
+
+    def progress(now: Progress) -> None:
+        if should_stop():
+            raise KeyboardInterrupt
+        audience.training(now)
+
     audience.step("starting a Kafka broker of its own")
     with BrokerConfig().open(on_progress=audience.fetching) as broker:
         audience.step(
             f"learning what normal looks like: {scenario.training_rows:,} readings of each of "
             f"{scenario.machines} pumps"
         )
-        detector = learn(
-            scenario,
-            folder / "model",
-            max_steps=max_steps,
-            progress=_interruptible(audience.training, should_stop),
-        )
+        detector = learn(scenario, folder / "model", max_steps=max_steps, progress=progress)
         settings = _settings(broker.bootstrap, folder / "model")
         configure_logging(settings.log)
         admin_of(connection_of(settings.kafka)).create_topics(topic_specs(settings.topics))
@@ -104,17 +107,6 @@ def play(
         show.listener.finish(within_s=_READ_WITHIN_S)
         counts = sum((health.total for health in healths), Counts())
         return _sum_up(show, counts, detector, folder)
-
-
-def _interruptible(
-    show: Callable[[Progress], None], should_stop: Callable[[], bool]
-) -> Callable[[Progress], None]:
-    def progress(now: Progress) -> None:
-        if should_stop():
-            raise KeyboardInterrupt
-        show(now)
-
-    return progress
 
 
 def _settings(bootstrap: str, model: Path) -> Settings:
@@ -175,11 +167,10 @@ class _Show:
 
     def observe(self, healths: list[Health]) -> None:
         """Let the plant run once the workers do, then show how it goes."""
-        counts = sum((health.total for health in healths), Counts())
         if self.ledger is None:
             self._begin(healths)
         else:
-            self._audience.watching(self._view(healths, counts, self.ledger))
+            self._audience.watching(self._view(healths, self.ledger))
 
     def _begin(self, healths: list[Health]) -> None:
         if not self.feeder.ready.is_set() or any(h.phase is not Phase.RUNNING for h in healths):
@@ -194,13 +185,15 @@ class _Show:
         self.ledger = Ledger(
             machines=plant.machines,
             channels=plant.channels,
-            clock=Clock(start_ns=self.feeder.start_ns, interval_ns=self.scenario.interval_ns),
+            start_ns=self.feeder.start_ns,
+            interval_ns=self.scenario.interval_ns,
             kept_rows=self.scenario.kept_rows,
         )
         self.listener = Listener(self._connection, self.settings.topics, self.ledger)
         self.listener.start()
 
-    def _view(self, healths: list[Health], counts: Counts, ledger: Ledger) -> View:
+    def _view(self, healths: list[Health], ledger: Ledger) -> View:
+        counts = sum((health.total for health in healths), Counts())
         sent, now_s = self.feeder.sent, time.monotonic()
         self._rates.append((now_s, sent.records, counts.records))
         while now_s - self._rates[0][0] > _RATE_OVER_S:
@@ -219,30 +212,20 @@ class _Show:
             workers=len(healths),
             p50_ms=latency.quantile(0.5),
             p99_ms=latency.quantile(0.99),
-            alarms=self._alarms(ledger),
+            alarms=[self._alarm(one, ledger) for one in reversed(list(ledger.latest.values()))],
             note=self._note or ("everything is sent; finishing" if self.feeder.is_done else ""),
         )
 
-    def _alarms(self, ledger: Ledger) -> list[Alarm]:
-        return [
-            Alarm(
-                anomaly=anomaly,
-                truth=self._truth(
-                    ledger.machines.index(anomaly.sensor_id),
-                    int(ledger.clock.rows([anomaly.ts_ns])[0]),
-                ),
-                age_s=(time.time_ns() - anomaly.ts_ns) / 1e9,
-            )
-            for anomaly in reversed(list(ledger.latest.values()))
-        ]
-
-    def _truth(self, machine: int, row: int) -> str:
+    def _alarm(self, anomaly: Anomaly, ledger: Ledger) -> Alarm:
+        row = int(ledger.rows([anomaly.ts_ns])[0])
         tail = self._detector.receptive_field - 1
-        for fault in self.scenario.faults_between(row - tail, row + 1):
-            if fault.machine == machine:
-                what = f"{fault.kind.label.replace('-', ' ')} of {' and '.join(fault.channels)}"
-                return what.replace("_", " ")
-        return ""
+        truths = (
+            f"{fault.kind.name.lower()} of {' and '.join(fault.channels)}".replace("_", " ")
+            for fault in self.scenario.faults_between(row - tail, row + 1)
+            if ledger.machines[fault.machine] == anomaly.sensor_id
+        )
+        age_s = (time.time_ns() - anomaly.ts_ns) / 1e9
+        return Alarm(anomaly=anomaly, truth=next(truths, ""), age_s=age_s)
 
 
 def facts_of(settings: Settings) -> Broker:

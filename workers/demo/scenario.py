@@ -11,12 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from workers.plant import Fault, Plant, PlantConfig, RandomSchedule
-
-IntArray = npt.NDArray[np.int64]
+from workers.plant.faults import SLOT_ROWS, Fault, RandomSchedule
+from workers.plant.plant import Plant, PlantConfig
 
 PLANT_INTERVAL_S = 1.0
 BAD_RECORDS: tuple[bytes, ...] = (
@@ -44,20 +40,13 @@ _LATE_BY_ROWS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Everything that decides what is sent.
+    """Everything that decides what is sent."""
 
-    Attributes:
-        machines: pumps, 1..500.
-        readings_per_s: of all pumps together, 1..20,000; rounded so that a pump's interval is a
-            whole number of milliseconds.
-        seconds: length of the show; None for no end.
-        seed: of plant, faults and training.
-    """
-
-    machines: int = 20
+    machines: int = 20  # pumps, 1..500
+    # Of all pumps together, 1..20,000; a pump's interval is rounded to whole milliseconds.
     readings_per_s: float = 1_000.0
-    seconds: float | None = 90.0
-    seed: int = 0
+    seconds: float | None = 90.0  # of the show; None for no end
+    seed: int = 0  # of plant, faults and training
 
     @property
     def training_rows(self) -> int:
@@ -113,9 +102,8 @@ class Scenario:
 
     def _schedule(self) -> RandomSchedule:
         rows = _EPOCH_ROWS if self.rows is None else self.rows - _LEAD_ROWS
-        plain = RandomSchedule(machines=self.machines, seed=self.seed, faults_per_epoch=0)
-        epoch_rows = max(plain.slot_rows, min(_EPOCH_ROWS, rows))
-        room = self.machines * (epoch_rows // plain.slot_rows)
+        epoch_rows = max(SLOT_ROWS, min(_EPOCH_ROWS, rows))
+        room = self.machines * (epoch_rows // SLOT_ROWS)
         return RandomSchedule(
             machines=self.machines,
             seed=self.seed,

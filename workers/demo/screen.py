@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.wire.anomaly import Anomaly
-from workers.plant import CHANNELS
+from workers.plant.physics import CHANNELS
 from workers.stream.state.counts import Counts
 
 _SHOWN_ALARMS = 6
@@ -21,52 +22,34 @@ _SEVERITY_STYLE = {"low": "yellow", "medium": "dark_orange", "high": "bold red"}
 
 @dataclass(frozen=True, kw_only=True)
 class Alarm:
-    """One line of the list of alarms.
-
-    Attributes:
-        anomaly: as it lies in the topic.
-        truth: what the simulator has broken; empty when nothing.
-        age_s: since the reading.
-    """
+    """One line of the list of alarms."""
 
     anomaly: Anomaly
-    truth: str
-    age_s: float
+    truth: str  # what the simulator has broken; empty when nothing
+    age_s: float  # since the reading
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One moment of the show.
-
-    Attributes:
-        elapsed_s, seconds: of the streaming; no end is None.
-        sent_per_s, scored_per_s: over the last seconds.
-        counts: where the readings went.
-        lag: records not yet read.
-        sensors, workers: in the group.
-        p50_ms, p99_ms: from the record's time to the hand-over of its outputs.
-        alarms: newest first.
-        note: what is happening, when it is not just running.
-    """
+    """One moment of the show."""
 
     elapsed_s: float
-    seconds: float | None
-    sent_per_s: float
+    seconds: float | None  # of the whole show; None has no end
+    sent_per_s: float  # over the last seconds, as `scored_per_s`
     scored_per_s: float
     counts: Counts
-    lag: int
+    lag: int  # records not yet read
     sensors: int
     workers: int
-    p50_ms: float | None
+    p50_ms: float | None  # from the record's time to the hand-over of its outputs
     p99_ms: float | None
-    alarms: Sequence[Alarm]
-    note: str = ""
+    alarms: Sequence[Alarm]  # newest first
+    note: str = ""  # what is happening, when it is not just running
 
 
 def draw(view: View) -> RenderableType:
     """The live picture of a terminal."""
-    space = Text("")
-    return Group(_time(view), space, _figures(view), space, _alarms(view.alarms))
+    return Group(_time(view), "", _figures(view), "", _alarms(view.alarms))
 
 
 def one_line(view: View) -> str:
@@ -82,6 +65,14 @@ def one_line(view: View) -> str:
 def milliseconds(value: float | None) -> str:
     """A latency in words."""
     return "-" if value is None else f"{value:,.0f} ms"
+
+
+def titled(title: str, **options: Any) -> Table:
+    """A plain table under a bold title, with the options of rich's own."""
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
+        **options,
+    )  # fmt: skip
 
 
 def _time(view: View) -> RenderableType:
@@ -128,12 +119,9 @@ def _figures(view: View) -> Table:
 
 
 def _alarms(alarms: Sequence[Alarm]) -> Table:
-    table = Table(
-        title="Latest alarms", title_justify="left", title_style="bold", box=None,
-        padding=(0, 2, 0, 0),
-    )  # fmt: skip
-    for name in ("pump", "channel"):
-        table.add_column(name)
+    table = titled("Latest alarms")
+    table.add_column("pump")
+    table.add_column("channel")
     for name in ("observed", "expected", "score"):
         table.add_column(name, justify="right")
     table.add_column("what the simulator broke")

@@ -16,7 +16,7 @@ from rich.text import Text
 from workers.demo.accounts import Accounts
 from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
-from workers.demo.screen import milliseconds
+from workers.demo.screen import milliseconds, titled
 from workers.demo.verdict import FoundFault, Verdict
 
 _HOUR_S = 3_600.0
@@ -24,31 +24,20 @@ _HOUR_S = 3_600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Everything that the demo found out.
+    """Everything that the demo found out."""
 
-    Attributes:
-        seconds: of streaming.
-        accounts: where every record went.
-        verdict: segments against faults.
-        interval_s: between two readings of a pump, in the show.
-        gain_db: of each channel, on rows without a fault.
-        latency_ms: p50 and p99 from event time to the record of the cleaned reading.
-        model: what was learned, and what its calibration can promise.
-        picture: where it is; None when it could not be drawn, and `picture_note` says why.
-        folder: model, log and picture.
-    """
-
-    seconds: float
+    seconds: float  # of streaming
     accounts: Accounts
     verdict: Verdict
     machines: tuple[str, ...]
-    interval_s: float
-    gain_db: Mapping[str, float]
+    interval_s: float  # between two readings of a pump, in the show
+    gain_db: Mapping[str, float]  # of each channel, on rows without a fault
+    # p50 and p99, from event time to the record of the cleaned reading.
     latency_ms: Mapping[str, float | None]
-    model: Mapping[str, Any]
-    picture: Path | None
+    model: Mapping[str, Any]  # what was learned, and what its calibration can promise
+    picture: Path | None  # None when it could not be drawn, and `picture_note` says why
     picture_note: str
-    folder: Path
+    folder: Path  # of model, log and picture
 
     @property
     def mean_gain_db(self) -> float:
@@ -63,10 +52,8 @@ def as_dict(summary: Summary) -> dict[str, Any]:
     return {
         "seconds": round(summary.seconds, 1),
         "balanced": accounts.balanced,
-        "accounts": {
-            **{key: value for key, value in asdict(accounts).items() if key != "checks"},
-            "checks": [{**check._asdict(), "holds": check.holds} for check in accounts.checks],
-        },
+        "accounts": asdict(accounts)
+        | {"checks": [check._asdict() | {"holds": check.holds} for check in accounts.checks]},
         "detection": {
             "faults": len(verdict.faults),
             "found": verdict.found,
@@ -123,15 +110,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print("[bold]Folder[/bold]   ", Text(str(summary.folder)), " (model, log)", sep="")
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
-
-
 def _accounts_table(accounts: Accounts) -> Table:
-    table = _table("Where every record went")
-    table.show_header = False
+    table = titled("Where every record went", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
@@ -168,7 +148,7 @@ def _show_checks(accounts: Accounts, console: Console) -> None:
 
 
 def _faults_table(verdict: Verdict) -> Table:
-    table = _table("Injected faults")
+    table = titled("Injected faults")
     table.add_column("kind")
     for name in ("injected", "found", "median delay"):
         table.add_column(name, justify="right")
@@ -205,7 +185,7 @@ def _show_verdict(summary: Summary, console: Console) -> None:
 
 
 def _gain_table(summary: Summary) -> Table:
-    table = _table(f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings")
+    table = titled(f"Noise removed: {summary.mean_gain_db:+.1f} dB on average, on normal readings")
     for channel in summary.gain_db:
         table.add_column(channel.replace("_", " ").replace("temperature", "temp"), justify="right")
     table.add_row(*(f"{gain:+.1f}" for gain in summary.gain_db.values()))

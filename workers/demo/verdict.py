@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.evaluation import runs
-from workers.plant import Fault
+from workers.plant.faults import Fault
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -28,19 +28,12 @@ class FoundFault(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Segments against faults.
+    """Segments against faults."""
 
-    Attributes:
-        faults: in order of start.
-        segments: runs of flagged readings of one machine, less than a window apart.
-        false: how many of them touch no fault.
-        watched_rows: readings judged.
-    """
-
-    faults: tuple[FoundFault, ...]
-    segments: int
-    false: int
-    watched_rows: int
+    faults: tuple[FoundFault, ...]  # in order of start
+    segments: int  # runs of flagged readings of one machine, less than a window apart
+    false: int  # how many of them touch no fault
+    watched_rows: int  # readings judged
 
     @property
     def found(self) -> int:
@@ -81,17 +74,6 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
         for machine in range(flags.shape[1])
         for start, end in merged(flags[:, machine], gap=receptive_field)
     ]
-    # A fault that is not judged excuses a segment all the same.
-    false = [
-        (machine, start, end)
-        for machine, start, end in segments
-        if not any(
-            machine == fault.machine
-            and start < fault.end_row + receptive_field - 1
-            and end > fault.start_row
-            for fault in faults
-        )
-    ]
     return Verdict(
         faults=tuple(
             FoundFault(fault, _delay(flags, fault, receptive_field))
@@ -99,7 +81,16 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
             if fault.start_row <= len(flags) - receptive_field
         ),
         segments=len(segments),
-        false=len(false),
+        # A fault that is not judged excuses a segment all the same.
+        false=sum(
+            not any(
+                machine == fault.machine
+                and start < fault.end_row + receptive_field - 1
+                and end > fault.start_row
+                for fault in faults
+            )
+            for machine, start, end in segments
+        ),
         watched_rows=flags.size,
     )
 
@@ -118,13 +109,7 @@ def merged(flags: BoolArray, *, gap: int) -> list[tuple[int, int]]:
 def gain_db(truth: FloatArray, noisy: FloatArray, denoised: FloatArray) -> FloatArray:
     """How much smaller the error of the denoised values is, in decibels of power, per channel.
 
-    Args:
-        truth: what was so, [n, C].
-        noisy: what was measured, [n, C]; NaN does not count.
-        denoised: what came out, [n, C]; NaN does not count.
-
-    Returns:
-        [C]; NaN where nothing can be compared.
+    All are [n, C], where NaN does not count; the gains are [C], NaN where nothing can be compared.
     """
     gains = np.full(truth.shape[1], np.nan)
     for channel in range(truth.shape[1]):

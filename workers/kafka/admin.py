@@ -10,17 +10,6 @@ from typing import Protocol
 from workers.errors import TopicError
 from workers.kafka.client import CommittedOffset, ShouldStop, never
 
-__all__ = [
-    "Admin",
-    "Finding",
-    "Group",
-    "Member",
-    "TopicSpec",
-    "TopicState",
-    "compare",
-    "require_topics",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TopicSpec:
@@ -31,11 +20,14 @@ class TopicSpec:
         partitions: at least this many, >= 1.
         replication_factor: when it is created; an existing one is left as it is.
         configs: when it is created, such as ``cleanup.policy``.
+        along_with: another topic: at least as many partitions as that has. Who writes to this one
+            names the partition, so adding some moves no key: it is grown, not rejected.
     """
 
     name: str
     partitions: int = 1
     replication_factor: int = 1
+    along_with: str = ""
     configs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,15 +78,11 @@ class Member:
     """One member of a group.
 
     Attributes:
-        member_id: given by the broker.
         client_id: given by the client.
-        host: where it connects from.
         partitions: of the topic asked for, ascending.
     """
 
-    member_id: str
     client_id: str
-    host: str
     partitions: tuple[int, ...]
 
 
@@ -148,12 +136,19 @@ class Admin(Protocol):
         """Create those that are missing, wait until all have leaders, and say what was found.
 
         Existing topics are left as they are: partitions added to a keyed topic would send the
-        readings of a sensor to another partition.
+        readings of a sensor to another partition. Those that go along with another are grown.
 
         Raises:
             BrokerUnavailableError: also when a topic does not come up in time.
             SettingsError: also when the broker rejects a topic (replication factor,
                 configuration, rights).
+        """
+
+    def grow_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
+        """As `require_topics`, but first add partitions to topics that go along with another.
+
+        Raises:
+            TopicError: says about each bad topic what to do.
         """
 
     def topic_bounds(
@@ -190,25 +185,45 @@ def require_topics(admin: Admin, specs: Sequence[TopicSpec]) -> list[Finding]:
         TopicError: says about each bad topic what to do.
         BrokerUnavailableError, SettingsError: see `Admin`.
     """
-    findings = admin.check_topics(specs)
+    return all_good(admin.check_topics(specs))
+
+
+def all_good(findings: list[Finding]) -> list[Finding]:
+    """The findings, if there is nothing to do about any of them.
+
+    Raises:
+        TopicError: says about each bad topic what to do.
+    """
     bad = [finding for finding in findings if not finding.is_good]
     if bad:
         raise TopicError(" ".join(finding.advice for finding in bad))
     return findings
 
 
-def compare(spec: TopicSpec, partitions: int) -> Finding:
-    """What to say of a topic that has ``partitions``; 0 means that it is not there."""
+def compare(spec: TopicSpec, present: Mapping[str, int]) -> Finding:
+    """What to say of a topic.
+
+    Args:
+        spec: how it should be.
+        present: number of partitions of each topic that is there.
+    """
+    partitions, wanted = present.get(spec.name, 0), wanted_partitions(spec, present)
     if partitions == 0:
         state = TopicState.MISSING
         advice = f"The topic {spec.name} does not exist: create it with vigie topics create."
-    elif partitions < spec.partitions:
+    elif partitions < wanted:
         state = TopicState.TOO_FEW_PARTITIONS
-        advice = (
-            f"The topic {spec.name} has {partitions} partitions, {spec.partitions} are wanted: "
-            "lower topics.partitions, or make a new topic (adding partitions to this one would "
-            "move sensors between partitions)."
+        advice = f"The topic {spec.name} has {partitions} partitions, {wanted} are wanted: " + (
+            "add them with vigie topics create."
+            if spec.along_with
+            else "lower topics.partitions, or make a new topic (adding partitions to this one "
+            "would move sensors between partitions)."
         )
     else:
         state, advice = TopicState.PRESENT, ""
     return Finding(name=spec.name, state=state, partitions=partitions, advice=advice)
+
+
+def wanted_partitions(spec: TopicSpec, present: Mapping[str, int]) -> int:
+    """How many partitions a topic should have, given those that are there."""
+    return max(spec.partitions, present.get(spec.along_with, 0))

@@ -1,7 +1,7 @@
 """The seam: what the stream asks of a Kafka client, and nothing more.
 
 Beside it stand `workers.kafka.admin` (topics, groups, is a broker there) and what commands need:
-`reader`, `publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
+`publisher`, `partition_producer`. `workers.kafka.factory` chooses the implementation.
 
 Contract of every implementation (``tests/contract`` holds it):
 
@@ -15,7 +15,8 @@ Contract of every implementation (``tests/contract`` holds it):
 * **Order.** Records of a partition come in offset order, each once from `start` on, without gaps
   but for what the log itself left out (compaction, retention, transaction markers).
 * **Outputs** with one key go to one partition of their topic, in the order of `Sink.send`: the
-  partition is Kafka's default (murmur2 of the key), so other producers agree on it.
+  partition is Kafka's default (murmur2 of the key), so other producers agree on it. Who names a
+  partition keeps that order for it.
 * **Errors** are those of `workers.errors`; no exception of the client crosses.
   `TransactionAbortedError` and its kinds mean: the unit is over, go back to the committed offsets.
   `BrokerUnavailableError` means: ask again later.
@@ -36,27 +37,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from workers.errors import SettingsError
 from workers.kafka.deadline import Deadline
-
-__all__ = [
-    "LARGEST_OUTPUT_BYTES",
-    "CommittedOffset",
-    "Connection",
-    "Generation",
-    "GroupMember",
-    "OffsetCommitter",
-    "OpensSink",
-    "OpensSource",
-    "PollResult",
-    "Record",
-    "ShouldStop",
-    "Sink",
-    "Source",
-    "never",
-]
 
 LARGEST_OUTPUT_BYTES: Final = 8 * 2**20
 """What a sink sends and the topic of the dead letters takes, unless the user says otherwise."""
@@ -87,43 +71,29 @@ class Connection:
     call_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Reject an address with credentials, which would be shown.
-
-        Raises:
-            SettingsError: it has some; never says which.
-        """
+        """Reject an address with credentials, which would be shown; the error shows none."""
         if "@" in self.bootstrap:
             raise SettingsError(
                 "kafka.bootstrap holds host:port only; user and password go to kafka.client."
             )
 
 
-class Record(Protocol):
-    """One record as it lies in the log. Read only; values may be shared, never copied."""
+class Record(NamedTuple):
+    """One record as it lies in the log; values may be shared, never copied.
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102
+    Attributes:
+        timestamp: epoch milliseconds, set by the producer or the broker; -1 when there is none.
+        value: the payload; None is a tombstone.
+        headers: names and values; None is a value that Kafka has and no producer wrote.
+    """
 
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-
-    @property
-    def timestamp(self) -> int:
-        """Epoch milliseconds, set by the producer or the broker; -1 when there is none."""
-
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-
-    @property
-    def value(self) -> bytes | None:
-        """The payload; None is a tombstone."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """Names and values; None is a value that Kafka has and no producer wrote."""
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,12 +256,14 @@ class Sink(Protocol):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> None:
         """Add one output. Returns at once unless the limit of unacknowledged outputs is reached.
 
-        A header without a value (None) is sent with an empty one.
+        A value of None is a tombstone: a compacted topic forgets the key. A header without a value
+        (None) is sent with an empty one. A `partition` is taken as it is; None lets the key choose.
 
         Raises:
             OutputsLostError: an earlier output of this unit failed, or the limit was reached and
@@ -302,16 +274,7 @@ class Sink(Protocol):
         """
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
-        """Return how long the value of an output may be, in bytes; below 0 if none fits. Cheap."""
-
-    def fits(
-        self,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> bool:
-        """Return whether `send` takes it. Cheap; a topic may be set to take less."""
+        """Return how long a value may be, in bytes; below 0: none fits. A topic may take less."""
 
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
@@ -335,6 +298,29 @@ class Sink(Protocol):
         Takes a few seconds at most as long as the broker is there or is not; one that stops
         answering in between holds it for as long as making a client may take.
         """
+
+
+class Table(Protocol):
+    """A compacted topic, looked at one partition at a time, without a group."""
+
+    def latest(self, partition: int) -> Mapping[bytes, bytes]:
+        """Return the last committed value of each key of a partition, to its end as it is now.
+
+        Records without a key are left out, and so are keys whose last record is a tombstone. Waits
+        for transactions that are open at that end: what `Source.committed` tells is in here as soon
+        as it tells it.
+
+        Raises:
+            BrokerUnavailableError: nobody answered, nothing came for some seconds although more is
+                there, or the topic has no such partition (yet): ask again later.
+        """
+
+
+class OpensTable(Protocol):
+    """A picklable configuration of a table."""
+
+    def open(self) -> AbstractContextManager[Table]:
+        """Make the table; the broker is asked first by `Table.latest`."""
 
 
 class OpensSource(Protocol):

@@ -5,16 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-__all__ = ["Deadline"]
-
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock.
-
-    Attributes:
-        at_s: the reading of ``time.monotonic`` at which time is up.
-    """
+    """A point on the clock of ``time.monotonic``."""
 
     at_s: float
 

@@ -14,12 +14,14 @@ from workers.kafka.client import (
     Connection,
     OpensSink,
     OpensSource,
+    OpensTable,
     ShouldStop,
     never,
 )
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.consumer.reader import open_reader
-from workers.kafka.kafka_python.consumer.source import Assignment, SourceConfig
+from workers.kafka.kafka_python.consumer.reader import TopicReader, open_reader
+from workers.kafka.kafka_python.consumer.source import SourceConfig
+from workers.kafka.kafka_python.consumer.table import TableConfig
 from workers.kafka.kafka_python.options import check_options
 from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
 from workers.kafka.kafka_python.producer.sink import SinkConfig
@@ -27,6 +29,7 @@ from workers.kafka.kafka_python.producer.transactional_sink import Transactional
 from workers.kafka.publisher import Publisher
 
 __all__ = [
+    "TopicReader",
     "admin_of",
     "connection_of",
     "member_of",
@@ -35,12 +38,19 @@ __all__ = [
     "open_reader",
     "sink_of",
     "source_of",
+    "table_of",
     "topic_specs",
 ]
 
 _PUBLISHER_FLUSH_TIMEOUT_S = 30.0
 _DEAD_LETTER_BYTES = str(LARGEST_OUTPUT_BYTES)
 """A dead letter is larger than its record: the reasons are added to its headers."""
+_TABLE = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(8 * 2**20),
+    "min.cleanable.dirty.ratio": "0.1",
+}
+"""A table is read whole when a partition is taken up, and the newest segment is never compacted."""
 
 
 def connection_of(kafka: KafkaSettings) -> Connection:
@@ -57,17 +67,27 @@ def connection_of(kafka: KafkaSettings) -> Connection:
 def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
     """The topics that these settings read and write, as `vigie topics create` makes them.
 
-    Readings, anomalies, denoised, dead letters, in this order.
+    Readings, anomalies, denoised, dead letters, sensor state, in this order.
     """
-    configs = {topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES}}
+    configs = {
+        topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES},
+        topics.sensor_state: _TABLE,
+    }
     return [
         TopicSpec(
             name=name,
             partitions=topics.partitions,
             replication_factor=topics.replication_factor,
             configs=configs.get(name, {}),
+            along_with=topics.readings if name == topics.sensor_state else "",
         )
-        for name in (topics.readings, topics.anomalies, topics.denoised, topics.dead_letters)
+        for name in (
+            topics.readings,
+            topics.anomalies,
+            topics.denoised,
+            topics.dead_letters,
+            topics.sensor_state,
+        )
     ]
 
 
@@ -87,9 +107,14 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
         topic=settings.topics.readings,
         group=settings.kafka.group,
         member=member_of(settings.kafka, slot),
-        assignment=Assignment(settings.kafka.assignment),
+        assignment=settings.kafka.assignment,
         max_poll_records=settings.stream.max_poll_records,
     )
+
+
+def table_of(settings: Settings) -> OpensTable:
+    """How to look at what is recorded of each sensor."""
+    return TableConfig(connection=connection_of(settings.kafka), topic=settings.topics.sensor_state)
 
 
 def sink_of(settings: Settings, slot: int) -> OpensSink:

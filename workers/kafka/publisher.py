@@ -8,17 +8,12 @@ from contextlib import contextmanager
 from workers.kafka.client import CommittedOffset, Generation, OpensSink, ShouldStop, Sink, never
 from workers.kafka.deadline import Deadline
 
-__all__ = ["Publisher"]
-
 
 class Publisher:
     """A `Sink` whose units of work commit no offsets.
 
     It keeps the sink's promise: what `settle` has returned for is with the broker, and a lost
-    record is an error.
-
-    Attributes:
-        send: adds one record; see `Sink.send`.
+    record is an error. `send` is the sink's.
     """
 
     def __init__(self, sink: Sink, *, flush_timeout_s: float) -> None:

@@ -39,23 +39,14 @@ class FaultKind(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One fault of one machine.
+    """One fault of one machine."""
 
-    Attributes:
-        machine: index of the machine, from 0.
-        kind: what goes wrong; its comment says what `magnitude` means.
-        channels: names of the channels it touches.
-        start_row: first row with the fault.
-        end_row: first row without it.
-        magnitude: how strong, usually in standard deviations of the channel's sensor noise.
-    """
-
-    machine: int
+    machine: int  # its index, from 0
     kind: FaultKind
-    channels: tuple[str, ...]
-    start_row: int
-    end_row: int
-    magnitude: float
+    channels: tuple[str, ...]  # that it touches
+    start_row: int  # first row with the fault
+    end_row: int  # first row without it
+    magnitude: float  # what it means, the comment of the kind says
 
     @property
     def columns(self) -> npt.NDArray[np.int64]:
@@ -100,6 +91,7 @@ RECIPES: dict[FaultKind, Recipe] = {
 }
 # Room that a slot leaves beside the longest fault, so that two of one machine stay apart.
 _REST_ROWS = 120
+SLOT_ROWS = max(recipe.rows[1] for recipe in RECIPES.values()) + _REST_ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +108,6 @@ class RandomSchedule:
         epoch_rows: rows of an epoch, at least one slot (the longest fault and its rest).
         faults_per_epoch: over the whole fleet; at most one per machine and slot.
         first_row: epochs begin here; earlier rows have no fault.
-        kinds: what may happen.
 
     Raises:
         ValueError: the epoch is too short, or holds more faults than fit.
@@ -127,24 +118,16 @@ class RandomSchedule:
     epoch_rows: int = 3_600
     faults_per_epoch: int = 14
     first_row: int = 0
-    kinds: tuple[FaultKind, ...] = tuple(FaultKind)
 
     def __post_init__(self) -> None:
         """Reject what does not fit."""
-        if not self.kinds:
-            raise ValueError("a random schedule needs at least one kind of fault")
-        room = self.machines * (self.epoch_rows // self.slot_rows)
+        room = self.machines * (self.epoch_rows // SLOT_ROWS)
         if not 0 <= self.faults_per_epoch <= room:
             raise ValueError(
                 f"{self.faults_per_epoch} faults do not fit {self.machines} machines x "
                 f"{self.epoch_rows} rows: at most {room} "
-                f"(one per machine and {self.slot_rows} rows)"
+                f"(one per machine and {SLOT_ROWS} rows)"
             )
-
-    @property
-    def slot_rows(self) -> int:
-        """Rows of a slot: the longest fault and its rest."""
-        return max(RECIPES[kind].rows[1] for kind in self.kinds) + _REST_ROWS
 
     def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
         """Faults with at least one row in the range."""
@@ -161,22 +144,18 @@ class RandomSchedule:
 @lru_cache(maxsize=64)
 def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
     rng = np.random.default_rng([schedule.seed, 7, epoch])
-    slots = schedule.epoch_rows // schedule.slot_rows
+    slots = schedule.epoch_rows // SLOT_ROWS
+    kinds = tuple(FaultKind)
     places = rng.choice(schedule.machines * slots, schedule.faults_per_epoch, replace=False)
     faults = []
     for number, place in enumerate(places):
         turn = epoch * schedule.faults_per_epoch + number
-        kind = schedule.kinds[turn % len(schedule.kinds)]
+        kind = kinds[turn % len(kinds)]
         recipe = RECIPES[kind]
         rows = int(rng.integers(recipe.rows[0], recipe.rows[1] + 1))
-        slot = int(place) % slots
-        room = schedule.slot_rows - _REST_ROWS - rows
-        start = (
-            schedule.first_row
-            + epoch * schedule.epoch_rows
-            + slot * schedule.slot_rows
-            + int(rng.integers(0, room + 1))
-        )
+        slot_row = epoch * schedule.epoch_rows + int(place) % slots * SLOT_ROWS
+        room = SLOT_ROWS - _REST_ROWS - rows
+        start = schedule.first_row + slot_row + int(rng.integers(0, room + 1))
         faults.append(
             Fault(
                 machine=int(place) // slots,

@@ -26,19 +26,12 @@ _EFFICIENCY_FALL = 0.7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Channel:
-    """One measured quantity.
+    """One measured quantity."""
 
-    Attributes:
-        name: the channel's name on the wire.
-        unit: its unit.
-        noise: standard deviation of the sensor's white noise, in `unit`.
-        decimals: digits after the point that the instrument reports.
-    """
-
-    name: str
+    name: str  # on the wire
     unit: str
-    noise: float
-    decimals: int
+    noise: float  # standard deviation of the sensor's white noise, in `unit`
+    decimals: int  # that the instrument reports
 
 
 CHANNELS: tuple[Channel, ...] = (
@@ -57,34 +50,19 @@ NOISE: FloatArray = np.array([channel.noise for channel in CHANNELS])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pumps:
-    """Constants of a fleet of pumps, one value per machine, all [M].
+    """Constants of a fleet of pumps, one value per machine, all [M]."""
 
-    Attributes:
-        shut_off_head_m: head at nominal speed and no flow.
-        static_head_m: height that the pipe lifts the water.
-        pump_curve: metres of head lost in the pump per (m3/h)^2.
-        pipe_curve: metres of head lost in the pipe per (m3/h)^2, before its slow wander.
-        best_flow_m3h: flow of best efficiency at nominal speed.
-        efficiency: pump efficiency at that point.
-        idle_current_a: magnetising current.
-        vibration_mms: vibration at nominal speed and best flow.
-        motor_rise_c: motor temperature over ambient at 30 A.
-        bearing_rise_c: bearing temperature over ambient at nominal speed and vibration.
-        motor_lag_s: time constant of the motor temperature.
-        bearing_lag_s: time constant of the bearing temperature.
-    """
-
-    shut_off_head_m: FloatArray
-    static_head_m: FloatArray
-    pump_curve: FloatArray
-    pipe_curve: FloatArray
-    best_flow_m3h: FloatArray
-    efficiency: FloatArray
-    idle_current_a: FloatArray
-    vibration_mms: FloatArray
-    motor_rise_c: FloatArray
-    bearing_rise_c: FloatArray
-    motor_lag_s: FloatArray
+    shut_off_head_m: FloatArray  # at nominal speed and no flow
+    static_head_m: FloatArray  # height that the pipe lifts the water
+    pump_curve: FloatArray  # metres of head lost in the pump per (m3/h)^2
+    pipe_curve: FloatArray  # the same in the pipe, before its slow wander
+    best_flow_m3h: FloatArray  # of best efficiency at nominal speed
+    efficiency: FloatArray  # at that point
+    idle_current_a: FloatArray  # magnetising current
+    vibration_mms: FloatArray  # at nominal speed and best flow
+    motor_rise_c: FloatArray  # motor temperature over ambient at 30 A
+    bearing_rise_c: FloatArray  # bearing over ambient at nominal speed and vibration
+    motor_lag_s: FloatArray  # time constants of the temperatures
     bearing_lag_s: FloatArray
 
 

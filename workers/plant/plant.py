@@ -20,7 +20,6 @@ from workers.plant.process import BLOCK_ROWS, Process, Truth
 IntArray = npt.NDArray[np.int64]
 CodeArray = npt.NDArray[np.int8]
 
-MAX_MACHINES = 10_000
 # 2026-01-01T00:00:00Z
 DEFAULT_START_NS = 1_767_225_600_000_000_000
 _RESOLUTION = 10.0 ** np.array([channel.decimals for channel in CHANNELS])
@@ -30,27 +29,20 @@ _RESOLUTION = 10.0 ** np.array([channel.decimals for channel in CHANNELS])
 class PlantConfig:
     """The fleet and its clock.
 
-    Attributes:
-        machines: number of pumps, 1..10,000.
-        seed: of everything that is drawn.
-        interval_s: seconds between readings, 0.001..60.
-        start_ns: event time of row 0, nanoseconds since the epoch, UTC.
-        noise: factor on the sensor noise; 0 leaves the rounding of the instruments.
-
     Raises:
         ValueError: a value out of range.
     """
 
     machines: int = 20
-    seed: int = 0
-    interval_s: float = 1.0
-    start_ns: int = DEFAULT_START_NS
-    noise: float = 1.0
+    seed: int = 0  # of everything that is drawn
+    interval_s: float = 1.0  # between readings
+    start_ns: int = DEFAULT_START_NS  # event time of row 0 since the epoch, UTC
+    noise: float = 1.0  # factor on the sensor noise; 0 leaves the rounding of the instruments
 
     def __post_init__(self) -> None:
         """Reject what cannot be simulated."""
         limits = {
-            "machines": (1, MAX_MACHINES),
+            "machines": (1, 10_000),
             "seed": (0, 2**63 - 1),
             "interval_s": (0.001, 60.0),
             "start_ns": (0, 2**62),
@@ -68,21 +60,13 @@ class PlantConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlantChunk:
-    """Consecutive rows of the whole fleet.
+    """Consecutive rows of the whole fleet."""
 
-    Attributes:
-        first_row: number of the first row since the plant's start.
-        ts_ns: event time of each row, [n].
-        clean: the truth without noise and without faults, [n, M, C].
-        noisy: what the sensors say, faults included; NaN where a value is lost, [n, M, C].
-        label: code of the fault's kind, 0 for none, [n, M].
-    """
-
-    first_row: int
-    ts_ns: IntArray
-    clean: FloatArray
-    noisy: FloatArray
-    label: CodeArray
+    first_row: int  # since the plant's start
+    ts_ns: IntArray  # event time of each row, [n]
+    clean: FloatArray  # the truth without noise and without faults, [n, M, C]
+    noisy: FloatArray  # what the sensors say, NaN where a value is lost, [n, M, C]
+    label: CodeArray  # code of the fault's kind, 0 for none, [n, M]
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -93,10 +77,7 @@ class PlantChunk:
         rows = slice(start, max(end_row - self.first_row, 0))
         return PlantChunk(
             first_row=self.first_row + start,
-            ts_ns=self.ts_ns[rows],
-            clean=self.clean[rows],
-            noisy=self.noisy[rows],
-            label=self.label[rows],
+            **{name: getattr(self, name)[rows] for name in ("ts_ns", "clean", "noisy", "label")},
         )
 
     def columns(self, machines: tuple[str, ...]) -> FleetColumns:
@@ -112,21 +93,13 @@ class PlantChunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FleetColumns:
-    """Rows of a fleet, the shape in which files and topics take them.
-
-    Attributes:
-        sensors: names of the machines.
-        sensor_codes: machine of each row, int32 [n].
-        ts_ns: event time, int64 [n].
-        values: what the sensors say, NaN = missing, float64 [n, C].
-        labels: code of the fault's kind, 0 for none, int8 [n].
-    """
+    """Rows of a fleet, the shape in which files and topics take them."""
 
     sensors: tuple[str, ...]
-    sensor_codes: npt.NDArray[np.int32]
-    ts_ns: IntArray
-    values: FloatArray
-    labels: CodeArray
+    sensor_codes: npt.NDArray[np.int32]  # machine of each row, [n]
+    ts_ns: IntArray  # event time, [n]
+    values: FloatArray  # what the sensors say, NaN = missing, [n, C]
+    labels: CodeArray  # code of the fault's kind, 0 for none, [n]
 
 
 class Plant:
@@ -172,15 +145,22 @@ class Plant:
         config = self.config
         process = Process(machines=config.machines, seed=config.seed, interval_s=config.interval_s)
         last: FloatArray | None = None
+        # Last sound values before each fault of a block, [C] each.
         held: dict[Fault, FloatArray] = {}
         for block, truth in enumerate(process.blocks()):
             first_row = block * BLOCK_ROWS
             rng = np.random.default_rng([config.seed, 2, block])
             sound = truth.clean + config.noise * NOISE * rng.standard_normal(truth.clean.shape)
             faults = self.schedule.between(first_row, first_row + BLOCK_ROWS)
-            held = self._hold(faults, held, first_row, sound, sound[0] if last is None else last)
+            before = np.concatenate([sound[:1] if last is None else last, sound[:-1]])
+            held = {
+                fault: held[fault]
+                if fault in held
+                else before[max(fault.start_row - first_row, 0), fault.machine]
+                for fault in faults
+            }
             noisy, label = self._inject(faults, held, first_row, truth, sound)
-            last = sound[-1]
+            last = sound[-1:]
             yield PlantChunk(
                 first_row=first_row,
                 ts_ns=config.start_ns
@@ -189,24 +169,6 @@ class Plant:
                 noisy=np.rint(noisy * _RESOLUTION) / _RESOLUTION,
                 label=label,
             )
-
-    def _hold(
-        self,
-        faults: Sequence[Fault],
-        held: dict[Fault, FloatArray],
-        first_row: int,
-        sound: FloatArray,
-        last: FloatArray,
-    ) -> dict[Fault, FloatArray]:
-        """Last sound values before each fault of this block, [C] each; carried over blocks."""
-        return {
-            fault: held[fault]
-            if fault in held
-            else (sound[fault.start_row - first_row - 1] if fault.start_row > first_row else last)[
-                fault.machine
-            ]
-            for fault in faults
-        }
 
     def _inject(
         self,

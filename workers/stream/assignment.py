@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detector.scoring import Detector
-from schemas.settings import StreamSettings
-from workers.kafka.client import CommittedOffset, Source
+from schemas.settings import Guarantee, StreamSettings
+from workers.kafka.client import CommittedOffset, Source, Table
 from workers.stream.state.partition import PartitionConfig, PartitionState
+from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, plan_restore
 from workers.stream.state.state_ttl import StateTtl
 
@@ -36,9 +37,17 @@ class PartitionOpener:
         model: what scores them.
     """
 
-    def __init__(self, source: Source, detector: Detector, stream: StreamSettings) -> None:
-        """Open partitions of `source` for `detector`."""
-        self._source, self._detector, self._start = source, detector, stream.start
+    def __init__(
+        self,
+        source: Source,
+        table: Table,
+        detector: Detector,
+        stream: StreamSettings,
+        guarantee: Guarantee,
+    ) -> None:
+        """Open partitions of `source` for `detector`; `table` has what is recorded of sensors."""
+        self._source, self._table, self._guarantee = source, table, guarantee
+        self._detector, self._start = detector, stream.start
         self.model = ModelVersion(detector.name, detector.version)
         self._max_gap_ns = max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1)
         self._state_ttl = StateTtl(
@@ -56,6 +65,8 @@ class PartitionOpener:
         topic_id = source.topic_id()
         beginning, end = source.bounds(partition)
         committed = source.committed(partition)
+        # After that: what goes with a commit that is seen is in the table by then.
+        found = self._table.latest(partition)
         plan = plan_restore(
             None if committed is None else (committed.next_offset, committed.metadata),
             beginning=beginning,
@@ -73,5 +84,13 @@ class PartitionOpener:
             topic_id=topic_id,
             model=self.model,
         )
-        state = PartitionState(config, plan, group_of=self._detector.group_of)
+        cold = "" if plan.clamped else plan.cold
+        recorded = RecordedState.restored(
+            found,
+            next_offset=plan.next_offset,
+            recorded=plan.recorded,
+            cold=cold if committed else "nothing is committed",
+            guarantee=self._guarantee,
+        )
+        state = PartitionState(config, plan, group_of=self._detector.group_of, recorded=recorded)
         return OpenedPartition(state=state, plan=plan, committed=committed)

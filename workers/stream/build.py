@@ -8,7 +8,7 @@ from functools import partial
 
 from detector.scoring import Detector
 from schemas.settings import Settings
-from workers.kafka.client import Sink, Source
+from workers.kafka.client import Sink, Source, Table
 from workers.stream.assignment import PartitionOpener
 from workers.stream.checkpoint import Checkpoint, Publisher
 from workers.stream.dead_letter_limit import DeadLetterLimit
@@ -27,6 +27,7 @@ def build_loop(
     slot: int,
     source: Source,
     sink: Sink,
+    table: Table,
     scoring: Scoring,
     detector: Detector,
     settings: Settings,
@@ -43,7 +44,7 @@ def build_loop(
         denoised_content_type=stream.denoised_content_type if stream.denoised == "on" else None,
         labels_of=labels_of,
     )
-    publisher = Publisher(sink, builder)
+    publisher = Publisher(sink, builder, sensor_state=settings.topics.sensor_state)
     progress = ProgressTicks()
     bisector = BatchBisector(
         scoring=scoring,
@@ -55,7 +56,7 @@ def build_loop(
         slot=slot,
         source=source,
         records_in=Input(detector.channels, stream),
-        opener=PartitionOpener(source, detector, stream),
+        opener=PartitionOpener(source, table, detector, stream, processing.guarantee),
         own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
         scoring=scoring,
         bisector=bisector,

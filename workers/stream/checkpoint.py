@@ -28,9 +28,9 @@ class Publisher:
         rejected: how many were too large for it, since the start.
     """
 
-    def __init__(self, sink: Sink, builder: OutputBuilder) -> None:
-        """Send what `builder` makes to `sink`."""
-        self.sink, self._builder = sink, builder
+    def __init__(self, sink: Sink, builder: OutputBuilder, *, sensor_state: str) -> None:
+        """Send what `builder` makes to `sink`, and what is recorded of sensors to a topic."""
+        self.sink, self._builder, self._sensor_state = sink, builder, sensor_state
         self.rejected = 0
         self._log = structlog.get_logger("vigie.checkpoint")
 
@@ -40,6 +40,14 @@ class Publisher:
             yield from self._send(output)
         for output in self._builder.dead_letters(asked):
             yield from self._send(self._cut(output))
+
+    def record(self, partition: OwnedPartition) -> None:
+        """Send what has to be recorded of the partition's sensors, to the partition of its number.
+
+        Not by the key: readings lie where their producer puts them, and their owner finds it there.
+        """
+        for key, value in partition.recorded.changes():
+            self.sink.send(self._sensor_state, key=key, value=value, partition=partition.number)
 
     def _send(self, output: Output) -> Iterator[int]:
         try:
@@ -54,7 +62,7 @@ class Publisher:
 
     def _cut(self, output: Output) -> Output:
         """The output, shortened if the sink would reject it."""
-        if self.sink.fits(key=output.key, value=output.value, headers=output.headers):
+        if len(output.value) <= self.sink.room(key=output.key, headers=output.headers):
             return output
         room = self.sink.room(key=output.key, headers=(*output.headers, _LONGEST_MARK))
         return shortened(output, max(room, 0))
@@ -144,10 +152,11 @@ class Checkpoint:
     ) -> Mapping[int, tuple[CommittedOffset, Counts]]:
         """Commit outputs and positions; the checkpoint is over then.
 
-        1. Collect the positions: from here on each partition is in doubt.
-        2. Commit.
-        3. If the group has moved on, it did not happen: no doubt. Abort, and await a generation.
-        4. It happened: each partition settles its doubt.
+        1. Send what is recorded of the sensors touched, once each.
+        2. Collect the positions: from here on each partition is in doubt.
+        3. Commit.
+        4. If the group has moved on, it did not happen: no doubt. Abort, and await a generation.
+        5. It happened: each partition settles its doubt.
 
         After any other error the doubt stays, until the partition is opened again.
 
@@ -160,16 +169,18 @@ class Checkpoint:
             RunEndedError: what has to be remembered does not fit into a commit.
         """
         held = self._partitions.items()
-        positions = {number: partition.committing() for number, partition in held}  # 1
+        for partition in self._partitions.values():  # 1
+            self._publisher.record(partition)
+        positions = {number: partition.committing() for number, partition in held}  # 2
         try:
-            self._sink.commit(positions, generation, deadline=deadline)  # 2
-        except StaleGenerationError:  # 3
+            self._sink.commit(positions, generation, deadline=deadline)  # 3
+        except StaleGenerationError:  # 4
             for partition in self._partitions.values():
                 partition.not_committed()
             self._sink.abort()
             self._rejected_by = generation
             raise
-        return {n: (positions[n], partition.settled(positions[n])) for n, partition in held}  # 4
+        return {n: (positions[n], partition.settled(positions[n])) for n, partition in held}  # 5
 
     def abort(self) -> None:
         """End it; its partitions go back. Never raises."""

@@ -75,7 +75,8 @@ class Health:
     Counts are of committed work only, so they agree with the topics. An actor's begin at 0; the
     supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
-    `model_changes` are partitions whose committed work another model had done.
+    `model_changes` are partitions whose committed work another model had done;
+    `recorded_cold_starts` those of which sensors begin anew although something was recorded.
     """
 
     slot: int
@@ -89,6 +90,7 @@ class Health:
     rewinds: int = 0
     rejected_outputs: int = 0
     model_changes: int = 0
+    recorded_cold_starts: int = 0
     stalls: int = 0
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     resident_bytes: int = 0

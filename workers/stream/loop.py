@@ -37,6 +37,7 @@ from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import BatchBisector, PoisonFoundError
 from workers.stream.scoring.call import ScoringCall, submit
 from workers.stream.state.counts import Counts
+from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import RestorePlan
 
 MAX_REWINDS = 20
@@ -215,6 +216,7 @@ class IngestLoop:
         plan = opened.plan
         if plan.cold:
             self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
+        self._note_cold_sensors(owned.number, opened.state.recorded)
         self._count(owned.number, owned.settled(opened.committed))
         if opened.committed is None:
             self._checkpoint.begin_at(owned, opened.state)
@@ -232,6 +234,17 @@ class IngestLoop:
         self._source.start(owned.number, plan.read_from)
         if self._paused:
             self._source.pause([owned.number])
+
+    def _note_cold_sensors(self, partition: int, recorded: RecordedState) -> None:
+        if recorded.cold:
+            self._log.warning(
+                "recorded_state_cold",
+                partition=partition,
+                sensors=recorded.cold_sensors,
+                reason=recorded.cold,
+            )
+            starts = self.health.recorded_cold_starts + 1
+            self.health = replace(self.health, recorded_cold_starts=starts)
 
     def _note_model_change(self, owned: OwnedPartition, plan: RestorePlan) -> None:
         owned.succeeds = plan.model

@@ -16,6 +16,7 @@ from workers.kafka.client import CommittedOffset, Record
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, IllegalEventError, PartitionState, ScoreRequest
+from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import MetadataTooLargeError, ModelVersion
 
 
@@ -62,8 +63,7 @@ class PartitionRequest:
 
     def scored(self, scores: Scores) -> PartitionRequest:
         """The same when its scores are there, as the state closes it; it has to be the oldest."""
-        anomalies = len(scores.flagged)
-        request = self.partition.state.scored(self.request.number, anomalies=anomalies)
+        request = self.partition.state.scored(self.request.number, scores.flagged)
         return replace(self, request=request)
 
 
@@ -98,6 +98,12 @@ class OwnedPartition:
         if self._state is None:
             raise IllegalEventError(f"partition {self.number} is {self.stage}, not open")
         return self._state
+
+    @property
+    def recorded(self) -> RecordedState:
+        """What is recorded of its sensors; the changes go with its next commit."""
+        state = self._state or self.initial
+        return state.recorded if state is not None else RecordedState()
 
     @property
     def is_open(self) -> bool:
@@ -182,5 +188,6 @@ class OwnedPartition:
         self._in_doubt = None
         if committed is None or committed.next_offset != next_offset:
             return Counts()
+        self.recorded.committed()
         self.initial, self.work = None, []
         return counts

@@ -14,6 +14,7 @@ that moved had to be restored), the next step in takes twice the patience.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -38,7 +39,6 @@ class Limits:
     most: int
 
     def __post_init__(self) -> None:
-        """Reject limits that nothing satisfies."""
         if not 0 <= self.least <= self.most:
             raise ValueError(f"limits must be 0 <= least <= most, got {self.least}..{self.most}")
 
@@ -101,7 +101,7 @@ class _Trend:
         """Seconds of work that wait, at the present rate; infinite when nothing gets done."""
         if self.lag == 0:
             return 0.0
-        return self.lag / self.rate if self.rate > 0 else float("inf")
+        return self.lag / self.rate if self.rate > 0 else math.inf
 
     @property
     def caught_up_in_s(self) -> float:
@@ -119,17 +119,10 @@ class Autoscaler:
     """Watches the load of one kind of worker."""
 
     def __init__(self, kind: Kind, rules: WorkerSettings) -> None:
-        """Begin without a past.
-
-        Args:
-            kind: of worker.
-            rules: when to act, see the settings `scale_out_after_s` and following.
-        """
         self._kind, self._rules = kind, rules
         self._samples: deque[Load] = deque()
         self._roomy_since_s: float | None = None
-        self._changed_at_s: float | None = None
-        self._stepped_in_at_s: float | None = None
+        self._changed_at_s = self._stepped_in_at_s = -math.inf
         self._patience = 1
 
     def interrupted(self) -> None:
@@ -160,7 +153,7 @@ class Autoscaler:
             self._roomy_since_s = None
         elif self._roomy_since_s is None:
             self._roomy_since_s = self._samples[0].now_s
-        if self._pausing(load.now_s):
+        if load.now_s - self._changed_at_s < self._rules.scaling_pause_s:
             return None
         if load.workers < limits.most and self._behind(trend):
             reason = f"{trend.lag_text}, workers {trend.share:.0%} busy".replace("%", " %")
@@ -210,16 +203,10 @@ class Autoscaler:
             trend.backlog_s <= NOTICEABLE_S and trend.share * workers / (workers - 1) <= ROOM_SHARE
         )
 
-    def _pausing(self, now_s: float) -> bool:
-        return (
-            self._changed_at_s is not None
-            and now_s - self._changed_at_s < self._rules.scaling_pause_s
-        )
-
     def _decide(self, load: Load, target: int, reason: str) -> Decision:
         if target < load.workers:
             self._stepped_in_at_s = load.now_s
-        elif self._stepped_in_at_s is not None:
+        else:
             soon = load.now_s - self._stepped_in_at_s <= self._rules.scale_in_after_s
             self._patience = min(self._patience * 2, MAX_PATIENCE) if soon else 1
         self.changed(load.now_s)

@@ -30,7 +30,6 @@ class ActorEndedError(VigieError):
     """
 
     def __init__(self, cause: BaseException | None, *, health: Health | None = None) -> None:
-        """Note both."""
         super().__init__(str(cause or "it ended by itself"))
         self.cause, self.health = cause, health
 
@@ -68,23 +67,15 @@ class ActorHandle(Protocol):
             ActorEndedError: there will be none any more.
             ActorAwayError: it died, and another is on its way.
         """
-        ...
 
     def restart(self) -> bool:
-        """Have another process take the place of this one behind the same handle.
-
-        Returns:
-            False when actors of this kind cannot: nothing was done.
-        """
-        ...
+        """Have another process take its place behind the handle; False if its kind cannot."""
 
     def stop(self) -> None:
         """Ask it to finish what it has and end."""
-        ...
 
     def kill(self) -> None:
         """End its process for good, whatever it does."""
-        ...
 
 
 class ActorLauncher(Protocol):
@@ -92,16 +83,12 @@ class ActorLauncher(Protocol):
 
     def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
         """Start an ingest worker that has its scoring done by `scorers`, or does it itself."""
-        ...
 
     def scorer(self) -> ActorHandle:
         """Start a scorer."""
-        ...
 
     def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
         """Have ingest workers send their calls to these scorers from now on."""
-        ...
 
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         """Return when the run of one of these ingest workers is over, at most after `timeout_s`."""
-        ...

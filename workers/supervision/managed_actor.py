@@ -111,13 +111,7 @@ class ActorHungError(VigieError):
 
 @dataclass(frozen=True, kw_only=True)
 class ActorExit:
-    """An actor that is gone, or has to go.
-
-    Attributes:
-        reason: in one word.
-        cause: what it was.
-        restarted: another process has taken its place behind the same handle already.
-    """
+    """An actor that is gone, or has to go; `restarted`: another process is behind its handle."""
 
     reason: Reason
     cause: BaseException
@@ -130,14 +124,7 @@ class ManagedActor:
     def __init__(
         self, slot: int, *, kind: Kind, policy: RestartPolicy, stall_after_s: float
     ) -> None:
-        """An empty slot.
-
-        Args:
-            slot: its number, from 0.
-            kind: of the actors in it.
-            policy: bounds how often another one is started.
-            stall_after_s: longest silence, and longest call, of an actor that was ready.
-        """
+        """An empty slot; `stall_after_s` is the longest silence, and call, of a ready actor."""
         self.slot, self.kind = slot, kind
         self.stage = ActorStage.IDLE
         self.handle: ActorHandle | None = None
@@ -176,10 +163,7 @@ class ManagedActor:
         self.stage = after
 
     def lose(self, cause: BaseException, now_s: float) -> float:
-        """The actor is gone; another one may start later.
-
-        Returns:
-            How many seconds later.
+        """The actor is gone; gives after how many seconds another one may start.
 
         Raises:
             CrashLoopError: too many were lost.
@@ -218,11 +202,10 @@ class ManagedActor:
         self.health = self._past = self.health.at_rest(phase)
 
     def watch(self, passed_s: float) -> ActorExit | None:
-        """Look after the actor.
+        """Look after the actor, `passed_s` after the last look.
 
-        Args:
-            passed_s: time since the last look in which we could have heard of it. A driver that was
-                stopped itself must not blame its workers.
+        Only time in which we could have heard of it counts: a driver that was stopped itself must
+        not blame its workers.
         """
         if self.handle is None:
             return None
@@ -303,11 +286,6 @@ class ManagedActor:
         self.health = health.carried(self._past)
 
     def _after(self, event: Event) -> ActorStage:
-        """The stage after an event.
-
-        Raises:
-            IllegalTransitionError: it cannot happen now.
-        """
         if not self.can(event):
             raise IllegalTransitionError(
                 f"{self.kind} {self.slot} is {self.stage}: it cannot {event}"

@@ -14,7 +14,6 @@ from detector.artifact import load
 from schemas.codec import Decoder
 from schemas.settings import Settings
 from workers.errors import SettingsError
-from workers.kafka.admin import require_topics
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.stream.health import Health
 from workers.stream.sensor_labels import SensorLabels
@@ -58,8 +57,8 @@ def run_pipeline(
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
     # Any number of partitions will do: that the topics exist is what a run needs.
-    findings = require_topics(
-        admin, [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    findings = admin.grow_topics(
+        [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
     )
     _check_model(settings, settings.model.path)
     labels = SensorLabels.of_file(settings.sensors.path)
@@ -100,11 +99,13 @@ def run_pipeline(
 def group_admin(settings: Settings) -> GroupAdmin:
     """What the supervisor wants of the broker."""
     admin = admin_of(connection_of(settings.kafka))
-    readings = topic_specs(settings.topics)[0]
+    readings, *_, sensor_state = (
+        replace(spec, partitions=1) for spec in topic_specs(settings.topics)
+    )
 
     def partitions() -> int:
-        (finding,) = require_topics(admin, [replace(readings, partitions=1)])
-        return finding.partitions
+        # Workers that hold a partition of the readings wait for its partition of the sensor state.
+        return admin.grow_topics([readings, sensor_state])[0].partitions
 
     def remove(slots: Sequence[int]) -> None:
         names = [member_of(settings.kafka, slot) for slot in slots]

@@ -12,13 +12,7 @@ from workers.supervision.status import Mode
 
 @dataclass(frozen=True, kw_only=True)
 class KindPlan:
-    """What a run begins with, for one kind of worker.
-
-    Attributes:
-        mode: who decides the number.
-        target: how many there should be.
-        limits: between which numbers the load may decide.
-    """
+    """How many of one kind a run begins with, who decides, and within which limits the load may."""
 
     mode: Mode
     target: int
@@ -63,15 +57,8 @@ def make_plan(
     """Decide placement, numbers, and who may change them.
 
     Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
-    (docs/decisions/). More ingest workers than partitions would stand idle.
-
-    Args:
-        workers: the section of the settings.
-        device: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
-        topic: of the readings.
-        partitions: of the topic.
-        cores: that the workers may use.
-        gpus: that the scorers may use.
+    (docs/decisions/). More ingest workers than partitions would stand idle. The `device` "auto" is
+    CUDA where there is a GPU; `cores` and `gpus` are those that the workers may use.
     """
     if device == "auto":
         device = "cuda" if gpus > 0 else "cpu"

@@ -48,14 +48,7 @@ class ScaleRequest(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCount:
-    """How many workers of a kind there are and should be.
-
-    Attributes:
-        mode: who decides.
-        target: how many there should be.
-        actual: how many have started and answered.
-        least, most: what scaling keeps to.
-    """
+    """How many workers of a kind there should be and have answered, and what scaling keeps to."""
 
     mode: Mode
     target: int

@@ -39,11 +39,9 @@ from workers.supervision.managed_actor import (
     one_line,
 )
 from workers.supervision.plan import Plan
-from workers.supervision.restarts import CrashLoopError, RestartPolicy
+from workers.supervision.restarts import RestartPolicy
 from workers.supervision.status import Kind, ScaleRequest, ScalingStatus
 from workers.supervision.targets import ScaleRejectedError, Targets
-
-__all__ = ["CrashLoopError", "GroupAdmin", "Supervisor"]
 
 _TICK_S: Final = 0.25
 _LOOK_EVERY_S: Final = 1.0
@@ -67,7 +65,10 @@ class GroupAdmin:
 
 
 class Supervisor:
-    """Runs the workers of one plan."""
+    """Runs the workers of one plan; nothing is started before `run`.
+
+    Its `executor` runs the calls of `group`, and is shut down at the end of `run`.
+    """
 
     def __init__(
         self,
@@ -82,19 +83,6 @@ class Supervisor:
         rng: Random,
         executor: Executor,
     ) -> None:
-        """Wire the parts; nothing is started before `run`.
-
-        Args:
-            plan: what to begin with.
-            workers: how long an actor may hang, how often one may be restarted, when to scale.
-            processing: how long a drain may take, and how many calls may be open.
-            launcher: starts actors.
-            group: talks to the broker.
-            monotonic_s: a clock that never goes back.
-            wall_s: seconds since 1970, for what is shown.
-            rng: spreads restarts.
-            executor: runs the calls of `group`, which may block; shut down at the end of `run`.
-        """
         self._plan, self._workers = plan, workers
         self._drain_timeout_s = processing.drain_timeout_s
         self._launcher, self._group, self._executor = launcher, group, executor
@@ -159,14 +147,9 @@ class Supervisor:
         should_stop: Callable[[], bool],
         observe: Callable[[list[Health]], None] = lambda _: None,
     ) -> list[Health]:
-        """Keep the workers running until `should_stop`, then drain them.
+        """Keep the workers running until `should_stop`, then drain them; give their last health.
 
-        Args:
-            should_stop: asked a few times a second.
-            observe: shown the workers' health a few times a second.
-
-        Returns:
-            The last health of each worker.
+        `should_stop` is asked, and `observe` shown the health, a few times a second.
 
         Raises:
             CrashLoopError: a worker died more often than the settings allow.
@@ -221,9 +204,7 @@ class Supervisor:
         elif isinstance(found.cause, (RunEndedError, SettingsError)):
             raise found.cause
         self._replaced[actor.kind, found.reason] += 1
-        delay_s = 0.0
-        if not found.restarted:
-            delay_s = actor.lose(found.cause, now_s)
+        delay_s = 0.0 if found.restarted else actor.lose(found.cause, now_s)
         self._log.warning(
             "worker_died" if found.reason is Reason.DIED else "worker_replaced",
             kind=actor.kind.value,
@@ -234,11 +215,7 @@ class Supervisor:
         )
 
     def _without_room(self, actor: ManagedActor) -> None:
-        """An actor that the cluster has no room for would wait for ever, and say nothing.
-
-        Raises:
-            ClusterError: the run cannot do without it.
-        """
+        """An actor that the cluster has no room for would wait for ever, and say nothing."""
         if actor.kind is Kind.SCORERS:
             actor.stop(Phase.STOPPED)
             self._scorers.remove(actor)

@@ -51,15 +51,6 @@ class Targets:
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
     ) -> None:
-        """Begin with the numbers of the plan.
-
-        Args:
-            plan: numbers, modes and limits.
-            workers: when to scale.
-            max_in_flight: scoring calls that one ingest worker may have open.
-            monotonic_s: a clock that never goes back.
-            wall_s: seconds since 1970, for what is shown.
-        """
         self._plan, self._max_in_flight = plan, max_in_flight
         self._monotonic_s, self._wall_s = monotonic_s, wall_s
         self._lock = threading.RLock()
@@ -120,12 +111,7 @@ class Targets:
                 self._set(Decision(kind=kind, before=before, target=before - 1, reason=reason))
 
     def look(self, healths: Sequence[Health], *, undisturbed: bool) -> None:
-        """Show the load, every second or so.
-
-        Args:
-            healths: of the ingest workers, with the counts of those before them.
-            undisturbed: no worker starts, ends or is missing.
-        """
+        """Show the load, every second or so; undisturbed: no worker starts, ends or is missing."""
         with self._lock:
             now_s = self._monotonic_s()
             passed_s = 0.0 if self._looked_at_s is None else now_s - self._looked_at_s
@@ -159,10 +145,9 @@ class Targets:
     def count(self, kind: Kind, *, actual: int) -> WorkerCount:
         """The numbers of a kind, with how many there are."""
         with self._lock:
-            target = self._targets[kind]
-            limits = self._limits(target)
+            mode, limits = self._targets[kind].mode, self._limits(self._targets[kind])
             return WorkerCount(
-                mode=target.mode,
+                mode=mode,
                 target=self.of(kind),
                 actual=actual,
                 least=limits.least,

@@ -2,6 +2,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from detector.artifact import (
     save,
 )
 from detector.models import KINDS
+from detector.scoring import Detector
 from tests.support.fleets import CHANNELS, make_fleet, trained, trained_with_two_views
 from tests.support.views import REGISTRY
 
@@ -149,7 +151,9 @@ def test_the_version_is_the_content(tmp_path):
 
 
 def test_a_given_name_and_version_are_kept(tmp_path):
-    folder = save(trained().renamed(name="pumps", version="7"), tmp_path / "model")
+    detector = trained()
+    identity = replace(detector.identity, name="pumps", version="7")
+    folder = save(Detector(identity, detector.views, detector.head), tmp_path / "model")
 
     assert (load(folder).name, load(folder).version) == ("pumps", "7")
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
     from workers.dead_letters.redrive import Rereading, Tally
     from workers.kafka.client import Connection
-    from workers.kafka.reader import TopicReader
+    from workers.kafka.factory import TopicReader
 
 _ASK_ABOVE = 10
 _ROWS = 50

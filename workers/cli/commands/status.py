@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from schemas.settings import Settings
     from workers.api.positions import Position
-    from workers.kafka.admin import Finding
+    from workers.kafka.admin import Admin, Finding, TopicSpec
 
 _MODES = {
     "auto": "following the load",
@@ -44,6 +45,9 @@ def status(
         ),
     ] = None,
     group: Annotated[str | None, typer.Option(help="Consumer group. Sets kafka.group.")] = None,
+    sensors: Annotated[
+        bool, typer.Option("--sensors", help="Show the counts of each sensor instead.")
+    ] = False,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
     assignments: SetOption = None,
@@ -56,6 +60,7 @@ def status(
 
     Examples:
       vigie status
+      vigie status --sensors
       vigie status --url http://127.0.0.1:9464 --json
     """
     from workers.api.client import ask_status
@@ -68,6 +73,9 @@ def status(
     admin = admin_of(replace(connection_of(settings.kafka), wait_timeout_s=0.0))
     admin.wait_for_broker()
     specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    if sensors:
+        _show_sensors(settings, admin, specs[-1], as_json=as_json)
+        return
     findings = admin.check_topics(specs)
     bounds = admin.topic_bounds({f.name: f.partitions for f in findings if f.partitions})
     readings = settings.topics.readings
@@ -94,6 +102,29 @@ def status(
     from rich.console import Console
 
     _show(result, positions, Console())
+
+
+def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json: bool) -> None:
+    """Show what is recorded of each sensor since its first reading.
+
+    Raises:
+        TopicError: the topic is missing.
+    """
+    from rich.console import Console
+
+    from workers.api.sensors import recorded_sensors
+    from workers.cli.views.report import print_json
+    from workers.cli.views.sensors import show_sensors
+    from workers.kafka.admin import require_topics
+    from workers.kafka.factory import table_of
+
+    (found,) = require_topics(admin, [spec])
+    with table_of(settings).open() as table:
+        recorded, unknown = recorded_sensors(table, range(found.partitions))
+    if as_json:
+        print_json({"sensors": [asdict(at) for at in recorded], "unknown_documents": unknown})
+    else:
+        show_sensors(recorded, unknown=unknown, console=Console())
 
 
 def _topics(

@@ -19,10 +19,6 @@ from workers.errors import (
     VigieError,
 )
 
-__all__ = ["asking", "committing", "delivery_error", "rejection"]
-
-# A fenced *producer* is no such case: its transaction may simply have timed out. It is thrown away.
-_FENCED: Final = (errors.FencedInstanceIdError,)
 _REFUSED: Final = (
     errors.AuthorizationError,
     errors.SaslAuthenticationFailedError,
@@ -39,7 +35,8 @@ _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError
 
 def rejection(error: BaseException) -> VigieError | None:
     """The error to end with if the broker rejects us for good, else None."""
-    if isinstance(error, _FENCED):
+    # A fenced *producer* is no such case: its transaction may have timed out. It is thrown away.
+    if isinstance(error, errors.FencedInstanceIdError):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
     if isinstance(error, errors.KafkaConfigurationError):
         return SettingsError(f"kafka-python cannot use kafka.client: {_said(error)}.")
@@ -85,10 +82,7 @@ def asking(what: str) -> Iterator[None]:
 
 @contextmanager
 def committing(what: str = "The offsets were not committed") -> Iterator[None]:
-    """Map the errors of an offset commit.
-
-    Args:
-        what: to say when it failed.
+    """Map the errors of an offset commit; ``what`` is said when it failed.
 
     Raises:
         StaleGenerationError: it did not happen; the group has moved on.

@@ -20,8 +20,6 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from workers.errors import SettingsError
 
-__all__ = ["building", "check_files", "check_values"]
-
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = (
     "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM",
@@ -29,7 +27,13 @@ _MECHANISMS: Final = (
 _LOOKUPS: Final = ("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only")
 _COMPRESSORS: Final = tuple(name for name in KafkaProducer._COMPRESSORS if name)  # noqa: SLF001
 _NEEDS_PACKAGE: Final = {"GSSAPI": "gssapi", "AWS_MSK_IAM": "botocore"}
-_NEEDS_USER: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_USER: Final = ("sasl_plain_username", "sasl_plain_password")
+_NEEDS_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "PLAIN": _USER,
+    "SCRAM-SHA-256": _USER,
+    "SCRAM-SHA-512": _USER,
+    "OAUTHBEARER": ("sasl_oauth_token_provider",),
+}
 _PROXIES: Final = ("http", "socks5", "socks5h")
 _FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 
@@ -159,12 +163,7 @@ def _check_sasl(options: Mapping[str, Any], protocol: str) -> None:
             f"kafka.client.sasl_mechanism must be given with {protocol}: one of "
             f"{', '.join(_MECHANISMS)}."
         )
-    needed: tuple[str, ...] = ()
-    if mechanism in _NEEDS_USER:
-        needed = ("sasl_plain_username", "sasl_plain_password")
-    elif mechanism == "OAUTHBEARER":
-        needed = ("sasl_oauth_token_provider",)
-    for key in needed:
+    for key in _NEEDS_OPTIONS.get(mechanism, ()):
         if options.get(key) is None:
             raise SettingsError(f"kafka.client.{key} must be given with {mechanism}.")
     package = _NEEDS_PACKAGE.get(mechanism)

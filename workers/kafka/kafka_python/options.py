@@ -14,17 +14,6 @@ from workers.kafka.client import LARGEST_OUTPUT_BYTES, Connection
 from workers.kafka.kafka_python.errors import asking
 from workers.kafka.kafka_python.option_checks import building, check_files, check_values
 
-__all__ = [
-    "admin_options",
-    "check_options",
-    "consumer_options",
-    "make_consumer",
-    "make_producer",
-    "producer_options",
-    "quiet_client_logs",
-    "session_timeout_ms",
-]
-
 _OWNED: Final = {
     "bootstrap_servers": "kafka.bootstrap says it",
     "group_id": "kafka.group says it",

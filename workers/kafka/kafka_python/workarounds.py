@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-__all__ = ["forget_asked_offsets", "free_parked_records", "keep_finished_join"]
-
 
 def forget_asked_offsets(consumer: Any, partitions: Iterable[Any]) -> None:
     """Have the committed offsets of ``partitions`` asked for anew; call it before each question.

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from schemas.columns import Readings
 from workers.stream.state.arrivals import Arrivals, by_sensor
 from workers.stream.state.counts import Counts
+from workers.stream.state.recorded import Met
 from workers.stream.state.windows import Accepted, Windows
 
 _NOWHERE = -1
@@ -57,6 +58,7 @@ class Samples:
             scored by them...
         unscored_offsets: ...and their records.
         counts: what became of the batch's readings.
+        met: the same reading by reading, also of those that are not scored; a piece per TTL window.
     """
 
     rows: Float64[np.ndarray, "t channels"]
@@ -69,6 +71,7 @@ class Samples:
     unscored: Float64[np.ndarray, "m channels"]
     unscored_offsets: Int64[np.ndarray, " m"]
     counts: Counts
+    met: Sequence[Met]
 
     def without_windows(self) -> "Samples":
         """The samples by themselves, when nobody has to look at their windows any more."""
@@ -100,6 +103,7 @@ class Samples:
                 for sensor, start, stop in part.runs
             ],
             counts=sum((part.counts for part in parts), Counts()),
+            met=[met for part in parts for met in part.met],
         )
 
 
@@ -162,11 +166,22 @@ class SensorWindows:
         oldest = self._windows.oldest
         return int(min(default, oldest.min())) if len(oldest) else default
 
-    def advance(self, readings: Readings, record_offsets: Int64[np.ndarray, " m"]) -> Samples:
-        """Take the readings of m records of one TTL window, in arrival order."""
-        accepted, of_shadow = self._accept(readings, record_offsets)
+    def advance(
+        self, readings: Readings, record_offsets: Int64[np.ndarray, " m"], *, kept_from: int
+    ) -> Samples:
+        """Take the readings of m records of one TTL window, in arrival order.
+
+        Args:
+            readings: of these records.
+            record_offsets: of each.
+            kept_from: where the TTL window before this one begins.
+        """
+        arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
+        accepted, of_shadow = self._accept(arrived)
         new = accepted.readings
         rows, at, warm = self._windows.extend(new)
+        scored = ~accepted.dropped
+        scored[scored] = warm
         unscored, unscored_offsets = new.values[~warm], new.offsets[~warm]
         if of_shadow is not None:
             unscored = np.concatenate([unscored, of_shadow.values])
@@ -189,17 +204,25 @@ class SensorWindows:
                 duplicate=accepted.duplicate,
                 gaps=int(new.restarts.sum()),
             ),
+            met=[
+                Met(
+                    kept_from=kept_from,
+                    sensors=[self._names[row] for row in arrived.rows.tolist()],
+                    sizes=arrived.sizes,
+                    offsets=arrived.offsets,
+                    scored=scored,
+                    dropped=accepted.dropped,
+                )
+            ],
         )
 
     def refill(self, readings: Readings, record_offsets: Int64[np.ndarray, " m"]) -> None:
         """The same for a restore: nothing of it is scored, so it is several times as fast."""
-        self._windows.append(self._accept(readings, record_offsets)[0].readings)
-
-    def _accept(
-        self, readings: Readings, record_offsets: NDArray[np.int64]
-    ) -> tuple[Accepted, Arrivals | None]:
-        """What the windows let through, and what went into the shadow."""
         arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
+        self._windows.append(self._accept(arrived)[0].readings)
+
+    def _accept(self, arrived: Arrivals) -> tuple[Accepted, Arrivals | None]:
+        """What the windows let through, and what went into the shadow."""
         accepted = self._windows.accept(arrived)
         of_shadow = None
         if self._different or accepted.rejected is not None:

@@ -46,6 +46,7 @@ from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
 from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
+from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.slicing import between, without
 from workers.stream.state.state_ttl import StateTtl
@@ -126,7 +127,12 @@ class PartitionState:
     """The last R-1 readings of each sensor of one partition, and the requests under way."""
 
     def __init__(
-        self, config: PartitionConfig, start: RestorePlan, *, group_of: Callable[[str], int]
+        self,
+        config: PartitionConfig,
+        start: RestorePlan,
+        *,
+        group_of: Callable[[str], int],
+        recorded: RecordedState | None = None,
     ) -> None:
         """Begin before the first record.
 
@@ -135,8 +141,9 @@ class PartitionState:
             start: the first offset to score (what lies below it restores the windows), and what is
                 known of the log before it.
             group_of: the calibration group of a sensor, a pure function of the model.
+            recorded: of its sensors, up to `start.next_offset`; None when nothing was.
         """
-        self.config = config
+        self.config, self.recorded = config, recorded or RecordedState()
         self._next_offset = start.next_offset
         self._ttl = start.ttl
         self._poison = start.poison
@@ -168,6 +175,7 @@ class PartitionState:
             poison=tuple(sorted(self._poison)),
             topic=self.config.topic_id,
             model=self.config.model,
+            recorded=self.recorded.sensors,
         )
 
     @property
@@ -215,12 +223,12 @@ class PartitionState:
             return None
         return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
 
-    def scored(self, number: int, anomalies: int) -> ScoreRequest:
-        """Close the oldest open request.
+    def scored(self, number: int, flagged: Int64[np.ndarray, " f"]) -> ScoreRequest:
+        """Close the oldest open request, and count it for its sensors.
 
         Args:
             number: the request's number.
-            anomalies: how many of its samples are flagged.
+            flagged: which of its samples are anomalies, ascending.
 
         Returns:
             The request, without the windows.
@@ -235,10 +243,14 @@ class PartitionState:
                 f"the oldest open one is {expected}"
             )
         request = self._open.popleft()
+        is_flagged = np.zeros(len(request.samples.ends), np.bool_)
+        is_flagged[flagged] = True
+        self.recorded.count(request.samples.met, is_flagged)
         return replace(
             request,
             samples=request.samples.without_windows(),
-            counts=replace(request.counts, anomalies=anomalies),
+            counts=replace(request.counts, anomalies=len(flagged)),
+            restore_point=replace(request.restore_point, recorded=self.recorded.sensors),
         )
 
     def _restore(self, batch: Batch) -> None:
@@ -269,7 +281,11 @@ class PartitionState:
             self._ttl = piece.ttl
             columns = between(live.readings, piece.start, piece.stop)
             offsets = live.offsets[piece.start : piece.stop]
-            parts.append(self._windows.advance(columns, offsets[columns.positions]))
+            parts.append(
+                self._windows.advance(
+                    columns, offsets[columns.positions], kept_from=piece.ttl.previous
+                )
+            )
         return Samples.joined(parts), forgotten
 
     def _note_poison(self, live: Batch) -> None:

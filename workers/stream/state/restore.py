@@ -2,8 +2,9 @@
 
 A string of at most 4,096 bytes beside each committed offset, versioned JSON:
 ``{"v":3,"model":[NAME,VERSION],"restore_from":N,"r":R,"ttl":[N,N,MS,MS],"poison":[N,...],
-"topic":ID}``. Version 2, which did not name the model, is read. Metadata of another program or of
-another version is no error: the reader starts cold, and says so.
+"topic":ID,"recorded":N}``. Version 2, which named neither the model nor how many documents there
+were, is read. Metadata of another program or of another version is no error: the reader starts
+cold, and says so.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class RestorePoint:
             are dead letters, and no window holds their readings.
         topic: id of the topic that the offsets belong to; empty when unknown.
         model: that scored; None when unknown.
+        recorded: number of documents (`workers.stream.state.recorded`); None when unknown.
     """
 
     restore_from: int
@@ -58,6 +60,7 @@ class RestorePoint:
     poison: tuple[int, ...] = ()
     topic: str = ""
     model: ModelVersion | None = None
+    recorded: int | None = None
 
     def encode(self) -> str:
         """The string to commit.
@@ -75,6 +78,7 @@ class RestorePoint:
             # Each as its distance from the one before: five digits instead of fifteen.
             "poison": [b - a for a, b in pairwise((ttl.previous, *self.poison))],
             "topic": self.topic,
+            "recorded": self.recorded,
         }
         text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
         size = len(text.encode())
@@ -109,7 +113,7 @@ def _decoded(fields: Any) -> RestorePoint:
         raise ValueError("of another version")
     if fields["v"] != VERSION:
         fields = {_OF_VERSION_2.get(name, name): value for name, value in fields.items()}
-        fields["model"] = None
+        fields |= {"model": None, "recorded": None}
     previous, current, since_ms, latest_ms = (_integer(n, least=-1) for n in fields["ttl"])
     restore_from = _integer(fields["restore_from"])
     if not 0 <= previous <= min(current, restore_from):
@@ -122,6 +126,7 @@ def _decoded(fields: Any) -> RestorePoint:
         poison=tuple(poison)[1:],
         topic=str(fields["topic"]),
         model=None if fields["model"] is None else ModelVersion(*map(_text, fields["model"])),
+        recorded=None if fields["recorded"] is None else _integer(fields["recorded"]),
     )
 
 
@@ -151,6 +156,7 @@ class RestorePlan:
         lost: offsets that retention deleted before they were scored.
         clamped: offsets to read again that retention deleted.
         model: of the commit; None when unknown.
+        recorded: number of documents at the commit; None when it does not say.
     """
 
     read_from: int
@@ -161,6 +167,7 @@ class RestorePlan:
     lost: int = 0
     clamped: int = 0
     model: ModelVersion | None = None
+    recorded: int | None = None
 
     @classmethod
     def cold_at(cls, offset: int, *, reason: str = "", lost: int = 0) -> RestorePlan:
@@ -244,4 +251,5 @@ def _warm(
         else "",
         clamped=clamped,
         model=metadata.model,
+        recorded=metadata.recorded,
     )

@@ -27,12 +27,14 @@ class Accepted:
 
     Attributes:
         readings: those accepted, their restarts marked.
-        late, duplicate: numbers of those dropped.
+        dropped: those of the arrivals that were not let through...
+        late, duplicate: ...and why, in numbers.
         rejected: sensors of the arrivals of which the very first reading was dropped; None when
             nothing was dropped at all.
     """
 
     readings: Arrivals
+    dropped: Bool[np.ndarray, " k"]
     late: int = 0
     duplicate: int = 0
     rejected: Bool[np.ndarray, " u"] | None = None
@@ -127,19 +129,23 @@ class Windows:
         before[1:] = ts_ns[:-1]
         before[firsts] = self._last_ts[arrived.rows]
         elapsed = _elapsed(ts_ns, before)
-        if (elapsed > 0).all():
-            return Accepted(readings=replace(arrived, restarts=elapsed > self._max_gap_ns))
+        dropped = elapsed <= 0
+        if not dropped.any():
+            restarts = elapsed > self._max_gap_ns
+            return Accepted(readings=replace(arrived, restarts=restarts), dropped=dropped)
         # Something goes backward: measure from the latest accepted reading, not the one before.
-        for at in np.unique(np.searchsorted(firsts, np.flatnonzero(elapsed <= 0), side="right")):
+        for at in np.unique(np.searchsorted(firsts, np.flatnonzero(dropped), side="right")):
             part = slice(firsts[at - 1], firsts[at - 1] + arrived.sizes[at - 1])
             last = self._last_ts[arrived.rows[at - 1]]
             before[part] = np.maximum.accumulate(np.concatenate(([last], ts_ns[part])))[:-1]
         elapsed = _elapsed(ts_ns, before)
+        dropped = elapsed <= 0
         return Accepted(
-            readings=replace(arrived, restarts=elapsed > self._max_gap_ns).where(elapsed > 0),
+            readings=replace(arrived, restarts=elapsed > self._max_gap_ns).where(~dropped),
+            dropped=dropped,
             late=int((elapsed < 0).sum()),
             duplicate=int((elapsed == 0).sum()),
-            rejected=elapsed[firsts] <= 0,
+            rejected=dropped[firsts],
         )
 
     def extend(

@@ -24,7 +24,7 @@ from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from workers.errors import StoppedError
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import sink_of, source_of
+from workers.kafka.factory import sink_of, source_of, table_of
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.health import Health, Phase
@@ -40,13 +40,7 @@ _CONTAINERS_A_LOOK = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFiles:
-    """A model that travels: no worker needs the driver's disk.
-
-    Attributes:
-        files: of the artifact, by name.
-        device: where the model computes.
-        threads: with which it computes.
-    """
+    """A model that travels, as the artifact's files by name: no worker needs the driver's disk."""
 
     files: Mapping[str, bytes]
     device: str
@@ -87,7 +81,6 @@ class ScorerActor:
     """Scores what it is sent. Stateless."""
 
     def __init__(self, model: ModelFiles) -> None:
-        """Load the model."""
         self._detector = model.load()
         self._begun = self._ended = 0
         self._node = current_node()
@@ -111,7 +104,6 @@ class IngestActor:
     """Runs one `IngestLoop`. `stop` and `heartbeat` answer while `run` is busy."""
 
     def __init__(self, job: Job, slot: int, scorers: Sequence[Any]) -> None:
-        """Note what to do; `run` does it."""
         self._job, self._slot, self._scorers = job, slot, scorers
         self._stopping = threading.Event()
         self._loop: IngestLoop | None = None
@@ -143,7 +135,7 @@ class IngestActor:
         configure_logging(settings.log)
         detector = self._job.model.load()
         _spare_the_collector()
-        scoring = LocalScoring(detector) if not self._scorers else self._ray_scoring()
+        scoring = self._ray_scoring() if self._scorers else LocalScoring(detector)
         try:
             with ExitStack() as stack:
                 should_stop = self._stopping.is_set
@@ -153,10 +145,12 @@ class IngestActor:
                 sink = stack.enter_context(
                     sink_of(settings, self._slot).open(source, should_stop=should_stop)
                 )
+                table = stack.enter_context(table_of(settings).open())
                 loop = self._loop = build_loop(
                     slot=self._slot,
                     source=source,
                     sink=sink,
+                    table=table,
                     scoring=scoring,
                     detector=detector,
                     settings=settings,

@@ -26,7 +26,6 @@ class RayLauncher:
     """Starts actors in the Ray that this process is connected to."""
 
     def __init__(self, job: Job, *, gpus_per_scorer: float, cpus_per_actor: int) -> None:
-        """Note what travels to the actors, and what each reserves."""
         self._job = job
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
 

@@ -8,10 +8,9 @@ from workers.supervision.launcher import ActorAwayError, ActorLostError
 
 
 class PolledCall:
-    """A call that is made, looked for, and made again."""
+    """A call of an actor's method that is made, looked for, and made again."""
 
     def __init__(self, method: Any) -> None:
-        """Call `method`, of an actor's handle; not before the first `answer`."""
         self._method = method
         self._reference: Any = None
 

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.scoring import Scores
-from workers.stream.scoring.backend import ScorerLostError, ScoringFuture
+from workers.stream.scoring.backend import (
+    Float64s,
+    Int32s,
+    Int64s,
+    ScorerLostError,
+    ScoringFuture,
+)
 from workers.supervision.launcher import ActorAwayError, ActorLostError
 from workers.supervision.ray.polled_call import PolledCall
-
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
 
 _ASK_AGAIN_S = 0.05
 _ANOTHER_WITHIN_S = 20.0
@@ -31,7 +30,6 @@ class RayScoring:
     """
 
     def __init__(self, scorers: Sequence[Any]) -> None:
-        """Use the actor handles `scorers`, at least one."""
         self._lines = _lines(scorers)
         self.is_waiting = False
         """Whether the caller waits for any scorer to be there; asked from any thread."""

@@ -15,8 +15,6 @@ from typing import Any
 from schemas.settings import RaySettings
 from workers.errors import ClusterError
 
-NAMESPACE = "vigie"
-
 
 @contextmanager
 def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
@@ -35,7 +33,7 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     options: dict[str, Any] = {
-        "namespace": NAMESPACE,
+        "namespace": "vigie",
         "logging_level": logging.ERROR,
         "log_to_driver": True,
     }

@@ -30,7 +30,6 @@ class Watchdog:
         sink: IO[str],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch nothing yet; see `watching` and `look`."""
         self._progress = progress
         self._stall_timeout_s = stall_timeout_s
         self._sink = sink

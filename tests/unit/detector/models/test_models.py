@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from detector.models import KINDS, PCAAutoencoder, PCAConfig, build, default_latent_size, describe
+from detector.models import KINDS, ModelConfig, PCAAutoencoder, build, default_latent_size, describe
 from tests.support.fleets import make_model
 
 
@@ -101,7 +101,7 @@ def test_pca_finds_the_plane_that_holds_the_data():
 
 def test_pca_needs_a_window():
     with pytest.raises(ValueError, match="at least one window"):
-        PCAAutoencoder(PCAConfig(n_channels=1, receptive_field=4, latent_size=1)).fit([])
+        PCAAutoencoder(ModelConfig(n_channels=1, receptive_field=4, latent_size=1)).fit([])
 
 
 def test_an_autoencoder_follows_a_curve_that_pca_of_the_same_size_cannot():
@@ -110,7 +110,7 @@ def test_an_autoencoder_follows_a_curve_that_pca_of_the_same_size_cannot():
     place = torch.from_numpy(rng.uniform(-1.5, 1.5, (512, 1)).astype(np.float32))
     windows = torch.stack([place, place**2 - 0.75], dim=2).expand(-1, 4, -1).contiguous()
     sizes = {"n_channels": 2, "receptive_field": 4, "latent_size": 1}
-    pca = PCAAutoencoder(PCAConfig(**sizes))
+    pca = PCAAutoencoder(ModelConfig(**sizes))
     pca.fit([windows])
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -10,7 +10,7 @@ from workers.stream.state.state_ttl import TtlWindows
 
 
 def make_group(committed: dict[int, CommittedOffset]) -> Group:
-    member = Member(member_id="m-1", client_id="vigie-source", host="127.0.0.1", partitions=(0, 1))
+    member = Member(client_id="vigie-source", partitions=(0, 1))
     return Group(name="vigie", state="Stable", members=(member,), committed=committed)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from schemas.settings import StreamSettings
 from schemas.wire.errors import Stage
-from tests.support.fakes import FakeRecord
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
 from workers.data.history import _Gathering
+from workers.kafka.client import Record
 from workers.stream.input import Input
 
 NOW_MS = START_NS // 1_000_000
@@ -23,7 +23,7 @@ def gathered(ts_ns, *, end_ns=None, **limits):
     )
     gathering.add(
         [
-            FakeRecord("r", 0, i, NOW_MS, one["key"], one["value"], ())
+            Record("r", 0, i, NOW_MS, one["key"], one["value"], ())
             for i, one in enumerate([*sent, {"key": b"a", "value": b"no reading"}])
         ]
     )

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas.settings import Settings
 from schemas.wire.dead_letter import Place, replay_headers
 from tests.support.dead_letters import dead_letter
-from tests.support.fakes import FakeRecord
 from workers.cli.views.dead_letters import print_letters
 from workers.dead_letters.letter import Letter, printable, summary_document, text_of, when
 from workers.dead_letters.selection import Filter, newest, parse_place, parse_since
+from workers.kafka.client import Record
 
 SETTINGS = Settings()
 
@@ -24,7 +24,7 @@ def make_letter(
 ) -> Letter:
     sent = dead_letter(value, SETTINGS, **more)  # type: ignore[arg-type]
     return Letter.of(
-        FakeRecord("dead", 0, offset, stamp_ms, sent["key"], sent["value"], sent["headers"])
+        Record("dead", 0, offset, stamp_ms, sent["key"], sent["value"], sent["headers"])
     )
 
 
@@ -121,7 +121,7 @@ def test_a_filter_asks_for_all_that_it_names():
 
 
 def test_a_record_of_another_program_passes_no_filter_of_a_source():
-    foreign = Letter.of(FakeRecord("dead", 0, 0, 0, None, None, ()))
+    foreign = Letter.of(Record("dead", 0, 0, 0, None, None, ()))
     assert Filter().passes(foreign)
     assert Filter(reason="not a dead letter").passes(foreign)
     assert not Filter(source="vigie.readings").passes(foreign)

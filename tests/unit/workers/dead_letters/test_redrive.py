@@ -11,7 +11,6 @@ from schemas.codec import FRAME_JSON
 from schemas.settings import Settings
 from schemas.wire.dead_letter import TRUNCATED, Place, read_replay
 from tests.support.dead_letters import dead_letter
-from tests.support.fakes import FakeRecord
 from tests.support.models import CHANNELS, encoded, reading_records
 from workers.dead_letters.letter import Letter
 from workers.dead_letters.redrive import (
@@ -22,6 +21,7 @@ from workers.dead_letters.redrive import (
     redrive,
 )
 from workers.errors import BrokerUnavailableError, OutputsLostError, VigieError
+from workers.kafka.client import Record
 from workers.kafka.partition_producer import PartitionRecord
 
 SETTINGS = Settings()
@@ -31,13 +31,13 @@ NOON_NS = 1_763_812_800 * 10**9
 
 def make_letter(value: bytes = b"bad", *, offset: int = 0, **more: Any) -> Letter:
     sent = dead_letter(value, SETTINGS, **more)
-    return Letter.of(FakeRecord("dead", 0, offset, 0, sent["key"], sent["value"], sent["headers"]))
+    return Letter.of(Record("dead", 0, offset, 0, sent["key"], sent["value"], sent["headers"]))
 
 
 def looped() -> Letter:
     """A dead letter that lies in the topic from which it says it came."""
     headers = dead_letter(b"x", SETTINGS)["headers"]
-    return Letter.of(FakeRecord(SETTINGS.topics.readings, 0, 0, 0, None, b"x", headers))
+    return Letter.of(Record(SETTINGS.topics.readings, 0, 0, 0, None, b"x", headers))
 
 
 def make_preparation(
@@ -82,7 +82,7 @@ def test_what_goes_back_is_the_record_with_its_story():
         (make_letter(b""), {}, "holds no value"),
         (make_letter(partition=4), {}, "has 4 now"),
         (make_letter(), {"partitions_of": lambda _: 0}, "does not exist"),
-        (Letter.of(FakeRecord("dead", 0, 0, 0, None, b"x", ())), {}, "not a dead letter"),
+        (Letter.of(Record("dead", 0, 0, 0, None, b"x", ())), {}, "not a dead letter"),
         (looped(), {}, "the topic of dead letters itself"),
     ],
 )
@@ -94,7 +94,7 @@ def test_what_cannot_go_back_says_why(letter, more, words):
 def test_one_cut_short_goes_back_only_with_the_whole_value():
     sent = dead_letter(b"half", SETTINGS)
     headers = [*sent["headers"], (TRUNCATED, b"5000")]
-    letter = Letter.of(FakeRecord("dead", 0, 0, 0, None, b"half", headers))
+    letter = Letter.of(Record("dead", 0, 0, 0, None, b"half", headers))
     with pytest.raises(StaysError, match="4 of 5,000 bytes"):
         make_preparation().prepared(letter)
     repaired = make_preparation(value=GOOD).prepared(letter)

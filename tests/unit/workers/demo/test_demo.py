@@ -16,29 +16,36 @@ from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Sent
-from workers.demo.ledger import Clock, Ledger
+from workers.demo.ledger import Ledger
 from workers.demo.scenario import BAD_RECORDS, Scenario
 from workers.demo.screen import Alarm, View, draw, one_line
 from workers.demo.verdict import gain_db, judge, merged
-from workers.plant import CHANNEL_NAMES, Fault, FaultKind
+from workers.plant.faults import Fault, FaultKind
+from workers.plant.physics import CHANNEL_NAMES
 from workers.stream.state.counts import Counts
 
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000
 KEPT_ROWS = 500
-CLOCK = Clock(start_ns=START_NS, interval_ns=20 * MS)
+INTERVAL_NS = 20 * MS
 PUMPS = ("pump-1", "pump-2")
 
 
 def make_ledger() -> Ledger:
-    return Ledger(machines=PUMPS, channels=("flow",), clock=CLOCK, kept_rows=KEPT_ROWS)
+    return Ledger(
+        machines=PUMPS,
+        channels=("flow",),
+        start_ns=START_NS,
+        interval_ns=INTERVAL_NS,
+        kept_rows=KEPT_ROWS,
+    )
 
 
 def make_frame(pump: str, rows: list[int], scores: list[float]) -> DenoisedFrame:
     return DenoisedFrame.model_validate(
         {
             "sensor_id": pump,
-            "ts": [START_NS + row * CLOCK.interval_ns for row in rows],
+            "ts": [START_NS + row * INTERVAL_NS for row in rows],
             "values": {"flow": [float(row) for row in rows]},
             "score": scores,
             "offset": rows,
@@ -54,7 +61,7 @@ def make_anomaly(pump: str, row: int) -> Anomaly:
         {
             "id": anomaly_id("readings", 0, row, 0),
             "sensor_id": pump,
-            "ts": START_NS + row * CLOCK.interval_ns,
+            "ts": START_NS + row * INTERVAL_NS,
             "score": 2.0,
             "threshold": 1.0,
             "raw_score": 2.0,
@@ -176,7 +183,7 @@ def test_outputs_that_come_twice_count_once_and_are_noted():
 
 def test_an_output_with_a_time_at_which_nothing_was_sent_is_rejected():
     with pytest.raises(ValueError, match="no reading was sent"):
-        CLOCK.rows([START_NS + MS])
+        make_ledger().rows([START_NS + MS])
 
 
 def test_the_ledger_forgets_values_of_long_ago_and_never_shows_them_as_new():

@@ -8,17 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.plant import FixedSchedule
-from workers.plant import (
-    CHANNEL_NAMES,
-    CHANNELS,
-    NOISE,
-    Fault,
-    FaultKind,
-    Plant,
-    PlantConfig,
-    RandomSchedule,
-)
-from workers.plant.physics import draw_pumps, follow, operate
+from workers.plant.faults import Fault, FaultKind, RandomSchedule
+from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, draw_pumps, follow, operate
+from workers.plant.plant import Plant, PlantConfig
 
 FLOW, PRESSURE, CURRENT, POWER, VIBRATION, BEARING, MOTOR, SPEED = range(8)
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from schemas.codec import FRAME_JSON, encode_frame
+from schemas.codec import FRAME_JSON, FrameEncoder
 from schemas.wire.dead_letter import read_dead_letter
-from schemas.wire.reading import Frame
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import CHANNELS, START_NS, encoded, plant_values
 from workers.api.metrics import PipelineCollector
@@ -85,7 +84,7 @@ def play(
         headers = () if content_type is None else (("content-type", content_type.encode()),)
         records = {
             partition: [
-                record._replace(  # type: ignore[attr-defined]
+                record._replace(
                     timestamp=-1 if stamps_ms is None else stamps_ms[record.offset],
                     headers=headers,
                 )
@@ -135,13 +134,8 @@ def test_readings_out_of_order_are_late_and_not_sorted():
 
 def test_each_reading_of_a_frame_is_judged_by_itself():
     order = [0, 1, 2, 3, 4, 5, 6, 7, 5, 7, 8, 9]
-    frame = encode_frame(
-        Frame(
-            sensor_id="a",
-            ts_ns=[START_NS + second * 10**9 for second in order],
-            values={name: ROWS[order, column].tolist() for column, name in enumerate(CHANNELS)},
-        )
-    )
+    times = np.array([START_NS + second * 10**9 for second in order])
+    frame = FrameEncoder(CHANNELS).encode("a", times, ROWS[order])
     played = play([frame], content_type=FRAME_JSON)
     assert (played.metric("late"), played.metric("duplicate")) == (1, 1)
     assert played.metric("scored") == len(order) - 2 - WARM_UP

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.wire.dead_letter import TRUNCATED, read_dead_letter
+from schemas.wire.sensor_state import encode_sensor_state
 from tests.support.fakes import NO_TIME, FakeStream, HeldScoring, make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from workers.errors import TransactionAbortedError
@@ -42,7 +43,37 @@ def test_a_refused_commit_is_done_again(refusals: set[int]) -> None:
     stream.sink.refusals = refusals
     stream.run_to_the_end()
     assert scored(stream) == ALL
+    assert stream.sink.recorded == recorded_undisturbed()
     assert stream.loop.health.rewinds == len(refusals) == stream.sink.aborts
+
+
+def recorded_undisturbed() -> dict[bytes, bytes]:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.run_to_the_end()
+    assert stream.loop.health.recorded_cold_starts == 0
+    return stream.sink.recorded
+
+
+FOREIGN = {b"of another past": encode_sensor_state(3, 0, 3, 0, 0)}
+
+
+def test_what_was_recorded_and_never_committed_is_removed_before_anything_is_read() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.sink.recorded = dict(FOREIGN)
+    stream.turn()
+    assert stream.sink.recorded == {}
+    assert stream.loop.health.recorded_cold_starts == 1
+    stream.run_to_the_end()
+    assert stream.sink.recorded == recorded_undisturbed()
+
+
+def test_recorded_state_begins_anew_where_the_windows_do() -> None:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.sink.recorded = dict(FOREIGN)
+    stream.source.committed_position = CommittedOffset(next_offset=40, metadata="not ours")
+    stream.run_to_the_end()
+    assert stream.loop.health.recorded_cold_starts == 1
+    assert stream.sink.recorded.keys() == {b"a", b"b"}
 
 
 def awaiting_generation(*, commit: int, **wanted: Any) -> FakeStream:
@@ -54,7 +85,7 @@ def awaiting_generation(*, commit: int, **wanted: Any) -> FakeStream:
     return stream
 
 
-@pytest.mark.parametrize("commit", [1, 2, 4])
+@pytest.mark.parametrize("commit", [1, 2, 4, 5])  # the last has nothing behind it
 def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: int) -> None:
     stream = awaiting_generation(commit=commit)
     position, sent = stream.source.committed_position, list(stream.sink.sent)
@@ -65,6 +96,7 @@ def test_what_the_group_refused_is_sent_again_under_the_next_generation(commit: 
     stream.source.round += 1
     stream.run_to_the_end()
     assert scored(stream) == ALL
+    assert stream.sink.recorded == recorded_undisturbed()
     assert stream.loop.health.rewinds == 0
     assert not any(owned.is_in_doubt for owned in stream.loop._partitions.values())
     assert stream.loop._counts[0].records == len(VALUES)
@@ -243,7 +275,7 @@ def test_records_ahead_of_the_log_are_dead_letters() -> None:
 
     def stamped(*, timeout_s: float, max_records: int) -> Any:
         polled = source_poll(timeout_s=timeout_s, max_records=max_records)
-        records = {p: [r._replace(timestamp=0) for r in rs] for p, rs in polled.records.items()}  # type: ignore[attr-defined]
+        records = {p: [r._replace(timestamp=0) for r in rs] for p, rs in polled.records.items()}
         return type(polled)(
             records=records,
             generation=polled.generation,

@@ -15,7 +15,7 @@ from workers.errors import (
 )
 from workers.stream.health import Health, Phase
 from workers.stream.state.counts import Counts
-from workers.supervision.supervisor import CrashLoopError
+from workers.supervision.restarts import CrashLoopError
 
 
 def test_a_run_starts_its_workers_and_drains_them_and_removes_them_from_the_group_at_once() -> None:

@@ -10,7 +10,7 @@ from tests.support.supervision import KILLED, Scenario, SupervisorHarness
 from workers.errors import ClusterError
 from workers.stream.state.counts import Counts
 from workers.supervision.launcher import ActorAwayError, ActorEndedError, Heartbeat
-from workers.supervision.supervisor import CrashLoopError
+from workers.supervision.restarts import CrashLoopError
 
 
 def with_scorers(**workers: Any) -> SupervisorHarness:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -13,6 +13,7 @@ from kafka.admin import MemberToRemove, OffsetSpec
 from kafka.errors import (
     CoordinatorNotAvailableError,
     GroupIdNotFoundError,
+    InvalidPartitionsError,
     InvalidReplicationFactorError,
     KafkaError,
     NoError,
@@ -21,13 +22,20 @@ from kafka.errors import (
 )
 
 from workers.errors import SettingsError
-from workers.kafka.admin import Finding, Group, Member, TopicSpec, TopicState, compare
+from workers.kafka.admin import (
+    Finding,
+    Group,
+    Member,
+    TopicSpec,
+    TopicState,
+    all_good,
+    compare,
+    wanted_partitions,
+)
 from workers.kafka.client import CommittedOffset, Connection, ShouldStop, never
 from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_broker
 from workers.kafka.kafka_python.errors import asking, rejection
 from workers.kafka.kafka_python.options import admin_options
-
-__all__ = ["KafkaPythonAdmin"]
 
 _CREATE_TIMEOUT_S: Final = 15.0
 # A broker that never had a group has no coordinator yet.
@@ -61,12 +69,19 @@ class KafkaPythonAdmin:
             missing = [spec for spec, absent in zip(specs, is_missing, strict=True) if absent]
             if missing:
                 _create(client, missing)
-        return [
-            Finding(name=spec.name, state=TopicState.CREATED, partitions=spec.partitions)
-            if absent
-            else finding
-            for spec, finding, absent in zip(specs, found, is_missing, strict=True)
-        ]
+            _grow(client, specs)
+            return [
+                replace(finding, state=TopicState.CREATED)
+                if absent and finding.is_good
+                else finding
+                for finding, absent in zip(_compare(client, specs), is_missing, strict=True)
+            ]
+
+    def grow_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
+        """See `Admin.grow_topics`."""
+        with self._client("looking up topics") as client:
+            _grow(client, specs)
+            return all_good(_compare(client, specs))
 
     def topic_bounds(
         self, partitions: Mapping[str, int]
@@ -158,22 +173,38 @@ def _create(client: Any, specs: Sequence[TopicSpec]) -> None:
     client.wait_for_topics(list(wanted), timeout_ms=timeout_ms)
 
 
-def _compare(client: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
-    present = {
+def _grow(client: Any, specs: Sequence[TopicSpec]) -> None:
+    present = _present(client, specs)
+    wanted = {
+        spec.name: wanted_partitions(spec, present)
+        for spec in specs
+        if spec.along_with and 0 < present.get(spec.name, 0) < wanted_partitions(spec, present)
+    }
+    if wanted:
+        with suppress(InvalidPartitionsError):  # another client was faster
+            client.create_partitions(wanted)
+        client.wait_for_topics(list(wanted), timeout_ms=int(_CREATE_TIMEOUT_S * 1000))
+
+
+def _present(client: Any, specs: Sequence[TopicSpec]) -> dict[str, int]:
+    names = {name for spec in specs for name in (spec.name, spec.along_with) if name}
+    return {
         entry["name"]: len(entry["partitions"])
-        for entry in client.describe_topics(list(dict.fromkeys(spec.name for spec in specs)))
+        for entry in client.describe_topics(sorted(names))
         if not entry["error_code"] and entry["partitions"]
     }
-    return [compare(spec, present.get(spec.name, 0)) for spec in specs]
+
+
+def _compare(client: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
+    present = _present(client, specs)
+    return [compare(spec, present) for spec in specs]
 
 
 def _member(one: Mapping[str, Any], topic: str) -> Member:
     assignment = one.get("member_assignment")
     assigned = assignment.get("assigned_partitions", ()) if isinstance(assignment, dict) else ()
     return Member(
-        member_id=str(one.get("member_id", "")),
         client_id=str(one.get("client_id", "")),
-        host=str(one.get("client_host", "")).lstrip("/"),
         partitions=tuple(
             sorted(p for part in assigned if part["topic"] == topic for p in part["partitions"])
         ),

@@ -16,8 +16,6 @@ from workers.kafka.kafka_python.errors import rejection
 from workers.kafka.kafka_python.option_checks import building, check_files
 from workers.kafka.kafka_python.options import admin_options
 
-__all__ = ["broker_answers", "wait_for_broker"]
-
 log = logging.getLogger(__name__)
 
 _PROBE_S: Final = 2.0

@@ -20,19 +20,12 @@ from kafka.protocol.consumer.metadata import (
     ConsumerProtocolSubscription,
 )
 
-__all__ = ["Claims", "CooperativeAssignor", "share"]
-
 _WITH_GENERATION: Final = 2  # of the wire format of a subscription
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claims:
-    """What a member holds when it joins.
-
-    Attributes:
-        partitions: topic and number of each.
-        generation: of the group, the last one it took part in.
-    """
+    """What a member holds when it joins, and the last generation of the group it took part in."""
 
     partitions: Collection[tuple[str, int]] = ()
     generation: int = -1

@@ -39,8 +39,6 @@ from workers.kafka.client import Generation
 from workers.kafka.kafka_python.consumer.assignor import Claims, CooperativeAssignor
 from workers.kafka.kafka_python.workarounds import keep_finished_join
 
-__all__ = ["Change", "Membership", "Note"]
-
 _JOIN_SLICE_MS: Final = 5  # of a poll that reads on, for a join that is under way
 
 
@@ -127,8 +125,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def changes(self) -> tuple[frozenset[int], frozenset[int]]:
         """What was assigned and revoked since the last call."""
-        if not self.assigned and not self.revoked:
-            return frozenset(), frozenset()
         changes = frozenset(self.assigned), frozenset(self.revoked)
         self.assigned, self.revoked = set(), set()
         return changes

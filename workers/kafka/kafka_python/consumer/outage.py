@@ -9,8 +9,6 @@ from typing import Final
 
 from kafka.errors import KafkaError
 
-__all__ = ["Outage"]
-
 log = logging.getLogger(__name__)
 
 _PROBE_AFTER_S: Final = 3.0

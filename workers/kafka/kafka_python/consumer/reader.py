@@ -1,4 +1,4 @@
-"""The `TopicReader` on kafka-python."""
+"""Reading topics without a group: for commands that look and commit nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.errors import asking
 from workers.kafka.kafka_python.options import make_consumer
-from workers.kafka.reader import TopicReader
-
-__all__ = ["open_reader"]
 
 _POLL_S: Final = 0.2
 _CLOSE_TIMEOUT_S: Final = 5.0
@@ -38,54 +35,61 @@ def open_reader(
     try:
         unpack_fast(consumer)
         with asking("looking up the partitions"):
-            partitions = [
-                TopicPartition(topic, partition)
-                for topic in topics
-                for partition in sorted(_partitions(consumer, topic, connection))
-            ]
+            partitions: list[TopicPartition] = []
+            for topic in topics:
+                known = consumer.partitions_for_topic(topic)
+                if not known:
+                    raise TopicError(
+                        f"The topic {topic} does not exist on {connection.bootstrap}: create it "
+                        "(vigie topics create), or correct its name."
+                    )
+                partitions += [TopicPartition(topic, partition) for partition in sorted(known)]
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
-        yield _Reader(consumer, partitions)
+        yield TopicReader(consumer, partitions)
     finally:
         consumer.close(timeout_ms=int(_CLOSE_TIMEOUT_S * 1000))
 
 
-def _partitions(consumer: Any, topic: str, connection: Connection) -> set[int]:
-    partitions: set[int] | None = consumer.partitions_for_topic(topic)
-    if not partitions:
-        raise TopicError(
-            f"The topic {topic} does not exist on {connection.bootstrap}: create it "
-            "(vigie topics create), or correct its name."
-        )
-    return partitions
+class TopicReader:
+    """Reads every partition of its topics, from the beginning unless it is told where.
 
-
-class _Reader:
-    """See `workers.kafka.reader.TopicReader`."""
+    It joins no group, so it disturbs no member of one, and it sees committed records only.
+    """
 
     def __init__(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         self._consumer, self._partitions = consumer, list(partitions)
 
     def poll(self, *, timeout_s: float = _POLL_S, max_records: int = 5000) -> list[Record]:
+        """Return what has come, in offset order within each partition; empty when nothing has.
+
+        Raises:
+            CorruptLogError: a partition cannot be read on.
+            BrokerUnavailableError, SettingsError: see `Source`.
+        """
         with asking("reading"):
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [record for records in polled.values() for record in records]
 
     def ends(self) -> Mapping[tuple[str, int], int]:
+        """Return the end offset of each (topic, partition) as it is now. Asks the broker."""
         with asking("looking up the ends"):
             ends = self._consumer.end_offsets(self._partitions)
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
     def beginnings(self) -> Mapping[tuple[str, int], int]:
+        """Return the first offset of each (topic, partition) still there. Asks the broker."""
         with asking("looking up the beginnings"):
             starts = self._consumer.beginning_offsets(self._partitions)
         return {(tp.topic, tp.partition): offset for tp, offset in starts.items()}
 
     def seek(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Go on from these offsets."""
         for (topic, partition), offset in offsets.items():
             self._consumer.seek(TopicPartition(topic, partition), offset)
 
     def offsets_at(self, time_ms: int) -> Mapping[tuple[str, int], int]:
+        """Return the first offset of each partition not before an epoch time, else the end."""
         with asking("looking up a time"):
             found = self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms))
         ends = self.ends()
@@ -95,6 +99,11 @@ class _Reader:
         }
 
     def read_to(self, ends: Mapping[tuple[str, int], int]) -> Iterator[list[Record]]:
+        """Yield records below `ends`, batch by batch, until every partition was read so far.
+
+        Raises:
+            BrokerUnavailableError: nothing came for a while although there is more.
+        """
         deadline = Deadline.after(_STALL_TIMEOUT_S)
         while self._positions_below(ends):
             records = [

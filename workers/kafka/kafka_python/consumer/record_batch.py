@@ -14,32 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import CorruptRecordError, UnsupportedCodecError
 from kafka.protocol.consumer import IsolationLevel
 
 from workers.errors import CorruptLogError
-
-__all__ = ["FetchedRecord", "unpack", "unpack_fast"]
+from workers.kafka.client import Record
 
 _APPEND_TIME = 1
 _VERSION_2 = 2
 _WIDEST_SHIFT = 63
 _HEADERS_REMEMBERED = 100  # kinds in one batch
-
-
-class FetchedRecord(NamedTuple):
-    """One record; see `workers.kafka.client.Record`."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
 
 
 def unpack_fast(consumer: Any) -> None:
@@ -50,13 +37,8 @@ def unpack_fast(consumer: Any) -> None:
     fetcher.PartitionRecords = _PartitionRecords
 
 
-def unpack(batch: Any, topic: str, partition: int) -> list[FetchedRecord]:
-    """All records of one batch of message format 2, in order.
-
-    Args:
-        batch: kafka-python's `DefaultRecordBatch`; its sum is checked already.
-        topic: where it comes from.
-        partition: of the topic.
+def unpack(batch: Any, topic: str, partition: int) -> list[Record]:
+    """All records of a `DefaultRecordBatch` (message format 2), in order; its sum was checked.
 
     Raises:
         CorruptRecordError: the bytes are no such records.
@@ -76,12 +58,12 @@ def unpack(batch: Any, topic: str, partition: int) -> list[FetchedRecord]:
 
 def _records(  # noqa: C901, PLR0912, PLR0915 - one function, because a call costs as much as a field
     data: bytes, at: int, batch: Any, topic: str, partition: int
-) -> list[FetchedRecord]:
+) -> list[Record]:
     base_offset = batch.base_offset
     base_time = batch.first_timestamp
     append_time = batch.max_timestamp if batch.timestamp_type == _APPEND_TIME else None
-    make, kind = tuple.__new__, FetchedRecord
-    found: list[FetchedRecord] = []
+    make, kind = tuple.__new__, Record
+    found: list[Record] = []
     seen: dict[bytes, tuple[tuple[str, bytes | None], ...]] = {}
     for _ in range(batch.records_count):
         # Each integer is a zigzag varint: seven bits a byte, least first; most take one or two.
@@ -196,7 +178,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
     _damage: Exception | None = None
 
-    def take(self, n: int | None = None) -> list[FetchedRecord]:
+    def take(self, n: int | None = None) -> list[Record]:
         """The next records, at most `n`.
 
         Raises:
@@ -205,7 +187,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         """
         if self._damage is not None:
             raise self._damage
-        found: list[FetchedRecord] = []
+        found: list[Record] = []
         try:
             found.extend(islice(self.record_iterator, 0, n))  # keeps what comes before an error
         except UnsupportedCodecError as error:
@@ -232,7 +214,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
     def _unpack_records(
         self, tp: Any, records: Any, _key_deserializer: Any, _value_deserializer: Any
-    ) -> Iterator[FetchedRecord]:
+    ) -> Iterator[Record]:
         batch = last_batch = records.next_batch()
         while batch is not None:
             last_batch = batch

@@ -14,17 +14,14 @@ from typing import Final
 from workers.errors import BrokerUnavailableError
 from workers.kafka.client import Record
 
-__all__ = ["Retention"]
-
 _ORDINARY: Final = 1  # offset of the marker of one transaction
-NOTHING_LOST: Final[Mapping[int, int]] = {}
 
 
 class Retention:
     """Follows the offsets that one source gives."""
 
     def __init__(self, beginning: Callable[[int], int]) -> None:
-        """Ask ``beginning`` where a partition begins; it may raise that no broker answers."""
+        # Asked where a partition begins; may raise that no broker answers.
         self._beginning = beginning
         self._expected: dict[int, int] = {}
         self._holes: list[tuple[int, int, int]] = []  # partition, expected, came; not yet judged
@@ -47,7 +44,7 @@ class Retention:
             if expected is not None and came - expected > _ORDINARY:
                 self._holes.append((partition, expected, came))
             self._expected[partition] = batch[-1].offset + 1
-        return self._judged() if self._holes else NOTHING_LOST
+        return self._judged() if self._holes else {}
 
     def _judged(self) -> Mapping[int, int]:
         lost: dict[int, int] = {}

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 from kafka import TopicPartition
@@ -39,27 +38,17 @@ from workers.kafka.kafka_python.errors import asking, committing, rejection
 from workers.kafka.kafka_python.options import make_consumer
 from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_parked_records
 
-__all__ = ["Assignment", "SourceConfig"]
-
 log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT_S: Final = 2.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 
-class Assignment(StrEnum):
-    """How the group shares partitions when members come and go."""
-
-    RANGE = "range"
-    """Everybody gives up everything and starts anew: simple, and every history is rebuilt."""
-
-    COOPERATIVE = "cooperative"
-    """Only what moves is given up; the rest is read on meanwhile."""
-
-
-_ASSIGNORS: Final[Mapping[Assignment, Any]] = {
-    Assignment.RANGE: RangePartitionAssignor,
-    Assignment.COOPERATIVE: CooperativeAssignor,
+_ASSIGNORS: Final[Mapping[str, Any]] = {
+    # Everybody gives up everything and starts anew: simple, and every history is rebuilt.
+    "range": RangePartitionAssignor,
+    # Only what moves is given up; the rest is read on meanwhile.
+    "cooperative": CooperativeAssignor,
 }
 
 
@@ -68,35 +57,25 @@ class SourceConfig:
     """How to read one topic as one member of a group.
 
     Attributes:
-        connection: the broker and the options of the client.
-        topic: read by this member together with the others of the group.
-        group: the consumer group; owns the committed offsets.
-        assignment: how the group shares partitions; the same for all members.
+        assignment: how the group shares partitions, "cooperative" or "range"; the same for all.
         member: a name of its own within the group, stable over restarts: who comes back under it
             gets its partitions back at once, and no other member notices. It does not leave the
             group when it closes; removing it for good takes `Admin.remove_members`. A second member
             under the same name fences the first. Empty: a member that comes and goes.
-        client_id: shown in the broker's logs and tools.
         max_poll_records: the client's own buffer hand-over; `Source.poll` may ask for less.
     """
 
     connection: Connection
     topic: str
     group: str
-    assignment: Assignment = Assignment.COOPERATIVE
+    assignment: str = "cooperative"
     member: str = ""
     client_id: str = "vigie-source"
     max_poll_records: int = 5000
 
     @contextmanager
     def open(self, *, should_stop: ShouldStop = never) -> Iterator[GroupMember]:
-        """Wait for the broker, join the group at the first poll, leave it at the end.
-
-        A named member does not leave the group; see `member`.
-
-        Raises:
-            BrokerUnavailableError, StoppedError, TopicError, SettingsError: see `OpensSource`.
-        """
+        """See `OpensSource.open`. It joins the group at the first poll."""
         wait_for_broker(self.connection, should_stop=should_stop)
         assignor = _ASSIGNORS[self.assignment]()
         consumer = make_consumer(
@@ -144,7 +123,7 @@ class _Source:
         membership = self._membership
         if membership.apply():
             self._unassigned.joined()
-        if self._unassigned.is_due and self._unassigned.are_there(membership.partitions()):
+        if self._unassigned.are_there(membership.partitions()):
             membership.join_again()
         assigned, revoked = membership.changes()
         if assigned or revoked:
@@ -152,7 +131,11 @@ class _Source:
             self._retention.forget(assigned | revoked)
         # A partition that is assigned but not started can still give records that were on their
         # way when it was paused. They are not lost: `start` seeks.
-        records = {tp.partition: batch for tp, batch in fetched.items() if self._gives(tp)}
+        records = {
+            tp.partition: batch
+            for tp, batch in fetched.items()
+            if tp.partition in self._started and tp.topic == self._topic
+        }
         return PollResult(
             records=records,
             generation=membership.generation,
@@ -261,9 +244,6 @@ class _Source:
         """One cheap question; raises what kafka-python raises when no broker answers."""
         partition = min(self._membership.held, default=0)
         self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
-
-    def _gives(self, tp: Any) -> bool:
-        return tp.partition in self._started and tp.topic == self._topic
 
     def _local(self, name: str, tp: Any, *arguments: int) -> bool:
         """Call a method that only changes local state; False if the partition is not held."""

@@ -17,8 +17,6 @@ from typing import Final
 from workers.errors import BrokerUnavailableError, SettingsError
 from workers.kafka.admin import Group
 
-__all__ = ["Unassigned"]
-
 log = logging.getLogger(__name__)
 
 _LOOK_AFTER_S: Final = 3.0  # longer than the rounds of members that are all alive
@@ -30,7 +28,6 @@ class Unassigned:
     def __init__(
         self, look: Callable[[], Group], *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """Ask `look` for the group; nothing is due before `joined`."""
         self._look, self._monotonic_s = look, monotonic_s
         self._due_s = float("inf")
 
@@ -38,18 +35,9 @@ class Unassigned:
         """Look again in a while."""
         self._due_s = self._monotonic_s() + _LOOK_AFTER_S
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to look. Cheap: asked at each poll."""
-        return self._monotonic_s() >= self._due_s
-
     def are_there(self, partitions: Collection[int]) -> bool:
-        """Whether some of these have no owner; asks nothing before a look is due.
-
-        Args:
-            partitions: of the topic, all that are known.
-        """
-        if not self.is_due:
+        """Whether some of these, all of the topic, have no owner; asks only when a look is due."""
+        if self._monotonic_s() < self._due_s:
             return False
         self._due_s = float("inf")
         try:

@@ -37,8 +37,6 @@ from workers.kafka.kafka_python.errors import delivery_error
 from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.fast_append import Appender
 
-__all__ = ["CLOSE_TIMEOUT_S", "ProducerConfig", "ProducingSink", "flushing", "is_there", "loss"]
-
 CLOSE_TIMEOUT_S: Final = 5.0
 _JOIN_TIMEOUT_S: Final = 2.0
 
@@ -100,17 +98,18 @@ class ProducingSink(Sink):
         topic: str,
         *,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
     ) -> None:
         """See `Sink.send`."""
         if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
             self._settle(Deadline.after(self._config.flush_timeout_s))
         try:
-            future = self._appender.append(topic, key, value, headers)
+            future = self._appender.append(topic, key, value, headers, partition)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
-                f"An output for {topic} of {len(value)} bytes is larger than kafka.client."
+                f"An output for {topic} of {len(value or b'')} bytes is larger than kafka.client."
                 f"max_request_size ({self._appender.max_bytes} with headers) allows."
             ) from error
         except UnknownTopicOrPartitionError as error:
@@ -121,21 +120,11 @@ class ProducingSink(Sink):
         except KafkaError as error:
             raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
         self._futures.append(future)
-        self._bytes += len(value) + len(key or b"")
+        self._bytes += len(value or b"") + len(key or b"")
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """See `Sink.room`."""
         return int(self._appender.room(key, headers))
-
-    def fits(
-        self,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes | None]] = (),
-    ) -> bool:
-        """See `Sink.fits`."""
-        return len(value) <= self.room(key=key, headers=headers)
 
     def close(self) -> None:
         """Close the producer; what is not committed is dropped."""
@@ -150,11 +139,7 @@ class ProducingSink(Sink):
         self._forget()
 
     def _settle(self, deadline: Deadline) -> None:
-        """Wait for every output so far, and look at each one.
-
-        Raises:
-            OutputsLostError, SettingsError: at least one is not with the broker.
-        """
+        """Wait for every output so far, and look at each one; raises as `Sink.commit`."""
         with flushing(self._producer):
             # Ends at the first that is lost: the unit is, and the rest can tell nothing new.
             if all(is_there(future, deadline) for future in self._futures):
@@ -225,9 +210,6 @@ def _reject_too_large(lost: Iterable[Any]) -> None:
 
     The client gives the error of a rejected output to those that wait behind it as well. The
     largest one of a topic is rejected if any is; nothing distinguishes topics, so each is named.
-
-    Raises:
-        SettingsError: there is one among these futures.
     """
     causes: dict[str, tuple[int, BaseException]] = {}  # of the largest output of each topic
     for future in lost:

@@ -27,8 +27,6 @@ from kafka.partitioner.default import murmur2
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.producer.transaction_manager import TransactionState
 
-__all__ = ["Appender"]
-
 _KNOWN_SHAPE: Final = ["self", "tp", "timestamp_ms", "key", "value", "headers"]
 _KEYS_REMEMBERED: Final = 100_000
 _RECORD_OVERHEAD: Final = 128  # of a batch of one record, generously
@@ -37,7 +35,7 @@ _BYTES_A_CHARACTER: Final = 4  # of UTF-8, at most
 
 
 class Appender:
-    """Gives records to a producer, each key to the partition that Kafka's default chooses."""
+    """Gives records to a producer: to a partition, or to the one that Kafka's default chooses."""
 
     def __init__(self, producer: KafkaProducer) -> None:
         self._producer = producer
@@ -60,8 +58,9 @@ class Appender:
         self,
         topic: str,
         key: bytes | None,
-        value: bytes,
+        value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
+        partition: int | None = None,
     ) -> Any:
         """Add a record and return its future; a header without a value gets an empty one.
 
@@ -72,9 +71,13 @@ class Appender:
         """
         listed = [(name, content or b"") for name, content in headers]
         room = self.room(key, listed)
-        if len(value) > room:
-            raise MessageSizeTooLargeError(f"a value of {len(value)} bytes, {room} may be sent")
+        size = len(value or b"")
+        if size > room:
+            raise MessageSizeTooLargeError(f"a value of {size} bytes, {room} may be sent")
         targets = self._targets.get(topic) or self._look_up(topic)
+        if partition is not None:
+            # One that the client has not heard of yet is looked for when it is sent.
+            return self._send(TopicPartition(topic, partition), key, value, listed)
         if key is None:
             return self._producer.send(topic, value, headers=listed)
         hashed = self._hashes.get(key)
@@ -89,7 +92,9 @@ class Appender:
             room -= _BYTES_A_CHARACTER * len(name) + len(content or b"") + _HEADER_OVERHEAD
         return room
 
-    def _short(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
+    def _short(
+        self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]
+    ) -> Any:
         future, is_full, is_new, _ = self._producer._accumulator.append(  # noqa: SLF001
             target, None, key, value, headers
         )
@@ -98,7 +103,7 @@ class Appender:
         return future
 
     def _short_in_transaction(
-        self, target: Any, key: bytes, value: bytes, headers: list[Any]
+        self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]
     ) -> Any:
         manager: Any = self._manager
         if target not in self._added:
@@ -108,7 +113,7 @@ class Appender:
             raise manager.last_error or KafkaError("the transaction has failed")
         return self._short(target, key, value, headers)
 
-    def _long(self, target: Any, key: bytes, value: bytes, headers: list[Any]) -> Any:
+    def _long(self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]) -> Any:
         return self._producer.send(target.topic, value, key, headers, target.partition)
 
     def _look_up(self, topic: str) -> list[Any]:

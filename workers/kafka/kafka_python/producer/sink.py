@@ -13,8 +13,6 @@ from workers.kafka.client import CommittedOffset, Generation, OffsetCommitter
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.producer.base import ProducerConfig, ProducingSink
 
-__all__ = ["SinkConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SinkConfig(ProducerConfig):

@@ -36,8 +36,6 @@ from workers.kafka.kafka_python.options import make_producer, session_timeout_ms
 from workers.kafka.kafka_python.producer.base import ProducerConfig, ProducingSink
 from workers.kafka.kafka_python.producer.transactions import Transactions
 
-__all__ = ["TransactionalSinkConfig"]
-
 log = logging.getLogger(__name__)
 
 _ABORT_TIMEOUT_S: Final = 2.0

@@ -27,8 +27,6 @@ from kafka.protocol.producer import (
 
 from workers.kafka.deadline import Deadline
 
-__all__ = ["Transactions"]
-
 _REQUESTS: Final = (
     AddPartitionsToTxnRequest,
     AddOffsetsToTxnRequest,

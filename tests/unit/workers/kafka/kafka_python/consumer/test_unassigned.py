@@ -15,7 +15,7 @@ A_WHILE_S = 60.0
 
 
 def group(*owned: int, state: str = "Stable") -> Group:
-    member = Member(member_id="m", client_id="c", host="h", partitions=owned)
+    member = Member(client_id="c", partitions=owned)
     return Group(name="g", state=state, members=(member,), committed={})
 
 
