@@ -11,8 +11,6 @@ import enum
 from schemas.settings import InvalidSettingsError
 from workers import errors
 
-__all__ = ["ExitCode", "exit_code_of", "is_expected"]
-
 
 class ExitCode(enum.IntEnum):
     """How a command ended."""
@@ -43,8 +41,6 @@ def is_expected(error: BaseException) -> bool:
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The exit code for an error that reached the command line."""
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
     if isinstance(error, errors.StoppedError):
         return ExitCode.OK
     if isinstance(error, errors.BrokerUnavailableError):

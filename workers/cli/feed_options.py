@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,16 +12,16 @@ from rich.console import Console
 from schemas.settings import Settings
 from workers.cli.views.report import print_json
 from workers.data.feed import (
-    Columns,
     Fed,
     FeedRecord,
-    Pace,
     Packing,
-    content_type_of,
     feed,
     records_of,
 )
 from workers.errors import StoppedError
+
+if TYPE_CHECKING:
+    from workers.data.feed import Columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +85,9 @@ class FeedOptions:
                         records,
                         publisher,
                         topic,
-                        content_type=content_type_of(self.packing),
-                        pace=Pace(readings_per_s=self.rate, speed=speed),
+                        content_type=self.packing.content_type,
+                        readings_per_s=self.rate,
+                        speed=speed,
                         should_stop=should_stop,
                         on_progress=lambda fed: line.update(
                             f"{doing}: {fed.readings:,} readings, {fed.readings_per_s:,.0f}/s"

@@ -21,8 +21,6 @@ from workers.cli.exits import ExitCode, exit_code_of, is_expected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "build_app", "main"]
-
 COMMANDS = (
     "demo",
     "simulate",
@@ -103,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exception: whatever is not one of our errors, with its traceback: that is a bug.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    app = build_app(_needed(arguments))
+    named = arguments and arguments[0] in COMMANDS
+    app = build_app(arguments[:1] if named else COMMANDS)
     try:
         app(arguments, prog_name="vigie")
     except SystemExit as end:
@@ -119,6 +118,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return ExitCode.OK
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vigie {importlib.metadata.version('vigie')}")
+        raise typer.Exit(ExitCode.OK)
+
+
 def _root(
     *,
     version: Annotated[
@@ -127,21 +132,11 @@ def _root(
             "--version",
             help="Print the version and exit.",
             is_eager=True,
-            callback=lambda asked: _print_version() if asked else None,
+            callback=_print_version,
         ),
     ] = False,
 ) -> None:
     """Hold the options that belong to every command."""
-
-
-def _print_version() -> None:
-    typer.echo(f"vigie {importlib.metadata.version('vigie')}")
-    raise typer.Exit(ExitCode.OK)
-
-
-def _needed(arguments: Sequence[str]) -> Sequence[str]:
-    """The command that the line names, or all of them."""
-    return (arguments[0],) if arguments and arguments[0] in COMMANDS else COMMANDS
 
 
 def _show(error: Exception) -> None:

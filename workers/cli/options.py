@@ -148,21 +148,11 @@ class FileOptions:
     ] = "auto"
 
     def layout(self) -> Layout:
-        """The layout that the options describe.
-
-        Raises:
-            typer.BadParameter: options that contradict each other or cannot be read.
-        """
+        """The layout that the options describe; a usage error if they contradict each other."""
         from workers.data.files import Layout
         from workers.data.values import EpochUnit
 
-        units = {
-            "auto": EpochUnit.AUTO,
-            "s": EpochUnit.SECONDS,
-            "ms": EpochUnit.MILLISECONDS,
-            "us": EpochUnit.MICROSECONDS,
-            "ns": EpochUnit.NANOSECONDS,
-        }
+        units = dict(zip(("auto", "s", "ms", "us", "ns"), EpochUnit, strict=True))
         with usage_errors():
             return Layout(
                 time=self.time,

@@ -1,8 +1,7 @@
 """Readings into a topic at a chosen pace, as single readings or as frames.
 
-`records_of` turns columns into records, `Pace` says when each is due, `feed` publishes them, and
-`Preview` tells what the stream will reject of them. Only `feed` waits; its clock and its way to
-wait are arguments.
+`records_of` turns columns into records, `feed` publishes each when it is due, and `Preview` tells
+what the stream will reject of them. Only `feed` waits; its clock and its way to wait are arguments.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,13 @@ from schemas.codec import (
 )
 from schemas.wire.errors import Stage
 from workers.stream.input import Candidate, Input
+
+if TYPE_CHECKING:
+    from workers.data.files import FileColumns
+    from workers.kafka.publisher import Publisher
+    from workers.plant.plant import FleetColumns
+
+    Columns = FileColumns | FleetColumns
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -49,25 +55,10 @@ class Packing(StrEnum):
     ARROW = "arrow"
     """The same as Arrow IPC."""
 
-
-class Columns(Protocol):
-    """Rows of several sensors in order of time; `workers.data.files.FileColumns` is one."""
-
     @property
-    def sensors(self) -> tuple[str, ...]:
-        """Names that `sensor_codes` points into."""
-
-    @property
-    def sensor_codes(self) -> npt.NDArray[np.int32]:
-        """Sensor of each row, [n]."""
-
-    @property
-    def ts_ns(self) -> IntArray:
-        """Event times, [n]."""
-
-    @property
-    def values(self) -> FloatArray:
-        """One column a channel, NaN = missing, [n, C]."""
+    def content_type(self) -> str:
+        """The `content-type` header of the records."""
+        return {"readings": READING_JSON, "frames": FRAME_JSON, "arrow": FRAME_ARROW}[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +71,6 @@ class FeedRecord:
     ts_ns: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """When a record is due.
-
-    Attributes:
-        readings_per_s: of all sensors together, it goes before a speed; 0 for no such limit.
-        speed: event time over wall time, 1 is real time; 0 for no such limit.
-    """
-
-    readings_per_s: float = 0.0
-    speed: float = 0.0
-
-    def due_s(self, readings_before: int, elapsed_ns: int) -> float:
-        """Seconds after the start at which a record is due.
-
-        Args:
-            readings_before: readings sent before it.
-            elapsed_ns: event time since the first record, in nanoseconds.
-        """
-        if self.readings_per_s:
-            return readings_before / self.readings_per_s
-        return elapsed_ns / 1e9 / self.speed if self.speed else 0.0
-
-
 def records_of(
     batches: Iterable[Columns],
     channels: Sequence[str],
@@ -114,24 +81,14 @@ def records_of(
     """Records of all batches, each sensor's in order.
 
     Args:
-        batches: the rows; a sensor may go on in the next batch.
+        batches: rows in order of time; a sensor may go on in the next batch.
         channels: names of the value columns on the wire.
         packing: single readings, or frames.
         frame_rows: readings of a full frame, >= 1; what is left at the end goes into shorter ones.
     """
     if packing is Packing.READINGS:
         return _readings(batches, ReadingEncoder(channels))
-    content_type = content_type_of(packing).decode()
-    return _frames(batches, FrameEncoder(channels, content_type), frame_rows)
-
-
-def content_type_of(packing: Packing) -> bytes:
-    """The `content-type` header of the records."""
-    return {
-        Packing.READINGS: READING_JSON,
-        Packing.FRAMES: FRAME_JSON,
-        Packing.ARROW: FRAME_ARROW,
-    }[packing].encode()
+    return _frames(batches, FrameEncoder(channels, packing.content_type), frame_rows)
 
 
 def _readings(batches: Iterable[Columns], encoder: ReadingEncoder) -> Iterator[FeedRecord]:
@@ -178,23 +135,6 @@ def _frame(encoder: FrameEncoder, sensor: str, ts_ns: IntArray, values: FloatArr
     return FeedRecord(sensor.encode(), value, len(ts_ns), int(ts_ns[-1]))
 
 
-class Publishes(Protocol):
-    """What `feed` asks of a publisher, such as `Publisher` of `workers.kafka`."""
-
-    def send(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> None:
-        """Add one record."""
-
-    def settle(self) -> None:
-        """Return when every record is with the broker."""
-
-
 class Preview:
     """What the stream will reject of the records that are sent.
 
@@ -206,12 +146,16 @@ class Preview:
     def __init__(
         self,
         accepting: Input,
-        content_type: bytes,
+        content_type: str,
         *,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Ask `accepting`; records carry the time at which they are sent."""
-        self._input, self._headers, self._wall_s = accepting, ((HEADER, content_type),), wall_s
+        self._input, self._headers, self._wall_s = (
+            accepting,
+            ((HEADER, content_type.encode()),),
+            wall_s,
+        )
         self._sent: list[Candidate] = []
         self._bytes = 0
         self.rejected: Counter[Stage] = Counter()
@@ -252,11 +196,12 @@ class Fed:
 
 def feed(
     records: Iterable[FeedRecord],
-    publisher: Publishes,
+    publisher: Publisher,
     topic: str,
     *,
-    content_type: bytes,
-    pace: Pace,
+    content_type: str,
+    readings_per_s: float = 0.0,
+    speed: float = 0.0,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Fed], None] = lambda _: None,
     on_sent: Callable[[FeedRecord], None] = lambda _: None,
@@ -272,7 +217,8 @@ def feed(
         publisher: where to.
         topic: of all records.
         content_type: of all records.
-        pace: when each is due.
+        readings_per_s: of all sensors together, it goes before a speed; 0 for no such limit.
+        speed: event time over wall time, 1 is real time; 0 for no such limit.
         should_stop: asked at least every 0.2 s; true ends the feed early, in good order.
         on_progress: told about five times a second.
         on_sent: told of each record that was given to the publisher.
@@ -282,13 +228,17 @@ def feed(
     Raises:
         OutputsLostError: the broker did not take a record in time.
     """
-    headers = [(HEADER, content_type)]
+    headers = [(HEADER, content_type.encode())]
     begun_s, count, readings, size = now_s(), 0, 0, 0
     first_ns: int | None = None
     asked_s = begun_s
     for record in records:
         first_ns = record.ts_ns if first_ns is None else first_ns
-        due_s = begun_s + pace.due_s(readings, record.ts_ns - first_ns)
+        due_s = begun_s
+        if readings_per_s:
+            due_s += readings / readings_per_s
+        elif speed:
+            due_s += (record.ts_ns - first_ns) / 1e9 / speed
         while (at_s := now_s()) < due_s - _EARLY_S or at_s - asked_s >= _SLICE_S:
             if should_stop():
                 break

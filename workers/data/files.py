@@ -42,33 +42,17 @@ class FileFormatError(VigieError):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Which column of a file is what.
+    """Which column of a file is what. An attribute that is not given is found out."""
 
-    Attributes:
-        time: column with the event time; by default the first of ts, timestamp, datetime, time,
-            date.
-        sensor: column with the sensor id; by default `sensor_id` or `sensor` where there is one.
-        sensor_id: the one sensor of a file without such a column; by default the file's name
-            without its ending.
-        label: column that is not 0 where a row is anomalous; by default `label`, `anomaly` or
-            `is_anomaly` where there is one.
-        channels: column of each channel, {channel: column}. Empty: every column that is not time,
-            sensor, label or ignored, under its own name.
-        ignore: columns that are no channels.
-        delimiter: one character; None finds out among comma, semicolon, tab and bar.
-        decimal: decimal mark of a CSV file, "." or ",".
-        epoch: unit of times given as numbers; AUTO decides by the size of the first one.
-    """
-
-    time: str | None = None
-    sensor: str | None = None
-    sensor_id: str | None = None
-    label: str | None = None
-    channels: Mapping[str, str] = field(default_factory=dict)
-    ignore: tuple[str, ...] = ()
-    delimiter: str | None = None
-    decimal: str = "."
-    epoch: EpochUnit = EpochUnit.AUTO
+    time: str | None = None  # column; else the first of ts, timestamp, datetime, time, date
+    sensor: str | None = None  # column; else `sensor_id` or `sensor` where there is one
+    sensor_id: str | None = None  # of a file without such a column; else the file's name
+    label: str | None = None  # column, not 0 where anomalous; else label, anomaly or is_anomaly
+    channels: Mapping[str, str] = field(default_factory=dict)  # their columns; else all others
+    ignore: tuple[str, ...] = ()  # columns that are no channels
+    delimiter: str | None = None  # one character; else comma, semicolon, tab or bar
+    decimal: str = "."  # or ",", of a CSV file
+    epoch: EpochUnit = EpochUnit.AUTO  # of times given as numbers; AUTO: by the size of the first
 
     def __post_init__(self) -> None:
         """Refuse a layout that contradicts itself."""
@@ -82,23 +66,13 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileColumns:
-    """Consecutive rows of a file.
+    """Consecutive rows of a file."""
 
-    Attributes:
-        first_row: number of the first row in the file; data rows count from 1.
-        sensors: names that `sensor_codes` points into.
-        sensor_codes: sensor of each row, int32 [n].
-        ts_ns: event time of each row, int64 [n].
-        values: one column a channel in the table's order, NaN = missing, float64 [n, C].
-        labels: True where the file calls the row anomalous, bool [n]; None without labels.
-    """
-
-    first_row: int
-    sensors: tuple[str, ...]
-    sensor_codes: npt.NDArray[np.int32]
-    ts_ns: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.bool_] | None
+    sensors: tuple[str, ...]  # names that `sensor_codes` points into
+    sensor_codes: npt.NDArray[np.int32]  # sensor of each row, [n]
+    ts_ns: npt.NDArray[np.int64]  # event time of each row, [n]
+    values: npt.NDArray[np.float64]  # one column a channel, NaN = missing, [n, C]
+    labels: npt.NDArray[np.bool_] | None  # True where the file calls the row anomalous, [n]
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -116,21 +90,12 @@ class SensorColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A file whose columns are known; nothing is held open between calls.
-
-    Attributes:
-        path: the file.
-        channels: channel names, in the order of the columns of `FileColumns.values`.
-        time_column: where the time is.
-        sensor_column: where the sensor is; None when the whole file is `sensor_id`.
-        sensor_id: see `sensor_column`.
-        label_column: where the labels are, if there are any.
-    """
+    """A file whose columns are known; nothing is held open between calls."""
 
     path: Path
-    channels: tuple[str, ...]
+    channels: tuple[str, ...]  # in the order of the columns of `FileColumns.values`
     time_column: str
-    sensor_column: str | None
+    sensor_column: str | None  # None when the whole file is `sensor_id`
     sensor_id: str
     label_column: str | None
     layout: Layout
@@ -196,7 +161,6 @@ class Table:
                 f"{self.path}: row {row + problem.index}, column {column!r}: {problem}"
             ) from problem
         return FileColumns(
-            first_row=row,
             sensors=sensors,
             sensor_codes=codes,
             ts_ns=ts_ns,

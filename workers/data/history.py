@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -25,24 +26,20 @@ _SEEN_RECORDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
-    """Readings of a stretch of time.
+class TrainingData:
+    """What is trained on."""
 
-    Attributes:
-        channels: names, the columns of the series.
-        series: one per sensor, in arrival order.
-        rejected: records that the stream would not accept either, by the stage at which they fail.
-    """
-
-    channels: tuple[str, ...]
-    series: Sequence[Series]
-    rejected: Mapping[Stage, int]
+    channels: tuple[str, ...]  # the columns of the series
+    series: Sequence[Series]  # one per sensor, in arrival order
+    left_out: Mapping[str, int]  # how many rows or records are not in it, by the reason
 
 
 def read_history(
     settings: Settings, channels: tuple[str, ...], *, start_ns: int, end_ns: int | None
-) -> History:
+) -> TrainingData:
     """Read the records of a stretch of time from every partition; joins no group.
+
+    Left out is what the stream would not accept either, by the stage at which it fails.
 
     Args:
         settings: the broker, the topic, and the names of channels on the wire.
@@ -64,7 +61,12 @@ def read_history(
         gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)
-    return History(channels=channels, series=gathering.series(), rejected=gathering.rejected)
+    rejected = sorted(gathering.rejected.items())
+    return TrainingData(
+        channels=channels,
+        series=gathering.series(),
+        left_out={f"records_rejected_at_{stage}": count for stage, count in rejected},
+    )
 
 
 class _Gathering:
@@ -123,15 +125,9 @@ def _find_channels(
     """The channels of the first record in JSON, under the model's names."""
     reader.seek(starts)
     ours = {wire: channel for channel, wire in settings.stream.channels.items()}
-    seen = 0
-    for records in reader.read_to(ends):
-        for record in records:
-            names = _channels_in(record.value or b"")
-            if names:
-                return tuple(ours.get(name, name) for name in names)
-        seen += len(records)
-        if seen >= _SEEN_RECORDS:
-            break
+    for record in islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS):
+        if names := _channels_in(record.value or b""):
+            return tuple(ours.get(name, name) for name in names)
     raise VigieError(
         f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
         "time: correct --topic-from, or name the channels with --channel"

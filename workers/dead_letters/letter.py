@@ -7,9 +7,10 @@ of the one who looks.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from schemas.wire.dead_letter import (
     DeadLetter,
@@ -22,55 +23,39 @@ from schemas.wire.dead_letter import (
 from schemas.wire.errors import InvalidRecordError
 from workers.kafka.client import Record
 
-FOREIGN: Final = "?"
-"""Stage of a record that is no dead letter of Vigie's."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letter:
-    """One record of the dead-letter topic.
-
-    Attributes:
-        place: where it lies.
-        stamp_ms: its timestamp, when it was given up; below 0 for none.
-        key, value, headers: the record.
-        size: bytes of the value.
-        reasons: why; None when it is no dead letter of Vigie's.
-        problem: what is wrong with its headers, empty when nothing is.
-        story: of its last redrive; None if it was never sent back.
-        truncated: bytes that the record had, if only the first of them are here.
-    """
+    """One record of the dead-letter topic."""
 
     place: Place
-    stamp_ms: int
+    stamp_ms: int  # its timestamp, when it was given up; below 0 for none
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
-    size: int
-    reasons: DeadLetter | None
-    problem: str
-    story: Replay | None
-    truncated: int | None
+    reasons: DeadLetter | None  # None when it is no dead letter of Vigie's
+    reason: str  # what was wrong with the record, or else with its headers; not safe to print
+    story: Replay | None  # of its last redrive; None if it was never sent back
+    truncated: int | None  # bytes that the record had, if only the first of them are here
 
     @classmethod
     def of(cls, record: Record) -> Letter:
         """Read a record; never fails."""
         headers = tuple((name, value or b"") for name, value in record.headers)
-        reasons, problem = None, ""
+        reasons = None
         try:
             reasons = read_dead_letter(headers)
+            reason = reasons.message
         except InvalidRecordError as error:
-            problem = str(error).splitlines()[0]
-        value = record.value or b""
+            reason = str(error).splitlines()[0]
         return cls(
             place=Place(record.topic, record.partition, record.offset),
             stamp_ms=record.timestamp,
             key=record.key,
-            value=value,
+            value=record.value or b"",
             headers=headers,
-            size=len(value),
             reasons=reasons,
-            problem=problem,
+            reason=reason,
             story=read_replay(headers),
             truncated=truncated_bytes(headers),
         )
@@ -80,20 +65,6 @@ class Letter:
         """How often the record was tried: once, and once per redrive."""
         return 1 + (self.story.attempt if self.story else 0)
 
-    @property
-    def stage(self) -> str:
-        """Where it failed."""
-        return self.reasons.stage if self.reasons else FOREIGN
-
-    @property
-    def reason(self) -> str:
-        """What was wrong, as it stands in the headers: not safe to print."""
-        return self.reasons.message if self.reasons else self.problem
-
-    def without_value(self) -> Letter:
-        """The same, small enough to keep many of."""
-        return replace(self, value=b"", headers=())
-
 
 def short_place(place: Place) -> str:
     """As the commands take it: partition:offset."""
@@ -102,8 +73,6 @@ def short_place(place: Place) -> str:
 
 def printable(text: str) -> str:
     """Text that is safe on a terminal: what is not printable is escaped as Python writes it."""
-    if text.isprintable():
-        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
@@ -116,17 +85,11 @@ def text_of(value: bytes | None) -> str:
 
 def when(stamp_ms: int) -> str:
     """A timestamp, RFC 3339 to the millisecond."""
-    if stamp_ms < 0:
-        return "-"
-    try:
-        time = datetime.fromtimestamp(stamp_ms / 1e3, UTC)
-    except (OverflowError, ValueError):
-        return f"{stamp_ms} ms"
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{stamp_ms % 1000:03d}Z"
+    return "-" if stamp_ms < 0 else f"{np.datetime64(stamp_ms, 'ms')}Z"
 
 
 def summary_document(letter: Letter) -> dict[str, Any]:
-    """What `list --json` prints of a dead letter."""
+    """What `list` says of a dead letter, small enough to keep many: without headers and value."""
     reasons = letter.reasons
     return {
         "place": short_place(letter.place),
@@ -134,10 +97,10 @@ def summary_document(letter: Letter) -> dict[str, Any]:
         "time": when(letter.stamp_ms),
         "source": reasons
         and reasons.model_dump(include={"topic", "partition", "offset"}, by_alias=False),
-        "stage": letter.stage,
+        "stage": reasons.stage if reasons else "?",
         "exception": reasons and reasons.exception,
         "reason": letter.reason,
-        "bytes": letter.size,
+        "bytes": len(letter.value),
         "truncated_bytes": letter.truncated,
         "attempts": letter.attempts,
         "key": None if letter.key is None else text_of(letter.key),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import heapq
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.wire.dead_letter import Place
 from schemas.wire.timestamp import NS_PER_MS, TimestampError, to_ns
-from workers.dead_letters.letter import Letter, short_place
+from workers.dead_letters.letter import Letter, short_place, summary_document
 from workers.errors import VigieError
-from workers.kafka.factory import TopicReader
+
+if TYPE_CHECKING:
+    from workers.kafka.factory import TopicReader
 
 _PLACE: Final = re.compile(r"(\d{1,10}):(\d{1,19})", re.ASCII)
+_SOURCE: Final = re.compile(r"[^:]+(:(0|[1-9]\d*))?", re.ASCII)
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)", re.ASCII)
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -23,48 +28,29 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 class Filter:
     """Which dead letters are meant.
 
-    Attributes:
-        reason: in stage, exception or message, whatever the case; empty for any.
-        since_ms: given up then or later; None for any time.
-        topic: of the source; empty for any.
-        partition: of the source; None for any.
+    Raises:
+        ValueError: the source has another form.
     """
 
-    reason: str = ""
-    since_ms: int | None = None
-    topic: str = ""
-    partition: int | None = None
+    reason: str = ""  # in stage, exception or message, whatever the case
+    since_ms: int | None = None  # given up then or later
+    source: str | None = None  # TOPIC or TOPIC:PARTITION that they came from
 
-    @classmethod
-    def of(
-        cls, *, reason: str | None, since: str | None, source: str | None, now_s: float
-    ) -> Filter:
-        """The filter that the texts describe; None is any.
-
-        Raises:
-            ValueError: `since` is not a time, or `source` not TOPIC or TOPIC:PARTITION.
-        """
-        topic, colon, number = (source or "").partition(":")
-        if (colon or source == "") and not (topic and number.isascii() and number.isdecimal()):
-            raise ValueError(f"{source!r} is not TOPIC or TOPIC:PARTITION")
-        return cls(
-            reason=reason or "",
-            since_ms=None if since is None else parse_since(since, now_s=now_s),
-            topic=topic,
-            partition=int(number) if colon else None,
-        )
+    def __post_init__(self) -> None:
+        """Reject a source that no dead letter can have."""
+        if self.source is not None and not _SOURCE.fullmatch(self.source):
+            raise ValueError(f"{self.source!r} is not TOPIC or TOPIC:PARTITION")
 
     def passes(self, letter: Letter) -> bool:
         """Whether the dead letter is meant."""
-        reasons = letter.reasons
         if self.since_ms is not None and letter.stamp_ms < self.since_ms:
             return False
-        if self.topic and (reasons is None or reasons.topic != self.topic):
-            return False
-        if self.partition is not None and (reasons is None or reasons.partition != self.partition):
-            return False
-        kind = f"{reasons.stage} {reasons.exception}: " if reasons else ""
-        return self.reason.casefold() in (kind + letter.reason).casefold()
+        text = letter.reason
+        sources: set[str | None] = {None}
+        if (reasons := letter.reasons) is not None:
+            text = f"{reasons.stage} {reasons.exception}: {text}"
+            sources |= {reasons.topic, f"{reasons.topic}:{reasons.partition}"}
+        return self.source in sources and self.reason.casefold() in text.casefold()
 
 
 def parse_since(text: str, *, now_s: float) -> int:
@@ -94,30 +80,31 @@ def parse_place(text: str, topic: str) -> Place:
     return Place(topic, int(found[1]), int(found[2]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A part of the topic that stands still while others write to it, by (topic, partition)."""
-
-    starts: Mapping[tuple[str, int], int]
-    ends: Mapping[tuple[str, int], int]
-
-    def letters(self, reader: TopicReader) -> Iterator[Letter]:
-        """The dead letters in it, in offset order by partition."""
-        reader.seek(self.starts)
-        for records in reader.read_to(self.ends):
-            yield from map(Letter.of, records)
+def matching(
+    reader: TopicReader, wanted: Filter, ends: Mapping[tuple[str, int], int]
+) -> Iterator[Letter]:
+    """The dead letters below `ends` that pass the filter, in offset order by partition."""
+    since_ms = wanted.since_ms
+    reader.seek(reader.beginnings() if since_ms is None else reader.offsets_at(since_ms))
+    for records in reader.read_to(ends):
+        yield from filter(wanted.passes, map(Letter.of, records))
 
 
-def span_of(reader: TopicReader, wanted: Filter) -> Span:
-    """What the topic holds now, from the filter's time on."""
-    starts = reader.beginnings() if wanted.since_ms is None else reader.offsets_at(wanted.since_ms)
-    return Span(starts=starts, ends=reader.ends())
+def newest(letters: Iterable[Letter], most: int) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Summaries of the `most` newest, oldest first, and how many letters there are by stage.
 
+    No more are held meanwhile.
+    """
+    stages: Counter[str] = Counter()
 
-def newest(letters: Iterable[Letter], most: int) -> list[Letter]:
-    """The `most` newest dead letters, oldest first, without their values: few are held at once."""
-    small = (letter.without_value() for letter in letters)
-    return heapq.nlargest(most, small, key=lambda one: (one.stamp_ms, one.place))[::-1]
+    def summaries() -> Iterator[tuple[int, Place, dict[str, Any]]]:
+        for letter in letters:
+            summary = summary_document(letter)
+            stages[summary["stage"]] += 1
+            yield letter.stamp_ms, letter.place, summary
+
+    kept = heapq.nlargest(most, summaries())
+    return [summary for *_, summary in reversed(kept)], stages
 
 
 def fetched(reader: TopicReader, places: Sequence[Place]) -> Iterator[Letter]:
@@ -130,18 +117,17 @@ def fetched(reader: TopicReader, places: Sequence[Place]) -> Iterator[Letter]:
     for place in places:
         home = (place.topic, place.partition)
         first, end = beginnings.get(home, 0), ends.get(home, 0)
-        letter = None
+        record = None
         if first <= place.offset < end:
-            span = Span(starts={**ends, home: place.offset}, ends={home: place.offset + 1})
-            letter = next((one for one in span.letters(reader) if one.place == place), None)
-        if letter is None:
-            raise VigieError(
-                f"no dead letter at {short_place(place)}: {_why_not(place, ends, first)}"
-            )
-        yield letter
+            reader.seek({**ends, home: place.offset})
+            records = chain.from_iterable(reader.read_to({home: place.offset + 1}))
+            record = next((one for one in records if one.offset == place.offset), None)
+        if record is None:
+            raise VigieError(f"no dead letter at {short_place(place)}: {_held(place, ends, first)}")
+        yield Letter.of(record)
 
 
-def _why_not(place: Place, ends: Mapping[tuple[str, int], int], first: int) -> str:
+def _held(place: Place, ends: Mapping[tuple[str, int], int], first: int) -> str:
     end = ends.get((place.topic, place.partition))
     if end is None:
         numbers = ", ".join(str(partition) for _, partition in sorted(ends))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from schemas.codec import READING_JSON, ReadingEncoder
-from workers.data.feed import FeedRecord, Pace, feed
+from workers.data.feed import FeedRecord, feed
 from workers.demo.scenario import Scenario
 from workers.kafka.client import Connection
 from workers.kafka.factory import open_publisher
@@ -91,8 +91,8 @@ class Feeder(threading.Thread):
                     self._counted(self._stamped(itertools.chain([first], chunks))),
                     publisher,
                     self._topic,
-                    content_type=READING_JSON.encode(),
-                    pace=Pace(speed=1.0),
+                    content_type=READING_JSON,
+                    speed=1.0,
                     should_stop=stopping,
                 )
         except Exception as error:  # noqa: BLE001 - raised by `_Show.should_stop`

@@ -7,12 +7,11 @@ partition.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PartitionRecord:
+class PartitionRecord(NamedTuple):
     """A record and the partition that it goes to."""
 
     topic: str
@@ -20,3 +19,12 @@ class PartitionRecord:
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+
+
+Deliver = Callable[[Sequence[PartitionRecord]], Sequence[int]]
+"""Sends records, and waits until each is with the broker; see `factory.open_partition_producer`.
+
+Returns the indices, ascending, of those that the topic, or the client, does not take for their
+size. Raises OutputsLostError when another did not arrive, or may not have, and SettingsError when
+the broker rejects us for good.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workers.cli.options import FileOptions, FilesArgument, JsonOption, ModelOption, unbundled
-from workers.cli.views.report import finite, print_facts, print_json
+from workers.cli.views.report import print_facts, print_json
 
 if TYPE_CHECKING:
-    from detector.evaluation import Evaluation, EventCounts, PointCounts
+    from detector.evaluation import Evaluation
     from detector.scoring import Detector
     from workers.backtest.backtest import ScoredSensor
     from workers.stream.state.counts import Counts
@@ -74,32 +75,29 @@ def backtest(
         "model": f"{detector.name}@{detector.version}",
         "sensors": len(sensors),
         "counts": asdict(counts),
-        "evaluation": None if evaluation is None else evaluation_dict(evaluation),
+        "evaluation": None if evaluation is None else _figures(evaluation),
         "scores": None if out is None else str(out),
         "plot": None if picture is None else str(picture),
     }
     if as_json:
         print_json(result)
     else:
-        _show(result, counts, evaluation)
+        _show(result, counts)
 
 
-def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
     """The figures of an evaluation as plain values; what is not defined is null."""
-    return {
-        "points": _rates(evaluation.points),
-        "events": _rates(evaluation.events),
-        "vus_pr": finite(evaluation.vus_pr),
-        "average_precision": finite(evaluation.average_precision),
-        "best_f1": finite(evaluation.best_f1),
-        "false_alarms_per_day": finite(evaluation.false_alarms_per_day),
-        "median_delay_s": finite(evaluation.median_delay_s),
+    figures: dict[str, Any] = {
+        name: asdict(counts)
+        | {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+        for name, counts in (("points", evaluation.points), ("events", evaluation.events))
     }
-
-
-def _rates(counts: PointCounts | EventCounts) -> dict[str, float]:
-    rates = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
-    return asdict(counts) | rates
+    for name in (
+        "vus_pr", "average_precision", "best_f1", "false_alarms_per_day", "median_delay_s",
+    ):  # fmt: skip
+        value = getattr(evaluation, name)
+        figures[name] = value if math.isfinite(value) else None
+    return figures
 
 
 def _picture(
@@ -139,47 +137,41 @@ def _picture(
     )
 
 
-def _show(result: dict[str, Any], counts: Counts, evaluation: Evaluation | None) -> None:
+def _show(result: dict[str, Any], counts: Counts) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
+    console = Console(highlight=False)
     dropped = counts.late + counts.duplicate
     console.print(
         f"{counts.readings:,} readings of {result['sensors']} sensors: {counts.scored:,} scored, "
         f"{counts.warming_up:,} warming up, {dropped:,} dropped (late or twice); "
-        f"[bold]{counts.anomalies:,} flagged[/bold]",
-        highlight=False,
+        f"[bold]{counts.anomalies:,} flagged[/bold]"
     )
-    if evaluation is not None:
+    if (figures := result["evaluation"]) is not None:
+        points, events = figures["points"], figures["events"]
+        rows = (
+            f"{points['true_positives']:,} right, {points['false_positives']:,} false, "
+            f"{points['false_negatives']:,} missed"
+        )
+        runs = f"{events['found']} found, {events['missed']} missed, {events['false']} false alarms"
         rates = (Column(name, justify="right") for name in ("precision", "recall", "F1"))
         table = Table("", *rates, "", box=None, padding=(0, 3, 0, 0))
-        points, events = evaluation.points, evaluation.events
-        table.add_row(
-            "rows", *_three(points.precision, points.recall, points.f1),
-            f"{points.true_positives:,} right, {points.false_positives:,} false, "
-            f"{points.false_negatives:,} missed",
-        )  # fmt: skip
-        table.add_row(
-            "events", *_three(events.precision, events.recall, events.f1),
-            f"{events.found} found, {events.missed} missed, {events.false} false alarms",
-        )  # fmt: skip
+        for name, one, words in (("rows", points, rows), ("events", events, runs)):
+            cells = (f"{one[rate]:.3f}" for rate in ("precision", "recall", "f1"))
+            table.add_row(name, *cells, words)
         console.print(table)
         print_facts(
             [
-                ("VUS-PR", _number(evaluation.vus_pr, ".3f")),
-                ("false alarms a day", _number(evaluation.false_alarms_per_day, ".2f")),
-                ("median delay", _number(evaluation.median_delay_s, ".1f", " s")),
+                ("VUS-PR", _number(figures["vus_pr"], ".3f")),
+                ("false alarms a day", _number(figures["false_alarms_per_day"], ".2f")),
+                ("median delay", _number(figures["median_delay_s"], ".1f", " s")),
             ]
         )
     for name in ("scores", "plot"):
         if result[name] is not None:
-            console.print(f"{name}: {result[name]}", highlight=False)
+            console.print(f"{name}: {result[name]}")
 
 
-def _three(*values: float) -> tuple[str, ...]:
-    return tuple(f"{value:.3f}" for value in values)
-
-
-def _number(value: float, form: str, unit: str = "") -> str:
-    return "-" if finite(value) is None else f"{value:{form}}{unit}"
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"

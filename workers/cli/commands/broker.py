@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from workers.broker.java import JavaSource
 from workers.cli.exits import ExitCode
 from workers.cli.options import JsonOption, unbundled
 from workers.cli.views.report import print_json
+from workers.errors import ProvisioningError
 
 if TYPE_CHECKING:
     from workers.broker.embedded import BrokerConfig
@@ -116,7 +118,8 @@ def status(as_json: JsonOption = False) -> None:
         timeout_s=5
     )
     if as_json:
-        print_json({"running": running is not None, "answers": answers} | _facts(running))
+        facts = {} if running is None else asdict(running)
+        print_json({"running": running is not None, "answers": answers} | facts)
     elif running is None:
         typer.echo("No broker is running. Start one with vigie broker start.")
     else:
@@ -130,9 +133,6 @@ def run(*, options: BrokerOptions) -> None:
 
     Example: vigie broker run --port 9092
     """
-    import time
-
-    from workers.errors import ProvisioningError
     from workers.process import stop_signals
 
     with stop_signals(lambda: typer.echo("stopping", err=True)) as should_stop:
@@ -150,13 +150,7 @@ def run(*, options: BrokerOptions) -> None:
 
 
 def _check_same(running: RunningBroker, options: BrokerOptions) -> None:
-    """Do not pass off the running broker as another one.
-
-    Raises:
-        ProvisioningError: another port or folder is asked for.
-    """
-    from workers.errors import ProvisioningError
-
+    """Do not pass off the running broker as another one."""
     port, data = options.port, options.data
     other_port = port is not None and not running.bootstrap.endswith(f":{port}")
     other_data = data is not None and data.absolute() != Path(running.data)
@@ -169,39 +163,18 @@ def _check_same(running: RunningBroker, options: BrokerOptions) -> None:
 
 def _show(running: RunningBroker, what: str, *, as_json: bool = False) -> None:
     if as_json:
-        print_json(_facts(running))
+        print_json(asdict(running))
         return
     typer.echo(f"{what}, pid {running.pid}, data in {running.data}.", err=True)
     typer.echo(running.bootstrap)
 
 
-def _facts(running: RunningBroker | None) -> dict[str, object]:
-    return asdict(running) if running is not None else {}
-
-
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error while Kafka is fetched; nothing when it is cached."""
+    """A line on standard error while the broker starts; the first start fetches Kafka."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    bar = Progress(
-        TextColumn("fetching Kafka"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task("", total=None)
-
-    def update(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    try:
-        yield update
-    finally:
-        bar.stop()
+    with Console(stderr=True).status("starting Kafka") as line:
+        yield lambda done, total: line.update(
+            f"fetching Kafka, once: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+        )

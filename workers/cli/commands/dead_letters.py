@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,14 +17,22 @@ import typer
 
 from workers.cli.exits import ExitCode
 from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled, usage_errors
+from workers.cli.views.dead_letters import LATE, print_letter, print_letters, print_tally, targets
+from workers.cli.views.report import print_json
+from workers.dead_letters.letter import Letter, summary_document, whole_document
+from workers.dead_letters.selection import (
+    Filter,
+    fetched,
+    matching,
+    newest,
+    parse_place,
+    parse_since,
+)
 from workers.errors import TopicError, VigieError
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
-    from schemas.wire.dead_letter import Place
-    from workers.dead_letters.letter import Letter
     from workers.dead_letters.redrive import Rereading, Tally
-    from workers.dead_letters.selection import Filter
     from workers.kafka.client import Connection
     from workers.kafka.factory import TopicReader
 
@@ -53,17 +60,10 @@ class FilterOptions:
     ] = None
 
     def filter(self) -> Filter:
-        """The filter that the options describe.
-
-        Raises:
-            typer.BadParameter: one of them cannot be read.
-        """
-        from workers.dead_letters.selection import Filter
-
+        """The filter that the options describe; a usage error if one cannot be read."""
         with usage_errors():
-            return Filter.of(
-                reason=self.reason, since=self.since, source=self.source, now_s=time.time()
-            )
+            since_ms = None if self.since is None else parse_since(self.since, now_s=time.time())
+            return Filter(reason=self.reason or "", since_ms=since_ms, source=self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,27 +111,19 @@ def list_letters(
       vigie dead-letters list --reason channel --source vigie.readings:3
       vigie dead-letters list --json | jq .reason
     """
-    from workers.cli.views.dead_letters import print_letters
-    from workers.dead_letters.letter import summary_document
-    from workers.dead_letters.selection import newest, span_of
-
     wanted = filters.filter()
     settings = options.load({})
-    stages: Counter[str] = Counter()
-
-    def matching(reader: TopicReader) -> Iterator[Letter]:
-        for letter in filter(wanted.passes, span_of(reader, wanted).letters(reader)):
-            stages[letter.stage] += 1
-            yield letter
-
     with _reader(settings) as (reader, _):
-        if as_json:
-            letters = matching(reader)
-            for letter in letters if limit is None else newest(letters, limit):
+        letters = matching(reader, wanted, reader.ends())
+        if as_json and limit is None:
+            for letter in letters:
                 sys.stdout.write(json.dumps(summary_document(letter)) + "\n")
-        else:
-            rows = newest(matching(reader), limit or _ROWS)
-            print_letters(rows, stages, topic=settings.topics.dead_letters)
+            return
+        summaries, stages = newest(letters, limit or _ROWS)
+    if as_json:
+        sys.stdout.writelines(json.dumps(summary) + "\n" for summary in summaries)
+    else:
+        print_letters(summaries, stages, topic=settings.topics.dead_letters)
 
 
 def show(
@@ -155,30 +147,27 @@ def show(
       vigie dead-letters show 0:17 --model model
       vigie dead-letters show 0:17 --output record.json
     """
-    from workers.cli.views.dead_letters import print_letter
-    from workers.cli.views.report import print_json
-    from workers.dead_letters.letter import whole_document
-    from workers.dead_letters.selection import fetched
-
     settings = options.load({"model.path": model})
-    at = _places([place], settings)
+    with usage_errors("PLACE"):
+        at = parse_place(place, settings.topics.dead_letters)
     rereading = _rereading(settings)
     with _reader(settings) as (reader, _):
-        (letter,) = fetched(reader, at)
-    verdict = None
-    if rereading is not None:
-        verdict = rereading.verdict(letter.value, letter.headers, now_ns=time.time_ns())
+        (letter,) = fetched(reader, [at])
     if output is not None:
         try:
             output.write_bytes(letter.value)
         except OSError as error:
             raise VigieError(f"cannot write {output}: {error.strerror}") from error
-        typer.echo(f"{letter.size:,} bytes written to {output}", err=True)
+        typer.echo(f"{len(letter.value):,} bytes written to {output}", err=True)
+    today, words = None, "give --model to see whether it would be read now"
+    if rereading is not None:
+        is_readable, detail = rereading.verdict(letter.value, letter.headers, now_ns=time.time_ns())
+        today = {"readable": is_readable, "detail": detail}
+        words = f"{'would be read' if is_readable else 'would fail again'}: {detail}"
     if as_json:
-        today = verdict and {"readable": verdict.is_readable, "detail": verdict.detail}
         print_json(whole_document(letter) | {"today": today})
     else:
-        print_letter(letter, verdict, most_bytes=most_bytes)
+        print_letter(letter, words, most_bytes=most_bytes)
 
 
 def redrive_letters(
@@ -233,20 +222,24 @@ def redrive_letters(
       vigie dead-letters redrive --all --since 2h --set-content-type application/json
     """
     from schemas.codec import DECODERS
-    from workers.dead_letters.redrive import Preparation, deliver_nothing, redrive
-    from workers.dead_letters.selection import fetched, span_of
+    from workers.dead_letters.redrive import Preparation, redrive
     from workers.kafka.factory import open_partition_producer
     from workers.process import stop_signals
 
     wanted = filters.filter()
-    filtered = filters != FilterOptions() or limit is not None
-    _check_choice(places or [], everything=everything, filtered=filtered, with_file=with_file)
+    if bool(places) == everything:
+        raise typer.BadParameter("name places, or say --all (with filters), one of the two")
+    if places and (filters != FilterOptions() or limit is not None):
+        raise typer.BadParameter("--reason, --since, --source and --limit go with --all")
+    if with_file is not None and len(places or ()) != 1:
+        raise typer.BadParameter("one place, as the file is one record", param_hint="--with")
     if content_type is not None and content_type not in DECODERS:
         raise typer.BadParameter(
             f"{content_type!r} is none of {', '.join(DECODERS)}", param_hint="--set-content-type"
         )
     settings = options.load({"model.path": model})
-    chosen = _places(places or [], settings)
+    with usage_errors("PLACE"):
+        chosen = [parse_place(place, settings.topics.dead_letters) for place in places or ()]
     rereading = _rereading(settings)
     with _reader(settings) as (reader, connection):
         preparation = Preparation(
@@ -255,76 +248,60 @@ def redrive_letters(
             content_type=content_type,
             rereading=rereading,
         )
-        span = span_of(reader, wanted) if everything else None
+        ends = reader.ends()
 
         def select() -> Iterator[Letter]:
-            if span is None:
+            if chosen:
                 return fetched(reader, chosen)
-            return islice(filter(wanted.passes, span.letters(reader)), limit)
+            return islice(matching(reader, wanted, ends), limit)
 
         # Read twice, to ask before anything is sent without holding it in memory.
-        tally = redrive(select(), preparation, deliver_nothing)
+        tally = redrive(select(), preparation, lambda _: ())
         if tally.sent and not dry_run:
             if tally.sent > _ASK_ABOVE and not yes:
                 _ask(tally)
             with (
                 stop_signals() as should_stop,
-                open_partition_producer(connection, client_id="vigie-redrive") as producer,
+                open_partition_producer(connection, client_id="vigie-redrive") as deliver,
             ):
-                tally = redrive(select(), preparation, producer.deliver, should_stop=should_stop)
+                tally = redrive(select(), preparation, deliver, should_stop=should_stop)
     _report(tally, dry_run=dry_run, as_json=as_json)
 
 
-def _report(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
-    from workers.cli.views.dead_letters import print_tally, tally_document
-    from workers.cli.views.report import print_json
+def _ask(tally: Tally) -> None:
+    question = f"{tally.sent:,} dead letters back ({targets(tally)})"
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"not sending {question} unasked: say --yes")
+    typer.confirm(f"Send {question}?", abort=True, err=True)
 
+
+def _report(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        sent, would_send = (0, tally.sent) if dry_run else (tally.sent, 0)
-        counts = {"dry_run": dry_run, "sent": sent, "would_send": would_send}
-        print_json(counts | tally_document(tally))
+        document = {
+            "dry_run": dry_run,
+            "sent": 0 if dry_run else tally.sent,
+            "would_send": tally.sent if dry_run else 0,
+            "bytes": tally.value_bytes,
+            "to": dict(tally.targets),
+            "sent_before": tally.again,
+            "rejected": tally.reasons(),
+            "note": LATE,
+        }
+        print_json(document)
     else:
         print_tally(tally, verb="would be sent back" if dry_run else "sent back and acknowledged")
-    if tally.staying:
+    if tally.rejected:
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _places(places: Sequence[str], settings: Settings) -> list[Place]:
-    from workers.dead_letters.selection import parse_place
-
-    with usage_errors("PLACE"):
-        return [parse_place(place, settings.topics.dead_letters) for place in places]
-
-
-def _check_choice(
-    places: list[str], *, everything: bool, filtered: bool, with_file: Path | None
-) -> None:
-    """Reject options that contradict each other.
-
-    Raises:
-        typer.BadParameter: they do.
-    """
-    if bool(places) == everything:
-        raise typer.BadParameter("name places, or say --all (with filters), one of the two")
-    if filtered and not everything:
-        raise typer.BadParameter("--reason, --since, --source and --limit go with --all")
-    if with_file is not None and len(places) != 1:
-        raise typer.BadParameter("one place, as the file is one record", param_hint="--with")
-
-
 def _rereading(settings: Settings) -> Rereading | None:
-    """How records are read today; None without a model.
-
-    Raises:
-        ArtifactError: of the detector: no sound model is there.
-        VigieError: the settings name channels that the model does not have.
-    """
+    """How records are read today; None without a model."""
     if settings.model.path is None:
         return None
     from detector.artifact import load
     from workers.dead_letters.redrive import Rereading
 
-    return Rereading(load(settings.model.path, device="cpu"), settings.stream)
+    return Rereading(load(settings.model.path, device="cpu").channels, settings.stream)
 
 
 @contextmanager
@@ -352,21 +329,3 @@ def _partition_counts(connection: Connection) -> Callable[[str], int]:
         return finding.partitions
 
     return partitions_of
-
-
-def _ask(tally: Tally) -> None:
-    """Ask before many are sent.
-
-    Raises:
-        typer.BadParameter: no terminal is there to answer.
-        typer.Abort: the answer is no.
-    """
-    from workers.cli.views.dead_letters import targets
-
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            f"{tally.sent:,} dead letters would be sent back ({targets(tally)}): say --yes"
-        )
-    typer.confirm(
-        f"Send {tally.sent:,} dead letters back ({targets(tally)})?", abort=True, err=True
-    )

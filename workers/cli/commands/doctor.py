@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,7 @@ from workers.cli.views.report import print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from schemas.settings import Settings
-    from workers.doctor.checks import Check, Finding
+    from workers.doctor.checks import Finding
 
 _MARKS = {"fine": "[green]✓[/green]", "note": "[yellow]![/yellow]", "broken": "[red]✗[/red]"}
 
@@ -43,16 +41,27 @@ def doctor(
     """
     from rich.console import Console
 
+    from schemas.settings import InvalidSettingsError, Settings
     from workers.doctor import checks
 
-    settings, first = _settings(options)
-    chosen = _chosen(checks.all_checks(settings), skip or [])
+    settings, first = Settings(), checks.Finding("fine", "read and understood")
+    try:
+        settings = options.load({})
+    except InvalidSettingsError as error:
+        first = checks.Finding("broken", str(error), "correct them as it says")
+    known = checks.all_checks(settings)
+    skipped = set(skip or ())
+    if unknown := skipped - known.keys():
+        raise typer.BadParameter(
+            f"no check is called {min(unknown)!r}; there are {', '.join(known)}",
+            param_hint="--skip",
+        )
     console = Console(quiet=as_json)
     findings = {"settings": first}
     _show("settings", first, console)
-    for name, check in chosen.items():
+    for name in [name for name in known if name not in skipped]:
         with console.status(f"looking at {name}"):
-            findings[name] = checks.run(check)
+            findings[name] = checks.run(known[name])
         _show(name, findings[name], console)
     broken = [one for one in findings.values() if one.state == "broken"]
     if as_json:
@@ -61,26 +70,6 @@ def doctor(
     console.print(f"\n{len(broken)} broken" if broken else "\nNothing is broken.", style="bold")
     if broken:
         raise typer.Exit(1)
-
-
-def _settings(options: SettingsOptions) -> tuple[Settings, Finding]:
-    """The settings, or the default ones and what is wrong with the user's."""
-    from schemas.settings import InvalidSettingsError, Settings
-    from workers.doctor.checks import Finding
-
-    try:
-        return options.load({}), Finding("fine", "read and understood")
-    except InvalidSettingsError as error:
-        return Settings(), Finding("broken", str(error), "correct them as it says")
-
-
-def _chosen(checks: Mapping[str, Check], skip: Sequence[str]) -> dict[str, Check]:
-    unknown = [name for name in skip if name not in checks]
-    if unknown:
-        raise typer.BadParameter(
-            f"no check is called {unknown[0]!r}; there are {', '.join(checks)}", param_hint="--skip"
-        )
-    return {name: check for name, check in checks.items() if name not in skip}
 
 
 def _show(name: str, finding: Finding, console: Console) -> None:

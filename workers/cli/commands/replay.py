@@ -73,13 +73,8 @@ def replay(
 
 
 def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Preview:
-    """What tells which records the stream will reject.
-
-    Raises:
-        SettingsError: `stream.channels` does not fit the model.
-        ArtifactError: of the detector: what lies at `model.path` is no sound model.
-    """
-    from workers.data.feed import Preview, content_type_of
+    """What tells which records the stream will reject."""
+    from workers.data.feed import Preview
     from workers.errors import SettingsError
     from workers.stream.input import Input
 
@@ -94,6 +89,6 @@ def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Pr
         names = {channel: wire for wire, channel in ours.items()}
         stream = stream.model_copy(update={"channels": names})
     try:
-        return Preview(Input(channels, stream), content_type_of(packing))
+        return Preview(Input(channels, stream), packing.content_type)
     except ValueError as error:
         raise SettingsError(f"stream.channels does not fit the channels: {error}") from error

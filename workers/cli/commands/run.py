@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext, redirect_stdout
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    ModelOption,
-    SetOption,
-    settings_from,
-)
-
-if TYPE_CHECKING:
-    from workers.stream.health import Health
+from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(run)
+    app.command("run")(unbundled(run))
 
 
 def run(
-    config: ConfigOption = None,
+    *,
+    options: SettingsOptions,
     model: ModelOption = None,
-    bootstrap: BootstrapOption = None,
     group: Annotated[str | None, typer.Option(help="Consumer group. Sets kafka.group.")] = None,
     ingest: Annotated[
         str | None, typer.Option(help='Ingest workers, or "auto". Sets workers.ingest.')
@@ -46,7 +36,6 @@ def run(
     metrics_host: Annotated[
         str, typer.Option(help="Address for --metrics-port; 0.0.0.0 opens it to the network.")
     ] = "127.0.0.1",
-    assignments: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score the stream until Ctrl-C or SIGTERM, then drain: finish, commit, leave the group.
@@ -57,21 +46,13 @@ def run(
 
     Example: vigie run --model models/pumps --bootstrap localhost:9092
     """
-    from workers.api.server import serving
+    from workers.api.server import serving, status_of
+    from workers.cli.views.report import counts_table, print_json
     from workers.process import configure_logging, stop_signals
     from workers.stream.health import Phase
     from workers.supervision.pipeline import run_pipeline
 
-    settings = settings_from(
-        config,
-        assignments,
-        {
-            "model.path": model,
-            "kafka.bootstrap": bootstrap,
-            "kafka.group": group,
-            "workers.ingest": ingest,
-        },
-    )
+    settings = options.load({"model.path": model, "kafka.group": group, "workers.ingest": ingest})
     configure_logging(settings.log)
     # Ray prints what it has to say, such as that a worker died, to standard output: that is for
     # the result, which may be JSON.
@@ -83,7 +64,10 @@ def run(
             if metrics_port is None
             else serving(host=metrics_host, port=metrics_port),
         )
-    _report(healths, as_json=as_json)
+    if as_json:
+        print_json(status_of(healths))
+    else:
+        counts_table(healths)
     left = [health.slot for health in healths if health.phase is not Phase.STOPPED]
     if left:
         typer.echo(
@@ -96,13 +80,3 @@ def run(
 
 def _say_draining() -> None:
     typer.echo("draining; Ctrl-C again ends at once", err=True)
-
-
-def _report(healths: list[Health], *, as_json: bool) -> None:
-    from workers.api.server import status_of
-    from workers.cli.views.report import counts_table, print_json
-
-    if as_json:
-        print_json(status_of(healths))
-    else:
-        counts_table(healths)

@@ -80,6 +80,7 @@ def simulate(
       vigie simulate --machines 200 --rate 20000 --as frames
       vigie simulate --forever --speed 10
     """
+    from schemas.wire.timestamp import to_ns
     from workers.plant.faults import RandomSchedule
     from workers.plant.plant import DEFAULT_START_NS, Plant, PlantConfig
 
@@ -87,14 +88,19 @@ def simulate(
         raise typer.BadParameter("a file needs an end: give --rows", param_hint="--forever")
     if faults is None:
         faults = min(_FAULTS, _FAULTS_PER_MACHINE * machines)
-    default_ns = _now_ns() if output is None else DEFAULT_START_NS
+    now_ns = time.time_ns() // 1_000_000 * 1_000_000
+    if start is None:
+        start_ns = now_ns if output is None else DEFAULT_START_NS
+    else:
+        with usage_errors("--start"):
+            start_ns = now_ns if start == "now" else to_ns(start)
     with usage_errors():
         plant = Plant(
             PlantConfig(
                 machines=machines,
                 seed=seed,
                 interval_s=interval,
-                start_ns=default_ns if start is None else _start_ns(start),
+                start_ns=start_ns,
                 noise=noise,
             ),
             RandomSchedule(machines=machines, seed=seed, faults_per_epoch=faults),
@@ -109,19 +115,6 @@ def simulate(
     records = feed.records((chunk.columns(plant.machines) for chunk in chunks), plant.channels)
     fed = feed.publish(records, settings, speed=speed, doing="simulating")
     report(fed, topic=settings.topics.readings, as_json=as_json, sensors=machines)
-
-
-def _now_ns() -> int:
-    return time.time_ns() // 1_000_000 * 1_000_000
-
-
-def _start_ns(start: str) -> int:
-    from schemas.wire.timestamp import to_ns
-
-    if start == "now":
-        return _now_ns()
-    with usage_errors("--start"):
-        return to_ns(start)
 
 
 def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json: bool) -> None:
@@ -146,18 +139,14 @@ def _write(plant: Plant, chunks: Iterable[PlantChunk], output: Path, *, as_json:
 
 
 def _write_faults(plant: Plant, path: Path, start_row: int, end_row: int) -> None:
-    config = plant.config
-
-    def ms(row: int) -> int:
-        return (config.start_ns + row * config.interval_ns) // 1_000_000
-
+    start_ns, interval_ns = plant.config.start_ns, plant.config.interval_ns
     faults = [
         {
             "sensor_id": plant.machines[fault.machine],
             "kind": fault.kind.label,
             "channels": list(fault.channels),
-            "start_ms": ms(fault.start_row),
-            "end_ms": ms(fault.end_row - 1),
+            "start_ms": (start_ns + fault.start_row * interval_ns) // 1_000_000,
+            "end_ms": (start_ns + (fault.end_row - 1) * interval_ns) // 1_000_000,
             "magnitude": fault.magnitude,
         }
         for fault in plant.schedule.between(start_row, end_row)

@@ -60,11 +60,6 @@ def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Admin, li
 
 
 def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Print what was found.
-
-    Raises:
-        typer.Exit: with code 1 when a topic is not as wanted.
-    """
     from rich.console import Console
     from rich.table import Column, Table
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ import typer
 
 from workers.cli.options import FileOptions, JsonOption, SettingsOptions, unbundled, usage_errors
 from workers.cli.views.report import print_facts, print_json
+from workers.errors import VigieError
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from detector.training.train import TrainingConfig
     from schemas.settings import Settings
     from workers.data.files import Layout
+    from workers.data.history import TrainingData
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -103,12 +104,11 @@ def train(
     """
     from detector.artifact import load, save
     from detector.calibration.threshold import AlarmBudget
-    from workers.errors import VigieError
+    from detector.training.dataset import Split
+    from detector.training.train import TrainingConfig
 
-    try:
+    with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--budget") from error
     layout = columns.layout()
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
@@ -116,9 +116,6 @@ def train(
         data = _from_files(files, layout)
     else:
         data = _from_topic(options.load({}), tuple(layout.channels), topic_from or "", topic_to)
-    from detector.training.dataset import Split
-    from detector.training.train import TrainingConfig
-
     began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
@@ -140,18 +137,10 @@ def train(
     _report(detector, folder, data, clock.monotonic() - began_s, as_json=as_json)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Data:
-    """What is trained on, and what was left out of it."""
-
-    channels: tuple[str, ...]
-    series: Sequence[Series]
-    left_out: dict[str, int]
-
-
-def _from_files(files: Sequence[Path], layout: Layout) -> _Data:
+def _from_files(files: Sequence[Path], layout: Layout) -> TrainingData:
     from detector.signal.series import Series
     from workers.data.files import read_sensors
+    from workers.data.history import TrainingData
 
     channels, sensors = read_sensors(files, layout)
     series, labelled = [], 0
@@ -159,32 +148,25 @@ def _from_files(files: Sequence[Path], layout: Layout) -> _Data:
         keep = slice(None) if one.labels is None else ~one.labels
         labelled += 0 if one.labels is None else int(one.labels.sum())
         series.append(Series(sensor=one.sensor, ts_ns=one.ts_ns[keep], values=one.values[keep]))
-    return _Data(channels=channels, series=series, left_out={"labelled_rows": labelled})
+    return TrainingData(channels=channels, series=series, left_out={"labelled_rows": labelled})
 
 
 def _from_topic(
     settings: Settings, channels: tuple[str, ...], start: str, end: str | None
-) -> _Data:
+) -> TrainingData:
     from schemas.wire.timestamp import to_ns
     from workers.data.history import read_history
-    from workers.errors import VigieError
 
     with usage_errors("--topic-from, --topic-to"):
         start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
-    history = read_history(settings, channels, start_ns=start_ns, end_ns=end_ns)
-    if not history.series:
+    data = read_history(settings, channels, start_ns=start_ns, end_ns=end_ns)
+    if not data.series:
         raise VigieError(
             f"{settings.topics.readings} holds no reading of that time "
-            f"({sum(history.rejected.values())} records were rejected): "
+            f"({sum(data.left_out.values())} records were rejected): "
             "check --topic-from, --topic-to and --channel"
         )
-    return _Data(
-        channels=history.channels,
-        series=history.series,
-        left_out={
-            f"records_rejected_at_{stage}": n for stage, n in sorted(history.rejected.items())
-        },
-    )
+    return data
 
 
 def _train(
@@ -208,7 +190,9 @@ def _train(
         )
 
 
-def _report(detector: Detector, folder: Path, data: _Data, took_s: float, *, as_json: bool) -> None:
+def _report(
+    detector: Detector, folder: Path, data: TrainingData, took_s: float, *, as_json: bool
+) -> None:
     training = detector.identity.training
     if as_json:
         summary: dict[str, Any] = {

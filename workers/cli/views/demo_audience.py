@@ -24,31 +24,26 @@ _REFRESHES_PER_S = 5
 _STREAMING = "streaming"
 
 
-class Lines(Audience):
+class _Lines(Audience):
     """A file or a pipe: a line now and then."""
 
     def __init__(self, console: Console) -> None:
-        """Print to `console`."""
         self._console = console
         self._last_s = -_LINE_EVERY_S
 
     def step(self, text: str) -> None:
-        """One line per step."""
         self._console.print(text, markup=False, highlight=False)
         self._console.file.flush()
 
     def fetching(self, done: int, total: int) -> None:
-        """A line every ten seconds."""
         self._now_and_then(f"fetched {done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     def training(self, progress: Progress) -> None:
-        """A line every ten seconds."""
         self._now_and_then(
             f"step {progress.step:,}, validation loss {progress.validation_loss:.4f}"
         )
 
     def watching(self, view: View) -> None:
-        """A line every ten seconds."""
         self._now_and_then(one_line(view))
 
     def _now_and_then(self, text: str) -> None:
@@ -57,37 +52,31 @@ class Lines(Audience):
             self.step(text)
 
 
-class Terminal(Audience):
+class _Terminal(Audience):
     """A person: what is happening now, redrawn in place."""
 
     def __init__(self, console: Console, live: Live) -> None:
-        """Draw with `live`."""
         self._console, self._live = console, live
         self._step = ""
         self._began_s = time.monotonic()
 
     def step(self, text: str) -> None:
-        """The step before is done: it stays as a line."""
-        self.done()
+        self.done()  # the step before stays as a line
         self._step, self._began_s = text, time.monotonic()
         self._show(None)
 
     def fetching(self, done: int, total: int) -> None:
-        """Bytes beside the step."""
         self._show(Text(f"  fetching Kafka, once: {done / 1e6:.0f} of {total / 1e6:.0f} MB"))
 
     def training(self, progress: Progress) -> None:
-        """The bar below the step."""
         self._show(training_bar(progress, began_s=self._began_s))
 
     def watching(self, view: View) -> None:
-        """The live table instead of the step."""
         if self._step != _STREAMING:
             self.step(_STREAMING)
         self._live.update(draw(view))
 
     def done(self) -> None:
-        """Nothing more comes."""
         if self._step:
             took_s = time.monotonic() - self._began_s
             self._console.print(
@@ -107,7 +96,7 @@ def audience_for(console: Console, *, quiet: object) -> Iterator[Audience]:
     if quiet:
         yield Audience()
     elif not console.is_terminal:
-        yield Lines(console)
+        yield _Lines(console)
     else:
         with Live(
             console=console,
@@ -117,6 +106,6 @@ def audience_for(console: Console, *, quiet: object) -> Iterator[Audience]:
             redirect_stdout=False,
             redirect_stderr=False,
         ) as live:
-            terminal = Terminal(console, live)
+            terminal = _Terminal(console, live)
             yield terminal
             terminal.done()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -30,11 +29,6 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
-
-
-def finite(value: float) -> float | None:
-    """The number as JSON can hold it; what is not defined is null."""
-    return value if math.isfinite(value) else None
 
 
 def counts_table(healths: Sequence[Health]) -> None:

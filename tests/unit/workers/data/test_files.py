@@ -233,9 +233,6 @@ def test_a_large_file_comes_in_bounded_batches(tmp_path, name, monkeypatch):
     batches = list(open_table(tmp_path / name).batches())
 
     assert max(len(batch) for batch in batches) <= 1_000
-    assert [batch.first_row for batch in batches] == list(
-        np.cumsum([1] + [len(batch) for batch in batches[:-1]])
-    )
     assert np.array_equal(np.concatenate([batch.values for batch in batches]), values)
     assert np.array_equal(np.concatenate([batch.ts_ns for batch in batches]), ts_ns)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.settings import Settings
 from schemas.wire.dead_letter import Place, replay_headers
 from tests.support.dead_letters import dead_letter
+from workers.cli.views.dead_letters import print_letters
 from workers.dead_letters.letter import Letter, printable, summary_document, text_of, when
 from workers.dead_letters.selection import Filter, newest, parse_place, parse_since
 from workers.kafka.client import Record
@@ -37,7 +40,11 @@ def test_no_value_prints_a_control_character(value):
 
 @pytest.mark.parametrize(
     ("stamp_ms", "text"),
-    [(-1, "-"), (1_763_812_800_123, "2025-11-22T12:00:00.123Z"), (10**17, f"{10**17} ms")],
+    [
+        (-1, "-"),
+        (1_763_812_800_123, "2025-11-22T12:00:00.123Z"),
+        (10**17, "3170843-11-07T09:46:40.000Z"),
+    ],
 )
 def test_a_timestamp_of_any_size_can_be_shown(stamp_ms, text):
     assert when(stamp_ms) == text
@@ -57,12 +64,26 @@ def test_a_document_without_its_value_is_one_line_of_json():
     assert document["bytes"] == 3
 
 
-@given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(0, 10))
+def test_a_list_prints_no_control_character_and_a_line_each(capsys):
+    evil = "\x1b[2J\u202e\n"
+    letter = make_letter()
+    assert letter.reasons is not None
+    reasons = letter.reasons.model_copy(update={"topic": evil, "stage": evil})
+    summaries, stages = newest([replace(letter, reason=evil, reasons=reasons)], 1)
+    print_letters(summaries, stages, topic="dead")
+    out = capsys.readouterr().out
+    assert out.count("\n") == 3
+    assert out.replace("\n", "").isprintable()
+
+
+@given(stamps=st.lists(st.integers(0, 20), max_size=40), most=st.integers(1, 10))
 def test_the_newest_are_kept_in_order(stamps, most):
     letters = [make_letter(offset=at, stamp_ms=stamp) for at, stamp in enumerate(stamps)]
-    kept = [(letter.stamp_ms, letter.place.offset) for letter in newest(letters, most)]
+    kept, stages = newest(letters, most)
     expected = sorted((stamp, at) for at, stamp in enumerate(stamps))
-    assert kept == expected[max(len(expected) - most, 0) :]
+    places = [f"0:{at}" for _, at in expected[max(len(expected) - most, 0) :]]
+    assert [summary["place"] for summary in kept] == places
+    assert stages.total() == len(stamps)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +111,11 @@ def test_a_place_is_two_numbers(text):
 
 def test_a_filter_asks_for_all_that_it_names():
     letter = make_letter(partition=3, stamp_ms=1000)
-    asked = Filter(reason="NOT json", since_ms=1000, topic="vigie.readings", partition=3)
+    asked = Filter(reason="NOT json", since_ms=1000, source="vigie.readings:3")
     assert asked.passes(letter)
     for other in (
-        Filter(reason="no such"), Filter(since_ms=1001), Filter(topic="other"), Filter(partition=2),
+        Filter(reason="no such"), Filter(since_ms=1001), Filter(source="other"),
+        Filter(source="vigie.readings:2"),
     ):  # fmt: skip
         assert not other.passes(letter)
 
@@ -102,13 +124,17 @@ def test_a_record_of_another_program_passes_no_filter_of_a_source():
     foreign = Letter.of(Record("dead", 0, 0, 0, None, None, ()))
     assert Filter().passes(foreign)
     assert Filter(reason="not a dead letter").passes(foreign)
-    assert not Filter(topic="vigie.readings").passes(foreign)
+    assert not Filter(source="vigie.readings").passes(foreign)
     assert foreign.place == Place("dead", 0, 0)
 
 
 def test_a_source_may_name_its_partition():
-    def filter_of(source: str) -> Filter:
-        return Filter.of(reason=None, since=None, source=source, now_s=0)
+    letter = make_letter(partition=3)
+    assert Filter(source="vigie.readings").passes(letter)
+    assert Filter(source="vigie.readings:3").passes(letter)
 
-    assert filter_of("t") == Filter(topic="t")
-    assert filter_of("t:3") == Filter(topic="t", partition=3)
+
+@pytest.mark.parametrize("source", ["", ":3", "t:", "t:x", "t:1:2", "t:²", "t:03"])
+def test_a_source_of_another_form_is_rejected(source):
+    with pytest.raises(ValueError, match="TOPIC:PARTITION"):
+        Filter(source=source)

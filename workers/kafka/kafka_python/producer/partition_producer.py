@@ -1,4 +1,4 @@
-"""Sending records to partitions by number, on kafka-python."""
+"""Delivery to partitions by number on kafka-python."""
 
 from __future__ import annotations
 
@@ -14,47 +14,33 @@ from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.errors import delivery_error
 from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, flushing, is_there, loss
-from workers.kafka.partition_producer import PartitionRecord
+from workers.kafka.partition_producer import Deliver, PartitionRecord
 
 _FLUSH_TIMEOUT_S: Final = 30.0
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @contextmanager
-def open_partition_producer(
-    connection: Connection, *, client_id: str
-) -> Iterator[PartitionProducer]:
+def open_partition_producer(connection: Connection, *, client_id: str) -> Iterator[Deliver]:
     """Make an idempotent producer that waits for all replicas; close it at the end.
 
     Raises:
         BrokerUnavailableError: no broker answers.
         SettingsError: an option that the client cannot use.
     """
-    producer = PartitionProducer(lambda: make_producer(connection, client_id=client_id))
+    producer = _PartitionProducer(lambda: make_producer(connection, client_id=client_id))
     try:
-        yield producer
+        yield producer.deliver
     finally:
         producer.close()
 
 
-class PartitionProducer:
-    """See `open_partition_producer`."""
-
+class _PartitionProducer:
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
         self._client = make_client()
 
     def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
-        """Send records, and wait until each is with the broker.
-
-        Returns:
-            Indices, ascending, of those that the topic, or the client, does not take for their
-            size.
-
-        Raises:
-            OutputsLostError: at least one did not arrive, or may have.
-            SettingsError: the broker rejects us for good.
-        """
         # A record that the broker rejects as too large puts kafka-python's producer in a state in
         # which it fails everything else with the same words. So what is said to be too large is
         # sent again, each record alone and by a new producer.
@@ -62,8 +48,7 @@ class PartitionProducer:
         return [index for index in suspects if self._send([records[index]])]
 
     def close(self) -> None:
-        """Close the producer; `deliver` alone says what has arrived."""
-        with contextlib.suppress(KafkaError):
+        with contextlib.suppress(KafkaError):  # `deliver` alone says what has arrived
             self._client.close(timeout=CLOSE_TIMEOUT_S)
 
     def _send(self, records: Sequence[PartitionRecord]) -> list[int]:
@@ -71,11 +56,9 @@ class PartitionProducer:
         deadline = Deadline.after(_FLUSH_TIMEOUT_S)
         futures: dict[int, Any] = {}
         too_large: list[int] = []
-        for index, record in enumerate(records):
+        for index, (topic, partition, key, value, headers) in enumerate(records):
             try:
-                futures[index] = self._client.send(
-                    record.topic, record.value, record.key, list(record.headers), record.partition
-                )
+                futures[index] = self._client.send(topic, value, key, list(headers), partition)
             except _TOO_LARGE:
                 too_large.append(index)
             except KafkaError as error:
