@@ -57,7 +57,7 @@ class RunEndedError(VigieError):
 
 
 class FencedError(RunEndedError):
-    """Somebody else goes by the name of this worker: two runs share a group and a fleet name.
+    """Somebody else goes by the name of this worker: two runs share a group and an instance name.
 
     Or, once, a broker that went down and remembers the worker before this one.
     """

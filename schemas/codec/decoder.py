@@ -1,7 +1,8 @@
 """Bytes to columns and back. The `content-type` header chooses the format.
 
 To add a format to read, write a function with the signature of `decode_readings` and enter it in
-`DECODERS`; a format to write is an entry in `ENCODERS` of `encoding`. Nothing else changes.
+`DECODERS`; a format to write is an entry in `ENCODERS` of `encoding`. A topic's default is one of
+those that `StreamSettings.content_type` names.
 """
 
 from __future__ import annotations
