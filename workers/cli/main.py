@@ -1,9 +1,10 @@
 """The ``vigie`` command.
 
 Each command is one module of `workers.cli.commands` with ``register(app: typer.Typer) -> None``,
-named like the command (with "_" for "-"). When the command line names one, only that module is imported,
-so that ``vigie status`` never pays for what ``vigie train`` needs. Everything else (``--help``, a
-mistyped name) imports them all; they keep their heavy imports inside their functions.
+named like the command (with "_" for "-"). When the command line names one, only that module is
+imported, so that ``vigie status`` never pays for what ``vigie train`` needs. Everything else
+(``--help``, a mistyped name) imports them all; they keep their heavy imports inside their
+functions.
 """
 
 from __future__ import annotations
