@@ -217,7 +217,7 @@ class WorkerSettings(Section):
     """How many processes do what."""
 
     ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """Ingest workers: a number stays; auto begins with one a core, at most one a partition."""
+    """Ingest workers: a number stays; auto begins with one per core, at most one per partition."""
     scorers: Literal["auto"] | Annotated[int, Field(ge=0, le=1000)] = "auto"
     """Scorer actors, where scoring runs in actors: a number stays, auto begins with the fewest."""
     scaling: Literal["auto", "off"] = "auto"
@@ -225,11 +225,11 @@ class WorkerSettings(Section):
     min_ingest: Annotated[int, Field(ge=1, le=1000)] = 1
     """Fewest ingest workers that scaling leaves."""
     max_ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """Most ingest workers of scaling; auto is one a core. Never more than one a partition."""
+    """Most ingest workers of scaling; auto is one per core. Never more than one per partition."""
     min_scorers: Annotated[int, Field(ge=1, le=1000)] = 1
     """Fewest scorers that scaling leaves."""
     max_scorers: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """Most scorers of scaling; auto is as many as the GPUs carry, without a GPU one a core."""
+    """Most scorers of scaling; auto is as many as the GPUs carry, without a GPU one per core."""
     scale_out_after_s: Annotated[float, Field(gt=0, le=86_400)] = 15.0
     """Busy workers that need longer than this for what waits get help; also the time looked at."""
     scale_in_after_s: Annotated[float, Field(gt=0, le=864_000)] = 300.0

@@ -3,7 +3,7 @@
 Header names are those of Kafka Connect's dead letter queue, so that its tools read them. Values are
 UTF-8 text. The record's own headers, key and value stay untouched.
 
-A dead letter that is sent back carries its story in `vigie.replay.*` headers, not the reasons.
+A dead letter that is sent back carries its story in `vigie.redrive.*` headers, not the reasons.
 If it fails again it becomes a dead letter with both: attempts = replays + 1.
 """
 
@@ -61,29 +61,29 @@ class DeadLetter(WireModel):
     """Version of Vigie that gave the record up."""
 
 
-class Replay(WireModel):
-    """How a record came back from the dead letters: the headers of a replay."""
+class Redrive(WireModel):
+    """How a record came back from the dead letters: the headers of a redrive."""
 
-    attempt: Annotated[int, Field(alias="vigie.replay.attempt", ge=1, le=MAX_OFFSET)]
+    attempt: Annotated[int, Field(alias="vigie.redrive.attempt", ge=1, le=MAX_OFFSET)]
     """How often the record has been sent back, this time included."""
-    at: Annotated[str, Field(alias="vigie.replay.at", min_length=1, max_length=64)]
+    at: Annotated[str, Field(alias="vigie.redrive.at", min_length=1, max_length=64)]
     """When, RFC 3339."""
-    dead_letter_topic: Annotated[Name, Field(alias="vigie.replay.dead-letter.topic")]
+    dead_letter_topic: Annotated[Name, Field(alias="vigie.redrive.dead-letter.topic")]
     """Topic of the dead letter that was sent back."""
-    dead_letter_partition: Annotated[Partition, Field(alias="vigie.replay.dead-letter.partition")]
+    dead_letter_partition: Annotated[Partition, Field(alias="vigie.redrive.dead-letter.partition")]
     """Its partition."""
-    dead_letter_offset: Annotated[Offset, Field(alias="vigie.replay.dead-letter.offset")]
+    dead_letter_offset: Annotated[Offset, Field(alias="vigie.redrive.dead-letter.offset")]
     """Its offset."""
-    source_topic: Annotated[Name, Field(alias="vigie.replay.source.topic")]
-    """Topic in which the record first lay, before any replay."""
-    source_partition: Annotated[Partition, Field(alias="vigie.replay.source.partition")]
+    source_topic: Annotated[Name, Field(alias="vigie.redrive.source.topic")]
+    """Topic in which the record first lay, before any redrive."""
+    source_partition: Annotated[Partition, Field(alias="vigie.redrive.source.partition")]
     """Its partition there."""
-    source_offset: Annotated[Offset, Field(alias="vigie.replay.source.offset")]
+    source_offset: Annotated[Offset, Field(alias="vigie.redrive.source.offset")]
     """Its offset there."""
     reason: Annotated[
-        str, Field(alias="vigie.replay.reason", max_length=MAX_MESSAGE_CHARS + _MAX_STAGE_CHARS)
+        str, Field(alias="vigie.redrive.reason", max_length=MAX_MESSAGE_CHARS + _MAX_STAGE_CHARS)
     ]
-    """Stage and message of the failure before this replay."""
+    """Stage and message of the failure before this redrive."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,9 +101,9 @@ class Place:
 
 _NAMES = {name: str(field.alias) for name, field in DeadLetter.model_fields.items()}
 _OURS = frozenset({*_NAMES.values(), TRUNCATED})
-_REPLAY_NAMES = {name: str(field.alias) for name, field in Replay.model_fields.items()}
-_REPLAYS = frozenset(_REPLAY_NAMES.values())
-_MODEL = TypeVar("_MODEL", DeadLetter, Replay)
+_REDRIVE_NAMES = {name: str(field.alias) for name, field in Redrive.model_fields.items()}
+_REPLAYS = frozenset(_REDRIVE_NAMES.values())
+_MODEL = TypeVar("_MODEL", DeadLetter, Redrive)
 
 
 def dead_letter_headers(
@@ -150,7 +150,7 @@ def truncated_bytes(headers: Headers) -> int | None:
     return None
 
 
-def replay_headers(
+def redrive_headers(
     headers: Headers, letter: DeadLetter, *, place: Place, at_ns: int
 ) -> list[tuple[str, bytes]]:
     """Headers of a dead letter that goes back to its source.
@@ -164,7 +164,7 @@ def replay_headers(
         place: where the dead letter lies.
         at_ns: now, in nanoseconds since the epoch.
     """
-    before = read_replay(headers)
+    before = read_redrive(headers)
     source = (
         Place(letter.topic, letter.partition, letter.offset)
         if before is None
@@ -182,7 +182,7 @@ def replay_headers(
         "reason": f"{letter.stage}: {letter.message}",
     }
     kept = [(name, value) for name, value in headers if name not in _OURS | _REPLAYS]
-    return kept + _written(story, _REPLAY_NAMES)
+    return kept + _written(story, _REDRIVE_NAMES)
 
 
 def _written(fields: Mapping[str, str | int], names: Mapping[str, str]) -> list[tuple[str, bytes]]:
@@ -190,10 +190,10 @@ def _written(fields: Mapping[str, str | int], names: Mapping[str, str]) -> list[
     return [(names[name], str(value).encode(errors="replace")) for name, value in fields.items()]
 
 
-def read_replay(headers: Headers) -> Replay | None:
+def read_redrive(headers: Headers) -> Redrive | None:
     """How a record came back from the dead letters; None if it did not, or says nonsense."""
     try:
-        return _read(Replay, _REPLAY_NAMES, headers, what="a replay")
+        return _read(Redrive, _REDRIVE_NAMES, headers, what="a redrive")
     except InvalidRecordError:
         return None
 

@@ -11,7 +11,7 @@ import pytest
 
 from detector.artifact import save
 from schemas.settings import Settings
-from schemas.wire.dead_letter import TRUNCATED, read_dead_letter, read_replay
+from schemas.wire.dead_letter import TRUNCATED, read_dead_letter, read_redrive
 from tests.support.broker import MakeTopic, produce, read_all
 from tests.support.dead_letters import (
     GOOD,
@@ -66,7 +66,7 @@ def test_a_redrive_goes_back_to_its_partition_with_its_story(connection, setting
     for offset, record in enumerate(records):
         assert (record.key, record.value) == (b"pump-1", b"bad")
         assert list(record.headers[:2]) == headers
-        story = read_replay(record.headers)
+        story = read_redrive(record.headers)
         assert story is not None
         assert (story.attempt, story.source_offset, story.source_partition) == (
             1, 4, record.partition,
@@ -126,7 +126,7 @@ def test_a_repaired_value_is_sent_instead(connection, settings, vigie, tmp_path)
     assert vigie("redrive", "0:0", "--with", str(tmp_path / "repaired"))[0] == ExitCode.OK
     (record,) = read_all(connection, settings.topics.readings)
     assert record.value == GOOD[0]
-    assert read_replay(record.headers) is not None
+    assert read_redrive(record.headers) is not None
 
 
 def test_a_content_type_is_set_instead(connection, settings, vigie, model):
@@ -227,7 +227,7 @@ def test_a_redrive_that_fails_again_counts_its_attempts_up(connection, settings,
             rows = lines(vigie("list", "--json")[1])
             assert [row["attempts"] for row in rows] == list(range(1, attempt + 1))
             assert vigie("redrive", f"0:{letter.offset}")[0] == ExitCode.OK
-    story = read_replay(read_all(connection, topic)[-1].headers)
+    story = read_redrive(read_all(connection, topic)[-1].headers)
     assert story is not None
     assert (story.attempt, story.source_offset, story.dead_letter_offset) == (3, 0, letter.offset)
     out = vigie("show", f"0:{letter.offset}")[1]

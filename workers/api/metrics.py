@@ -32,8 +32,8 @@ _TOLD = {
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
-    "commits": ("Units of work committed.", lambda h: h.commits),
-    "rewinds": ("Units of work that failed and were repeated.", lambda h: h.rewinds),
+    "commits": ("Checkpoints committed.", lambda h: h.commits),
+    "rewinds": ("Checkpoints that failed and were repeated.", lambda h: h.rewinds),
     "rejected_outputs": ("Outputs too large for the broker.", lambda h: h.rejected_outputs),
     "model_changes": (
         "Partitions taken up where another model had left off.",

@@ -15,9 +15,9 @@ import numpy as np
 from schemas.wire.dead_letter import (
     DeadLetter,
     Place,
-    Replay,
+    Redrive,
     read_dead_letter,
-    read_replay,
+    read_redrive,
     truncated_bytes,
 )
 from schemas.wire.errors import InvalidRecordError
@@ -35,7 +35,7 @@ class Letter:
     headers: tuple[tuple[str, bytes], ...]
     reasons: DeadLetter | None  # None when it is no dead letter of Vigie's
     reason: str  # what was wrong with the record, or else with its headers; not safe to print
-    story: Replay | None  # of its last redrive; None if it was never sent back
+    story: Redrive | None  # of its last redrive; None if it was never sent back
     truncated: int | None  # bytes that the record had, if only the first of them are here
 
     @classmethod
@@ -56,7 +56,7 @@ class Letter:
             headers=headers,
             reasons=reasons,
             reason=reason,
-            story=read_replay(headers),
+            story=read_redrive(headers),
             truncated=truncated_bytes(headers),
         )
 
@@ -115,7 +115,7 @@ def whole_document(letter: Letter) -> dict[str, Any]:
         text = None
     return summary_document(letter) | {
         "app_version": letter.reasons and letter.reasons.app_version,
-        "replay": letter.story and letter.story.model_dump(by_alias=False),
+        "redrive": letter.story and letter.story.model_dump(by_alias=False),
         "headers": [[name, text_of(value)] for name, value in letter.headers],
         "value": text,
         "value_base64": base64.b64encode(letter.value).decode() if text is None else None,

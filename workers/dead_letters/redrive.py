@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from schemas.codec import HEADER
 from schemas.settings import StreamSettings
-from schemas.wire.dead_letter import Place, replay_headers
+from schemas.wire.dead_letter import Place, redrive_headers
 from schemas.wire.timestamp import format_ns
 from workers.dead_letters.letter import Letter, short_place
 from workers.errors import VigieError
@@ -103,7 +103,7 @@ class Preparation:
             is_readable, detail = self.rereading.verdict(value, headers, now_ns=now_ns)
             if not is_readable:
                 raise StaysError(f"it would fail again: {detail}")
-        headers = replay_headers(headers, reasons, place=letter.place, at_ns=now_ns)
+        headers = redrive_headers(headers, reasons, place=letter.place, at_ns=now_ns)
         return PartitionRecord(topic, partition, letter.key, value, headers)
 
 

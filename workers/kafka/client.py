@@ -117,7 +117,7 @@ class CommittedOffset:
 
     Attributes:
         next_offset: the first offset not yet done, >= 0.
-        metadata: a short text of the caller's (the replay offset), at most 4,096 bytes in UTF-8.
+        metadata: a short text of the caller's (the restore point), at most 4,096 bytes in UTF-8.
     """
 
     next_offset: int
@@ -167,7 +167,7 @@ class Source(Protocol):
         partitions away.
 
         Raises:
-            SettingsError: the broker refuses us for good (authorisation, unknown topic).
+            SettingsError: the broker rejects us for good (authorisation, unknown topic).
             FencedError: another member runs under our identity.
             CorruptLogError: a partition cannot be read on; names the offset and what to do.
         """
@@ -288,7 +288,7 @@ class Sink(Protocol):
             TransactionAbortedError: the offsets were not committed, or it is unknown: abort, ask
                 for the committed offsets, and rewind.
             FencedError: another member runs under the source's identity.
-            SettingsError: the broker refuses an output for good (larger than the topic
+            SettingsError: the broker rejects an output for good (larger than the topic
                 takes, not authorised).
         """
 

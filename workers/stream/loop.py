@@ -105,7 +105,8 @@ class IngestLoop:
         return bool(self._calls or self._checkpoint.is_open or self._at(PartitionStage.ASSIGNED))
 
     def _at(self, stage: PartitionStage) -> list[OwnedPartition]:
-        return [owned for owned in self._partitions.values() if owned.stage is stage]
+        # A copy: the watchdog asks `has_work` from its own thread.
+        return [owned for owned in list(self._partitions.values()) if owned.stage is stage]
 
     @property
     def _open(self) -> dict[int, OwnedPartition]:
@@ -200,8 +201,8 @@ class IngestLoop:
 
     def _open_partitions(self) -> None:
         for owned in sorted(self._at(PartitionStage.ASSIGNED), key=lambda owned: owned.number):
-            if self._checkpoint.awaits_generation:
-                return
+            if self._checkpoint.awaits_generation or self._checkpoint.is_due:
+                return  # the next turn goes on
             try:
                 self._open_partition(owned)
             except BrokerUnavailableError as error:
@@ -210,13 +211,14 @@ class IngestLoop:
                 self._waiting = True
                 return
             self._waiting = False
+            self.progress.tick()
 
     def _open_partition(self, owned: OwnedPartition) -> None:
         opened = self._opener.open(owned.number)
         plan = opened.plan
         if plan.cold:
             self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
-        self._note_cold_sensors(owned.number, opened.state.recorded)
+        self._note_cold_sensors(owned, opened.state.recorded)
         self._count(owned.number, owned.settled(opened.committed))
         if opened.committed is None:
             self._checkpoint.begin_at(owned, opened.state)
@@ -235,11 +237,12 @@ class IngestLoop:
         if self._paused:
             self._source.pause([owned.number])
 
-    def _note_cold_sensors(self, partition: int, recorded: RecordedState) -> None:
-        if recorded.cold:
+    def _note_cold_sensors(self, owned: OwnedPartition, recorded: RecordedState) -> None:
+        if recorded.cold and recorded.cold != owned.cold:  # once, however often it is opened
+            owned.cold = recorded.cold
             self._log.warning(
                 "recorded_state_cold",
-                partition=partition,
+                partition=owned.number,
                 sensors=recorded.cold_sensors,
                 reason=recorded.cold,
             )

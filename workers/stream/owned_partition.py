@@ -76,6 +76,7 @@ class OwnedPartition:
         limit: of its bad records; goes on over a rewind, as records are counted once.
         poison: offsets of records that no scorer survives, found here and not committed yet.
         succeeds: the other model that scored what is committed; noted once.
+        cold: why what was recorded of its sensors begins anew; noted once.
         initial: a state where it begins, to be committed before anything is read...
         work: ...and what was published for it, in order: both of the current checkpoint.
     """
@@ -86,6 +87,7 @@ class OwnedPartition:
         self.stage = PartitionStage.ASSIGNED
         self.poison: set[int] = set()
         self.succeeds: ModelVersion | None = None
+        self.cold = ""
         self.initial: PartitionState | None = None
         self.work: list[tuple[PartitionRequest, Scores]] = []
         self._state: PartitionState | None = None

@@ -164,6 +164,8 @@ def _from_json(path: Path, text: str) -> dict[str, dict[str, str]]:
         # Where the sensor is named first; a label of the same text could come before.
         at = text.find(json.dumps(sensor, ensure_ascii=False))
         raise _problem(path, text.count("\n", 0, max(at, 0)) + 1, _told(error)) from error
+    except ValueError as error:  # a number too long to read
+        raise _problem(path, 1, f"is no JSON that can be read: {error}") from error
 
 
 def _told(error: ValidationError) -> str:

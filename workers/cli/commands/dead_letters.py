@@ -208,7 +208,7 @@ def redrive_letters(
 ) -> None:
     """Send dead letters back to the topic and partition that they came from.
 
-    Key, headers and bytes stay as they were; vigie.replay.* headers tell the story. What was sent
+    Key, headers and bytes stay as they were; vigie.redrive.* headers tell the story. What was sent
     back stays in the topic of dead letters as well, and nothing remembers that it was sent: name
     the time with --since. With a model (--model, or model.path in the settings), what would fail
     again is not sent.

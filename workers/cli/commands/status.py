@@ -55,8 +55,8 @@ def status(
 ) -> None:
     """Show how the stream stands: topics, members of the group, position and lag by partition.
 
-    Reads Kafka alone, so it works from anywhere and disturbs nobody. Counts and latency live in the
-    workers: --url asks them.
+    Reads Kafka alone, so it works from anywhere and disturbs no member. Counts and latency live in
+    the workers: --url asks them.
 
     Examples:
       vigie status
@@ -153,14 +153,14 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
         )
     console.print(topics)
     group = result["group"]
-    state = "nobody has joined it yet" if group["state"] == "Unknown" else group["state"]
+    state = "no member has joined it yet" if group["state"] == "Unknown" else group["state"]
     console.print(
         f"\nGroup [bold]{group['name']}[/bold]: {state}, "
         f"{len(group['members'])} members, lag {result['lag_records']:,} records",
         highlight=False,
     )
     if positions:
-        columns = ("partition", "next offset", "end", "lag", "replay from", "member")
+        columns = ("partition", "next offset", "end", "lag", "restore from", "member")
         table = _table(*columns, left={"member"})
         for at in positions:
             table.add_row(

@@ -48,7 +48,7 @@ def rejection(error: BaseException) -> VigieError | None:
         )
     if isinstance(error, _REFUSED):
         return SettingsError(
-            f"The broker refuses us: {_said(error)}. Check kafka.client (security, group, "
+            f"The broker rejects us: {_said(error)}. Check kafka.client (security, group, "
             "credentials) and the rights of this user."
         )
     return None

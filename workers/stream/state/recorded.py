@@ -97,8 +97,10 @@ class RecordedState:
         elif is_exact and ahead:
             state.cold = (
                 f"{ahead} documents count records behind the committed offset {next_offset}: the "
-                "offsets were reset"
+                "offsets were reset, or the run before was at least once"
             )
+        elif recorded is None and found:
+            state.cold = "the commit is of a version of Vigie that recorded nothing"
         if state.cold:
             state.cold_sensors, state._removed = len(found), set(found)
             return state

@@ -9,11 +9,11 @@ from schemas.wire.dead_letter import (
     TRUNCATED,
     DeadLetter,
     Place,
-    Replay,
+    Redrive,
     dead_letter_headers,
     read_dead_letter,
-    read_replay,
-    replay_headers,
+    read_redrive,
+    redrive_headers,
     truncated_bytes,
 )
 from schemas.wire.errors import InvalidRecordError, MalformedRecordError, Stage
@@ -104,14 +104,14 @@ NOON_NS = 1_763_812_800 * 10**9
 
 
 def sent_back(headers, place=PLACE):
-    return replay_headers(headers, read_dead_letter(headers), place=place, at_ns=NOON_NS)
+    return redrive_headers(headers, read_dead_letter(headers), place=place, at_ns=NOON_NS)
 
 
 def test_a_replay_tells_its_story_and_keeps_the_records_own_headers():
     original = [("content-type", b"x"), ("trace", b"\xff"), ("trace", b"2")]
     headers = sent_back(make_headers(original=original))
     assert headers[:3] == original
-    assert read_replay(headers) == Replay(
+    assert read_redrive(headers) == Redrive(
         attempt=1,
         at="2025-11-22T12:00:00.000000000Z",
         dead_letter_topic="vigie.dead-letters",
@@ -141,23 +141,23 @@ def test_a_second_replay_counts_up_and_remembers_where_the_record_first_lay():
     )
     assert read_dead_letter(failed).offset == 800
     second = sent_back(failed, place=Place("vigie.dead-letters", 1, 55))
-    story = read_replay(second)
+    story = read_redrive(second)
     assert story is not None
     assert (story.attempt, story.source_offset, story.dead_letter_offset) == (2, 17, 55)
     assert story.reason == "schema: again"
     assert len(second) == len(first), "the headers grow with each replay"
 
 
-@pytest.mark.parametrize("headers", [[], [("vigie.replay.attempt", b"banana")]])
+@pytest.mark.parametrize("headers", [[], [("vigie.redrive.attempt", b"banana")]])
 def test_a_record_that_never_came_back_has_no_story(headers):
-    assert read_replay(headers) is None
+    assert read_redrive(headers) is None
 
 
 @pytest.mark.parametrize("value", [b"banana", b"0", b"-1", b"9" * 40])
 def test_a_forged_attempt_is_no_story(value):
     headers = sent_back(make_headers())
-    forged = [(name, value if name == "vigie.replay.attempt" else text) for name, text in headers]
-    assert read_replay(forged) is None
+    forged = [(name, value if name == "vigie.redrive.attempt" else text) for name, text in headers]
+    assert read_redrive(forged) is None
 
 
 def test_a_dead_letter_cut_short_says_how_long_it_was():

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.settings import Settings
-from schemas.wire.dead_letter import Place, replay_headers
+from schemas.wire.dead_letter import Place, redrive_headers
 from tests.support.dead_letters import dead_letter
 from workers.cli.views.dead_letters import print_letters
 from workers.dead_letters.letter import Letter, printable, summary_document, text_of, when
@@ -54,7 +54,7 @@ def test_attempts_count_the_redrives():
     letter = make_letter(offset=9)
     assert letter.attempts == 1
     assert letter.reasons is not None
-    sent = replay_headers(letter.headers, letter.reasons, place=letter.place, at_ns=0)
+    sent = redrive_headers(letter.headers, letter.reasons, place=letter.place, at_ns=0)
     assert make_letter(headers=sent).attempts == 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.codec import FRAME_JSON
 from schemas.settings import Settings
-from schemas.wire.dead_letter import TRUNCATED, Place, read_replay
+from schemas.wire.dead_letter import TRUNCATED, Place, read_redrive
 from tests.support.dead_letters import dead_letter
 from tests.support.models import CHANNELS, encoded, reading_records
 from workers.dead_letters.letter import Letter
@@ -73,7 +73,7 @@ def test_what_goes_back_is_the_record_with_its_story():
     assert (sent.topic, sent.partition, sent.key) == ("vigie.readings", 2, b"pump-1")
     assert sent.value == b"bad"
     assert sent.headers[0] == ("trace", b"\xff")
-    assert read_replay(sent.headers) is not None
+    assert read_redrive(sent.headers) is not None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -326,3 +328,48 @@ def test_a_foreign_commit_starts_cold_but_goes_on() -> None:
     stream.source.committed_position = CommittedOffset(next_offset=20, metadata="theirs")
     stream.run_to_the_end()
     assert scored(stream) == set(range(20 + 2 * WARM_UP, len(VALUES)))
+
+
+def test_taking_up_a_partition_is_progress_although_nothing_is_committed() -> None:
+    """A worker that takes up many, with much recorded, must not look as if it stood still."""
+    stream = make_stream(VALUES[:40])
+    stream.source.committed_position = committed_by(PRESENT)
+    stream.loop.step()  # the partition is assigned and opened; no record has come yet
+    assert stream.loop.progress.count == 1
+
+
+def test_partitions_wait_for_the_next_turn_when_a_commit_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = make_stream(VALUES[:40])
+    stream.source.committed_position = committed_by(PRESENT)
+    opened = []
+    monkeypatch.setattr(stream.loop, "_open_partition", lambda owned: opened.append(owned.number))
+    monkeypatch.setattr(type(stream.loop._checkpoint), "is_due", True)
+    stream.loop._partitions = {number: stream.loop._own(number) for number in (0, 1)}
+    stream.loop._open_partitions()
+    assert opened == []
+
+
+def test_the_watchdog_may_ask_while_partitions_come_and_go() -> None:
+    """It asks from its own thread, and has no other one to replace it."""
+    loop = make_stream(VALUES).loop
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(50):
+                loop._partitions[number] = loop._own(number)
+            loop._partitions.clear()
+
+    others = threading.Thread(target=come_and_go)
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    others.start()
+    try:
+        for _ in range(2_000):
+            loop.has_work  # noqa: B018 - it must not raise
+    finally:
+        over.set()
+        others.join()
+        sys.setswitchinterval(before_s)

@@ -64,6 +64,7 @@ def test_a_sensor_may_have_no_labels(tmp_path, text):
         ("s.json", '{"pump-1": "north"}', "line 1 is wrong at 'pump-1'"),
         ("s.json", "[]", "line 1 is wrong"),
         ("s.json", "[" * 100_000, "line 1 opens too many brackets"),
+        ("s.json", '{"a": ' + "9" * 5_000 + "}", "line 1 is no JSON that can be read"),
         ("s.toml", "", "must end in .csv or .json"),
     ],
 )  # fmt: skip

@@ -168,7 +168,7 @@ def _create(client: Any, specs: Sequence[TopicSpec]) -> None:
         if getattr(error, "retriable", False):
             raise
         raise rejection(error) or SettingsError(
-            f"The broker refuses a topic: {_said(error)}"
+            f"The broker rejects a topic: {_said(error)}"
         ) from error
     client.wait_for_topics(list(wanted), timeout_ms=timeout_ms)
 

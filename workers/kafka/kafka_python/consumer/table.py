@@ -104,12 +104,12 @@ class _Table:
         return found
 
     def _open(self) -> None:
-        if self._consumer is not None:
-            return
         connection, client_id = self._config.connection, self._config.client_id
-        self._admin = KafkaAdminClient(**admin_options(connection))
-        self._consumer = make_consumer(connection, group_id=None, client_id=client_id)
-        unpack_fast(self._consumer)
+        if self._consumer is None:
+            self._consumer = make_consumer(connection, group_id=None, client_id=client_id)
+            unpack_fast(self._consumer)
+        if self._admin is None:
+            self._admin = KafkaAdminClient(**admin_options(connection))
 
     def close(self) -> None:
         """Close what was opened."""

@@ -220,11 +220,11 @@ def _reject_too_large(lost: Iterable[Any]) -> None:
                 causes[topic] = size, future.exception
     if causes:
         largest = sorted(causes.items(), key=lambda one: one[1][0], reverse=True)
-        refused = ", or ".join(
-            f"{topic} refuses an output of {size} bytes" for topic, (size, _) in largest
+        rejected = ", or ".join(
+            f"{topic} rejects an output of {size} bytes" for topic, (size, _) in largest
         )
         raise SettingsError(
-            f"{refused} as too large: raise its max.message.bytes to at least "
+            f"{rejected} as too large: raise its max.message.bytes to at least "
             f"{LARGEST_OUTPUT_BYTES} (kafka-configs --alter), or lower "
             "kafka.client.max_request_size to what it takes."
         ) from largest[0][1][1]

@@ -119,8 +119,12 @@ def test_at_least_once_a_commit_that_half_happened_is_no_cold_start():
     assert not restored(recorded=3, guarantee=AT_LEAST).cold
 
 
-def test_a_commit_that_does_not_count_them_is_believed():
-    assert not restored(recorded=None).cold
+@pytest.mark.parametrize("guarantee", Guarantee)
+def test_a_commit_that_recorded_nothing_begins_anew_beside_documents(guarantee):
+    """An older Vigie went on between: what it scored is in none of them."""
+    state = restored(recorded=None, guarantee=guarantee)
+    assert "recorded nothing" in state.cold
+    assert dict(state.changes()) == dict.fromkeys(FOUND)
 
 
 @pytest.mark.parametrize(

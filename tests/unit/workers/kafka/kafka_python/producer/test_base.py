@@ -26,19 +26,19 @@ def test_of_the_outputs_with_the_error_the_largest_is_named():
     with pytest.raises(SettingsError) as caught:
         _reject_too_large([failed("a", 2), failed("a", 5000), failed("a", 300)])
 
-    assert str(caught.value).startswith("a refuses an output of 5010 bytes as too large: raise its")
+    assert str(caught.value).startswith("a rejects an output of 5010 bytes as too large: raise its")
     assert "max.message.bytes" in str(caught.value)
     assert caught.value.__cause__ is TOO_LARGE
 
 
 def test_each_topic_that_it_can_be_is_named_the_likeliest_first():
-    with pytest.raises(SettingsError, match=r"^b refuses .* 5010 bytes, or a refuses .* 12 bytes"):
+    with pytest.raises(SettingsError, match=r"^b rejects .* 5010 bytes, or a rejects .* 12 bytes"):
         _reject_too_large([failed("a", 2), failed("b", 5000), failed("a", 1)])
 
 
 def test_an_output_lost_for_another_reason_is_not_suspected():
     other = failed("a", 9000, KafkaTimeoutError())
-    with pytest.raises(SettingsError, match=r"^b refuses an output of 5010 bytes as"):
+    with pytest.raises(SettingsError, match=r"^b rejects an output of 5010 bytes as"):
         _reject_too_large([other, failed("b", 5000)])
 
     _reject_too_large([other])  # nothing to refuse
