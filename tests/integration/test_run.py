@@ -116,14 +116,14 @@ def test_a_missing_topic_stops_the_run_and_says_what_to_do(
 @pytest.mark.timeout(400)
 def test_the_broker_goes_away_in_the_middle_and_comes_back(model: Path, tmp_path: Path) -> None:
     config = BrokerConfig(data=tmp_path / "kafka")
-    names = iter(("readings", "anomalies", "denoised", "dead-letters"))
+    names = iter(("readings", "anomalies", "denoised", "dead-letters", "sensor-state"))
     records = encoded(reading_records(SENSORS, 100))
     half = len(records) // 2
     with config.open() as broker:
         connection = Connection(bootstrap=broker.bootstrap, wait_timeout_s=60)
 
-        def make_topic(partitions: int = 1) -> str:
-            spec = TopicSpec(name=next(names), partitions=partitions)
+        def make_topic(partitions: int = 1, **configs: str) -> str:
+            spec = TopicSpec(name=next(names), partitions=partitions, configs=configs)
             admin_of(connection).create_topics([spec])
             return spec.name
 
