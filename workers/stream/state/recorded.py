@@ -63,6 +63,7 @@ class RecordedState:
         self.cold_sensors = 0
         """How many do."""
         self._rows: dict[str, int] = {}
+        self._names: list[str] = []  # by row: a commit must not list every sensor
         self._table = np.zeros((_SMALLEST, _COLUMNS), np.int64)
         self._changed = np.zeros(_SMALLEST, np.bool_)
         self._removed: set[bytes] = set()
@@ -142,8 +143,7 @@ class RecordedState:
         Removals come last: whatever part of it is there after a crash, something is.
         """
         rows = np.flatnonzero(self._changed[: self.sensors])
-        names = list(self._rows)
-        keys = [names[row].encode() for row in rows.tolist()]
+        keys = [self._names[row].encode() for row in rows.tolist()]
         for key, columns in zip(keys, self._table[rows].tolist(), strict=True):
             yield key, encode_sensor_state(*columns)
         yield from ((key, None) for key in sorted(self._removed.difference(keys)))
@@ -175,6 +175,7 @@ class RecordedState:
         self._changed[rows] |= lasts > seen
 
     def _take(self, documents: Mapping[str, SensorState]) -> None:
+        self._names = list(documents)
         self._rows = {sensor: row for row, sensor in enumerate(documents)}
         self._allocate(max(_SMALLEST, 2 * len(documents)))
         for row, of in enumerate(documents.values()):
@@ -186,9 +187,10 @@ class RecordedState:
         kept = used[:, _NEXT] > offset
         if kept.all():
             return
-        names, slots = list(self._rows), np.flatnonzero(kept)
+        names, slots = self._names, np.flatnonzero(kept)
         self._removed |= {names[row].encode() for row in np.flatnonzero(~kept).tolist()}
-        self._rows = {names[row]: new for new, row in enumerate(slots.tolist())}
+        self._names = [names[row] for row in slots.tolist()]
+        self._rows = {name: row for row, name in enumerate(self._names)}
         table, changed = used[slots], self._changed[slots]
         self._allocate(max(_SMALLEST, len(slots) + len(slots) // 4))
         self._table[: len(slots)], self._changed[: len(slots)] = table, changed
@@ -203,6 +205,7 @@ class RecordedState:
         for sensor in sensors:
             if sensor not in known:
                 known[sensor] = len(known)
+                self._names.append(sensor)
         if len(known) > len(self._table):
             table, changed = self._table, self._changed
             self._allocate(2 * len(known))
