@@ -21,25 +21,6 @@ from schemas.settings import Settings, load_settings
 if TYPE_CHECKING:
     from workers.data.files import Layout
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", help="Settings file. Default: vigie.toml here, if there is one."
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        metavar="KEY=VALUE",
-        help="One setting, such as processing.commit_interval_s=0.5. May be repeated.",
-    ),
-]
-BootstrapOption = Annotated[
-    str | None,
-    typer.Option("--bootstrap", "-b", help="Kafka brokers, host:port. Sets kafka.bootstrap."),
-]
 ModelOption = Annotated[
     Path | None,
     typer.Option("--model", "-m", help="Folder of the trained model. Sets model.path."),
@@ -92,15 +73,47 @@ def usage_errors(param_hint: str | None = None) -> Iterator[None]:
 class SettingsOptions:
     """The options that decide settings."""
 
-    config: ConfigOption = None
-    bootstrap: BootstrapOption = None
-    assignments: SetOption = None
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="Settings file. Default: vigie.toml here, if there is one."
+        ),
+    ] = None
+    bootstrap: Annotated[
+        str | None,
+        typer.Option("--bootstrap", "-b", help="Kafka brokers, host:port. Sets kafka.bootstrap."),
+    ] = None
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="KEY=VALUE",
+            help="One setting, such as processing.commit_interval_s=0.5. May be repeated.",
+        ),
+    ] = None
 
     def load(self, flags: Mapping[str, Any]) -> Settings:
-        """Settings from file, environment, `--set` and flags; see `settings_from`."""
-        return settings_from(
-            self.config, self.assignments, {"kafka.bootstrap": self.bootstrap, **flags}
-        )
+        """Settings from file, environment, `--set` and flags, the last one winning.
+
+        Args:
+            flags: the command's own, by dotted key; None counts as not given.
+
+        Raises:
+            InvalidSettingsError: names every wrong key and what is allowed.
+            typer.BadParameter: an assignment without "=".
+        """
+        overrides: dict[str, Any] = {}
+        for assignment in self.assignments or ():
+            key, equals, value = assignment.partition("=")
+            if not equals or "." not in key:
+                raise typer.BadParameter(
+                    f"{assignment!r} is not of the form section.key=value", param_hint="--set"
+                )
+            overrides[key.strip()] = value.strip()
+        given = {"kafka.bootstrap": self.bootstrap, **flags}
+        overrides.update((key, value) for key, value in given.items() if value is not None)
+        return load_settings(self.config, overrides)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,29 +190,3 @@ def _channel_map(assignments: Sequence[str]) -> dict[str, str]:
             )
         channels[name] = column or name
     return channels
-
-
-def settings_from(
-    config: Path | None, assignments: Sequence[str] | None, flags: Mapping[str, Any]
-) -> Settings:
-    """Settings from file, environment, `--set` and the command's own flags, the last one winning.
-
-    Args:
-        config: the settings file.
-        assignments: "section.key=value" each.
-        flags: values by dotted key; None counts as not given.
-
-    Raises:
-        InvalidSettingsError: names every wrong key and what is allowed.
-        typer.BadParameter: an assignment without "=".
-    """
-    overrides: dict[str, Any] = {}
-    for assignment in assignments or ():
-        key, equals, value = assignment.partition("=")
-        if not equals or "." not in key:
-            raise typer.BadParameter(
-                f"{assignment!r} is not of the form section.key=value", param_hint="--set"
-            )
-        overrides[key.strip()] = value.strip()
-    overrides.update((key, value) for key, value in flags.items() if value is not None)
-    return load_settings(config, overrides)

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.options import (
-    BootstrapOption,
-    ConfigOption,
-    JsonOption,
-    SetOption,
-    settings_from,
-)
+from workers.cli.options import JsonOption, SettingsOptions, unbundled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,10 +27,11 @@ _MODES = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status")(status)
+    app.command("status")(unbundled(status))
 
 
 def status(
+    *,
     url: Annotated[
         str | None,
         typer.Option(
@@ -48,9 +43,7 @@ def status(
     sensors: Annotated[
         bool, typer.Option("--sensors", help="Show the counts of each sensor instead.")
     ] = False,
-    config: ConfigOption = None,
-    bootstrap: BootstrapOption = None,
-    assignments: SetOption = None,
+    options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Show how the stream stands: topics, members of the group, position and lag by partition.
@@ -67,9 +60,7 @@ def status(
     from workers.api.positions import positions_of
     from workers.kafka.factory import admin_of, connection_of, topic_specs
 
-    settings = settings_from(
-        config, assignments, {"kafka.bootstrap": bootstrap, "kafka.group": group}
-    )
+    settings = options.load({"kafka.group": group})
     admin = admin_of(replace(connection_of(settings.kafka), wait_timeout_s=0.0))
     admin.wait_for_broker()
     specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
