@@ -8,6 +8,7 @@ Left out on purpose: point adjustment (one hit counts a whole event) and the aff
 Under both a random score looks excellent.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -27,7 +28,7 @@ Ranges = Int64[np.ndarray, "ranges 2"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Counts:
+class _Counts(ABC):
     """Precision, recall and F1 of what was found, flagged in vain and missed; 0 of nothing."""
 
     def __add__(self, other: Self) -> Self:
@@ -35,8 +36,8 @@ class _Counts:
         return type(self)(**{name: count + others[name] for name, count in mine.items()})
 
     @property
-    def _found_false_missed(self) -> tuple[int, int, int]:
-        raise NotImplementedError
+    @abstractmethod
+    def _found_false_missed(self) -> tuple[int, int, int]: ...
 
     @property
     def precision(self) -> float:

@@ -11,11 +11,11 @@ from pathlib import Path
 from random import Random
 
 from detector.artifact import load
-from schemas.codec import Decoder
 from schemas.settings import Settings
 from workers.errors import SettingsError
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.stream.health import Health
+from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.plan import cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles
@@ -118,7 +118,7 @@ def _check_model(settings: Settings, model: Path) -> None:
     """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
     channels = load(model, device="cpu").channels
     try:
-        Decoder(channels, wire_names=settings.stream.channels)
+        Input(channels, settings.stream)
     except ValueError as error:
         raise SettingsError(
             f"stream.channels does not fit the model in {model}: {error}"
