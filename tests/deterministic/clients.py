@@ -236,16 +236,11 @@ class SimTable:
 class _SimSink:
     """What both sinks have in common."""
 
-    max_bytes = 10**9
-
     def __init__(self, line: Line, source: SimSource) -> None:
         self._line, self._broker, self._source = line, line.broker, source
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
-        return self.max_bytes
-
-    def outstanding(self) -> int:
-        return 0
+        return 10**9
 
 
 class TransactionalSimSink(_SimSink):

@@ -118,10 +118,6 @@ class FakeSink:
     aborts: int = 0
     away: bool = False
 
-    @property
-    def max_bytes(self) -> int:
-        return self.largest
-
     def begin(self) -> None:
         if self.away:
             raise BrokerUnavailableError("away")
@@ -145,9 +141,6 @@ class FakeSink:
 
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest
-
-    def outstanding(self) -> int:
-        return 0
 
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
