@@ -34,7 +34,9 @@ import numpy as np
 
 from benchmarks.table import parser, show, write_json
 from detector.evaluation import Evaluation, Outcome, evaluate
-from workers.data.files import Layout, SensorColumns, read_sensors
+from workers.data.files import read_files
+from workers.data.history import SensorRows
+from workers.data.layout import LabelColumn, Layout
 
 TRAIN_ROWS = 400
 INTERVAL_S = 1.0
@@ -122,12 +124,15 @@ def judge(path: Path, choice: Choice) -> Outcome:
     )
 
 
-def _load(path: Path) -> tuple[tuple[str, ...], SensorColumns]:
+def _load(path: Path) -> tuple[tuple[str, ...], SensorRows]:
     layout = Layout(
-        sensor_id=f"{path.parent.name}-{path.stem}", label="anomaly", ignore=("changepoint",)
+        sensor_id=f"{path.parent.name}-{path.stem}",
+        label=LabelColumn("anomaly"),
+        ignore=("changepoint",),
     )
-    channels, (file,) = read_sensors([path], layout)
-    return channels, file
+    history = read_files([path], layout)
+    (file,) = history.sensors
+    return history.channels, file
 
 
 def find_files(root: Path) -> list[Path]:

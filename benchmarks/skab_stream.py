@@ -39,7 +39,9 @@ from schemas.settings import TopicSettings
 from schemas.wire.anomaly import Anomaly
 from workers.backtest.backtest import backtest
 from workers.broker.embedded import BrokerConfig
-from workers.data.files import Layout, SensorColumns, read_sensors
+from workers.data.files import read_files
+from workers.data.history import SensorRows
+from workers.data.layout import LabelColumn, Layout
 from workers.kafka.client import Connection
 
 Row = tuple[str, int]
@@ -56,7 +58,7 @@ def is_flagged(scored: Scored) -> bool:
     return scored[0] is not None and scored[0] >= 1.0
 
 
-def learn(channels: tuple[str, ...], files: Sequence[SensorColumns], *, steps: int) -> Detector:
+def learn(channels: tuple[str, ...], files: Sequence[SensorRows], *, steps: int) -> Detector:
     """One model for the fleet of experiments."""
     return train(
         [
@@ -67,7 +69,7 @@ def learn(channels: tuple[str, ...], files: Sequence[SensorColumns], *, steps: i
     )
 
 
-def from_backtest(detector: Detector, files: Sequence[SensorColumns]) -> dict[Row, Scored]:
+def from_backtest(detector: Detector, files: Sequence[SensorRows]) -> dict[Row, Scored]:
     """What the live function gives for the files, without a broker."""
     scored: dict[Row, Scored] = {}
     chunks = (
@@ -163,7 +165,8 @@ def main() -> None:
         for path in paths:  # the file's name becomes the sensor's
             links.append(folder / f"{path.parent.name}-{path.stem}.csv")
             links[-1].symlink_to(path.resolve())
-        channels, files = read_sensors(links, Layout(label="anomaly", ignore=("changepoint",)))
+        history = read_files(links, Layout(label=LabelColumn("anomaly"), ignore=("changepoint",)))
+        channels, files = history.channels, history.sensors
         detector = learn(channels, files, steps=100 if arguments.quick else 1000)
         model = save(detector, folder / "model")
         rows = sum(len(f.ts_ns) for f in files)

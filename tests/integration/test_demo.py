@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray]
 
-SMALL = ["--machines", "8", "--rate", "400", "--steps", "300"]
+SMALL = ["--machines", "8", "--per-second", "400", "--steps", "300"]
 
 
 @contextmanager

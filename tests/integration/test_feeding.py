@@ -71,7 +71,7 @@ def test_simulated_readings_are_in_the_topic(connection, make_topic, capsys):
     topic = make_topic(partitions=2)
     where = ["--topic", topic, "--bootstrap", connection.bootstrap]
 
-    arguments = ["simulate", "--machines", "5", "--rows", "40", "--rate", "2000", "--json"]
+    arguments = ["simulate", "--machines", "5", "--rows", "40", "--per-second", "2000", "--json"]
     assert cli.main([*arguments, *where, "--start", "2026-02-01T00:00:00Z"]) == 0
 
     said = json.loads(capsys.readouterr().out)

@@ -1,14 +1,14 @@
 """Scoring recorded readings: the live state machine and scoring function, without a broker.
 
 A backtest equals a live run because it is the same code: readings pass through `PartitionState`,
-with the same policies, and `Detector.score` sees the same windows. Rows arrive in the order of the
-files.
+with the same policies, and `Detector.score` sees the same windows. The rows of a sensor arrive in
+the order of time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ import numpy.typing as npt
 from detector.evaluation import Evaluation, Outcome, evaluate, runs
 from detector.scoring import Detector, Scores
 from schemas.columns import Readings
-from workers.data.files import FileColumns, FileFormatError, Layout, open_table
+from workers.data.errors import FileFormatError
+from workers.data.files import read_files
+from workers.data.history import History, SensorRows
+from workers.data.layout import Layout
 from workers.data.writer import open_readings
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
@@ -29,11 +32,12 @@ BoolArray = npt.NDArray[np.bool_]
 
 MAX_ROWS = 20_000_000
 """Held in memory with their scores; more are rejected."""
+_CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredSensor:
-    """All rows of one sensor that the stream would have accepted, in order."""
+    """All rows of one sensor, in the order of time."""
 
     sensor: str
     ts_ns: IntArray  # event times, increasing, [n]
@@ -95,42 +99,68 @@ def backtest(
         yield state.scored(request.number, flagged=scores.flagged), scores
 
 
-def score_files(
-    paths: Sequence[Path], layout: Layout, detector: Detector, *, max_gap_s: float = 0.0
-) -> tuple[list[ScoredSensor], Counts]:
-    """Score the rows of files, one file after the other.
+def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> History:
+    """Read the channels of a model from files.
 
-    Args:
-        paths: in the order in which their rows would arrive.
-        layout: of all of them; a channel of the model that it does not name is the column of the
-            same name.
-        detector: the model.
-        max_gap_s: a longer silence restarts a sensor's warm-up; 0 takes the model's.
-
-    Returns:
-        One `ScoredSensor` per sensor in order of appearance, and where the rows went.
+    A channel that the layout does not name is the column of the same name.
 
     Raises:
         FileFormatError: a file cannot be read, lacks a channel of the model, or there are too many
             rows.
     """
-    rows = list(_batches(paths, layout, detector.channels))
-    total = sum(len(batch) for batch in rows)
-    score = np.full(total, np.nan)
-    denoised = np.full((total, len(detector.channels)), np.nan)
-    counts = Counts()
-    for request, scores in backtest(detector, map(_readings, rows), max_gap_s=max_gap_s):
-        score[request.samples.offsets] = scores.score
-        denoised[request.samples.offsets] = scores.denoised
-        counts += request.counts
-    return _by_sensor(rows, score, denoised), counts
+    foreign = sorted(set(layout.channels) - set(detector.channels))
+    if foreign:
+        raise FileFormatError(
+            f"--channel names {', '.join(foreign)}; the model has the channels "
+            f"{', '.join(detector.channels)}"
+        )
+    rates = {f"{column}_per_s": column for column in layout.rate}
+    named = {name: layout.channels.get(name, rates.get(name, name)) for name in detector.channels}
+    history = read_files(paths, layout.model_copy(update={"channels": named}))
+    if len(history) > MAX_ROWS:
+        raise FileFormatError(f"{len(history):,} rows, at most {MAX_ROWS:,} are scored at once")
+    return history
+
+
+def score_history(
+    history: History, detector: Detector, *, max_gap_s: float = 0.0
+) -> tuple[list[ScoredSensor], Counts]:
+    """Score the rows of each sensor.
+
+    Args:
+        history: with the channels of the detector, in its order.
+        detector: the model.
+        max_gap_s: a longer silence restarts a sensor's warm-up; 0 takes the model's.
+
+    Returns:
+        One `ScoredSensor` per sensor of the history, and where the rows went.
+    """
+    counts, scored = Counts(), []
+    for one in history.sensors:
+        score = np.full(len(one), np.nan)
+        denoised = np.full((len(one), len(detector.channels)), np.nan)
+        for request, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
+            score[request.samples.offsets] = scores.score
+            denoised[request.samples.offsets] = scores.denoised
+            counts += request.counts
+        scored.append(
+            ScoredSensor(
+                sensor=one.sensor,
+                ts_ns=one.ts_ns,
+                values=one.values,
+                score=score,
+                denoised=denoised,
+                labels=one.labels,
+            )
+        )
+    return scored, counts
 
 
 def write_scores(sensors: Sequence[ScoredSensor], channels: Sequence[str], path: Path) -> None:
     """Write every row: ts, sensor_id, score, flagged (0 or 1), cleaned channels, the file's label.
 
     Args:
-        sensors: as `score_files` gives them; what has no score is empty.
+        sensors: as `score_history` gives them; what has no score is empty.
         channels: of the model.
         path: `.parquet` is Parquet, everything else CSV; an existing file is replaced.
     """
@@ -173,68 +203,14 @@ def most_telling(sensors: Sequence[ScoredSensor]) -> ScoredSensor:
     return max(sensors, key=worth)
 
 
-def _batches(
-    paths: Sequence[Path], layout: Layout, channels: tuple[str, ...]
-) -> Iterator[FileColumns]:
-    foreign = sorted(set(layout.channels) - set(channels))
-    if foreign:
-        raise FileFormatError(
-            f"--channel names {', '.join(foreign)}; the model has the channels "
-            f"{', '.join(channels)}"
+def _chunks(one: SensorRows) -> Iterator[Readings]:
+    for start in range(0, len(one), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        n = len(one.ts_ns[part])
+        yield Readings(
+            positions=np.arange(n, dtype=np.int64),
+            sensors=[one.sensor] * n,
+            counts=np.ones(n, np.int64),
+            ts_ns=one.ts_ns[part],
+            values=np.ascontiguousarray(one.values[part]),
         )
-    layout = replace(layout, channels={name: layout.channels.get(name, name) for name in channels})
-    total = 0
-    for table in [open_table(path, layout) for path in paths]:
-        for batch in table.batches():
-            total += len(batch)
-            if total > MAX_ROWS:
-                raise FileFormatError(f"{table.path}: more than {MAX_ROWS:,} rows in all")
-            yield batch
-
-
-def _readings(batch: FileColumns) -> Readings:
-    n = len(batch)
-    return Readings(
-        positions=np.arange(n, dtype=np.int64),
-        sensors=[batch.sensors[code] for code in batch.sensor_codes.tolist()],
-        counts=np.ones(n, np.int64),
-        ts_ns=batch.ts_ns,
-        values=np.ascontiguousarray(batch.values),
-    )
-
-
-def _by_sensor(
-    batches: Sequence[FileColumns], score: FloatArray, denoised: FloatArray
-) -> list[ScoredSensor]:
-    """Rows sensor by sensor, without late and repeated ones."""
-    names: dict[str, int] = {}
-    codes = []
-    for batch in batches:
-        own = np.array([names.setdefault(name, len(names)) for name in batch.sensors], np.int64)
-        codes.append(own[batch.sensor_codes])
-    if not codes:
-        return []
-    code = np.concatenate(codes)
-    ts_ns = np.concatenate([batch.ts_ns for batch in batches])
-    values = np.concatenate([batch.values for batch in batches])
-    labels = [batch.labels for batch in batches if batch.labels is not None]
-    label = np.concatenate(labels) if len(labels) == len(batches) else None
-    order = np.argsort(code, kind="stable")
-    starts = np.searchsorted(code[order], np.arange(len(names) + 1))
-    sensors = []
-    for name, number in names.items():
-        rows = order[starts[number] : starts[number + 1]]
-        newest = np.maximum.accumulate(ts_ns[rows])
-        fresh = np.append(True, ts_ns[rows][1:] > newest[:-1])
-        rows = rows[fresh]
-        sensors.append(
-            ScoredSensor(
-                sensor=name,
-                ts_ns=ts_ns[rows],
-                values=values[rows],
-                score=score[rows],
-                denoised=denoised[rows],
-                labels=None if label is None else label[rows],
-            )
-        )
-    return sensors

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class FeedOptions:
     """How readings are sent to a topic."""
 
-    rate: Annotated[
-        float, typer.Option("--rate", help="Readings a second, all sensors together.", min=0)
+    per_second: Annotated[
+        float, typer.Option("--per-second", help="Readings a second, all sensors together.", min=0)
     ] = 0.0
     packing: Annotated[
         Packing, typer.Option("--as", help="One record a reading, or frames of many readings.")
@@ -86,7 +86,7 @@ class FeedOptions:
                         publisher,
                         topic,
                         content_type=self.packing.content_type,
-                        readings_per_s=self.rate,
+                        readings_per_s=self.per_second,
                         speed=speed,
                         should_stop=should_stop,
                         on_progress=lambda fed: line.update(

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from schemas.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from workers.data.files import Layout
+    from workers.data.layout import Layout
 
 ModelOption = Annotated[
     Path | None,
@@ -29,7 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 FilesArgument = Annotated[
     list[Path],
     typer.Argument(
-        help="CSV (also .csv.gz) or Parquet files.", metavar="FILE...", show_default=False
+        help="CSV (also packed), Parquet or Excel files.", metavar="FILE...", show_default=False
     ),
 ]
 
@@ -118,23 +118,57 @@ class SettingsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """The options that say which column of a file is what."""
+    """The options that say how files are to be read; each is a key of `layout.toml` as well."""
 
+    layout_file: Annotated[
+        Path | None,
+        typer.Option("--layout", help="File with these options, as `vigie inspect` writes it."),
+    ] = None
     time: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--time",
+            help="Column with the time; twice for a date and a time. "
+            "Default: ts, timestamp, datetime, time, date.",
+        ),
+    ] = None
+    time_format: Annotated[
+        list[str] | None,
+        typer.Option("--time-format", help="Form of the time, such as '%d.%m.%Y %H:%M:%S'."),
+    ] = None
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", help="Zone of times without one. Default: UTC.")
+    ] = None
+    epoch: Annotated[
         str | None,
-        typer.Option("--time", help="Column with the time. Default: ts, timestamp, datetime, ..."),
+        typer.Option("--epoch", help="Unit of times given as numbers: s, ms, us, ns, excel."),
     ] = None
     sensor: Annotated[
         str | None,
         typer.Option("--sensor", help="Column with the sensor id. Default: sensor_id or sensor."),
     ] = None
     sensor_id: Annotated[
+        str | None, typer.Option("--sensor-id", help="The one sensor of the files.")
+    ] = None
+    sensor_from: Annotated[
         str | None,
-        typer.Option("--sensor-id", help="The one sensor of the files. Default: the file's name."),
+        typer.Option(
+            "--sensor-from",
+            help="Where the sensor id comes from: column, file (its name), folder (its name). "
+            "Default: the column where there is one, else file.",
+        ),
     ] = None
     label: Annotated[
         str | None,
-        typer.Option("--label", help="Column that is not 0 where a row is anomalous."),
+        typer.Option(
+            "--label",
+            metavar="COLUMN[=WORD]",
+            help="Column that is not 0, or is the word, where a row is anomalous.",
+        ),
+    ] = None
+    label_ranges: Annotated[
+        Path | None,
+        typer.Option("--label-ranges", help="CSV file of anomalous stretches: start, end."),
     ] = None
     channel: Annotated[
         list[str] | None,
@@ -148,36 +182,102 @@ class FileOptions:
         list[str] | None,
         typer.Option("--ignore", help="A column that is no channel. May be repeated."),
     ] = None
+    long: Annotated[
+        str | None,
+        typer.Option(
+            "--long",
+            metavar="TAG=VALUE",
+            help="One value per row: the columns of the channel's name and of the value.",
+        ),
+    ] = None
+    quality: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quality",
+            metavar="[CHANNEL:]COLUMN=GOOD",
+            help="Word of a good row, or of a good value of the channel. May be repeated.",
+        ),
+    ] = None
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--missing", help="Word or number that means missing: Bad, -9999. May be repeated."
+        ),
+    ] = None
+    rate: Annotated[
+        list[str] | None,
+        typer.Option("--rate", help="Column of a counter, read as its increase per second."),
+    ] = None
+    resample: Annotated[
+        str | None,
+        typer.Option(
+            "--resample",
+            metavar="INTERVAL[:RULE]",
+            help="Make a row every 1s, 5min, ... by mean (default), last, first, min, max, hold.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", help="Of text files: cp1252, utf-16. Default: UTF-8."),
+    ] = None
     delimiter: Annotated[
         str | None,
         typer.Option(
             "--delimiter", help=r"Delimiter of CSV files ('\t' for a tab). Default: found."
         ),
     ] = None
-    decimal: Annotated[str, typer.Option("--decimal", help='Decimal mark, "." or ",".')] = "."
-    epoch: Annotated[
-        Literal["auto", "s", "ms", "us", "ns"],
-        typer.Option("--epoch", help="Unit of times given as numbers."),
-    ] = "auto"
+    decimal: Annotated[
+        str | None, typer.Option("--decimal", help='Decimal mark, "." or ",". Default: "."')
+    ] = None
+    thousands: Annotated[
+        str | None,
+        typer.Option("--thousands", help="Mark between groups of three digits ('space')."),
+    ] = None
+    skip_rows: Annotated[
+        int | None,
+        typer.Option("--skip-rows", help="Lines before the names of the columns.", min=0),
+    ] = None
+    comment: Annotated[
+        str | None, typer.Option("--comment", help="Character that begins a line of comment.")
+    ] = None
+    units_row: Annotated[
+        bool | None,
+        typer.Option(
+            "--units-row/--no-units-row",
+            help="Whether units stand below the names. Default: found.",
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of an Excel file. Default: the first.")
+    ] = None
+    max_left_out: Annotated[
+        float | None,
+        typer.Option(
+            "--max-left-out",
+            help="Share of rows that may be unusable before it is an error. Default: 0.2.",
+            min=0,
+            max=1,
+        ),
+    ] = None
 
     def layout(self) -> Layout:
-        """The layout that the options describe; a usage error if they contradict each other."""
-        from workers.data.files import Layout
-        from workers.data.values import EpochUnit
+        """The layout of `--layout` and of the options, which win; a usage error if it is wrong."""
+        from workers.data.layout import load_layout, make_layout
 
-        units = dict(zip(("auto", "s", "ms", "us", "ns"), EpochUnit, strict=True))
+        keys = {} if self.layout_file is None else load_layout(self.layout_file)
+        told = {one.name: getattr(self, one.name) for one in fields(self)}
+        told.pop("layout_file")
+        told["channels"] = _channel_map(told.pop("channel") or ()) or None
+        given = {name: value for name, value in told.items() if value not in (None, [])}
+        # A way to name the sensor takes the place of another in the file.
+        if given.keys() & {"sensor", "sensor_id", "sensor_from"}:
+            keys = {
+                k: v for k, v in keys.items() if k not in {"sensor", "sensor_id", "sensor_from"}
+            }
+        source = "" if self.layout_file is None else f"{self.layout_file}: "
         with usage_errors():
-            return Layout(
-                time=self.time,
-                sensor=self.sensor,
-                sensor_id=self.sensor_id,
-                label=self.label,
-                channels=_channel_map(self.channel or ()),
-                ignore=tuple(self.ignore or ()),
-                delimiter="\t" if self.delimiter == r"\t" else self.delimiter,
-                decimal=self.decimal,
-                epoch=units[self.epoch],
-            )
+            make_layout(keys, source=source)
+            return make_layout({**keys, **given}, source="--")
 
 
 def _channel_map(assignments: Sequence[str]) -> dict[str, str]:

@@ -28,11 +28,11 @@ from schemas.wire.errors import Stage
 from workers.stream.input import Candidate, Input
 
 if TYPE_CHECKING:
-    from workers.data.files import FileColumns
+    from workers.data.history import TimedRows
     from workers.kafka.publisher import Publisher
     from workers.plant.plant import FleetColumns
 
-    Columns = FileColumns | FleetColumns
+    Columns = TimedRows | FleetColumns
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

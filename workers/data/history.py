@@ -1,144 +1,389 @@
-"""Readings of a stretch of time, from their topic, as series for training."""
+"""What was recorded of sensors: their rows by time, and what became of those that are not in it.
+
+A history has no order of arrival: rows are sorted by time. Where two files tell of one sensor at
+the same time, neither is believed.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.signal.series import Series
-from schemas.settings import Settings
-from schemas.wire.errors import Stage
-from schemas.wire.reading import Frame, Reading
-from workers.errors import VigieError
-from workers.kafka.client import Record
-from workers.kafka.factory import TopicReader, connection_of, open_reader
-from workers.stream.input import Input
+from schemas.wire.timestamp import format_ns
+from workers.data.errors import FileFormatError
+from workers.data.layout import Layout
+from workers.data.reshape import pivot, rates, resample
+from workers.data.rows import FileRows, LeftOut, Reason
 
-MAX_READINGS = 20_000_000
-"""Held in memory; more are an error."""
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
-_SEEN_RECORDS = 1_000
+ASKED_FOR = (Reason.QUALITY, Reason.TAG, Reason.LABELLED)
+"""Reasons that the user gave."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SensorRows:
+    """The rows of one sensor.
+
+    Attributes:
+        ts_ns: strictly ascending, [n].
+        values: NaN = missing, [n, C].
+        labels: True where the row is called anomalous, [n].
+    """
+
+    sensor: str
+    ts_ns: IntArray
+    values: FloatArray
+    labels: BoolArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimedRows:
+    """Rows of several sensors, in the order of time: `codes` [n] points into `sensors`."""
+
+    sensors: tuple[str, ...]
+    sensor_codes: npt.NDArray[np.int32]
+    ts_ns: IntArray
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """What is trained on."""
+class History:
+    """Rows of sensors.
 
-    channels: tuple[str, ...]  # the columns of the series
-    series: Sequence[Series]  # one per sensor, in arrival order
-    left_out: Mapping[str, int]  # how many rows or records are not in it, by the reason
+    Attributes:
+        channels: names of the columns of the values.
+        sensors: one each, in order of appearance.
+        read: rows that were read, all of them.
+        left_out: how many rows are in none of the sensors.
+        units: of the channels.
+        told_missing: how many values of a channel are missing because the user says so.
+        notes: what was found and may surprise.
+        unordered: how many rows of a sensor came after a later one.
+    """
+
+    channels: tuple[str, ...]
+    sensors: tuple[SensorRows, ...]
+    read: int
+    left_out: LeftOut
+    units: Mapping[str, str]
+    told_missing: Counter[str]
+    notes: tuple[str, ...] = ()
+    unordered: Counter[str]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sensors))
+
+    @property
+    def unusable(self) -> LeftOut:
+        """What is left out though nobody asked for it."""
+        return Counter({key: n for key, n in self.left_out.items() if key[0] not in ASKED_FOR})
+
+    @property
+    def by_reason(self) -> Counter[str]:
+        """How many rows are left out, by the reason alone."""
+        return _by_reason(self.left_out)
+
+    def without_labelled(self) -> History:
+        """The same without the rows that are called anomalous."""
+        left_out, sensors = self.left_out.copy(), []
+        for one in self.sensors:
+            if one.labels is not None and one.labels.any():
+                left_out[Reason.LABELLED, one.sensor] += int(one.labels.sum())
+                keep = ~one.labels
+                sensors.append(
+                    replace(one, ts_ns=one.ts_ns[keep], values=one.values[keep], labels=None)
+                )
+            else:
+                sensors.append(replace(one, labels=None))
+        return replace(self, sensors=tuple(sensors), left_out=left_out)
+
+    def in_time(self, *, rows: int = 65_536) -> Iterator[TimedRows]:
+        """All rows in the order of time, so many at once."""
+        if not self.sensors:
+            return
+        ts_ns = np.concatenate([one.ts_ns for one in self.sensors])
+        codes = np.repeat(np.arange(len(self.sensors)), [len(one) for one in self.sensors])
+        starts = np.cumsum([0] + [len(one) for one in self.sensors])
+        order = np.argsort(ts_ns, kind="stable")
+        names = tuple(one.sensor for one in self.sensors)
+        for start in range(0, len(order), rows):
+            part = order[start : start + rows]
+            values = np.empty((len(part), len(self.channels)))
+            for code in np.unique(codes[part]):
+                mine = codes[part] == code
+                values[mine] = self.sensors[code].values[part[mine] - starts[code]]
+            yield TimedRows(
+                sensors=names,
+                sensor_codes=codes[part].astype(np.int32),
+                ts_ns=ts_ns[part],
+                values=values,
+            )
 
 
-def read_history(
-    settings: Settings, channels: tuple[str, ...], *, start_ns: int, end_ns: int | None
-) -> TrainingData:
-    """Read the records of a stretch of time from every partition; joins no group.
+@dataclass(frozen=True, kw_only=True)
+class LabelRange:
+    """An anomalous stretch, both ends in it; of every sensor when it names none."""
 
-    Left out is what the stream would not accept either, by the stage at which it fails.
+    start_ns: int
+    end_ns: int
+    sensor: str | None = None
 
-    Args:
-        settings: the broker, the topic, and the names of channels on the wire.
-        channels: to read; empty takes those of the first record that can be read.
-        start_ns: event time, included. Records are found by their own timestamps, so a reading
-            whose record carries an earlier one is not found.
-        end_ns: event time, excluded; None for the end of the topic.
+
+def assemble(
+    files: Sequence[FileRows], layout: Layout, ranges: Sequence[LabelRange] = ()
+) -> History:
+    """Put the rows of files together, sensor by sensor.
+
+    1. Check that no two files tell of one sensor at the same time. 2. Sort by time. 3. Pivot long
+    rows. 4. Label. 5. Counters to rates. 6. Resample. 7. Leave out rows that repeat a time.
 
     Raises:
-        BrokerUnavailableError, TopicError: see `open_reader`.
-        VigieError: no channel is given and none can be found, or the stretch is too long.
+        FileFormatError: files overlap, or differ in their channels.
     """
-    with open_reader(connection_of(settings.kafka), [settings.topics.readings]) as reader:
-        starts = reader.offsets_at(start_ns // 1_000_000)
-        ends = reader.ends()
-        if not channels:
-            channels = _find_channels(reader, starts, ends, settings)
-        reader.seek(starts)
-        gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
-        for records in reader.read_to(ends):
-            gathering.add(records)
-    rejected = sorted(gathering.rejected.items())
-    return TrainingData(
+    channels = _channels(files, layout)
+    files = [_in_order(one, channels) for one in files]
+    left_out: LeftOut = Counter()
+    told_missing = Counter[str]()
+    for one in files:
+        left_out.update(one.left_out)
+        told_missing.update(one.told_missing)
+    parts: dict[str, list[Part]] = {}
+    for one in files:
+        for part in _parts(one):
+            parts.setdefault(part.sensor, []).append(part)
+    for of_sensor in parts.values():
+        _check_overlap(of_sensor, layout)
+    notes = [
+        (f"{one.path.name}: " if len(files) > 1 else "") + n for one in files for n in one.notes
+    ]
+    units = {channel: unit for one in files for channel, unit in one.units.items()}
+    found = of_parts(parts.values(), channels, layout, ranges)
+    return replace(
+        found,
+        read=sum(one.read for one in files),
+        left_out=found.left_out + left_out,
+        units=units,
+        told_missing=told_missing,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rows of one sensor in the order in which they were read.
+
+    Attributes:
+        path: of their file; None if they are of a topic.
+        tags: of long rows, the channel of each, [n]; then values are [n, 1].
+    """
+
+    sensor: str
+    ts_ns: IntArray
+    values: FloatArray
+    tags: npt.NDArray[np.int32] | None = None
+    labels: BoolArray | None = None
+    path: Path | None = None
+
+
+def of_parts(
+    sensors: Iterable[Sequence[Part]],
+    channels: tuple[str, ...],
+    layout: Layout,
+    ranges: Sequence[LabelRange] = (),
+) -> History:
+    """Steps 2 to 7 of `assemble`, for the parts of each sensor."""
+    left_out: LeftOut = Counter()
+    unordered, made, read = Counter[str](), [], 0
+    for parts in sensors:
+        rows, late, repeated = _sensor_rows(parts, channels, layout, ranges)
+        read += sum(len(part.ts_ns) for part in parts)
+        unordered[rows.sensor] += late
+        left_out[Reason.REPEATED, rows.sensor] += repeated
+        made.append(rows)
+    return History(
         channels=channels,
-        series=gathering.series(),
-        left_out={f"records_rejected_at_{stage}": count for stage, count in rejected},
+        sensors=tuple(made),
+        read=read,
+        left_out=+left_out,
+        units={},
+        told_missing=Counter(),
+        unordered=+unordered,
     )
 
 
-class _Gathering:
-    """Readings of a stretch, sensor by sensor."""
-
-    def __init__(self, accepting: Input, *, start_ns: int, end_ns: int | None) -> None:
-        self._input, self._start_ns, self._end_ns = accepting, start_ns, end_ns
-        self._parts: dict[str, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]] = {}
-        self._readings = 0
-        self.rejected: Counter[Stage] = Counter()
-
-    def add(self, records: Sequence[Record]) -> None:
-        """Take in one batch.
-
-        Raises:
-            VigieError: more readings than can be held.
-        """
-        batch = self._input.accept(records)
-        self.rejected.update(failure.stage for failure in batch.failures)
-        readings = batch.readings
-        keep = readings.ts_ns >= self._start_ns
-        if self._end_ns is not None:
-            keep &= readings.ts_ns < self._end_ns
-        self._readings += int(keep.sum())
-        if self._readings > MAX_READINGS:
-            raise VigieError(
-                f"more than {MAX_READINGS:,} readings between --topic-from and --topic-to: "
-                "choose a shorter stretch"
+def _channels(files: Sequence[FileRows], layout: Layout) -> tuple[str, ...]:
+    first = files[0]
+    if layout.long is not None:
+        return tuple(dict.fromkeys(name for one in files for name in one.channels))
+    for one in files:
+        if set(one.channels) != set(first.channels):
+            extra = sorted(set(one.channels) ^ set(first.channels))
+            raise FileFormatError(
+                f"{one.path}: its channels differ from those of {first.path} in "
+                f"{', '.join(map(repr, extra[:6]))}; choose those that both have with --channel, "
+                "or read the files apart"
             )
-        owners = np.repeat(np.arange(len(readings.sensors)), readings.counts)
-        names = np.array(readings.sensors, dtype=object)[owners] if len(owners) else owners
-        for sensor in dict.fromkeys(readings.sensors):
-            rows = np.flatnonzero((names == sensor) & keep)
-            if len(rows):
-                part = (readings.ts_ns[rows], readings.values[rows])
-                self._parts.setdefault(sensor, []).append(part)
-
-    def series(self) -> list[Series]:
-        """Everything taken in."""
-        return [
-            Series(
-                sensor=sensor,
-                ts_ns=np.concatenate([ts_ns for ts_ns, _ in parts]),
-                values=np.concatenate([values for _, values in parts]),
-            )
-            for sensor, parts in sorted(self._parts.items())
-        ]
+    return first.channels
 
 
-def _find_channels(
-    reader: TopicReader,
-    starts: Mapping[tuple[str, int], int],
-    ends: Mapping[tuple[str, int], int],
-    settings: Settings,
-) -> tuple[str, ...]:
-    """The channels of the first record in JSON, under the model's names."""
-    reader.seek(starts)
-    ours = {wire: channel for channel, wire in settings.stream.channels.items()}
-    for record in islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS):
-        if names := _channels_in(record.value or b""):
-            return tuple(ours.get(name, name) for name in names)
-    raise VigieError(
-        f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
-        "time: correct --topic-from, or name the channels with --channel"
-    )
+def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
+    """The same with its channels in the order of all files."""
+    if one.channels == channels:
+        return one
+    if one.tags is not None:
+        lookup = np.array([channels.index(name) for name in one.channels], np.int32)
+        return replace(one, channels=channels, tags=lookup[one.tags])
+    picks = [one.channels.index(name) for name in channels]
+    return replace(one, channels=channels, values=one.values[:, picks])
 
 
-def _channels_in(value: bytes) -> tuple[str, ...]:
-    """The channels of a JSON reading or frame; none of anything else."""
-    for model in (Reading, Frame):
+def _parts(one: FileRows) -> Iterator[Part]:
+    order = np.argsort(one.codes, kind="stable")
+    present, starts = np.unique(one.codes[order], return_index=True)
+    for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
+        yield Part(
+            sensor=one.sensors[code],
+            path=one.path,
+            ts_ns=one.ts_ns[rows],
+            tags=None if one.tags is None else one.tags[rows],
+            values=one.values[rows],
+            labels=None if one.labels is None else one.labels[rows],
+        )
+
+
+def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
+    spans: dict[int, list[tuple[int, int, Path]]] = {}
+    for part in parts if len(parts) > 1 else ():
+        tags = np.zeros(len(part.ts_ns), np.int32) if part.tags is None else part.tags
+        for tag in np.unique(tags).tolist():
+            times = part.ts_ns[tags == tag]
+            path = part.path or Path()
+            spans.setdefault(tag, []).append((int(times.min()), int(times.max()), path))
+    for of_tag in spans.values():
+        of_tag.sort(key=lambda span: span[:2])
+        for (_, end, path), (start, _, other) in pairwise(of_tag):
+            if start < end:
+                raise FileFormatError(
+                    f"{other} and {path} both hold rows of sensor {parts[0].sensor!r} between "
+                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}"
+                )
+
+
+def _way_out(path: Path, other: Path, layout: Layout) -> str:
+    if path.resolve() == other.resolve():
+        return "the same file is given twice"
+    if layout.sensor is None and path.name == other.name:
+        return "if they are two sensors, tell them apart with --sensor-from folder"
+    return "give one of them, or tell their sensors apart (--sensor, --sensor-from)"
+
+
+def _sensor_rows(
+    parts: Sequence[Part],
+    channels: tuple[str, ...],
+    layout: Layout,
+    ranges: Sequence[LabelRange],
+) -> tuple[SensorRows, int, int]:
+    """The rows of a sensor, how many were out of order, and how many repeat a time."""
+    sensor, ts_ns = parts[0].sensor, np.concatenate([part.ts_ns for part in parts])
+    late = int(np.count_nonzero(ts_ns < np.maximum.accumulate(ts_ns)))
+    order = np.argsort(ts_ns, kind="stable") if late else np.arange(len(ts_ns))
+    ts_ns = ts_ns[order]
+    values = np.concatenate([part.values for part in parts])[order]
+    flags = [part.labels for part in parts if part.labels is not None]
+    labels = np.concatenate(flags)[order] if len(flags) == len(parts) else None
+    repeated = 0
+    if layout.long is not None:
+        tags = np.concatenate([part.tags for part in parts if part.tags is not None])[order]
+        times, values, place = pivot(ts_ns, tags, values[:, 0], len(channels))
+        repeated = int(np.count_nonzero(place < 0))
+        labels = None if labels is None else _any_of(labels, place, len(times))
+        ts_ns = times
+    labels = _labelled(sensor, ts_ns, labels, ranges)
+    for name in layout.rate:
+        for number, channel in enumerate(channels):
+            if channel in {name, f"{name}_per_s"} or layout.channels.get(channel) == name:
+                values[:, number] = rates(ts_ns, values[:, number])
+    if layout.resample is not None:
         try:
-            return tuple(model.model_validate_json(value).values)
-        except ValueError:
-            continue
-    return ()
+            ts_ns, values, labels = resample(ts_ns, values, labels, layout.resample)
+        except ValueError as error:
+            raise FileFormatError(f"sensor {sensor!r}: {error}") from error
+    else:
+        fresh = np.append(True, ts_ns[1:] > ts_ns[:-1])
+        repeated += int(np.count_nonzero(~fresh))
+        ts_ns, values = ts_ns[fresh], values[fresh]
+        labels = None if labels is None else labels[fresh]
+    return SensorRows(sensor=sensor, ts_ns=ts_ns, values=values, labels=labels), late, repeated
+
+
+def _any_of(labels: BoolArray, place: IntArray, n: int) -> BoolArray:
+    made = np.zeros(n, np.bool_)
+    made[place[labels & (place >= 0)]] = True
+    return made
+
+
+def _labelled(
+    sensor: str, ts_ns: IntArray, labels: BoolArray | None, ranges: Sequence[LabelRange]
+) -> BoolArray | None:
+    if not ranges:
+        return labels
+    made = np.zeros(len(ts_ns), np.bool_) if labels is None else labels.copy()
+    for one in ranges:
+        if one.sensor in {None, sensor}:
+            made |= (ts_ns >= one.start_ns) & (ts_ns <= one.end_ns)
+    return made
+
+
+def check_usable(history: History, max_left_out: float) -> None:
+    """Reject a history of which too much cannot be used.
+
+    Raises:
+        FileFormatError: says how many rows are missing, why, of which sensors, and the ways out.
+    """
+    unusable = history.unusable
+    lost = sum(unusable.values())
+    if not history.read or lost <= max_left_out * history.read:
+        return
+    reasons = _by_reason(unusable)
+    said = [f"{count:,} have {reason}" for reason, count in reasons.most_common()]
+    worst = ", ".join(
+        f"{sensor!r} {count:,}" for (_, sensor), count in unusable.most_common(3) if sensor
+    )
+    raise FileFormatError(
+        f"{lost:,} of {history.read:,} rows cannot be used: {'; '.join(said)}"
+        + (f" (sensor {worst})" if worst else "")
+        + ". "
+        + "".join(f"{_WAYS_OUT[reason]} " for reason in reasons if reason in _WAYS_OUT)
+        + "`vigie inspect` shows more. To go on without these rows: --max-left-out 1"
+    )
+
+
+def _by_reason(left_out: LeftOut) -> Counter[str]:
+    reasons = Counter[str]()
+    for (reason, _), count in left_out.items():
+        reasons[reason] += count
+    return reasons
+
+
+_WAYS_OUT: Mapping[str, str] = {
+    Reason.REPEATED: "If another column says of which sensor a row is, name it with --sensor; if "
+    "there are several readings in one second, make rows of them with --resample 1s.",
+    Reason.FIELDS: "Is the delimiter right (--delimiter)?",
+    Reason.NO_TIME: "Is it the right column (--time)?",
+    Reason.NO_SENSOR: "Is it the right column (--sensor)?",
+}

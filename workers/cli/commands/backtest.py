@@ -59,14 +59,22 @@ def backtest(
     from rich.console import Console
 
     from detector.artifact import load
-    from workers.backtest.backtest import evaluate_sensors, score_files, write_scores
+    from workers.backtest.backtest import (
+        evaluate_sensors,
+        read_for,
+        score_history,
+        write_scores,
+    )
+    from workers.data.history import check_usable
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
     detector = load(model)
     with Console(stderr=True, quiet=as_json).status("scoring"):
-        sensors, counts = score_files(files, layout, detector, max_gap_s=max_gap)
+        history = read_for(detector, files, layout)
+        check_usable(history, layout.max_left_out)
+        sensors, counts = score_history(history, detector, max_gap_s=max_gap)
     evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
         write_scores(sensors, detector.channels, out)

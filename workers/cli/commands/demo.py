@@ -24,7 +24,7 @@ def demo(
         bool, typer.Option("--forever", help="Go on until Ctrl-C, then sum up.")
     ] = False,
     machines: Annotated[int, typer.Option(help="Pumps in the plant.", min=1, max=500)] = 20,
-    rate: Annotated[
+    per_second: Annotated[
         float, typer.Option(help="Readings a second, all pumps together.", min=1, max=20_000)
     ] = 1_000.0,
     seed: Annotated[int, typer.Option(help="Another seed is another plant.", min=0)] = 0,
@@ -43,7 +43,7 @@ def demo(
 
     Examples:
       vigie demo
-      vigie demo --machines 100 --rate 5000
+      vigie demo --machines 100 --per-second 5000
       vigie demo --forever
     """
     from rich.console import Console
@@ -56,7 +56,10 @@ def demo(
     from workers.process import stop_signals
 
     scenario = Scenario(
-        machines=machines, readings_per_s=rate, seconds=None if forever else seconds, seed=seed
+        machines=machines,
+        readings_per_s=per_second,
+        seconds=None if forever else seconds,
+        seed=seed,
     )
     out.mkdir(parents=True, exist_ok=True)
     log = out / "demo.log"

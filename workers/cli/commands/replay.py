@@ -35,27 +35,28 @@ def replay(
     options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the rows of CSV or Parquet files to the topic of readings, one file after the other.
+    """Send the rows of CSV, Parquet or Excel files to the topic of readings, in order of time.
 
-    Times keep their values; --speed and --rate say only how fast they are sent. Every column that
-    is not the time, the sensor or a label becomes a channel, unless --channel names some. Labels
-    are not sent. Ctrl-C ends in good order. What the stream will reject of the records is counted
-    at the end: with the channels of the model (model.path) if there is one, else of the first file.
+    Times keep their values; --speed and --per-second say only how fast they are sent. Every column
+    that is not the time, the sensor or a label becomes a channel, unless --channel names some.
+    Labels are not sent. Ctrl-C ends in good order. What the stream will reject of the records is
+    counted at the end: with the channels of the model (model.path) if there is one, else of the
+    first file.
 
     Examples:
       vigie replay pump-*.csv --speed 60
       vigie replay skab/valve1/0.csv --ignore changepoint --sensor-id valve1-0
       vigie replay plant.parquet --channel pressure=P1 --channel flow=Q --as frames
     """
-    from workers.data.files import open_table
+    from workers.data.files import read_files
+    from workers.data.history import check_usable
 
     layout = columns.layout()
     settings = options.load({"topics.readings": feed.topic})
-    tables = [open_table(path, layout) for path in files]
-    preview = _preview(settings, feed.packing, tables[0].channels)
-    records = (
-        record for table in tables for record in feed.records(table.batches(), table.channels)
-    )
+    history = read_files(files, layout)
+    check_usable(history, layout.max_left_out)
+    preview = _preview(settings, feed.packing, history.channels)
+    records = feed.records(history.in_time(), history.channels)
     fed = feed.publish(records, settings, speed=speed, doing="replaying", on_sent=preview.sent)
     preview.settle()
     report(

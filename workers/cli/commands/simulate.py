@@ -77,7 +77,7 @@ def simulate(
 
     Examples:
       vigie simulate -o train.parquet --faults 0 --rows 7200
-      vigie simulate --machines 200 --rate 20000 --as frames
+      vigie simulate --machines 200 --per-second 20000 --as frames
       vigie simulate --forever --speed 10
     """
     from schemas.wire.timestamp import to_ns

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from detector.signal.series import Series
     from detector.training.train import TrainingConfig
     from schemas.settings import Settings
-    from workers.data.files import Layout
-    from workers.data.history import TrainingData
+    from workers.data.history import History
+    from workers.data.layout import Layout
 
 FilesArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="CSV (also .csv.gz) or Parquet files. Without any: --topic-from, --topic-to.",
+        help="CSV (also packed), Parquet or Excel files. Without any: --topic-from, --topic-to.",
         metavar="[FILE...]",
         show_default=False,
     ),
@@ -106,6 +106,8 @@ def train(
     from detector.calibration.threshold import AlarmBudget
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
+    from workers.data.files import read_files
+    from workers.data.history import check_usable
 
     with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)
@@ -113,13 +115,16 @@ def train(
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if files:
-        data = _from_files(files, layout)
+        history = read_files(files, layout)
     else:
-        data = _from_topic(options.load({}), tuple(layout.channels), topic_from or "", topic_to)
+        history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
+    check_usable(history, layout.max_left_out)
+    history = history.without_labelled()
     began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
-            channels=data.channels,
+            channels=history.channels,
+            units=tuple(history.units.get(channel, "") for channel in history.channels),
             name=name,
             kind=kind,
             receptive_field=receptive_field,
@@ -130,43 +135,43 @@ def train(
             split=Split(calibration=calibration),
             max_steps=max_steps,
         )
-        folder = save(_train(data.series, wanted, threads, quiet=as_json), out)
+        folder = save(_train(_series(history), wanted, threads, quiet=as_json), out)
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
-    _report(detector, folder, data, clock.monotonic() - began_s, as_json=as_json)
+    _report(detector, folder, history, clock.monotonic() - began_s, as_json=as_json)
 
 
-def _from_files(files: Sequence[Path], layout: Layout) -> TrainingData:
-    from detector.signal.series import Series
-    from workers.data.files import read_sensors
-    from workers.data.history import TrainingData
-
-    channels, sensors = read_sensors(files, layout)
-    series, labelled = [], 0
-    for one in sensors:
-        keep = slice(None) if one.labels is None else ~one.labels
-        labelled += 0 if one.labels is None else int(one.labels.sum())
-        series.append(Series(sensor=one.sensor, ts_ns=one.ts_ns[keep], values=one.values[keep]))
-    return TrainingData(channels=channels, series=series, left_out={"labelled_rows": labelled})
-
-
-def _from_topic(
-    settings: Settings, channels: tuple[str, ...], start: str, end: str | None
-) -> TrainingData:
+def _from_topic(settings: Settings, layout: Layout, start: str, end: str | None) -> History:
     from schemas.wire.timestamp import to_ns
-    from workers.data.history import read_history
+    from workers.data.topic import read_topic
 
     with usage_errors("--topic-from, --topic-to"):
         start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
-    data = read_history(settings, channels, start_ns=start_ns, end_ns=end_ns)
-    if not data.series:
+    history = read_topic(settings, layout, start_ns=start_ns, end_ns=end_ns)
+    if not history.sensors:
         raise VigieError(
             f"{settings.topics.readings} holds no reading of that time "
-            f"({sum(data.left_out.values())} records were rejected): "
+            f"({history.left_out.total():,} records were rejected): "
             "check --topic-from, --topic-to and --channel"
         )
-    return data
+    return history
+
+
+def _series(history: History) -> list[Series]:
+    from detector.signal.series import Series
+
+    return [
+        Series(sensor=one.sensor, ts_ns=one.ts_ns, values=one.values) for one in history.sensors
+    ]
+
+
+def _left_out(history: History) -> dict[str, dict[str, int]]:
+    """How many rows are left out, by reason and then by sensor."""
+    by_reason: dict[str, dict[str, int]] = {}
+    for (reason, sensor), count in history.left_out.most_common():
+        by_reason.setdefault(reason, {})[sensor] = count
+    return by_reason
 
 
 def _train(
@@ -191,7 +196,7 @@ def _train(
 
 
 def _report(
-    detector: Detector, folder: Path, data: TrainingData, took_s: float, *, as_json: bool
+    detector: Detector, folder: Path, history: History, took_s: float, *, as_json: bool
 ) -> None:
     training = detector.identity.training
     if as_json:
@@ -205,12 +210,14 @@ def _report(
             "max_gap_s": detector.max_gap_s,
             "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
             "took_s": round(took_s, 1),
-            "left_out": data.left_out,
+            "rows_read": history.read,
+            "left_out": _left_out(history),
+            "told_missing": dict(history.told_missing),
             "training": dict(training),
         }
         print_json(summary)
         return
-    sensors = len({one.sensor for one in data.series})
+    sensors = len(history.sensors)
     learned = (
         f"{training['rows']:,} readings of {sensors:,} sensors, one every "
         f"{detector.interval_s:g} s, in {took_s:.0f} s"
@@ -221,7 +228,8 @@ def _report(
     )
     own = detector.n_groups - 1
     left_out = [
-        (name.replace("_", " "), f"{n:,} left out") for name, n in data.left_out.items() if n
+        ("left out", f"{n:,} of {history.read:,} rows: {reason}")
+        for reason, n in history.by_reason.most_common()
     ]
     print_facts(
         [

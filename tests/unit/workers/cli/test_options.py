@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import typer
+from workers.data.values import EpochUnit
 
 from workers.cli import main as cli
 from workers.cli.options import FileOptions, unbundled
 from workers.data.files import read_sensors
-from workers.data.values import EpochUnit
 
 
 @pytest.mark.parametrize("name", ["plant.csv", "plant.parquet"])

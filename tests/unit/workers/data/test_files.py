@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from workers.data.values import EpochUnit
 
 from workers.data import files
 from workers.data.files import FileFormatError, Layout, open_table, read_sensors
-from workers.data.values import EpochUnit
 from workers.data.writer import open_readings
 
 NOON_NS = 1_767_268_800_000_000_000  # 2026-01-01T12:00:00Z

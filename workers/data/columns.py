@@ -1,0 +1,166 @@
+"""What each column of a file is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workers.data import sql
+from workers.data.errors import FileFormatError
+from workers.data.layout import Layout, SensorFrom
+from workers.data.table import RawTable
+
+TIME_NAMES = ("ts", "timestamp", "datetime", "time", "date")
+SENSOR_NAMES = ("sensor_id", "sensor")
+LABEL_NAMES = ("label", "anomaly", "is_anomaly")
+_INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What each column of a file is, by its name.
+
+    Attributes:
+        time: one, or several to be joined by a blank.
+        sensor: None when the sensor is `sensor_id` for the whole file.
+        channels: name of the channel to name of the column.
+        unused: columns that are nothing, with the reason.
+    """
+
+    time: tuple[str, ...]
+    sensor: str | None
+    sensor_id: str
+    label: str | None
+    channels: Mapping[str, str]
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_columns(table: RawTable, layout: Layout) -> Columns:
+    """Settle what each column is.
+
+    Raises:
+        FileFormatError: a column that the layout names is not there, no time column, or no channel.
+    """
+    time, sensor = _time_columns(table, layout), _sensor_column(table, layout)
+    label = None if layout.label is None else layout.label.column
+    if label is not None:
+        _require(table, label, "label", "--label")
+    elif layout.label_ranges is None:
+        label = _usual(table.names, LABEL_NAMES)
+    for one in layout.quality:
+        _require(table, one.column, "quality", "--quality")
+    for name in layout.rate:
+        _require(table, name, "rate", "--rate")
+    taken = {*time, sensor, label, *layout.ignore, *(one.column for one in layout.quality)}
+    unused: dict[str, str] = {}
+    channels = dict(layout.channels)
+    for channel, column in {} if layout.long else channels.items():
+        _require(table, column, f"channel {channel}", "--channel")
+    if layout.long is not None:
+        _require(table, layout.long.tag, "tag", "--long")
+        _require(table, layout.long.value, "value", "--long")
+    elif not channels:
+        unused = {name: why for name in table.names if (why := _no_channel(table, name))}
+        channels = _all_others(table, layout, {*taken, *unused})
+    return Columns(
+        time=time,
+        sensor=sensor,
+        sensor_id=_file_sensor(table.path, layout),
+        label=label,
+        channels=channels,
+        unused=unused,
+    )
+
+
+def _all_others(table: RawTable, layout: Layout, taken: Collection[str | None]) -> dict[str, str]:
+    """Every column that is nothing else; a rate has another name than what it is the rate of."""
+    channels = {
+        f"{name}_per_s" if name in layout.rate else name: name
+        for name in table.names
+        if name not in taken
+    }
+    if not channels:
+        raise FileFormatError(
+            f"{table.path}: no column is left for a channel among {listed(table.names)}"
+        )
+    return channels
+
+
+def _sensor_column(table: RawTable, layout: Layout) -> str | None:
+    if layout.sensor is not None:
+        _require(table, layout.sensor, "sensor", "--sensor")
+        return layout.sensor
+    if layout.sensor_id is not None or layout.sensor_from in {SensorFrom.FILE, SensorFrom.FOLDER}:
+        return None
+    found = _usual(table.names, SENSOR_NAMES)
+    if found is None and layout.sensor_from is SensorFrom.COLUMN:
+        raise FileFormatError(
+            f"{table.path}: which column is the sensor? none of {', '.join(SENSOR_NAMES)} among "
+            f"{listed(table.names)}; name it with --sensor"
+        )
+    return found
+
+
+def _time_columns(table: RawTable, layout: Layout) -> tuple[str, ...]:
+    if layout.time:
+        for name in layout.time:
+            _require(table, name, "time", "--time")
+        return layout.time
+    lower = {name.lower(): name for name in reversed(table.names)}
+    if "date" in lower and "time" in lower and not {"ts", "timestamp", "datetime"} & lower.keys():
+        return (lower["date"], lower["time"])
+    found = _usual(table.names, TIME_NAMES)
+    if found is None:
+        raise FileFormatError(
+            f"{table.path}: which column is the time? none of {', '.join(TIME_NAMES)} among "
+            f"{listed(table.names)}; name it with --time"
+        )
+    return (found,)
+
+
+def _require(table: RawTable, name: str, what: str, option: str) -> None:
+    if name not in table.names or not name:
+        raise FileFormatError(
+            f"{table.path}: there is no column {name!r} for the {what} ({option}); the file has "
+            f"{listed(table.names)}"
+        )
+
+
+def _usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
+    lower = {name.lower(): name for name in reversed(names)}
+    return next((lower[name] for name in usual if name in lower), None)
+
+
+def _no_channel(table: RawTable, name: str) -> str | None:
+    """Why a column is no channel, though nobody said so."""
+    if not _INDEX_NAME.fullmatch(name):
+        return None
+    column, kind = table.column(name), table.types[table.names.index(name)]
+    ((filled,),) = table.query(f"SELECT count({column}) FROM raw")  # noqa: S608 - our own name
+    if name and sql.is_number(kind):
+        return "a row number that pandas wrote"
+    if not filled:
+        return "a column without a name and without values"
+    whole = f"TRY_CAST({column} AS BIGINT)"
+    ((steps,),) = table.query(
+        f"SELECT count(*) FROM (SELECT {whole} - lag({whole}) OVER (ORDER BY rowid) AS step "  # noqa: S608
+        "FROM raw) WHERE step = 1"
+    )
+    return "a row number that pandas wrote" if steps >= filled - 1 else None
+
+
+def _file_sensor(path: Path, layout: Layout) -> str:
+    if layout.sensor_id is not None:
+        return layout.sensor_id
+    if layout.sensor_from is SensorFrom.FOLDER:
+        return path.resolve().parent.name.rpartition("=")[2] or "sensor"
+    return path.name.split(".")[0] or path.name
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names, quoted, at most twelve."""
+    names = list(names)
+    shown = ", ".join(repr(name) for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")  # noqa: PLR2004

@@ -1,0 +1,171 @@
+"""How a text file is written: delimiter, comments, the line with the names, a row of units.
+
+Found by fixed rules over the first lines rather than by a sniffer: one truncated line made DuckDB's
+choose another delimiter, and skip rows without a word. Whatever is found beyond a comma and a first
+line of names is noted, for people. Pure.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workers.data.errors import FileFormatError
+from workers.data.layout import Layout
+
+DELIMITERS = (",", ";", "\t", "|")
+_SHOWN = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
+_LINES = 200
+_NUMBER = re.compile(r"[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?")
+_TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dialect:
+    """What it takes to read a text file.
+
+    Attributes:
+        names: of the columns, without blanks around them.
+        data_line: lines before the first row of data.
+        comment: character that begins a comment; "" for none.
+        units: of the columns, from a row below their names.
+        notes: what was found and may surprise.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    data_line: int
+    comment: str = ""
+    units: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_dialect(text: str, layout: Layout) -> Dialect:
+    """Look at the first lines of a file.
+
+    Args:
+        text: its beginning; whole lines.
+        layout: what is known already.
+
+    Raises:
+        FileFormatError: empty, or no line of names; without the name of the file.
+    """
+    lines = text.splitlines()[: _LINES + layout.skip_rows]
+    comment = layout.comment or _comment(lines[layout.skip_rows :])
+    rows = [
+        (number, line)
+        for number, line in enumerate(lines)
+        if number >= layout.skip_rows
+        and line.strip()
+        and not (comment and line.startswith(comment))
+    ]
+    if not rows:
+        raise FileFormatError("the file is empty")
+    delimiter = layout.delimiter or _delimiter([line for _, line in rows])
+    fields = [_split(line, delimiter) for _, line in rows]
+    at = _header(fields)
+    first, names, notes = rows[at][0], list(fields[at]), []
+    if comment and (hidden := _commented_header(lines, rows, fields, comment, delimiter)):
+        first, names = hidden
+        at = next((n for n, (line, _) in enumerate(rows) if line > first), len(rows)) - 1
+        notes.append(f"the names of the columns stand behind the comment mark {comment!r}")
+    elif _is_data(names):
+        raise FileFormatError(
+            f"line {first + 1} holds data where the names of the columns belong: put a line of "
+            "names before it, such as time,sensor_id,flow"
+        )
+    widest = max((len(row) for row in fields[at + 1 :]), default=len(names))
+    if widest == len(names) + 1 and all(not row[-1] for row in fields[at + 1 :]):
+        names.append("")  # each line of data ends with a delimiter
+    before = first - layout.skip_rows
+    comments = sum(line.startswith(comment) for line in lines[:first]) if comment else 0
+    if comments:
+        notes.append(f"{comments} lines of comments ({comment}) before the names of the columns")
+    if before > comments:
+        notes.append(f"{before - comments} lines before the names of the columns were left out")
+    if delimiter != "," and layout.delimiter is None:
+        notes.append(f"columns are parted by a {_SHOWN.get(delimiter, repr(delimiter))}")
+    units = _units(fields[at + 1 : at + 3], layout)
+    if units and layout.units_row is None:
+        notes.append("the row below the names holds units")
+    last = rows[at + 1][0] if units else first
+    return Dialect(
+        delimiter=delimiter,
+        names=tuple(name.strip().lstrip("\ufeff") for name in names),
+        data_line=last + 1,
+        comment=comment,
+        units=units,
+        notes=tuple(notes),
+    )
+
+
+def _comment(lines: Sequence[str]) -> str:
+    first = next((line for line in lines if line.strip()), "")
+    return "#" if first.startswith("#") else ""
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    row = next(csv.reader([line], delimiter=delimiter), [])
+    return [field.strip() for field in row]
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The one that gives most lines the same number of fields, and more than one."""
+
+    def fit(delimiter: str) -> tuple[float, int]:
+        counts = Counter(len(_split(line, delimiter)) for line in lines)
+        fields, times = max(counts.items(), key=lambda item: (item[1], item[0]))
+        return (times / len(lines) if fields > 1 else 0.0), fields
+
+    return max(DELIMITERS, key=fit)
+
+
+def _header(fields: Sequence[Sequence[str]]) -> int:
+    """The row of the names: the first as wide as most, or the one before it that is one less."""
+    width = Counter(map(len, fields)).most_common(1)[0][0]
+    at = next(n for n, row in enumerate(fields) if len(row) == width)
+    if at and _is_data(fields[at]) and len(fields[at - 1]) in {width - 1, width + 1}:
+        return at - 1
+    return at
+
+
+def _is_data(row: Sequence[str]) -> bool:
+    """Whether a row looks like values: it has a time, or begins with a number.
+
+    Names may be numbers (`time,0,1,2`), but the first of them seldom is.
+    """
+    return bool(_NUMBER.fullmatch(row[0])) or any(_TIME.fullmatch(field) for field in row)
+
+
+def _commented_header(
+    lines: Sequence[str],
+    rows: Sequence[tuple[int, str]],
+    fields: Sequence[Sequence[str]],
+    comment: str,
+    delimiter: str,
+) -> tuple[int, list[str]] | None:
+    """Line and names, where the last comment before data has a field for each of its columns."""
+    first = rows[0][0]
+    if not first or not _is_data(fields[0]) or not lines[first - 1].startswith(comment):
+        return None
+    names = _split(lines[first - 1].lstrip(comment), delimiter)
+    return (first - 1, names) if len(names) == len(fields[0]) > 1 else None
+
+
+def _units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
+    """The units in the row below the names; empty where it holds data."""
+    if layout.units_row is False or not below:
+        return ()
+    if layout.units_row is None:
+        looks_like_units = (
+            len(below) > 1
+            and not any(_NUMBER.fullmatch(field) or _TIME.fullmatch(field) for field in below[0])
+            and any(below[0])
+            and _is_data(below[1])
+        )
+        if not looks_like_units:
+            return ()
+    return tuple(below[0])

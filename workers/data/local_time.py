@@ -1,0 +1,99 @@
+"""Local times to UTC, with the hour that comes twice in autumn told apart. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+_SLOT_NS = 900 * 10**9
+"""Zones change their offset at whole quarters of an hour."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NonexistentTimeError(ValueError):
+    """A local time is one that the clocks of its zone skip; `index` is its position."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
+    """Nanoseconds since 1970 in UTC of local times.
+
+    In the hour that clocks repeat in autumn, a series that goes through it twice is in summer time
+    before its largest step against its direction, and in winter time behind it; one that holds each
+    time twice in a row, likewise. A series that goes through it once is taken to be in summer time.
+
+    Args:
+        local_ns: what the clock on the wall showed, [n].
+        zone: an IANA name.
+        series: which rows belong together, such as those of one sensor, in their order, [n].
+
+    Raises:
+        NonexistentTimeError: a time that the zone skips in spring: it is not of that zone.
+    """
+    if zone == "UTC" or not len(local_ns):
+        return local_ns
+    slots, slot = np.unique(local_ns // _SLOT_NS, return_inverse=True)
+    first, second, skipped = _offsets(slots, ZoneInfo(zone))
+    if skipped[slot].any():
+        index = int(np.argmax(skipped[slot]))
+        shown = _shown(int(local_ns[index]))
+        raise NonexistentTimeError(
+            index, f"{shown} does not exist in {zone}, where clocks skip it: is it another zone?"
+        )
+    offset = first[slot]
+    twice = first[slot] != second[slot]
+    for rows in _groups(np.flatnonzero(twice), series, local_ns):
+        later = rows[_in_winter_time(local_ns[rows])]
+        offset[later] = second[slot[later]]
+    return local_ns - offset
+
+
+def _offsets(slots: IntArray, zone: ZoneInfo) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
+    """UTC offset of each slot, before and after a change that falls on it; and if it is skipped."""
+    first = np.empty(len(slots), np.int64)
+    second = np.empty(len(slots), np.int64)
+    for at, slot in enumerate(slots.tolist()):
+        wall = (_EPOCH + timedelta(microseconds=slot * _SLOT_NS // 1000)).replace(tzinfo=zone)
+        first[at] = _nanoseconds(wall.utcoffset())
+        second[at] = _nanoseconds(wall.replace(fold=1).utcoffset())
+    # Where clocks go forward, fold=1 gives the larger offset: PEP 495.
+    return first, second, second > first
+
+
+def _nanoseconds(offset: timedelta | None) -> int:
+    return 0 if offset is None else round(offset.total_seconds()) * 10**9
+
+
+def _groups(rows: IntArray, series: IntArray, local_ns: IntArray) -> list[IntArray]:
+    """The doubtful rows of one series and one day together, in their order."""
+    if not len(rows):
+        return []
+    days = local_ns[rows] // (86_400 * 10**9)
+    order = np.lexsort((np.arange(len(rows)), days, series[rows]))
+    keys = np.stack([series[rows][order], days[order]])
+    cuts = np.flatnonzero(np.any(keys[:, 1:] != keys[:, :-1], axis=0)) + 1
+    return np.split(rows[order], cuts)
+
+
+def _in_winter_time(local_ns: IntArray) -> slice:
+    """Which of the rows of a repeated hour belong to its second time."""
+    steps = np.diff(local_ns)
+    falls = bool(len(steps)) and np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
+    against = steps if falls else -steps
+    if len(steps) and against.max() > 0:
+        cut = int(np.argmax(against)) + 1
+        return slice(cut) if falls else slice(cut, None)
+    once_in_each = len(local_ns) == 2 and steps[0] == 0  # noqa: PLR2004
+    return slice(1 if once_in_each else len(local_ns), None)
+
+
+def _shown(nanoseconds: int) -> str:
+    at = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    return at.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,317 @@
+"""The rows of one file: every value is read, or its row and column are named."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workers.data import advice, sql
+from workers.data.columns import Columns, find_columns, listed
+from workers.data.errors import FileFormatError
+from workers.data.layout import Layout, Quality
+from workers.data.table import RawTable
+from workers.data.times import Times
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+_UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
+
+
+class Reason(StrEnum):
+    """Why a row is left out."""
+
+    FIELDS = "too few or too many fields"
+    NO_TIME = "no time"
+    NO_SENSOR = "no sensor id"
+    QUALITY = "not of good quality"
+    TAG = "a tag that is no channel"
+    REPEATED = "a time that repeats"
+    LABELLED = "labelled anomalous"
+
+
+LeftOut = Counter[tuple[str, str]]
+"""How many rows or records are left out, by reason and sensor; "" is one of no known sensor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRows:
+    """The rows of a file that have a time and a sensor, in its order.
+
+    Attributes:
+        columns: what was understood.
+        sensors: names that `codes` points into.
+        codes: the sensor of each row, [n].
+        tags: in a long file, the channel of each row as a position in `channels`, [n]; else None.
+        values: NaN = missing, [n, C]; in a long file [n, 1].
+        labels: True where the file calls the row anomalous, [n].
+        units: of the channels.
+        read: rows of the file, all of them.
+        left_out: how many rows are not here.
+        told_missing: how many values of a channel were one of `layout.missing`.
+        notes: what was found and may surprise.
+    """
+
+    path: Path
+    columns: Columns
+    channels: tuple[str, ...]
+    sensors: tuple[str, ...]
+    codes: npt.NDArray[np.int32]
+    tags: npt.NDArray[np.int32] | None
+    ts_ns: IntArray
+    values: FloatArray
+    labels: BoolArray | None
+    units: Mapping[str, str]
+    read: int
+    left_out: LeftOut
+    told_missing: Counter[str]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+
+def read_rows(table: RawTable, layout: Layout) -> FileRows:
+    """Read every row of a file.
+
+    Raises:
+        FileFormatError: see `find_columns`; or a value cannot be read: its row and column, and the
+            option that helps.
+    """
+    return _Reader(table, layout, find_columns(table, layout)).rows()
+
+
+class _Reader:
+    """One reading of a table."""
+
+    def __init__(self, table: RawTable, layout: Layout, columns: Columns) -> None:
+        self._table, self._layout, self._columns = table, layout, columns
+        self._long = layout.long
+        names = columns.channels
+        self._sources = {"value": self._long.value} if self._long else dict(names)
+
+    def rows(self) -> FileRows:
+        """All of them."""
+        table, times = self._table, Times(self._table, self._columns.time, self._layout)
+        found = self._select()
+        n = found.num_rows
+        sensors, codes = self._sensors(found)
+        tags, channels = self._tags(found)
+        left_out: LeftOut = Counter({(Reason.FIELDS, ""): len(table.unreadable)})
+        keep = np.ones(n, np.bool_)
+        for reason, good in (
+            (Reason.NO_TIME, times.present),
+            (Reason.NO_SENSOR, codes >= 0),
+            (Reason.QUALITY, self._good_rows(found)),
+            (Reason.TAG, keep.copy() if tags is None else tags >= 0),
+        ):
+            for code, count in zip(
+                *np.unique(codes[keep & ~good], return_counts=True), strict=True
+            ):
+                left_out[reason, "" if code < 0 else sensors[code]] += int(count)
+            keep &= good
+        values, labels, rows = self._values(found, keep), self._labels(found), np.flatnonzero(keep)
+        series = codes[rows].astype(np.int64)
+        if tags is not None:
+            series = series * len(channels) + tags[rows]
+        return FileRows(
+            path=table.path,
+            columns=self._columns,
+            channels=channels,
+            sensors=sensors,
+            codes=codes[rows],
+            tags=None if tags is None else tags[rows],
+            ts_ns=times.in_utc(rows, series),
+            values=values[rows],
+            labels=None if labels is None else labels[rows],
+            units=_units(table, self._columns),
+            read=n + len(table.unreadable),
+            left_out=+left_out,
+            told_missing=self._told_missing(),
+            notes=(*table.notes, *self._unused()),
+        )
+
+    # -- the query -----------------------------------------------------------------------------
+
+    def _select(self) -> Any:
+        table, layout, columns = self._table, self._layout, self._columns
+        picks = {}
+        for number, name in enumerate(self._sources.values()):
+            kind = table.type_of(name)
+            if not (sql.is_number(kind) or kind in {"VARCHAR", "BOOLEAN", "NULL"}):
+                raise FileFormatError(
+                    f"{table.path}: column {name!r} holds {kind}, no numbers: leave it out with "
+                    f"--ignore {name!r}"
+                )
+            picks[f"v{number}"] = sql.number(table.column(name), kind, layout)
+        if columns.sensor is not None:
+            picks["s"] = sql.trimmed(table.column(columns.sensor))
+        if self._long is not None:
+            picks["g"] = sql.trimmed(table.column(self._long.tag))
+        if columns.label is not None:
+            picks["l"] = self._label_expression(columns.label)
+        for number, (_, words) in enumerate(_by_column(layout.quality).items()):
+            column = table.column(words[0].column)
+            good = [f"coalesce({_same(column, one.good)}, false)" for one in words]
+            picks[f"q{number}"] = " OR ".join(good)
+        expressions = ", ".join(f"{expression} AS {name}" for name, expression in picks.items())
+        return table.arrow(f"SELECT {expressions} FROM raw ORDER BY rowid")  # noqa: S608 - columns are ours, words quoted
+
+    def _label_expression(self, name: str) -> str:
+        column, kind = self._table.column(name), self._table.type_of(name)
+        word = None if self._layout.label is None else self._layout.label.word
+        if word is not None:
+            return f"coalesce({_same(column, word)}, false)"
+        value = sql.number(column, kind, self._layout)
+        # NaN is missing: not anomalous. NULL cannot be read: an error.
+        return f"CASE WHEN isnan({value}) THEN false ELSE {value} <> 0 END"
+
+    # -- the other columns ---------------------------------------------------------------------
+
+    def _values(self, found: Any, keep: BoolArray) -> FloatArray:
+        values = np.empty((found.num_rows, len(self._sources)))
+        for number, (channel, name) in enumerate(self._sources.items()):
+            column = found.column(f"v{number}")
+            if column.null_count and (wrong := np.asarray(pc.is_null(column)) & keep).any():
+                self._refuse_value(name, wrong)
+            values[:, number] = column.fill_null(np.nan).to_numpy()
+            for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
+                if judged is not None and judged in {channel, name}:
+                    values[~_bools(found.column(f"q{at}")), number] = np.nan
+        return values
+
+    def _refuse_value(self, name: str, wrong: BoolArray) -> None:
+        index, table = int(np.argmax(wrong)), self._table
+        ((text,),) = table.query(
+            f"SELECT CAST({table.column(name)} AS VARCHAR) FROM raw ORDER BY rowid LIMIT 1 "  # noqa: S608
+            f"OFFSET {index}"
+        )
+        kinds = table.query(
+            f"SELECT {sql.trimmed(table.column(name))} AS word, count(*) FROM raw "  # noqa: S608
+            f"WHERE {sql.number(table.column(name), table.type_of(name), self._layout)} IS NULL "
+            "GROUP BY word ORDER BY 2 DESC, 1 LIMIT 20"
+        )
+        raise FileFormatError(
+            f"{table.path}: row {index + 1}, column {name!r}: "
+            + advice.unreadable_value(
+                str(text), name, [(str(w), int(c)) for w, c in kinds], self._layout,
+                wrong=int(wrong.sum()), rows=len(wrong), is_first=index == 0,
+            )
+        )  # fmt: skip
+
+    def _sensors(self, found: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+        if self._columns.sensor is None:
+            return (self._columns.sensor_id,), np.zeros(found.num_rows, np.int32)
+        return _coded(found.column("s"))
+
+    def _tags(self, found: Any) -> tuple[npt.NDArray[np.int32] | None, tuple[str, ...]]:
+        """In a long file, the channel of each row, -1 for none; and the channels."""
+        if self._long is None:
+            return None, tuple(self._columns.channels)
+        names, codes = _coded(found.column("g"))
+        wanted = dict(self._columns.channels) or {name: name for name in names}
+        if missing := [tag for tag in wanted.values() if tag not in names]:
+            raise FileFormatError(
+                f"{self._table.path}: no row has the tag {missing[0]!r} in column "
+                f"{self._long.tag!r}; there are {listed(names)}"
+            )
+        place = {tag: number for number, tag in enumerate(wanted.values())}
+        lookup = np.array([place.get(name, -1) for name in names] + [-1], np.int32)
+        return lookup[codes], tuple(wanted)
+
+    def _good_rows(self, found: Any) -> BoolArray:
+        good = np.ones(found.num_rows, np.bool_)
+        for number, (_, channel) in enumerate(_by_column(self._layout.quality)):
+            if channel is None:
+                good &= _bools(found.column(f"q{number}"))
+        return good
+
+    def _labels(self, found: Any) -> BoolArray | None:
+        if self._columns.label is None:
+            return None
+        column, table, name = found.column("l"), self._table, self._columns.label
+        if column.null_count:
+            words = table.query(
+                f"SELECT {sql.trimmed(table.column(name))}, count(*) FROM raw "  # noqa: S608
+                "GROUP BY 1 ORDER BY 2 DESC LIMIT 12"
+            )
+            shown = listed(str(word) for word, _ in words)
+            raise FileFormatError(
+                f"{table.path}: the label column {name!r} holds words, {shown}: say which means "
+                f"anomalous, as --label {name}={words[-1][0]}; or leave it out, --ignore {name}"
+            )
+        return _bools(column)
+
+    def _unused(self) -> list[str]:
+        return [
+            f"column {name!r} was left out: {why}"
+            for name, why in self._columns.unused.items()
+            if name
+        ]
+
+    def _told_missing(self) -> Counter[str]:
+        if not self._layout.missing:
+            return Counter()
+        table = self._table
+        counts = ", ".join(
+            "count(*) FILTER ("
+            + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)
+            + ")"
+            for name in self._sources.values()
+        )
+        (found,) = table.query(f"SELECT {counts} FROM raw")  # noqa: S608 - columns are ours, words quoted
+        return +Counter(dict(zip(self._sources, map(int, found), strict=True)))
+
+
+def _units(table: RawTable, columns: Columns) -> dict[str, str]:
+    """Units of channels, from a row of units or from brackets behind the name."""
+    units = {}
+    for channel, name in columns.channels.items():
+        below = table.units[table.names.index(name)] if name in table.names else ""
+        behind = _UNIT.search(name)
+        if unit := below or (behind[1] if behind else ""):
+            units[channel] = unit
+    return units
+
+
+def _by_column(quality: Sequence[Quality]) -> dict[tuple[str, str | None], list[Quality]]:
+    """The good words of each column, for rows or for a channel."""
+    grouped: dict[tuple[str, str | None], list[Quality]] = {}
+    for one in quality:
+        grouped.setdefault((one.column, one.channel), []).append(one)
+    return grouped
+
+
+def _same(column: str, word: str) -> str:
+    """Whether a cell holds a word; a number may be written in another way."""
+    same = f"{sql.trimmed(column)} = {sql.text(word)}"
+    try:
+        size = float(word)
+    except ValueError:
+        return same
+    return f"({same} OR TRY_CAST({sql.trimmed(column)} AS DOUBLE) = {size!r}::DOUBLE)"
+
+
+def _coded(column: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """Distinct names in order of appearance, and the position of each row's, -1 for none."""
+    empty = pc.equal(column, "")
+    names = pc.dictionary_encode(pc.if_else(empty, pa.scalar(None, column.type), column))
+    names = names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
+    codes = names.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return tuple(names.dictionary.to_pylist()), codes
+
+
+def _bools(column: Any) -> BoolArray:
+    return np.asarray(pc.fill_null(column, pa.scalar(value=False))).astype(np.bool_)

@@ -1,0 +1,194 @@
+"""Values of a file's columns as expressions of DuckDB.
+
+A number that cannot be read is NULL, a missing one is NaN: so one pass gives the values and where
+they are wrong. A time is a pair: nanoseconds, and whether it names its zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers.data.layout import Layout
+
+MISSING = ("", "nan", "null", "na", "n/a", "none", "-", "#n/a", "nil")
+_BLANKS = "' ' || chr(9) || chr(160) || chr(8239)"
+NUMBERS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+    "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE",
+)  # fmt: skip
+_ISO = (
+    r"^(\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[Tt ]\s*(\d{1,2}:\d{2})(:\d{2})?(?:[.,](\d{1,9})\d*)?)?"
+    r"\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
+)
+# Days between 1899-12-30, where spreadsheets begin to count, and 1970-01-01.
+_EXCEL_DAYS = 25_569
+EPOCH_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+
+
+def text(literal: str) -> str:
+    """A string literal."""
+    return "'" + literal.replace("'", "''") + "'"
+
+
+def trimmed(column: str) -> str:
+    """Text without blanks around it."""
+    return f"trim(CAST({column} AS VARCHAR), {_BLANKS})"
+
+
+def is_number(kind: str) -> bool:
+    """Whether a type of DuckDB holds numbers."""
+    return kind in NUMBERS or kind.startswith("DECIMAL")
+
+
+def number(column: str, kind: str, layout: Layout) -> str:
+    """A value as DOUBLE: NaN where it is missing, NULL where it cannot be read."""
+    if kind == "BOOLEAN":
+        value = f"CAST(CAST({column} AS INTEGER) AS DOUBLE)"
+    elif kind == "VARCHAR":
+        value = _parsed(column, layout)
+    else:
+        value = f"CAST({column} AS DOUBLE)"
+    finite = f"CASE WHEN isinf({value}) THEN NULL ELSE {value} END"
+    found = is_missing(column, kind, layout)
+    return f"CASE WHEN {found} THEN 'nan'::DOUBLE ELSE {finite} END"
+
+
+def is_missing(column: str, kind: str, layout: Layout) -> str:
+    """Whether a value is missing, by itself or because the user says so."""
+    told = is_told_missing(column, kind, layout)
+    usual = f"{column} IS NULL"
+    if kind == "VARCHAR":
+        words = ", ".join(map(text, MISSING))
+        usual = f"({usual} OR lower({trimmed(column)}) IN ({words}))"
+    return f"({usual} OR {told})" if layout.missing else usual
+
+
+def is_told_missing(column: str, kind: str, layout: Layout) -> str:
+    """Whether a value is one of `layout.missing`: a word as it is written, a number by its size."""
+    numbers = [word for word in layout.missing if _is_float(word)]
+    words = ", ".join(map(text, layout.missing)) or "NULL"
+    found = [f"coalesce({trimmed(column)} IN ({words}), false)"] if kind == "VARCHAR" else []
+    if numbers and kind != "BOOLEAN":
+        value = _parsed(column, layout) if kind == "VARCHAR" else f"CAST({column} AS DOUBLE)"
+        sizes = ", ".join(f"{float(word)!r}::DOUBLE" for word in numbers)
+        found.append(f"coalesce({value} IN ({sizes}), false)")
+    return f"({' OR '.join(found)})" if found else "false"
+
+
+def _is_float(word: str) -> bool:
+    try:
+        return float(word) == float(word)
+    except ValueError:
+        return False
+
+
+def _parsed(column: str, layout: Layout) -> str:
+    """Text as a number, NULL where it is none."""
+    value, mark = trimmed(column), layout.decimal
+    point = r"\." if mark == "." else ","
+    plain = rf"[+-]?(\d+({point}\d*)?|{point}\d+)([eE][+-]?\d+)?"
+    digits = value
+    if layout.thousands is not None:
+        groups = _thousands(layout.thousands)
+        # A mark that does not part groups of three is no thousands mark: 1.04 stays unreadable.
+        grouped = rf"[+-]?\d{{1,3}}({groups}\d{{3}})+({point}\d*)?"
+        digits = (
+            f"CASE WHEN regexp_full_match({value}, {text(grouped)}) "
+            f"THEN regexp_replace({value}, {text(groups)}, '', 'g') ELSE {value} END"
+        )
+    converted = f"replace({digits}, ',', '.')" if mark == "," else digits
+    return (
+        f"CASE WHEN lower({value}) = 'true' THEN 1.0 WHEN lower({value}) = 'false' THEN 0.0 "
+        f"WHEN regexp_full_match({digits}, {text(plain)}) "
+        f"THEN TRY_CAST({converted} AS DOUBLE) END"
+    )
+
+
+def _thousands(mark: str) -> str:
+    """A pattern for the mark; a blank is any of those that spreadsheets write."""
+    if mark in {" ", "\u00a0", "\u202f"}:
+        return "[ \u00a0\u202f]"
+    return rf"\{mark}" if not mark.isalnum() else mark
+
+
+def time(columns: Sequence[str], kind: str, layout: Layout, *, unit: str) -> tuple[str, str]:
+    """Nanoseconds as BIGINT, NULL where there is none or none can be read; and if it is in UTC.
+
+    Args:
+        columns: of the table; the texts of several are joined by a blank.
+        kind: the type of the only one, VARCHAR of several.
+        layout: the forms of a time.
+        unit: of times given as numbers: s, ms, us, ns or excel.
+    """
+    if len(columns) > 1:
+        joined = ", ".join(trimmed(column) for column in columns)
+        return _text_time(f"concat_ws(' ', {joined})", layout, unit)
+    (column,) = columns
+    if kind == "VARCHAR":
+        return _text_time(trimmed(column), layout, unit)
+    if kind in {"TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE_NS"}:
+        return f"epoch_ns({column})", "false"
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return _nanoseconds(f"epoch_us({column})"), "true"
+    if kind.startswith("TIMESTAMP") or kind == "DATE":
+        return _nanoseconds(f"epoch_us(CAST({column} AS TIMESTAMP))"), "false"
+    return _epoch(column, unit, exact=kind not in {"FLOAT", "DOUBLE"})
+
+
+def _nanoseconds(microseconds: str) -> str:
+    return f"TRY_CAST(CAST({microseconds} AS HUGEINT) * 1000 AS BIGINT)"
+
+
+def _text_time(value: str, layout: Layout, unit: str) -> tuple[str, str]:
+    if layout.time_format:
+        return _formatted(value, layout.time_format)
+    parts = f"regexp_extract({value}, {text(_ISO)}, ['d', 'hm', 's', 'f', 'z'])"
+    day = f"replace({parts}.d, '/', '-')"
+    clock = f"CASE WHEN {parts}.hm = '' THEN '00:00' ELSE {parts}.hm END"
+    seconds = f"CASE WHEN {parts}.s = '' THEN ':00' ELSE {parts}.s END"
+    local = f"epoch_us(TRY_CAST({day} || ' ' || {clock} || {seconds} AS TIMESTAMP))"
+    fraction = f"CAST(rpad({parts}.f, 9, '0') AS BIGINT)"
+    digits = f"rpad(replace({parts}.z[2:], ':', ''), 4, '0')"
+    behind = (
+        f"CASE WHEN {parts}.z[1] IN ('+', '-') THEN (CASE {parts}.z[1] WHEN '-' THEN -1 ELSE 1 END)"
+        f" * (CAST({digits}[1:2] AS BIGINT) * 3600 + CAST({digits}[3:4] AS BIGINT) * 60) ELSE 0 END"
+    )
+    exact = f"CAST({local} AS HUGEINT) * 1000 + {fraction} - ({behind}) * 1000000000"
+    nanoseconds = f"TRY_CAST({exact} AS BIGINT)"
+    number_ns, number_zoned = _epoch(value, unit, exact=True)
+    is_epoch = rf"regexp_full_match({value}, '[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?')"
+    return (
+        f"CASE WHEN {is_epoch} THEN {number_ns} WHEN {parts}.d <> '' THEN {nanoseconds} END",
+        f"CASE WHEN {is_epoch} THEN {number_zoned} ELSE {parts}.z <> '' END",
+    )
+
+
+def _formatted(value: str, forms: Sequence[str]) -> tuple[str, str]:
+    times, zoned = [], []
+    for form in forms:
+        parsed = f"try_strptime({value}, {text(form)})"
+        has_zone = "%z" in form or "%Z" in form
+        if "%n" in form and not has_zone:
+            times.append(f"epoch_ns({parsed})")
+        else:
+            times.append(_nanoseconds(f"epoch_us({parsed})"))
+        zoned.append(f"WHEN {parsed} IS NOT NULL THEN {str(has_zone).lower()}")
+    return f"coalesce({', '.join(times)})", f"CASE {' '.join(zoned)} END"
+
+
+def _epoch(column: str, unit: str, *, exact: bool) -> tuple[str, str]:
+    """Numbers since 1970, in UTC; days of a spreadsheet are local, to the millisecond."""
+    amount = column
+    if exact:
+        amount = f"TRY_CAST(replace(CAST({column} AS VARCHAR), ',', '.') AS DECIMAL(38, 12))"
+    if unit == "excel":
+        days = f"(CAST({amount} AS DOUBLE) - {_EXCEL_DAYS})"
+        return (
+            f"TRY_CAST(CAST(round({days} * 86400000) AS HUGEINT) * 1000000 AS BIGINT)",
+            "false",
+        )
+    factor = EPOCH_NS[unit]
+    if exact:
+        return f"TRY_CAST(TRY_CAST({amount} AS DECIMAL(28, 9)) * {factor} AS BIGINT)", "true"
+    microseconds = f"TRY_CAST(round(CAST({column} AS DOUBLE) * {factor / 1e3!r}) AS HUGEINT)"
+    return f"TRY_CAST({microseconds} * 1000 AS BIGINT)", "true"

@@ -1,0 +1,344 @@
+"""One file as a table of an embedded DuckDB: CSV, Parquet or Excel, whatever its name is.
+
+DuckDB does the reading and the typing. What is ours: finding out how a text file is written
+(`dialect`), and never letting a value pass that cannot be read. Nothing is fetched at run time:
+extensions that are not part of the package stay off, so encodings other than UTF-8 are Python's.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import itertools
+import lzma
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+
+from workers.data.dialect import Dialect, find_dialect
+from workers.data.errors import FileFormatError
+from workers.data.layout import Layout
+
+MAX_COLUMNS = 4_096
+_PIECE_BYTES = 4 * 2**20
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawTable:
+    """A file as DuckDB's table `raw`, with one column for each of the file's, in its order.
+
+    Attributes:
+        names: of the columns in the file, without blanks around them; `""` has none.
+        columns: their names in the table: c0, c1, ...
+        types: as DuckDB calls them; VARCHAR where nothing is known.
+        units: of columns, from a row of units; `""` where there is none.
+        notes: what was found and may surprise.
+        unreadable: number and text of each line that has too few or too many fields.
+    """
+
+    path: Path
+    database: duckdb.DuckDBPyConnection
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    units: tuple[str, ...]
+    notes: tuple[str, ...]
+    unreadable: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns in the table."""
+        return tuple(f"c{number}" for number in range(len(self.names)))
+
+    def column(self, name: str) -> str:
+        """The table's name of a file's column."""
+        return f"c{self.names.index(name)}"
+
+    def type_of(self, name: str) -> str:
+        """The type of a file's column, as DuckDB calls it."""
+        return self.types[self.names.index(name)]
+
+    def arrow(self, sql: str) -> Any:
+        """The result of a query as an Arrow table; raises as `query`."""
+        with reading(self.path):
+            return self.database.sql(sql).to_arrow_table()
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query.
+
+        Raises:
+            FileFormatError: DuckDB's reason, with the file.
+        """
+        with reading(self.path):
+            return self.database.execute(sql, list(parameters)).fetchall()
+
+
+@contextmanager
+def open_raw(path: Path, layout: Layout) -> Iterator[RawTable]:
+    """Read a file into a table on disk that is gone when the block is left.
+
+    Raises:
+        FileFormatError: no such file, an unknown format or encoding, no names of columns, one name
+            twice, or too many columns.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path}: no such file")
+    with tempfile.TemporaryDirectory(prefix="vigie-data-") as scratch, reading(path):
+        # Under a name of ours: in the user's, DuckDB would take [ ] * ? for a pattern.
+        link = Path(scratch) / "input"
+        link.symlink_to(path.resolve())
+        database = duckdb.connect(str(Path(scratch) / "table.db"), config=dict(_SETTINGS))
+        try:
+            database.execute("SET TimeZone = 'UTC'")
+            table = _fill(path, link, database, layout)
+            _check_names(path, table.names)
+            yield table
+        finally:
+            database.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file in whatever goes wrong while it is read."""
+    try:
+        yield
+    except duckdb.Error as error:
+        first = str(error).partition("\n")[0]
+        raise FileFormatError(f"{path}: {first}") from error
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _fill(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: Layout) -> RawTable:
+    with link.open("rb") as stream:
+        magic = stream.read(8)
+    if magic.startswith(b"PAR1"):
+        return _parquet(path, link, database)
+    if magic.startswith(_EXCEL):
+        return _excel(path, link, database, layout)
+    return _text(path, link, database, layout)
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
+
+
+def _parquet(path: Path, link: Path, database: duckdb.DuckDBPyConnection) -> RawTable:
+    found = database.execute(
+        "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [str(link)]
+    ).fetchall()
+    names = [str(name) for name, *_ in found]
+    picked = ", ".join(f"{_quoted(name)} AS c{number}" for number, name in enumerate(names))
+    database.execute(
+        f"CREATE TABLE raw AS SELECT {picked} FROM read_parquet(?, hive_partitioning = false)",  # noqa: S608 - names are quoted
+        [str(link)],
+    )
+    return RawTable(
+        path=path,
+        database=database,
+        names=tuple(name.strip() for name in names),
+        types=tuple(str(kind) for _, kind, *_ in found),
+        units=("",) * len(names),
+        notes=(),
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+
+def _text(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: Layout) -> RawTable:
+    data = link.with_name("data")
+    dialect = _plain_rows(path, link, data, layout)
+    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(dialect.names)))
+    database.execute(
+        "CREATE TABLE raw AS SELECT * FROM read_csv(?, auto_detect = false, header = false, "  # noqa: S608 - only numbers of columns are put in
+        f"columns = {{{columns}}}, delim = ?, quote = '\"', escape = '\"', comment = '', skip = 0, "
+        "new_line = '\\n', store_rejects = true, rejects_limit = 0, max_line_size = 16777216, "
+        "nullstr = '', allow_quoted_nulls = true)",
+        [str(data), dialect.delimiter],
+    )
+    rejected = [
+        (int(line) + dialect.data_line, str(text), str(kind))
+        for line, text, kind in database.execute(
+            "SELECT line, any_value(csv_line), min(error_type) FROM reject_errors GROUP BY line "
+            "ORDER BY line"
+        ).fetchall()
+    ]
+    for line, text, kind in rejected:
+        if "QUOTE" in kind:
+            raise FileFormatError(
+                f"{path}: line {line}: a quoted field is not closed, or goes on behind its closing "
+                f"quote: {text[:60]!r}"
+            )
+    units = dialect.units + ("",) * (len(dialect.names) - len(dialect.units))
+    return RawTable(
+        path=path,
+        database=database,
+        names=dialect.names,
+        types=("VARCHAR",) * len(dialect.names),
+        units=units,
+        notes=dialect.notes,
+        unreadable=tuple((line, text) for line, text, _ in rejected),
+    )
+
+
+def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> Dialect:
+    """Write the rows of data, unpacked, in UTF-8 and with line feeds; and how they are written.
+
+    DuckDB then sees rows only. With the other ends of lines and with comments before the names, its
+    reader (2.0) drops rows without a word when it is told the dialect rather than guessing it.
+    """
+    with link.open("rb") as stream:
+        magic = stream.read(8)
+    opener: Any = next((o for mark, o in _PACKED.items() if magic.startswith(mark)), None)
+    with link.open("rb") as raw, opener(raw) if opener else raw as stream:
+        piece = stream.read(_PIECE_BYTES)
+        encoding = layout.encoding or _encoding(piece)
+        pieces = _decoded(path, piece, stream, encoding)
+        head = next(pieces, "")
+        if "\x00" in head:
+            raise FileFormatError(
+                f"{path}: neither text nor Parquet nor Excel (it holds zero bytes)"
+            )
+        try:
+            dialect = find_dialect(head[: head.rfind("\n") + 1] or head, layout)
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: {error}") from error
+        at = 0
+        for _ in range(dialect.data_line):
+            at = head.find("\n", at) + 1 or len(head)
+        with data.open("w", encoding="utf-8", newline="") as plain:
+            rest = itertools.chain([head[at:]], pieces)
+            plain.writelines(_blanked(rest, dialect.comment) if dialect.comment else rest)
+    return dialect
+
+
+def _blanked(pieces: Iterable[str], comment: str) -> Iterator[str]:
+    """The text with empty lines for comments: DuckDB would cut what follows a # in a value too."""
+    of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
+    for piece in pieces:
+        text = begun + piece
+        whole = text.rfind("\n") + 1
+        yield of_comment.sub("", text[:whole])
+        begun = text[whole:]
+    yield of_comment.sub("", begun)
+
+
+def _encoding(head: bytes) -> str:
+    return next((name for mark, name in _BOMS.items() if head.startswith(mark)), "utf-8")
+
+
+def _decoded(path: Path, piece: bytes, stream: IO[bytes], encoding: str) -> Iterator[str]:
+    """The text of a stream whose first piece was read, with line feeds at the ends of lines."""
+    try:
+        plain = codecs.getincrementaldecoder(encoding)()
+    except LookupError as error:
+        raise FileFormatError(
+            f"{path}: there is no encoding {encoding!r}; known are utf-8, utf-16, cp1252, latin-1, "
+            "shift_jis, gb18030 and the others of Python"
+        ) from error
+    decoder, at = io.IncrementalNewlineDecoder(plain, translate=True), 0
+    try:
+        while piece:
+            yield decoder.decode(piece)
+            at += len(piece)
+            piece = stream.read(_PIECE_BYTES)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start : error.start + 1].hex()
+        raise FileFormatError(
+            f"{path}: not {encoding.upper()} text at byte {at + error.start} (0x{byte}): name the "
+            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1 or utf-16"
+        ) from error
+
+
+# -- Excel -----------------------------------------------------------------------------------------
+
+
+def _excel(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: Layout) -> RawTable:
+    import pyarrow as pa
+
+    try:
+        import python_calamine as calamine
+    except ImportError as error:
+        raise FileFormatError(
+            f"{path}: an Excel file; to read it: pip install 'vigie[excel]'"
+        ) from error
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(link))
+        sheets = book.sheet_names
+        if layout.sheet is not None and layout.sheet not in sheets:
+            raise FileFormatError(
+                f"{path}: there is no sheet {layout.sheet!r}; the file has {', '.join(sheets)}"
+            )
+        rows = book.get_sheet_by_name(layout.sheet or sheets[0]).to_python()
+    except (calamine.CalamineError, IndexError) as error:
+        raise FileFormatError(f"{path}: not an Excel file that can be read: {error}") from error
+    rows = [row for row in rows[layout.skip_rows :] if any(cell != "" for cell in row)]
+    if not rows:
+        raise FileFormatError(f"{path}: the sheet is empty")
+    width = max(map(len, rows))
+    # The first row that is as wide as most begins the table: titles above it are narrower.
+    filled = [sum(cell != "" for cell in row) for row in rows]
+    at = next(n for n, count in enumerate(filled) if count * 2 > max(filled))
+    names = [_cell(cell) or "" for cell in rows[at]] + [""] * (width - len(rows[at]))
+    body = [[_cell(cell) for cell in row] + [None] * (width - len(row)) for row in rows[at + 1 :]]
+    text = pa.table(
+        {f"c{n}": pa.array([row[n] for row in body], pa.string()) for n in range(width)}
+    )
+    database.register("sheet", text)
+    database.execute("CREATE TABLE raw AS SELECT * FROM sheet")
+    database.unregister("sheet")
+    notes = [f"{at} rows above the names of the columns were left out"] if at else []
+    if len(sheets) > 1 and layout.sheet is None:
+        notes.append(f"read the sheet {sheets[0]!r} of {len(sheets)}")
+    return RawTable(
+        path=path,
+        database=database,
+        names=tuple(name.strip() for name in names),
+        types=("VARCHAR",) * width,
+        units=("",) * width,
+        notes=tuple(notes),
+    )
+
+
+def _cell(value: Any) -> str | None:
+    """A cell as text: what a CSV file would hold."""
+    if value == "" or value is None:
+        return None
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise FileFormatError(f"{path}: {len(names)} columns, at most {MAX_COLUMNS} are read")
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise FileFormatError(
+            f"{path}: column name {twice[0]!r} appears more than once: rename one of them"
+        )

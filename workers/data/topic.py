@@ -1,0 +1,132 @@
+"""Readings of a stretch of time, from their topic, as a history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+
+import numpy as np
+
+from schemas.settings import Settings
+from schemas.wire.errors import Stage
+from schemas.wire.reading import Frame, Reading
+from workers.data.files import read_ranges
+from workers.data.history import History, Part, of_parts
+from workers.data.layout import Layout
+from workers.data.rows import LeftOut
+from workers.errors import VigieError
+from workers.kafka.client import Record
+from workers.kafka.factory import TopicReader, connection_of, open_reader
+from workers.stream.input import Input
+
+MAX_READINGS = 20_000_000
+"""Held in memory; more are an error."""
+
+_SEEN_RECORDS = 1_000
+
+
+def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int | None) -> History:
+    """Read the records of a stretch of time from every partition; joins no group.
+
+    Left out is what the stream would not accept either, by the stage at which it fails; the rest is
+    treated like the rows of files.
+
+    Args:
+        settings: the broker, the topic, and the names of channels on the wire.
+        layout: `channels` to read, without any those of the first record that can be read; how to
+            label, `rate` and `resample` them.
+        start_ns: event time, included. Records are found by their own timestamps, so a reading
+            whose record carries an earlier one is not found.
+        end_ns: event time, excluded; None for the end of the topic.
+
+    Raises:
+        BrokerUnavailableError, TopicError: see `open_reader`.
+        VigieError: no channel is given and none can be found, or the stretch is too long.
+    """
+    with open_reader(connection_of(settings.kafka), [settings.topics.readings]) as reader:
+        channels = tuple(layout.channels)
+        starts = reader.offsets_at(start_ns // 1_000_000)
+        ends = reader.ends()
+        if not channels:
+            channels = _find_channels(reader, starts, ends, settings)
+        reader.seek(starts)
+        gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
+        for records in reader.read_to(ends):
+            gathering.add(records)
+    ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else ()
+    found = of_parts(gathering.parts.values(), channels, layout, ranges)
+    rejected: LeftOut = Counter(
+        {(f"rejected at {stage}", ""): count for stage, count in gathering.rejected.items()}
+    )
+    return replace(found, read=found.read + rejected.total(), left_out=found.left_out + rejected)
+
+
+class _Gathering:
+    """Readings of a stretch, sensor by sensor.
+
+    Attributes:
+        parts: of each sensor, in order of arrival.
+        rejected: how many records failed, by stage.
+    """
+
+    def __init__(self, accepting: Input, *, start_ns: int, end_ns: int | None) -> None:
+        self._input, self._start_ns, self._end_ns = accepting, start_ns, end_ns
+        self.parts: dict[str, list[Part]] = {}
+        self._readings = 0
+        self.rejected: Counter[Stage] = Counter()
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take in one batch.
+
+        Raises:
+            VigieError: more readings than can be held.
+        """
+        batch = self._input.accept(records)
+        self.rejected.update(failure.stage for failure in batch.failures)
+        readings = batch.readings
+        keep = readings.ts_ns >= self._start_ns
+        if self._end_ns is not None:
+            keep &= readings.ts_ns < self._end_ns
+        self._readings += int(keep.sum())
+        if self._readings > MAX_READINGS:
+            raise VigieError(
+                f"more than {MAX_READINGS:,} readings between --topic-from and --topic-to: "
+                "choose a shorter stretch"
+            )
+        owners = np.repeat(np.arange(len(readings.sensors)), readings.counts)
+        names = np.array(readings.sensors, dtype=object)[owners] if len(owners) else owners
+        for sensor in dict.fromkeys(readings.sensors):
+            rows = np.flatnonzero((names == sensor) & keep)
+            if len(rows):
+                part = Part(sensor=sensor, ts_ns=readings.ts_ns[rows], values=readings.values[rows])
+                self.parts.setdefault(sensor, []).append(part)
+
+
+def _find_channels(
+    reader: TopicReader,
+    starts: Mapping[tuple[str, int], int],
+    ends: Mapping[tuple[str, int], int],
+    settings: Settings,
+) -> tuple[str, ...]:
+    """The channels of the first record in JSON, under the model's names."""
+    reader.seek(starts)
+    ours = {wire: channel for channel, wire in settings.stream.channels.items()}
+    for record in islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS):
+        if names := _channels_in(record.value or b""):
+            return tuple(ours.get(name, name) for name in names)
+    raise VigieError(
+        f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
+        "time: correct --topic-from, or name the channels with --channel"
+    )
+
+
+def _channels_in(value: bytes) -> tuple[str, ...]:
+    """The channels of a JSON reading or frame; none of anything else."""
+    for model in (Reading, Frame):
+        try:
+            return tuple(model.model_validate_json(value).values)
+        except ValueError:
+            continue
+    return ()
