@@ -78,7 +78,9 @@ FILES: dict[str, Callable[[], str | bytes]] = {
     "north/data.csv": lambda: csv("time,flow", times(), flow()),
     "south/data.csv": lambda: csv("time,flow", times(), flow(seed=2)),
     "counter.csv": lambda: csv("time,volume_m3,flow", times(), np.cumsum(flow()).round(2), flow()),
-    "words.csv": lambda: csv("time,flow,label", times(), flow(), ["Normal"] * 230 + ["Attack"] * 10),
+    "words.csv": lambda: csv(
+        "time,flow,label", times(), flow(), ["Normal"] * 230 + ["Attack"] * 10
+    ),
     "faults.csv": lambda: "start,end\n2025-10-20T00:01:00Z,2025-10-20T00:01:30Z\n",
     "extra.csv": lambda: csv("row,time,flow,comment", range(ROWS), times(), flow(), ["ok"] * ROWS),
     "rates.csv": lambda: csv(

@@ -124,8 +124,9 @@ class History:
         for start in range(0, len(order), rows):
             part = order[start : start + rows]
             values = np.empty((len(part), len(self.channels)))
-            for code in np.unique(codes[part]):
-                mine = codes[part] == code
+            by_sensor = np.argsort(codes[part], kind="stable")
+            present, cuts = np.unique(codes[part][by_sensor], return_index=True)
+            for code, mine in zip(present, np.split(by_sensor, cuts[1:]), strict=True):
                 values[mine] = self.sensors[code].values[part[mine] - starts[code]]
             yield TimedRows(
                 sensors=names,
