@@ -24,6 +24,8 @@ _MODES = {
     "manual": "as set by hand",
 }
 
+_MOST_PLACES = 4
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -188,8 +190,28 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
             f"{worker.get('resident_bytes', 0) / 1e6:,.0f} MB",
         )
     console.print(table)
+    show_split_sensors(pipeline.get("split_sensors") or {}, console)
     if "scaling" in pipeline:
         show_scaling(pipeline["scaling"], console)
+
+
+def show_split_sensors(split: Mapping[str, Any], console: Console) -> None:
+    """Name sensors that come in several partitions, and the way out; nothing if there are none."""
+    sensors = split.get("sensors") or 0
+    if not sensors:
+        return
+    about = "about " if split.get("share", 1) > 1 else ""
+    examples = "; ".join(
+        f"{sensor} in {', '.join(map(str, places[:_MOST_PLACES]))}"
+        + (", ..." if len(places) > _MOST_PLACES else "")
+        for sensor, places in split.get("examples", {}).items()
+    )
+    text = (
+        f"Split sensors: {about}{sensors:,} come in several partitions ({examples}). Each "
+        "partition has a part of their windows, so healthy readings are flagged. Key the records "
+        "by the sensor, or have vigie repartition do it."
+    )
+    console.print(text, style="yellow", markup=False, highlight=False)
 
 
 def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:

@@ -39,7 +39,7 @@ def streamed_zstd(data: bytes) -> bytes:
 
 def little_endian_xerial(data: bytes) -> bytes:
     """As Redpanda writes the versions of the header."""
-    packed = client.snappy_encode(data)
+    packed: bytes = client.snappy_encode(data)
     return packed[:8] + struct.pack("<ii", 1, 1) + packed[16:]
 
 
