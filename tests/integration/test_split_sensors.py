@@ -53,11 +53,12 @@ def test_sensors_in_the_partitions_of_two_workers_are_named(
             within=60,
             what="all records committed",
         )
-        found = wait_until(
-            lambda: "sensors_in_several_partitions" in log.read_text() and status(address),
+        wait_until(
+            lambda: "sensors_in_several_partitions" in log.read_text(),
             within=60,
             what="a warning",
         )
+        found = status(address)
         assert {tuple(worker["partitions"]) for worker in found["workers"]} == {(0,), (1,)}
         assert found["split_sensors"] == {
             "sensors": 3,

@@ -150,6 +150,15 @@ def test_a_partition_that_is_handed_over_is_one_partition():
     assert split_sensors([(0, before), (0, after)]) == SplitSensors()
 
 
+def test_of_a_partition_that_is_handed_over_both_owners_count():
+    before = (0, SensorSpans(share=1, spans={"a": Span(0, 100)}))
+    after = (0, SensorSpans(share=1, spans={"a": Span(120, 120)}))
+    other = (1, SensorSpans(share=1, spans={"a": Span(0, 120)}))
+
+    for order in ([before, after, other], [after, before, other]):
+        assert split_sensors(order).sensors == 1
+
+
 def test_one_reading_in_each_partition_says_nothing():
     assert split_sensors(told(["a"], [1, 2, 3], lambda _, time: time)).sensors == 0
 
@@ -173,6 +182,25 @@ def test_samples_of_two_sizes_are_compared_on_the_smaller_one():
 
     assert found.sensors == len(small.spans) * small.share
     assert found.share == small.share
+
+
+def test_what_two_partitions_tell_in_full_is_not_multiplied_by_the_sample_of_a_third():
+    sensors = names(500)
+    large = told(sensors, range(40), round_robin(2))
+    ((_, small),) = told(names(800), range(3), lambda *_: 2, most=40)
+    found = split_sensors([*large, (2, small)])
+
+    assert found.share == small.share >= 16
+    assert 250 < found.sensors < 1_000
+
+
+def test_a_sensor_that_appears_takes_nothing_from_the_span_of_another():
+    state = make_partition(receptive_field=4)
+    state.polled(batch_of([reading("a", time) for time in range(5)]))
+    state.polled(batch_of([reading("a", 5), reading("b", 5), reading("a", 6)], start=5))
+    state.polled(batch_of([reading("b", 7), reading("a", 6)], start=8))
+
+    assert dict(state.windows.spans(MANY).spans) == {"a": Span(0, 6), "b": Span(5, 7)}
 
 
 def test_names_that_were_made_to_stay_in_the_sample_do_not_make_it_larger(monkeypatch):
