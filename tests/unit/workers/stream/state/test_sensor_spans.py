@@ -185,8 +185,7 @@ def test_samples_of_two_sizes_are_compared_on_the_smaller_one():
 
 
 def test_what_two_partitions_tell_in_full_is_not_multiplied_by_the_sample_of_a_third():
-    sensors = names(500)
-    large = told(sensors, range(40), round_robin(2))
+    large = told(names(501), range(40), round_robin(2))
     ((_, small),) = told(names(800), range(3), lambda *_: 2, most=40)
     found = split_sensors([*large, (2, small)])
 
@@ -210,25 +209,17 @@ def test_names_that_were_made_to_stay_in_the_sample_do_not_make_it_larger(monkey
     assert len(sample.spans) == 10
 
 
-def test_a_sample_after_a_sensor_was_forgotten_names_the_right_ones():
-    def way(sensor: str, time: int) -> int:
-        return 0
-
-    def times(sensor: str) -> range:
-        return range(50) if sensor == "early" else range(500)
-
+def test_a_sample_begins_anew_when_sensors_are_forgotten():
+    """Rows are numbered anew then, and those that are left may fit."""
     state = make_partition(receptive_field=4, max_restore_records=100)
-    records = [
-        reading(sensor, time)
-        for time in range(500)
-        for sensor in ("early", "late")
-        if time in times(sensor)
-    ]
-    for start in range(0, len(records), 9):
-        state.polled(batch_of(records[start : start + 9], start=start))
-        state.windows.spans(MANY)
+    first = [reading(sensor, 0) for sensor in names(80)]
+    state.polled(batch_of([*first, reading("late", 0)]))
+    assert "late" not in state.windows.spans(10).spans
+    for start in range(81, 500, 9):
+        state.polled(batch_of([reading("late", start + n) for n in range(9)], start=start))
 
-    assert dict(state.windows.spans(MANY).spans) == {"late": Span(0, 499)}
+    assert state.windows.sensors == 1
+    assert set(state.windows.spans(10).spans) == {"late"}
 
 
 placed = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), min_size=1, max_size=60)
