@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,12 @@ from tests.support.wait import wait_until
 from workers.cli import main as cli
 from workers.kafka.client import Connection
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray]
+pytestmark = pytest.mark.kafka
 
 ROUND_ROBIN = ["pump-1", "pump-2", "pump-3"]
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(240)
 def test_sensors_in_the_partitions_of_two_workers_are_named(
     connection: Connection,
@@ -76,3 +78,24 @@ def test_sensors_in_the_partitions_of_two_workers_are_named(
     (warning,) = [one for one in said if one.get("event") == "sensors_in_several_partitions"]
     assert warning["sensors"] == 3
     assert "fan-1" not in str(warning["examples"])
+
+
+def test_a_status_without_a_pipeline_finds_them_by_some_records(
+    connection: Connection,
+    make_topic: MakeTopic,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["status", "--bootstrap", connection.bootstrap, "--json"]
+
+    def found(topic: str) -> Any:
+        assert cli.main([*asked, "--set", f"topics.readings={topic}"]) == 0
+        return json.loads(capsys.readouterr().out)["split_sensors"]
+
+    records = encoded(reading_records(ROUND_ROBIN, 60))
+    whole, split = make_topic(partitions=2), make_topic(partitions=2)
+    produce(connection, whole, records)
+    produce(connection, split, [{**one, "partition": n % 2} for n, one in enumerate(records)])
+
+    assert found(whole)["sensors"] == 0
+    assert found(split)["examples"] == {sensor: [0, 1] for sensor in ROUND_ROBIN}
+    assert found("never-made") is None
