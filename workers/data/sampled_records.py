@@ -97,7 +97,7 @@ class _Sample:
 
     def seen(self, partitions: int) -> SampledRecords:
         """All of it."""
-        told = [(at, SensorSpans(share=1, spans=spans)) for at, spans in self._spans.items()]
+        told = [(at, SensorSpans.of(spans)) for at, spans in self._spans.items()]
         return SampledRecords(
             partitions=partitions,
             records=self._records,

@@ -402,5 +402,5 @@ class IngestLoop:
             return
         self._spans_at_s = now_s + _SPANS_EVERY_S
         most = max(_SPANS_AT_MOST // max(len(opened), 1), 1)
-        spans = {number: owned.state.windows.spans(most) for number, owned in opened.items()}
+        spans = {number: owned.state.spans(most) for number, owned in opened.items()}
         self.health = replace(self.health, spans=spans)

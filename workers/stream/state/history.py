@@ -30,7 +30,7 @@ from schemas.columns import Readings
 from workers.stream.state.arrivals import Arrivals, by_sensor
 from workers.stream.state.counts import Counts
 from workers.stream.state.recorded import Met
-from workers.stream.state.sensor_spans import SensorSample, SensorSpans, Span
+from workers.stream.state.sensor_spans import SensorSample, SensorSpans
 from workers.stream.state.windows import NEVER, Accepted, Windows
 
 _NOWHERE = -1
@@ -170,15 +170,14 @@ class SensorWindows:
 
     def spans(self, most: int) -> SensorSpans:
         """When at most `most` sensors came, for `split_sensors`."""
-        rows = self._sample.rows(self._names, most)
-        spans = self._windows.spans(np.array(rows, np.int64)).tolist()
+        rows = np.array(self._sample.rows(self._names, most), np.int64)
+        times_ns = self._windows.spans(rows)
+        began = times_ns[:, 0] != NEVER  # else its records were all without a reading
+        names = self._names
         return SensorSpans(
             share=self._sample.share,
-            spans={
-                self._names[row]: Span(first, last)
-                for row, (first, last) in zip(rows, spans, strict=True)
-                if first != NEVER  # its readings are all bad
-            },
+            sensors=tuple(names[row] for row in rows[began].tolist()),
+            times_ns=times_ns[began],
         )
 
     def advance(

@@ -25,10 +25,13 @@ another key, another partitioner) splits many. Nothing of it costs anything per 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from zlib import crc32
+
+import numpy as np
+from jaxtyping import Int64
 
 MOST_EXAMPLES: Final = 5
 _LARGEST_SHARE: Final = 2**31
@@ -41,17 +44,29 @@ class Span(NamedTuple):
     last_ns: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SensorSpans:
-    """A sample of one partition's sensors; see the module's text.
+    """A sample of one partition's sensors; see the module's text. Cheap to pickle.
 
     Attributes:
         share: one sensor in so many is in it, by its name.
-        spans: of each.
+        sensors: their names.
+        times_ns: the span of each.
     """
 
-    share: int
-    spans: Mapping[str, Span]
+    share: int = 1
+    sensors: tuple[str, ...] = ()
+    times_ns: Int64[np.ndarray, "n 2"] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+    @classmethod
+    def of(cls, spans: Mapping[str, Span]) -> "SensorSpans":
+        """All sensors of a partition."""
+        times_ns = np.array(list(spans.values()), np.int64).reshape(-1, 2)
+        return cls(sensors=tuple(spans), times_ns=times_ns)
+
+    def spans(self) -> Iterator[tuple[str, Span]]:
+        """Each sensor with its span."""
+        return zip(self.sensors, map(Span._make, self.times_ns.tolist()), strict=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +115,7 @@ def split_sensors(told: Iterable[tuple[int, SensorSpans]]) -> SplitSensors:
     share = max((sample.share for _, sample in told), default=1)
     places: dict[str, dict[int, Span]] = defaultdict(dict)
     for partition, sample in told:
-        for sensor, span in sample.spans.items():
+        for sensor, span in sample.spans():
             known = places[sensor].get(partition, span)
             places[sensor][partition] = Span(
                 min(known.first_ns, span.first_ns), max(known.last_ns, span.last_ns)

@@ -139,8 +139,8 @@ def test_sensors_that_two_workers_have_parts_of_are_told(
     healths: list[Health], scaling: ScalingStatus
 ) -> None:
     span = Span(0, 100)
-    mine = SensorSpans(share=1, spans={"pump-1": span, "pump-2": span})
-    others = SensorSpans(share=1, spans={"pump-1": span})
+    mine = SensorSpans.of({"pump-1": span, "pump-2": span})
+    others = SensorSpans.of({"pump-1": span})
     split = [replace(healths[0], spans={0: mine}), replace(healths[1], spans={1: others})]
 
     assert status_of(split)["split_sensors"] == {

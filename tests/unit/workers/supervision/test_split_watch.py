@@ -16,8 +16,8 @@ def healths(split: int, whole: int = 3) -> list[Health]:
     both = {f"pump-{n}": Span(0, 100) for n in range(split)}
     mine = {f"fan-{n}": Span(0, 100) for n in range(whole)}
     return [
-        Health(slot=0, spans={0: SensorSpans(share=1, spans=both | mine)}),
-        Health(slot=1, spans={1: SensorSpans(share=1, spans=both)}),
+        Health(slot=0, spans={0: SensorSpans.of(both | mine)}),
+        Health(slot=1, spans={1: SensorSpans.of(both)}),
     ]
 
 

@@ -43,7 +43,7 @@ def told(
         for start in range(0, len(arrived), 7):
             batch = [reading(*one) for one in arrived[start : start + 7]]
             state.polled(batch_of(batch, start=start))
-        spans.append((partition, state.windows.spans(most)))
+        spans.append((partition, state.spans(most)))
     return spans
 
 
@@ -136,24 +136,24 @@ def test_it_is_over_when_the_other_partition_forgets_it():
 
 def test_a_partition_that_lags_behind_accuses_nobody():
     """Its worker still reads what came before the sensor moved."""
-    behind = SensorSpans(share=1, spans={"a": Span(0, 100)})
-    ahead = SensorSpans(share=1, spans={"a": Span(90, 5000)})
+    behind = SensorSpans.of({"a": Span(0, 100)})
+    ahead = SensorSpans.of({"a": Span(90, 5000)})
 
     assert split_sensors([(0, behind), (1, ahead)]).sensors == 0
 
 
 def test_a_partition_that_is_handed_over_is_one_partition():
     """Its old and its new owner both tell it for a while."""
-    before = SensorSpans(share=1, spans={"a": Span(0, 100)})
-    after = SensorSpans(share=1, spans={"a": Span(40, 120)})
+    before = SensorSpans.of({"a": Span(0, 100)})
+    after = SensorSpans.of({"a": Span(40, 120)})
 
     assert split_sensors([(0, before), (0, after)]) == SplitSensors()
 
 
 def test_of_a_partition_that_is_handed_over_both_owners_count():
-    before = (0, SensorSpans(share=1, spans={"a": Span(0, 100)}))
-    after = (0, SensorSpans(share=1, spans={"a": Span(120, 120)}))
-    other = (1, SensorSpans(share=1, spans={"a": Span(0, 120)}))
+    before = (0, SensorSpans.of({"a": Span(0, 100)}))
+    after = (0, SensorSpans.of({"a": Span(120, 120)}))
+    other = (1, SensorSpans.of({"a": Span(0, 120)}))
 
     for order in ([before, after, other], [after, before, other]):
         assert split_sensors(order).sensors == 1
@@ -168,7 +168,7 @@ def test_a_large_fleet_is_told_by_a_bounded_sample_that_every_partition_takes_al
     sample = told(sensors, range(12), round_robin(7), most=100)
     found = split_sensors(sample)
 
-    assert all(len(one.spans) <= 100 for _, one in sample)
+    assert all(len(one.sensors) <= 100 for _, one in sample)
     assert found.share >= 16
     assert len(sensors) / 2 < found.sensors < len(sensors) * 2
     assert split_sensors(told(sensors, range(12), by_sensor, most=100)).sensors == 0
@@ -180,7 +180,7 @@ def test_samples_of_two_sizes_are_compared_on_the_smaller_one():
     ((_, small),) = told(sensors, range(9), lambda *_: 1, most=20)
     found = split_sensors([(0, large), (1, small)])
 
-    assert found.sensors == len(small.spans) * small.share
+    assert found.sensors == len(small.sensors) * small.share
     assert found.share == small.share
 
 
@@ -199,14 +199,14 @@ def test_a_sensor_that_appears_takes_nothing_from_the_span_of_another():
     state.polled(batch_of([reading("a", 5), reading("b", 5), reading("a", 6)], start=5))
     state.polled(batch_of([reading("b", 7), reading("a", 6)], start=8))
 
-    assert dict(state.windows.spans(MANY).spans) == {"a": Span(0, 6), "b": Span(5, 7)}
+    assert dict(state.spans(MANY).spans()) == {"a": Span(0, 6), "b": Span(5, 7)}
 
 
 def test_names_that_were_made_to_stay_in_the_sample_do_not_make_it_larger(monkeypatch):
     monkeypatch.setattr("workers.stream.state.sensor_spans.crc32", lambda _: 0)
     ((_, sample),) = told(names(50), range(3), lambda *_: 0, most=10)
 
-    assert len(sample.spans) == 10
+    assert len(sample.sensors) == 10
 
 
 def test_a_sample_begins_anew_when_sensors_are_forgotten():
@@ -214,12 +214,12 @@ def test_a_sample_begins_anew_when_sensors_are_forgotten():
     state = make_partition(receptive_field=4, max_restore_records=100)
     first = [reading(sensor, 0) for sensor in names(80)]
     state.polled(batch_of([*first, reading("late", 0)]))
-    assert "late" not in state.windows.spans(10).spans
+    assert "late" not in state.spans(10).sensors
     for start in range(81, 500, 9):
         state.polled(batch_of([reading("late", start + n) for n in range(9)], start=start))
 
     assert state.windows.sensors == 1
-    assert set(state.windows.spans(10).spans) == {"late"}
+    assert set(state.spans(10).sensors) == {"late"}
 
 
 placed = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 2)), min_size=1, max_size=60)
@@ -231,8 +231,7 @@ def test_what_is_found_is_in_several_partitions_and_the_order_of_telling_is_no_m
     for time, (sensor, partition) in enumerate(readings):
         records[partition].append((sensor, time))
     sample = [
-        (partition, SensorSpans(share=1, spans=spans_of(arrived)))
-        for partition, arrived in records.items()
+        (partition, SensorSpans.of(spans_of(arrived))) for partition, arrived in records.items()
     ]
     found = split_sensors(sample)
 
