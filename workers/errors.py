@@ -12,6 +12,7 @@ __all__ = [
     "CorruptLogError",
     "DeadLetterLimitError",
     "FencedError",
+    "MissingCodecError",
     "OutputsLostError",
     "PoisonRecordError",
     "ProvisioningError",
@@ -61,6 +62,10 @@ class FencedError(RunEndedError):
 
     Or, once, a broker that went down and remembers the worker before this one.
     """
+
+
+class MissingCodecError(RunEndedError):
+    """Records are compressed in a way that needs a package more: install the one it names."""
 
 
 class BrokerUnavailableError(VigieError):

@@ -30,6 +30,7 @@ def test_every_setting_exists():
 
 def test_every_metric_exists():
     known = {f"vigie_{name}_total" for name in NUMBERS} | {"vigie_bad_records_total"}
+    known |= {"vigie_split_sensors"}
     named = set(re.findall(r"\bvigie_\w+", PAGE))
     assert named <= known, sorted(named - known)
     stages = set(re.findall(r'stage="([\w-]+)"', PAGE)) | {"schema", "content-type"}

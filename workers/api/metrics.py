@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from workers.stream.health import Health, LatencyHistogram, Phase
+from workers.stream.health import Health, LatencyHistogram, Phase, split_sensors_of
 from workers.stream.state.counts import NUMBERS
 from workers.supervision.status import ScalingStatus
 
@@ -85,6 +85,13 @@ class PipelineCollector(Collector):
             "From a record's timestamp to the hand-over of its outputs, since the start.",
             "quantile",
             [(labels, value) for labels, value in quantiles if value is not None],
+        )
+        yield _metric(
+            GaugeMetricFamily,
+            "split_sensors",
+            "Sensors that come in several partitions at once: each has a part of their windows.",
+            "",
+            [((), split_sensors_of(healths).sensors)],
         )
         yield from _of_scaling(self._scaling())
 

@@ -16,9 +16,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.data.sampled_records import SampledRecords
 
 State = Literal["fine", "note", "broken"]
 
@@ -34,6 +37,7 @@ _FILES_NOTE, _FILES_BROKEN = 4_096, 512
 _SHARED_NOTE_BYTES = 0.2 * _GB
 # A socket's path holds 107 characters, of which Ray adds about 70 to the temporary folder.
 _LONGEST_TEMPORARY = 35
+_KEY_FIX = "have the producer key its records by the sensor, or let vigie repartition do it"
 _RAY_WITHIN_S = 90.0
 _RAY_PROBE = """
 from schemas.settings import RaySettings
@@ -70,6 +74,7 @@ def all_checks(settings: Settings) -> dict[str, Check]:
     return {
         "python": python,
         "packages": packages,
+        "codecs": codecs,
         "machine": machine,
         "disk": disk,
         "files": open_files,
@@ -77,6 +82,7 @@ def all_checks(settings: Settings) -> dict[str, Check]:
         "jars": jars,
         "kafka": lambda: kafka(settings),
         "topics": lambda: topics(settings),
+        "records": lambda: records(settings),
         "model": lambda: model(settings),
         "gpu": gpu,
         "ray": lambda: ray_starts(settings),
@@ -117,6 +123,20 @@ def packages(version: Callable[[str], str | None] = _version) -> Finding:
             f"for the embedded broker and for pictures: pip install 'vigie[{','.join(lacking)}]'",
         )
     return Finding("fine", found)
+
+
+def codecs() -> Finding:
+    """Which compressed records can be read here."""
+    from workers.kafka.factory import missing_packages
+
+    missing = missing_packages()
+    if not missing:
+        return Finding("fine", "gzip, snappy, lz4 and zstd can be read")
+    return Finding(
+        "note",
+        f"records compressed with {' or '.join(missing)} cannot be read",
+        f"pip install {' '.join(missing.values())}, on every machine with workers",
+    )
 
 
 def machine() -> Finding:
@@ -239,6 +259,66 @@ def topics(settings: Settings) -> Finding:
     return Finding(
         "fine", ", ".join(f"{finding.name} ({finding.partitions})" for finding in findings)
     )
+
+
+def records(settings: Settings) -> Finding:
+    """Whether some records of the readings can be read, and lie where a stream needs them."""
+    from workers.data.sampled_records import sample_records
+    from workers.errors import CorruptLogError, MissingCodecError, VigieError
+    from workers.kafka.factory import admin_of, connection_of
+
+    try:
+        if not admin_of(connection_of(settings.kafka)).answers(timeout_s=3.0):
+            return Finding("note", "not seen: no broker")
+        seen = sample_records(settings, _channels(settings))
+    except (CorruptLogError, MissingCodecError) as error:
+        return Finding("broken", str(error), "vigie run would end there: do as it says")
+    except (VigieError, ValueError) as error:
+        return Finding("note", f"not seen: {error}", "see the checks above")
+    return _finding_of(seen)
+
+
+def _channels(settings: Settings) -> tuple[str, ...]:
+    """Those of the model that is named; none if there is none that can be loaded."""
+    from detector.artifact import ArtifactError, load
+
+    if settings.model.path is None:
+        return ()
+    try:
+        return tuple(load(settings.model.path, device="cpu").channels)
+    except ArtifactError:
+        return ()  # the check of the model says why
+
+
+def _finding_of(seen: SampledRecords) -> Finding:
+    found = f"{seen.records:,} of the first and latest records"
+    split = seen.split
+    if split.sensors:
+        examples = "; ".join(
+            f"{sensor} in {', '.join(map(str, places))}"
+            for sensor, places in split.examples.items()
+        )
+        return Finding(
+            "broken",
+            f"{found}: {split.sensors:,} sensors come in several partitions ({examples}). Each "
+            "partition has a part of their windows, so healthy readings are flagged",
+            _KEY_FIX,
+        )
+    if seen.without_key and seen.partitions > 1:
+        return Finding(
+            "note",
+            f"{found}: {seen.without_key:,} have no key, so the readings of a sensor are spread "
+            "over the partitions unless the producer sees to it",
+            _KEY_FIX,
+        )
+    if rejected := sum(seen.rejected.values()):
+        stages = ", ".join(f"{number:,} at {stage}" for stage, number in seen.rejected.items())
+        return Finding(
+            "note",
+            f"{found}: {rejected:,} would become dead letters ({stages})",
+            "vigie run says why of each: vigie dead-letters list",
+        )
+    return Finding("fine", f"{found} can be read" if seen.records else "the topic is empty")
 
 
 def model(settings: Settings) -> Finding:

@@ -170,6 +170,7 @@ class Source(Protocol):
             SettingsError: the broker rejects us for good (authorisation, unknown topic).
             FencedError: another member runs under our identity.
             CorruptLogError: a partition cannot be read on; names the offset and what to do.
+            MissingCodecError: a partition is compressed in a way that cannot be read here.
         """
 
     def committed(self, partition: int) -> CommittedOffset | None:

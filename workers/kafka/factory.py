@@ -19,6 +19,7 @@ from workers.kafka.client import (
     never,
 )
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
+from workers.kafka.kafka_python.codecs import missing_packages
 from workers.kafka.kafka_python.consumer.reader import TopicReader, open_reader
 from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.consumer.table import TableConfig
@@ -33,6 +34,7 @@ __all__ = [
     "admin_of",
     "connection_of",
     "member_of",
+    "missing_packages",
     "open_partition_producer",
     "open_publisher",
     "open_reader",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.stream.state.counts import Counts
+from workers.stream.state.sensor_spans import SensorSpans, SplitSensors, split_sensors
 
 _EDGES_MS = np.concatenate(([0.0], np.geomspace(1.0, 600_000.0, 96)))
 
@@ -77,6 +78,7 @@ class Health:
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
     `model_changes` are partitions whose committed work another model had done;
     `recorded_cold_starts` those of which sensors begin anew although something was recorded.
+    `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
     """
 
     slot: int
@@ -85,6 +87,7 @@ class Health:
     lag: Mapping[int, int] = field(default_factory=dict)
     next_offsets: Mapping[int, int] = field(default_factory=dict)
     sensors: int = 0
+    spans: Mapping[int, SensorSpans] = field(default_factory=dict)
     in_flight: int = 0
     commits: int = 0
     rewinds: int = 0
@@ -112,7 +115,14 @@ class Health:
 
     def at_rest(self, phase: Phase) -> Health:
         """The same counts of a worker that is no more."""
-        return replace(self, phase=phase, lag={}, sensors=0, in_flight=0, resident_bytes=0)
+        return replace(
+            self, phase=phase, lag={}, sensors=0, spans={}, in_flight=0, resident_bytes=0
+        )
+
+
+def split_sensors_of(healths: Iterable[Health]) -> SplitSensors:
+    """The sensors that come in several partitions at once, whichever workers have these."""
+    return split_sensors(one for health in healths for one in health.spans.items())
 
 
 _OF_THE_MOMENT = {
@@ -122,6 +132,7 @@ _OF_THE_MOMENT = {
     "lag",
     "next_offsets",
     "sensors",
+    "spans",
     "in_flight",
     "resident_bytes",
 }

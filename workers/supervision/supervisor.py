@@ -40,6 +40,7 @@ from workers.supervision.managed_actor import (
 )
 from workers.supervision.plan import Plan
 from workers.supervision.restarts import RestartPolicy
+from workers.supervision.split_watch import SplitWatch
 from workers.supervision.status import Kind, ScaleRequest, ScalingStatus
 from workers.supervision.targets import ScaleRejectedError, Targets
 
@@ -94,6 +95,7 @@ class Supervisor:
             monotonic_s=monotonic_s,
             wall_s=wall_s,
         )
+        self._split_watch = SplitWatch()
         self._ingest: list[ManagedActor] = []
         self._scorers: list[ManagedActor] = []
         self._connected: list[ActorHandle] = []
@@ -182,6 +184,7 @@ class Supervisor:
         if not self._ending:
             self._count_partitions(now_s)
             self._look_at_load(now_s)
+            self._split_watch.look(self.healths, now_s)
         self._reach_targets(now_s)
 
     def _look_after(self, actor: ManagedActor, now_s: float, passed_s: float) -> None:

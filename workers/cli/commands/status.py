@@ -24,6 +24,8 @@ _MODES = {
     "manual": "as set by hand",
 }
 
+_MOST_PLACES = 4
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -49,7 +51,8 @@ def status(
     """Show how the stream stands: topics, members of the group, position and lag by partition.
 
     Reads Kafka alone, so it works from anywhere and disturbs no member. Counts and latency live in
-    the workers: --url asks them.
+    the workers: --url asks them. Sensors that come in several partitions are found among the first
+    and the latest records, and with --url among all.
 
     Examples:
       vigie status
@@ -83,6 +86,7 @@ def status(
         },
         "partitions": [asdict(position) for position in positions],
         "lag_records": sum(position.lag or 0 for position in positions),
+        "split_sensors": _split_sensors(settings, pipeline),
         "pipeline": pipeline,
     }
     if as_json:
@@ -116,6 +120,25 @@ def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json:
         print_json({"sensors": [asdict(at) for at in recorded], "unknown_documents": unknown})
     else:
         show_sensors(recorded, unknown=unknown, console=Console())
+
+
+def _split_sensors(
+    settings: Settings, pipeline: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Sensors that come in several partitions, as the workers know them or by some records.
+
+    None when the records cannot be read; what is wrong with them is the doctor's to say.
+    """
+    from workers.data.sampled_records import sample_records
+    from workers.errors import VigieError
+
+    if pipeline is not None:
+        told: Mapping[str, Any] | None = pipeline.get("split_sensors")
+        return told
+    try:
+        return asdict(sample_records(settings).split)
+    except (VigieError, ValueError):
+        return None
 
 
 def _topics(
@@ -163,6 +186,7 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
                 at.member or "-",
             )
         console.print(table)
+    show_split_sensors(result["split_sensors"] or {}, console)
     if result["pipeline"] is not None:
         _show_pipeline(result["pipeline"], console)
 
@@ -190,6 +214,25 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     if "scaling" in pipeline:
         show_scaling(pipeline["scaling"], console)
+
+
+def show_split_sensors(split: Mapping[str, Any], console: Console) -> None:
+    """Name sensors that come in several partitions, and the way out; nothing if there are none."""
+    sensors = split.get("sensors") or 0
+    if not sensors:
+        return
+    about = "about " if split.get("share", 1) > 1 else ""
+    examples = "; ".join(
+        f"{sensor} in {', '.join(map(str, places[:_MOST_PLACES]))}"
+        + (", ..." if len(places) > _MOST_PLACES else "")
+        for sensor, places in split.get("examples", {}).items()
+    )
+    text = (
+        f"Split sensors: {about}{sensors:,} come in several partitions ({examples}). Each "
+        "partition has a part of their windows, so healthy readings are flagged. Key the records "
+        "by the sensor, or have vigie repartition do it."
+    )
+    console.print(text, style="yellow", markup=False, highlight=False)
 
 
 def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:

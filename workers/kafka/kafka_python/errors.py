@@ -27,7 +27,6 @@ _REFUSED: Final = (
     errors.InvalidGroupIdError,
     errors.InvalidSessionTimeoutError,
     errors.UnsupportedVersionError,
-    errors.UnsupportedCodecError,
     errors.SecurityDisabledError,
 )
 _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError)

@@ -19,6 +19,7 @@ from kafka.errors import KafkaError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from workers.errors import SettingsError
+from workers.kafka.kafka_python.codecs import missing_packages
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = (
@@ -52,9 +53,10 @@ def check_values(options: Mapping[str, Any]) -> None:
     if protocol.startswith("SASL"):
         _check_sasl(options, protocol)
     compression = options.get("compression_type")
-    if compression and not KafkaProducer._COMPRESSORS[compression][0]():  # noqa: SLF001
+    if package := missing_packages().get(compression or ""):
         raise SettingsError(
-            f"kafka.client.compression_type: {compression} needs a package that is not installed."
+            f"kafka.client.compression_type: {compression} needs the package {package}, which is "
+            f"not installed: pip install {package}, or choose another."
         )
 
 

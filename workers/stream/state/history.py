@@ -30,7 +30,8 @@ from schemas.columns import Readings
 from workers.stream.state.arrivals import Arrivals, by_sensor
 from workers.stream.state.counts import Counts
 from workers.stream.state.recorded import Met
-from workers.stream.state.windows import Accepted, Windows
+from workers.stream.state.sensor_spans import SensorSample, SensorSpans
+from workers.stream.state.windows import NEVER, Accepted, Windows
 
 _NOWHERE = -1
 _COLUMNS = ("groups", "ts_ns", "offsets", "indices")
@@ -131,6 +132,7 @@ class SensorWindows:
         self._group_of = group_of
         self._row: dict[str, int] = {}
         self._names: list[str] = []
+        self._sample = SensorSample()
         self._groups = np.zeros(64, np.int32)
         self._new_windows = partial(
             Windows, channels=channels, receptive_field=receptive_field, max_gap_ns=max_gap_ns
@@ -165,6 +167,18 @@ class SensorWindows:
         """Offset of the oldest reading that any window holds; `default` when all are empty."""
         oldest = self._windows.oldest
         return int(min(default, oldest.min())) if len(oldest) else default
+
+    def spans(self, most: int) -> SensorSpans:
+        """When at most `most` sensors came, for `split_sensors`."""
+        rows = np.array(self._sample.rows(self._names, most), np.int64)
+        times_ns = self._windows.spans(rows)
+        began = times_ns[:, 0] != NEVER  # else its records were all without a reading
+        names = self._names
+        return SensorSpans(
+            share=self._sample.share,
+            sensors=tuple(names[row] for row in rows[began].tolist()),
+            times_ns=times_ns[began],
+        )
 
     def advance(
         self, readings: Readings, record_offsets: Int64[np.ndarray, " m"], *, kept_from: int
@@ -272,6 +286,7 @@ class SensorWindows:
     def _keep_only(self, rows: NDArray[np.int64]) -> None:
         self._windows.select(rows)
         self._names = [self._names[row] for row in rows.tolist()]
+        self._sample = SensorSample()
         self._row = {name: row for row, name in enumerate(self._names)}
         groups = self._groups[rows]
         self._groups = np.zeros(max(64, len(rows)), np.int32)

@@ -48,6 +48,7 @@ from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
+from workers.stream.state.sensor_spans import SensorSpans
 from workers.stream.state.slicing import between, without
 from workers.stream.state.state_ttl import StateTtl
 
@@ -182,6 +183,10 @@ class PartitionState:
     def sensors(self) -> int:
         """Number of sensors remembered."""
         return self._windows.sensors
+
+    def spans(self, most: int) -> SensorSpans:
+        """When at most `most` of its sensors came; see `workers.stream.state.sensor_spans`."""
+        return self._windows.spans(most)
 
     @property
     def windows(self) -> SensorWindows:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from workers.stream.state.arrivals import Arrivals
 
-_NEVER = np.iinfo(np.int64).min
+NEVER = np.iinfo(np.int64).min
+"""The time of a reading that there was not."""
 _NONE = np.iinfo(np.int64).max
 _SMALLEST = 64
 
@@ -51,6 +52,7 @@ class Windows:
         self._depth = max(receptive_field - 1, 1)
         self._max_gap_ns = max_gap_ns
         self.used = 0
+        self._empty = 0  # rows without a reading yet, mostly for the time of a batch
         self._allocate(_SMALLEST)
 
     def _allocate(self, capacity: int) -> None:
@@ -60,19 +62,22 @@ class Windows:
         self._head = np.zeros(capacity, np.int64)
         self._filled = np.zeros(capacity, np.int64)
         self._oldest = np.full(capacity, _NONE, np.int64)
-        self._last_ts = np.full(capacity, _NEVER, np.int64)
+        self._first_ts = np.full(capacity, NEVER, np.int64)
+        self._last_ts = np.full(capacity, NEVER, np.int64)
 
     def add(self) -> int:
         """A new row, empty."""
         if self.used == len(self._filled):
             self._select(slice(self.used), 2 * self.used)
         self.used += 1
+        self._empty += 1
         return self.used - 1
 
     def select(self, rows: Int64[np.ndarray, " u"]) -> None:
         """Keep only these rows, renumbered in this order; memory shrinks with them."""
         self._select(rows, max(_SMALLEST, len(rows) + len(rows) // 4))
         self.used = len(rows)
+        self._empty = int((self._last_ts[: self.used] == NEVER).sum())
 
     def _select(self, rows: NDArray[np.int64] | slice, capacity: int) -> None:
         old = self._arrays
@@ -83,7 +88,15 @@ class Windows:
 
     @property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return (self._values, self._offsets, self._head, self._filled, self._oldest, self._last_ts)
+        return (
+            self._values,
+            self._offsets,
+            self._head,
+            self._filled,
+            self._oldest,
+            self._first_ts,
+            self._last_ts,
+        )
 
     @property
     def capacity(self) -> int:
@@ -99,6 +112,11 @@ class Windows:
         """Offset of the newest reading of these windows."""
         newest: NDArray[np.int64] = self._offsets[rows, self._head[rows] - 1]
         return newest
+
+    def spans(self, rows: Int64[np.ndarray, " u"]) -> Int64[np.ndarray, "u 2"]:
+        """Event time of the first and the last accepted reading, however short the windows are."""
+        spans: NDArray[np.int64] = np.stack((self._first_ts[rows], self._last_ts[rows]), axis=1)
+        return spans
 
     def cut(self, rows: Int64[np.ndarray, " u"], offset: int) -> None:
         """Drop what lies before an offset; each of these windows has something from it on."""
@@ -199,12 +217,16 @@ class Windows:
             filled = np.where(restarted >= 0, sizes - restarted, filled)
         self._filled[rows] = np.minimum(filled, depth)
         self._head[rows] = (self._head[rows] + sizes) % depth
+        if self._empty:
+            begun = self._last_ts[rows] == NEVER
+            self._first_ts[rows[begun]] = new.ts_ns[firsts[begun]]
+            self._empty -= int(begun.sum())
         self._last_ts[rows] = new.ts_ns[firsts + sizes - 1]
         self._note_oldest(rows)
 
 
 def _elapsed(ts_ns: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
     """Nanoseconds since the reading before; 1 where there was none."""
-    first = before == _NEVER  # its difference would overflow
+    first = before == NEVER  # its difference would overflow
     elapsed: NDArray[np.int64] = np.where(first, 1, ts_ns - np.where(first, 0, before))
     return elapsed

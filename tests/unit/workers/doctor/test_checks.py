@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 from pathlib import Path
 
 import pytest
 
 from schemas.settings import Settings
+from tests.support.broker import produce
+from tests.support.models import encoded, reading_records
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.doctor import checks
 from workers.doctor.checks import Finding
+from workers.kafka.client import Connection
 
 
 def make_settings(**sections) -> Settings:
@@ -120,3 +124,105 @@ def test_doctor_of_nothing_wrong_ends_with_0(capsys, monkeypatch, tmp_path):
 def test_an_unknown_check_is_a_usage_error(capsys):
     assert cli.main(["doctor", "--skip", "raay"]) == ExitCode.USAGE
     assert "raay" in capsys.readouterr().err
+
+
+def test_a_codec_that_is_missing_is_a_note_with_its_package(monkeypatch):
+    assert checks.codecs().state == "fine"
+    monkeypatch.setitem(sys.modules, "snappy", None)
+
+    finding = checks.codecs()
+
+    assert (finding.state, finding.found) == (
+        "note",
+        "records compressed with snappy cannot be read",
+    )
+    assert "pip install python-snappy" in finding.fix
+
+
+SENSORS = ["pump-1", "pump-2", "pump-3"]
+
+
+@pytest.fixture
+def fill(connection, make_topic):
+    """Make a topic with these records (arguments of `send`), and settings that read it."""
+
+    def make(records, *, compression: str | None = None, **configs) -> Settings:
+        topic = make_topic(partitions=2, **configs)
+        options = {"compression_type": compression}
+        produce(Connection(bootstrap=connection.bootstrap, options=options), topic, records)
+        return make_settings(kafka={"bootstrap": connection.bootstrap}, topics={"readings": topic})
+
+    return make
+
+
+@pytest.mark.kafka
+def test_a_topic_that_needs_a_missing_codec_is_broken(fill, monkeypatch):
+    """Whoever compresses: here it is the broker, as the topic says."""
+    records = encoded(reading_records(SENSORS, 50))
+    settings = fill(records, **{"compression.type": "lz4"})
+    assert checks.records(settings).state == "fine"
+    monkeypatch.setitem(sys.modules, "lz4.frame", None)
+
+    finding = checks.records(settings)
+
+    assert finding.state == "broken"
+    assert settings.topics.readings in finding.found
+    assert "pip install lz4" in finding.found
+
+
+@pytest.mark.kafka
+def test_records_that_are_keyed_by_their_sensor_are_fine(fill):
+    finding = checks.records(fill(encoded(reading_records(SENSORS, 50)), compression="zstd"))
+
+    assert finding == Finding("fine", "150 of the first and latest records can be read")
+
+
+@pytest.mark.kafka
+def test_sensors_in_several_partitions_are_broken_and_named(fill):
+    records = encoded(reading_records(SENSORS, 300))
+    spread = [{**one, "key": None, "partition": n % 2} for n, one in enumerate(records)]
+
+    finding = checks.records(fill(spread))
+
+    assert finding.state == "broken"
+    assert "3 sensors come in several partitions (pump-1 in 0, 1; pump-2 in 0, 1" in finding.found
+    assert "vigie repartition" in finding.fix
+
+
+@pytest.mark.kafka
+def test_records_without_a_key_are_a_note_if_each_sensor_keeps_its_partition(fill):
+    """A partitioner of one's own may look at the value."""
+    records = encoded(reading_records(SENSORS, 20))
+    placed = [{**one, "key": None, "partition": n % 3 % 2} for n, one in enumerate(records)]
+
+    finding = checks.records(fill(placed))
+
+    assert (finding.state, "60 have no key" in finding.found) == ("note", True)
+
+
+@pytest.mark.kafka
+def test_a_sensor_that_moved_to_another_partition_is_fine(fill):
+    records = encoded(reading_records(["pump-1"], 900))
+    moved = [{**one, "partition": int(n >= 500)} for n, one in enumerate(records)]
+
+    assert checks.records(fill(moved)).state == "fine"
+
+
+@pytest.mark.kafka
+def test_records_that_would_be_dead_letters_are_a_note(fill):
+    bad = [{"key": b"pump-1", "value": b"no reading", "partition": 0}] * 3
+    records = [{**one, "partition": 0} for one in encoded(reading_records(["pump-1"], 9))]
+
+    finding = checks.records(fill([*records, *bad]))
+
+    assert (finding.state, "3 would become dead letters (3 at decode)" in finding.found) == (
+        "note",
+        True,
+    )
+
+
+@pytest.mark.kafka
+def test_an_empty_topic_is_fine_and_a_missing_one_is_seen_by_another_check(fill, bootstrap):
+    assert checks.records(fill([])) == Finding("fine", "the topic is empty")
+    absent = make_settings(kafka={"bootstrap": bootstrap}, topics={"readings": "never-made"})
+    assert checks.records(absent).state == "note"

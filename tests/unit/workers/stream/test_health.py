@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from workers.stream.health import (
     Phase,
 )
 from workers.stream.state.counts import Counts
+from workers.stream.state.sensor_spans import SensorSpans, Span
 from workers.supervision.status import (
     Change,
     Mode,
@@ -96,6 +97,12 @@ def scaling() -> ScalingStatus:
     )
 
 
+def exposition(healths: list[Health], scaling: ScalingStatus) -> str:
+    registry = CollectorRegistry()
+    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
+    return generate_latest(registry).decode()
+
+
 def test_metrics_are_read_from_the_healths_at_scrape_time(
     healths: list[Health], scaling: ScalingStatus
 ) -> None:
@@ -116,9 +123,7 @@ def test_metrics_are_read_from_the_healths_at_scrape_time(
 def test_metrics_tell_what_the_supervisor_did(
     healths: list[Health], scaling: ScalingStatus
 ) -> None:
-    registry = CollectorRegistry()
-    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
-    text = generate_latest(registry).decode()
+    text = exposition(healths, scaling)
     for line in (
         'vigie_desired_workers{kind="ingest"} 3.0',
         'vigie_actual_workers{kind="ingest"} 2.0',
@@ -128,6 +133,25 @@ def test_metrics_tell_what_the_supervisor_did(
         'vigie_scaling_decisions_total{direction="out",kind="ingest"} 1.0',
     ):
         assert line in text
+
+
+def test_sensors_that_two_workers_have_parts_of_are_told(
+    healths: list[Health], scaling: ScalingStatus
+) -> None:
+    span = Span(0, 100)
+    mine = SensorSpans.of({"pump-1": span, "pump-2": span})
+    others = SensorSpans.of({"pump-1": span})
+    split = [replace(healths[0], spans={0: mine}), replace(healths[1], spans={1: others})]
+
+    assert status_of(split)["split_sensors"] == {
+        "sensors": 1,
+        "share": 1,
+        "examples": {"pump-1": (0, 1)},
+    }
+    assert "vigie_split_sensors 1.0" in exposition(split, scaling)
+    assert "vigie_split_sensors 0.0" in exposition(healths, scaling)
+    at_rest = [split[0], split[1].at_rest(Phase.STOPPED)]
+    assert status_of(at_rest)["split_sensors"]["sensors"] == 0, "its partition is another's now"
 
 
 def test_a_successor_goes_on_where_its_predecessors_counts_ended(healths: list[Health]) -> None:
@@ -148,7 +172,7 @@ def test_a_new_number_of_a_health_is_carried_over_unless_it_is_of_the_moment() -
     one = Health(**{**ones, "slot": 0})
     twice = one.carried(one)
     sums = {name for name in ones if name != "slot" and getattr(twice, name) == 2}
-    assert ones.keys() - sums == {"slot", "sensors", "in_flight", "resident_bytes"}
+    assert ones.keys() - sums == {"slot", "sensors", "spans", "in_flight", "resident_bytes"}
 
 
 def test_the_status_tells_target_mode_and_the_last_decision(

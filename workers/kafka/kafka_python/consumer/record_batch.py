@@ -17,11 +17,12 @@ from itertools import islice
 from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
-from kafka.errors import CorruptRecordError, UnsupportedCodecError
+from kafka.errors import CorruptRecordError
 from kafka.protocol.consumer import IsolationLevel
 
-from workers.errors import CorruptLogError
+from workers.errors import CorruptLogError, MissingCodecError
 from workers.kafka.client import Record
+from workers.kafka.kafka_python.codecs import uncompressed
 
 _APPEND_TIME = 1
 _VERSION_2 = 2
@@ -42,16 +43,17 @@ def unpack(batch: Any, topic: str, partition: int) -> list[Record]:
 
     Raises:
         CorruptRecordError: the bytes are no such records.
+        MissingCodecError: they are compressed in a way that needs a package more.
+        Exception: whatever a codec makes of damaged bytes.
     """
-    batch._maybe_uncompress()  # noqa: SLF001 - the client's own iteration begins with it
+    held, at = batch._buffer, batch._pos  # noqa: SLF001 - there is no public way
+    if codec := batch.compression_type:
+        data = uncompressed(codec, memoryview(held)[at:], source=f"{topic}[{partition}]")
+        at = 0
+    else:
+        data = bytes(held)  # so that a slice is the one copy of a value
     try:
-        return _records(
-            bytes(batch._buffer),  # noqa: SLF001 - so that a slice is the one copy of a value
-            batch._pos,  # noqa: SLF001
-            batch,
-            topic,
-            partition,
-        )
+        return _records(data, at, batch, topic, partition)
     except (IndexError, ValueError) as error:
         raise CorruptRecordError(f"Found invalid record structure: {error!r}") from error
 
@@ -183,14 +185,14 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
         Raises:
             CorruptLogError: the bytes at the next offset are no records.
-            UnsupportedCodecError: they are compressed in a way that needs a package more.
+            MissingCodecError: they are compressed in a way that needs a package more.
         """
         if self._damage is not None:
             raise self._damage
         found: list[Record] = []
         try:
             found.extend(islice(self.record_iterator, 0, n))  # keeps what comes before an error
-        except UnsupportedCodecError as error:
+        except MissingCodecError as error:
             self._damage = error
         except Exception as error:  # noqa: BLE001 - whatever a codec makes of damaged bytes
             self._damage = self._named(error)

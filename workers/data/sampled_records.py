@@ -1,0 +1,137 @@
+"""What the records of the readings are like: a look at some, which joins no group.
+
+For commands that say how a topic stands without a pipeline. The first and the latest records of
+each partition are decoded as the stream would do it; whoever wrote the first may have been replaced
+since.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from schemas.columns import Readings
+from schemas.settings import Settings
+from schemas.wire.errors import Stage
+from schemas.wire.reading import Frame, Reading
+from workers.kafka.client import Record
+from workers.kafka.factory import connection_of, open_reader
+from workers.stream.input import Input
+from workers.stream.state.sensor_spans import SensorSpans, Span, SplitSensors, split_sensors
+
+MOST_RECORDS: Final = 5_000
+MOST_PER_PARTITION: Final = 200
+
+_Place = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledRecords:
+    """What was seen.
+
+    Attributes:
+        partitions: of the topic.
+        records: how many were looked at.
+        without_key: those that have none.
+        rejected: those that the stream would not take, by the stage at which they fail.
+        split: sensors among the others that come in several partitions at once.
+    """
+
+    partitions: int
+    records: int
+    without_key: int
+    rejected: Mapping[Stage, int]
+    split: SplitSensors
+
+
+def sample_records(settings: Settings, channels: Sequence[str] = ()) -> SampledRecords:
+    """Look at the first and the latest records of each partition of the readings.
+
+    Args:
+        settings: the broker, the topic, and how its records are read.
+        channels: of the model; empty takes those of the first record that says them. Without any
+            nothing is decoded: no record is rejected then, and no sensor seen.
+
+    Raises:
+        TopicError, BrokerUnavailableError: see `open_reader`.
+        MissingCodecError, CorruptLogError: a partition cannot be read.
+        ValueError: `stream.channels` does not fit the channels.
+    """
+    topic = settings.topics.readings
+    sample = _Sample(settings, channels)
+    with open_reader(connection_of(settings.kafka), [topic], client_id="vigie-look") as reader:
+        first, ends = reader.beginnings(), reader.ends()
+        most = min(MOST_RECORDS // (2 * len(ends)) or 1, MOST_PER_PARTITION)
+        cuts = {at: min(first[at] + most, end) for at, end in ends.items()}
+        for start, stop in ((first, cuts), (_latest(cuts, ends, most), ends)):
+            reader.seek(start)
+            for records in reader.read_to(stop):
+                sample.add(records)
+    return sample.seen(len(ends))
+
+
+def _latest(cuts: Mapping[_Place, int], ends: Mapping[_Place, int], most: int) -> dict[_Place, int]:
+    return {at: max(cuts[at], end - most) for at, end in ends.items()}
+
+
+class _Sample:
+    """What was seen so far."""
+
+    def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
+        self._settings = settings
+        self._input = Input(channels, settings.stream) if channels else None
+        self._spans: dict[int, dict[str, Span]] = {}
+        self._records = self._without_key = 0
+        self._rejected: Counter[Stage] = Counter()
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take in what was polled."""
+        self._records += len(records)
+        self._without_key += sum(record.key is None for record in records)
+        for partition, part in groupby(records, key=attrgetter("partition")):
+            self._decode(partition, list(part))
+
+    def seen(self, partitions: int) -> SampledRecords:
+        """All of it."""
+        told = [(at, SensorSpans.of(spans)) for at, spans in self._spans.items()]
+        return SampledRecords(
+            partitions=partitions,
+            records=self._records,
+            without_key=self._without_key,
+            rejected=dict(self._rejected),
+            split=split_sensors(told),
+        )
+
+    def _decode(self, partition: int, records: Sequence[Record]) -> None:
+        if self._input is None and (channels := self._channels_in(records)):
+            self._input = Input(channels, self._settings.stream)
+        if self._input is None:
+            return
+        batch = self._input.accept(records)
+        self._rejected.update(failure.stage for failure in batch.failures)
+        self._note(self._spans.setdefault(partition, {}), batch.readings)
+
+    def _note(self, spans: dict[str, Span], readings: Readings) -> None:
+        start = 0
+        for sensor, count in zip(readings.sensors, readings.counts.tolist(), strict=True):
+            times = readings.ts_ns[start : start + count].tolist()
+            start += count
+            if times:
+                known = spans.get(sensor, Span(times[0], times[0]))
+                spans[sensor] = Span(min(known.first_ns, *times), max(known.last_ns, *times))
+
+    def _channels_in(self, records: Sequence[Record]) -> tuple[str, ...]:
+        """The channels of the first JSON reading or frame, under the model's names."""
+        ours = {wire: channel for channel, wire in self._settings.stream.channels.items()}
+        for record in records:
+            for model in (Reading, Frame):
+                try:
+                    names = model.model_validate_json(record.value or b"").values
+                except ValueError:
+                    continue
+                return tuple(ours.get(name, name) for name in names)
+        return ()
