@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.codec import FRAME_JSON, HEADER, FrameEncoder
-from schemas.settings import StreamSettings
+from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.models import CHANNELS, START_NS, encoded, plant_values, reading_records
 from workers.stream.input import Candidate, Input
@@ -21,7 +21,7 @@ def candidate(value=GOOD, *, offset=0, timestamp=NOW_MS, content_type=None):
 
 
 def make_input(**stream):
-    return Input(CHANNELS, StreamSettings(**stream))
+    return Input(CHANNELS, StreamSettings(**stream), InputSettings())
 
 
 def test_a_record_is_decoded_then_held_against_its_clock_then_against_the_poison():
