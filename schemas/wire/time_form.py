@@ -104,8 +104,11 @@ class TimeForm:
         return numbers * factor if numbers.min() >= -most and numbers.max() <= most else None
 
     def _of_floats(self, wire: list[float]) -> NDArray[np.int64] | None:
-        us = np.rint(np.array(wire) * (NS_PER[self.unit] / 1e3))
-        return us.astype(np.int64) * 1_000 if (np.abs(us) < MAX_NS // 1_000).all() else None
+        numbers, factor = np.array(wire), NS_PER[self.unit]
+        # Also false of NaN; beyond it the product would overflow.
+        if not (np.abs(numbers) < MAX_NS // factor).all():
+            return None
+        return np.rint(numbers * (factor / 1e3)).astype(np.int64) * 1_000
 
     def _of_float(self, value: float) -> int:
         if self.unit == "ns":
