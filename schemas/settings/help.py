@@ -47,7 +47,7 @@ def _words(schema: dict[str, Any]) -> str:
     if kind == "string":
         return _text(schema)
     if kind == "array":
-        return f"a list of {_words(schema['items'])}"
+        return f"a list, each {_words(schema['items'])}"
     return "a table" if kind == "object" else "a value of any type"
 
 

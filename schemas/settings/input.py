@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
@@ -20,17 +20,23 @@ from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.time_form import TimeUnit
 from schemas.wire.time_zone import zone_of
 
+_RECORD_PREFIX: Final = "record:"
 RECORD_KEY: Final = "record:key"
 RECORD_TIMESTAMP: Final = "record:timestamp"
 HEADER_PREFIX: Final = "header:"
 MAX_SENSOR_PARTS: Final = 8
 MAX_WORDS: Final = 1_000
 
-_PROBE: Final = datetime(2001, 12, 31, 23, 58, 57, 654321)  # noqa: DTZ001 - a form, not a time
+_PROBE: Final = datetime(2001, 12, 31, 23, 58, 57, 654321, tzinfo=UTC)
 _MACHINE_DEPENDENT: Final = frozenset("cxXZ")
 
 
 def _path(text: str) -> str:
+    if text.startswith((_RECORD_PREFIX, HEADER_PREFIX)):
+        raise ValueError(
+            f"{text!r} cannot be here: sensor may be a path, {RECORD_KEY} or {HEADER_PREFIX}NAME,"
+            f" time a path or {RECORD_TIMESTAMP}; a field of such a name goes into quotes"
+        )
     RecordPath.parse(text)
     return text
 
@@ -50,7 +56,7 @@ def _time_format(pattern: str) -> str:
     if wrong := _MACHINE_DEPENDENT.intersection(marks):
         raise ValueError(f"%{min(wrong)} depends on the machine it is read on; spell the form out")
     try:
-        found = datetime.strptime(_PROBE.strftime(pattern), pattern).replace(tzinfo=None)  # noqa: DTZ007
+        found = datetime.strptime(_PROBE.strftime(pattern), pattern).replace(tzinfo=UTC)
     except ValueError as error:
         raise ValueError(f"is no form that Python's strptime reads: {error}") from None
     whole = _PROBE.replace(microsecond=0)

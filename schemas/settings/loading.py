@@ -270,15 +270,16 @@ def _hint(wrong: str, names: list[str], setting: str, *, form: str) -> str:
 
 def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterator[str]:
     """One line for each wrong setting, however many ways pydantic found it wrong."""
-    seen: set[Key] = set()
+    found: dict[Key, ErrorDetails] = {}
     for error in errors:
         location = tuple(str(part) for part in error["loc"])
         key = max(
             (key for key in given if key == location[: len(key)]), key=len, default=location[:1]
         )
-        if key in seen:
-            continue
-        seen.add(key)
+        # Of a field that may be of several types, the one that nearly fits has a reason.
+        if key not in found or "error" not in found[key].get("ctx", {}):
+            found[key] = error
+    for key, error in found.items():
         reason = error.get("ctx", {}).get("error")
         if key not in given:
             origins = sorted({item.origin for item in given.values() if item.key[:1] == key})

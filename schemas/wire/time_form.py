@@ -147,6 +147,6 @@ class TimeForm:
                     raise TimestampError(
                         f"{excerpt(value)} in {self.unit} since 1970 lies in"
                         f" {'January or February 1970' if abs(ns) <= MAX_NS else 'no known year'};"
-                        f' in {unit} it would be a time of today: is input.time_unit = "{unit}" right?'
+                        f' in {unit} it would be today: is input.time_unit = "{unit}" right?'
                     )
         return in_range(ns, value)

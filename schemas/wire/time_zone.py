@@ -33,11 +33,11 @@ def zone_of(name: str) -> tzinfo:
     Raises:
         ValueError: there is no such zone here.
     """
-    if fixed := _FIXED.fullmatch(name):
-        sign, hours, minutes = fixed.groups()
-        offset = timedelta(hours=int(hours), minutes=int(minutes))
-        return timezone(-offset if sign == "-" else offset)
     try:
+        if fixed := _FIXED.fullmatch(name):
+            sign, hours, minutes = fixed.groups()
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            return timezone(-offset if sign == "-" else offset)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(

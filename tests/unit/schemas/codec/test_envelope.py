@@ -235,7 +235,7 @@ def test_an_envelope_needs_what_records_say_beside_their_values():
 
 
 def test_a_format_without_a_parser_is_refused():
-    with pytest.raises(ValueError, match='input.format = "avro" needs a parser'):
+    with pytest.raises(ValueError, match=r'input\.format = "avro" needs a parser'):
         Envelope(InputSettings(format="avro"))
 
 
