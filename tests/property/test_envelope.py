@@ -139,7 +139,11 @@ ANYTHING = st.one_of(
         ]
     ),
 )
-ITEM = {"sensor_id": "a", "ts": 1760920000000, "values": dict.fromkeys(CHANNELS, 1.5)}
+ITEM: dict[str, Any] = {
+    "sensor_id": "a",
+    "ts": 1760920000000,
+    "values": dict.fromkeys(CHANNELS, 1.5),
+}
 NAMED = [{"name": name, "value": 1.5} for name in (*CHANNELS, "x")]
 LOCAL = {**ITEM, "ts": "2026-10-25T02:30:00"}
 FLAT = {"sensor_id": "a", "ts": 1760920000000, **ITEM["values"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from schemas.codec import Decoder, Envelope
@@ -38,10 +38,10 @@ class SlowEnvelope(Envelope):
 def decode(
     records: Sequence[Any],
     *,
-    kind: type[Envelope] = Envelope,
-    channels: Sequence[str] = CHANNELS,
-    wire_names: Mapping[str, str] | None = None,
-    carriers: Sequence[Carrier] | None = None,
+    kind: Any = Envelope,
+    channels: Any = CHANNELS,
+    wire_names: Any = None,
+    carriers: Any = None,
     **settings: Any,
 ) -> Decoded:
     """Decode records (bytes, or what is dumped as JSON) with these keys of `[input]`."""

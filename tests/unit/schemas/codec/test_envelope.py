@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_debezium_is_read_with_and_without_its_schema(record):
 
 
 def test_a_deleted_row_is_a_dead_letter_that_says_so():
-    deleted = {"payload": {"before": {}, "after": None, "op": "d"}}
+    deleted: dict[str, Any] = {"payload": {"before": {}, "after": None, "op": "d"}}
     decoded = decode([deleted, CHANGE], preset="debezium")
     (failure,) = decoded.failures
     assert (failure.position, failure.stage) == (0, Stage.SCHEMA)
