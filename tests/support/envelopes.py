@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.codec import Decoder, Envelope
@@ -80,3 +80,8 @@ def message_of(decoded: Decoded) -> str:
     assert len(decoded.readings) == 0
     (failure,) = decoded.failures
     return failure.message
+
+
+def named(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An array of named values, as Sparkplug has it."""
+    return [{"name": name, "value": value} for name, value in values.items()]
