@@ -18,9 +18,12 @@ from schemas.wire.limits import MAX_MESSAGE_CHARS
 class Readings:
     """The good records of one decoded batch and the readings they hold, in arrival order.
 
+    A record holds one sensor, with one exception: a foreign one of several sensors
+    (`schemas.codec.envelope`) is here as several, one after the other, under one position.
+
     Attributes:
         positions: index of each good record in the decoded batch, ascending.
-        sensors: sensor of each record; a record holds one sensor.
+        sensors: sensor of each record.
         counts: readings in each record, >= 1; they sum to their number.
         ts_ns: event time in nanoseconds since 1970-01-01T00:00:00Z.
         values: C-contiguous, in the decoder's channel order; NaN is a missing value, never an
@@ -145,9 +148,9 @@ def concatenate(pieces: Sequence[Readings], *, n_channels: int) -> Readings:
 def in_order(readings: Readings) -> Readings:
     """The same records by ascending position, each with its readings in their order."""
     positions = readings.positions
-    if len(positions) == 0 or bool((positions[1:] > positions[:-1]).all()):
+    if len(positions) == 0 or bool((positions[1:] >= positions[:-1]).all()):
         return readings
-    order = np.argsort(positions)
+    order = np.argsort(positions, kind="stable")
     counts = readings.counts[order]
     starts = (np.cumsum(readings.counts) - readings.counts)[order]
     # Row r of the result is row (start of its record) + (its rank in the record) of the input.

@@ -21,6 +21,7 @@ from schemas.codec.encoding import (
     decode_denoised,
     encode_anomaly,
 )
+from schemas.codec.envelope import Envelope
 
 __all__ = [
     "ANOMALY_JSON",
@@ -33,6 +34,7 @@ __all__ = [
     "READING_JSON",
     "Decoder",
     "DenoisedEncoder",
+    "Envelope",
     "FrameEncoder",
     "ReadingEncoder",
     "decode_denoised",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -63,13 +63,18 @@ class ChannelMap:
         Raises:
             ChannelMismatchError: names what is missing and what was found.
         """
+        absent = [wire for wire in self.wire if wire not in present]
+        if absent:
+            raise self.lacking(absent, present)
+
+    def lacking(self, absent: Collection[str], present: Mapping[str, Any]) -> ChannelMismatchError:
+        """The error that names some wire names that are not there, and what is."""
         missing = [
             name if name == wire else f"{name} (on the wire: {wire})"
             for name, wire in zip(self.names, self.wire, strict=True)
-            if wire not in present
+            if wire in absent
         ]
-        if missing:
-            found = ", ".join(list(present)[:20]) or "none"
-            raise ChannelMismatchError(
-                f"missing channel {', '.join(missing[:20])}; the record has: {found}"
-            )
+        found = ", ".join(list(present)[:20]) or "none"
+        return ChannelMismatchError(
+            f"missing channel {', '.join(missing[:20])}; the record has: {found}"
+        )

@@ -15,6 +15,8 @@ DENOISED_ARROW = "application/vnd.vigie.denoised.v1+arrow"
 PLAIN_JSON = "application/json"
 """What a producer that knows nothing of Vigie says; read as one reading."""
 
+_OWN = "application/vnd.vigie."
+
 HEADER = "content-type"
 """Name of the record header that carries the content type."""
 
@@ -33,3 +35,11 @@ def normalised(header: bytes) -> str:
             f"the content-type header is not ASCII: {excerpt(header)}"
         ) from error
     return text.partition(";")[0].strip().lower()
+
+
+def is_vigies_own(header: bytes) -> bool:
+    """Whether a content-type header names a format of Vigie's, be it an unknown version of it."""
+    try:
+        return normalised(header).startswith(_OWN)
+    except UnknownContentTypeError:
+        return False

@@ -2,16 +2,29 @@
 
 To add a format to read, write a function with the signature of `decode_readings` and enter it in
 `DECODERS`; a format to write is an entry in `ENCODERS` of `encoding`. A topic's default is one of
-those that `StreamSettings.content_type` names.
+those that `StreamSettings.content_type` names, or what `[input]` says (an `Envelope`).
+
+With an envelope, only Vigie's own content types choose Vigie's decoders: records of others, such as
+`application/json`, are foreign ones, and read as those without the header.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from schemas.codec import arrow_frames, json_frames, json_readings
 from schemas.codec.channel_map import ChannelMap
-from schemas.codec.content_type import FRAME_ARROW, FRAME_JSON, PLAIN_JSON, READING_JSON, normalised
+from schemas.codec.content_type import (
+    FRAME_ARROW,
+    FRAME_JSON,
+    PLAIN_JSON,
+    READING_JSON,
+    is_vigies_own,
+    normalised,
+)
+from schemas.codec.envelope import Envelope
+from schemas.codec.sensor_ids import Carrier
 from schemas.columns import Decoded, Gathering
 from schemas.wire.errors import (
     MalformedRecordError,
@@ -42,6 +55,7 @@ class Decoder:
         wire_names: name on the wire of each channel that is called something else there.
         max_bytes: larger records are rejected unread.
         default_content_type: of records without the header.
+        envelope: reads the records that are not in one of Vigie's formats, in place of the default.
 
     Raises:
         ValueError: channels or wire names that contradict each other, or an unknown content type.
@@ -54,12 +68,14 @@ class Decoder:
         wire_names: Mapping[str, str] | None = None,
         max_bytes: int = MAX_RECORD_BYTES,
         default_content_type: str = READING_JSON,
+        envelope: Envelope | None = None,
     ) -> None:
         if max_bytes < 1:
             raise ValueError(f"max_bytes must be at least 1, got {max_bytes}")
         self._channels = ChannelMap.of(channels, wire_names or {})
         self._max_bytes = max_bytes
         self._default = _decoder_of(default_content_type)
+        self._envelope = envelope
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -67,34 +83,43 @@ class Decoder:
         return self._channels.names
 
     def decode(
-        self, values: Sequence[bytes | None], content_types: Sequence[bytes | None]
+        self,
+        values: Sequence[bytes | None],
+        content_types: Sequence[bytes | None],
+        carriers: Sequence[Carrier] = (),
     ) -> Decoded:
         """Decode one batch; what fails is isolated record by record.
 
         Args:
             values: the raw value of each record, None for a tombstone.
             content_types: the raw `content-type` header of each record, None where it has none.
+            carriers: what each record says beside its value; only an envelope looks at it.
 
         Returns:
             Every record once: its readings in columns, or a failure that says what is wrong.
 
         Raises:
-            ValueError: the two sequences differ in length.
+            ValueError: the sequences differ in length.
         """
         if len(values) != len(content_types):
             raise ValueError(f"{len(values)} values, but {len(content_types)} content types")
         into = Gathering(n_channels=len(self._channels))
-        for decode, positions in self._by_format(content_types, into).items():
+        default = self._default
+        if self._envelope is not None:
+            if len(carriers) != len(values):
+                raise ValueError(f"{len(values)} values, but {len(carriers)} carriers")
+            default = partial(self._envelope.decode, carriers=carriers)
+        for decode, positions in self._by_format(content_types, default, into).items():
             self._decode_alike(decode, values, positions, into)
         return into.decoded()
 
     def _by_format(
-        self, content_types: Sequence[bytes | None], into: Gathering
+        self, content_types: Sequence[bytes | None], default: DecodeFunction, into: Gathering
     ) -> dict[DecodeFunction, Sequence[int]]:
         """Positions of the records of each format, ascending; unknown formats are rejected."""
         groups: dict[DecodeFunction, list[int]] = {}
         chosen: dict[bytes | None, DecodeFunction | RecordError] = {
-            header: self._choose(header) for header in set(content_types)
+            header: self._choose(header, default) for header in set(content_types)
         }
         if len(chosen) == 1:
             (only,) = chosen.values()
@@ -108,10 +133,12 @@ class Decoder:
                 groups.setdefault(choice, []).append(position)
         return dict(groups)
 
-    def _choose(self, header: bytes | None) -> DecodeFunction | RecordError:
+    def _choose(
+        self, header: bytes | None, default: DecodeFunction
+    ) -> DecodeFunction | RecordError:
         """The decoder that a content-type header asks for, or why there is none."""
-        if header is None:
-            return self._default
+        if header is None or (self._envelope is not None and not is_vigies_own(header)):
+            return default
         try:
             return _decoder_of(normalised(header))
         except UnknownContentTypeError as error:

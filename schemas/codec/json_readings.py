@@ -63,7 +63,7 @@ def _parse(
         return _parse_joined(values), positions
     except ValueError:
         if len(values) > _ALONE:
-            parsed = [_parse(values[part], positions[part], into) for part in _parts(len(values))]
+            parsed = [_parse(values[part], positions[part], into) for part in parts(len(values))]
             return [item for items, _ in parsed for item in items], [
                 position for _, kept in parsed for position in kept
             ]
@@ -78,7 +78,7 @@ def _parse(
     return items, kept
 
 
-def _parts(n: int) -> list[slice]:
+def parts(n: int) -> list[slice]:
     """Cut n > 1 records into about `_SPLIT` parts, each smaller than the whole."""
     step = -(-n // _SPLIT)
     return [slice(start, start + step) for start in range(0, n, step)]
@@ -94,7 +94,7 @@ def _convert(
         if len(items) == 1:
             _convert_alone(items[0], positions[0], channels, into)
             return
-        for part in _parts(len(items)):
+        for part in parts(len(items)):
             _convert(items[part], positions[part], channels, into)
 
 
@@ -167,13 +167,16 @@ def parse_object(value: bytes) -> dict[str, Any]:
     try:
         item = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        mark = " (a byte order mark)" if value.startswith(BOM_UTF8) else ""
-        raise MalformedRecordError(
-            f"not JSON: {error}; begins with {excerpt(value)}{mark}"
-        ) from error
+        raise not_json(value, error) from error
     if not isinstance(item, dict):
         raise InvalidRecordError(f"must be a JSON object, got {excerpt(item)}")
     return item
+
+
+def not_json(value: bytes, error: ValueError) -> MalformedRecordError:
+    """What to say of bytes that the parser rejects."""
+    mark = " (a byte order mark)" if value.startswith(BOM_UTF8) else ""
+    return MalformedRecordError(f"not JSON: {error}; begins with {excerpt(value)}{mark}")
 
 
 def field_of(item: dict[str, Any], name: str) -> Any:

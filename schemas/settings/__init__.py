@@ -1,5 +1,6 @@
 """Settings: what there is (`sections`), and how file, environment and flags make it (`loading`)."""
 
+from schemas.settings.input import InputSettings
 from schemas.settings.loading import InvalidSettingsError, load_settings
 from schemas.settings.sections import (
     Guarantee,
@@ -15,6 +16,7 @@ from schemas.settings.sections import (
 
 __all__ = [
     "Guarantee",
+    "InputSettings",
     "InvalidSettingsError",
     "KafkaSettings",
     "LogSettings",

@@ -46,6 +46,8 @@ def _words(schema: dict[str, Any]) -> str:
         return f"{'an integer' if kind == 'integer' else 'a number'} {_range(schema)}".strip()
     if kind == "string":
         return _text(schema)
+    if kind == "array":
+        return f"a list, each {_words(schema['items'])}"
     return "a table" if kind == "object" else "a value of any type"
 
 

@@ -1,10 +1,10 @@
 """Settings from `vigie.toml`, then `VIGIE_*` variables, then flags; the later wins, key by key.
 
 A variable is `VIGIE_<SECTION>__<KEY>`, for instance `VIGIE_TOPICS__PARTITIONS=8`, and one level
-more for the tables `kafka.client` and `stream.channels`, such as
-`VIGIE_KAFKA__CLIENT__SASL_MECHANISM=PLAIN` (client options in lower case, channels as written), or
-the whole table as JSON. An empty variable counts as not given. Variables without `__` are not
-settings: Kubernetes alone makes a dozen for a service called vigie.
+more for the tables `kafka.client`, `stream.channels` and `input.words`, such as
+`VIGIE_KAFKA__CLIENT__SASL_MECHANISM=PLAIN` (client options in lower case, channels and words as
+written), or the whole table as JSON. An empty variable counts as not given. Variables without `__`
+are not settings: Kubernetes alone makes a dozen for a service called vigie.
 
 Written here rather than taken from pydantic-settings, because an error must say where the wrong
 value came from, and that library merges its sources before it validates.
@@ -27,7 +27,8 @@ from pydantic_core import ErrorDetails, from_json, to_json
 
 from schemas.settings.help import allowed
 from schemas.settings.secret import is_secret_key
-from schemas.settings.sections import Section, Settings
+from schemas.settings.section import Section
+from schemas.settings.sections import Settings
 from schemas.wire.errors import excerpt
 
 DEFAULT_FILE = Path("vigie.toml")
@@ -196,8 +197,10 @@ def _entry_or_table(key: Key, candidates: list[Any]) -> Any:
     if len(key) == 2:  # noqa: PLR2004 - section and field: the whole table
         return parsed
     # A client's option may be of any type: what reads as a number or true is one. A password of
-    # digits stays text, and a wire name always is.
+    # digits stays text, and a wire name always is. A word stands for a number.
     if key[:2] == ("kafka", "client") and not is_secret_key(key[-1]):
+        return parsed
+    if key[:2] == ("input", "words"):
         return parsed
     return candidates[0]
 
@@ -227,7 +230,7 @@ def _sections() -> dict[str, type[Section]]:
 
 def _is_table(key: Key) -> bool:
     """Whether the field is a table of entries that the user names."""
-    return key in {("kafka", "client"), ("stream", "channels")}
+    return key in {("kafka", "client"), ("stream", "channels"), ("input", "words")}
 
 
 def _known(key: Key) -> bool:
@@ -267,15 +270,16 @@ def _hint(wrong: str, names: list[str], setting: str, *, form: str) -> str:
 
 def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterator[str]:
     """One line for each wrong setting, however many ways pydantic found it wrong."""
-    seen: set[Key] = set()
+    found: dict[Key, ErrorDetails] = {}
     for error in errors:
         location = tuple(str(part) for part in error["loc"])
         key = max(
             (key for key in given if key == location[: len(key)]), key=len, default=location[:1]
         )
-        if key in seen:
-            continue
-        seen.add(key)
+        # Of a field that may be of several types, the one that nearly fits has a reason.
+        if key not in found or "error" not in found[key].get("ctx", {}):
+            found[key] = error
+    for key, error in found.items():
         reason = error.get("ctx", {}).get("error")
         if key not in given:
             origins = sorted({item.origin for item in given.values() if item.key[:1] == key})

@@ -12,9 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from schemas.settings.input import InputSettings
 from schemas.settings.secret import concealed, revealed
+from schemas.settings.section import Section
 from schemas.wire.fields import Name
 from schemas.wire.limits import MAX_CHANNELS
 
@@ -51,18 +53,6 @@ class Guarantee(StrEnum):
     """Nothing is lost; after a crash an output may come twice, with the same id."""
     EXACTLY_ONCE = "exactly_once"
     """A `read_committed` reader sees each output once."""
-
-
-class Section(BaseModel):
-    """Base of a section: immutable, and a key it does not know is an error."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-        allow_inf_nan=False,
-    )
 
 
 class KafkaSettings(Section):
@@ -291,8 +281,18 @@ class Settings(Section):
     topics: TopicSettings = TopicSettings()
     model: ModelSettings = ModelSettings()
     sensors: SensorSettings = SensorSettings()
+    input: InputSettings = InputSettings()
     stream: StreamSettings = StreamSettings()
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _one_default_format(self) -> Self:
+        if not self.input.is_vigies_own and "content_type" in self.stream.model_fields_set:
+            raise ValueError(
+                "stream.content_type and [input] both say how records without a content-type"
+                " header are read; give one of them"
+            )
+        return self

@@ -28,7 +28,13 @@ _RFC3339 = re.compile(
     r"(?:[Zz]|([+-])(\d{2}):(\d{2}))",
     re.ASCII,
 )
-_RANGES = ((23, "hour"), (59, "minute"), (59, "second"))
+_ISO8601 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r" ?(?:([Zz])|([+-])(\d{2})(?::?(\d{2}))?)?",
+    re.ASCII,
+)
+_MOST_HOURS, _MOST_MINUTES = 23, 59
+_RANGES = ((_MOST_HOURS, "hour"), (_MOST_MINUTES, "minute"), (_MOST_MINUTES, "second"))
 
 
 class TimestampError(ValueError):
@@ -74,22 +80,68 @@ def _parse_ns(text: str) -> int:
             " or 2026-11-22T11:30:00+01:00 (at most 9 digits of fraction)"
         )
     date, hour, minute, second, fraction, sign, offset_hour, offset_minute = match.groups()
-    for digits, (most, unit) in zip((hour, minute, second), _RANGES, strict=True):
-        if int(digits) > most:
-            raise TimestampError(f"{excerpt(text)}: the {unit} must be in 00..{most}")
+    ns = _ns_as_utc(text, date, hour, minute, second, fraction)
+    if sign is not None:
+        ns -= _offset_ns(text, sign, offset_hour, offset_minute)
+    return in_range(ns, text)
+
+
+def parse_iso(text: str) -> tuple[int, bool]:
+    """The same for ISO 8601 as other people write it.
+
+    Beyond RFC 3339 the seconds may be left out, the fraction may follow a comma, and the offset may
+    be `+02`, `+0200` or not there at all.
+
+    Returns:
+        Nanoseconds since the epoch, and True; or, without an offset, those of the clock on the wall
+        (as though it showed UTC), and False.
+
+    Raises:
+        TimestampError: not such a text, or out of range.
+    """
+    match = _ISO8601.fullmatch(text)
+    if match is None:
+        raise TimestampError(
+            f"{excerpt(text)} is not ISO 8601, like 2026-11-22T10:30:00.250Z or"
+            " 2026-11-22 11:30:00+01 (at most 9 digits of fraction)"
+        )
+    date, hour, minute, second, fraction, utc, sign, *offset = match.groups()
+    ns = _ns_as_utc(text, date, hour, minute, second or "0", fraction)
+    if sign is not None:
+        ns -= _offset_ns(text, sign, *offset)
+    return in_range(ns, text), (utc or sign) is not None
+
+
+def _ns_as_utc(  # noqa: PLR0917 - the groups of the expressions above
+    text: str, date: str, hour: str, minute: str, second: str, fraction: str | None
+) -> int:
+    """Nanoseconds from the epoch to a date and a time of day, both taken as UTC."""
+    hours, minutes, seconds = int(hour), int(minute), int(second)
+    if hours > _MOST_HOURS or minutes > _MOST_MINUTES or seconds > _MOST_MINUTES:
+        for digits, (most, unit) in zip((hours, minutes, seconds), _RANGES, strict=True):
+            if digits > most:
+                raise TimestampError(f"{excerpt(text)}: the {unit} must be in 00..{most}")
     try:
-        seconds = _midnight_s(date)
+        seconds += _midnight_s(date)
     except ValueError as error:
         raise TimestampError(f"{excerpt(text)}: no such day in the calendar") from error
-    seconds += 3600 * int(hour) + 60 * int(minute) + int(second)
-    if sign is not None:
-        if int(offset_hour) > _RANGES[0][0] or int(offset_minute) > _RANGES[1][0]:
-            raise TimestampError(f"{excerpt(text)}: the offset must be in -23:59..+23:59")
-        offset_s = 3600 * int(offset_hour) + 60 * int(offset_minute)
-        seconds += offset_s if sign == "-" else -offset_s
-    ns = seconds * NS_PER_S + (int(fraction.ljust(9, "0")) if fraction else 0)
+    seconds += 3600 * hours + 60 * minutes
+    return seconds * NS_PER_S + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+def _offset_ns(text: str, sign: str, hour: str, minute: str | None) -> int:
+    """An offset from UTC in nanoseconds."""
+    minute = minute or "0"
+    if int(hour) > _MOST_HOURS or int(minute) > _MOST_MINUTES:
+        raise TimestampError(f"{excerpt(text)}: the offset must be in -23:59..+23:59")
+    offset_s = 3600 * int(hour) + 60 * int(minute)
+    return (-offset_s if sign == "-" else offset_s) * NS_PER_S
+
+
+def in_range(ns: int, wire: object) -> int:
+    """The nanoseconds, if int64 holds them; `wire` is what they were read from."""
     if not -MAX_NS <= ns <= MAX_NS:
-        raise TimestampError(f"{excerpt(text)} is out of range: 1677-09-21 to 2262-04-11")
+        raise TimestampError(f"{excerpt(wire)} is out of range: 1677-09-21 to 2262-04-11")
     return ns
 
 

@@ -51,7 +51,7 @@ class PartitionLog:
         self.partition, self.detector, self.settings = partition, detector, settings
         self._records, self._poison = records, poison
         self._offsets = np.array([record.offset for record in records], np.int64)
-        self._input = Input(detector.channels, settings.stream)
+        self._input = Input(detector.channels, settings.stream, settings.input)
 
     @property
     def end(self) -> int:

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from benchmarks import commit_interval, processes, recovery, soak, throughput
+from benchmarks import commit_interval, decoding, processes, recovery, soak, throughput
 from benchmarks.bench import QUICK, Bench, read_options
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
@@ -43,6 +43,13 @@ def test_a_contestant_that_stalls_is_ended_with_all_that_it_started():
     grandchild = ours.recv()
     ours.close()
     wait_until(lambda: is_dead(grandchild), within=10.0, what="the orphan dead")
+
+
+def test_decoding_is_measured_of_every_envelope(tmp_path):
+    decoding.main(["--quick", "--json", str(tmp_path / "decoding.json")])
+    figures = json.loads((tmp_path / "decoding.json").read_text())["us_per_record"]
+    assert len(figures) == 8
+    assert all(0 < us < 10_000 for us in figures.values())
 
 
 def is_dead(pid):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -60,11 +62,12 @@ def batch_of(
     stamps_ms: Sequence[int] | None = None,
     offsets: Sequence[int] | None = None,
 ) -> Batch:
-    """Records in order; a sequence of samples of one sensor is a frame, None a bad record."""
+    """Records in order; several samples are one record of one sensor or more, None a bad one."""
     frames = [
-        (position, [record] if isinstance(record, Sample) else record)
+        (position, list(run))
         for position, record in enumerate(records)
         if record is not None
+        for _, run in groupby([record] if isinstance(record, Sample) else record, itemgetter(0))
     ]
     samples = [sample for _, frame in frames for sample in frame]
     return Batch(

@@ -17,7 +17,7 @@ from typing import Final
 from schemas.columns import Readings
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
-from schemas.wire.reading import Frame, Reading
+from workers.data.topic import first_channels
 from workers.kafka.client import Record
 from workers.kafka.factory import connection_of, open_reader
 from workers.stream.input import Input
@@ -83,7 +83,7 @@ class _Sample:
 
     def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
         self._settings = settings
-        self._input = Input(channels, settings.stream) if channels else None
+        self._input = Input(channels, settings.stream, settings.input) if channels else None
         self._spans: dict[int, dict[str, Span]] = {}
         self._records = self._without_key = 0
         self._rejected: Counter[Stage] = Counter()
@@ -107,8 +107,8 @@ class _Sample:
         )
 
     def _decode(self, partition: int, records: Sequence[Record]) -> None:
-        if self._input is None and (channels := self._channels_in(records)):
-            self._input = Input(channels, self._settings.stream)
+        if self._input is None and (channels := first_channels(records, self._settings)):
+            self._input = Input(channels, self._settings.stream, self._settings.input)
         if self._input is None:
             return
         batch = self._input.accept(records)
@@ -123,15 +123,3 @@ class _Sample:
             if times:
                 known = spans.get(sensor, Span(times[0], times[0]))
                 spans[sensor] = Span(min(known.first_ns, *times), max(known.last_ns, *times))
-
-    def _channels_in(self, records: Sequence[Record]) -> tuple[str, ...]:
-        """The channels of the first JSON reading or frame, under the model's names."""
-        ours = {wire: channel for channel, wire in self._settings.stream.channels.items()}
-        for record in records:
-            for model in (Reading, Frame):
-                try:
-                    names = model.model_validate_json(record.value or b"").values
-                except ValueError:
-                    continue
-                return tuple(ours.get(name, name) for name in names)
-        return ()

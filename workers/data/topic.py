@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
-from schemas.wire.reading import Frame, Reading
 from workers.data.files import read_ranges
 from workers.data.history import History, Part, of_parts
 from workers.data.layout import Layout
@@ -19,7 +18,7 @@ from workers.data.rows import LeftOut
 from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.factory import TopicReader, connection_of, open_reader
-from workers.stream.input import Input
+from workers.stream.input import Input, channels_in
 
 MAX_READINGS = 20_000_000
 """Held in memory; more are an error."""
@@ -52,7 +51,8 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
         if not channels:
             channels = _find_channels(reader, starts, ends, settings)
         reader.seek(starts)
-        gathering = _Gathering(Input(channels, settings.stream), start_ns=start_ns, end_ns=end_ns)
+        accepting = Input(channels, settings.stream, settings.input)
+        gathering = _Gathering(accepting, start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else ()
@@ -110,23 +110,21 @@ def _find_channels(
     ends: Mapping[tuple[str, int], int],
     settings: Settings,
 ) -> tuple[str, ...]:
-    """The channels of the first record in JSON, under the model's names."""
     reader.seek(starts)
-    ours = {wire: channel for channel, wire in settings.stream.channels.items()}
-    for record in islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS):
-        if names := _channels_in(record.value or b""):
-            return tuple(ours.get(name, name) for name in names)
+    records = islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS)
+    if channels := first_channels(records, settings):
+        return channels
     raise VigieError(
         f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
-        "time: correct --topic-from, or name the channels with --channel"
+        "time: correct --topic-from, say in [input] where things are in a record, or name the "
+        "channels with --channel"
     )
 
 
-def _channels_in(value: bytes) -> tuple[str, ...]:
-    """The channels of a JSON reading or frame; none of anything else."""
-    for model in (Reading, Frame):
-        try:
-            return tuple(model.model_validate_json(value).values)
-        except ValueError:
-            continue
+def first_channels(records: Iterable[Record], settings: Settings) -> tuple[str, ...]:
+    """The channels of the first record that says them, under the model's names; or none."""
+    ours = {wire: channel for channel, wire in settings.stream.channels.items()}
+    for record in records:
+        if names := channels_in(record, settings.input):
+            return tuple(ours.get(name, name) for name in names)
     return ()

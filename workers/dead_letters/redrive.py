@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.codec import HEADER
-from schemas.settings import StreamSettings
+from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.dead_letter import Place, redrive_headers
 from schemas.wire.timestamp import format_ns
 from workers.dead_letters.letter import Letter, short_place
@@ -33,24 +33,32 @@ class Rereading:
         VigieError: `stream.channels` names channels that the model does not have.
     """
 
-    def __init__(self, channels: Sequence[str], stream: StreamSettings) -> None:
+    def __init__(
+        self, channels: Sequence[str], stream: StreamSettings, layout: InputSettings
+    ) -> None:
         try:
-            self._input = Input(channels, stream)
+            self._input = Input(channels, stream, layout)
         except ValueError as error:
             raise VigieError(f"stream.channels does not fit the model: {error}") from error
 
     def verdict(
-        self, value: bytes, headers: Sequence[tuple[str, bytes]], *, now_ns: int
+        self,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+        *,
+        key: bytes | None,
+        now_ns: int,
     ) -> tuple[bool, str]:
         """Whether a record sent now would be read, and the first reading in it or why it fails."""
-        record = Candidate(timestamp=now_ns // 1_000_000, value=value, headers=headers)
+        record = Candidate(timestamp=now_ns // 1_000_000, key=key, value=value, headers=headers)
         batch = self._input.accept([record])
         for failure in batch.failures:
             return False, f"{failure.stage}, {failure.exception}: {failure.message}"
         readings = batch.readings
-        count = len(readings)
+        count, others = len(readings), len(set(readings.sensors)) - 1
         return True, (
-            f"{count:,} reading{'s' if count > 1 else ''} of {readings.sensors[0]}, "
+            f"{count:,} reading{'s' if count > 1 else ''} of {readings.sensors[0]}"
+            f"{f' and {others} other sensors' if others else ''}, "
             f"the first at {format_ns(int(readings.ts_ns[0]))}"
         )
 
@@ -100,7 +108,9 @@ class Preparation:
             headers = [(HEADER, self.content_type.encode()), *others]
         now_ns = self.now_ns()
         if self.rereading is not None:
-            is_readable, detail = self.rereading.verdict(value, headers, now_ns=now_ns)
+            is_readable, detail = self.rereading.verdict(
+                value, headers, key=letter.key, now_ns=now_ns
+            )
             if not is_readable:
                 raise StaysError(f"it would fail again: {detail}")
         headers = redrive_headers(headers, reasons, place=letter.place, at_ns=now_ns)

@@ -55,7 +55,7 @@ def build_loop(
     return IngestLoop(
         slot=slot,
         source=source,
-        records_in=Input(detector.channels, stream),
+        records_in=Input(detector.channels, stream, settings.input),
         opener=PartitionOpener(source, table, detector, stream, processing.guarantee),
         own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
         scoring=scoring,

@@ -146,6 +146,6 @@ class DeadLetterLimit:
             f"Most frequent reason ({often:,} of {len(bad):,}), stage {stage}, {exception}: "
             f"{example.message} (offset {offset}). Nothing from the last batch on is "
             "committed, the next start reads it again. Fix what sends these records; or, if they "
-            "are right, correct stream.content_type or stream.channels; or, to give them up as "
-            "dead letters, raise the limit (0 is none) until they are past."
+            "are right, correct [input], stream.content_type or stream.channels; or, to give them "
+            "up as dead letters, raise the limit (0 is none) until they are past."
         )

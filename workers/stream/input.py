@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.codec import HEADER, Decoder
-from schemas.settings import StreamSettings
+from schemas.codec import HEADER, Decoder, Envelope
+from schemas.codec.content_type import is_vigies_own
+from schemas.codec.parser import Parser
+from schemas.settings import InputSettings, StreamSettings
+from schemas.wire.reading import Frame, Reading
 from workers.kafka.client import Record
 from workers.stream.state.event_time import reject_wrong_clocks
 from workers.stream.state.partition import Batch
@@ -23,12 +26,14 @@ class Candidate:
         value: its bytes.
         headers: names and values.
         timestamp: epoch milliseconds at which it is sent.
+        key: its key.
         offset: anything that tells it from others.
     """
 
     value: bytes
     headers: Sequence[tuple[str, bytes]]
     timestamp: int
+    key: bytes | None = None
     offset: int = 0
 
 
@@ -42,17 +47,26 @@ class Input:
     Args:
         channels: of the model, in its order.
         stream: their names on the wire, the format of records, and the limits.
+        layout: where things are in a record that is not in one of Vigie's formats.
+        parser: of such records; None takes the one for JSON.
 
     Raises:
-        ValueError: `stream.channels` does not fit the channels.
+        ValueError: `stream.channels` does not fit the channels, or the parser is missing.
     """
 
-    def __init__(self, channels: Sequence[str], stream: StreamSettings) -> None:
+    def __init__(
+        self,
+        channels: Sequence[str],
+        stream: StreamSettings,
+        layout: InputSettings,
+        parser: Parser | None = None,
+    ) -> None:
         self._decoder = Decoder(
             channels,
             wire_names=stream.channels,
             max_bytes=stream.max_record_bytes,
             default_content_type=stream.content_type,
+            envelope=envelope_of(layout, parser),
         )
         self._stream = stream
         # Readings per record, in the last batch. The first poll is small: they may be large frames.
@@ -78,6 +92,7 @@ class Input:
         decoded = self._decoder.decode(
             [record.value for record in records],
             [_content_type(record.headers) if record.headers else None for record in records],
+            records,
         )
         self._frame_readings = max(len(decoded.readings) / len(records), 1.0)
         stamps_ms = np.fromiter((record.timestamp for record in records), np.int64, len(records))
@@ -95,6 +110,27 @@ class Input:
             readings=decoded.readings,
             failures=decoded.failures,
         )
+
+
+def envelope_of(layout: InputSettings, parser: Parser | None = None) -> Envelope | None:
+    """What reads records that are not in one of Vigie's formats; None where there are none."""
+    return None if layout.is_vigies_own else Envelope(layout, parser)
+
+
+def channels_in(
+    record: Record, layout: InputSettings, parser: Parser | None = None
+) -> tuple[str, ...]:
+    """The names on the wire of the channels in a record; none if it is unreadable or Arrow."""
+    value, envelope = record.value or b"", envelope_of(layout, parser)
+    header = _content_type(record.headers)
+    if envelope is not None and (header is None or not is_vigies_own(header)):
+        return envelope.channels_in(value, record)
+    for model in (Reading, Frame):
+        try:
+            return tuple(model.model_validate_json(value).values)
+        except ValueError:
+            continue
+    return ()
 
 
 def _content_type(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:

@@ -118,7 +118,7 @@ def _check_model(settings: Settings, model: Path) -> None:
     """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
     channels = load(model, device="cpu").channels
     try:
-        Input(channels, settings.stream)
+        Input(channels, settings.stream, settings.input)
     except ValueError as error:
         raise SettingsError(
             f"stream.channels does not fit the model in {model}: {error}"

@@ -161,7 +161,9 @@ def show(
         typer.echo(f"{len(letter.value):,} bytes written to {output}", err=True)
     today, words = None, "give --model to see whether it would be read now"
     if rereading is not None:
-        is_readable, detail = rereading.verdict(letter.value, letter.headers, now_ns=time.time_ns())
+        is_readable, detail = rereading.verdict(
+            letter.value, letter.headers, key=letter.key, now_ns=time.time_ns()
+        )
         today = {"readable": is_readable, "detail": detail}
         words = f"{'would be read' if is_readable else 'would fail again'}: {detail}"
     if as_json:
@@ -301,7 +303,8 @@ def _rereading(settings: Settings) -> Rereading | None:
     from detector.artifact import load
     from workers.dead_letters.redrive import Rereading
 
-    return Rereading(load(settings.model.path, device="cpu").channels, settings.stream)
+    channels = load(settings.model.path, device="cpu").channels
+    return Rereading(channels, settings.stream, settings.input)
 
 
 @contextmanager

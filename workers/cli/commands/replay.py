@@ -90,6 +90,6 @@ def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Pr
         names = {channel: wire for wire, channel in ours.items()}
         stream = stream.model_copy(update={"channels": names})
     try:
-        return Preview(Input(channels, stream), packing.content_type)
+        return Preview(Input(channels, stream, settings.input), packing.content_type)
     except ValueError as error:
         raise SettingsError(f"stream.channels does not fit the channels: {error}") from error

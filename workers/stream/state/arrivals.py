@@ -69,7 +69,12 @@ def by_sensor(
     counts = readings.counts
     of_reading = np.repeat(rows, counts)
     order = np.argsort(of_reading, kind="stable")
-    indices = np.arange(len(of_reading)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begins = np.cumsum(counts) - counts
+    if (record_offsets[1:] == record_offsets[:-1]).any():
+        # A record of several sensors lies here as several: its readings are counted through.
+        is_same = np.concatenate(([False], record_offsets[1:] == record_offsets[:-1]))
+        begins = np.maximum.accumulate(np.where(is_same, 0, begins))
+    indices = np.arange(len(of_reading)) - np.repeat(begins, counts)
     touched, sizes = np.unique(of_reading, return_counts=True)
     return Arrivals(
         rows=touched,

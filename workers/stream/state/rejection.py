@@ -18,15 +18,17 @@ def reject(
 
     Args:
         decoded: a decoded batch.
-        rejected: which of its good records.
+        rejected: which of its good records; of a record of several sensors, all goes.
         failure: makes the failure of the good record of that number.
     """
     if not rejected.any():
         return decoded
-    failures = [failure(record) for record in np.flatnonzero(rejected).tolist()]
+    positions = decoded.readings.positions
+    _, firsts = np.unique(positions[rejected], return_index=True)
+    failures = [failure(record) for record in np.flatnonzero(rejected)[firsts].tolist()]
     return replace(
         decoded,
-        readings=without_records(decoded.readings, rejected),
+        readings=without_records(decoded.readings, np.isin(positions, positions[rejected])),
         failures=sorted([*decoded.failures, *failures], key=lambda failure: failure.position),
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import Decoder
-from schemas.settings import StreamSettings
+from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.errors import Stage
 from workers.data.feed import (
     Fed,
@@ -208,7 +208,7 @@ def test_progress_is_told_while_waiting():
 def test_what_the_stream_will_reject_is_counted_by_the_time_of_sending(records):
     clock = FakeClock()
     preview = Preview(
-        Input(CHANNELS, StreamSettings(max_ahead_s=10)),
+        Input(CHANNELS, StreamSettings(max_ahead_s=10), InputSettings()),
         Packing.READINGS.content_type,
         wall_s=clock.now,
     )
@@ -225,7 +225,9 @@ def test_what_the_stream_will_reject_is_counted_by_the_time_of_sending(records):
 
 def test_what_the_stream_will_accept_is_not_counted():
     preview = Preview(
-        Input(CHANNELS, StreamSettings()), Packing.FRAMES.content_type, wall_s=lambda: 0.0
+        Input(CHANNELS, StreamSettings(), InputSettings()),
+        Packing.FRAMES.content_type,
+        wall_s=lambda: 0.0,
     )
     for record in records_of([make_batch([0, 1, 2])], CHANNELS, packing=Packing.FRAMES):
         preview.sent(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.settings import StreamSettings
+from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
 from workers.data.history import _Gathering
@@ -19,7 +19,9 @@ def gathered(ts_ns, *, end_ns=None, **limits):
     values = [values for _, _, values in reading_records(["a"], len(ts_ns))]
     sent = encoded([("a", at, row) for at, row in zip(ts_ns, values, strict=True)])
     gathering = _Gathering(
-        Input(CHANNELS, StreamSettings(**limits)), start_ns=START_NS, end_ns=end_ns
+        Input(CHANNELS, StreamSettings(**limits), InputSettings()),
+        start_ns=START_NS,
+        end_ns=end_ns,
     )
     gathering.add(
         [

@@ -47,7 +47,7 @@ def make_preparation(
 
 
 def make_rereading(**stream: Any) -> Rereading:
-    return Rereading(CHANNELS, SETTINGS.stream.model_copy(update=stream))
+    return Rereading(CHANNELS, SETTINGS.stream.model_copy(update=stream), SETTINGS.input)
 
 
 class FakeProducer:
@@ -114,10 +114,10 @@ def test_with_a_model_what_would_fail_again_stays():
 
 def test_a_verdict_says_what_is_in_the_record_or_why_it_fails():
     rereading = make_rereading(max_ahead_s=3600)
-    is_readable, detail = rereading.verdict(GOOD, (), now_ns=NOON_NS)
+    is_readable, detail = rereading.verdict(GOOD, (), key=None, now_ns=NOON_NS)
     assert is_readable
     assert detail == "1 reading of pump-1, the first at 2023-11-14T22:13:20.000000000Z"
-    is_readable, detail = rereading.verdict(GOOD, (), now_ns=0)
+    is_readable, detail = rereading.verdict(GOOD, (), key=None, now_ns=0)
     assert not is_readable
     assert detail.startswith("clock, EventTimeAheadError")
 

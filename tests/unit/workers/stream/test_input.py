@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from schemas.codec import FRAME_JSON, HEADER, FrameEncoder
-from schemas.settings import StreamSettings
+from schemas.codec import FRAME_JSON, HEADER, READING_JSON, FrameEncoder
+from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.errors import Stage
-from tests.support.models import CHANNELS, START_NS, encoded, plant_values, reading_records
-from workers.stream.input import Candidate, Input
+from tests.support.models import (
+    CHANNELS,
+    SECOND_NS,
+    START_NS,
+    encoded,
+    plant_values,
+    reading_records,
+)
+from workers.kafka.client import Record
+from workers.stream.input import Candidate, Input, channels_in
 
 NOW_MS = START_NS // 1_000_000
 GOOD = encoded(reading_records(["pump-1"], 1))[0]["value"]
@@ -21,7 +31,22 @@ def candidate(value=GOOD, *, offset=0, timestamp=NOW_MS, content_type=None):
 
 
 def make_input(**stream):
-    return Input(CHANNELS, StreamSettings(**stream))
+    return Input(CHANNELS, StreamSettings(**stream), InputSettings())
+
+
+def foreign(sensors, *, ts_ns=START_NS):
+    """A Telegraf batch of one reading of each sensor."""
+    row = dict(zip(CHANNELS, plant_values(1, seed=0)[0].tolist(), strict=True))
+    metrics = [
+        {"fields": row, "name": "n", "tags": {"host": sensor}, "timestamp": ts_ns // 10**9 + i}
+        for i, sensor in enumerate(sensors)
+    ]
+    return json.dumps({"metrics": metrics}).encode()
+
+
+def make_foreign_input(**stream):
+    layout = InputSettings(preset="telegraf", sensor="tags.host")
+    return Input(CHANNELS, StreamSettings(**stream), layout)
 
 
 def test_a_record_is_decoded_then_held_against_its_clock_then_against_the_poison():
@@ -73,3 +98,44 @@ def test_a_poll_of_large_frames_asks_for_fewer_records():
 def test_channels_that_do_not_fit_are_an_error():
     with pytest.raises(ValueError, match="speed"):
         make_input(channels={"speed": "v"})
+
+
+def test_foreign_records_are_read_beside_vigies_own():
+    headed = candidate(content_type=READING_JSON)
+    batch = make_foreign_input().accept([candidate(foreign("ab")), headed, candidate()])
+    assert batch.readings.sensors == ["a", "b", "pump-1"]
+    assert batch.readings.positions.tolist() == [0, 0, 1]
+    assert [(failure.position, failure.stage) for failure in batch.failures] == [(2, Stage.SCHEMA)]
+
+
+def test_a_record_of_several_sensors_is_rejected_whole_and_once():
+    early = START_NS - 10 * SECOND_NS
+    records = [candidate(foreign("aab", ts_ns=early)), candidate(foreign("ba"), offset=1)]
+    batch = make_foreign_input(max_behind_s=5).accept(records)
+    assert [(failure.position, failure.stage) for failure in batch.failures] == [(0, Stage.CLOCK)]
+    assert batch.readings.sensors == ["b", "a"]
+    batch = make_foreign_input().accept(records, poison={1})
+    assert [(failure.position, failure.stage) for failure in batch.failures] == [(1, Stage.SCORING)]
+    assert batch.readings.counts.tolist() == [2, 1]
+
+
+def test_one_clock_of_several_in_a_record_rejects_all_of_it():
+    """Only the last of the three readings lies ahead of the limit."""
+    batch = make_foreign_input(max_ahead_s=1.5).accept([candidate(foreign("abc"))])
+    assert [failure.stage for failure in batch.failures] == [Stage.CLOCK]
+    assert len(batch.readings) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "names"),
+    [
+        (foreign("a"), (), CHANNELS),
+        (GOOD, (), ()),
+        (GOOD, ((HEADER, READING_JSON.encode()),), CHANNELS),
+        (None, (), ()),
+    ],
+)
+def test_the_channels_of_a_record_are_found_in_its_own_format(value, headers, names):
+    record = Record("r", 0, 0, NOW_MS, b"k", value, headers)
+    assert channels_in(record, InputSettings(preset="telegraf")) == tuple(names)
+    assert channels_in(record, InputSettings()) == (tuple(CHANNELS) if value == GOOD else ())
