@@ -67,6 +67,7 @@ def avro_reader(
         SchemaError: nobody can read records of this schema.
     """
     from fastavro import schemaless_reader
+    from fastavro.read import SchemaResolutionError
 
     written = _parsed(schema, references, unit_ns)
     if wanted is None:
@@ -82,6 +83,8 @@ def avro_reader(
             item = schemaless_reader(stream, written.schema, resolved)
             if convert is not None:
                 item = convert(item)
+        except SchemaResolutionError as error:
+            raise SchemaError(f"the reader schema does not fit: {error}") from error
         except _DAMAGED as error:
             raise MalformedRecordError(
                 f"not an Avro record of {excerpt(schema.name)}: {type(error).__name__}: {error}"

@@ -102,7 +102,10 @@ class Schemas:
     def _add_references(
         self, answer: Mapping[str, Any], into: dict[str, SchemaFile], within: Sequence[str]
     ) -> None:
-        for reference in answer.get("references") or ():
+        references = answer.get("references") or []
+        if not isinstance(references, list):
+            raise SchemaError(f"refers to {excerpt(references)}, which is nothing")
+        for reference in references:
             try:
                 name, subject = str(reference["name"]), str(reference["subject"])
                 version = int(reference["version"])
