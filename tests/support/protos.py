@@ -51,7 +51,8 @@ def descriptors_of(*files: Any) -> bytes:
     for module in _WELL_KNOWN:
         described.file.add().ParseFromString(module.DESCRIPTOR.serialized_pb)
     described.file.extend(files)
-    return described.SerializeToString()
+    serialised: bytes = described.SerializeToString()
+    return serialised
 
 
 def message_class(descriptors: bytes, full_name: str) -> Any:

@@ -25,7 +25,7 @@ from workers.errors import RegistryUnavailableError
 MAIN: Final = "record.vigie.proto"
 """What the file is called that a schema's id stands for; nobody else imports it."""
 _WITHIN_S: Final = 20.0
-_MAX_NAME_CHARS: Final = 500
+_MAX_NAME_CHARS: Final = 200
 
 
 def compile_protos(text: str, references: Sequence[SchemaFile]) -> bytes:
@@ -48,9 +48,7 @@ def compile_protos(text: str, references: Sequence[SchemaFile]) -> bytes:
             name = _checked_name(file.name)
             descriptor = _descriptor(file.text)
             if descriptor is None:
-                path = Path(folder, "texts", name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(file.text, encoding="utf-8")
+                _write(Path(folder, "texts", name), file)
             else:
                 descriptor.name = name
                 described.file.append(descriptor)
@@ -76,6 +74,16 @@ def _run(folder: Path) -> bytes:
         said = ended.stderr.decode(errors="replace").replace(f"{texts}/", "").strip()
         raise SchemaError(f"the Protobuf schema does not compile: {excerpt(said, 300)}")
     return made.read_bytes()
+
+
+def _write(path: Path, file: SchemaFile) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.text, encoding="utf-8")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        raise SchemaError(
+            f"the Protobuf file {excerpt(file.name)} cannot be written: {type(error).__name__}"
+        ) from error
 
 
 def _well_known() -> Path:
