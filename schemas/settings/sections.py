@@ -130,7 +130,7 @@ class RegistrySettings(Section):
 
     url: Annotated[
         str,
-        Field(max_length=4096, pattern=r"^(https?://[!-~]+(,https?://[!-~]+)*)?$"),
+        Field(max_length=4096, pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$"),
         AfterValidator(_no_credentials),
     ] = ""
     """Its address; several with commas. Apicurio's ends in /apis/ccompat/v7."""
@@ -153,7 +153,8 @@ class RegistrySettings(Section):
     def _one_way_in(self) -> Self:
         if self.user and self.token.get_secret_value():
             raise ValueError("user and token are two ways to log in: give one")
-        if not self.token.get_secret_value().isprintable():
+        token = self.token.get_secret_value()
+        if not (token.isascii() and token.isprintable()):
             raise ValueError("token holds a line break or another character that no header takes")
         return self
 
