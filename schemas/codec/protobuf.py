@@ -191,10 +191,15 @@ class _Messages:
         """What takes a field out of its message."""
         name, of_value = field.name, self._value(field)
         if _is_map(field):
-            of_entry = self._value(field.message_type.fields_by_name["value"])
+            entry = field.message_type.fields_by_name
+            if entry["key"].type == field.TYPE_STRING and _is_plain(entry["value"]):
+                return lambda message, _budget: dict(getattr(message, name).items())
+            of_entry = self._value(entry["value"])
             return lambda message, budget: {
                 _key(key): of_entry(value, budget) for key, value in getattr(message, name).items()
             }
+        if field.is_repeated and _is_plain(field):
+            return lambda message, _budget: list(getattr(message, name))
         if field.is_repeated:
             return lambda message, budget: [of_value(v, budget) for v in getattr(message, name)]
         if not field.has_presence:
@@ -225,12 +230,13 @@ def _is_map(field: Any) -> bool:
 
 def _is_simple(field: Any) -> bool:
     """Whether a field's attribute is its plain value."""
-    return not (
-        field.is_repeated
-        or field.has_presence
-        or field.enum_type is not None
-        or field.type == field.TYPE_BYTES
-    )
+    return _is_plain(field) and not (field.is_repeated or field.has_presence)
+
+
+def _is_plain(field: Any) -> bool:
+    """Whether one value of a field is plain as it is."""
+    kinds = field.enum_type, field.message_type
+    return kinds == (None, None) and field.type != field.TYPE_BYTES
 
 
 def _key(key: object) -> str:

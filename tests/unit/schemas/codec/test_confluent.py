@@ -21,9 +21,10 @@ def as_text(payload: bytes) -> dict[str, Any]:
 
 
 def test_each_record_is_read_with_the_schema_that_it_names():
-    parser = parser_of(_1=as_text, _70000=lambda payload: {"size": len(payload)})
-    good, failed = parse(parser, [framed(1, b"ab"), framed(70_000, b"ab"), framed(1, b"")])
-    assert good == {0: {"text": "ab"}, 1: {"size": 2}, 2: {"text": ""}}
+    sizes = {f"_{schema_id}": lambda payload: {"size": len(payload)} for schema_id in (2, 70_000)}
+    parser = parser_of(_1=as_text, **sizes)
+    good, failed = parse(parser, [framed(schema_id, b"ab") for schema_id in (1, 2, 70_000, 1)])
+    assert good == {0: {"text": "ab"}, 1: {"size": 2}, 2: {"size": 2}, 3: {"text": "ab"}}
     assert not failed
 
 

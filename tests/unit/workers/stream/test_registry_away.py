@@ -10,7 +10,7 @@ from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import encoded, reading_records
 from workers.errors import RegistryUnavailableError, SettingsError
 from workers.stream.health import Phase
-from workers.stream.loop import MAX_REWINDS
+from workers.stream.loop import MAX_REWINDS, _pause_of
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 SMALL = {"max_poll_records": 10}
@@ -75,6 +75,10 @@ def test_waiting_is_neither_a_standstill_nor_being_busy_and_never_spins():
     assert stream.clock() - began_s > 400.0
     stream.turn()
     assert stream.loop.health.busy_s == pytest.approx(busy_s, abs=1.0)
+
+
+def test_the_pause_has_a_limit_however_long_it_takes():
+    assert [_pause_of(1), _pause_of(7), _pause_of(10**9)] == [0.1, 5.0, 5.0]
 
 
 def test_what_was_taken_away_while_waiting_is_left_alone():
