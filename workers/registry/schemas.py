@@ -107,9 +107,9 @@ class Schemas:
             raise SchemaError(f"refers to {excerpt(references)}, which is nothing")
         for reference in references:
             try:
-                name, subject = str(reference["name"]), str(reference["subject"])
+                name, subject = str(reference["name"]), quote(str(reference["subject"]), safe="")
                 version = int(reference["version"])
-            except (TypeError, LookupError, ValueError) as error:
+            except (TypeError, LookupError, ValueError, OverflowError) as error:
                 raise SchemaError(f"refers to {excerpt(reference)}, which is nothing") from error
             if name in into:
                 continue
@@ -118,9 +118,7 @@ class Schemas:
                     f"refers to itself by {excerpt(name)}, or to more than {MAX_REFERENCES} others"
                 )
             # A deleted version is given, too: records that need it are still in the log.
-            found = self._get(
-                f"/subjects/{quote(subject, safe='')}/versions/{version}?deleted=true"
-            )
+            found = self._get(f"/subjects/{subject}/versions/{version}?deleted=true")
             if found is None:
                 raise SchemaError(
                     f"refers to version {version} of {excerpt(subject)}, which is gone"
