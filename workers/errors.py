@@ -16,6 +16,7 @@ __all__ = [
     "OutputsLostError",
     "PoisonRecordError",
     "ProvisioningError",
+    "RegistryUnavailableError",
     "RunEndedError",
     "SettingsError",
     "StaleGenerationError",
@@ -70,6 +71,10 @@ class MissingCodecError(RunEndedError):
 
 class BrokerUnavailableError(VigieError):
     """The broker does not answer within the time allowed: check the address, start it, retry."""
+
+
+class RegistryUnavailableError(VigieError):
+    """No schema registry answers within the time allowed: what it explains cannot be read yet."""
 
 
 class ClusterError(VigieError):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from schemas.settings.input import InputSettings
 from schemas.settings.secret import concealed, revealed
@@ -30,7 +30,8 @@ def _no_dots(name: str) -> str:
 def _no_credentials(address: str) -> str:
     if "@" in address:
         raise ValueError(
-            "an address holds no user and no password; a client's go to [kafka.client]"
+            "an address holds no user and no password; a Kafka client's go to [kafka.client],"
+            " a registry's to [registry]"
         )
     return address
 
@@ -111,6 +112,40 @@ class TopicSettings(Section):
                 "readings, anomalies, denoised, dead_letters and sensor_state must be five "
                 f"different topics, got {', '.join(names)}"
             )
+        return self
+
+
+class RegistrySettings(Section):
+    """The schema registry that explains records in Confluent's wire format."""
+
+    url: Annotated[
+        str,
+        Field(max_length=4096, pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$"),
+        AfterValidator(_no_credentials),
+    ] = ""
+    """Its address; several with commas. Apicurio's ends in /apis/ccompat/v7."""
+    user: Annotated[str, Field(max_length=1024, pattern="^[^:]*$")] = ""
+    """User of basic authentication; a cloud's API key."""
+    password: Annotated[SecretStr, Field(max_length=4096)] = SecretStr("")
+    """Password of that user."""
+    token: Annotated[SecretStr, Field(max_length=65_536)] = SecretStr("")
+    """Bearer token, in the stead of user and password."""
+    ca_file: Path | None = None
+    """Certificates that are trusted in the stead of the machine's, as PEM."""
+    reader_schema: Path | None = None
+    """Avro schema (.avsc) as which records are read: by names, with its aliases and defaults."""
+    timeout_s: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """How long one question may take, at all addresses together; then the stream waits."""
+    max_schemas: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most schemas that a worker keeps; of more, the one that was not used for longest goes."""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.user and self.token.get_secret_value():
+            raise ValueError("user and token are two ways to log in: give one")
+        token = self.token.get_secret_value()
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("token holds a line break or another character that no header takes")
         return self
 
 
@@ -279,6 +314,7 @@ class Settings(Section):
 
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
+    registry: RegistrySettings = RegistrySettings()
     model: ModelSettings = ModelSettings()
     sensors: SensorSettings = SensorSettings()
     input: InputSettings = InputSettings()

@@ -42,6 +42,12 @@ class InvalidRecordError(RecordError):
     stage = Stage.SCHEMA
 
 
+class SchemaError(RecordError):
+    """The schema that the record names is unknown, or cannot be used."""
+
+    stage = Stage.SCHEMA
+
+
 class ChannelMismatchError(RecordError):
     """A channel that the model needs is not in the record."""
 

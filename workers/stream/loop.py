@@ -10,7 +10,9 @@
 
 Any failure of 1 or 5 goes back to the committed offsets and restores the windows from the log; but
 a commit rejected because the group has moved on is sent again when the new generation is known.
-A record that no scorer survives becomes a dead letter, after going back as well.
+A record that no scorer survives becomes a dead letter, after going back as well. So does the loop
+while a schema registry is away that has to explain a record: it goes back and tries again, for as
+long as that takes.
 """
 
 from __future__ import annotations
@@ -25,7 +27,12 @@ import psutil
 import structlog
 
 from schemas.settings import ProcessingSettings
-from workers.errors import BrokerUnavailableError, StaleGenerationError, TransactionAbortedError
+from workers.errors import (
+    BrokerUnavailableError,
+    RegistryUnavailableError,
+    StaleGenerationError,
+    TransactionAbortedError,
+)
 from workers.kafka.client import Generation, PollResult, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.assignment import PartitionOpener
@@ -41,6 +48,7 @@ from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import RestorePlan
 
 MAX_REWINDS = 20
+_LONGEST_PAUSE_S = 5.0
 _IDLE_POLL_S = 0.1
 _BUSY_POLL_S = 0.002
 _HEALTH_EVERY_S = 0.25
@@ -86,6 +94,7 @@ class IngestLoop:
         self._paused = False
         self._waiting = False
         self._rewinds_in_a_row = 0
+        self._registry_waits = 0
         # Of what was committed here, also for partitions that were given away since.
         self._counts: dict[int, Counts] = {}
         self._busy_s = 0.0
@@ -139,8 +148,11 @@ class IngestLoop:
             self._rewind(error)
         except PoisonFoundError as poison:
             self._dead_letter_poison(poison)
+        except RegistryUnavailableError:  # it has been logged, once an outage
+            self._await_registry()
+            waited_s = self._monotonic_s() - started_s
         self._busy_s += self._monotonic_s() - started_s - waited_s
-        self._note_health(Phase.RUNNING)
+        self._note_health(Phase.WAITING if self._registry_waits else Phase.RUNNING)
 
     def drain(self, deadline: Deadline) -> None:
         """Publish and commit what is in flight; what the deadline cuts off is read again."""
@@ -336,7 +348,7 @@ class IngestLoop:
             commits=self.health.commits + 1,
             next_offsets={**self.health.next_offsets, **offsets},
         )
-        self._rewinds_in_a_row = 0
+        self._rewinds_in_a_row = self._registry_waits = 0
         self.progress.tick()
 
     def _count(self, partition: int, counts: Counts) -> None:
@@ -354,7 +366,17 @@ class IngestLoop:
         self.health = replace(self.health, rewinds=self.health.rewinds + 1)
         self._note_health(Phase.REWINDING, at_once=True)
         self._go_back()
-        self._pause_s(min(0.05 * 2**self._rewinds_in_a_row, 5.0))
+        self._pause_s(_pause_of(self._rewinds_in_a_row))
+
+    def _await_registry(self) -> None:
+        """Begin again from the last commit, without a limit of tries: no attempt has failed.
+
+        The pause is short enough for the group and the watchdog, which hear from us all the time.
+        """
+        self._registry_waits += 1
+        self._go_back()
+        self._note_health(Phase.WAITING, at_once=True)
+        self._pause_s(_pause_of(self._registry_waits))
 
     def _dead_letter_poison(self, poison: PoisonFoundError) -> None:
         """Begin again from the last commit; this record will be a dead letter."""
@@ -404,3 +426,8 @@ class IngestLoop:
         most = max(_SPANS_AT_MOST // max(len(opened), 1), 1)
         spans = {number: owned.state.spans(most) for number, owned in opened.items()}
         self.health = replace(self.health, spans=spans)
+
+
+def _pause_of(tries: int) -> float:
+    """Seconds to wait before the next one."""
+    return min(0.05 * 2.0 ** min(tries, 10), _LONGEST_PAUSE_S)

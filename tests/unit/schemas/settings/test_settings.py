@@ -252,6 +252,32 @@ def test_a_secret_is_never_printed_but_reaches_the_client(make_file, key):
     assert settings.kafka.client_options() == {key: PASSWORD, "nested": {key: PASSWORD}}
 
 
+@pytest.mark.parametrize("key", ["password", "token"])
+def test_a_secret_of_the_registry_is_never_printed(key):
+    settings = load_settings(environ={f"VIGIE_REGISTRY__{key.upper()}": PASSWORD})
+    shown = [repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())]
+    assert not any(PASSWORD in text for text in shown)
+    assert getattr(settings.registry, key).get_secret_value() == PASSWORD
+
+
+def test_a_registry_s_password_of_digits_stays_text():
+    settings = load_settings(environ={"VIGIE_REGISTRY__PASSWORD": "0123"})
+    assert settings.registry.password.get_secret_value() == "0123"
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8081", "ftp://a", "http://a, http://b", "http://a,", "http://u:p@a"]
+)
+def test_a_registry_s_address_is_one_of_http_without_credentials(url):
+    with pytest.raises(InvalidSettingsError, match=r"registry\.url"):
+        load_settings(overrides={"registry.url": url}, environ={})
+
+
+def test_a_registry_is_logged_into_in_one_way():
+    with pytest.raises(InvalidSettingsError, match="user and token"):
+        load_settings(overrides={"registry.user": "u", "registry.token": "t"}, environ={})
+
+
 def test_what_is_no_secret_is_shown():
     settings = load_settings(
         overrides={"kafka.client.sasl_mechanism": "PLAIN", "kafka.client.linger_ms": 123},
@@ -290,6 +316,10 @@ def test_a_password_of_digits_stays_text(digits):
         f'[client]\nsasl_plain_password = "{PASSWORD}"',
         f'[kafka.client]\npassword = "{PASSWORD}"\n[topics]\npartitions = 0',
         f'[kafka.client]\npassword = "{PASSWORD}',
+        f'[registry]\ntoken = "{PASSWORD}\\n"',
+        f'[registry]\npassword = ["{PASSWORD}"]',
+        f'[registry]\npasword = "{PASSWORD}"',
+        f'[registry]\nurl = "http://user:{PASSWORD}@host"',
         f'[kafka.client]\npassword = "a"\npassword = "{PASSWORD}"',
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from schemas.settings import Settings
 from tests.support.broker import produce
 from tests.support.models import encoded, reading_records
+from tests.support.registry import document, registry_running
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.doctor import checks
@@ -73,6 +74,17 @@ def test_a_broker_that_answers_is_fine_and_its_missing_topics_are_broken(bootstr
     assert finding.state == "broken"
     assert "never-made" in finding.found
     assert finding.fix == "vigie topics create"
+
+
+def test_a_registry_that_answers_is_fine_and_one_that_is_away_or_rejects_us_is_broken():
+    with registry_running() as running:
+        named = make_settings(registry={"url": running.url})
+        assert checks.registry(named).state == "fine"
+        running.instead = lambda _path: document({}, 403)
+        assert checks.registry(named).state == "broken"
+        running.stop()
+        assert "registry.url" in checks.registry(named).fix
+    assert checks.registry(make_settings()).state == "fine"
 
 
 def test_a_folder_without_a_model_is_broken(tmp_path):

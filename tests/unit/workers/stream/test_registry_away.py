@@ -1,0 +1,99 @@
+"""A schema registry that is away: the stream waits, and loses and doubles nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.fakes import FakeStream, make_stream, places
+from tests.support.models import encoded, reading_records
+from workers.errors import RegistryUnavailableError, SettingsError
+from workers.stream.health import Phase
+from workers.stream.loop import MAX_REWINDS, _pause_of
+
+VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
+SMALL = {"max_poll_records": 10}
+NEEDED_FROM = 25
+"""Offset from which on records need the registry."""
+
+
+def stream_with_registry(error: Exception) -> tuple[FakeStream, list[Exception]]:
+    """A stream whose input needs the registry; it is away as long as the list holds an error."""
+    stream = make_stream(VALUES, stream=SMALL)
+    away = [error]
+    accept = stream.loop._input.accept
+
+    def asks(records: Any, **options: Any) -> Any:
+        if away and records[-1].offset >= NEEDED_FROM:
+            raise away[0]
+        return accept(records, **options)
+
+    stream.loop._input.accept = asks  # type: ignore[method-assign]
+    return stream, away
+
+
+def outputs(stream: FakeStream) -> Any:
+    return places(stream.sink, "vigie.denoised"), stream.sink.recorded
+
+
+def undisturbed() -> Any:
+    stream = make_stream(VALUES, stream=SMALL)
+    stream.run_to_the_end()
+    return outputs(stream)
+
+
+def test_it_waits_without_a_limit_of_tries_and_then_gives_the_same():
+    stream, away = stream_with_registry(RegistryUnavailableError("away"))
+    for _ in range(20 * MAX_REWINDS):
+        stream.turn()
+    position = stream.source.committed_position
+    assert position is not None
+    assert position.next_offset <= NEEDED_FROM
+    phases = [stream.loop.health.phase]
+    away.clear()
+    stream.run_to_the_end()
+    assert outputs(stream) == undisturbed()
+    assert [*phases, stream.loop.health.phase] == [Phase.WAITING, Phase.RUNNING]
+    assert stream.loop.health.rewinds == 0
+    assert stream.loop._counts[0].records == len(VALUES)
+    assert stream.loop._counts[0].dead_lettered == 0
+
+
+def test_waiting_is_neither_a_standstill_nor_being_busy_and_never_spins():
+    stream, _ = stream_with_registry(RegistryUnavailableError("away"))
+    while stream.loop.health.phase is not Phase.WAITING:
+        stream.turn()
+    busy_s, tries = stream.loop.health.busy_s, 0
+    began_s, ticks = stream.clock(), stream.loop.progress.count
+    while tries < 100:
+        before_s = stream.clock()
+        stream.loop.step()
+        assert stream.clock() - before_s <= 5.0 + 1e-6, "the group and the watchdog hear from us"
+        tries += stream.clock() > before_s
+    assert stream.loop.progress.count >= ticks + 100
+    assert stream.clock() - began_s > 400.0
+    stream.turn()
+    assert stream.loop.health.busy_s == pytest.approx(busy_s, abs=1.0)
+
+
+def test_the_pause_has_a_limit_however_long_it_takes():
+    assert [_pause_of(1), _pause_of(7), _pause_of(10**9)] == [0.1, 5.0, 5.0]
+
+
+def test_what_was_taken_away_while_waiting_is_left_alone():
+    stream, away = stream_with_registry(RegistryUnavailableError("away"))
+    while stream.loop.health.phase is not Phase.WAITING:
+        stream.turn()
+    stream.source.take_away()
+    for _ in range(10):
+        stream.turn()
+    away.clear()
+    stream.run_to_the_end()
+    assert outputs(stream) == undisturbed()
+
+
+def test_a_rejection_by_the_registry_ends_the_loop():
+    stream, _ = stream_with_registry(SettingsError("rejects us"))
+    with pytest.raises(SettingsError, match="rejects us"):
+        stream.run_to_the_end()

@@ -1,0 +1,84 @@
+"""The parser of records in Confluent's wire format, from the settings."""
+
+from __future__ import annotations
+
+import importlib
+from functools import partial
+from typing import Final
+
+from schemas.codec.avro import avro_reader
+from schemas.codec.confluent import ConfluentParser, Reader, SchemaFile
+from schemas.codec.json_readings import parse_object
+from schemas.codec.protobuf import protobuf_reader
+from schemas.settings import RegistrySettings
+from schemas.wire.errors import SchemaError, excerpt
+from workers.errors import SettingsError
+from workers.registry.client import RegistryClient
+from workers.registry.protoc import MAIN, compile_protos
+from workers.registry.schemas import RegisteredSchema, Schemas
+
+_PACKAGES: Final = ("fastavro", "google.protobuf", "grpc_tools")
+_MAX_READER_SCHEMA_BYTES: Final = 2**20
+
+
+def registry_parser(settings: RegistrySettings, *, unit_ns: int) -> ConfluentParser:
+    """What parses records with the schemas of a registry. Asks nothing before the first record.
+
+    `parse` raises RegistryUnavailableError while the registry is away, and SettingsError when it
+    rejects us; both leave the batch as it was.
+
+    Args:
+        settings: where the registry is.
+        unit_ns: nanoseconds of the unit of `input.time_unit`.
+
+    Raises:
+        SettingsError: no registry is set, the extra is not installed, or a file is wrong.
+    """
+    for package in _PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise SettingsError(
+                f"reading Avro and Protobuf needs the package {error.name}:"
+                " pip install 'vigie[registry]'"
+            ) from error
+    client = RegistryClient(settings)
+    wanted = _reader_schema(settings)
+    if wanted is not None:
+        try:
+            avro_reader(wanted, (), unit_ns=unit_ns)
+        except SchemaError as error:
+            raise SettingsError(f"registry.reader_schema: {error}") from error
+    schemas = Schemas(
+        client.get,
+        url=client.url,
+        build=partial(build_reader, unit_ns=unit_ns, wanted=wanted),
+        max_schemas=settings.max_schemas,
+    )
+    return ConfluentParser(schemas.reader_of)
+
+
+def build_reader(
+    schema: RegisteredSchema, *, unit_ns: int, wanted: SchemaFile | None = None
+) -> Reader:
+    """What reads the records of a schema; arguments and errors as of its kind's reader."""
+    if schema.kind == "AVRO":
+        return avro_reader(schema.file, schema.references, unit_ns=unit_ns, wanted=wanted)
+    if schema.kind == "PROTOBUF":
+        descriptors = compile_protos(schema.file.text, schema.references)
+        return protobuf_reader(descriptors, MAIN, unit_ns=unit_ns)
+    if schema.kind == "JSON":
+        return parse_object
+    raise SchemaError(f"is of the kind {excerpt(schema.kind)}; AVRO, PROTOBUF and JSON are read")
+
+
+def _reader_schema(settings: RegistrySettings) -> SchemaFile | None:
+    path = settings.reader_schema
+    if path is None:
+        return None
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MAX_READER_SCHEMA_BYTES)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"registry.reader_schema: {path}: {error}") from error
+    return SchemaFile(name=path.name, text=text)
