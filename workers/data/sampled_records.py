@@ -20,6 +20,7 @@ from schemas.wire.errors import Stage
 from workers.data.topic import first_channels
 from workers.kafka.client import Record
 from workers.kafka.factory import connection_of, open_reader
+from workers.registry.parser import parser_of
 from workers.stream.input import Input
 from workers.stream.state.sensor_spans import SensorSpans, Span, SplitSensors, split_sensors
 
@@ -83,7 +84,11 @@ class _Sample:
 
     def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
         self._settings = settings
-        self._input = Input(channels, settings.stream, settings.input) if channels else None
+        self._input = (
+            Input(channels, settings.stream, settings.input, parser_of(settings))
+            if channels
+            else None
+        )
         self._spans: dict[int, dict[str, Span]] = {}
         self._records = self._without_key = 0
         self._rejected: Counter[Stage] = Counter()
@@ -108,7 +113,9 @@ class _Sample:
 
     def _decode(self, partition: int, records: Sequence[Record]) -> None:
         if self._input is None and (channels := first_channels(records, self._settings)):
-            self._input = Input(channels, self._settings.stream, self._settings.input)
+            self._input = Input(
+                channels, self._settings.stream, self._settings.input, parser_of(self._settings)
+            )
         if self._input is None:
             return
         batch = self._input.accept(records)

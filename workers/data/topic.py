@@ -18,6 +18,7 @@ from workers.data.rows import LeftOut
 from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.factory import TopicReader, connection_of, open_reader
+from workers.registry.parser import parser_of
 from workers.stream.input import Input, channels_in
 
 MAX_READINGS = 20_000_000
@@ -51,7 +52,7 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
         if not channels:
             channels = _find_channels(reader, starts, ends, settings)
         reader.seek(starts)
-        accepting = Input(channels, settings.stream, settings.input)
+        accepting = Input(channels, settings.stream, settings.input, parser_of(settings))
         gathering = _Gathering(accepting, start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)

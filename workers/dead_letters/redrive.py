@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.codec import HEADER
+from schemas.codec.parser import Parser
 from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.dead_letter import Place, redrive_headers
 from schemas.wire.timestamp import format_ns
@@ -34,10 +35,14 @@ class Rereading:
     """
 
     def __init__(
-        self, channels: Sequence[str], stream: StreamSettings, layout: InputSettings
+        self,
+        channels: Sequence[str],
+        stream: StreamSettings,
+        layout: InputSettings,
+        parser: Parser | None = None,
     ) -> None:
         try:
-            self._input = Input(channels, stream, layout)
+            self._input = Input(channels, stream, layout, parser)
         except ValueError as error:
             raise VigieError(f"stream.channels does not fit the model: {error}") from error
 

@@ -10,8 +10,9 @@ from schemas.codec.avro import avro_reader
 from schemas.codec.confluent import ConfluentParser, Reader, SchemaFile
 from schemas.codec.json_readings import parse_object
 from schemas.codec.protobuf import protobuf_reader
-from schemas.settings import RegistrySettings
+from schemas.settings import RegistrySettings, Settings
 from schemas.wire.errors import SchemaError, excerpt
+from schemas.wire.time_form import NS_PER
 from workers.errors import SettingsError
 from workers.registry.client import RegistryClient
 from workers.registry.protoc import MAIN, compile_protos
@@ -19,6 +20,17 @@ from workers.registry.schemas import RegisteredSchema, Schemas
 
 _PACKAGES: Final = ("fastavro", "google.protobuf", "grpc_tools")
 _MAX_READER_SCHEMA_BYTES: Final = 2**20
+
+
+def parser_of(settings: Settings) -> ConfluentParser | None:
+    """The parser of `input.format`; None for JSON, which the codec reads itself.
+
+    Raises:
+        SettingsError: as `registry_parser`.
+    """
+    if settings.input.format == "json":
+        return None
+    return registry_parser(settings.registry, unit_ns=NS_PER[settings.input.places.time_unit])
 
 
 def registry_parser(settings: RegistrySettings, *, unit_ns: int) -> ConfluentParser:

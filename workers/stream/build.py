@@ -9,6 +9,7 @@ from functools import partial
 from detector.scoring import Detector
 from schemas.settings import Settings
 from workers.kafka.client import Sink, Source, Table
+from workers.registry.parser import parser_of
 from workers.stream.assignment import PartitionOpener
 from workers.stream.checkpoint import Checkpoint, Publisher
 from workers.stream.dead_letter_limit import DeadLetterLimit
@@ -55,7 +56,7 @@ def build_loop(
     return IngestLoop(
         slot=slot,
         source=source,
-        records_in=Input(detector.channels, stream, settings.input),
+        records_in=Input(detector.channels, stream, settings.input, parser_of(settings)),
         opener=PartitionOpener(source, table, detector, stream, processing.guarantee),
         own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
         scoring=scoring,

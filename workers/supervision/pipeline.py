@@ -14,6 +14,7 @@ from detector.artifact import load
 from schemas.settings import Settings
 from workers.errors import SettingsError
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
+from workers.registry.parser import parser_of
 from workers.stream.health import Health
 from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
@@ -118,7 +119,7 @@ def _check_model(settings: Settings, model: Path) -> None:
     """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
     channels = load(model, device="cpu").channels
     try:
-        Input(channels, settings.stream, settings.input)
+        Input(channels, settings.stream, settings.input, parser_of(settings))
     except ValueError as error:
         raise SettingsError(
             f"stream.channels does not fit the model in {model}: {error}"

@@ -302,9 +302,10 @@ def _rereading(settings: Settings) -> Rereading | None:
         return None
     from detector.artifact import load
     from workers.dead_letters.redrive import Rereading
+    from workers.registry.parser import parser_of
 
     channels = load(settings.model.path, device="cpu").channels
-    return Rereading(channels, settings.stream, settings.input)
+    return Rereading(channels, settings.stream, settings.input, parser_of(settings))
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Pr
     """What tells which records the stream will reject."""
     from workers.data.feed import Preview
     from workers.errors import SettingsError
+    from workers.registry.parser import parser_of
     from workers.stream.input import Input
 
     stream, model = settings.stream, settings.model.path
@@ -90,6 +91,7 @@ def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Pr
         names = {channel: wire for wire, channel in ours.items()}
         stream = stream.model_copy(update={"channels": names})
     try:
-        return Preview(Input(channels, stream, settings.input), packing.content_type)
+        accepting = Input(channels, stream, settings.input, parser_of(settings))
     except ValueError as error:
         raise SettingsError(f"stream.channels does not fit the channels: {error}") from error
+    return Preview(accepting, packing.content_type)
