@@ -12,8 +12,8 @@ float or a text number, bytes into text. A type that is left over is reported as
 object where `[input]` looks for one, and ignored elsewhere.
 
 `JsonParser` is the only one in this package. A parser that needs a service (a schema registry)
-lives above and is handed to the decoder; by then it must know the schemas of the batch, for parsing
-is a pure function: a restart reads the same records again and must get the same readings.
+lives above and is handed to the decoder (`schemas.codec.confluent`, `workers.registry`). Parsing is
+a function of the log all the same: a restart reads the same records and must get the same readings.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Parser(Protocol):
 
         Returns:
             The plain objects, and the positions of the records they come from: as many, ascending.
-            No exception but for programming errors.
+            No exception but for programming errors, and what a parser above raises because a
+            service is away: then nothing was decoded, and the batch is read again.
         """
         ...
 
