@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from schemas.settings import RegistrySettings
+from schemas.settings import RegistrySettings, Settings
 from schemas.wire.errors import Stage
 from tests.support.framed import avro_bytes, framed, parse
 from tests.support.registry import Registry, document, registry_running
 from workers.errors import RegistryUnavailableError, SettingsError
-from workers.registry.parser import registry_parser
+from workers.registry.parser import parser_of, registry_parser
 
 MS_NS = 1_000_000
 OLD = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}]}
@@ -46,7 +46,7 @@ def registry():
         yield running
 
 
-def parser_of(registry: Registry, **settings: Any) -> Any:
+def reading(registry: Registry, **settings: Any) -> Any:
     return registry_parser(
         RegistrySettings(url=registry.url, timeout_s=2.0, **settings), unit_ns=MS_NS
     )
@@ -61,7 +61,7 @@ def test_versions_and_kinds_lie_in_one_topic(registry: Registry):
         framed(3, b"\0\x0a\x01c"),
         framed(4, json.dumps({"id": "d"}).encode()),
     ]
-    good, failed = parse(parser_of(registry), values)
+    good, failed = parse(reading(registry), values)
     assert good == {0: {"id": "a"}, 1: {"id": "b", "flow": 1.5}, 2: {"id": "c"}, 3: {"id": "d"}}
     assert not failed
 
@@ -73,7 +73,7 @@ def test_a_reader_schema_makes_all_versions_alike(registry: Registry, tmp_path: 
         framed(1, avro_bytes(OLD, {"id": "a"})),
         framed(2, avro_bytes(NEW, {"id": "b", "flow": 1.5})),
     ]
-    good, _ = parse(parser_of(registry, reader_schema=path), values)
+    good, _ = parse(reading(registry, reader_schema=path), values)
     assert good == {0: {"sensor_id": "a", "flow": None}, 1: {"sensor_id": "b", "flow": 1.5}}
 
 
@@ -82,7 +82,7 @@ def test_what_nobody_can_read_fails_by_its_schema_and_names_id_and_address(regis
     registry.add(6, "message {", "PROTOBUF")
     registry.add(7, "<xml/>", "XML")
     values = [framed(schema_id, b"") for schema_id in (5, 6, 7, 8)]
-    good, failed = parse(parser_of(registry), values)
+    good, failed = parse(reading(registry), values)
     assert not good
     for position, schema_id in enumerate((5, 6, 7, 8)):
         failure = failed[position]
@@ -92,7 +92,7 @@ def test_what_nobody_can_read_fails_by_its_schema_and_names_id_and_address(regis
 
 
 def test_a_batch_is_parsed_again_when_the_registry_is_back(registry: Registry):
-    parser = parser_of(registry)
+    parser = reading(registry)
     values = [
         framed(1, avro_bytes(OLD, {"id": "a"})),
         framed(2, avro_bytes(NEW, {"id": "b", "flow": 0.0})),
@@ -110,7 +110,7 @@ def test_a_batch_is_parsed_again_when_the_registry_is_back(registry: Registry):
 def test_a_rejection_passes_through(registry: Registry):
     registry.instead = lambda _path: document({"error_code": 40101}, 401)
     with pytest.raises(SettingsError, match="rejects us"):
-        parse(parser_of(registry), [framed(1, b"")])
+        parse(reading(registry), [framed(1, b"")])
 
 
 @pytest.mark.parametrize("package", ["fastavro", "google.protobuf", "grpc_tools"])
@@ -136,9 +136,32 @@ def test_a_reader_schema_that_is_none_is_a_settings_error(registry, tmp_path: Pa
     path = tmp_path / "reading.avsc"
     path.write_text(text)
     with pytest.raises(SettingsError, match=r"registry\.reader_schema"):
-        parser_of(registry, reader_schema=path)
+        reading(registry, reader_schema=path)
 
 
 def test_a_reader_schema_that_is_not_there_is_a_settings_error(registry, tmp_path: Path):
     with pytest.raises(SettingsError, match=r"registry\.reader_schema.*none\.avsc"):
-        parser_of(registry, reader_schema=tmp_path / "none.avsc")
+        reading(registry, reader_schema=tmp_path / "none.avsc")
+
+
+def settings_with(registry_url: str = "", **places: Any) -> Settings:
+    return Settings.model_validate({"input": places, "registry": {"url": registry_url}})
+
+
+def test_json_needs_no_registry_and_the_others_say_what_is_missing():
+    assert parser_of(settings_with()) is None
+    pytest.importorskip("fastavro", reason="pip install 'vigie[registry]'")
+    pytest.importorskip("grpc_tools", reason="pip install 'vigie[registry]'")
+    for kind in ("avro", "protobuf"):
+        with pytest.raises(SettingsError, match=r"registry\.url is not set"):
+            parser_of(settings_with(format=kind))
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("s", 2), ("ms", 2_000), ("us", 2_000_000)])
+def test_times_come_in_the_unit_that_the_settings_expect(registry, unit: str, expected: int):
+    time = {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    schema = {"type": "record", "name": "R", "fields": [time]}
+    registry.add(9, schema)
+    parser = parser_of(settings_with(registry.url, format="avro", time_unit=unit))
+    good, _ = parse(parser, [framed(9, avro_bytes(schema, {"ts": 2_000_000}))])
+    assert good == {0: {"ts": expected}}
