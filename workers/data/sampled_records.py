@@ -84,11 +84,8 @@ class _Sample:
 
     def __init__(self, settings: Settings, channels: Sequence[str]) -> None:
         self._settings = settings
-        self._input = (
-            Input(channels, settings.stream, settings.input, parser_of(settings))
-            if channels
-            else None
-        )
+        self._parser = parser_of(settings)
+        self._input = self._accepting(channels) if channels else None
         self._spans: dict[int, dict[str, Span]] = {}
         self._records = self._without_key = 0
         self._rejected: Counter[Stage] = Counter()
@@ -112,15 +109,18 @@ class _Sample:
         )
 
     def _decode(self, partition: int, records: Sequence[Record]) -> None:
-        if self._input is None and (channels := first_channels(records, self._settings)):
-            self._input = Input(
-                channels, self._settings.stream, self._settings.input, parser_of(self._settings)
-            )
+        if self._input is None and (
+            channels := first_channels(records, self._settings, self._parser)
+        ):
+            self._input = self._accepting(channels)
         if self._input is None:
             return
         batch = self._input.accept(records)
         self._rejected.update(failure.stage for failure in batch.failures)
         self._note(self._spans.setdefault(partition, {}), batch.readings)
+
+    def _accepting(self, channels: Sequence[str]) -> Input:
+        return Input(channels, self._settings.stream, self._settings.input, self._parser)
 
     def _note(self, spans: dict[str, Span], readings: Readings) -> None:
         start = 0

@@ -9,6 +9,7 @@ from itertools import chain, islice
 
 import numpy as np
 
+from schemas.codec.parser import Parser
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
 from workers.data.files import read_ranges
@@ -45,14 +46,15 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
         BrokerUnavailableError, TopicError: see `open_reader`.
         VigieError: no channel is given and none can be found, or the stretch is too long.
     """
+    parser = parser_of(settings)
     with open_reader(connection_of(settings.kafka), [settings.topics.readings]) as reader:
         channels = tuple(layout.channels)
         starts = reader.offsets_at(start_ns // 1_000_000)
         ends = reader.ends()
         if not channels:
-            channels = _find_channels(reader, starts, ends, settings)
+            channels = _find_channels(reader, starts, ends, settings, parser)
         reader.seek(starts)
-        accepting = Input(channels, settings.stream, settings.input, parser_of(settings))
+        accepting = Input(channels, settings.stream, settings.input, parser)
         gathering = _Gathering(accepting, start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)
@@ -110,10 +112,11 @@ def _find_channels(
     starts: Mapping[tuple[str, int], int],
     ends: Mapping[tuple[str, int], int],
     settings: Settings,
+    parser: Parser | None,
 ) -> tuple[str, ...]:
     reader.seek(starts)
     records = islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS)
-    if channels := first_channels(records, settings):
+    if channels := first_channels(records, settings, parser):
         return channels
     raise VigieError(
         f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
@@ -122,10 +125,12 @@ def _find_channels(
     )
 
 
-def first_channels(records: Iterable[Record], settings: Settings) -> tuple[str, ...]:
+def first_channels(
+    records: Iterable[Record], settings: Settings, parser: Parser | None
+) -> tuple[str, ...]:
     """The channels of the first record that says them, under the model's names; or none."""
     ours = {wire: channel for channel, wire in settings.stream.channels.items()}
     for record in records:
-        if names := channels_in(record, settings.input):
+        if names := channels_in(record, settings.input, parser):
             return tuple(ours.get(name, name) for name in names)
     return ()
