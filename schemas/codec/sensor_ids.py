@@ -13,7 +13,7 @@ from schemas.codec.layout import Layout, RecordHeader, RecordKey
 from schemas.record_path import RecordPath
 from schemas.wire.errors import InvalidRecordError, excerpt
 
-_LARGEST_INT_BITS = 800  # about as many digits as a name has characters
+_LARGEST_INT_BITS = 900  # more digits than a name has characters, and few enough to print
 
 
 class Carrier(Protocol):
@@ -111,12 +111,9 @@ class SensorIds:
         if isinstance(part, RecordHeader):
             return [_decoded(_header(carrier, part.name)) for carrier in carriers]
         column = part.column(tops if part.from_top else readings)
-        kinds = set(map(type, column))
-        if kinds == {int}:
-            return list(map(str, column))
-        if kinds != {str}:
+        if set(map(type, column)) - {str, int}:
             raise TypeError("not texts")
-        return column
+        return list(map(str, column))
 
     def _text(
         self,

@@ -16,7 +16,11 @@ from schemas.wire.timestamp import to_ns
 from workers.stream.input import Candidate, Input
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide-input.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    block
+    for block in re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    if block[0] != "console"
+]
 
 
 class Example(NamedTuple):
