@@ -67,6 +67,17 @@ def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, 
     return list(itertools.pairwise(borders))
 
 
+def true_runs(mask: Bool[np.ndarray, " n"]) -> Int64[np.ndarray, "runs 2"]:
+    """Runs of True as half-open ranges.
+
+    Example:
+        >>> true_runs(np.array([False, True, True, False, True])).tolist()
+        [[1, 3], [4, 5]]
+    """
+    padded = np.concatenate(([False], mask, [False]))
+    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
+
+
 def window_ends(
     segments: Sequence[tuple[int, int]], receptive_field: int
 ) -> Int64[np.ndarray, " windows"]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.evaluation import runs
+from detector.signal.series import true_runs
 from workers.errors import VigieError
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
             np.datetime64(int(picture.ts_ns[start]) - half, "ns"),
             np.datetime64(int(picture.ts_ns[end - 1]) + half, "ns"),
         )
-        for start, end in runs(picture.score >= 1.0)
+        for start, end in true_runs(picture.score >= 1.0)
     ]
 
 
