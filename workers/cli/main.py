@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workers.cli.exits import ExitCode, exit_code_of, is_expected
+from workers.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,9 +142,9 @@ def _root(
 
 
 def _show(error: Exception) -> None:
-    # The message may hold brackets (a list of topics): plain text, never markup.
+    # The message may hold brackets or control characters: plain text, never markup.
     typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
-    typer.echo(str(error) or type(error).__name__, err=True)
+    typer.echo(printable_lines(str(error)) or type(error).__name__, err=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
+from workers.printable import printable
+
 if TYPE_CHECKING:
     from workers.api.sensors import RecordedSensor
 
@@ -22,7 +24,7 @@ def show_sensors(sensors: Sequence[RecordedSensor], *, unknown: int, console: Co
         table.add_column(name, justify="right")
     for at in sensors[:MOST_SHOWN]:
         table.add_row(
-            at.sensor,
+            printable(at.sensor),
             f"{at.partition}",
             f"{at.scored:,}",
             f"{at.flagged:,}",
