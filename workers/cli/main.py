@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         Exception: whatever is not one of our errors, with its traceback: that is a bug.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no error
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = arguments and arguments[0] in COMMANDS
     app = build_app(arguments[:1] if named else COMMANDS)

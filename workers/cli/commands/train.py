@@ -119,10 +119,11 @@ def train(
     """
     from detector.artifact import load, save
     from detector.calibration.threshold import AlarmBudget
+    from detector.signal.series import LARGEST
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
     from workers.data.files import read_files
-    from workers.data.history import check_usable
+    from workers.data.history import check_range, check_usable
 
     with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)
@@ -135,6 +136,7 @@ def train(
         history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
     check_usable(history, layout.max_left_out)
     history = history.only(only or ()).without_labelled()
+    check_range(history, LARGEST)
     began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
@@ -230,6 +232,7 @@ def _report(
             "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
             "took_s": round(took_s, 1),
             **account(history),
+            "readings_not_used": _unused(len(history), training),
             "training": dict(training),
         }
         print_json(summary)
@@ -269,11 +272,16 @@ def _report(
     typer.echo("\n" + printable(following))
 
 
+def _unused(rows: int, training: Mapping[str, Any]) -> int:
+    """How many readings were not used of the sensors that were learned from."""
+    unlearned = sum(one["readings"] for one in training["not_learned"])
+    return int(rows - training["rows"] - unlearned)
+
+
 def _unused_facts(rows: int, training: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was not used of the sensors that were learned from."""
     from detector.training.train import TrainingConfig
 
-    unused = rows - training["rows"] - sum(one["readings"] for one in training["not_learned"])
+    unused = _unused(rows, training)
     if rows > TrainingConfig.max_rows:
         why = f"a history of more than {TrainingConfig.max_rows:,} is thinned, piece by piece"
     else:
