@@ -19,9 +19,9 @@ from detector.signal.series import true_runs
 LEAST_FACTOR = 2.5
 """How many times as high the threshold must be as it would be without the stretches."""
 MOST_STRETCHES = 2
-MOST_SHARE = 0.2
+MOST_SHARE = 0.25
 """Of the windows; more is no stretch but how the sensor is."""
-_FAR, _CLOSE = 12.0, 4.0
+_FAR, _CLOSE = 25.0, 4.0
 """A stretch passes the first and goes on while above the second, in units of upper quarter minus
 median of a feature; 99 % of a normal feature's values lie below 4."""
 

@@ -76,7 +76,9 @@ class Health:
     supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
     `model_changes` are partitions whose committed work another model had done;
-    `recorded_cold_starts` those of which sensors begin anew although something was recorded.
+    `never_scored` are sensors that
+    never filled a window, such as those whose steps are longer than the gap. `recorded_cold_starts`
+    are those of which sensors begin anew although something was recorded.
     """
 
     slot: int
@@ -85,6 +87,7 @@ class Health:
     lag: Mapping[int, int] = field(default_factory=dict)
     next_offsets: Mapping[int, int] = field(default_factory=dict)
     sensors: int = 0
+    never_scored: int = 0
     in_flight: int = 0
     commits: int = 0
     rewinds: int = 0
@@ -112,7 +115,9 @@ class Health:
 
     def at_rest(self, phase: Phase) -> Health:
         """The same counts of a worker that is no more."""
-        return replace(self, phase=phase, lag={}, sensors=0, in_flight=0, resident_bytes=0)
+        return replace(
+            self, phase=phase, lag={}, sensors=0, never_scored=0, in_flight=0, resident_bytes=0
+        )
 
 
 _OF_THE_MOMENT = {
@@ -122,6 +127,7 @@ _OF_THE_MOMENT = {
     "lag",
     "next_offsets",
     "sensors",
+    "never_scored",
     "in_flight",
     "resident_bytes",
 }

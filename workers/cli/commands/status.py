@@ -185,6 +185,12 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
             f"{worker.get('resident_bytes', 0) / 1e6:,.0f} MB",
         )
     console.print(table)
+    waiting = sum(worker.get("never_scored", 0) for worker in pipeline["workers"])
+    if waiting:
+        console.print(
+            f"Never scored so far: {waiting:,} sensors. They are new, or their readings come more "
+            "seldom than stream.max_gap_s allows: vigie status --sensors names them"
+        )
     if "scaling" in pipeline:
         show_scaling(pipeline["scaling"], console)
 
