@@ -170,6 +170,17 @@ def test_names_and_units_go_through_training_backtest_and_picture_as_they_are(tm
     assert (tmp_path / "[/]" / "p.svg").exists()
 
 
+@pytest.mark.parametrize("word", [*NASTY[:6], "[/]"])
+def test_any_word_can_be_a_label(tmp_path, say, word):
+    path = write(tmp_path / "t.csv", 400)
+    for row in range(20):
+        change(path, row=row, column=5, to=lambda _: word)
+
+    told = say("train", path, "-o", tmp_path / "m", *QUICK, "--label", f"label={word}")
+
+    assert "20 of 400 rows: labelled anomalous" in told
+
+
 @pytest.mark.parametrize("sensor", NASTY)
 def test_any_sensor_can_be_drawn(tmp_path, say, sensor):
     say("train", write(tmp_path / "t.csv", 400), "-o", tmp_path / "m", *QUICK)

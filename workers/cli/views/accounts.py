@@ -76,7 +76,9 @@ def unscorable_facts(found: Sequence[Unscorable], *, title: str) -> Facts:
     facts = [(title, f"sensor {one.sensor}: {one}") for one in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
         facts.append((title, f"and {many(len(found) - _MOST_NAMED, 'more sensor')} (--json)"))
-    firsts = {one.obstacle: one for one in reversed(found)}
+    firsts: dict[Obstacle, Unscorable] = {}
+    for one in found:
+        firsts.setdefault(one.obstacle, one)
     return facts + [("way out", _way_out(one)) for one in firsts.values()]
 
 
