@@ -16,7 +16,8 @@ from workers.cli.exits import ExitCode
 
 CHANNELS = ("flow", "pressure", "temperature")
 NASTY = (
-    "Speed [/min]", "[bold]x", "$a_{$", "a/../b", "{0}", "%s", "\u202ex", "😀", "x" * 249, ":bug:",
+    "Speed [/min]", "[bold]x", "$a_{$", "a/../b", "{0}", "%s", "\u202ex", "😀", "泵", "x" * 249,
+    ":bug:",
 )  # fmt: skip
 QUICK = ["--receptive-field", "8", "--latent-size", "4", "--max-steps", "30", "--device", "cpu"]
 BEGIN_S = 1_700_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ NONE = np.zeros((0, 1))
 
 def history(sensors=("a", "b"), **changes) -> History:
     rows = tuple(SensorRows(sensor=s, ts_ns=np.zeros(0, np.int64), values=NONE) for s in sensors)
-    fields = {
+    fields: dict[str, Any] = {
         "channels": ("x",), "sensors": rows, "read": 1000, "left_out": Counter(), "units": {},
         "told_missing": Counter(), "unordered": Counter(),
     }  # fmt: skip
@@ -31,7 +32,13 @@ def history(sensors=("a", "b"), **changes) -> History:
 
 
 def slow(name: str, **changes) -> Unscorable:
-    fields = {"readings": 9, "longest": 1, "step_s": 60.0, "max_gap_s": 10.0, "needed": 32}
+    fields: dict[str, Any] = {
+        "readings": 9,
+        "longest": 1,
+        "step_s": 60.0,
+        "max_gap_s": 10.0,
+        "needed": 32,
+    }
     return Unscorable(sensor=name, **(fields | changes))
 
 
