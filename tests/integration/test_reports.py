@@ -91,7 +91,7 @@ def test_a_sensor_of_another_rate_is_named_with_the_reason_and_the_way_out(tmp_p
     assert f"not learned {reason}" in trained
     assert f"not scored {reason}" in tested
     for told in (trained, tested):
-        assert "--only" in told
+        assert "vigie train FILE... --only slow -o FOLDER" in told
         assert "--resample 60s" in told
         assert "--max-gap 60" in told
 

@@ -115,6 +115,7 @@ def train(
     Examples:
       vigie train history/*.parquet -o models/pumps
       vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
+      vigie train plant.csv --only boiler-1 --only boiler-2 -o models/boilers
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
     from detector.artifact import load, save
@@ -122,8 +123,9 @@ def train(
     from detector.signal.series import LARGEST
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
+    from workers.data.bounds import check_range
     from workers.data.files import read_files
-    from workers.data.history import check_range, check_usable
+    from workers.data.history import check_usable
 
     with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)

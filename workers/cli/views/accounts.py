@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -76,21 +77,24 @@ def unscorable_facts(found: Sequence[Unscorable], *, title: str) -> Facts:
     facts = [(title, f"sensor {one.sensor}: {one}") for one in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
         facts.append((title, f"and {many(len(found) - _MOST_NAMED, 'more sensor')} (--json)"))
-    firsts: dict[Obstacle, Unscorable] = {}
+    alike: dict[Obstacle, list[Unscorable]] = {}
     for one in found:
-        firsts.setdefault(one.obstacle, one)
-    return facts + [("way out", _way_out(one)) for one in firsts.values()]
+        alike.setdefault(one.obstacle, []).append(one)
+    return facts + [("way out", _way_out(ones)) for ones in alike.values()]
 
 
-def _way_out(one: Unscorable) -> str:
-    step = f"{one.step_s:g}"
-    match one.obstacle:
+def _way_out(alike: Sequence[Unscorable]) -> str:
+    """For sensors that one obstacle keeps from having a window."""
+    step = f"{max(one.step_s for one in alike):g}"
+    match alike[0].obstacle:
         case Obstacle.LONG_STEPS:
+            names = " ".join(f"--only {shlex.quote(one.sensor)}" for one in alike[:_MOST_NAMED])
+            more = " ..." if len(alike) > _MOST_NAMED else ""
             return (
-                f"sensors of another rate want a model of their own: vigie train FILE... --only "
-                f"NAME -o FOLDER, and backtest with the same --only. Or bring all to one rate, "
-                f"--resample {step}s, or let longer steps pass, --max-gap {step} (in a running "
-                "stream: stream.max_gap_s)"
+                "a model of their own for sensors of another rate: vigie train FILE... "
+                f"{names}{more} -o FOLDER, and backtest with the same --only. Or bring all to one "
+                f"rate, --resample {step}s, or let longer steps pass, --max-gap {step} (in a "
+                "running stream: stream.max_gap_s)"
             )
         case Obstacle.FEW_READINGS:
             return "a longer history, or a smaller --receptive-field in training"

@@ -88,7 +88,7 @@ def test_of_many_sensors_without_a_window_a_few_are_named_and_each_way_out_once(
     assert [name for name, _ in facts].count("not scored") == 6
     assert ("not scored", "and 5 more sensors (--json)") in facts
     one, two = (text for name, text in facts if name == "way out")
-    assert "--only NAME" in one
+    assert "vigie train FILE... --only s0 --only s1 --only s2 --only s3 --only s4 ... -o" in one
     assert "--resample 60s" in one
     assert "a longer history" in two
     assert unscorable_facts([], title="not scored") == []
