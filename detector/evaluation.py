@@ -16,6 +16,8 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
+from detector.signal.series import true_runs
+
 VUS_THRESHOLDS = 250
 DEFAULT_VUS_WINDOW = 100
 MAX_VUS_WINDOW = 10_000
@@ -148,17 +150,6 @@ class Evaluation:
         return float(np.median(self.delays_s)) if len(self.delays_s) else float("nan")
 
 
-def runs(mask: Mask) -> Ranges:
-    """Runs of True as half-open row ranges.
-
-    Example:
-        >>> runs(np.array([False, True, True, False, True])).tolist()
-        [[1, 3], [4, 5]]
-    """
-    padded = np.concatenate(([False], mask, [False]))
-    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
-
-
 def count_points(labels: Mask, flags: Mask) -> PointCounts:
     """Compare rows one by one, without any adjustment."""
     _check_pair(labels, flags)
@@ -175,17 +166,17 @@ def count_points(labels: Mask, flags: Mask) -> PointCounts:
 def count_events(labels: Mask, flags: Mask) -> EventCounts:
     """Count events with any flagged row in them, and flagged runs that touch no event."""
     _check_pair(labels, flags)
-    found = int(np.count_nonzero(_any_inside(runs(labels), flags)))
-    touching = int(np.count_nonzero(_any_inside(runs(flags), labels)))
+    found = int(np.count_nonzero(_any_inside(true_runs(labels), flags)))
+    touching = int(np.count_nonzero(_any_inside(true_runs(flags), labels)))
     return EventCounts(
-        found=found, missed=len(runs(labels)) - found, false=len(runs(flags)) - touching
+        found=found, missed=len(true_runs(labels)) - found, false=len(true_runs(flags)) - touching
     )
 
 
 def detection_delays(labels: Mask, flags: Mask) -> Int64[np.ndarray, " events"]:
     """Rows from the start of each event to its first flagged row; -1 for a missed event."""
     _check_pair(labels, flags)
-    events = runs(labels)
+    events = true_runs(labels)
     hits = np.append(np.flatnonzero(flags), len(labels))
     first = hits[np.searchsorted(hits, events[:, 0])]
     return np.where(first < events[:, 1], first - events[:, 0], -1)
@@ -233,7 +224,7 @@ def vus_pr(labels: Mask, scores: Column, *, window: int) -> float:
     if not 0 <= window <= MAX_VUS_WINDOW:
         raise ValueError(f"window must be in 0..{MAX_VUS_WINDOW}, got {window}")
     _check_ranking(labels, scores)
-    events = runs(labels)
+    events = true_runs(labels)
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     thresholds = ranked[np.linspace(0, len(ranked) - 1, VUS_THRESHOLDS).astype(np.int64)]
@@ -292,7 +283,7 @@ def evaluate(
 
 def _delays_s(outcome: Outcome) -> Float64[np.ndarray, " found"]:
     rows = detection_delays(outcome.labels, outcome.flags)
-    starts = runs(outcome.labels)[:, 0][rows >= 0]
+    starts = true_runs(outcome.labels)[:, 0][rows >= 0]
     first = starts + rows[rows >= 0]
     seconds: Float64[np.ndarray, " found"] = (outcome.ts_ns[first] - outcome.ts_ns[starts]) / 1e9
     return seconds

@@ -306,10 +306,13 @@ class Detector:
         return expected, denoised
 
     def _rounded(self, values: Samples) -> Samples:
-        values *= self._factor
-        np.rint(values, out=values)
-        values /= self._factor
-        return values
+        with np.errstate(over="ignore"):
+            rounded: Samples = values * self._factor
+        np.rint(rounded, out=rounded)
+        rounded /= self._factor
+        if not np.isfinite(rounded).all():  # a value that large has no decimals to round
+            rounded = np.where(np.isfinite(rounded), rounded, values)
+        return rounded
 
     def _check(self, n_rows: int, ends: Ends, groups: Groups) -> None:
         if ends.shape != groups.shape:

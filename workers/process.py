@@ -16,6 +16,7 @@ from types import FrameType
 import structlog
 
 from schemas.settings import LogSettings
+from workers.printable import printable_lines
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -43,7 +44,11 @@ def configure_logging(settings: LogSettings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _escape,
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()
@@ -51,6 +56,13 @@ def configure_logging(settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     # The client tells of every reconnect; the seam says it once an outage.
     logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
+
+
+def _escape(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """No name in a log is a command to the terminal that shows it."""
+    return {k: printable_lines(v) if isinstance(v, str) else v for k, v in event.items()}
 
 
 @contextmanager

@@ -50,6 +50,17 @@ class Fusion:
         )
 
 
+def raw_scores(
+    fusion: Fusion, features: Float32[np.ndarray, "features windows channels"]
+) -> Float32[np.ndarray, " windows"]:
+    """The raw scores of windows by the fusion of one group, on the CPU."""
+    combine = fusion.on(torch.device("cpu")).combine
+    groups = torch.zeros(features.shape[1], dtype=torch.int64)
+    raw, _ = combine(torch.from_numpy(features.copy()), groups)
+    scores: Float32[np.ndarray, " windows"] = raw.numpy()
+    return scores
+
+
 class DeviceFusion:
     """A `Fusion` whose numbers are on a device."""
 

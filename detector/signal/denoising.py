@@ -77,7 +77,8 @@ class Denoiser:
     ) -> Float64[np.ndarray, "n channels"]:
         """Clean samples, channel units; the reconstruction where a reading is missing."""
         limit = self.limit.take(groups, axis=0)
-        correction: Float64[np.ndarray, "n channels"] = reconstructions - readings
+        with np.errstate(over="ignore"):  # a difference beyond all numbers is cut as well
+            correction: Float64[np.ndarray, "n channels"] = reconstructions - readings
         np.clip(correction, -limit, limit, out=correction)
         correction *= self.weight.take(groups, axis=0)
         correction += readings

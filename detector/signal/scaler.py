@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from detector.signal.series import LARGEST
+
 CLIP = 20.0
 """Scaled values are cut at +-CLIP: a broken sensor's 1e30 must not overflow a float32 square."""
 
@@ -43,8 +45,9 @@ class ChannelScaler:
             rows: channel units; NaN stays NaN.
             groups: the group of each row, [rows], or one group for all, [].
         """
-        scaled: Float64[np.ndarray, "rows channels"] = rows - self.center[groups]
-        scaled /= self.scale[groups]
+        with np.errstate(over="ignore"):  # beyond the largest number is cut as well
+            scaled: Float64[np.ndarray, "rows channels"] = rows - self.center[groups]
+            scaled /= self.scale[groups]
         return np.clip(scaled, -CLIP, CLIP, out=scaled)
 
     def invert(
@@ -81,7 +84,7 @@ def fit_row(
             continue
         low, q25, median, q75, high = np.quantile(values, [0.005, 0.25, 0.5, 0.75, 0.995])
         spread = max((q75 - q25) / 1.349, 0.1 * (high - low))
-        floor = 1e-6 * max(abs(low), abs(high))
+        floor = max(1e-6 * max(abs(low), abs(high)), 1 / LARGEST)
         center[channel] = median
         scale[channel] = spread if spread > floor else 0.1 * max(abs(median), 1.0)
     return center, scale

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+LARGEST = 1e150
+"""A value beyond it is no measurement: its square, summed over a history, is no number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
@@ -15,7 +18,7 @@ class Series:
     Attributes:
         sensor: its id.
         ts_ns: event times, nanoseconds since the epoch.
-        values: channel units, NaN (or an infinity) = missing.
+        values: channel units, NaN (or an infinity, or beyond `LARGEST`) = missing.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -34,7 +37,7 @@ class Series:
 
 
 def in_order(series: Series) -> Series:
-    """The series without late and duplicate readings, and with infinities as missing.
+    """The series without late and duplicate readings, and with missing for what is beyond bounds.
 
     A reading stays when it is newer than all before it: the same rule as in the live stream.
     """
@@ -42,7 +45,7 @@ def in_order(series: Series) -> Series:
     keep = np.ones(len(newest), dtype=bool)
     keep[1:] = series.ts_ns[1:] > newest[:-1]
     values = np.array(series.values[keep], dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
+    values[~(np.abs(values) <= LARGEST)] = np.nan
     return Series(sensor=series.sensor, ts_ns=series.ts_ns[keep], values=values)
 
 
@@ -65,6 +68,17 @@ def runs(ts_ns: Int64[np.ndarray, " rows"], max_gap_ns: int) -> list[tuple[int, 
     breaks = np.flatnonzero(np.diff(ts_ns) > max_gap_ns) + 1
     borders = [0, *breaks.tolist(), len(ts_ns)]
     return list(itertools.pairwise(borders))
+
+
+def true_runs(mask: Bool[np.ndarray, " n"]) -> Int64[np.ndarray, "runs 2"]:
+    """Runs of True as half-open ranges.
+
+    Example:
+        >>> true_runs(np.array([False, True, True, False, True])).tolist()
+        [[1, 3], [4, 5]]
+    """
+    padded = np.concatenate(([False], mask, [False]))
+    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
 
 
 def window_ends(

@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -16,6 +16,7 @@ from detector.models.base import check_range
 from detector.signal.denoising import smooth
 from detector.signal.noise import noise_level
 from detector.signal.scaler import ChannelScaler, fit_row, shared_scale
+from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import (
     Series,
     in_order,
@@ -31,6 +32,7 @@ _NOISE_PIECES = 32
 MIN_GROUP_CALIBRATION = 64
 """A sensor with fewer calibration windows is scored with the pooled numbers."""
 MAX_GROUPS = 10_000
+_MOST_NAMED = 5
 
 Windows = Float32[Tensor, "batch time channel"]
 
@@ -112,10 +114,14 @@ class Dataset:
         receptive_field: R of the detector, the largest of its views'; no segment is shorter.
         interval_s, max_gap_s: time base.
         sensors: the sensor of each calibration group from 1 on.
+        names: every sensor that has a segment.
+        unused: those that have none, and why.
         scaler: per group.
         sigma: noise level, channel units.
         noise: noise level, scaled units.
         rows: channel units, NaN = missing.
+        ts_ns: event time of each row.
+        owners: the sensor of each row, a position in `names`.
         groups: calibration group of each row.
         filled: scaled, missing values carried forward.
         target: scaled and smoothed with hindsight.
@@ -127,10 +133,14 @@ class Dataset:
     interval_s: float
     max_gap_s: float
     sensors: tuple[str, ...]
+    names: tuple[str, ...]
+    unused: tuple[Unscorable, ...]
     scaler: ChannelScaler
     sigma: Float64[np.ndarray, "groups channels"]
     noise: Float32[np.ndarray, "groups channels"]
     rows: Float64[np.ndarray, "rows channels"]
+    ts_ns: Int64[np.ndarray, " rows"]
+    owners: Int64[np.ndarray, " rows"]
     groups: Int64[np.ndarray, " rows"]
     filled: Float32[np.ndarray, "rows channels"]
     target: Float32[np.ndarray, "rows channels"]
@@ -152,7 +162,7 @@ class Dataset:
             f"{block.name.lower()}_windows": len(self.ends(block, self.receptive_field))
             for block in Block
         }
-        return {"rows": len(self.rows), "sensors": len(self.sensors), **windows}
+        return {"rows": len(self.rows), "sensors": len(self.names), **windows}
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,12 @@ class _Segment:
 
     sensor: str
     block: Block
+    ts_ns: Int64[np.ndarray, " rows"]
     values: Float64[np.ndarray, "rows channels"]
+
+    def part(self, start: int, end: int) -> "_Segment":
+        """Rows of it."""
+        return replace(self, ts_ns=self.ts_ns[start:end], values=self.values[start:end])
 
 
 def assemble(
@@ -185,6 +200,7 @@ def assemble(
                 f"sensor {one.sensor!r} has {one.values.shape[1]} columns, expected {n_channels}"
             )
     ordered = [in_order(one) for one in series]
+    _check_order(series, ordered)
     interval_ns = sampling_interval_ns(ordered)
     gap_ns = round(max_gap_s * 1e9) or GAP_INTERVALS * interval_ns
     segments = [
@@ -193,31 +209,76 @@ def assemble(
         for segment in _segments(one, split, gap_ns)
         if len(segment.values) >= receptive_field
     ]
-    _check_enough(segments, receptive_field, split)
+    unused = _unused(ordered, segments, receptive_field, split, gap_ns)
+    _check_enough(segments, unused, receptive_field, split)
     segments = list(_bounded(segments, max_rows, receptive_field))
     return _join(
         segments,
+        unused,
         receptive_field=receptive_field,
         interval_s=interval_ns / 1e9,
         max_gap_s=gap_ns / 1e9,
     )
 
 
+def _check_order(series: Sequence[Series], ordered: Sequence[Series]) -> None:
+    if any(len(one.ts_ns) > 1 for one in ordered):
+        return
+    said = [
+        f"sensor {one.sensor!r} has {len(one.ts_ns):,} readings, {len(kept.ts_ns):,} in order"
+        for one, kept in zip(series, ordered, strict=True)
+    ]
+    raise ValueError(
+        "no sensor has two readings of which the second is newer: " + (_listed(said) or "no sensor")
+    )
+
+
 def _segments(one: Series, split: Split, gap_ns: int) -> Iterator[_Segment]:
     for block, (start, end) in zip(Block, split.borders(len(one.ts_ns)), strict=True):
-        for first, after in runs(one.ts_ns[start:end], gap_ns):
-            yield _Segment(one.sensor, block, one.values[start + first : start + after])
+        whole = _Segment(one.sensor, block, one.ts_ns[start:end], one.values[start:end])
+        for first, after in runs(whole.ts_ns, gap_ns):
+            yield whole.part(first, after)
 
 
-def _check_enough(segments: list[_Segment], receptive_field: int, split: Split) -> None:
+def _unused(
+    ordered: Sequence[Series],
+    segments: Sequence[_Segment],
+    receptive_field: int,
+    split: Split,
+    gap_ns: int,
+) -> tuple[Unscorable, ...]:
+    """The sensors without a segment."""
+    used = {segment.sensor for segment in segments}
+    pieces = defaultdict[str, list[Any]](list)
+    for one in ordered:
+        if one.sensor not in used:
+            for start, end in split.borders(len(one.ts_ns)):
+                pieces[one.sensor].append(one.ts_ns[start:end])
+    needed = math.ceil(receptive_field / min(split.validation, split.calibration))
+    found = (
+        unscorable(sensor, times, receptive_field=receptive_field, max_gap_ns=gap_ns, needed=needed)
+        for sensor, times in pieces.items()
+    )
+    return tuple(one for one in found if one is not None)
+
+
+def _check_enough(
+    segments: list[_Segment], unused: Sequence[Unscorable], receptive_field: int, split: Split
+) -> None:
     for block in Block:
         if not any(segment.block is block for segment in segments):
             least = math.ceil(receptive_field / min(split.validation, split.calibration))
+            said = _listed([f"sensor {one.sensor!r}: {one}" for one in unused])
             raise ValueError(
                 f"the {block.name.lower()} block has no window of {receptive_field} readings "
-                f"without a gap: at least one sensor needs about {least} consecutive readings, "
-                "or choose a smaller receptive_field"
+                f"without a gap: at least one sensor needs about {least:,} consecutive readings, "
+                "or choose a smaller receptive_field" + (f" ({said})" if said else "")
             )
+
+
+def _listed(said: Sequence[str]) -> str:
+    more = len(said) - _MOST_NAMED
+    return "; ".join([*said[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def _bounded(segments: list[_Segment], max_rows: int, receptive_field: int) -> Iterator[_Segment]:
@@ -230,9 +291,9 @@ def _bounded(segments: list[_Segment], max_rows: int, receptive_field: int) -> I
     size, piece_number = 16 * receptive_field, 0
     for segment in segments:
         for start in range(0, len(segment.values), size):
-            piece = segment.values[start : start + size]
-            if piece_number % every == 0 and len(piece) >= receptive_field:
-                yield _Segment(segment.sensor, segment.block, piece)
+            piece = segment.part(start, start + size)
+            if piece_number % every == 0 and len(piece.values) >= receptive_field:
+                yield piece
             piece_number += 1
 
 
@@ -274,11 +335,17 @@ def _fit_groups(
 
 
 def _join(
-    segments: list[_Segment], *, receptive_field: int, interval_s: float, max_gap_s: float
+    segments: list[_Segment],
+    unused: tuple[Unscorable, ...],
+    *,
+    receptive_field: int,
+    interval_s: float,
+    max_gap_s: float,
 ) -> Dataset:
     sensors = _own_groups(segments, receptive_field)
     scaler, sigma = _fit_groups(segments, sensors)
     group_of = {sensor: i + 1 for i, sensor in enumerate(sensors)}
+    place = {name: i for i, name in enumerate(dict.fromkeys(one.sensor for one in segments))}
     noise = sigma / scaler.scale
     borders = np.cumsum([0] + [len(segment.values) for segment in segments])
     rows = np.concatenate([segment.values for segment in segments])
@@ -298,10 +365,14 @@ def _join(
         interval_s=interval_s,
         max_gap_s=max_gap_s,
         sensors=sensors,
+        names=tuple(place),
+        unused=unused,
         scaler=scaler,
         sigma=sigma,
         noise=noise.astype(np.float32),
         rows=rows,
+        ts_ns=np.concatenate([segment.ts_ns for segment in segments]),
+        owners=np.repeat([place[s.sensor] for s in segments], np.diff(borders)).astype(np.int64),
         groups=groups.astype(np.int64),
         filled=filled,
         target=target,

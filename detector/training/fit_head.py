@@ -1,5 +1,6 @@
 """Fit a detector's head on the calibration block."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ import torch
 from jaxtyping import Float32, Float64, Int, Int64
 from torch import Tensor
 
-from detector.calibration.fusion import Fusion
+from detector.calibration.fusion import Fusion, raw_scores
+from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
 from detector.scoring import Head, decimals_for
 from detector.signal.denoising import Denoiser
@@ -25,7 +27,31 @@ Ends = Int64[np.ndarray, " windows"]
 Features = Float32[np.ndarray, "features windows channels"]
 
 
-def fit_head(views: Views, data: Dataset, *, rate: float) -> Head:
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Readings of the calibration block that alone set a threshold.
+
+    Attributes:
+        start_ns, end_ns: event times of the first and the last.
+        factor: the threshold over what it would be without them.
+    """
+
+    sensor: str
+    start_ns: int
+    end_ns: int
+    readings: int
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedHead:
+    """A head, and what stood out in the block that it was fitted on."""
+
+    head: Head
+    standing_out: Sequence[Stretch]
+
+
+def fit_head(views: Views, data: Dataset, *, rate: float) -> FittedHead:
     """Fusion, thresholds and the denoising mix of every group, the pooled one first.
 
     The pooled numbers serve sensors that the training has not seen, so its windows are scaled
@@ -42,8 +68,8 @@ def fit_head(views: Views, data: Dataset, *, rate: float) -> Head:
         middle=np.concatenate([fit.fusion.middle for fit in fits], axis=1),
         reach=np.concatenate([fit.fusion.reach for fit in fits], axis=1),
     )
-    scores = [_raw_scores(fit.fusion, fit.features) for fit in fits]
-    return Head(
+    scores = [raw_scores(fit.fusion, fit.features) for fit in fits]
+    head = Head(
         fusion=fusion,
         calibration=Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field),
         denoiser=Denoiser(
@@ -53,6 +79,7 @@ def fit_head(views: Views, data: Dataset, *, rate: float) -> Head:
         missing_limit=_missing_limits(data, n_groups, views.signal.receptive_field),
         decimals=decimals_for(views.signal.scaler),
     )
+    return FittedHead(head=head, standing_out=_stretches(data, chosen, fits, rate))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +124,37 @@ def _cut(
     return data.rows[first : ends[-1] + 1], torch.from_numpy(ends - first)
 
 
-def _raw_scores(fusion: Fusion, features: Features) -> Float32[np.ndarray, " windows"]:
-    combine = fusion.on(torch.device("cpu")).combine
-    groups = torch.zeros(features.shape[1], dtype=torch.int64)
-    raw, _ = combine(torch.from_numpy(features.copy()), groups)
-    scores: Float32[np.ndarray, " windows"] = raw.numpy()
-    return scores
+def _stretches(
+    data: Dataset, chosen: Sequence[Ends], fits: Sequence[_GroupFit], rate: float
+) -> tuple[Stretch, ...]:
+    """What stands out in the calibration block of each sensor.
+
+    A sensor with numbers of its own is judged by them, the others by the pooled ones.
+    """
+    found = []
+    for group, (ends, fit) in enumerate(zip(chosen, fits, strict=True)):
+        if group == 0 and len(data.names) == len(data.sensors):
+            continue
+        own = standing_out(fit.features, rate=rate)
+        for start, end in () if own is None else own.stretches:
+            last = int(ends[end - 1])
+            owner = data.owners[last]
+            if data.groups[last] != group or own is None:
+                continue
+            # The first rows of a fault are mild in windows that hold few of them.
+            first = max(int(ends[start]) - data.receptive_field // 4, 0)
+            rows = np.arange(first, last + 1)
+            rows = rows[data.owners[rows] == owner]
+            found.append(
+                Stretch(
+                    sensor=data.names[owner],
+                    start_ns=int(data.ts_ns[rows[0]]),
+                    end_ns=int(data.ts_ns[last]),
+                    readings=len(rows),
+                    factor=own.factor,
+                )
+            )
+    return tuple(found)
 
 
 def _missing_limits(

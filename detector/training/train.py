@@ -16,11 +16,14 @@ from detector.scoring import Detector, Identity, pick_device
 from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
-from detector.training.fit_head import fit_head
+from detector.training.fit_head import FittedHead, fit_head
 from detector.training.reconstruction import ReconstructionTraining
 from detector.views.joined import Views
 
 __all__ = ["Progress", "TrainingConfig", "train"]
+
+MAX_NAMED = 10_000
+"""Sensors that the summary names one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,13 +119,12 @@ def train(
         for block in blocks
     ]
     views = Views([one.view for one in fitted])
-    head = fit_head(views, data, rate=config.budget.rate(data.interval_s))
-    promise = str(head.calibration.promise)
-    return Detector(_identity(config, data, fitted, promise), views, head)
+    fit = fit_head(views, data, rate=config.budget.rate(data.interval_s))
+    return Detector(_identity(config, data, fitted, fit), views, fit.head)
 
 
 def _identity(
-    config: TrainingConfig, data: Dataset, fitted: Sequence[FittedView], promise: str
+    config: TrainingConfig, data: Dataset, fitted: Sequence[FittedView], head: FittedHead
 ) -> Identity:
     first, *further = [dict(one.summary) for one in fitted]
     training: dict[str, Any] = {
@@ -130,7 +132,9 @@ def _identity(
         **first,
         "seed": config.seed,
         "budget": asdict(config.budget),
-        "promise": promise,
+        "promise": str(head.head.calibration.promise),
+        "standing_out": [asdict(one) for one in head.standing_out[:MAX_NAMED]],
+        "not_learned": [one.summary() for one in data.unused[:MAX_NAMED]],
         "torch": torch.__version__.split("+", maxsplit=1)[0],
     }
     if further:

@@ -49,6 +49,10 @@ _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
 }
 _WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = {
     "sensors": ("Sensors seen.", lambda h: h.sensors),
+    "sensors_never_scored": (
+        "Sensors that never filled a window: new, or slower than stream.max_gap_s.",
+        lambda h: h.never_scored,
+    ),
     "in_flight_calls": ("Scoring calls under way.", lambda h: h.in_flight),
     "worker_resident_bytes": ("Resident memory.", lambda h: h.resident_bytes),
     "worker_running": (

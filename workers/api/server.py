@@ -46,6 +46,7 @@ def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -
                 "phase": health.phase.value,
                 "partitions": sorted(health.lag),
                 "sensors": health.sensors,
+                "never_scored": health.never_scored,
                 "in_flight": health.in_flight,
                 "commits": health.commits,
                 "rewinds": health.rewinds,

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detector.evaluation import Evaluation, Outcome, evaluate, runs
+from detector.evaluation import Evaluation, Outcome, evaluate
 from detector.scoring import Detector, Scores
+from detector.signal.scorable import Unscorable, unscorable
+from detector.signal.series import true_runs
 from schemas.columns import Readings
 from workers.data.errors import FileFormatError
 from workers.data.files import read_files
@@ -56,7 +58,8 @@ class ScoredSensor:
         if self.labels is None:
             return []
         return [
-            (int(self.ts_ns[start]), int(self.ts_ns[end - 1])) for start, end in runs(self.labels)
+            (int(self.ts_ns[start]), int(self.ts_ns[end - 1]))
+            for start, end in true_runs(self.labels)
         ]
 
 
@@ -154,6 +157,25 @@ def score_history(
             )
         )
     return scored, counts
+
+
+def unscored(
+    sensors: Sequence[ScoredSensor], detector: Detector, *, max_gap_s: float = 0.0
+) -> list[Unscorable]:
+    """The sensors of which no row has a score, and why; arguments as for `score_history`."""
+    gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
+    found = (
+        unscorable(
+            one.sensor,
+            [one.ts_ns],
+            receptive_field=detector.receptive_field,
+            max_gap_ns=gap_ns,
+            needed=detector.receptive_field,
+        )
+        for one in sensors
+        if not one.scored.any()
+    )
+    return [one for one in found if one is not None]
 
 
 def write_scores(sensors: Sequence[ScoredSensor], channels: Sequence[str], path: Path) -> None:

@@ -5,16 +5,18 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.evaluation import runs
+from detector.signal.series import true_runs
 from workers.errors import VigieError
+from workers.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,12 @@ MAX_POINTS = 6_000
 # Above this a score is off the picture; the axis is logarithmic.
 _HIGHEST_SCORE = 1e3
 _LOWEST_SCORE = 0.03
+# Matplotlib has no axis for larger values.
+_LARGEST = 1e30
+
+# There is room for so many letters beside a panel, and over all of them.
+_NAME_LETTERS = 28
+_TITLE_LETTERS = 80
 
 _MEASURED = "#9aa5b1"
 _DENOISED = "#0b5cad"
@@ -101,6 +109,11 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
     Raises:
         PlotExtraError: matplotlib is missing.
     """
+    picture = replace(
+        picture,
+        observed=np.clip(picture.observed, -_LARGEST, _LARGEST),
+        denoised=np.clip(picture.denoised, -_LARGEST, _LARGEST),
+    )
     shown = telling_channels(picture) if panels is None else list(panels)
     figure = _blank_figure(len(shown))
     axes = figure.axes
@@ -113,7 +126,10 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
     _label_faults(axes[0], picture)
     _finish(figure, axes, picture)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box: no news for who reads a terminal.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(path, dpi=110)
     return path
 
 
@@ -136,8 +152,9 @@ def _draw_channel(axis: Axes, picture: Picture, times: Any, channel: int) -> Non
     axis.plot(times[keep], observed[keep], color=_MEASURED, linewidth=0.8, label="measured")
     keep = _thin(denoised)
     axis.plot(times[keep], denoised[keep], color=_DENOISED, linewidth=1.3, label="denoised")
-    unit = f"\n[{picture.units[channel]}]" if picture.units[channel] else ""
-    axis.set_ylabel(picture.channels[channel].replace("_", " ") + unit)
+    unit = f"\n[{_name(picture.units[channel])}]" if picture.units[channel] else ""
+    name = _name(picture.channels[channel].replace("_", " "))
+    axis.set_ylabel(name + unit, parse_math=False)
 
 
 def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
@@ -177,8 +194,9 @@ def _label_faults(axis: Axes, picture: Picture) -> None:
     for index, span in enumerate(picture.faults or ()):
         middle = np.datetime64((span.start_ns + span.end_ns) // 2, "ns")
         axis.annotate(
-            span.label,
+            _name(span.label),
             (middle, 1.0),
+            parse_math=False,
             xycoords=("data", "axes fraction"),
             xytext=(0, 4 + 11 * (index % 2)),
             textcoords="offset points",
@@ -207,10 +225,17 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.align_ylabels()
-    figure.suptitle(picture.title, x=0.01, ha="left", fontsize=14)
+    title = _name(picture.title, most=_TITLE_LETTERS)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=14, parse_math=False)
     figure.legend(
         handles.values(), handles, loc="outside upper right", ncols=len(handles), frameon=False
     )
+
+
+def _name(text: str, *, most: int = _NAME_LETTERS) -> str:
+    """A name as it can be drawn: on one line, and no longer than there is room for."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
@@ -222,7 +247,7 @@ def _flagged_spans(picture: Picture) -> list[tuple[Any, Any]]:
             np.datetime64(int(picture.ts_ns[start]) - half, "ns"),
             np.datetime64(int(picture.ts_ns[end - 1]) + half, "ns"),
         )
-        for start, end in runs(picture.score >= 1.0)
+        for start, end in true_runs(picture.score >= 1.0)
     ]
 
 

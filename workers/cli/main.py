@@ -12,12 +12,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.exits import ExitCode, exit_code_of, is_expected
+from workers.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         Exception: whatever is not one of our errors, with its traceback: that is a bug.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no error
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = arguments and arguments[0] in COMMANDS
     app = build_app(arguments[:1] if named else COMMANDS)
@@ -141,9 +146,9 @@ def _root(
 
 
 def _show(error: Exception) -> None:
-    # The message may hold brackets (a list of topics): plain text, never markup.
+    # The message may hold brackets or control characters: plain text, never markup.
     typer.secho("Error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
-    typer.echo(str(error) or type(error).__name__, err=True)
+    typer.echo(printable_lines(str(error)) or type(error).__name__, err=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ ModelOption = Annotated[
     Path | None,
     typer.Option("--model", "-m", help="Folder of the trained model. Sets model.path."),
 ]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="SENSOR", help="This sensor alone. May be repeated."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 FilesArgument = Annotated[
     list[Path],

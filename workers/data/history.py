@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.wire.timestamp import format_ns
+from workers.data.columns import listed
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout
 from workers.data.reshape import pivot, rates, resample
@@ -25,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-ASKED_FOR = (Reason.QUALITY, Reason.TAG, Reason.LABELLED)
+ASKED_FOR = (Reason.QUALITY, Reason.TAG, Reason.LABELLED, Reason.NOT_ASKED)
 """Reasons that the user gave."""
 
 
@@ -111,6 +112,27 @@ class History:
             else:
                 sensors.append(replace(one, labels=None))
         return replace(self, sensors=tuple(sensors), left_out=left_out)
+
+    def only(self, names: Sequence[str]) -> History:
+        """The same with these sensors alone; with all of them if none is named.
+
+        Raises:
+            FileFormatError: there is no such sensor.
+        """
+        if not names:
+            return self
+        known = {one.sensor for one in self.sensors}
+        if missing := [name for name in names if name not in known]:
+            raise FileFormatError(
+                f"--only: there is no sensor {missing[0]!r}; there are {listed(sorted(known))}"
+            )
+        others = [one for one in self.sensors if one.sensor not in names]
+        gone: LeftOut = Counter({(Reason.NOT_ASKED, one.sensor): len(one) for one in others})
+        return replace(
+            self,
+            sensors=tuple(one for one in self.sensors if one.sensor in names),
+            left_out=self.left_out + gone,
+        )
 
     def in_time(self, *, rows: int = 65_536) -> Iterator[TimedRows]:
         """All rows in the order of time, so many at once."""

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TAG = "a tag that is no channel"
     REPEATED = "a time that repeats"
     LABELLED = "labelled anomalous"
+    NOT_ASKED = "of a sensor that --only does not name"
 
 
 LeftOut = Counter[tuple[str, str]]

@@ -71,13 +71,6 @@ def short_place(place: Place) -> str:
     return f"{place.partition}:{place.offset}"
 
 
-def printable(text: str) -> str:
-    """Text that is safe on a terminal: what is not printable is escaped as Python writes it."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
 def text_of(value: bytes | None) -> str:
     """A key, a header or a value as text; what is no UTF-8 becomes an escape. Not safe to print."""
     return "-" if value is None else value.decode(errors="backslashreplace")

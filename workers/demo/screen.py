@@ -78,7 +78,7 @@ def titled(title: str, **options: Any) -> Table:
 def _time(view: View) -> RenderableType:
     line = Table.grid(padding=(0, 1))
     if view.seconds is None:
-        line.add_row(Text(f"{view.elapsed_s:.0f} s", style="bold"), "Ctrl-C ends", view.note)
+        line.add_row(Text(f"{view.elapsed_s:.0f} s", style="bold"), "Ctrl-C ends", Text(view.note))
     else:
         line.add_row(
             ProgressBar(total=view.seconds, completed=min(view.elapsed_s, view.seconds), width=40),

@@ -106,7 +106,7 @@ def show(summary: Summary, console: Console) -> None:
     if summary.picture is not None:
         console.print("[bold]Picture[/bold]  ", Text(str(summary.picture), style="cyan"), sep="")
     else:
-        console.print(f"[bold]Picture[/bold]  none: {summary.picture_note}")
+        console.print("[bold]Picture[/bold]  none:", Text(summary.picture_note))
     console.print("[bold]Folder[/bold]   ", Text(str(summary.folder)), " (model, log)", sep="")
 
 
@@ -142,7 +142,7 @@ def _show_checks(accounts: Accounts, console: Console) -> None:
                 f"{check.expected:,} and {check.found:,}"
             )
     if accounts.note:
-        console.print(accounts.note, style="yellow")
+        console.print(accounts.note, style="yellow", markup=False)
     if accounts.repeats:
         console.print(f"{accounts.repeats:,} outputs came more than once, with the same id.")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detector.evaluation import runs
+from detector.signal.series import true_runs
 from workers.plant.faults import Fault
 
 BoolArray = npt.NDArray[np.bool_]
@@ -98,7 +98,7 @@ def judge(flags: BoolArray, faults: Sequence[Fault], *, receptive_field: int) ->
 def merged(flags: BoolArray, *, gap: int) -> list[tuple[int, int]]:
     """Runs of True as half-open ranges, joined where fewer than `gap` rows lie between."""
     joined: list[tuple[int, int]] = []
-    for start, end in runs(flags).tolist():
+    for start, end in true_runs(flags).tolist():
         if joined and start - joined[-1][1] < gap:
             joined[-1] = (joined[-1][0], end)
         else:

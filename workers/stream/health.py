@@ -80,7 +80,8 @@ class Health:
     to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
     `model_changes` are partitions whose committed work another model had done;
     `recorded_cold_starts` those of which sensors begin anew although something was recorded.
-    `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
+    `never_scored` are sensors that never filled a window, such as those whose steps are longer than
+    the gap. `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
     """
 
     slot: int
@@ -89,6 +90,7 @@ class Health:
     lag: Mapping[int, int] = field(default_factory=dict)
     next_offsets: Mapping[int, int] = field(default_factory=dict)
     sensors: int = 0
+    never_scored: int = 0
     spans: Mapping[int, SensorSpans] = field(default_factory=dict)
     in_flight: int = 0
     commits: int = 0
@@ -118,7 +120,14 @@ class Health:
     def at_rest(self, phase: Phase) -> Health:
         """The same counts of a worker that is no more."""
         return replace(
-            self, phase=phase, lag={}, sensors=0, spans={}, in_flight=0, resident_bytes=0
+            self,
+            phase=phase,
+            lag={},
+            sensors=0,
+            never_scored=0,
+            spans={},
+            in_flight=0,
+            resident_bytes=0,
         )
 
 
@@ -134,6 +143,7 @@ _OF_THE_MOMENT = {
     "lag",
     "next_offsets",
     "sensors",
+    "never_scored",
     "spans",
     "in_flight",
     "resident_bytes",

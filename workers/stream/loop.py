@@ -411,6 +411,7 @@ class IngestLoop:
             counts=dict(self._counts),
             lag={p: n for p, n in self._source.lag().items() if p in opened},
             sensors=sum(owned.state.sensors for owned in opened.values()),
+            never_scored=sum(owned.recorded.never_scored for owned in opened.values()),
             in_flight=len(self._calls),
             latency=LatencyHistogram(self._latency.buckets),
             resident_bytes=self._process.memory_info().rss,

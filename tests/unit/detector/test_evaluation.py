@@ -22,9 +22,9 @@ from detector.evaluation import (
     count_points,
     detection_delays,
     evaluate,
-    runs,
     vus_pr,
 )
+from detector.signal.series import true_runs
 from tests.support.fleets import SHAPE_ERRORS
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "evaluation_vectors.json").read_text())
@@ -38,7 +38,7 @@ def mask(values):
 
 def reference_vus_pr(labels, scores, window):
     """VUS-PR from its definition, one threshold and one row after the other."""
-    n, events = len(labels), [tuple(run) for run in runs(labels)]
+    n, events = len(labels), [tuple(run) for run in true_runs(labels)]
     thresholds = [sorted(scores, reverse=True)[int(i)] for i in np.linspace(0, n - 1, 250)]
     areas = []
     for width in range(window + 1):
@@ -156,7 +156,7 @@ def test_rates_of_nothing_are_zero():
 @given(rows=MASKS)
 def test_runs_rebuild_the_mask(rows):
     rebuilt = np.zeros_like(rows)
-    for start, end in runs(rows):
+    for start, end in true_runs(rows):
         assert start < end
         rebuilt[start:end] = True
 

@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.options import FileOptions, FilesArgument, JsonOption, ModelOption, unbundled
+from workers.cli.options import (
+    FileOptions,
+    FilesArgument,
+    JsonOption,
+    ModelOption,
+    OnlyOption,
+    unbundled,
+)
+from workers.cli.views.accounts import account, history_facts, many, unscorable_facts
+from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json
+from workers.printable import printable
 
 if TYPE_CHECKING:
     from detector.evaluation import Evaluation
     from detector.scoring import Detector
     from workers.backtest.backtest import ScoredSensor
+    from workers.cli.views.accounts import Facts
     from workers.stream.state.counts import Counts
 
 
@@ -43,6 +54,7 @@ def backtest(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
+    only: OnlyOption = None,
     columns: FileOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,6 +75,7 @@ def backtest(
         evaluate_sensors,
         read_for,
         score_history,
+        unscored,
         write_scores,
     )
     from workers.data.history import check_usable
@@ -74,7 +87,9 @@ def backtest(
     with Console(stderr=True, quiet=as_json).status("scoring"):
         history = read_for(detector, files, layout)
         check_usable(history, layout.max_left_out)
+        history = history.only(only or ())
         sensors, counts = score_history(history, detector, max_gap_s=max_gap)
+    missed = unscored(sensors, detector, max_gap_s=max_gap)
     evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
         write_scores(sensors, detector.channels, out)
@@ -82,7 +97,10 @@ def backtest(
     result = {
         "model": f"{detector.name}@{detector.version}",
         "sensors": len(sensors),
+        **account(history),
+        "labelled_anomalous": sum(int(s.labels.sum()) for s in sensors if s.labels is not None),
         "counts": asdict(counts),
+        "not_scored": [one.summary() for one in missed],
         "evaluation": None if evaluation is None else _figures(evaluation),
         "scores": None if out is None else str(out),
         "plot": None if picture is None else str(picture),
@@ -90,7 +108,16 @@ def backtest(
     if as_json:
         print_json(result)
     else:
-        _show(result, counts)
+        labelled = result["labelled_anomalous"]
+        _show(
+            result,
+            counts,
+            [
+                *history_facts(history),
+                *([("labelled", f"{many(labelled, 'row')} anomalous")] if labelled else []),
+                *unscorable_facts(missed, title="not scored"),
+            ],
+        )
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -145,17 +172,18 @@ def _picture(
     )
 
 
-def _show(result: dict[str, Any], counts: Counts) -> None:
-    from rich.console import Console
+def _show(result: dict[str, Any], counts: Counts, accounts: Facts) -> None:
     from rich.table import Column, Table
 
-    console = Console(highlight=False)
+    console = PlainConsole()
     dropped = counts.late + counts.duplicate
     console.print(
-        f"{counts.readings:,} readings of {result['sensors']} sensors: {counts.scored:,} scored, "
-        f"{counts.warming_up:,} warming up, {dropped:,} dropped (late or twice); "
-        f"[bold]{counts.anomalies:,} flagged[/bold]"
+        f"{many(counts.readings, 'reading')} of {many(result['sensors'], 'sensor')}: "
+        f"{counts.scored:,} scored, {counts.warming_up:,} warming up, "
+        f"{dropped:,} dropped (late or twice); {counts.anomalies:,} flagged",
+        style="bold",
     )
+    print_facts(accounts)
     if (figures := result["evaluation"]) is not None:
         points, events = figures["points"], figures["events"]
         rows = (
@@ -178,7 +206,7 @@ def _show(result: dict[str, Any], counts: Counts) -> None:
         )
     for name in ("scores", "plot"):
         if result[name] is not None:
-            console.print(f"{name}: {result[name]}")
+            typer.echo(printable(f"{name}: {result[name]}"))
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -9,6 +9,7 @@ import typer
 
 from workers.cli.options import JsonOption, SettingsOptions, unbundled
 from workers.cli.views.report import print_json
+from workers.printable import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,9 +40,8 @@ def doctor(
 
     Example: vigie doctor --bootstrap broker-1:9092
     """
-    from rich.console import Console
-
     from schemas.settings import InvalidSettingsError, Settings
+    from workers.cli.views.plain import PlainConsole
     from workers.doctor import checks
 
     settings, first = Settings(), checks.Finding("fine", "read and understood")
@@ -56,7 +56,7 @@ def doctor(
             f"no check is called {min(unknown)!r}; there are {', '.join(known)}",
             param_hint="--skip",
         )
-    console = Console(quiet=as_json)
+    console = PlainConsole(quiet=as_json)
     findings = {"settings": first}
     _show("settings", first, console)
     for name in [name for name in known if name not in skipped]:
@@ -80,8 +80,8 @@ def _show(name: str, finding: Finding, console: Console) -> None:
     line.add_column(width=1)
     line.add_column(width=10)
     line.add_column(overflow="fold")
-    words = Text(finding.found)
+    words = Text(printable_lines(finding.found))
     if finding.fix:
-        words.append(f"\n→ {finding.fix}", style="bold")
+        words.append(f"\n→ {printable_lines(finding.fix)}", style="bold")
     line.add_row(_MARKS[finding.state], name, words)
     console.print(line)

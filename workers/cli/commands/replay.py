@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from workers.cli.feed_options import FeedOptions, report
 from workers.cli.options import FileOptions, FilesArgument, JsonOption, SettingsOptions, unbundled
+from workers.printable import printable
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -67,9 +67,9 @@ def replay(
         rejected=preview.rejected,
     )
     for stage, count in {} if as_json else preview.rejected.items():
-        sys.stdout.write(
+        typer.echo(
             f"the stream will reject {count:,} of these records at {stage}, the first because: "
-            f"{preview.reasons[stage]}\n"
+            + printable(preview.reasons[stage])
         )
 
 

@@ -56,9 +56,9 @@ def scale(
 
         print_json(found)
         return
-    from rich.console import Console
+    from workers.cli.views.plain import PlainConsole
 
-    show_scaling(found, Console())
+    show_scaling(found, PlainConsole())
 
 
 def _number(kind: str, text: str) -> int | str:

@@ -94,9 +94,9 @@ def status(
 
         print_json(result)
         return
-    from rich.console import Console
+    from workers.cli.views.plain import PlainConsole
 
-    _show(result, positions, Console())
+    _show(result, positions, PlainConsole())
 
 
 def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json: bool) -> None:
@@ -105,9 +105,8 @@ def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json:
     Raises:
         TopicError: the topic is missing.
     """
-    from rich.console import Console
-
     from workers.api.sensors import recorded_sensors
+    from workers.cli.views.plain import PlainConsole
     from workers.cli.views.report import print_json
     from workers.cli.views.sensors import show_sensors
     from workers.kafka.admin import require_topics
@@ -119,7 +118,7 @@ def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json:
     if as_json:
         print_json({"sensors": [asdict(at) for at in recorded], "unknown_documents": unknown})
     else:
-        show_sensors(recorded, unknown=unknown, console=Console())
+        show_sensors(recorded, unknown=unknown, console=PlainConsole())
 
 
 def _split_sensors(
@@ -159,7 +158,7 @@ def _topics(
 
 
 def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Console) -> None:
-    console.print("[italic]Topics[/italic]")
+    console.print("Topics", style="italic")
     topics = _table("", "partitions", "records", "", left={""})
     for topic in result["topics"]:
         topics.add_row(
@@ -169,9 +168,8 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
     group = result["group"]
     state = "no member has joined it yet" if group["state"] == "Unknown" else group["state"]
     console.print(
-        f"\nGroup [bold]{group['name']}[/bold]: {state}, "
-        f"{len(group['members'])} members, lag {result['lag_records']:,} records",
-        highlight=False,
+        f"\nGroup {group['name']}: {state}, "
+        f"{len(group['members'])} members, lag {result['lag_records']:,} records"
     )
     if positions:
         columns = ("partition", "next offset", "end", "lag", "restore from", "member")
@@ -195,8 +193,7 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
     latency = pipeline.get("latency_ms", {})
     console.print(
         f"\nPipeline: latency p50 {_milliseconds(latency.get('p50'))}, "
-        f"p99 {_milliseconds(latency.get('p99'))}",
-        highlight=False,
+        f"p99 {_milliseconds(latency.get('p99'))}"
     )
     columns = ("worker", "phase", "partitions", "sensors", "scored", "anomalies", "memory")
     table = _table(*columns, left={"phase"})
@@ -212,6 +209,12 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
             f"{worker.get('resident_bytes', 0) / 1e6:,.0f} MB",
         )
     console.print(table)
+    waiting = sum(worker.get("never_scored", 0) for worker in pipeline["workers"])
+    if waiting:
+        console.print(
+            f"Never scored so far: {waiting:,} sensors. They are new, or their readings come more "
+            "seldom than stream.max_gap_s allows: vigie status --sensors names them"
+        )
     if "scaling" in pipeline:
         show_scaling(pipeline["scaling"], console)
 
@@ -245,16 +248,16 @@ def show_scaling(scaling: Mapping[str, Any], console: Console) -> None:
         if count.get("mode") == "auto":
             how = f"{how}, {count.get('least')} to {count.get('most')}"
         text = f"{kind.capitalize()}: {count.get('actual')} of {count['target']} at work, {how}"
-        console.print(text, highlight=False)
+        console.print(text)
     last = scaling.get("last_decision")
     if last:
-        console.print(f"Last change {last.get('at')}: {last.get('text')}", highlight=False)
+        console.print(f"Last change {last.get('at')}: {last.get('text')}")
     lost = ", ".join(
         f"{one.get('count')} {one.get('kind')} {one.get('reason')}"
         for one in scaling.get("replaced", ())
     )
     if lost:
-        console.print(f"Replaced: {lost}", highlight=False)
+        console.print(f"Replaced: {lost}")
 
 
 def _table(*columns: str, left: Container[str]) -> Table:

@@ -60,8 +60,9 @@ def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Admin, li
 
 
 def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Column, Table
+
+    from workers.cli.views.plain import PlainConsole
 
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -69,7 +70,7 @@ def _report(findings: Sequence[Finding], *, as_json: bool) -> None:
         table = Table("topic", Column("partitions", justify="right"), "state", box=None)
         for finding in findings:
             table.add_row(finding.name, str(finding.partitions), finding.state.value)
-        Console().print(table)
+        PlainConsole().print(table)
         for finding in findings:
             if finding.advice:
                 typer.echo(finding.advice, err=True)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workers.cli.options import FileOptions, JsonOption, SettingsOptions, unbundled, usage_errors
+from workers.cli.options import (
+    FileOptions,
+    JsonOption,
+    OnlyOption,
+    SettingsOptions,
+    unbundled,
+    usage_errors,
+)
 from workers.cli.views.report import print_facts, print_json
 from workers.errors import VigieError
+from workers.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
@@ -87,6 +95,13 @@ def train(
     topic_to: Annotated[
         str | None, typer.Option("--topic-to", help="And up to this time. Default: to its end.")
     ] = None,
+    max_gap: Annotated[
+        float,
+        typer.Option(
+            help="Seconds of silence that end a window. 0 takes ten sampling intervals.", min=0
+        ),
+    ] = 0.0,
+    only: OnlyOption = None,
     columns: FileOptions,
     options: SettingsOptions,
     as_json: JsonOption = False,
@@ -100,12 +115,15 @@ def train(
     Examples:
       vigie train history/*.parquet -o models/pumps
       vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
+      vigie train plant.csv --only boiler-1 --only boiler-2 -o models/boilers
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
     from detector.artifact import load, save
     from detector.calibration.threshold import AlarmBudget
+    from detector.signal.series import LARGEST
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
+    from workers.data.bounds import check_range
     from workers.data.files import read_files
     from workers.data.history import check_usable
 
@@ -119,7 +137,8 @@ def train(
     else:
         history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
     check_usable(history, layout.max_left_out)
-    history = history.without_labelled()
+    history = history.only(only or ()).without_labelled()
+    check_range(history, LARGEST)
     began_s = clock.monotonic()
     try:
         wanted = TrainingConfig(
@@ -133,6 +152,7 @@ def train(
             device=device,
             budget=alarm_budget,
             split=Split(calibration=calibration),
+            max_gap_s=max_gap,
             max_steps=max_steps,
         )
         folder = save(_train(_series(history), wanted, threads, quiet=as_json), out)
@@ -166,14 +186,6 @@ def _series(history: History) -> list[Series]:
     ]
 
 
-def _left_out(history: History) -> dict[str, dict[str, int]]:
-    """How many rows are left out, by reason and then by sensor."""
-    by_reason: dict[str, dict[str, int]] = {}
-    for (reason, sensor), count in history.left_out.most_common():
-        by_reason.setdefault(reason, {})[sensor] = count
-    return by_reason
-
-
 def _train(
     series: Sequence[Series], config: TrainingConfig, threads: int, *, quiet: bool
 ) -> Detector:
@@ -198,6 +210,17 @@ def _train(
 def _report(
     detector: Detector, folder: Path, history: History, took_s: float, *, as_json: bool
 ) -> None:
+    from workers.cli.views.accounts import (
+        account,
+        history_facts,
+        label_ranges,
+        many,
+        standing_out_facts,
+        stretches_of,
+        unlearned_of,
+        unscorable_facts,
+    )
+
     training = detector.identity.training
     if as_json:
         summary: dict[str, Any] = {
@@ -210,37 +233,59 @@ def _report(
             "max_gap_s": detector.max_gap_s,
             "sensors_with_a_threshold_of_their_own": detector.n_groups - 1,
             "took_s": round(took_s, 1),
-            "rows_read": history.read,
-            "left_out": _left_out(history),
-            "told_missing": dict(history.told_missing),
+            **account(history),
+            "readings_not_used": _unused(len(history), training),
             "training": dict(training),
         }
         print_json(summary)
         return
-    sensors = len(history.sensors)
+    unlearned, stretches = unlearned_of(training), stretches_of(training)
     learned = (
-        f"{training['rows']:,} readings of {sensors:,} sensors, one every "
+        f"{many(training['rows'], 'reading')} of {many(training['sensors'], 'sensor')}, one every "
         f"{detector.interval_s:g} s, in {took_s:.0f} s"
     )
     fitted = (
         f"{training['kind']}, {training['steps']:,} steps, "
         f"validation loss {training['validation_loss']:.4f}"
     )
-    own = detector.n_groups - 1
-    left_out = [
-        ("left out", f"{n:,} of {history.read:,} rows: {reason}")
-        for reason, n in history.by_reason.most_common()
-    ]
+    own = many(detector.n_groups - 1, "sensor")
     print_facts(
         [
             ("model", f"{detector.name}@{detector.version} in {folder}"),
             ("channels", ", ".join(detector.channels)),
+            *history_facts(history),
             ("learned from", learned),
+            *_unused_facts(len(history), training),
+            *unscorable_facts(unlearned, title="not learned"),
             ("looks at", f"{detector.receptive_field} readings for each score"),
             ("training", fitted),
-            ("thresholds", f"{own:,} sensors have their own; the pooled one for others"),
+            ("thresholds", f"of their own for {own}; the pooled one for others"),
             ("promise", str(training["promise"])),
-            *left_out,
+            *standing_out_facts(stretches),
         ]
     )
-    typer.echo(f"\nNext: vigie backtest FILE... --model {folder}, then vigie run --model {folder}")
+    if stretches:
+        typer.echo(
+            "\nIf that was no normal operation, leave it out: write these lines to faults.csv and "
+            "train again with --label-ranges faults.csv\n"
+            + printable_lines(label_ranges(stretches)).rstrip("\n")
+        )
+    following = f"Next: vigie backtest FILE... --model {folder}, then vigie run --model {folder}"
+    typer.echo("\n" + printable(following))
+
+
+def _unused(rows: int, training: Mapping[str, Any]) -> int:
+    """How many readings were not used of the sensors that were learned from."""
+    unlearned = sum(one["readings"] for one in training["not_learned"])
+    return int(rows - training["rows"] - unlearned)
+
+
+def _unused_facts(rows: int, training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    from detector.training.train import TrainingConfig
+
+    unused = _unused(rows, training)
+    if rows > TrainingConfig.max_rows:
+        why = f"a history of more than {TrainingConfig.max_rows:,} is thinned, piece by piece"
+    else:
+        why = "they lie between gaps too close for a window"
+    return [("not used", f"{unused:,} readings: {why}")] if unused else []

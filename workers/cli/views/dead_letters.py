@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from workers.dead_letters.letter import Letter, printable, short_place, text_of, when
+from workers.dead_letters.letter import Letter, short_place, text_of, when
+from workers.printable import printable
 
 if TYPE_CHECKING:
     from workers.dead_letters.redrive import Tally

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from workers.cli.views.plain import PlainConsole
+from workers.printable import printable
 from workers.stream.health import Health
 from workers.stream.state.counts import Counts
 
@@ -27,8 +28,8 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(printable, row))
+    PlainConsole().print(table)
 
 
 def counts_table(healths: Sequence[Health]) -> None:
@@ -39,4 +40,4 @@ def counts_table(healths: Sequence[Health]) -> None:
     table.add_column("count", justify="right")
     for name, value in asdict(total).items():
         table.add_row(name.replace("_", " "), f"{value:,}")
-    Console().print(table)
+    PlainConsole().print(table)

@@ -124,6 +124,11 @@ class RecordedState:
         """Number of documents."""
         return len(self._rows)
 
+    @property
+    def never_scored(self) -> int:
+        """Sensors that never filled a window, since they are recorded."""
+        return int(np.count_nonzero(self._table[: self.sensors, _SCORED] == 0))
+
     def count(self, pieces: Iterable[Met], flagged: Bool[np.ndarray, " n"]) -> None:
         """Count the readings of a request whose scores are published.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-from rich.console import Console
-
 from schemas.wire.sensor_state import encode_sensor_state
 from workers.api.sensors import RecordedSensor, recorded_sensors
+from workers.cli.views.plain import PlainConsole
 from workers.cli.views.sensors import MOST_SHOWN, show_sensors
 
 
@@ -29,7 +28,7 @@ def sensor(name: str) -> RecordedSensor:
 
 def shown(sensors: list[RecordedSensor], unknown: int = 0) -> str:
     text = io.StringIO()
-    show_sensors(sensors, unknown=unknown, console=Console(file=text, width=120))
+    show_sensors(sensors, unknown=unknown, console=PlainConsole(file=text, width=120))
     return text.getvalue()
 
 
@@ -54,6 +53,20 @@ def test_a_terminal_is_not_flooded():
     text = shown([sensor(f"s{n:04}") for n in range(MOST_SHOWN + 7)])
     assert text.count("0.10%") == MOST_SHOWN
     assert "and 7 more" in text
+
+
+def test_sensors_that_never_filled_a_window_are_named():
+    found, _ = recorded_sensors(
+        Recorded(
+            {
+                b"fast": encode_sensor_state(10, 0, 10, 0, 0),
+                b"slow": encode_sensor_state(9, 0, 0, 0, 0),
+            }
+        ),
+        range(1),
+    )
+    assert "Never scored so far: slow. They are new" in shown(found)
+    assert "Never scored" not in shown([sensor("fast")])
 
 
 def test_without_a_document_it_says_so():

@@ -12,9 +12,10 @@ from schemas.settings import Settings
 from schemas.wire.dead_letter import Place, redrive_headers
 from tests.support.dead_letters import dead_letter
 from workers.cli.views.dead_letters import print_letters
-from workers.dead_letters.letter import Letter, printable, summary_document, text_of, when
+from workers.dead_letters.letter import Letter, summary_document, text_of, when
 from workers.dead_letters.selection import Filter, newest, parse_place, parse_since
 from workers.kafka.client import Record
+from workers.printable import printable
 
 SETTINGS = Settings()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def test_a_refused_commit_keeps_the_changes_and_a_successful_one_ends_them():
     assert list(state.changes()) == refused
     state.committed()
     assert list(state.changes()) == []
+
+
+def test_sensors_that_never_filled_a_window_are_counted_until_they_do():
+    state = restored()
+    waiting = replace(one_reading("slow", 10), scored=np.array([False]))
+    count(state, waiting)
+    assert state.never_scored == 1
+    count(state, one_reading("slow", 11))
+    assert state.never_scored == 0
 
 
 def test_a_sensor_forgotten_is_removed_once():
