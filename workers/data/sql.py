@@ -12,12 +12,14 @@ from workers.data.layout import Layout
 
 MISSING = ("", "nan", "null", "na", "n/a", "none", "-", "#n/a", "nil")
 _BLANKS = "' ' || chr(9) || chr(160) || chr(8239)"
+_NO_TIMES = (*MISSING, "nat", "(null)")
 NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
     "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE",
 )  # fmt: skip
 _ISO = (
-    r"^(\d{4}[-/]\d{1,2}[-/]\d{1,2})(?:[Tt ]\s*(\d{1,2}:\d{2})(:\d{2})?(?:[.,](\d{1,9})\d*)?)?"
+    r"^(\d{4}[-/]\d{1,2}[-/]\d{1,2})"
+    r"(?:[Tt ]\s*(\d{1,2}:\d{2})(?:(:\d{2})(?:[.,](\d{1,9})\d*)?)?)?"
     r"\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?$"
 )
 # Days between 1899-12-30, where spreadsheets begin to count, and 1970-01-01.
@@ -121,13 +123,13 @@ def time(columns: Sequence[str], kind: str, layout: Layout, *, unit: str) -> tup
         unit: of times given as numbers: s, ms, us, ns or excel.
     """
     if len(columns) > 1:
-        joined = ", ".join(trimmed(column) for column in columns)
-        return _text_time(f"concat_ws(' ', {joined})", layout, unit)
+        # Not `concat_ws`: of a row that lacks its clock it would make midnight.
+        return _text_time(" || ' ' || ".join(map(trimmed, columns)), layout, unit)
     (column,) = columns
     if kind == "VARCHAR":
         return _text_time(trimmed(column), layout, unit)
-    if kind in {"TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE_NS"}:
-        return f"epoch_ns({column})", "false"
+    if kind in {"TIMESTAMP_NS", "TIMESTAMPTZ_NS"}:
+        return f"epoch_ns({column})", str(kind == "TIMESTAMPTZ_NS").lower()
     if kind == "TIMESTAMP WITH TIME ZONE":
         return _nanoseconds(f"epoch_us({column})"), "true"
     if kind.startswith("TIMESTAMP") or kind == "DATE":
