@@ -92,7 +92,7 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         notes.append(f"{at} lines before the names of the columns were left out")
     if delimiter != "," and layout.delimiter is None:
         notes.append(f"columns are parted by a {_SHOWN.get(delimiter, repr(delimiter))}")
-    units = _units(fields[at + 1 : at + 3], layout)
+    units = find_units(fields[at + 1 : at + 3], layout)
     if units and layout.units_row is None:
         notes.append("the row below the names holds units")
     last = rows[at + 1][0] if units else first
@@ -181,7 +181,7 @@ def _commented_header(
     return (first - 1, names) if len(names) == len(fields[0]) > 1 else None
 
 
-def _units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
+def find_units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
     """The units in the row below the names; empty where it holds data."""
     if layout.units_row is False or not below:
         return ()

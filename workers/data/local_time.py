@@ -50,7 +50,8 @@ def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
     offset = first[slot]
     twice = first[slot] != second[slot]
     for rows in _groups(np.flatnonzero(twice), series, local_ns):
-        later = rows[_in_winter_time(local_ns[rows])]
+        fold_ns = int(np.max(first[slot[rows]] - second[slot[rows]]))
+        later = rows[_in_winter_time(local_ns[rows], fold_ns)]
         offset[later] = second[slot[later]]
     return local_ns - offset
 
@@ -82,12 +83,16 @@ def _groups(rows: IntArray, series: IntArray, local_ns: IntArray) -> list[IntArr
     return np.split(rows[order], cuts)
 
 
-def _in_winter_time(local_ns: IntArray) -> slice:
-    """Which of the rows of a repeated hour belong to its second time."""
+def _in_winter_time(local_ns: IntArray, fold_ns: int) -> slice:
+    """Which of the rows of a repeated hour belong to its second time.
+
+    A step against the direction that is small beside the hour is a row out of order.
+    """
     steps = np.diff(local_ns)
     falls = bool(len(steps)) and np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
     against = steps if falls else -steps
-    if len(steps) and against.max() > 0:
+    usual = int(np.median(np.abs(steps))) if len(steps) else 0
+    if len(steps) and against.max() > 0 and 2 * (against.max() + usual) >= fold_ns:
         cut = int(np.argmax(against)) + 1
         return slice(cut) if falls else slice(cut, None)
     once_in_each = len(local_ns) == 2 and steps[0] == 0  # noqa: PLR2004

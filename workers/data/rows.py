@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workers.data import advice, sql
-from workers.data.columns import Columns, find_columns, listed
+from workers.data.columns import NO_VALUES, Columns, find_columns, listed
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout, Quality
 from workers.data.table import RawTable
@@ -164,7 +164,7 @@ class _Reader:
             picks["l"] = self._label_expression(columns.label)
         for number, (_, words) in enumerate(_by_column(layout.quality).items()):
             column = table.column(words[0].column)
-            good = [f"coalesce({_same(column, one.good)}, false)" for one in words]
+            good = [f"coalesce({sql.same(column, one.good)}, false)" for one in words]
             picks[f"q{number}"] = " OR ".join(good)
         expressions = ", ".join(f"{expression} AS {name}" for name, expression in picks.items())
         return table.arrow(f"SELECT {expressions} FROM raw ORDER BY rowid")  # noqa: S608 - columns are ours, words quoted
@@ -173,7 +173,7 @@ class _Reader:
         column, kind = self._table.column(name), self._table.type_of(name)
         word = None if self._layout.label is None else self._layout.label.word
         if word is not None:
-            return f"coalesce({_same(column, word)}, false)"
+            return f"coalesce({sql.same(column, word)}, false)"
         value = sql.number(column, kind, self._layout)
         # NaN is missing: not anomalous. NULL cannot be read: an error.
         return f"CASE WHEN isnan({value}) THEN false ELSE {value} <> 0 END"
@@ -183,13 +183,15 @@ class _Reader:
     def _values(self, found: Any, keep: BoolArray) -> FloatArray:
         values = np.empty((found.num_rows, len(self._sources)))
         for number, (channel, name) in enumerate(self._sources.items()):
-            column = found.column(f"v{number}")
-            if column.null_count and (wrong := np.asarray(pc.is_null(column)) & keep).any():
-                self._refuse_value(name, wrong)
-            values[:, number] = column.fill_null(np.nan).to_numpy()
+            column, good = found.column(f"v{number}"), keep.copy()
             for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
                 if judged is not None and judged in {channel, name}:
-                    values[~_bools(found.column(f"q{at}")), number] = np.nan
+                    good &= _bools(found.column(f"q{at}"))
+            # A value of bad quality may be anything, such as the word Bad.
+            if column.null_count and (wrong := np.asarray(pc.is_null(column)) & good).any():
+                self._refuse_value(name, wrong)
+            values[:, number] = column.fill_null(np.nan).to_numpy()
+            values[~good, number] = np.nan
         return values
 
     def _refuse_value(self, name: str, wrong: BoolArray) -> None:
@@ -258,7 +260,7 @@ class _Reader:
         return [
             f"column {name!r} was left out: {why}"
             for name, why in self._columns.unused.items()
-            if name
+            if why != NO_VALUES
         ]
 
     def _told_missing(self) -> Counter[str]:
@@ -292,16 +294,6 @@ def _by_column(quality: Sequence[Quality]) -> dict[tuple[str, str | None], list[
     for one in quality:
         grouped.setdefault((one.column, one.channel), []).append(one)
     return grouped
-
-
-def _same(column: str, word: str) -> str:
-    """Whether a cell holds a word; a number may be written in another way."""
-    same = f"{sql.trimmed(column)} = {sql.text(word)}"
-    try:
-        size = float(word)
-    except ValueError:
-        return same
-    return f"({same} OR TRY_CAST({sql.trimmed(column)} AS DOUBLE) = {size!r}::DOUBLE)"
 
 
 def _coded(column: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -72,9 +72,16 @@ def is_told_missing(column: str, kind: str, layout: Layout) -> str:
     found = [f"coalesce({trimmed(column)} IN ({words}), false)"] if kind == "VARCHAR" else []
     if numbers and kind != "BOOLEAN":
         value = _parsed(column, layout) if kind == "VARCHAR" else f"CAST({column} AS DOUBLE)"
-        sizes = ", ".join(f"{float(word)!r}::DOUBLE" for word in numbers)
+        sizes = ", ".join(map(_double, numbers))
+        if kind == "FLOAT":  # a sentinel such as -9999.9 has another value in single precision
+            sizes += ", " + ", ".join(f"{_double(word)}::FLOAT::DOUBLE" for word in numbers)
         found.append(f"coalesce({value} IN ({sizes}), false)")
     return f"({' OR '.join(found)})" if found else "false"
+
+
+def _double(word: str) -> str:
+    # Quoted: bare, inf would be a column.
+    return f"'{float(word)!r}'::DOUBLE"
 
 
 def _is_float(word: str) -> bool:
@@ -82,6 +89,21 @@ def _is_float(word: str) -> bool:
         return float(word) == float(word)
     except ValueError:
         return False
+
+
+def same(column: str, word: str) -> str:
+    """Whether a cell holds a word; a number may be written in another way."""
+    equal = f"{trimmed(column)} = {text(word)}"
+    if not _is_float(word):
+        return equal
+    return f"({equal} OR TRY_CAST({trimmed(column)} AS DOUBLE) = {_double(word)})"
+
+
+def is_no_time(shown: str, layout: Layout) -> str:
+    """Whether the text in a column of times says that there is none."""
+    words = ", ".join(map(text, _NO_TIMES))
+    told = ", ".join(map(text, layout.missing)) or "NULL"
+    return f"(lower({shown}) IN ({words}) OR coalesce({shown} IN ({told}), false))"
 
 
 def _parsed(column: str, layout: Layout) -> str:

@@ -26,11 +26,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.data.dialect import Dialect, find_dialect
+from workers.data.dialect import Dialect, find_dialect, find_units
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout
 
 MAX_COLUMNS = 4_096
+_NAMES_COMPARED = 64
 _PIECE_BYTES = 4 * 2**20
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -57,7 +58,7 @@ class RawTable:
     """A file as DuckDB's table `raw`, with one column for each of the file's, in its order.
 
     Attributes:
-        names: of the columns in the file, without blanks around them; `""` has none.
+        names: of the columns in the file, without blanks around them.
         columns: their names in the table: c0, c1, ...
         types: as DuckDB calls them; VARCHAR where nothing is known.
         units: of columns, from a row of units; `""` where there is none.
@@ -132,7 +133,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        first = str(error).partition("\n")[0]
+        first = re.sub(r"'[^']*/vigie-data-[^']*'", "", str(error).partition("\n")[0]).strip()
         raise FileFormatError(f"{path}: {first}") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise FileFormatError(f"{path}: {error}") from error
@@ -157,7 +158,10 @@ def _parquet(path: Path, link: Path, database: duckdb.DuckDBPyConnection) -> Raw
     ).fetchall()
     # Told apart by case and repeated as in the file; DuckDB gives such columns names of its own.
     names = pq.read_schema(link).names
-    picked = ", ".join(f"{_quoted(name)} AS c{number}" for number, (name, *_) in enumerate(found))
+    picked = ", ".join(
+        f"{_as_text(_quoted(name)) if kind == 'BLOB' else _quoted(name)} AS c{number}"
+        for number, (name, kind, *_) in enumerate(found)
+    )
     database.execute(
         f"CREATE TABLE raw AS SELECT {picked} FROM read_parquet(?, hive_partitioning = false)",  # noqa: S608 - names are quoted
         [str(link)],
@@ -165,11 +169,16 @@ def _parquet(path: Path, link: Path, database: duckdb.DuckDBPyConnection) -> Raw
     return RawTable(
         path=path,
         database=database,
-        names=tuple(name.strip() for name in names),
-        types=tuple(str(kind).strip('"') for _, kind, *_ in found),
+        names=_named(names),
+        types=tuple("VARCHAR" if k == "BLOB" else str(k).strip('"') for _, k, *_ in found),
         units=("",) * len(names),
         notes=(),
     )
+
+
+def _as_text(column: str) -> str:
+    # Spark, Impala and others write text as bytes without saying that it is text.
+    return f"coalesce(TRY(decode({column})), CAST({column} AS VARCHAR))"
 
 
 def _quoted(name: str) -> str:
@@ -204,16 +213,28 @@ def _text(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: L
                 f"quote: {text[:60]!r}"
             )
     units = dialect.units + ("",) * (len(dialect.names) - len(dialect.units))
-    broken = _check_lines(path, database, lines, dialect, len(rejected))
+    notes = _check_lines(path, database, lines, dialect, len(rejected))
+    notes += _drop_repeated_names(database, dialect.names)
     return RawTable(
         path=path,
         database=database,
-        names=dialect.names,
+        names=_named(dialect.names),
         types=("VARCHAR",) * len(dialect.names),
         units=units,
-        notes=(*dialect.notes, *broken),
+        notes=(*dialect.notes, *notes),
         unreadable=tuple((line, text) for line, text, _ in rejected),
     )
+
+
+def _drop_repeated_names(database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
+    """Delete rows that repeat the names: files were put one behind the other."""
+    compared = names[:_NAMES_COMPARED]
+    same = " AND ".join(f"coalesce(trim(c{n}), '') = ?" for n in range(len(compared)))
+    ((count,),) = database.execute(
+        f"DELETE FROM raw WHERE {same}",  # noqa: S608 - only numbers of columns are put in
+        list(compared),
+    ).fetchall()
+    return [f"{count:,} lines that repeat the names of the columns were left out"] if count else []
 
 
 def _check_lines(
@@ -361,7 +382,9 @@ def _excel(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: 
             )
         rows = book.get_sheet_by_name(layout.sheet or sheets[0]).to_python()
     except (calamine.CalamineError, IndexError) as error:
-        raise FileFormatError(f"{path}: not an Excel file that can be read: {error}") from error
+        raise FileFormatError(
+            f"{path}: not an Excel file that can be read ({error}); unpack a zip archive first"
+        ) from error
     rows = [row for row in rows[layout.skip_rows :] if any(cell != "" for cell in row)]
     if not rows:
         raise FileFormatError(f"{path}: the sheet is empty")
@@ -370,7 +393,12 @@ def _excel(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: 
     filled = [sum(cell != "" for cell in row) for row in rows]
     at = next(n for n, count in enumerate(filled) if count * 2 > max(filled))
     names = [_cell(cell) or "" for cell in rows[at]] + [""] * (width - len(rows[at]))
-    body = [[_cell(cell) for cell in row] + [None] * (width - len(row)) for row in rows[at + 1 :]]
+    mark = layout.decimal
+    body = [
+        [_cell(cell, mark) for cell in row] + [None] * (width - len(row)) for row in rows[at + 1 :]
+    ]
+    units = find_units([[cell or "" for cell in row] for row in body[:2]], layout)
+    body = body[1:] if units else body
     text = pa.table(
         {f"c{n}": pa.array([row[n] for row in body], pa.string()) for n in range(width)}
     )
@@ -383,26 +411,33 @@ def _excel(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: 
     return RawTable(
         path=path,
         database=database,
-        names=tuple(name.strip() for name in names),
+        names=_named(names),
         types=("VARCHAR",) * width,
-        units=("",) * width,
+        units=units or ("",) * width,
         notes=tuple(notes),
     )
 
 
-def _cell(value: Any) -> str | None:
-    """A cell as text: what a CSV file would hold."""
+def _cell(value: Any, decimal: str = ".") -> str | None:
+    """A cell as text: what a CSV file with that decimal mark would hold."""
     if value == "" or value is None:
         return None
+    if isinstance(value, float):
+        return repr(value).replace(".", decimal)
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
-    return repr(value) if isinstance(value, float) else str(value)
+    return str(value)
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...]:
+    """Names without blanks around them; a column without one has its number, as pandas has it."""
+    return tuple(name.strip() or f"Unnamed: {number}" for number, name in enumerate(names))
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
     if len(names) > MAX_COLUMNS:
         raise FileFormatError(f"{path}: {len(names)} columns, at most {MAX_COLUMNS} are read")
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FileFormatError(
             f"{path}: column name {twice[0]!r} appears more than once: rename one of them"
