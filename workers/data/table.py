@@ -206,8 +206,9 @@ def _text(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: L
             "ORDER BY line"
         ).fetchall()
     ]
+    cut_off = dialect.data_line + lines.filled + lines.empty
     for line, text, kind in rejected:
-        if "QUOTE" in kind or "\n" in text.rstrip("\n"):
+        if "\n" in text.rstrip("\n") or ("QUOTE" in kind and line != cut_off):
             raise FileFormatError(
                 f"{path}: line {line}: a quoted field is not closed, or goes on behind its closing "
                 f"quote: {text[:60]!r}"
