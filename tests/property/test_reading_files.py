@@ -13,13 +13,13 @@ import io
 import lzma
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.data.files import read_files
@@ -28,7 +28,6 @@ from workers.data.rows import Reason
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BLANKS = {"": "", " ": " ", "'": "'"}
 PACKERS = {
     "": bytes,
     "gz": gzip.compress,
@@ -80,8 +79,12 @@ NUMBERS = st.one_of(
     st.integers(-(10**7), 10**7).map(float),
     st.floats(allow_nan=False, allow_infinity=False),
 )
-NOTES = st.text(st.sampled_from("ab #'\";,|\t.5\u0085\u2028\x0c") | st.characters(codec="utf-8", exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=8)
-DAMAGE = st.sampled_from(["", "", "", "", "", "", "short", "long", "blank", "no time", "no sensor", "comment"])
+NOTES = st.text(
+    st.sampled_from("ab #'\";,|\t.5\u0085\u2028\x0c")
+    | st.characters(codec="utf-8", exclude_characters="\r\n\x00"),
+    max_size=8,
+)
+DAMAGE = st.sampled_from(["", "short", "long", "blank", "no time", "no sensor", "comment"])
 ROWS = st.lists(
     st.tuples(st.integers(0, 10**6 - 1), st.lists(NUMBERS, min_size=2, max_size=2), NOTES, DAMAGE),
     min_size=4,
@@ -134,7 +137,8 @@ def write(rows, how: Written) -> bytes:
     lines.append(line(names))
     if how.units:
         lines.append(line(units))
-    for n, (step, values, note, damage) in enumerate(rows):
+    for n, (step, values, note, drawn) in enumerate(rows):
+        damage = drawn if n % 3 == 2 else ""  # most rows show how the file is written
         at = START + timedelta(seconds=n * 10**6 + step, microseconds=step * 7 % 10**6)
         time = "" if damage == "no time" else rendered_time(at, how)
         sensor = [] if not how.sensors else ["" if damage == "no sensor" else "ab"[step % 2]]
@@ -156,10 +160,10 @@ def write(rows, how: Written) -> bytes:
 
 def twin(rows, how: Written):
     """{sensor: {time in ns: values}} and how many rows are left out, by reason."""
-    text = write(rows, how)
-    text = {"": bytes, "gz": gzip.decompress, "bz2": bz2.decompress, "xz": lzma.decompress, "zst": lambda b: pa.CompressedInputStream(pa.BufferReader(b), "zstd").read()}[how.packing](text)
-    lines = text.decode(how.encoding).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    lines = [x for x in lines[how.comments + how.titles + 1 + how.units :] if x and not (how.comments and x.startswith("#"))]
+    text = write(rows, replace(how, packing="")).decode(how.encoding)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    data = lines[how.comments + how.titles + 1 + how.units :]
+    lines = [line for line in data if line and not (how.comments and line.startswith("#"))]
     width = 4 + how.sensors + how.trailing
     found, left_out = {}, Counter()
     for line in lines:
@@ -196,7 +200,7 @@ def nanoseconds(text: str, how: Written) -> int:
     return int(text) * {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[how.form]
 
 
-@settings(deadline=None, max_examples=200, phases=[Phase.generate])
+@settings(deadline=None, max_examples=100)
 @given(rows=ROWS, how=DIALECTS)
 def test_a_file_is_read_as_its_twin_reads_it(rows, how):
     expected, left_out = twin(rows, how)
@@ -217,6 +221,8 @@ def test_a_file_is_read_as_its_twin_reads_it(rows, how):
         for one in history.sensors
     }
     assert history.channels == ("flow", "p")
-    assert repr(sorted(found.items())) == repr(sorted((s, dict(sorted(r.items()))) for s, r in expected.items()))
+    # Compared as text: NaN is not equal to itself.
+    in_time = {sensor: dict(sorted(of.items())) for sensor, of in expected.items()}
+    assert repr(sorted(found.items())) == repr(sorted(in_time.items()))
     assert history.by_reason == left_out
     assert history.read == sum(map(len, expected.values())) + left_out.total()

@@ -27,6 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+_COLUMNS_AT_ONCE = 16
+"""The planning of a query takes the square of its expressions."""
 _UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
 
 
@@ -166,8 +168,13 @@ class _Reader:
             column = table.column(words[0].column)
             good = [f"coalesce({sql.same(column, one.good)}, false)" for one in words]
             picks[f"q{number}"] = " OR ".join(good)
-        expressions = ", ".join(f"{expression} AS {name}" for name, expression in picks.items())
-        return table.arrow(f"SELECT {expressions} FROM raw ORDER BY rowid")  # noqa: S608 - columns are ours, words quoted
+        found, names = {}, list(picks)
+        for start in range(0, len(names), _COLUMNS_AT_ONCE):
+            some = names[start : start + _COLUMNS_AT_ONCE]
+            expressions = ", ".join(f"{picks[name]} AS {name}" for name in some)
+            part = table.arrow(f"SELECT {expressions} FROM raw")  # noqa: S608 - columns are ours, words quoted
+            found.update(zip(part.column_names, part.columns, strict=True))
+        return pa.table(found)
 
     def _label_expression(self, name: str) -> str:
         column, kind = self._table.column(name), self._table.type_of(name)

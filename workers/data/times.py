@@ -42,7 +42,7 @@ class Times:
         """
         self._table, self._names, self._layout = table, tuple(names), layout
         ns, zoned = self._expressions(self._unit())
-        found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw ORDER BY rowid")  # noqa: S608
+        found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw")  # noqa: S608
         column = found.column("t")
         self.present: BoolArray = np.asarray(pc.is_valid(column)).astype(np.bool_)
         if column.null_count:
