@@ -151,7 +151,8 @@ def _delimiter(lines: Sequence[str], layout: Layout) -> str:
 
 def _header(fields: Sequence[Sequence[str]]) -> int:
     """The row of the names: the first as wide as most, or the one before it that is one less."""
-    width = Counter(map(len, fields)).most_common(1)[0][0]
+    widths = Counter(map(len, fields))
+    width = max(widths, key=lambda one: (widths[one], one))
     at = next(n for n, row in enumerate(fields) if len(row) == width)
     if at and _is_data(fields[at]) and len(fields[at - 1]) in {width - 1, width + 1}:
         return at - 1

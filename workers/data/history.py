@@ -179,8 +179,21 @@ def assemble(
         left_out=found.left_out + left_out,
         units=units,
         told_missing=told_missing,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*notes, *_empty_ranges(found.sensors, ranges)])),
     )
+
+
+def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> list[str]:
+    """Say if stretches hold no row: their times are of another zone, or their sensor has no rows."""
+    empty = sum(
+        not any(
+            np.any((rows.ts_ns >= one.start_ns) & (rows.ts_ns <= one.end_ns))
+            for rows in sensors
+            if one.sensor in {None, rows.sensor}
+        )
+        for one in ranges
+    )
+    return [f"{empty:,} of {len(ranges):,} anomalous stretches hold no row"] if empty else []
 
 
 @dataclass(frozen=True, kw_only=True)

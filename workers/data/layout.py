@@ -61,7 +61,7 @@ class Quality(NamedTuple):
     channel: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.channel}:{self}" if self.channel else f"{self.column}={self.good}"
+        return f"{self.channel}:" * bool(self.channel) + f"{self.column}={self.good}"
 
 
 class LabelColumn(NamedTuple):

@@ -54,7 +54,8 @@ def rates(ts_ns: IntArray, counter: FloatArray) -> FloatArray:
     if len(present) > 1:
         seconds = np.diff(ts_ns[present]) / 1e9
         # Halved beforehand: the difference of two large floats may be none.
-        increase = (counter[present[1:]] / 2 - counter[present[:-1]] / 2) * 2
+        with np.errstate(over="ignore"):
+            increase = (counter[present[1:]] / 2 - counter[present[:-1]] / 2) * 2
         known = (increase >= 0) & np.isfinite(increase)
         made[present[1:][known]] = increase[known] / seconds[known]
     return made

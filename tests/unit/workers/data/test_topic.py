@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas.settings import StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
-from workers.data.history import _Gathering
+from workers.data.topic import _Gathering
 from workers.kafka.client import Record
 from workers.stream.input import Input
 
@@ -35,8 +35,8 @@ STEADY = [START_NS + i * SECOND_NS for i in range(5)]
 
 def test_a_reading_from_the_far_future_does_not_silence_its_sensor():
     gathering = gathered([FAR_NS, *STEADY])
-    (series,) = gathering.series()
-    assert series.ts_ns.tolist() == STEADY
+    ((part,),) = gathering.parts.values()
+    assert (part.sensor, part.ts_ns.tolist()) == ("a", STEADY)
     assert gathering.rejected == {Stage.CLOCK: 1, Stage.DECODE: 1}
 
 
@@ -47,6 +47,6 @@ def test_the_policies_are_the_streams():
 
 def test_what_lies_outside_the_stretch_of_time_is_not_counted_as_rejected():
     gathering = gathered(STEADY, end_ns=STEADY[3])
-    (series,) = gathering.series()
-    assert series.ts_ns.tolist() == STEADY[:3]
+    ((part,),) = gathering.parts.values()
+    assert part.ts_ns.tolist() == STEADY[:3]
     assert gathering.rejected == {Stage.DECODE: 1}
