@@ -102,22 +102,17 @@ def rendered(value: float | None, how: Written) -> str:
 
 def rendered_time(at: datetime, how: Written) -> str:
     micros = (at - EPOCH) // timedelta(microseconds=1)
-    match how.form:
-        case "iso":
-            return at.strftime("%Y-%m-%d %H:%M:%S.%f")
-        case "T":
-            return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        case "offset":
-            return (at + timedelta(hours=5, minutes=45)).strftime("%Y-%m-%d %H:%M:%S.%f+05:45")
-        case "s":
-            return str(micros // 10**6)
-        case "ms":
-            return str(micros // 10**3)
-        case "us":
-            return str(micros)
-        case "ns":
-            return str(micros * 10**3)
-    return f"{micros // 10**6}{how.decimal}{micros % 10**6:06d}"
+    forms = {
+        "iso": at.strftime("%Y-%m-%d %H:%M:%S.%f"),
+        "T": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "offset": f"{at + timedelta(hours=5, minutes=45):%Y-%m-%d %H:%M:%S.%f}+05:45",
+        "s": str(micros // 10**6),
+        "ms": str(micros // 10**3),
+        "us": str(micros),
+        "ns": str(micros * 10**3),
+        "float": f"{micros // 10**6}{how.decimal}{micros % 10**6:06d}",
+    }
+    return forms[how.form]
 
 
 def write(rows, how: Written) -> bytes:

@@ -184,7 +184,7 @@ def assemble(
 
 
 def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> list[str]:
-    """Say if stretches hold no row: their times are of another zone, or their sensor has no rows."""
+    """Say if stretches hold no row: another zone is meant, or their sensor has no rows."""
     empty = sum(
         not any(
             np.any((rows.ts_ns >= one.start_ns) & (rows.ts_ns <= one.end_ns))

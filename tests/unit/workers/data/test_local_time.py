@@ -32,7 +32,7 @@ def both(zone, start, step, rows):
     )
 
 
-STEPS = [timedelta(milliseconds=100), timedelta(seconds=1), timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1)]  # fmt: skip
+STEPS = [timedelta(seconds=seconds) for seconds in (0.1, 1, 900, 1_800, 3_600)]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=str)

@@ -343,7 +343,10 @@ def test_a_parquet_column_without_values_is_a_channel_without_values(read):
 def test_a_workbook_is_read_with_a_title_above_and_empty_cells(read):
     rows = [
         ["Plant 7"], [], ["time", "flow", "ok"],
-        *[[(FIRST_DAY + i / 86_400, DATE_TIME), flow, True] for i, flow in enumerate([1.5, 2, None])],
+        *[
+            [(FIRST_DAY + i / 86_400, DATE_TIME), flow, True]
+            for i, flow in enumerate([1.5, 2, None])
+        ],
     ]  # fmt: skip
 
     history = read(workbook(rows, sheets=("A", "B")), "a.xlsx")

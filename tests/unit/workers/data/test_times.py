@@ -136,6 +136,6 @@ def test_rows_without_a_time_are_counted(read, word):
 def test_a_footer_can_be_told_to_be_no_time_and_the_error_says_how(read):
     text = f"time,flow\n{stamp(0)},1\nTotal,1\n"
 
-    with pytest.raises(FileFormatError, match="row 2, .*--missing Total"):
+    with pytest.raises(FileFormatError, match=r"row 2, .*--missing Total"):
         read(text)
     assert read(text, missing="Total").left_out == {(Reason.NO_TIME, "pump"): 1}
