@@ -10,7 +10,7 @@ import pytest
 from schemas.codec import Decoder
 from tests.support.broker import read_all
 from workers.cli import main as cli
-from workers.data.files import read_sensors
+from workers.data.files import read_files
 from workers.plant.physics import CHANNEL_NAMES
 
 pytestmark = pytest.mark.kafka
@@ -44,7 +44,7 @@ def test_a_replayed_file_is_in_the_topic(tmp_path, connection, make_topic, capsy
 
     assert json.loads(capsys.readouterr().out)["readings"] == 600
     found = sensors_in(connection, topic)
-    _, expected = read_sensors([path])
+    expected = read_files([path]).sensors
     assert list(found) == [sensor.sensor for sensor in expected]
     for sensor in expected:
         ts_ns, values = found[sensor.sensor]

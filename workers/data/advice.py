@@ -60,11 +60,15 @@ def unreadable_time(text: str, samples: Sequence[str], layout: Layout) -> str:
     if layout.time_format:
         forms = " or ".join(map(repr, layout.time_format))
         said = f"{shown(text)} is not of the form {forms} (--time-format), or out of range"
-        return said + "; the option may be given several times"
+        said += "; the option may be given several times"
+        return f"{said}. If it means that there is no time, --missing {_quoted(text)}"
     said = f"{shown(text)} is not a time such as 2026-01-31T12:00:00Z between 1678 and 2261"
     forms_found = time_formats(samples)
     if not forms_found:
-        return f"{said}: say its form, such as --time-format '%d.%m.%Y %H:%M:%S'"
+        return (
+            f"{said}: say its form, such as --time-format '%d.%m.%Y %H:%M:%S', or that it means "
+            f"that there is none, --missing {_quoted(text)}"
+        )
     if len(forms_found) == 1:
         return f"{said}: say its form, which seems to be --time-format {forms_found[0]!r}"
     options = " or ".join(f"--time-format {form!r}" for form in forms_found[:3])
@@ -93,7 +97,7 @@ def unreadable_value(
         is_first: whether it is in the first row of data.
     """
     said, text = f"{shown(text)} is not a number", text.strip()
-    if hint := _marks(text, layout):
+    if hint := _marks(text, layout) or _unit_behind(text):
         return f"{said}: {hint}"
     if re.fullmatch(r"[+-]?(inf(inity)?|\d+(\.\d*)?[eE]\d+)", text, re.IGNORECASE):
         return f"{shown(text)} is not a finite number: to read it as missing, --missing {text}"
@@ -135,6 +139,11 @@ def _marks(text: str, layout: Layout) -> str:
         mark = found[1] if not found[1].isspace() else "space"
         return f"is {found[1]!r} a thousands mark? --thousands {_quoted(mark)}"
     return ""
+
+
+def _unit_behind(text: str) -> str:
+    found = re.fullmatch(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zA-Z%°µ][a-zA-Z%°µ/²³]{0,9})", text)
+    return f"is {found[1]!r} a unit behind the number? Take it out of the values" if found else ""
 
 
 def _quoted(word: str) -> str:

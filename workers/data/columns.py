@@ -15,7 +15,8 @@ from workers.data.table import RawTable
 TIME_NAMES = ("ts", "timestamp", "datetime", "time", "date")
 SENSOR_NAMES = ("sensor_id", "sensor")
 LABEL_NAMES = ("label", "anomaly", "is_anomaly")
-_INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
+NO_VALUES = "a column without a name and without values"
+_INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,8 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         _require(table, layout.long.tag, "tag", "--long")
         _require(table, layout.long.value, "value", "--long")
     elif not channels:
-        unused = {name: why for name in table.names if (why := _no_channel(table, name))}
+        others = (name for name in table.names if name not in taken)
+        unused = {name: why for name in others if (why := _no_channel(table, name))}
         channels = _all_others(table, layout, {*taken, *unused})
     return Columns(
         time=time,
@@ -139,11 +141,11 @@ def _no_channel(table: RawTable, name: str) -> str | None:
         return None
     column, kind = table.column(name), table.types[table.names.index(name)]
     ((filled,),) = table.query(f"SELECT count({column}) FROM raw")  # noqa: S608 - our own name
-    if name and sql.is_number(kind):
+    if name.startswith("__") and sql.is_number(kind):
         return "a row number that pandas wrote"
     if not filled:
-        return "a column without a name and without values"
-    whole = f"TRY_CAST({column} AS BIGINT)"
+        return NO_VALUES
+    whole = f"TRY_CAST(CAST({column} AS VARCHAR) AS BIGINT)"
     ((steps,),) = table.query(
         f"SELECT count(*) FROM (SELECT {whole} - lag({whole}) OVER (ORDER BY rowid) AS step "  # noqa: S608
         "FROM raw) WHERE step = 1"

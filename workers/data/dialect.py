@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from workers.data.errors import FileFormatError
@@ -19,6 +19,8 @@ from workers.data.layout import Layout
 DELIMITERS = (",", ";", "\t", "|")
 _SHOWN = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
 _LINES = 200
+_OPEN_QUOTE = re.compile(r'(?:^|[,;\t|]) *"[^"]*$')
+_HEADER_LINES = 10
 _NUMBER = re.compile(r"[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?")
 _TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
 
@@ -53,18 +55,19 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
     Raises:
         FileFormatError: empty, or no line of names; without the name of the file.
     """
-    lines = text.splitlines()[: _LINES + layout.skip_rows]
+    # Not `splitlines`, which parts at form feeds and the like as well.
+    lines = text.split("\n", _LINES + layout.skip_rows)[: _LINES + layout.skip_rows]
     comment = layout.comment or _comment(lines[layout.skip_rows :])
     rows = [
         (number, line)
-        for number, line in enumerate(lines)
+        for number, line in _records(lines)
         if number >= layout.skip_rows
         and line.strip()
         and not (comment and line.startswith(comment))
     ]
     if not rows:
         raise FileFormatError("the file is empty")
-    delimiter = layout.delimiter or _delimiter([line for _, line in rows])
+    delimiter = layout.delimiter or _delimiter([line for _, line in rows], layout)
     fields = [_split(line, delimiter) for _, line in rows]
     at = _header(fields)
     first, names, notes = rows[at][0], list(fields[at]), []
@@ -80,21 +83,22 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
     widest = max((len(row) for row in fields[at + 1 :]), default=len(names))
     if widest == len(names) + 1 and all(not row[-1] for row in fields[at + 1 :]):
         names.append("")  # each line of data ends with a delimiter
-    before = first - layout.skip_rows
+    elif len(names) == widest + 1 and not names[-1]:
+        del names[-1]  # only the line of names does
     comments = sum(line.startswith(comment) for line in lines[:first]) if comment else 0
     if comments:
         notes.append(f"{comments} lines of comments ({comment}) before the names of the columns")
-    if before > comments:
-        notes.append(f"{before - comments} lines before the names of the columns were left out")
+    if at > 0:
+        notes.append(f"{at} lines before the names of the columns were left out")
     if delimiter != "," and layout.delimiter is None:
         notes.append(f"columns are parted by a {_SHOWN.get(delimiter, repr(delimiter))}")
-    units = _units(fields[at + 1 : at + 3], layout)
+    units = find_units(fields[at + 1 : at + 3], layout)
     if units and layout.units_row is None:
         notes.append("the row below the names holds units")
     last = rows[at + 1][0] if units else first
     return Dialect(
         delimiter=delimiter,
-        names=tuple(name.strip().lstrip("\ufeff") for name in names),
+        names=tuple(" ".join(name.split()) for name in names),
         data_line=last + 1,
         comment=comment,
         units=units,
@@ -107,25 +111,48 @@ def _comment(lines: Sequence[str]) -> str:
     return "#" if first.startswith("#") else ""
 
 
+def _records(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; those that a quoted name runs over as one, under the last number.
+
+    Spreadsheets break the lines of names. A quote that nothing closes nearby is only a quote.
+    """
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        if _OPEN_QUOTE.search(line) and line.count('"') % 2:
+            for end in range(number + 1, min(number + _HEADER_LINES, len(lines))):
+                if lines[end].count('"') % 2:
+                    line, number = " ".join(lines[number : end + 1]), end
+                    break
+        yield number, line
+        number += 1
+
+
 def _split(line: str, delimiter: str) -> list[str]:
-    row = next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        row = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a field of more than 128 kB
+        row = line.split(delimiter)
     return [field.strip() for field in row]
 
 
-def _delimiter(lines: Sequence[str]) -> str:
+def _delimiter(lines: Sequence[str], layout: Layout) -> str:
     """The one that gives most lines the same number of fields, and more than one."""
+    # A decimal comma parts columns as well as any delimiter does: ask it last.
+    marks = DELIMITERS if layout.decimal == "." else (*DELIMITERS[1:], DELIMITERS[0])
 
     def fit(delimiter: str) -> tuple[float, int]:
         counts = Counter(len(_split(line, delimiter)) for line in lines)
         fields, times = max(counts.items(), key=lambda item: (item[1], item[0]))
         return (times / len(lines) if fields > 1 else 0.0), fields
 
-    return max(DELIMITERS, key=fit)
+    return max(marks, key=fit)
 
 
 def _header(fields: Sequence[Sequence[str]]) -> int:
     """The row of the names: the first as wide as most, or the one before it that is one less."""
-    width = Counter(map(len, fields)).most_common(1)[0][0]
+    widths = Counter(map(len, fields))
+    width = max(widths, key=lambda one: (widths[one], one))
     at = next(n for n, row in enumerate(fields) if len(row) == width)
     if at and _is_data(fields[at]) and len(fields[at - 1]) in {width - 1, width + 1}:
         return at - 1
@@ -155,7 +182,7 @@ def _commented_header(
     return (first - 1, names) if len(names) == len(fields[0]) > 1 else None
 
 
-def _units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
+def find_units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
     """The units in the row below the names; empty where it holds data."""
     if layout.units_row is False or not below:
         return ()

@@ -68,6 +68,8 @@ def read_ranges(path: Path, layout: Layout) -> list[LabelRange]:
                 f"{path}: a file of --label-ranges has the columns start and end, and sensor_id if "
                 f"it is not of all sensors; this one has {listed(table.names)}"
             )
+        for line, text in table.unreadable:
+            raise FileFormatError(f"{path}: line {line}: too few or too many fields: {text[:60]!r}")
         bounds = {}
         for bound in ("start", "end"):
             times = Times(table, [lower[bound]], plain)

@@ -202,8 +202,21 @@ def assemble(
         left_out=found.left_out + left_out,
         units=units,
         told_missing=told_missing,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*notes, *_empty_ranges(found.sensors, ranges)])),
     )
+
+
+def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> list[str]:
+    """Say if stretches hold no row: another zone is meant, or their sensor has no rows."""
+    empty = sum(
+        not any(
+            np.any((rows.ts_ns >= one.start_ns) & (rows.ts_ns <= one.end_ns))
+            for rows in sensors
+            if one.sensor in {None, rows.sensor}
+        )
+        for one in ranges
+    )
+    return [f"{empty:,} of {len(ranges):,} anomalous stretches hold no row"] if empty else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +289,8 @@ def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
 
 
 def _parts(one: FileRows) -> Iterator[Part]:
+    if not len(one):
+        return
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
@@ -327,8 +342,11 @@ def _sensor_rows(
     order = np.argsort(ts_ns, kind="stable") if late else np.arange(len(ts_ns))
     ts_ns = ts_ns[order]
     values = np.concatenate([part.values for part in parts])[order]
-    flags = [part.labels for part in parts if part.labels is not None]
-    labels = np.concatenate(flags)[order] if len(flags) == len(parts) else None
+    labels = None
+    if any(part.labels is not None for part in parts):
+        # A file without a column of labels calls none of its rows anomalous.
+        flags = [np.zeros(len(p.ts_ns), np.bool_) if p.labels is None else p.labels for p in parts]
+        labels = np.concatenate(flags)[order]
     repeated = 0
     if layout.long is not None:
         tags = np.concatenate([part.tags for part in parts if part.tags is not None])[order]

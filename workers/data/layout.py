@@ -61,7 +61,7 @@ class Quality(NamedTuple):
     channel: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.channel}:{self}" if self.channel else f"{self.column}={self.good}"
+        return f"{self.channel}:" * bool(self.channel) + f"{self.column}={self.good}"
 
 
 class LabelColumn(NamedTuple):
@@ -84,7 +84,7 @@ class Resample(NamedTuple):
         for unit, size in reversed(_UNITS_NS.items()):
             if self.interval_ns % size == 0:
                 return f"{self.interval_ns // size}{unit}:{self.rule}"
-        return f"{self.interval_ns / 1e6:g}ms:{self.rule}"
+        return f"{self.interval_ns / 1e6!r}ms:{self.rule}"
 
 
 def _pair(text: str, what: str) -> tuple[str, str]:
@@ -147,8 +147,8 @@ def _mark(value: str) -> str:
         return "\t"
     if value.lower() == "space":
         return " "
-    if len(value) != 1:
-        raise ValueError(f"must be one character, got {value!r}")
+    if len(value) != 1 or value in '"\r\n':
+        raise ValueError(f"must be one character, and no quote or end of a line, got {value!r}")
     return value
 
 
@@ -224,7 +224,7 @@ class Layout(BaseModel):
     @classmethod
     def _as_text(cls, value: Any) -> Any:
         many = value if isinstance(value, list | tuple) else (value,)
-        return tuple(f"{one:g}" if isinstance(one, int | float) else one for one in many)
+        return tuple(repr(one) if isinstance(one, int | float) else one for one in many)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -50,7 +50,9 @@ def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
     offset = first[slot]
     twice = first[slot] != second[slot]
     for rows in _groups(np.flatnonzero(twice), series, local_ns):
-        later = rows[_in_winter_time(local_ns[rows])]
+        fold_ns = int(np.max(first[slot[rows]] - second[slot[rows]]))
+        oldest_first = _oldest_first(rows, local_ns)
+        later = oldest_first[_in_winter_time(local_ns[oldest_first], fold_ns)]
         offset[later] = second[slot[later]]
     return local_ns - offset
 
@@ -82,16 +84,28 @@ def _groups(rows: IntArray, series: IntArray, local_ns: IntArray) -> list[IntArr
     return np.split(rows[order], cuts)
 
 
-def _in_winter_time(local_ns: IntArray) -> slice:
-    """Which of the rows of a repeated hour belong to its second time."""
+def _oldest_first(rows: IntArray, local_ns: IntArray) -> IntArray:
+    """The rows, turned round where time falls in them; or in the whole, if they do not tell."""
+    steps = np.diff(local_ns[rows])
+    balance = np.count_nonzero(steps > 0) - np.count_nonzero(steps < 0)
+    falls = balance < 0 or (balance == 0 and local_ns[-1] < local_ns[0])
+    return rows[::-1] if falls else rows
+
+
+def _in_winter_time(local_ns: IntArray, fold_ns: int) -> slice:
+    """Which of the rows of a repeated hour, oldest first, belong to its second time.
+
+    A step back that is small beside the hour is a row out of order.
+    """
     steps = np.diff(local_ns)
-    falls = bool(len(steps)) and np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
-    against = steps if falls else -steps
-    if len(steps) and against.max() > 0:
-        cut = int(np.argmax(against)) + 1
-        return slice(cut) if falls else slice(cut, None)
-    once_in_each = len(local_ns) == 2 and steps[0] == 0  # noqa: PLR2004
-    return slice(1 if once_in_each else len(local_ns), None)
+    if not len(steps):
+        return slice(0)
+    if len(steps) == 1 and steps[0] == 0:
+        return slice(1, None)
+    usual, back = int(np.median(np.abs(steps))), -int(steps.min())
+    if back > 0 and 2 * (back + usual) >= fold_ns:
+        return slice(int(np.argmin(steps)) + 1, None)
+    return slice(0)
 
 
 def _shown(nanoseconds: int) -> str:

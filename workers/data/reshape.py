@@ -48,12 +48,15 @@ def rates(ts_ns: IntArray, counter: FloatArray) -> FloatArray:
         counter: NaN = missing, [n].
     """
     present = np.flatnonzero(np.isfinite(counter))
+    # Of rows of one time the first counts, as it does where they are left out.
+    present = present[np.append(True, np.diff(ts_ns[present]) > 0)[: len(present)]]
     made = np.full(len(counter), np.nan)
     if len(present) > 1:
         seconds = np.diff(ts_ns[present]) / 1e9
         # Halved beforehand: the difference of two large floats may be none.
-        increase = (counter[present[1:]] / 2 - counter[present[:-1]] / 2) * 2
-        known = (seconds > 0) & (increase >= 0) & np.isfinite(increase)
+        with np.errstate(over="ignore"):
+            increase = (counter[present[1:]] / 2 - counter[present[:-1]] / 2) * 2
+        known = (increase >= 0) & np.isfinite(increase)
         made[present[1:][known]] = increase[known] / seconds[known]
     return made
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workers.data import advice, sql
-from workers.data.columns import Columns, find_columns, listed
+from workers.data.columns import NO_VALUES, Columns, find_columns, listed
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout, Quality
 from workers.data.table import RawTable
@@ -27,6 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+_COLUMNS_AT_ONCE = 16
+"""The planning of a query takes the square of its expressions."""
 _UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
 
 
@@ -165,16 +167,22 @@ class _Reader:
             picks["l"] = self._label_expression(columns.label)
         for number, (_, words) in enumerate(_by_column(layout.quality).items()):
             column = table.column(words[0].column)
-            good = [f"coalesce({_same(column, one.good)}, false)" for one in words]
+            good = [f"coalesce({sql.same(column, one.good)}, false)" for one in words]
             picks[f"q{number}"] = " OR ".join(good)
-        expressions = ", ".join(f"{expression} AS {name}" for name, expression in picks.items())
-        return table.arrow(f"SELECT {expressions} FROM raw ORDER BY rowid")  # noqa: S608 - columns are ours, words quoted
+        found: dict[str, Any] = {}
+        names = list(picks)
+        for start in range(0, len(names), _COLUMNS_AT_ONCE):
+            some = names[start : start + _COLUMNS_AT_ONCE]
+            expressions = ", ".join(f"{picks[name]} AS {name}" for name in some)
+            part = table.arrow(f"SELECT {expressions} FROM raw")  # noqa: S608 - columns are ours, words quoted
+            found.update(zip(part.column_names, part.columns, strict=True))
+        return pa.table(found)
 
     def _label_expression(self, name: str) -> str:
         column, kind = self._table.column(name), self._table.type_of(name)
         word = None if self._layout.label is None else self._layout.label.word
         if word is not None:
-            return f"coalesce({_same(column, word)}, false)"
+            return f"coalesce({sql.same(column, word)}, false)"
         value = sql.number(column, kind, self._layout)
         # NaN is missing: not anomalous. NULL cannot be read: an error.
         return f"CASE WHEN isnan({value}) THEN false ELSE {value} <> 0 END"
@@ -184,13 +192,15 @@ class _Reader:
     def _values(self, found: Any, keep: BoolArray) -> FloatArray:
         values = np.empty((found.num_rows, len(self._sources)))
         for number, (channel, name) in enumerate(self._sources.items()):
-            column = found.column(f"v{number}")
-            if column.null_count and (wrong := np.asarray(pc.is_null(column)) & keep).any():
-                self._refuse_value(name, wrong)
-            values[:, number] = column.fill_null(np.nan).to_numpy()
+            column, good = found.column(f"v{number}"), keep.copy()
             for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
                 if judged is not None and judged in {channel, name}:
-                    values[~_bools(found.column(f"q{at}")), number] = np.nan
+                    good &= _bools(found.column(f"q{at}"))
+            # A value of bad quality may be anything, such as the word Bad.
+            if column.null_count and (wrong := np.asarray(pc.is_null(column)) & good).any():
+                self._refuse_value(name, wrong)
+            values[:, number] = column.fill_null(np.nan).to_numpy()
+            values[~good, number] = np.nan
         return values
 
     def _refuse_value(self, name: str, wrong: BoolArray) -> None:
@@ -259,7 +269,7 @@ class _Reader:
         return [
             f"column {name!r} was left out: {why}"
             for name, why in self._columns.unused.items()
-            if name
+            if why != NO_VALUES
         ]
 
     def _told_missing(self) -> Counter[str]:
@@ -293,16 +303,6 @@ def _by_column(quality: Sequence[Quality]) -> dict[tuple[str, str | None], list[
     for one in quality:
         grouped.setdefault((one.column, one.channel), []).append(one)
     return grouped
-
-
-def _same(column: str, word: str) -> str:
-    """Whether a cell holds a word; a number may be written in another way."""
-    same = f"{sql.trimmed(column)} = {sql.text(word)}"
-    try:
-        size = float(word)
-    except ValueError:
-        return same
-    return f"({same} OR TRY_CAST({sql.trimmed(column)} AS DOUBLE) = {size!r}::DOUBLE)"
 
 
 def _coded(column: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -17,8 +17,10 @@ from workers.data.table import RawTable
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-_FIRST_SENSIBLE_NS = 315_532_800 * 10**9
-"""1980: numbers of an unknown unit that come to lie before it are no such times."""
+_FIRST_SENSIBLE_NS = dict.fromkeys(("s", "ms", "us"), 315_532_800 * 10**9)
+_FIRST_SENSIBLE_NS["ns"] = 946_684_800 * 10**9
+"""1980, 2000: numbers of an unknown unit that come to lie before it are no such times."""
+_LOOKED_AT = 1_000
 _SPREADSHEET_DAYS = range(20_000, 80_000)
 _SECONDS_PER_YEAR = 31_556_952
 
@@ -40,7 +42,7 @@ class Times:
         """
         self._table, self._names, self._layout = table, tuple(names), layout
         ns, zoned = self._expressions(self._unit())
-        found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw ORDER BY rowid")  # noqa: S608
+        found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw")  # noqa: S608
         column = found.column("t")
         self.present: BoolArray = np.asarray(pc.is_valid(column)).astype(np.bool_)
         if column.null_count:
@@ -76,6 +78,11 @@ class Times:
     def _expressions(self, unit: str) -> tuple[str, str]:
         kind = self._table.type_of(self._names[0]) if len(self._names) == 1 else "VARCHAR"
         columns = [self._table.column(name) for name in self._names]
+        if kind == "FLOAT":
+            raise FileFormatError(
+                f"{self._table.path}: column {self._names[0]!r} holds times in single precision, "
+                "which are wrong by a minute: write them as whole numbers or in double precision"
+            )
         return sql.time(columns, kind, self._layout, unit=unit)
 
     def _unit(self) -> str:
@@ -92,19 +99,25 @@ class Times:
             return "s"
         column = table.column(name)
         value = f"TRY_CAST(replace({sql.trimmed(column)}, ',', '.') AS DOUBLE)"
-        found = table.query(f"SELECT {value} FROM raw WHERE {column} IS NOT NULL LIMIT 1")  # noqa: S608
-        if not found or found[0][0] is None:
+        found = table.query(
+            f"SELECT v, r FROM (SELECT {value} AS v, rowid + 1 AS r FROM raw "  # noqa: S608
+            f"WHERE {column} IS NOT NULL ORDER BY rowid LIMIT {_LOOKED_AT}) "
+            "WHERE isfinite(v) ORDER BY r LIMIT 1"
+        )
+        if not found:
             return "s"
-        size = abs(float(found[0][0]))
+        size, row = abs(float(found[0][0])), int(found[0][1])
         limits = (("s", 1e11), ("ms", 1e14), ("us", 1e17), ("ns", float("inf")))
         unit = next(unit for unit, limit in limits if size < limit)
-        if size * sql.EPOCH_NS[unit] < _FIRST_SENSIBLE_NS:
+        if size * sql.EPOCH_NS[unit] < _FIRST_SENSIBLE_NS[unit]:
             day = "a day number of a spreadsheet (--epoch excel)"
             counter = "a count of seconds from a beginning of its own (--epoch s)"
             year = 1970 + int(size * sql.EPOCH_NS[unit] / 1e9 / _SECONDS_PER_YEAR)
             maybe = f"{day} or {counter}" if int(size) in _SPREADSHEET_DAYS else counter
+            if unit == "ns":
+                maybe = "a count of 100 ns since the year 1 or 1601, as Windows has (not read)"
             raise FileFormatError(
-                f"{table.path}: row 1, column {name!r}: {size:.10g} would be a time in {year}. "
+                f"{table.path}: row {row}, column {name!r}: {size:.10g} would be a time in {year}. "
                 f"Is it {maybe}? Say the unit with --epoch"
             )
         return unit
@@ -116,7 +129,8 @@ class Times:
         wrong = self._table.query(
             f"SELECT r, shown FROM (SELECT row_number() OVER (ORDER BY rowid) AS r, "  # noqa: S608
             f"trim({shown}) AS shown, {ns} AS t FROM raw) "
-            "WHERE t IS NULL AND shown <> '' ORDER BY r LIMIT 1000"
+            f"WHERE t IS NULL AND NOT {sql.is_no_time('shown', self._layout)} "
+            "ORDER BY r LIMIT 1000"
         )
         if wrong:
             row, text = wrong[0]

@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 import typer
-from workers.data.values import EpochUnit
 
 from workers.cli import main as cli
 from workers.cli.options import FileOptions, unbundled
-from workers.data.files import read_sensors
+from workers.data.files import read_files
 
 
 @pytest.mark.parametrize("name", ["plant.csv", "plant.parquet"])
@@ -22,7 +21,7 @@ def test_simulate_writes_labelled_readings(tmp_path, capsys, name):
     assert cli.main([*arguments, "--faults-file", str(truth), "--json"]) == 0
 
     said = json.loads(capsys.readouterr().out)
-    _, sensors = read_sensors([path])
+    sensors = read_files([path]).sensors
     assert [sensor.sensor for sensor in sensors] == ["pump-001", "pump-002", "pump-003"]
     assert said["readings"] == sum(len(sensor.ts_ns) for sensor in sensors) == 10_800
     labels = {sensor.sensor: sensor.labels for sensor in sensors if sensor.labels is not None}
@@ -52,7 +51,7 @@ def test_a_file_goes_on_where_another_ended(tmp_path):
         cli.main(["simulate", "-o", str(rest), "--rows", "100", "--first-row", "200", *fixed]) == 0
     )
 
-    ((_, (all_rows,)), (_, (last_rows,))) = read_sensors([whole]), read_sensors([rest])
+    ((all_rows,), (last_rows,)) = (read_files([path]).sensors for path in (whole, rest))
     assert np.array_equal(all_rows.values[200:], last_rows.values)
     assert np.array_equal(all_rows.ts_ns[200:], last_rows.ts_ns)
 
@@ -65,7 +64,11 @@ def test_a_file_goes_on_where_another_ended(tmp_path):
         (["simulate", "-o", "x.csv", "--start", "soon"], "--start"),
         (["replay", "x.csv", "--epoch", "hours"], "--epoch"),
         (["replay", "x.csv", "--channel", "=P1"], "NAME=COLUMN"),
-        (["replay", "x.csv", "--sensor", "a", "--sensor-id", "b"], "not both"),
+        (["replay", "x.csv", "--sensor", "a", "--sensor-id", "b"], "contradict each other"),
+        (["replay", "x.csv", "--timezone", "Bonn"], "no time zone 'Bonn'"),
+        (["replay", "x.csv", "--resample", "often"], "not an interval"),
+        (["replay", "x.csv", "--max-left-out", "2"], "--max-left-out"),
+        (["replay", "x.csv", "--thousands", "."], "thousands mark"),
     ],
 )
 def test_wrong_options_are_usage_errors(tmp_path, monkeypatch, capsys, arguments, message):
@@ -83,13 +86,32 @@ def test_a_missing_file_is_named_before_any_broker_is_asked(tmp_path, capsys):
 
 def test_column_options_become_a_layout():
     layout = FileOptions(
-        channel=["pressure=P1", "flow"], delimiter=r"\t", epoch="ms", ignore=["x"], time="when"
-    ).layout()
+        channel=["pressure=P1", "flow"], delimiter=r"\t", epoch="ms", ignore=["x"], time=["when"],
+        missing=["Bad", "-9999"], units_row=False, long="tag=value",
+    ).layout()  # fmt: skip
 
     assert layout.channels == {"pressure": "P1", "flow": "flow"}
-    assert layout.delimiter == "\t"
-    assert layout.epoch is EpochUnit.MILLISECONDS
-    assert (layout.ignore, layout.time) == (("x",), "when")
+    assert (layout.delimiter, layout.epoch, layout.units_row) == ("\t", "ms", False)
+    assert (layout.ignore, layout.time, layout.missing) == (("x",), ("when",), ("Bad", "-9999"))
+    assert layout.long == ("tag", "value")
+
+
+def test_options_win_over_the_file_of_the_layout(tmp_path):
+    path = tmp_path / "layout.toml"
+    path.write_text('time = "at"\nsensor = "machine"\nmissing = [-9999]\n')
+
+    layout = FileOptions(layout_file=path, time=["when"], sensor_id="p").layout()
+
+    assert (layout.time, layout.missing) == (("when",), ("-9999",))
+    assert (layout.sensor, layout.sensor_id) == (None, "p")
+
+
+def test_a_wrong_key_of_the_file_is_named_with_the_file(tmp_path):
+    path = tmp_path / "layout.toml"
+    path.write_text('colour = "red"\n')
+
+    with pytest.raises(typer.BadParameter, match=r"layout\.toml: colour: there is no such key"):
+        FileOptions(layout_file=path).layout()
 
 
 def test_a_channel_given_twice_is_rejected():
@@ -107,4 +129,4 @@ def test_a_bundle_reaches_its_command_whole_and_the_command_line_in_parts():
     app.command()(unbundled(command))
     app(["--time", "when", "--ignore", "a", "--ignore", "b", "--quick"], standalone_mode=False)
 
-    assert seen == [FileOptions(time="when", ignore=["a", "b"]), True]
+    assert seen == [FileOptions(time=["when"], ignore=["a", "b"]), True]

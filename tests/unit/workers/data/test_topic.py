@@ -1,0 +1,52 @@
+"""Readings of a topic for training are those that the stream would accept."""
+
+from __future__ import annotations
+
+from schemas.settings import InputSettings, StreamSettings
+from schemas.wire.errors import Stage
+from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
+from workers.data.topic import _Gathering
+from workers.kafka.client import Record
+from workers.stream.input import Input
+
+NOW_MS = START_NS // 1_000_000
+FAR_NS = 9 * 10**18
+"""The year 2255."""
+
+
+def gathered(ts_ns, *, end_ns=None, **limits):
+    """What training would get of one sensor's readings at these times."""
+    values = [values for _, _, values in reading_records(["a"], len(ts_ns))]
+    sent = encoded([("a", at, row) for at, row in zip(ts_ns, values, strict=True)])
+    gathering = _Gathering(
+        Input(CHANNELS, StreamSettings(**limits), InputSettings()), start_ns=START_NS, end_ns=end_ns
+    )
+    gathering.add(
+        [
+            Record("r", 0, i, NOW_MS, one["key"], one["value"], ())
+            for i, one in enumerate([*sent, {"key": b"a", "value": b"no reading"}])
+        ]
+    )
+    return gathering
+
+
+STEADY = [START_NS + i * SECOND_NS for i in range(5)]
+
+
+def test_a_reading_from_the_far_future_does_not_silence_its_sensor():
+    gathering = gathered([FAR_NS, *STEADY])
+    ((part,),) = gathering.parts.values()
+    assert (part.sensor, part.ts_ns.tolist()) == ("a", STEADY)
+    assert gathering.rejected == {Stage.CLOCK: 1, Stage.DECODE: 1}
+
+
+def test_the_policies_are_the_streams():
+    assert gathered([FAR_NS], max_ahead_s=0).rejected == {Stage.DECODE: 1}
+    assert gathered([START_NS - 10 * SECOND_NS], max_behind_s=5).rejected[Stage.CLOCK] == 1
+
+
+def test_what_lies_outside_the_stretch_of_time_is_not_counted_as_rejected():
+    gathering = gathered(STEADY, end_ns=STEADY[3])
+    ((part,),) = gathering.parts.values()
+    assert part.ts_ns.tolist() == STEADY[:3]
+    assert gathering.rejected == {Stage.DECODE: 1}
