@@ -192,6 +192,20 @@ class StreamSettings(Section):
         return self
 
 
+class RepartitionSettings(Section):
+    """What `vigie repartition` reads, and how it puts readings in order."""
+
+    source: Topic = "vigie.unordered"
+    """Readings without a key, or keyed by something else than their sensor."""
+    shuffled: Topic = "vigie.shuffled"
+    """The same by sensor, not yet in order: between the two hops."""
+    max_disorder_s: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    """How far a reading may lie behind a newer one of its sensor, in the time of the source's
+    records; readings wait so long to be put in order. 0 leaves them as they come."""
+    max_held_records: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Most records of a partition that wait; beyond, the oldest go on before their time."""
+
+
 class ProcessingSettings(Section):
     """From poll to commit."""
 
@@ -292,7 +306,26 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     sensors: SensorSettings = SensorSettings()
     stream: StreamSettings = StreamSettings()
+    repartition: RepartitionSettings = RepartitionSettings()
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> Self:
+        topics = self.topics
+        others = {
+            topics.readings,
+            topics.anomalies,
+            topics.denoised,
+            topics.dead_letters,
+            topics.sensor_state,
+        }
+        source, shuffled = self.repartition.source, self.repartition.shuffled
+        if source == shuffled or others & {source, shuffled}:
+            raise ValueError(
+                "repartition.source and repartition.shuffled must be two more topics, different "
+                f"from each other and from those of [topics], got {source} and {shuffled}"
+            )
+        return self
