@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
-from schemas.settings import StreamSettings
-from workers.kafka.client import Record
+from schemas.settings import Settings, StreamSettings
+from tests.support.broker import MakeTopic
+from tests.support.streams import make_settings
+from workers.kafka.admin import Admin, TopicSpec
+from workers.kafka.client import Connection, Record
+from workers.kafka.factory import admin_of, connection_of, sink_of, source_of
+from workers.stream.loop import IngestLoop
+from workers.stream.repartition.build import (
+    Hop,
+    build_rekey_loop,
+    build_reorder_loop,
+    settings_of,
+)
 from workers.stream.repartition.inputs import ShuffledInput
 from workers.stream.state.reorder import Bound, ReorderState, ShuffledBatch, plan_reorder
 from workers.stream.state.shuffled import Arrival, ClockMark
@@ -76,3 +88,50 @@ def reorder_state(
     """A state as a worker makes it of a commit, and the offset from which it reads."""
     plan, point = plan_reorder(committed, beginning=0, end=10**9)
     return ReorderState(0, plan, point, bound=bound, sources=sources), plan.read_from
+
+
+def repartition_settings(
+    connection: Connection,
+    make_topic: MakeTopic,
+    group: str,
+    *,
+    max_disorder_s: float = 2.0,
+    sources: int = 3,
+    **sections: dict[str, Any],
+) -> Settings:
+    """Settings with topics of their own, fewer partitions between the hops than behind them."""
+    repartition = {
+        "source": make_topic(partitions=sources),
+        "shuffled": make_topic(partitions=2),
+        "max_disorder_s": max_disorder_s,
+    }
+    return make_settings(
+        connection, make_topic, group, partitions=4, repartition=repartition, **sections
+    )
+
+
+@contextmanager
+def open_hop(settings: Settings, hop: Hop, *, slot: int = 0) -> Iterator[IngestLoop]:
+    """A loop as a worker runs it; closing it leaves without draining, as a kill would."""
+    own, repartition = settings_of(settings, hop), settings.repartition
+    with ExitStack() as stack:
+        source = stack.enter_context(source_of(own, slot).open())
+        sink = stack.enter_context(sink_of(own, slot).open(source))
+        admin = admin_of(connection_of(settings.kafka))
+        if hop is Hop.REKEY:
+            partitions = partitions_of(admin, repartition.shuffled)
+            yield build_rekey_loop(
+                slot=slot, source=source, sink=sink, settings=settings, partitions=partitions
+            )
+        else:
+            yield build_reorder_loop(
+                slot=slot,
+                source=source,
+                sink=sink,
+                settings=settings,
+                sources=lambda: partitions_of(admin, repartition.source),
+            )
+
+
+def partitions_of(admin: Admin, topic: str) -> int:
+    return admin.check_topics([TopicSpec(name=topic, partitions=1)])[0].partitions

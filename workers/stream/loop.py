@@ -343,7 +343,7 @@ class IngestLoop:
         self.progress.tick()
 
     def _count(self, partition: int, counts: Counts) -> None:
-        if counts.records:
+        if counts.records or counts.written:  # what was held is written later
             self._counts[partition] = self._counts.get(partition, Counts()) + counts
 
     def _rewind(self, error: TransactionAbortedError | BrokerUnavailableError) -> None:
