@@ -36,6 +36,7 @@ __all__ = [
     "open_partition_producer",
     "open_publisher",
     "open_reader",
+    "repartition_specs",
     "sink_of",
     "source_of",
     "table_of",
@@ -87,6 +88,23 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
             topics.denoised,
             topics.dead_letters,
             topics.sensor_state,
+        )
+    ]
+
+
+def repartition_specs(settings: Settings) -> list[TopicSpec]:
+    """The topics that `vigie repartition` reads: its source, and the one between its hops."""
+    return [
+        TopicSpec(
+            name=name,
+            partitions=settings.topics.partitions,
+            replication_factor=settings.topics.replication_factor,
+            configs=configs,
+        )
+        for name, configs in (
+            (settings.repartition.source, {}),
+            # A header more than the source's largest record has.
+            (settings.repartition.shuffled, {"max.message.bytes": _DEAD_LETTER_BYTES}),
         )
     ]
 

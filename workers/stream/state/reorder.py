@@ -276,7 +276,7 @@ class ReorderState(PassingState):
             batch.headers[:live_from], batch.records[:live_from], strict=True
         ):
             self._read(header, record)
-        self._released.clear()  # they went on before
+        self._released = []  # they went on before; the last list is a request's
         self._before += Counts(restored=live_from)
         if live_from == len(batch.offsets):
             return None
