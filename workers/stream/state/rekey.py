@@ -67,6 +67,7 @@ class RekeyRequest(Request):
 
     positions: Sequence[int]
     sensors: Sequence[str]
+    restore_point: RekeyPoint
     arrivals: Sequence[Arrival]
     mark: ClockMark | None
 

@@ -173,6 +173,7 @@ class ShuffledBatch(Batch):
 class ReorderRequest(Request):
     """Records to write on, in this order."""
 
+    restore_point: ReorderPoint
     released: Sequence[LogRecord]
 
 
@@ -218,7 +219,7 @@ class ReorderState(PassingState):
         super().__init__(
             partition, next_offset=plan.next_offset, lost=plan.lost, clamped=plan.clamped
         )
-        self._wanted, self._sources, self._topic_id = bound, sources, topic_id
+        self._topic_id = topic_id
         self._begin_anew(plan.next_offset, NEVER, [NEVER] * sources)
         self._bound = bound
         self._look_at = 0
@@ -227,6 +228,9 @@ class ReorderState(PassingState):
             self._begin_anew(point.windows[0], point.watermark, list(point.clocks))
             self._bound = point.bound
             self._windows_to_come.extend(point.windows[1:])
+        # What replaces a rule under which nothing can be restored, at the first record to take in.
+        is_same = self._bound == bound and len(self._clocks) == sources
+        self._changed = None if is_same else (bound, sources)
         self._released: list[LogRecord] = []
         self._late = self._early = 0
 
@@ -284,8 +288,8 @@ class ReorderState(PassingState):
 
     def _request(self, batch: ShuffledBatch, live_from: int) -> ReorderRequest:
         self._released, self._late, self._early = [], 0, 0
-        if (self._bound, len(self._clocks)) != (self._wanted, self._sources):
-            self._change_bound()
+        if self._changed is not None:
+            self._change_rule(*self._changed)
         headers = batch.headers[live_from:]
         for header, record in zip(headers, batch.records[live_from:], strict=True):
             self._read(header, record)
@@ -311,11 +315,11 @@ class ReorderState(PassingState):
             )
         )
 
-    def _change_bound(self) -> None:
+    def _change_rule(self, bound: Bound, sources: int) -> None:
         for held in self._held.values():
             self._release(held, len(held))
-        clocks = [*self._clocks, *[NEVER] * self._sources][: self._sources]
-        self._bound = self._wanted
+        clocks = [*self._clocks, *[NEVER] * sources][:sources]
+        self._bound, self._changed = bound, None
         self._windows_to_come.clear()
         self._begin_anew(self._next_offset, self._watermark, clocks)
 
