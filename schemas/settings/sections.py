@@ -205,6 +205,12 @@ class RepartitionSettings(Section):
     max_held_records: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Most records of a partition that wait; beyond, the oldest go on before their time."""
 
+    @model_validator(mode="after")
+    def _two_topics(self) -> Self:
+        if self.source == self.shuffled:
+            raise ValueError(f"source and shuffled must be two topics, got {self.source} for both")
+        return self
+
 
 class ProcessingSettings(Section):
     """From poll to commit."""
@@ -311,21 +317,3 @@ class Settings(Section):
     workers: WorkerSettings = WorkerSettings()
     ray: RaySettings = RaySettings()
     log: LogSettings = LogSettings()
-
-    @model_validator(mode="after")
-    def _no_loop(self) -> Self:
-        topics = self.topics
-        others = {
-            topics.readings,
-            topics.anomalies,
-            topics.denoised,
-            topics.dead_letters,
-            topics.sensor_state,
-        }
-        source, shuffled = self.repartition.source, self.repartition.shuffled
-        if source == shuffled or others & {source, shuffled}:
-            raise ValueError(
-                "repartition.source and repartition.shuffled must be two more topics, different "
-                f"from each other and from those of [topics], got {source} and {shuffled}"
-            )
-        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import defaultdict
@@ -18,6 +19,8 @@ from tests.support.models import START_NS, encoded, reading_records, small_detec
 from tests.support.repartition import open_hop, repartition_settings
 from tests.support.streams import anomalies, make_settings, open_loop, records_done, step_until
 from tests.support.wait import wait_until
+from workers.cli.exits import ExitCode
+from workers.cli.main import main
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
 from workers.stream.loop import IngestLoop
@@ -215,6 +218,31 @@ def test_what_has_no_sensor_is_a_dead_letter_and_everything_is_accounted_for(
     assert {letter.value for letter in letters} == {record["value"] for record in bad}
     places = {read_dead_letter(letter.headers).topic for letter in letters}
     assert places == {settings.repartition.source}
+
+
+def test_the_command_makes_its_topics_and_says_so_where_they_are_missing(
+    connection: Connection, make_topic: MakeTopic, group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topics = {name: f"{group}-{name}" for name in ("anomalies", "denoised", "dead_letters")}
+    topics |= {name: make_topic(partitions=3) for name in ("readings", "sensor_state")}
+    topics["partitions"] = "3"
+    settings = {f"topics.{name}": value for name, value in topics.items()}
+    settings |= {f"repartition.{name}": f"{group}-{name}" for name in ("source", "shuffled")}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    words += ["--bootstrap", connection.bootstrap]
+
+    assert main(["repartition", "--group", group, *words]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert f"{group}-source does not exist" in told
+    assert "vigie topics create --repartition" in told
+
+    assert main(["topics", "create", "--repartition", "--json", *words]) == ExitCode.OK
+    made = {topic["name"]: topic for topic in json.loads(capsys.readouterr().out)}
+    assert made[f"{group}-shuffled"]["partitions"] == 3
+    assert made[f"{group}-source"]["state"] == "created"
+
+    assert main(["repartition", "--group", "g" * 178, *words]) == ExitCode.USAGE
+    assert "kafka.group is too long for vigie repartition" in capsys.readouterr().err
 
 
 def test_without_a_bound_one_hop_writes_the_readings(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from schemas.settings import Guarantee, KafkaSettings, Settings, TopicSettings
+from workers.errors import SettingsError
 from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.client import (
     LARGEST_OUTPUT_BYTES,
@@ -93,7 +94,18 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
 
 
 def repartition_specs(settings: Settings) -> list[TopicSpec]:
-    """The topics that `vigie repartition` reads: its source, and the one between its hops."""
+    """The topics that `vigie repartition` reads: its source, and the one between its hops.
+
+    Raises:
+        SettingsError: one of them is a topic of the stream.
+    """
+    own = {settings.repartition.source, settings.repartition.shuffled}
+    taken = own & {spec.name for spec in topic_specs(settings.topics)}
+    if taken:
+        raise SettingsError(
+            f"repartition.source and repartition.shuffled must be others than those of [topics]: "
+            f"{', '.join(sorted(taken))} would be read and written"
+        )
     return [
         TopicSpec(
             name=name,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
 from schemas.settings import Settings
-from workers.errors import SettingsError
+from workers.errors import SettingsError, TopicError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
 from workers.stream.health import Health
@@ -45,9 +45,9 @@ def run_repartition(
     """
     hops = hops_of(settings.repartition)
     _check_groups(settings, hops)
+    source, shuffled = repartition_specs(settings)
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
-    source, shuffled = repartition_specs(settings)
     readings, _, _, dead_letters, _ = topic_specs(settings.topics)
     topics = {
         Hop.REKEY: [source, shuffled if len(hops) > 1 else readings, dead_letters],
@@ -77,7 +77,12 @@ def run_repartition(
 def _require(settings: Settings, specs: Sequence[TopicSpec]) -> int:
     """Check that topics exist; the partitions of the first."""
     admin = admin_of(connection_of(settings.kafka))
-    return admin.grow_topics([replace(spec, partitions=1) for spec in specs])[0].partitions
+    try:
+        return admin.grow_topics([replace(spec, partitions=1) for spec in specs])[0].partitions
+    except TopicError as error:
+        raise TopicError(
+            f"{error} vigie topics create --repartition makes those of vigie repartition, too."
+        ) from error
 
 
 def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:

@@ -123,7 +123,7 @@ def build_rekey_loop(
         source=source,
         sink=sink,
         settings=own,
-        records_in=SourceInput(own.stream, clocks.wall_s),
+        records_in=SourceInput(own, clocks.wall_s),
         outputs=outputs,
         plan=opened,
         clocks=clocks,

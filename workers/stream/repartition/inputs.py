@@ -9,13 +9,14 @@ from typing import Final
 import numpy as np
 
 from schemas.columns import Failure, concatenate
-from schemas.settings import StreamSettings
+from schemas.settings import Settings, StreamSettings
 from schemas.wire.errors import Stage
 from workers.kafka.client import Record
 from workers.stream.input import Input
 from workers.stream.state.partition import Batch
 from workers.stream.state.reorder import ShuffledBatch
 from workers.stream.state.shuffled import Arrival, ClockMark, read_header
+from workers.stream.state.slicing import without_records
 
 _NOTHING_DECODED: Final = concatenate([], n_channels=0)
 
@@ -27,9 +28,9 @@ class SourceInput:
     counts as now, so that no producer's clock can run away with its partition's.
     """
 
-    def __init__(self, stream: StreamSettings, wall_s: Callable[[], float]) -> None:
-        """Accept records by these settings."""
-        self._input = Input((), stream.model_copy(update={"channels": {}}))
+    def __init__(self, settings: Settings, wall_s: Callable[[], float]) -> None:
+        """Accept records by these settings; no channel is looked for."""
+        self._input = Input((), settings.stream.model_copy(update={"channels": {}}))
         self._wall_s = wall_s
 
     @property
@@ -39,9 +40,36 @@ class SourceInput:
 
     def accept(self, records: Sequence[Record], *, poison: Collection[int] = ()) -> Batch:
         """See `Input.accept`; a record that holds readings of several sensors is rejected."""
-        batch = self._input.accept(records, poison=poison)
+        batch = _reject_shared(self._input.accept(records, poison=poison))
         now_ms = int(self._wall_s() * 1e3)
         return replace(batch, stamps_ms=np.minimum(batch.stamps_ms, now_ms))
+
+
+def _reject_shared(batch: Batch) -> Batch:
+    """Turn records of several sensors, which lie there as several, into failures.
+
+    Their bytes go to one place, and the sensors belong to several.
+    """
+    positions = batch.readings.positions
+    is_same = positions[1:] == positions[:-1]
+    if not is_same.any():
+        return batch
+    shared = np.unique(positions[1:][is_same])
+    failures = [
+        Failure(
+            position=position,
+            stage=Stage.SCHEMA,
+            exception="SeveralSensorsError",
+            message="the record holds readings of several sensors, and goes on as it is to the "
+            "partition of one: split it where it is written",
+        )
+        for position in shared.tolist()
+    ]
+    return replace(
+        batch,
+        readings=without_records(batch.readings, np.isin(positions, shared)),
+        failures=sorted([*batch.failures, *failures], key=lambda failure: failure.position),
+    )
 
 
 class ShuffledInput:
