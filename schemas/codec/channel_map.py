@@ -27,12 +27,14 @@ class ChannelMap:
     def of(cls, channels: Sequence[str], wire_names: Mapping[str, str]) -> ChannelMap:
         """Map each channel to its wire name, or to its own name if it has none.
 
+        Without a channel only sensors and times are read.
+
         Raises:
-            ValueError: no channel, too many, one twice, or two channels with one wire name.
+            ValueError: too many, one twice, or two channels with one wire name.
         """
         names = tuple(channels)
-        if not 1 <= len(names) <= MAX_CHANNELS:
-            raise ValueError(f"a decoder needs 1..{MAX_CHANNELS} channels, got {len(names)}")
+        if len(names) > MAX_CHANNELS:
+            raise ValueError(f"a decoder takes 0..{MAX_CHANNELS} channels, got {len(names)}")
         if len(set(names)) < len(names):
             raise ValueError(f"channels must differ from each other, got {', '.join(names)}")
         unknown = sorted(set(wire_names) - set(names))
@@ -52,6 +54,8 @@ class ChannelMap:
 
     def picker(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
         """Function that reads the channels of one `values` object, in model order, in C speed."""
+        if not self.wire:
+            return lambda _: ()
         if len(self.wire) == 1:
             (only,) = self.wire
             return lambda values: (values[only],)

@@ -261,10 +261,15 @@ def _unknown(key: Key, origin: str) -> str:
 
 
 def _hint(wrong: str, names: list[str], setting: str, *, form: str) -> str:
-    """The most similar of the names, else a section that has such a setting, else nothing."""
+    """The most similar of the names, else a section that has such a setting, else nothing.
+
+    The other way round where a setting's very name stands in the place of a section's.
+    """
     close = [form.format(name) for name in difflib.get_close_matches(wrong, names, n=1)]
-    homes = [name for name, cls in _sections().items() if setting in cls.model_fields]
-    meant = close + [f"{home}.{setting}" for home in homes]
+    homes = [
+        f"{name}.{setting}" for name, cls in _sections().items() if setting in cls.model_fields
+    ]
+    meant = homes + close if wrong == setting else close + homes
     return f"; did you mean {meant[0]}?" if meant else ""
 
 

@@ -217,6 +217,26 @@ class StreamSettings(Section):
         return self
 
 
+class RepartitionSettings(Section):
+    """What `vigie repartition` reads, and how it puts readings in order."""
+
+    source: Topic = "vigie.unordered"
+    """Readings without a key, or keyed by something else than their sensor."""
+    shuffled: Topic = "vigie.shuffled"
+    """The same by sensor, not yet in order: between the two hops."""
+    max_disorder_s: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    """How far a reading may lie behind a newer one of its sensor, in the time of the source's
+    records; readings wait so long to be put in order. 0 leaves them as they come."""
+    max_held_records: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Most records of a partition that wait; beyond, the oldest go on before their time."""
+
+    @model_validator(mode="after")
+    def _two_topics(self) -> Self:
+        if self.source == self.shuffled:
+            raise ValueError(f"source and shuffled must be two topics, got {self.source} for both")
+        return self
+
+
 class ProcessingSettings(Section):
     """From poll to commit."""
 
@@ -319,6 +339,7 @@ class Settings(Section):
     sensors: SensorSettings = SensorSettings()
     input: InputSettings = InputSettings()
     stream: StreamSettings = StreamSettings()
+    repartition: RepartitionSettings = RepartitionSettings()
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()
     ray: RaySettings = RaySettings()

@@ -45,7 +45,12 @@ class Pipeline:
     """
 
     def __init__(
-        self, assignments: Mapping[str, str], folder: Path, *, switches: Path | None = None
+        self,
+        assignments: Mapping[str, str],
+        folder: Path,
+        *,
+        switches: Path | None = None,
+        command: str = "run",
     ) -> None:
         """Start nothing yet.
 
@@ -53,13 +58,14 @@ class Pipeline:
             assignments: settings by dotted name.
             folder: for logs; becomes the home of the processes.
             switches: the file that `tests.chaos.hooks` look at; None runs without them.
+            command: of `vigie`: "run" or "repartition".
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.endings: list[Ending] = []
         self.starts = 0
         self._assignments = dict(assignments)
-        self._switches = switches
+        self._switches, self._command = switches, command
         self._driver: subprocess.Popen[str] | None = None
         self._asked = False
         self._orphans: list[psutil.Process] = []
@@ -82,7 +88,8 @@ class Pipeline:
         """Start a driver; the one before must be gone."""
         assert self._driver is None
         self.starts += 1
-        command = [sys.executable, "-m", "workers.cli.main", "run", "--json", "--metrics-port", "0"]
+        command = [sys.executable, "-m", "workers.cli.main", self._command]
+        command += ["--json", "--metrics-port", "0"]
         command += [
             word
             for name, value in self._assignments.items()

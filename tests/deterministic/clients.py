@@ -203,6 +203,10 @@ class SimSource:
             log = self._broker.logs[partition]
             return log.beginning, log.end
 
+    def is_at_end(self, partition: int) -> bool:
+        with self._line.call(BrokerUnavailableError):
+            return self._positions.get(partition, -1) >= self._broker.logs[partition].end
+
     def lag(self) -> Mapping[int, int]:
         return {p: self._broker.logs[p].end - at for p, at in self._positions.items()}
 
@@ -279,6 +283,7 @@ class TransactionalSimSink(_SimSink):
         value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
         assert self._is_open
         if self._epoch is None:
@@ -348,6 +353,7 @@ class PlainSimSink(_SimSink):
         value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
         with self._line.call(OutputsLostError):
             done = Transaction(fate=Fate.COMMITTED)

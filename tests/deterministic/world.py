@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.settings import Settings
-from tests.deterministic.broker import Broker
+from tests.deterministic.broker import Broker, Log
 from tests.deterministic.clients import (
     Crashed,
     Fault,
@@ -95,18 +95,7 @@ class Process:
         source = SimSource(self.line)
         sink = world.sink_type(self.line, source)
         sink.begin()
-        loop = build_loop(
-            slot=0,
-            source=source,
-            sink=sink,
-            table=SimTable(self.line, world.settings.topics.sensor_state),
-            scoring=self.scoring,
-            detector=self.scoring.detector,  # type: ignore[arg-type]
-            settings=world.settings,
-            monotonic_s=world.clock,
-            wall_s=world.clock,
-            pause=world.clock.advance,
-        )
+        loop = world.new_loop(self, source, sink)
         loop._process = _Idle()
         return loop
 
@@ -125,7 +114,7 @@ class World:
         exactly_once: bool = True,
     ) -> None:
         self.rules, self.clock = rules, FakeClock(1000.0)
-        self.broker = Broker({p: on_the_wire(entries, p) for p, entries in logs.items()})
+        self.broker = Broker(self._written(logs))
         self.sink_type = TransactionalSimSink if exactly_once else PlainSimSink
         self.settings = Settings.model_validate(
             {
@@ -153,6 +142,31 @@ class World:
         self.zombies: list[Process] = []
         self._script: list[bytes] = []
         self._depth = 0
+
+    def _written(self, logs: Mapping[int, Any]) -> dict[int, Log]:
+        """What lies in the source in the end."""
+        return {p: on_the_wire(entries, p) for p, entries in logs.items()}
+
+    def new_loop(self, process: Process, source: Any, sink: Any) -> IngestLoop:
+        """The loop of a process."""
+        return build_loop(
+            slot=0,
+            source=source,
+            sink=sink,
+            table=SimTable(process.line, self.settings.topics.sensor_state),
+            scoring=process.scoring,
+            detector=process.scoring.detector,  # type: ignore[arg-type]
+            settings=self.settings,
+            monotonic_s=self.clock,
+            wall_s=self.clock,
+            pause=self.clock.advance,
+        )
+
+    def restores_from(self, metadata: str) -> int:
+        """The offset that a restart of this commit reads first."""
+        point = decode_metadata(metadata)
+        assert point is not None
+        return point.restore_from
 
     # -- the script ------------------------------------------------------------------------------
 
@@ -238,10 +252,9 @@ class World:
         log = self.broker.logs[how % len(self.broker.logs)]
         log.visible = min(log.visible + 1 + how // 4 % 16, len(log.records))
         for partition, committed in self.broker.committed.items():
-            metadata = decode_metadata(committed.metadata)
-            assert metadata is not None
             if how % 3 == 0:
-                self.broker.logs[partition].beginning = metadata.restore_from
+                oldest = self.restores_from(committed.metadata)
+                self.broker.logs[partition].beginning = oldest
 
     # -- the end ---------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from workers.errors import OutputsLostError
 from workers.kafka.client import Connection
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring
+from workers.stream.state.partition import PartitionState
 
 pytestmark = pytest.mark.kafka
 
@@ -134,7 +135,9 @@ def test_a_slow_scorer_pauses_the_partitions_and_memory_stays_bounded(
         seen: list[tuple[int, int]] = []
 
         def watched() -> bool:
-            seen.append((len(loop._calls), sum(p.state.open_requests for p in loop._open.values())))
+            states = [p.state for p in loop._open.values()]
+            waiting = sum(s.open_requests for s in states if isinstance(s, PartitionState))
+            seen.append((len(loop._calls), waiting))
             return records_done(loop) >= 1500
 
         step_until(loop, watched, within=60)

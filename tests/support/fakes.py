@@ -89,6 +89,9 @@ class FakeSource:
             raise BrokerUnavailableError("away")
         return 0, len(self.values)
 
+    def is_at_end(self, partition: int) -> bool:
+        return self.position == len(self.values)
+
     def lag(self) -> Mapping[int, int]:
         return {} if self.position is None else {0: len(self.values) - self.position}
 
@@ -130,6 +133,7 @@ class FakeSink:
         value: bytes | None,
         headers: Sequence[tuple[str, Any]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
         if partition is not None:
             assert key is not None

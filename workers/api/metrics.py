@@ -28,6 +28,8 @@ _TOLD = {
     "forgotten": "Sensors of which something was forgotten, as they were silent for too long.",
     "lost": "Offsets that retention deleted before they were read.",
     "clamped": "Offsets that retention deleted before a restore could read them again.",
+    "written": "Records written on, by vigie repartition.",
+    "early": "Records written on before their time, as too many were held.",
     "missing": "Values that were null in the decoded readings.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)

@@ -30,6 +30,7 @@ COMMANDS = (
     "replay",
     "train",
     "run",
+    "repartition",
     "backtest",
     "topics",
     "status",
@@ -54,6 +55,7 @@ publish what is not, and the cleaned signal.
   [cyan]vigie train[/cyan]          learn a model from files or from a topic
   [cyan]vigie backtest[/cyan]       score files with it, before it goes live
   [cyan]vigie topics create[/cyan]  make the topics on your Kafka
+  [cyan]vigie repartition[/cyan]    if its records have no key: by sensor, in order
   [cyan]vigie run[/cyan]            score the stream; Ctrl-C drains and ends
 
 Settings come from vigie.toml, then VIGIE_* variables, then flags.

@@ -202,6 +202,13 @@ class Source(Protocol):
             BrokerUnavailableError: no answer in time.
         """
 
+    def is_at_end(self, partition: int) -> bool:
+        """Whether all that was committed in a started partition by now was given. Asks the broker.
+
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
+
     def lag(self) -> Mapping[int, int]:
         """Return end offset - position of the started partitions, as of the last fetch. Cheap."""
 
@@ -260,11 +267,13 @@ class Sink(Protocol):
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
         """Add one output. Returns at once unless the limit of unacknowledged outputs is reached.
 
         A value of None is a tombstone: a compacted topic forgets the key. A header without a value
         (None) is sent with an empty one. A `partition` is taken as it is; None lets the key choose.
+        A `timestamp_ms` of None is the time of sending.
 
         Raises:
             OutputsLostError: an earlier output of this unit failed, or the limit was reached and

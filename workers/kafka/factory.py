@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from schemas.settings import Guarantee, KafkaSettings, Settings, TopicSettings
+from workers.errors import SettingsError
 from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.client import (
     LARGEST_OUTPUT_BYTES,
@@ -38,6 +39,7 @@ __all__ = [
     "open_partition_producer",
     "open_publisher",
     "open_reader",
+    "repartition_specs",
     "sink_of",
     "source_of",
     "table_of",
@@ -89,6 +91,34 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
             topics.denoised,
             topics.dead_letters,
             topics.sensor_state,
+        )
+    ]
+
+
+def repartition_specs(settings: Settings) -> list[TopicSpec]:
+    """The topics that `vigie repartition` reads: its source, and the one between its hops.
+
+    Raises:
+        SettingsError: one of them is a topic of the stream.
+    """
+    own = {settings.repartition.source, settings.repartition.shuffled}
+    taken = own & {spec.name for spec in topic_specs(settings.topics)}
+    if taken:
+        raise SettingsError(
+            f"repartition.source and repartition.shuffled must be others than those of [topics]: "
+            f"{', '.join(sorted(taken))} would be read and written"
+        )
+    return [
+        TopicSpec(
+            name=name,
+            partitions=settings.topics.partitions,
+            replication_factor=settings.topics.replication_factor,
+            configs=configs,
+        )
+        for name, configs in (
+            (settings.repartition.source, {}),
+            # A header more than the source's largest record has.
+            (settings.repartition.shuffled, {"max.message.bytes": _DEAD_LETTER_BYTES}),
         )
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from detector.scoring import Detector
 from schemas.settings import Guarantee, StreamSettings
@@ -11,6 +12,7 @@ from workers.stream.state.partition import PartitionConfig, PartitionState
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, plan_restore
 from workers.stream.state.state_ttl import StateTtl
+from workers.stream.state.stream_state import StreamState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,9 +27,24 @@ class OpenedPartition:
             start at "latest".
     """
 
-    state: PartitionState
+    state: StreamState
     plan: RestorePlan
     committed: CommittedOffset | None
+
+
+class Opener(Protocol):
+    """Opens partitions."""
+
+    @property
+    def model(self) -> ModelVersion | None:
+        """What scores them; None if nothing does."""
+
+    def open(self, partition: int) -> OpenedPartition:
+        """Find out where a partition begins, which is assigned and not started yet.
+
+        Raises:
+            BrokerUnavailableError: no answer in time.
+        """
 
 
 class PartitionOpener:

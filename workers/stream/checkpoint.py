@@ -12,10 +12,10 @@ from schemas.wire.dead_letter import TRUNCATED
 from workers.errors import PoisonRecordError, StaleGenerationError
 from workers.kafka.client import CommittedOffset, Generation, Sink
 from workers.kafka.deadline import Deadline
-from workers.stream.outputs import Output, OutputBuilder, shortened
+from workers.stream.outputs import Output, Outputs, shortened
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import PartitionState
+from workers.stream.state.stream_state import StreamState
 
 _LONGEST_MARK = (TRUNCATED, b"9" * 10)
 
@@ -28,7 +28,7 @@ class Publisher:
         rejected: how many were too large for it, since the start.
     """
 
-    def __init__(self, sink: Sink, builder: OutputBuilder, *, sensor_state: str) -> None:
+    def __init__(self, sink: Sink, builder: Outputs, *, sensor_state: str) -> None:
         """Send what `builder` makes to `sink`, and what is recorded of sensors to a topic."""
         self.sink, self._builder, self._sensor_state = sink, builder, sensor_state
         self.rejected = 0
@@ -51,7 +51,14 @@ class Publisher:
 
     def _send(self, output: Output) -> Iterator[int]:
         try:
-            self.sink.send(output.topic, key=output.key, value=output.value, headers=output.headers)
+            self.sink.send(
+                output.topic,
+                key=output.key,
+                value=output.value,
+                headers=output.headers,
+                partition=output.partition,
+                timestamp_ms=output.timestamp_ms,
+            )
         except PoisonRecordError as error:
             self.rejected += 1
             self._log.error(
@@ -120,7 +127,7 @@ class Checkpoint:
         """How many outputs were too large for the sink, since the start of the worker."""
         return self._publisher.rejected
 
-    def begin_at(self, partition: OwnedPartition, initial: PartitionState) -> None:
+    def begin_at(self, partition: OwnedPartition, initial: StreamState) -> None:
         """Have the place where a partition begins committed; the first one named counts.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,17 @@ class Candidate:
     timestamp: int
     key: bytes | None = None
     offset: int = 0
+
+
+class RecordsIn(Protocol):
+    """Accepts or rejects records."""
+
+    @property
+    def poll_records(self) -> int:
+        """How many records to poll."""
+
+    def accept(self, records: Sequence[Record], *, poison: Collection[int] = ()) -> Batch:
+        """Take records of one partition, at least one; `poison` are offsets to reject."""
 
 
 class Input:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,11 +35,11 @@ from workers.errors import (
 )
 from workers.kafka.client import Generation, PollResult, Source
 from workers.kafka.deadline import Deadline
-from workers.stream.assignment import PartitionOpener
+from workers.stream.assignment import Opener
 from workers.stream.checkpoint import Checkpoint
 from workers.stream.health import Health, LatencyHistogram, Phase, ProgressTicks
-from workers.stream.input import Input
-from workers.stream.owned_partition import OwnedPartition, PartitionStage
+from workers.stream.input import RecordsIn
+from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import BatchBisector, PoisonFoundError
 from workers.stream.scoring.call import ScoringCall, submit
@@ -70,8 +70,8 @@ class IngestLoop:
         *,
         slot: int,
         source: Source,
-        records_in: Input,
-        opener: PartitionOpener,
+        records_in: RecordsIn,
+        opener: Opener,
         own: Callable[[int], OwnedPartition],
         scoring: Scoring,
         bisector: BatchBisector,
@@ -81,12 +81,17 @@ class IngestLoop:
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
         pause: Callable[[float], None],
+        on_turn: Callable[[Collection[OwnedPartition]], list[PartitionRequest]] = lambda _: [],
     ) -> None:
-        """Take the parts; nothing is read before the first `step`."""
+        """Take the parts; nothing is read before the first `step`.
+
+        `on_turn` may ask for more, of the open partitions, behind what a poll brought.
+        """
         self._source, self._input, self._opener, self._own = source, records_in, opener, own
         self._scoring, self._bisector = scoring, bisector
         self._new_checkpoint, self._processing = new_checkpoint, processing
         self._monotonic_s, self._wall_s, self._pause_s = monotonic_s, wall_s, pause
+        self._on_turn = on_turn
         self._partitions: dict[int, OwnedPartition] = {}
         self._calls: deque[ScoringCall] = deque()
         self._checkpoint = new_checkpoint()
@@ -282,7 +287,7 @@ class IngestLoop:
             if (overtaken := self._open.get(number)) is not None:
                 overtaken.state.deleted(offsets)
                 self._log.warning("retention_was_faster", partition=number, offsets=offsets)
-        requests = []
+        requests: list[PartitionRequest] = []
         for number, records in polled.records.items():
             owned = self._partitions.get(number)
             if owned is None or not owned.is_open or not records:
@@ -291,6 +296,7 @@ class IngestLoop:
             asked = owned.polled(self._input.accept(records, poison=owned.poison), records)
             if asked is not None:
                 requests.append(asked)
+        requests += self._on_turn(self._open.values())
         if requests:
             self._calls.append(submit(self._scoring, requests))
 
@@ -352,7 +358,7 @@ class IngestLoop:
         self.progress.tick()
 
     def _count(self, partition: int, counts: Counts) -> None:
-        if counts.records:
+        if counts.records or counts.written:  # what was held is written later
             self._counts[partition] = self._counts.get(partition, Counts()) + counts
 
     def _rewind(self, error: TransactionAbortedError | BrokerUnavailableError) -> None:

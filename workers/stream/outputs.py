@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
+from typing import Protocol
 
 import numpy as np
 
@@ -40,9 +41,50 @@ class Output:
     key: bytes | None
     value: bytes
     headers: Headers
+    partition: int | None = None
+    timestamp_ms: int | None = None
 
 
-class OutputBuilder:
+class Outputs(Protocol):
+    """Makes the records to publish of a request that was answered."""
+
+    def outputs(self, asked: PartitionRequest, scores: Scores) -> Iterator[Output]:
+        """What is made of its good records, in order."""
+
+    def dead_letters(self, asked: PartitionRequest) -> Iterator[Output]:
+        """Its bad ones."""
+
+
+class DeadLetterBuilder:
+    """Builds dead letters; a base of those that build outputs."""
+
+    def __init__(self, topics: TopicSettings) -> None:
+        """Of records of the readings' topic."""
+        self._topics = topics
+        self._app_version = version("vigie")
+
+    def dead_letters(self, asked: PartitionRequest) -> Iterator[Output]:
+        """The raw records that failed, untouched, with the story of their failure in headers."""
+        for failure in asked.request.failures:
+            record = asked.records[failure.position]
+            yield Output(
+                topic=self._topics.dead_letters,
+                key=record.key,
+                value=record.value if record.value is not None else b"",
+                headers=tuple(
+                    dead_letter_headers(
+                        failure,
+                        topic=self._topics.readings,
+                        partition=asked.partition.number,
+                        offset=record.offset,
+                        app_version=self._app_version,
+                        original=[(name, value or b"") for name, value in record.headers],
+                    )
+                ),
+            )
+
+
+class OutputBuilder(DeadLetterBuilder):
     """Builds the outputs of one model for one source topic."""
 
     def __init__(
@@ -54,10 +96,9 @@ class OutputBuilder:
         labels_of: LabelsOf = no_labels,
     ) -> None:
         """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
+        super().__init__(topics)
         self._detector = detector
         self._labels_of = labels_of
-        self._topics = topics
-        self._app_version = version("vigie")
         self._model = f"{detector.name}@{detector.version}"
         self._model_ref = ModelRef(name=detector.name, version=detector.version)
         self._encoder = (
@@ -108,26 +149,6 @@ class OutputBuilder:
             ),
             headers=self._denoised_headers,
         )
-
-    def dead_letters(self, asked: PartitionRequest) -> Iterator[Output]:
-        """The raw records that failed, untouched, with the story of their failure in headers."""
-        for failure in asked.request.failures:
-            record = asked.records[failure.position]
-            yield Output(
-                topic=self._topics.dead_letters,
-                key=record.key,
-                value=record.value if record.value is not None else b"",
-                headers=tuple(
-                    dead_letter_headers(
-                        failure,
-                        topic=self._topics.readings,
-                        partition=asked.partition.number,
-                        offset=record.offset,
-                        app_version=self._app_version,
-                        original=[(name, value or b"") for name, value in record.headers],
-                    )
-                ),
-            )
 
     def _anomalies(self, partition: int, samples: Samples, scores: Scores) -> Iterator[Output]:
         rows = scores.flagged

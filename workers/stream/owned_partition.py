@@ -15,9 +15,10 @@ from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset, Record
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import Batch, IllegalEventError, PartitionState, ScoreRequest
+from workers.stream.state.partition import Batch, IllegalEventError, Request
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import MetadataTooLargeError, ModelVersion
+from workers.stream.state.stream_state import StreamState
 
 
 class PartitionStage(StrEnum):
@@ -57,7 +58,7 @@ class PartitionRequest:
     """
 
     partition: OwnedPartition
-    request: ScoreRequest
+    request: Request
     records: Sequence[Record]
     stamps_ms: NDArray[np.int64]
 
@@ -88,14 +89,14 @@ class OwnedPartition:
         self.poison: set[int] = set()
         self.succeeds: ModelVersion | None = None
         self.cold = ""
-        self.initial: PartitionState | None = None
+        self.initial: StreamState | None = None
         self.work: list[tuple[PartitionRequest, Scores]] = []
-        self._state: PartitionState | None = None
+        self._state: StreamState | None = None
         # Of a commit whose outcome nobody knows: the committed offset tells, at the next opening.
         self._in_doubt: tuple[int, Counts] | None = None
 
     @property
-    def state(self) -> PartitionState:
+    def state(self) -> StreamState:
         """The open partition's state."""
         if self._state is None:
             raise IllegalEventError(f"partition {self.number} is {self.stage}, not open")
@@ -117,7 +118,7 @@ class OwnedPartition:
         """Whether nobody knows if its last commit happened."""
         return self._in_doubt is not None
 
-    def opened(self, state: PartitionState) -> None:
+    def opened(self, state: StreamState) -> None:
         """Its records come from now on."""
         self._move(PartitionStage.RESTORING)
         self._state = state

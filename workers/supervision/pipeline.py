@@ -13,13 +13,14 @@ from random import Random
 from detector.artifact import load
 from schemas.settings import Settings
 from workers.errors import SettingsError
+from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.registry.parser import parser_of
 from workers.stream.health import Health
 from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
-from workers.supervision.plan import cores, make_plan
-from workers.supervision.ray.actors import Job, ModelFiles
+from workers.supervision.plan import Plan, cores, make_plan
+from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob
 from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
 from workers.supervision.supervisor import GroupAdmin, Supervisor
@@ -58,9 +59,8 @@ def run_pipeline(
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
     # Any number of partitions will do: that the topics exist is what a run needs.
-    findings = admin.grow_topics(
-        [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
-    )
+    specs = topic_specs(settings.topics)
+    findings = admin.grow_topics([replace(spec, partitions=1) for spec in specs])
     _check_model(settings, settings.model.path)
     labels = SensorLabels.of_file(settings.sensors.path)
     is_local, local_cores = settings.ray.address is None, cores()
@@ -76,37 +76,49 @@ def run_pipeline(
         model = ModelFiles.read(
             settings.model.path, device=plan.device, threads=settings.workers.threads
         )
-        supervisor = Supervisor(
+        supervisor = new_supervisor(
             plan,
-            settings.workers,
-            settings.processing,
-            launcher=RayLauncher(
-                Job(settings=settings, model=model, labels=labels),
-                gpus_per_scorer=plan.gpus_per_scorer,
-                # A local Ray is ours alone: reservations would only forbid what an operator asks.
-                cpus_per_actor=0 if is_local else 1,
-            ),
-            group=group_admin(settings),
-            monotonic_s=time.monotonic,
-            wall_s=time.time,
-            rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
-            # Two: a slow count must not hold up a departure.
-            executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group"),
+            Job(settings=settings, model=model, labels=labels),
+            # Workers that hold a partition of the readings wait for its one of the sensor state.
+            group=group_admin(settings, [specs[0], specs[-1]]),
         )
         with serve(supervisor):
             return supervisor.run(should_stop, observe)
 
 
-def group_admin(settings: Settings) -> GroupAdmin:
-    """What the supervisor wants of the broker."""
-    admin = admin_of(connection_of(settings.kafka))
-    readings, *_, sensor_state = (
-        replace(spec, partitions=1) for spec in topic_specs(settings.topics)
+def new_supervisor(plan: Plan, job: WorkerJob, *, group: GroupAdmin) -> Supervisor:
+    """A supervisor of workers in Ray, which is there already."""
+    return Supervisor(
+        plan,
+        job.settings.workers,
+        job.settings.processing,
+        launcher=RayLauncher(
+            job,
+            gpus_per_scorer=plan.gpus_per_scorer,
+            # A local Ray is ours alone: reservations would only forbid what an operator asks.
+            cpus_per_actor=0 if job.settings.ray.address is None else 1,
+        ),
+        group=group,
+        monotonic_s=time.monotonic,
+        wall_s=time.time,
+        rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
+        # Two: a slow count must not hold up a departure.
+        executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group"),
     )
 
+
+def group_admin(settings: Settings, topics: Sequence[TopicSpec]) -> GroupAdmin:
+    """What the supervisor wants of the broker.
+
+    Args:
+        settings: of the group.
+        topics: the one it reads, then those that have to be there with it.
+    """
+    admin = admin_of(connection_of(settings.kafka))
+    wanted = [replace(spec, partitions=1) for spec in topics]
+
     def partitions() -> int:
-        # Workers that hold a partition of the readings wait for its partition of the sensor state.
-        return admin.grow_topics([readings, sensor_state])[0].partitions
+        return admin.grow_topics(wanted)[0].partitions
 
     def remove(slots: Sequence[int]) -> None:
         names = [member_of(settings.kafka, slot) for slot in slots]

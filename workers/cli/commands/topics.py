@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PartitionsOption = Annotated[
     int | None, typer.Option(help="Partitions of each topic. Sets topics.partitions.", min=1)
 ]
+RepartitionOption = Annotated[
+    bool, typer.Option("--repartition", help="Also the topics of vigie repartition.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,32 +34,45 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    *, options: SettingsOptions, partitions: PartitionsOption = None, as_json: JsonOption = False
+    *,
+    options: SettingsOptions,
+    partitions: PartitionsOption = None,
+    repartition: RepartitionOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Create the topics that are missing; those that are there stay as they are.
 
     Example: vigie topics create --bootstrap localhost:9092 --partitions 8
     """
-    admin, specs = _wanted(options, partitions)
+    admin, specs = _wanted(options, partitions, repartition=repartition)
     _report(admin.create_topics(specs), as_json=as_json)
 
 
 def check(
-    *, options: SettingsOptions, partitions: PartitionsOption = None, as_json: JsonOption = False
+    *,
+    options: SettingsOptions,
+    partitions: PartitionsOption = None,
+    repartition: RepartitionOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say whether the topics are there with enough partitions; exit code 1 if not.
 
     Example: vigie topics check --bootstrap localhost:9092
     """
-    admin, specs = _wanted(options, partitions)
+    admin, specs = _wanted(options, partitions, repartition=repartition)
     _report(admin.check_topics(specs), as_json=as_json)
 
 
-def _wanted(options: SettingsOptions, partitions: int | None) -> tuple[Admin, list[TopicSpec]]:
-    from workers.kafka.factory import admin_of, connection_of, topic_specs
+def _wanted(
+    options: SettingsOptions, partitions: int | None, *, repartition: bool
+) -> tuple[Admin, list[TopicSpec]]:
+    from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
 
     settings = options.load({"topics.partitions": partitions})
-    return admin_of(connection_of(settings.kafka)), topic_specs(settings.topics)
+    specs = topic_specs(settings.topics)
+    if repartition:
+        specs += repartition_specs(settings)
+    return admin_of(connection_of(settings.kafka)), specs
 
 
 def _report(findings: Sequence[Finding], *, as_json: bool) -> None:

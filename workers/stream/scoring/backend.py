@@ -51,22 +51,24 @@ class Scoring(Protocol):
         ...
 
 
-class _Done:
+class Done:
     """A future whose scores are there at once."""
 
     def __init__(self, outcome: Scores | Exception) -> None:
         self._outcome = outcome
 
     def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - the protocol's
+        """See `ScoringFuture`."""
         return True
 
     def scores(self) -> Scores:
+        """See `ScoringFuture`."""
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
 
     def cancel(self) -> None:
-        pass
+        """See `ScoringFuture`."""
 
 
 class LocalScoring:
@@ -79,6 +81,6 @@ class LocalScoring:
     def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
         """Score now."""
         try:
-            return _Done(self._detector.score(rows, ends, groups))
+            return Done(self._detector.score(rows, ends, groups))
         except Exception as error:  # noqa: BLE001 - the future raises it, as an actor's would
-            return _Done(error)
+            return Done(error)

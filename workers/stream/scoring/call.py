@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from detector.scoring import POOLED, Scores
 from workers.stream.owned_partition import PartitionRequest
 from workers.stream.scoring.backend import Scoring, ScoringFuture
+from workers.stream.state.partition import PartitionState
 
 A = TypeVar("A", bound=np.generic)
 
@@ -82,7 +83,9 @@ def submit(scoring: Scoring, requests: Sequence[PartitionRequest]) -> ScoringCal
     ends = _joined([part.ends + base for part, base in zip(parts, bases, strict=False)])
     probes = [part.unscored for part in parts if len(part.unscored)]
     if probes:
-        field = requests[0].partition.state.config.receptive_field
+        state = requests[0].partition.state
+        assert isinstance(state, PartitionState)  # no other gives samples
+        field = state.config.receptive_field
         tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
         rows = np.concatenate([rows, *probes, tail])
         probe_ends = np.arange(bases[-1] + field - 1, len(rows), field)

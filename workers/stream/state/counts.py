@@ -20,6 +20,10 @@ class Counts:
     read, and ``clamped`` ones that a restore wanted. ``missing`` values, null in the decoded
     readings, are no readings. ``bad`` are the ``dead_lettered`` records by the stage at which they
     failed; stages without any are absent.
+
+    Of `vigie repartition`, in records: ``records`` = ``written`` + held + ``dead_lettered``; of
+    the written ones ``late`` came too late to be put in order, and ``early`` went on before their
+    time, as more lay behind them than may be held.
     """
 
     records: int = 0
@@ -36,6 +40,8 @@ class Counts:
     lost: int = 0
     clamped: int = 0
     missing: int = 0
+    written: int = 0
+    early: int = 0
     bad: Mapping[Stage, int] = field(default_factory=dict)
 
     def __add__(self, other: Counts) -> Counts:

@@ -38,6 +38,7 @@ not be decoded, but only a scorer can tell: its offset travels in the metadata, 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int64
@@ -103,9 +104,20 @@ class Batch:
     failures: Sequence[Failure]
 
 
+class CommitMetadata(Protocol):
+    """What goes with a committed offset."""
+
+    def encode(self) -> str:
+        """The string to commit.
+
+        Raises:
+            MetadataTooLargeError: it would have more than 4,096 bytes.
+        """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreRequest:
-    """Work for a scorer, and what may be committed once its outputs are published.
+class Request:
+    """Work, and what may be committed once its outputs are published.
 
     Attributes:
         number: consecutive number of the request within the partition.
@@ -121,6 +133,13 @@ class ScoreRequest:
     failures: Sequence[Failure]
     counts: Counts
     next_offset: int
+    restore_point: CommitMetadata
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRequest(Request):
+    """Work for a scorer."""
+
     restore_point: RestorePoint
 
 

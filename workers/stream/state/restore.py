@@ -204,7 +204,34 @@ def plan_restore(
         return RestorePlan.cold_at(beginning if fresh == "earliest" else end)
     next_offset, text = committed
     metadata = decode_metadata(text)
-    anew = _made_anew(next_offset, metadata, end=end, topic=topic)
+    elsewhere = plan_elsewhere(
+        next_offset,
+        beginning=beginning,
+        end=end,
+        topic=topic,
+        topic_then="" if metadata is None else metadata.topic,
+    )
+    if elsewhere is not None:
+        return elsewhere
+    if metadata is None or metadata.ttl.current > next_offset:
+        reason = "the commit carries no restore point that this version knows"
+        return RestorePlan.cold_at(next_offset, reason=reason)
+    return _warm(next_offset, metadata, beginning=beginning, receptive_field=receptive_field)
+
+
+def plan_elsewhere(
+    next_offset: int, *, beginning: int, end: int, topic: str, topic_then: str
+) -> RestorePlan | None:
+    """Where to begin when the log is not there any more at a committed offset; None if it is.
+
+    Args:
+        next_offset: committed.
+        beginning: first offset that retention has left.
+        end: first offset not yet written.
+        topic: id of the topic as it is now...
+        topic_then: ...and of the commit; empty when unknown.
+    """
+    anew = _made_anew(next_offset, topic_then, end=end, topic=topic)
     if anew:
         reason = f"{anew}: the topic was made anew, its readings are scored from the beginning"
         return RestorePlan.cold_at(beginning, reason=reason)
@@ -215,15 +242,11 @@ def plan_restore(
     if next_offset < beginning:
         reason = f"retention has deleted offsets {next_offset} to {beginning - 1} unread"
         return RestorePlan.cold_at(beginning, reason=reason, lost=beginning - next_offset)
-    if metadata is None or metadata.ttl.current > next_offset:
-        reason = "the commit carries no restore point that this version knows"
-        return RestorePlan.cold_at(next_offset, reason=reason)
-    return _warm(next_offset, metadata, beginning=beginning, receptive_field=receptive_field)
+    return None
 
 
-def _made_anew(next_offset: int, metadata: RestorePoint | None, *, end: int, topic: str) -> str:
+def _made_anew(next_offset: int, then: str, *, end: int, topic: str) -> str:
     """Why the commit cannot be of this topic; empty when it can."""
-    then = metadata.topic if metadata is not None else ""
     if topic and then:
         different = f"the commit was made for the topic of id {then}, this one is {topic}"
         return different if topic != then else ""

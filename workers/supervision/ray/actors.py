@@ -10,11 +10,11 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,21 @@ from detector.artifact import load
 from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from workers.errors import StoppedError
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Sink, Source
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import sink_of, source_of, table_of
+from workers.kafka.factory import admin_of, connection_of, sink_of, source_of, table_of
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.health import Health, Phase
 from workers.stream.loop import IngestLoop
-from workers.stream.scoring.backend import LocalScoring
+from workers.stream.repartition.build import (
+    Hop,
+    build_rekey_loop,
+    build_reorder_loop,
+    settings_of,
+)
+from workers.stream.scoring.backend import LocalScoring, Scoring
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.launcher import Heartbeat
 from workers.supervision.ray.scoring import RayScoring
@@ -69,12 +77,101 @@ class ModelFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a loop works: its slot, and its ways to the broker, which the worker closes."""
+
+    slot: int
+    source: Source
+    sink: Sink
+    stack: ExitStack
+
+
+class WorkerJob(Protocol):
+    """What an ingest worker needs to do its part. Picklable."""
+
+    @property
+    def settings(self) -> Settings:
+        """Of its source, its sink, its log and its watchdog."""
+
+    def prepare(self, scoring: Scoring | None) -> Callable[[Place], IngestLoop]:
+        """Load what has to be loaded, and give what makes the loop.
+
+        Args:
+            scoring: where calls to scorers go; None when there are none.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """What an ingest worker needs to do its part; a scorer needs the model alone."""
+    """To score; a scorer needs the model alone."""
 
     settings: Settings
     model: ModelFiles
     labels: SensorLabels = field(default_factory=SensorLabels)
+
+    def prepare(self, scoring: Scoring | None) -> Callable[[Place], IngestLoop]:
+        """See `WorkerJob`."""
+        detector = self.model.load()
+
+        def make(place: Place) -> IngestLoop:
+            return build_loop(
+                slot=place.slot,
+                source=place.source,
+                sink=place.sink,
+                table=place.stack.enter_context(table_of(self.settings).open()),
+                scoring=scoring or LocalScoring(detector),
+                detector=detector,
+                settings=self.settings,
+                labels_of=self.labels.of,
+            )
+
+        return make
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepartitionJob:
+    """To do one hop of a repartition.
+
+    Attributes:
+        whole: the settings of both hops.
+        hop: which one.
+    """
+
+    whole: Settings
+    hop: Hop
+
+    @property
+    def settings(self) -> Settings:
+        """See `WorkerJob`."""
+        return settings_of(self.whole, self.hop)
+
+    def prepare(self, scoring: Scoring | None) -> Callable[[Place], IngestLoop]:  # noqa: ARG002
+        """See `WorkerJob`; there is nothing to load."""
+        whole, topics = self.whole, self.whole.repartition
+
+        def partitions(topic: str) -> int:
+            admin = admin_of(connection_of(whole.kafka))
+            return admin.check_topics([TopicSpec(name=topic, partitions=1)])[0].partitions
+
+        def make(place: Place) -> IngestLoop:
+            slot, source, sink = place.slot, place.source, place.sink
+            if self.hop is Hop.REORDER:
+                return build_reorder_loop(
+                    slot=slot,
+                    source=source,
+                    sink=sink,
+                    settings=whole,
+                    sources=lambda: partitions(topics.source),
+                )
+            return build_rekey_loop(
+                slot=slot,
+                source=source,
+                sink=sink,
+                settings=whole,
+                partitions=partitions(topics.shuffled),
+            )
+
+        return make
 
 
 class ScorerActor:
@@ -103,7 +200,7 @@ class ScorerActor:
 class IngestActor:
     """Runs one `IngestLoop`. `stop` and `heartbeat` answer while `run` is busy."""
 
-    def __init__(self, job: Job, slot: int, scorers: Sequence[Any]) -> None:
+    def __init__(self, job: WorkerJob, slot: int, scorers: Sequence[Any]) -> None:
         self._job, self._slot, self._scorers = job, slot, scorers
         self._stopping = threading.Event()
         self._loop: IngestLoop | None = None
@@ -133,9 +230,8 @@ class IngestActor:
         """
         settings = self._job.settings
         configure_logging(settings.log)
-        detector = self._job.model.load()
+        make_loop = self._job.prepare(self._ray_scoring() if self._scorers else None)
         _spare_the_collector()
-        scoring = self._ray_scoring() if self._scorers else LocalScoring(detector)
         try:
             with ExitStack() as stack:
                 should_stop = self._stopping.is_set
@@ -145,16 +241,8 @@ class IngestActor:
                 sink = stack.enter_context(
                     sink_of(settings, self._slot).open(source, should_stop=should_stop)
                 )
-                table = stack.enter_context(table_of(settings).open())
-                loop = self._loop = build_loop(
-                    slot=self._slot,
-                    source=source,
-                    sink=sink,
-                    table=table,
-                    scoring=scoring,
-                    detector=detector,
-                    settings=settings,
-                    labels_of=self._job.labels.of,
+                loop = self._loop = make_loop(
+                    Place(slot=self._slot, source=source, sink=sink, stack=stack)
                 )
                 watchdog = self._watchdog = Watchdog(
                     lambda: (loop.progress.count, loop.has_work and not self._waits_for_a_scorer()),

@@ -16,7 +16,7 @@ from workers.supervision.launcher import (
     ActorLostError,
     Heartbeat,
 )
-from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, current_node
+from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, WorkerJob, current_node
 from workers.supervision.ray.polled_call import PolledCall, summary
 
 _LAST_HEALTH_WITHIN_S = 1.0
@@ -25,7 +25,7 @@ _LAST_HEALTH_WITHIN_S = 1.0
 class RayLauncher:
     """Starts actors in the Ray that this process is connected to."""
 
-    def __init__(self, job: Job, *, gpus_per_scorer: float, cpus_per_actor: int) -> None:
+    def __init__(self, job: WorkerJob, *, gpus_per_scorer: float, cpus_per_actor: int) -> None:
         self._job = job
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
 
@@ -44,6 +44,7 @@ class RayLauncher:
             "max_restarts": -1,
             "max_task_retries": 0,
         }
+        assert isinstance(self._job, Job)  # no other is planned with scorers
         return _RayScorer(_actor(ScorerActor, options).remote(self._job.model))
 
     def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:

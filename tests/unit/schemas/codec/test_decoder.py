@@ -337,7 +337,7 @@ def test_one_bad_record_costs_the_others_nothing():
 @pytest.mark.parametrize(
     ("channels", "wire_names", "says"),
     [
-        ([], {}, "needs 1..4096 channels"),
+        ([str(n) for n in range(4097)], {}, "takes 0..4096 channels"),
         (["a", "a"], {}, "differ"),
         (["a", "b"], {"a": "b"}, "same wire name"),
         (["a"], {"x": "y"}, "which the model does not have"),
@@ -351,3 +351,18 @@ def test_contradicting_channels_are_refused(channels, wire_names, says):
 def test_a_decoder_with_an_unknown_default_is_refused():
     with pytest.raises(UnknownContentTypeError, match="known: "):
         Decoder(CHANNELS, default_content_type="text/csv")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b'{"sensor_id":"a","ts":1,"values":{"x":"no number"}}', READING_JSON),
+        (b'{"sensor_id":"a","ts":[2,1],"values":{"x":[1,2]}}', FRAME_JSON),
+    ],
+)
+def test_without_channels_only_sensors_and_times_are_read(body, content_type):
+    decoded = Decoder(()).decode([body, b"{}"], [content_type.encode()] * 2)
+
+    assert decoded.readings.sensors == ["a"]
+    assert decoded.readings.values.shape == (len(decoded.readings), 0)
+    assert [failure.position for failure in decoded.failures] == [1]

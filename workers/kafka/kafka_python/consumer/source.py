@@ -191,6 +191,16 @@ class _Source:
             end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)
         return int(begin[tp]), int(end[tp])
 
+    def is_at_end(self, partition: int) -> bool:
+        tp = self._tp(partition)
+        with asking(f"end of {self._topic}[{partition}]"):
+            end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)[tp]
+        try:
+            position = self._consumer.position(tp, timeout_ms=0)
+        except (KafkaError, KeyError):  # taken away a moment ago, or no position yet
+            return False
+        return partition in self._started and position is not None and position >= end
+
     def lag(self) -> Mapping[int, int]:
         found = {}
         for partition in self._started:

@@ -101,12 +101,13 @@ class ProducingSink(Sink):
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> None:
         """See `Sink.send`."""
         if len(self._futures) >= self._config.max_outputs or self._bytes >= self._config.max_bytes:
             self._settle(Deadline.after(self._config.flush_timeout_s))
         try:
-            future = self._appender.append(topic, key, value, headers, partition)
+            future = self._appender.append(topic, key, value, headers, partition, timestamp_ms)
         except MessageSizeTooLargeError as error:
             raise PoisonRecordError(
                 f"An output for {topic} of {len(value or b'')} bytes is larger than kafka.client."

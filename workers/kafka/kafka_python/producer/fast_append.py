@@ -54,13 +54,14 @@ class Appender:
         self._targets.clear()
         self._added.clear()
 
-    def append(
+    def append(  # noqa: PLR0917 - a record's parts, in the client's order
         self,
         topic: str,
         key: bytes | None,
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Any:
         """Add a record and return its future; a header without a value gets an empty one.
 
@@ -77,13 +78,14 @@ class Appender:
         targets = self._targets.get(topic) or self._look_up(topic)
         if partition is not None:
             # One that the client has not heard of yet is looked for when it is sent.
-            return self._send(TopicPartition(topic, partition), key, value, listed)
+            target = TopicPartition(topic, partition)
+            return self._send(target, key, value, listed, timestamp_ms)
         if key is None:
-            return self._producer.send(topic, value, headers=listed)
+            return self._producer.send(topic, value, headers=listed, timestamp_ms=timestamp_ms)
         hashed = self._hashes.get(key)
         if hashed is None:
             hashed = self._hash(key)
-        return self._send(targets[hashed % len(targets)], key, value, listed)
+        return self._send(targets[hashed % len(targets)], key, value, listed, timestamp_ms)
 
     def room(self, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> int:
         """How long a value may be with this key and these headers."""
@@ -93,17 +95,27 @@ class Appender:
         return room
 
     def _short(
-        self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]
+        self,
+        target: Any,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[Any],
+        timestamp_ms: int | None,
     ) -> Any:
         future, is_full, is_new, _ = self._producer._accumulator.append(  # noqa: SLF001
-            target, None, key, value, headers
+            target, timestamp_ms, key, value, headers
         )
         if is_full or is_new:
             self._producer._sender.wakeup()  # noqa: SLF001
         return future
 
     def _short_in_transaction(
-        self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]
+        self,
+        target: Any,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[Any],
+        timestamp_ms: int | None,
     ) -> Any:
         manager: Any = self._manager
         if target not in self._added:
@@ -111,10 +123,18 @@ class Appender:
             self._added.add(target)
         elif manager._current_state is not TransactionState.IN_TRANSACTION:  # noqa: SLF001
             raise manager.last_error or KafkaError("the transaction has failed")
-        return self._short(target, key, value, headers)
+        return self._short(target, key, value, headers, timestamp_ms)
 
-    def _long(self, target: Any, key: bytes | None, value: bytes | None, headers: list[Any]) -> Any:
-        return self._producer.send(target.topic, value, key, headers, target.partition)
+    def _long(
+        self,
+        target: Any,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[Any],
+        timestamp_ms: int | None,
+    ) -> Any:
+        place = target.topic, value, key, headers, target.partition
+        return self._producer.send(*place, timestamp_ms)
 
     def _look_up(self, topic: str) -> list[Any]:
         cluster = self._producer._metadata  # noqa: SLF001

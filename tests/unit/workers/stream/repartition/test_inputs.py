@@ -1,0 +1,88 @@
+"""The ways in of the two hops."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.settings import Settings, StreamSettings
+from schemas.wire.errors import Stage
+from tests.support.partitions import batch_of, reading
+from workers.kafka.client import Record
+from workers.stream.input import Input
+from workers.stream.repartition.inputs import ShuffledInput, SourceInput
+from workers.stream.state.shuffled import Arrival, ClockMark
+
+NOW_MS = 1_000_000
+
+
+def source(value: bytes, *, timestamp: int = 10) -> Record:
+    return Record("t", 0, 0, timestamp, b"site", value, ())
+
+
+def accept(*records: Record) -> Any:
+    return SourceInput(Settings(), lambda: NOW_MS / 1e3).accept(records)
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"sensor_id": "a", "ts": 5, "values": {}} | fields).encode()
+
+
+def test_sensor_and_time_are_all_that_is_asked_of_a_record() -> None:
+    batch = accept(source(body(values={"x": "no number"})), source(body(sensor_id=3)))
+
+    assert batch.readings.sensors == ["a"]
+    assert batch.readings.ts_ns.tolist() == [5_000_000]
+    assert [failure.position for failure in batch.failures] == [1]
+
+
+def test_a_timestamp_ahead_of_the_clock_on_the_wall_is_now() -> None:
+    batch = accept(source(body(), timestamp=NOW_MS + 5_000_000), source(body(), timestamp=7))
+
+    assert batch.stamps_ms.tolist() == [NOW_MS, 7]
+
+
+def test_a_record_of_several_sensors_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of([[reading("a", 1)], [reading("b", 2)], [reading("c", 3)]])
+    batch.readings.positions[:] = (0, 0, 2)
+    monkeypatch.setattr(Input, "accept", lambda self, records, *, poison=(): batch)
+
+    found = accept(source(b""), source(b""), source(b""))
+
+    assert found.readings.sensors == ["c"]
+    assert [(failure.position, failure.stage) for failure in found.failures] == [(0, Stage.SCHEMA)]
+    assert "several sensors" in found.failures[0].message
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("own", b"1"),),
+        (("vigie-arrival", b"1,2"),),
+        (("vigie-arrival", b"a,b,c,d,e"),),
+        (("vigie-clock", None),),
+    ],
+)
+def test_what_no_first_hop_wrote_is_a_dead_letter(headers: Any) -> None:
+    record = Record("t", 0, 0, 1, b"a", b"v", headers)
+
+    batch = ShuffledInput(StreamSettings()).accept([record])
+
+    assert batch.headers == [None]
+    assert batch.failures[0].exception == "NotShuffledError"
+
+
+def test_a_record_goes_on_with_its_own_headers_and_timestamp() -> None:
+    arrival, mark = Arrival(1, 2, 3, 4, 5), ClockMark(6, 7)
+    records = [
+        Record("t", 0, 8, 99, b"a", b"v", (("own", b"1"), arrival.header())),
+        Record("t", 0, 9, 99, None, b"", mark.headers()),
+    ]
+
+    batch = ShuffledInput(StreamSettings()).accept(records)
+
+    assert batch.headers == [arrival, mark]
+    assert batch.records[0] == Record("t", 0, 8, 5, b"a", b"v", (("own", b"1"),))

@@ -1,0 +1,1 @@
+"""`vigie repartition`: the parts of the stream's loop that pass records on instead of scoring."""

@@ -1,0 +1,131 @@
+"""`vigie repartition`: for each hop a group of workers, supervised as those of a stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+
+from schemas.settings import Settings
+from workers.errors import SettingsError, TopicError
+from workers.kafka.admin import TopicSpec
+from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
+from workers.stream.health import Health
+from workers.stream.repartition.build import Hop, hops_of, settings_of
+from workers.supervision.pipeline import Serve, group_admin, new_supervisor
+from workers.supervision.plan import cores, make_plan
+from workers.supervision.ray.actors import RepartitionJob
+from workers.supervision.ray.session import cluster_cores, ray_session
+from workers.supervision.supervisor import Supervisor
+
+_LONGEST_GROUP = 180
+
+
+def run_repartition(
+    settings: Settings,
+    *,
+    should_stop: Callable[[], bool],
+    serve: Callable[[Hop], Serve] = lambda _: nullcontext,
+) -> Mapping[Hop, list[Health]]:
+    """Write readings on until `should_stop`, then drain: the first hop, then what it wrote.
+
+    Args:
+        settings: `repartition` names the topics.
+        should_stop: asked a few times a second.
+        serve: opens an endpoint for a hop, for the time of the run; by default none.
+
+    Returns:
+        The last health of each worker of each hop.
+
+    Raises:
+        SettingsError: what is asked for cannot be done.
+        StoppedError: `should_stop` said so before the broker answered.
+        ClusterError, CrashLoopError: see `Supervisor.run`. The other hop is drained first.
+    """
+    hops = hops_of(settings.repartition)
+    _check_groups(settings, hops)
+    source, shuffled = repartition_specs(settings)
+    admin = admin_of(connection_of(settings.kafka))
+    admin.wait_for_broker(should_stop=should_stop)
+    readings, _, _, dead_letters, _ = topic_specs(settings.topics)
+    topics = {
+        Hop.REKEY: [source, shuffled if len(hops) > 1 else readings, dead_letters],
+        Hop.REORDER: [shuffled, readings, source],
+    }
+    partitions = {hop: _require(settings, topics[hop]) for hop in hops}
+    is_local, local_cores = settings.ray.address is None, cores()
+    with ray_session(settings.ray, cpus=local_cores), ExitStack() as stack:
+        total = local_cores if is_local else cluster_cores()
+        supervisors = {}
+        for hop in hops:
+            job = RepartitionJob(whole=settings, hop=hop)
+            plan = make_plan(
+                settings.workers.model_copy(update={"placement": "ingest"}),
+                device="cpu",
+                topic=topics[hop][0].name,
+                partitions=partitions[hop],
+                cores=max(total // len(hops), 1),
+                gpus=0,
+            )
+            group = group_admin(job.settings, topics[hop])
+            supervisors[hop] = new_supervisor(plan, job, group=group)
+            stack.enter_context(serve(hop)(supervisors[hop]))
+        return _run_in_turn(supervisors, should_stop)
+
+
+def _require(settings: Settings, specs: Sequence[TopicSpec]) -> int:
+    """Check that topics exist; the partitions of the first."""
+    admin = admin_of(connection_of(settings.kafka))
+    try:
+        return admin.grow_topics([replace(spec, partitions=1) for spec in specs])[0].partitions
+    except TopicError as error:
+        raise TopicError(
+            f"{error} vigie topics create --repartition makes those of vigie repartition, too."
+        ) from error
+
+
+def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:
+    for hop in hops:
+        group = settings_of(settings, hop).kafka.group
+        if len(group) > _LONGEST_GROUP:
+            raise SettingsError(
+                f"kafka.group is too long for vigie repartition: its groups are called after it, "
+                f"{group} has {len(group)} characters of at most {_LONGEST_GROUP}"
+            )
+
+
+def _run_in_turn(
+    supervisors: Mapping[Hop, Supervisor], should_stop: Callable[[], bool]
+) -> Mapping[Hop, list[Health]]:
+    """Run all at once; each stops when the one before has ended, the first with `should_stop`.
+
+    The last one runs in this thread, so that a second signal ends everything at once. Whatever
+    fails ends all of them.
+    """
+    failed = threading.Event()
+    failures: list[Exception] = []
+    ended: dict[Hop, threading.Event] = {hop: threading.Event() for hop in supervisors}
+
+    def run(hop: Hop, is_over: Callable[[], bool]) -> None:
+        try:
+            supervisors[hop].run(lambda: failed.is_set() or is_over())
+        except Exception as error:  # noqa: BLE001 - raised again when all have ended
+            failures.append(error)
+            failed.set()
+        finally:
+            ended[hop].set()
+
+    *others, last = supervisors
+    is_over, threads = should_stop, []
+    for hop in others:
+        thread = threading.Thread(target=run, args=(hop, is_over), name=hop.value, daemon=True)
+        threads.append(thread)
+        thread.start()
+        is_over = ended[hop].is_set
+    run(last, is_over)
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return {hop: supervisor.healths for hop, supervisor in supervisors.items()}
