@@ -12,6 +12,7 @@ from schemas.columns import Failure, concatenate
 from schemas.settings import Settings, StreamSettings
 from schemas.wire.errors import Stage
 from workers.kafka.client import Record
+from workers.registry.parser import parser_of
 from workers.stream.input import Input
 from workers.stream.state.partition import Batch
 from workers.stream.state.reorder import ShuffledBatch
@@ -30,7 +31,8 @@ class SourceInput:
 
     def __init__(self, settings: Settings, wall_s: Callable[[], float]) -> None:
         """Accept records by these settings; no channel is looked for."""
-        self._input = Input((), settings.stream.model_copy(update={"channels": {}}))
+        stream = settings.stream.model_copy(update={"channels": {}})
+        self._input = Input((), stream, settings.input, parser_of(settings))
         self._wall_s = wall_s
 
     @property

@@ -21,6 +21,7 @@ from workers.stream.state.partition import (
     Request,
 )
 from workers.stream.state.recorded import RecordedState
+from workers.stream.state.sensor_spans import SensorSpans
 
 NO_SAMPLES: Final = Samples(
     rows=np.empty((0, 1)),
@@ -58,6 +59,9 @@ class StreamState(Protocol):
     def sensors(self) -> int:
         """Number of sensors remembered."""
 
+    def spans(self, most: int) -> SensorSpans:
+        """When at most `most` of its sensors came."""
+
     def deleted(self, offsets: int) -> None:
         """Note that retention deleted so many offsets behind the last one read."""
 
@@ -84,6 +88,10 @@ class PassingState:
     def next_offset(self) -> int:
         """First offset not yet taken in."""
         return self._next_offset
+
+    def spans(self, most: int) -> SensorSpans:  # noqa: ARG002
+        """None: what comes in several partitions is what these states are for."""
+        return SensorSpans()
 
     def deleted(self, offsets: int) -> None:
         """See `StreamState`."""
