@@ -291,6 +291,16 @@ def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
 def _parts(one: FileRows) -> Iterator[Part]:
     if not len(one):
         return
+    if (one.codes == one.codes[0]).all():
+        yield Part(
+            sensor=one.sensors[one.codes[0]],
+            path=one.path,
+            ts_ns=one.ts_ns,
+            tags=one.tags,
+            values=one.values,
+            labels=one.labels,
+        )
+        return
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
@@ -339,7 +349,7 @@ def _sensor_rows(
     """The rows of a sensor, how many were out of order, and how many repeat a time."""
     sensor, ts_ns = parts[0].sensor, np.concatenate([part.ts_ns for part in parts])
     late = int(np.count_nonzero(ts_ns < np.maximum.accumulate(ts_ns)))
-    order = np.argsort(ts_ns, kind="stable") if late else np.arange(len(ts_ns))
+    order = np.argsort(ts_ns, kind="stable") if late else slice(None)
     ts_ns = ts_ns[order]
     values = np.concatenate([part.values for part in parts])[order]
     labels = None
@@ -367,8 +377,9 @@ def _sensor_rows(
     else:
         fresh = np.append(True, ts_ns[1:] > ts_ns[:-1])
         repeated += int(np.count_nonzero(~fresh))
-        ts_ns, values = ts_ns[fresh], values[fresh]
-        labels = None if labels is None else labels[fresh]
+        if not fresh.all():
+            ts_ns, values = ts_ns[fresh], values[fresh]
+            labels = None if labels is None else labels[fresh]
     return SensorRows(sensor=sensor, ts_ns=ts_ns, values=values, labels=labels), late, repeated
 
 

@@ -126,6 +126,7 @@ class _Reader:
                 left_out[reason, "" if code < 0 else sensors[code]] += int(count)
             keep &= good
         values, labels, rows = self._values(found, keep), self._labels(found), np.flatnonzero(keep)
+        values = values if len(rows) == n else values[rows]
         series = codes[rows].astype(np.int64)
         if tags is not None:
             series = series * len(channels) + tags[rows]
@@ -137,7 +138,7 @@ class _Reader:
             codes=codes[rows],
             tags=None if tags is None else tags[rows],
             ts_ns=times.in_utc(rows, series),
-            values=values[rows],
+            values=values,
             labels=None if labels is None else labels[rows],
             units=_units(table, self._columns),
             read=n + len(table.unreadable),

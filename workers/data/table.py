@@ -196,6 +196,7 @@ def _text(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: L
         "CREATE TABLE raw AS SELECT * FROM read_csv(?, auto_detect = false, header = false, "  # noqa: S608 - only numbers of columns are put in
         f"columns = {{{columns}}}, delim = ?, quote = '\"', escape = '\"', comment = '', skip = 0, "
         "new_line = '\\n', store_rejects = true, rejects_limit = 0, max_line_size = 16777216, "
+        "buffer_size = 33554432, "
         "nullstr = '', allow_quoted_nulls = true)",
         [str(data), dialect.delimiter],
     )
