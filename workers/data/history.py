@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from schemas.wire.timestamp import format_ns
 from workers.data.errors import FileFormatError
+from workers.data.finding import Finding, Kind
 from workers.data.layout import Layout
 from workers.data.reshape import pivot, rates, resample
 from workers.data.rows import FileRows, LeftOut, Reason
@@ -74,6 +75,7 @@ class History:
         told_missing: how many values of a channel are missing because the user says so.
         notes: what was found and may surprise.
         unordered: how many rows of a sensor came after a later one.
+        findings: what looks wrong with the files, as far as their rows tell it no more.
     """
 
     channels: tuple[str, ...]
@@ -84,6 +86,7 @@ class History:
     told_missing: Counter[str]
     notes: tuple[str, ...] = ()
     unordered: Counter[str]
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.sensors))
@@ -355,22 +358,35 @@ def check_usable(history: History, max_left_out: float) -> None:
     Raises:
         FileFormatError: says how many rows are missing, why, of which sensors, and the ways out.
     """
+    if said := unusable_rows(history, max_left_out):
+        raise FileFormatError(
+            f"{said} `vigie inspect` shows more. To go on without these rows: --max-left-out 1"
+        )
+
+
+def unusable_rows(history: History, max_left_out: float) -> str:
+    """What to say where too much cannot be used; nothing where it is no more than that share."""
     unusable = history.unusable
     lost = sum(unusable.values())
     if not history.read or lost <= max_left_out * history.read:
-        return
+        return ""
     reasons = _by_reason(unusable)
     said = [f"{count:,} have {reason}" for reason, count in reasons.most_common()]
     worst = ", ".join(
         f"{sensor!r} {count:,}" for (_, sensor), count in unusable.most_common(3) if sensor
     )
-    raise FileFormatError(
+    ways = [_WAYS_OUT[reason] for reason in reasons if reason in _WAYS_OUT]
+    suspects = [one.option for one in history.findings if one.kind is Kind.SENSOR_COLUMN]
+    if Reason.REPEATED in reasons and suspects:
+        ways[ways.index(_WAYS_OUT[Reason.REPEATED])] = (
+            f"A column looks like the sensor of each row: {' or '.join(suspects)}."
+        )
+    return (
         f"{lost:,} of {history.read:,} rows cannot be used: {'; '.join(said)}"
         + (f" (sensor {worst})" if worst else "")
         + ". "
-        + "".join(f"{_WAYS_OUT[reason]} " for reason in reasons if reason in _WAYS_OUT)
-        + "`vigie inspect` shows more. To go on without these rows: --max-left-out 1"
-    )
+        + " ".join(ways)
+    ).rstrip()
 
 
 def _by_reason(left_out: LeftOut) -> Counter[str]:

@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from workers.data import advice, sql
 from workers.data.columns import Columns, find_columns, listed
 from workers.data.errors import FileFormatError
+from workers.data.finding import Finding
 from workers.data.layout import Layout, Quality
 from workers.data.table import RawTable
+from workers.data.text_findings import text_findings
 from workers.data.times import Times
 
 IntArray = npt.NDArray[np.int64]
@@ -62,6 +64,7 @@ class FileRows:
         left_out: how many rows are not here.
         told_missing: how many values of a channel were one of `layout.missing`.
         notes: what was found and may surprise.
+        findings: what looks wrong with the text.
     """
 
     path: Path
@@ -78,6 +81,7 @@ class FileRows:
     left_out: LeftOut
     told_missing: Counter[str]
     notes: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -141,6 +145,7 @@ class _Reader:
             left_out=+left_out,
             told_missing=self._told_missing(),
             notes=(*table.notes, *self._unused()),
+            findings=text_findings(table, self._columns, self._layout),
         )
 
     # -- the query -----------------------------------------------------------------------------
