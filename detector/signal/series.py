@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+GAP_INTERVALS = 10
+"""A longer step of time is a gap: no window reaches over it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Series:

@@ -26,6 +26,9 @@ ModelOption = Annotated[
     typer.Option("--model", "-m", help="Folder of the trained model. Sets model.path."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="End with 1 if anything looks wrong with the readings.")
+]
 FilesArgument = Annotated[
     list[Path],
     typer.Argument(

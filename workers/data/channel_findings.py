@@ -19,7 +19,7 @@ from workers.data.columns import listed
 from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.sentinels import find_sentinels, may_hold_sentinels, same_state
+from workers.data.sentinels import EDGES, find_sentinels, may_hold_sentinels, same_state
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,6 +32,8 @@ _PARTS, _RISING_PARTS = 10, 8
 _MOST_SENSORS = 0.9
 _LATE_SHARE, _LATE_ROWS = 0.1, 100
 _FEW = 3
+_CLOCK_UNITS_S = (1e-9, 1e-6, 1e-3, 1, 60, 3_600, 86_400)
+_CLOCK_SLIP = 1e-3
 
 
 def channel_findings(history: History, layout: Layout) -> list[Finding]:
@@ -41,9 +43,8 @@ def channel_findings(history: History, layout: Layout) -> list[Finding]:
         return []
     stats = [channel_stats(one.values) for one in sensors]
     found: list[Finding] = []
-    for number, channel in enumerate(history.channels):
-        one = _Channel(history, layout, sensors, stats, number)
-        found += one.findings(channel)
+    for number in range(len(history.channels)):
+        found += _Channel(history, layout, sensors, stats, number).findings()
     return found
 
 
@@ -57,7 +58,7 @@ class _Channel:
     stats: list[ChannelStats]
     number: int
 
-    def findings(self, channel: str) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Finding]:
         at = {
             one.name: np.array([getattr(stats, one.name)[self.number] for stats in self.stats])
             for one in fields(ChannelStats)
@@ -78,8 +79,8 @@ class _Channel:
             what = f"is {_shown(low[0])}" if low.min() == low.max() else "is constant per sensor"
             yield self._finding(Kind.CONSTANT, f"never changes: it {what}", self._ignored)
             return
-        if (what := self._counts_rows(at)) is not None:
-            yield self._finding(Kind.ROW_NUMBER, what, self._ignored, certain=True)
+        if counts := self._counts_rows(at):
+            yield self._finding(Kind.ROW_NUMBER, counts, self._ignored, certain=True)
             return
         counter = list(self._counter(at))
         sentinels = [] if counter else list(self._sentinels(at))
@@ -121,14 +122,14 @@ class _Channel:
 
     # -- rules ---------------------------------------------------------------------------------
 
-    def _counts_rows(self, at: dict[str, FloatArray]) -> str | None:
+    def _counts_rows(self, at: dict[str, FloatArray]) -> str:
         """What to say where it is a number of the row, or rises in step with time."""
-        judged = np.flatnonzero(at["count"] >= _MIN_ROWS)
+        judged = np.flatnonzero(at["count"] >= _MIN_ROWS).tolist()
         steps = at["count"] - 1
-        if not len(judged) or not all(
+        if not judged or not all(
             steps[one] in {at["rises"][one], at["falls"][one]} for one in judged
         ):
-            return None
+            return ""
         columns = [self._values(one) for one in judged]
         if all((column == np.rint(column)).all() for column in columns):
             unit = all((np.abs(np.diff(column)) == 1).all() for column in columns)
@@ -137,14 +138,17 @@ class _Channel:
             if unit or (dense and len(together) == sum(map(len, columns))):
                 return "is a row number: it counts one by one"
         if all(self._keeps_time(one) for one in judged):
-            return "rises in step with time: it tells nothing that the time does not"
-        return None
+            return "is a time: it rises with the clock"
+        return ""
 
     def _keeps_time(self, sensor: int) -> bool:
         rows, column = self.sensors[sensor], self.sensors[sensor].values[:, self.number]
         known = np.flatnonzero(np.isfinite(column))
         time, value = (rows.ts_ns[known] - rows.ts_ns[known[0]]) / 1e9, column[known]
         slope = (value[-1] / 2 - value[0] / 2) / (time[-1] / 2)
+        # A counter may rise as evenly; it is no clock, and its rate tells something.
+        if not any(abs(slope * one - 1) < _CLOCK_SLIP for one in _CLOCK_UNITS_S):
+            return False
         off = np.abs(value - (value[0] + slope * time)).max()
         return bool(off <= 1e-6 * abs(value[-1] / 2 - value[0] / 2) * 2)
 
@@ -152,9 +156,9 @@ class _Channel:
         if self._column in self.layout.rate:
             return
         moves = at["rises"] + at["falls"]
-        judged = np.flatnonzero(moves >= _MIN_RISES)
+        judged = np.flatnonzero(moves >= _MIN_RISES).tolist()
         rising = [one for one in judged if at["falls"][one] * _RISES_PER_FALL <= at["rises"][one]]
-        if not len(judged) or len(rising) < _MOST_SENSORS * len(judged):
+        if not judged or len(rising) < _MOST_SENSORS * len(judged):
             return
         if sum(map(self._only_rises, rising)) < _MOST_SENSORS * len(judged):
             return
@@ -184,9 +188,11 @@ class _Channel:
         return bool(set_back.all()) and rising >= _RISING_PARTS
 
     def _sentinels(self, at: dict[str, FloatArray]) -> Iterator[Finding]:
-        counts, spans, sure = Counter[float](), {}, {}
+        counts = Counter[float]()
+        spans: dict[float, tuple[float, float]] = {}
+        sure: dict[float, bool] = {}
         for one in np.flatnonzero(at["count"] >= _MIN_ROWS):
-            if not may_hold_sentinels(*(at[name][one] for name in _EDGES)):
+            if not may_hold_sentinels(**{name: at[name][one] for name in EDGES}):
                 continue
             for found in find_sentinels(self._values(int(one))):
                 if found.value == 0 and same_state(self.sensors[one].values, self.number):
@@ -236,12 +242,13 @@ class _Channel:
                 ]
             )
         )
-        few = {"missing": tuple(map(_shown, values))} if len(values) <= _FEW else self._ignored
+        few: dict[str, object] = {"missing": tuple(map(_shown, values))}
+        keys = few if len(values) <= _FEW else self._ignored
         yield self._finding(
             Kind.HUGE,
             f"holds values of huge size, such as {_shown(values[np.argmax(np.abs(values))])}: next "
             "to them nothing else is seen",
-            few,
+            keys,
         )
 
     def _late_and_early(self, at: dict[str, FloatArray]) -> Iterator[Finding]:
@@ -264,9 +271,6 @@ class _Channel:
                 of_all = len(self.sensors) == 1
                 where = "" if of_all else f" (sensor {sensor!r}; so {len(found):,} sensors)"
                 yield self._finding(kind, said.format(*what) + where, self._ignored)
-
-
-_EDGES = ("low", "high", "at_low", "at_high", "next_low", "next_high")
 
 
 def _shown(value: float) -> str:

@@ -29,11 +29,15 @@ def read_files(paths: Sequence[Path], layout: Layout | None = None) -> History:
         FileFormatError: a file or a value cannot be read, files contradict each other, or they
             are too long.
     """
-    layout = layout or Layout()
+    return read_both(paths, layout or Layout())[1]
+
+
+def read_both(paths: Sequence[Path], layout: Layout) -> tuple[list[FileRows], History]:
+    """The rows of files as they stand there, and the history that they make; see `read_files`."""
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else []
     files = read_each(paths, layout)
     history = assemble(files, layout, ranges)
-    return replace(history, findings=file_findings(files, history, layout))
+    return files, replace(history, findings=file_findings(files, history, layout))
 
 
 def read_each(paths: Sequence[Path], layout: Layout) -> list[FileRows]:

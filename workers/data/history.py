@@ -239,9 +239,20 @@ def _channels(files: Sequence[FileRows], layout: Layout) -> tuple[str, ...]:
             raise FileFormatError(
                 f"{one.path}: its channels differ from those of {first.path} in "
                 f"{', '.join(map(repr, extra[:6]))}; choose those that both have with --channel, "
-                "or read the files apart"
+                "or read the files apart",
+                ways_out=[{"channels": common}] if (common := _in_all(files)) else (),
             )
     return first.channels
+
+
+def _in_all(files: Sequence[FileRows]) -> dict[str, str]:
+    """The channels that every file has, and their columns."""
+    first = files[0].columns.channels
+    return {
+        name: column
+        for name, column in first.items()
+        if all(one.columns.channels.get(name) == column for one in files)
+    }
 
 
 def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
@@ -283,7 +294,8 @@ def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
             if start < end:
                 raise FileFormatError(
                     f"{other} and {path} both hold rows of sensor {parts[0].sensor!r} between "
-                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}"
+                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}",
+                    ways_out=_ways_to_part(path, other, layout),
                 )
 
 
@@ -293,6 +305,12 @@ def _way_out(path: Path, other: Path, layout: Layout) -> str:
     if layout.sensor is None and path.name == other.name:
         return "if they are two sensors, tell them apart with --sensor-from folder"
     return "give one of them, or tell their sensors apart (--sensor, --sensor-from)"
+
+
+def _ways_to_part(path: Path, other: Path, layout: Layout) -> list[dict[str, str]]:
+    if path.resolve() == other.resolve() or layout.sensor is not None:
+        return []
+    return [{"sensor_from": "folder" if path.name == other.name else "file"}]
 
 
 def _sensor_rows(

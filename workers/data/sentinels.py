@@ -2,8 +2,8 @@
 
 A reading scatters, a code does not: -200 comes again and again to the last digit, and nothing lies
 between it and the readings. Flags and modes have few values in all and are left alone. Zero is the
-hard one, as a machine that stands still measures it rightly: it must be rare, and the other
-channels must not stand still with it.
+hard one, as a machine that stands still measures it rightly: the other channels must not stand
+still with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _MOST = 4
 _MIN_REST, _MIN_DISTINCT = 20, 10
 _LEAST, _LEAST_KNOWN = 10, 3
 """Times that a value comes, and one that is known as a code."""
-_MOST_SHARE, _MOST_ZEROS = 0.5, 0.1
+_MOST_SHARE = 0.2
+"""More of them are a state of the machine, unless they are known as a code."""
 _SAMPLE = 100_000
 _NINES = (99, 999, 9_999, 99_999, 999_999, 9_999_999, 99_999_999, 999_999_999)
 _KNOWN = {
@@ -28,6 +29,7 @@ _KNOWN = {
     -999.25, 127, -128, 255, 32_767, -32_768, 65_535, 2.0**31 - 1, -(2.0**31), 2.0**32 - 1,
 }  # fmt: skip
 _CODE_SIZE = 1e15
+EDGES = ("low", "high", "at_low", "at_high", "next_low", "next_high")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +50,7 @@ class Sentinel:
 
 
 def may_hold_sentinels(
-    low: float, high: float, at_low: int, at_high: int, next_low: float, next_high: float
+    *, low: float, high: float, at_low: int, at_high: int, next_low: float, next_high: float
 ) -> bool:
     """Whether a look at a channel pays: an extreme that repeats is far from the next value."""
     if not (np.isfinite(next_low) and np.isfinite(next_high)):
@@ -91,14 +93,9 @@ def _isolated(value: float, count: int, rest: FloatArray) -> Sentinel | None:
     usual = np.diff(np.quantile(some / 2, [0.01, 0.99]))[0]
     if not usual or len(np.unique(some)) < _MIN_DISTINCT or gap < (1.0 if known else 2.0) * usual:
         return None
-    far = gap > 20 * full
-    share = count / (count + len(rest))
-    if count < (_LEAST_KNOWN if known or far else _LEAST):
+    if not known and not _LEAST <= count <= _MOST_SHARE * (count + len(rest)):
         return None
-    if share > (_MOST_ZEROS if value == 0 else 1.0 if known else _MOST_SHARE):
-        return None
-    sure = value != 0 and (known or far) and gap > full
-    return Sentinel(value=value, count=count, low=low, high=high, sure=bool(sure))
+    return Sentinel(value=value, count=count, low=low, high=high, sure=known and gap > full)
 
 
 def same_state(values: FloatArray, channel: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.wire.timestamp import format_ns
+from detector.signal.series import GAP_INTERVALS
 from workers.data.columns import listed
 from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows, unusable_rows
@@ -21,6 +21,7 @@ _ZONES_NS = 14 * 3600 * 10**9
 _IRREGULAR_SHARE = 0.2
 _FEW_ROWS = 20
 _HALF = 0.5
+_NEWEST_FIRST = 0.9
 _NICE_S = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
     300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400,
@@ -130,9 +131,9 @@ def _left_out(history: History, layout: Layout) -> Iterator[Finding]:
 
 def _unordered(history: History) -> Iterator[Finding]:
     count = history.unordered.total()
-    if not count:
+    if not count or any(one.kind is Kind.SENSOR_COLUMN for one in history.findings):
         return
-    reverse = count >= history.read - len(history.sensors) - history.left_out.total()
+    reverse = count >= _NEWEST_FIRST * (len(history) + history.by_reason[Reason.REPEATED])
     yield Finding(
         kind=Kind.OUT_OF_ORDER,
         text="the newest row comes first: rows were sorted by time"
@@ -146,7 +147,7 @@ def _early(sensors: Sequence[SensorRows]) -> Iterator[Finding]:
     if not count:
         return
     first, rows = min(int(one.ts_ns[0]) for one in sensors), sum(map(len, sensors))
-    text = f"{count:,} of {rows:,} rows lie before 2000, the first at {format_ns(first)}: "
+    text = f"{count:,} of {rows:,} rows lie before 2000, the first at {_when(first)}: "
     if count == rows and first // 10**9 in _SPREADSHEET_DAYS:
         text += "are they day numbers of a spreadsheet?"
         yield Finding(kind=Kind.EARLY_TIMES, text=text, keys={"epoch": "excel"})
@@ -164,7 +165,7 @@ def _future(sensors: Sequence[SensorRows], layout: Layout, now_ns: int) -> Itera
     if not count:
         return
     last = max(int(one.ts_ns[-1]) for one in sensors)
-    text = f"{count:,} rows lie in the future, the last at {format_ns(last)}: "
+    text = f"{count:,} rows lie in the future, the last at {_when(last)}: "
     swapped = tuple(_swapped(form) for form in layout.time_format)
     if last - now_ns <= _ZONES_NS:
         text += "are times without a zone of another one than they were read in (--timezone)?"
@@ -185,8 +186,6 @@ def _rates(sensors: Sequence[SensorRows], intervals: dict[str, Interval]) -> Ite
     typical = np.array([one.typical_ns for one in intervals.values()])
     if len(typical) <= 1 or typical.max() < 2 * typical.min():
         return
-    from detector.training.dataset import GAP_INTERVALS
-
     weights = np.array([len(one) - 1 for one in sensors if one.sensor in intervals])
     order = np.argsort(typical)
     reach = np.cumsum(weights[order])
@@ -259,3 +258,7 @@ def shown_ns(ns: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.4g} {unit}"
     return f"{ns:.4g} ns"
+
+
+def _when(ns: int) -> str:
+    return f"{np.datetime64(ns, 'ns').astype('datetime64[s]')}Z"

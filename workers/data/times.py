@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from workers.data import advice, sql
+from workers.data import advice, sql, ways_out
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout
 from workers.data.local_time import NonexistentTimeError, to_utc
@@ -19,7 +19,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 _FIRST_SENSIBLE_NS = 315_532_800 * 10**9
 """1980: numbers of an unknown unit that come to lie before it are no such times."""
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _SPREADSHEET_DAYS = range(20_000, 80_000)
+_SECONDS_PER_DAY = 86_400
+_DAYS_ROUND_TO_S = 0.1
 _SECONDS_PER_YEAR = 31_556_952
 
 
@@ -39,7 +42,8 @@ class Times:
             FileFormatError: one is there but cannot be read; or numbers of an unknown unit.
         """
         self._table, self._names, self._layout = table, tuple(names), layout
-        ns, zoned = self._expressions(self._unit())
+        self._unit_found = self._unit()
+        ns, zoned = self._expressions(self._unit_found)
         found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw ORDER BY rowid")  # noqa: S608
         column = found.column("t")
         self.present: BoolArray = np.asarray(pc.is_valid(column)).astype(np.bool_)
@@ -47,6 +51,31 @@ class Times:
             self._check(ns)
         self.ns: IntArray = np.asarray(column.fill_null(0)).astype(np.int64)
         self._zoned = np.asarray(found.column("z").fill_null(True)).astype(np.bool_)  # noqa: FBT003
+
+    @property
+    def form(self) -> str:
+        """How they are written and in which zone they were read, for people."""
+        kind = self._table.type_of(self._names[0]) if len(self._names) == 1 else "VARCHAR"
+        zoned, local = bool(self._zoned.any()), not self._zoned.all()
+        if self._layout.time_format:
+            form = " or ".join(self._layout.time_format)
+        elif kind.startswith(("TIMESTAMP", "DATE")):
+            form = "times of the file"
+        elif self._unit_found == "excel":
+            form = "day numbers of a spreadsheet"
+        elif self._are_numbers():
+            form = f"{_UNIT_NAMES[self._unit_found]} since 1970"
+        else:
+            form = "ISO 8601"
+        without = f"without a zone, read as {self._layout.timezone}"
+        zone = f"some with, some {without}" if zoned and local else without
+        return f"{form}, {zone if local else 'with a zone'}"
+
+    def _are_numbers(self) -> bool:
+        value = _as_number(self._table.column(self._names[0]))
+        return len(self._names) == 1 and bool(
+            self._table.query(f"SELECT 1 FROM (SELECT {value} AS v FROM raw LIMIT 1) WHERE v = v")  # noqa: S608
+        )
 
     def in_utc(self, rows: IntArray, series: IntArray) -> IntArray:
         """Times of some rows, in UTC.
@@ -91,7 +120,7 @@ class Times:
         ):
             return "s"
         column = table.column(name)
-        value = f"TRY_CAST(replace({sql.trimmed(column)}, ',', '.') AS DOUBLE)"
+        value = _as_number(column)
         found = table.query(f"SELECT {value} FROM raw WHERE {column} IS NOT NULL LIMIT 1")  # noqa: S608
         if not found or found[0][0] is None:
             return "s"
@@ -102,25 +131,49 @@ class Times:
             day = "a day number of a spreadsheet (--epoch excel)"
             counter = "a count of seconds from a beginning of its own (--epoch s)"
             year = 1970 + int(size * sql.EPOCH_NS[unit] / 1e9 / _SECONDS_PER_YEAR)
-            maybe = f"{day} or {counter}" if int(size) in _SPREADSHEET_DAYS else counter
+            is_day = int(size) in _SPREADSHEET_DAYS
+            maybe = f"{day} or {counter}" if is_day else counter
+            ways = [{"epoch": "s"}]
+            if is_day:
+                ways = [{"epoch": "excel"}, *([] if self._are_days(value) else ways)]
             raise FileFormatError(
                 f"{table.path}: row 1, column {name!r}: {size:.10g} would be a time in {year}. "
-                f"Is it {maybe}? Say the unit with --epoch"
+                f"Is it {maybe}? Say the unit with --epoch",
+                ways_out=ways,
             )
         return unit
+
+    def _are_days(self, value: str) -> bool:
+        """Whether steps of the numbers are whole seconds, if they are days: no seconds are that."""
+        found = self._table.query(
+            f"SELECT median(step) FROM (SELECT {value} - lag({value}) OVER (ORDER BY rowid) "  # noqa: S608
+            "AS step FROM raw) WHERE step > 0"
+        )
+        seconds = (found[0][0] or 0) * _SECONDS_PER_DAY
+        whole = abs(seconds - round(seconds)) < _DAYS_ROUND_TO_S
+        return whole and 1 <= round(seconds) < _SECONDS_PER_DAY
 
     def _check(self, ns: str) -> None:
         """Raise for the first time that is there and cannot be read; none at all is no error."""
         columns = [sql.trimmed(self._table.column(name)) for name in self._names]
         shown = " || ' ' || ".join(f"coalesce({column}, '')" for column in columns)
+        # From all of the file: on its first days a day may be a month.
+        every = len(self.present) // 1000 + 1
         wrong = self._table.query(
             f"SELECT r, shown FROM (SELECT row_number() OVER (ORDER BY rowid) AS r, "  # noqa: S608
             f"trim({shown}) AS shown, {ns} AS t FROM raw) "
-            "WHERE t IS NULL AND shown <> '' ORDER BY r LIMIT 1000"
+            f"WHERE t IS NULL AND shown <> '' AND (r <= 1000 OR r % {every} = 0) "
+            "ORDER BY r LIMIT 2000"
         )
         if wrong:
             row, text = wrong[0]
+            samples = [str(one) for _, one in wrong]
             raise FileFormatError(
                 f"{self._table.path}: row {row}, column {self._shown_names}: "
-                + advice.unreadable_time(str(text), [str(one) for _, one in wrong], self._layout)
+                + advice.unreadable_time(str(text), samples, self._layout),
+                ways_out=ways_out.for_times(samples, self._layout),
             )
+
+
+def _as_number(column: str) -> str:
+    return f"TRY_CAST(replace({sql.trimmed(column)}, ',', '.') AS DOUBLE)"

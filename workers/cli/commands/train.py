@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workers.cli.options import FileOptions, JsonOption, SettingsOptions, unbundled, usage_errors
+from workers.cli.options import (
+    FileOptions,
+    JsonOption,
+    SettingsOptions,
+    StrictOption,
+    unbundled,
+    usage_errors,
+)
+from workers.cli.views.findings import as_documents, print_warnings, refuse
 from workers.cli.views.report import print_facts, print_json
 from workers.errors import VigieError
 
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from detector.signal.series import Series
     from detector.training.train import TrainingConfig
     from schemas.settings import Settings
+    from workers.data.finding import Finding
     from workers.data.history import History
     from workers.data.layout import Layout
 
@@ -89,6 +98,7 @@ def train(
     ] = None,
     columns: FileOptions,
     options: SettingsOptions,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn what normal looks like, and set the threshold for your alarm budget.
@@ -102,11 +112,14 @@ def train(
       vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
+    from rich.console import Console
+
     from detector.artifact import load, save
     from detector.calibration.threshold import AlarmBudget
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig
     from workers.data.files import read_files
+    from workers.data.findings import findings_of, warnings_of
     from workers.data.history import check_usable
 
     with usage_errors("--budget"):
@@ -119,6 +132,10 @@ def train(
     else:
         history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
     check_usable(history, layout.max_left_out)
+    warnings = warnings_of(findings_of(history, layout, now_ns=clock.time_ns()))
+    if strict:
+        refuse(warnings)
+    print_warnings(warnings, Console(stderr=True, quiet=as_json))
     history = history.without_labelled()
     began_s = clock.monotonic()
     try:
@@ -139,7 +156,8 @@ def train(
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
-    _report(detector, folder, history, clock.monotonic() - began_s, as_json=as_json)
+    took_s = clock.monotonic() - began_s
+    _report(detector, folder, history, took_s, warnings, as_json=as_json)
 
 
 def _from_topic(settings: Settings, layout: Layout, start: str, end: str | None) -> History:
@@ -196,7 +214,13 @@ def _train(
 
 
 def _report(
-    detector: Detector, folder: Path, history: History, took_s: float, *, as_json: bool
+    detector: Detector,
+    folder: Path,
+    history: History,
+    took_s: float,
+    warnings: Sequence[Finding],
+    *,
+    as_json: bool,
 ) -> None:
     training = detector.identity.training
     if as_json:
@@ -213,6 +237,7 @@ def _report(
             "rows_read": history.read,
             "left_out": _left_out(history),
             "told_missing": dict(history.told_missing),
+            "warnings": as_documents(warnings),
             "training": dict(training),
         }
         print_json(summary)
