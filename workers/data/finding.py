@@ -10,6 +10,9 @@ from typing import Any
 
 from workers.data.layout import Layout, make_layout
 
+_LISTS = {"ignore", "missing", "rate"}
+"""Keys that may name many."""
+_MOST_OF_A_KIND, _MOST_NAMES = 3, 8
 _WAYS_TO_NAME_A_SENSOR = ("sensor", "sensor_id", "sensor_from")
 
 
@@ -127,3 +130,30 @@ def with_keys(layout: Layout, keys: Mapping[str, Any]) -> Layout:
 def joined(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings of several files: what is of the same kind and channel once."""
     return tuple({(one.kind, one.channel, one.option): one for one in findings}.values())
+
+
+def grouped(findings: Iterable[Finding]) -> list[Finding]:
+    """The same, with what many channels have in common said once."""
+    by_kind: dict[Kind, list[Finding]] = {}
+    for one in findings:
+        by_kind.setdefault(one.kind, []).append(one)
+    return [one for of_kind in by_kind.values() for one in _as_one(of_kind)]
+
+
+def _as_one(findings: list[Finding]) -> list[Finding]:
+    if len(findings) <= _MOST_OF_A_KIND:
+        return findings
+    names = [repr(one.channel) for one in findings]
+    more = len(names) - _MOST_NAMES
+    lists: dict[str, list[str]] = {}
+    for one in findings:
+        for key, value in one.keys.items():
+            lists.setdefault(key, []).extend(value if isinstance(value, tuple) else (value,))
+    listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    together = Finding(
+        kind=findings[0].kind,
+        text=f"{len(findings):,} channels ({findings[0].kind}): {listed}",
+        keys={key: tuple(dict.fromkeys(values)) for key, values in lists.items()},
+        certain=all(one.certain for one in findings),
+    )
+    return [together] if lists.keys() <= _LISTS else findings

@@ -171,8 +171,11 @@ def assemble(
             parts.setdefault(part.sensor, []).append(part)
     for of_sensor in parts.values():
         _check_overlap(of_sensor, layout)
+    of_all = {note for note in files[0].notes if all(note in one.notes for one in files)}
     notes = [
-        (f"{one.path.name}: " if len(files) > 1 else "") + n for one in files for n in one.notes
+        note if note in of_all else f"{one.path.name}: {note}"
+        for one in files
+        for note in one.notes
     ]
     units = {channel: unit for one in files for channel, unit in one.units.items()}
     found = of_parts(parts.values(), channels, layout, ranges)

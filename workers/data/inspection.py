@@ -219,10 +219,10 @@ def _channel(history: History, number: int) -> ChannelProfile:
 
 
 def envelope(one: SensorRows, number: int, pieces: int) -> tuple[FloatArray, FloatArray]:
-    """The smallest and the largest value of a channel in equal pieces of a sensor's time.
+    """The smallest and the largest value of a channel in equal pieces of a sensor's rows.
 
     Args:
-        one: the sensor; at least one row.
+        one: the sensor; at least one row. Gaps in its time take no room.
         number: of the channel.
         pieces: how many.
 
@@ -230,12 +230,9 @@ def envelope(one: SensorRows, number: int, pieces: int) -> tuple[FloatArray, Flo
         [pieces] each, NaN where a piece has no value.
     """
     low, high = np.full(pieces, np.nan), np.full(pieces, np.nan)
-    ts_ns, column = one.ts_ns, one.values[:, number]
-    span = float(ts_ns[-1] - ts_ns[0]) or 1.0
-    piece = np.minimum(((ts_ns - ts_ns[0]) / span * pieces).astype(np.int64), pieces - 1)
-    known = np.isfinite(column)
-    places, starts = np.unique(piece[known], return_index=True)
+    known = np.flatnonzero(np.isfinite(one.values[:, number]))
+    places, starts = np.unique(known * pieces // len(one), return_index=True)
     if len(places):
-        low[places] = np.minimum.reduceat(column[known], starts)
-        high[places] = np.maximum.reduceat(column[known], starts)
+        low[places] = np.minimum.reduceat(one.values[known, number], starts)
+        high[places] = np.maximum.reduceat(one.values[known, number], starts)
     return low, high

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from workers.data.finding import with_keys
+from workers.data.finding import grouped, with_keys
 from workers.data.inspection import Inspection
 from workers.data.layout import Layout
 
@@ -36,7 +36,7 @@ def propose(inspection: Inspection) -> Proposal:
             continue
         layout = with_keys(layout, one.keys)
         reasons.update(dict.fromkeys(one.keys, one.error))
-    for finding in inspection.findings:
+    for finding in grouped(inspection.findings):
         if not finding.keys:
             continue
         certain = finding.certain

@@ -115,7 +115,7 @@ def _repeated(
     keys = resampled(float(np.median(usual))) if usual and not suspected else {}
     yield Finding(
         kind=Kind.REPEATED_TIMES,
-        text=text + ("" if suspected else ". To make one row of them"),
+        text=text,
         keys=keys,
         # Without it the files are refused.
         certain=bool(keys) and share > layout.max_left_out,

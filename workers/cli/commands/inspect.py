@@ -86,7 +86,8 @@ def inspect(
     else:
         console = Console()
         print_inspection(found, console)
-        _show_layout(proposal, text, write, console)
+        if found.history is not None or write is not None:
+            _show_layout(proposal, text, write, console)
         if html is not None:
             console.print(Text(f"\npage: {html}"), highlight=False)
     if found.history is None:

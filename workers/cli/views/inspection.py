@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MOST_CHANNELS, _MOST_SENSORS = 60, 8
 _NAME_WIDTH = 24
 _PICTURE_LINES = 2
-_FIXED_WIDTH = 46
+_FIXED_WIDTH = 50
 """Of the columns of numbers."""
 
 
@@ -142,12 +142,10 @@ def _print_channels(found: Inspection, history: History, console: Console) -> No
     width = max(min(left, 60), 0) if _can_draw(console) else 0
     drawn = max(history.sensors, key=len, default=None)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(
-        Text(f"{len(found.channels)} channels"), overflow="fold", max_width=_NAME_WIDTH
-    )
+    table.add_column("channel", overflow="fold", max_width=_NAME_WIDTH)
     for name in ("least", "median", "most", "missing", "distinct"):
         table.add_column(name, justify="right", no_wrap=True)
-    pictured = width >= 8 and drawn is not None and len(drawn) > 0  # noqa: PLR2004
+    pictured = width >= 6 and drawn is not None and len(drawn) > 0  # noqa: PLR2004
     if pictured and drawn is not None:
         where = "" if len(found.sensors) == 1 else f"sensor {drawn.sensor}"
         table.add_column(Text(where), no_wrap=True, overflow="ellipsis", max_width=width)
@@ -161,7 +159,7 @@ def _print_channels(found: Inspection, history: History, console: Console) -> No
             cells.append(Text("\n".join(draw(low, high, lines=_PICTURE_LINES)), "cyan"))
         table.add_row(*cells)
     console.print()
-    console.print(table, highlight=False)
+    console.print(table)
     if len(found.channels) > len(shown):
         console.print(f"and {len(found.channels) - len(shown):,} more (--json shows all)")
 

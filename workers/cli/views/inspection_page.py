@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.cli.views.inspection import facts, number, share, when
+from workers.data.finding import grouped
 from workers.data.history import History, SensorRows
 from workers.data.inspection import ChannelProfile, Inspection, envelope
 
@@ -80,7 +81,7 @@ def _problems(found: Inspection) -> Iterator[str]:
     yield "<table>"
     for assumed in found.assumptions:
         yield _problem("read as if given", assumed.error, assumed.option)
-    for one in found.findings:
+    for one in grouped(found.findings):
         yield _problem(one.kind.replace("-", " "), one.text, one.option)
     yield "</table>"
 
@@ -96,7 +97,8 @@ def _channels(found: Inspection, history: History) -> Iterator[str]:
     for sensor in sensors:
         first, last = when(int(sensor.ts_ns[0])), when(int(sensor.ts_ns[-1]))
         yield f"<h2>Channels of {escape(sensor.sensor)}</h2>"
-        yield f"<p>{len(sensor):,} rows, {first} to {last}; the figures are of all sensors.</p>"
+        yield f"<p>{len(sensor):,} rows, {first} to {last}, drawn row by row. "
+        yield "The figures are of all sensors.</p>"
         yield "<div class=scroll><table><tr><th>channel</th><th class=wide></th>"
         names = ("least", "median", "most", "missing", "distinct")
         yield "".join(f"<th class=n>{name}</th>" for name in names) + "</tr>"
