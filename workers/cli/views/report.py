@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from workers.stream.health import Health
 from workers.stream.state.counts import Counts
@@ -27,7 +28,7 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # names are data: never markup
     Console().print(table)
 
 
