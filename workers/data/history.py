@@ -272,6 +272,8 @@ def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
 def _parts(one: FileRows) -> Iterator[Part]:
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
+    if not len(order):  # to split nothing gives a piece, for no sensor
+        return
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
         yield Part(
             sensor=one.sensors[code],
