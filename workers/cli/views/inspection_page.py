@@ -30,13 +30,14 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
 th { font-weight: 500; color: var(--dim) } .n { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums }
-.facts th { width: 7rem } .kind { color: var(--warn); font-weight: 600 }
+.facts th { width: 7rem } .kind { color: var(--warn);
+  font-weight: 600; overflow-wrap: normal; min-width: 5.5rem }
 code, pre { font: 13px/1.5 ui-monospace, monospace; background: var(--code) }
 code { padding: .1rem .3rem; border-radius: .2rem } pre { padding: .8rem; overflow-x: auto }
 svg { display: block; width: 100%; height: 56px } svg path { fill: var(--curve);
   stroke: var(--curve); stroke-width: 1; vector-effect: non-scaling-stroke;
   stroke-linejoin: round } .wide { min-width: 18rem; width: 45% }
-.scroll { overflow-x: auto }
+.name { min-width: 7rem } .scroll { overflow-x: auto }
 """
 
 
@@ -99,7 +100,7 @@ def _channels(found: Inspection, history: History) -> Iterator[str]:
         yield f"<h2>Channels of {escape(sensor.sensor)}</h2>"
         yield f"<p>{len(sensor):,} rows, {first} to {last}, drawn row by row. "
         yield "The figures are of all sensors.</p>"
-        yield "<div class=scroll><table><tr><th>channel</th><th class=wide></th>"
+        yield "<div class=scroll><table><tr><th class=name>channel</th><th class=wide></th>"
         names = ("least", "median", "most", "missing", "distinct")
         yield "".join(f"<th class=n>{name}</th>" for name in names) + "</tr>"
         for at, one in enumerate(found.channels[:_MOST_PICTURES]):
