@@ -158,9 +158,7 @@ class _Channel:
         moves = at["rises"] + at["falls"]
         judged = np.flatnonzero(moves >= _MIN_RISES).tolist()
         rising = [one for one in judged if at["falls"][one] * _RISES_PER_FALL <= at["rises"][one]]
-        if not judged or len(rising) < _MOST_SENSORS * len(judged):
-            return
-        if sum(map(self._only_rises, rising)) < _MOST_SENSORS * len(judged):
+        if not judged or sum(map(self._only_rises, rising)) < _MOST_SENSORS * len(judged):
             return
         resets = int(at["falls"][rising].sum())
         low, high = at["low"][rising].min(), at["high"][rising].max()

@@ -191,8 +191,10 @@ def test_flags_modes_and_rare_spikes_are_no_sentinels(rng):
     modes = rng.choice([1.0, 2.0, 3.0, 255.0], N)
     spikes = noisy(rng)
     spikes[[10, 200, 700]] = [900, 910, 905]
+    twins = noisy(rng)
+    twins[[10, 200, 201, 700]] = 900  # the end of its scale, perhaps
 
-    assert kinds(history(flags, modes, spikes)) == set()
+    assert kinds(history(flags, modes, spikes, twins)) == set()
 
 
 def test_a_value_that_is_ordinary_in_another_channel_is_not_taken_without_asking(rng):

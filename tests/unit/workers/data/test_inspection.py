@@ -130,9 +130,12 @@ def test_day_or_month_first_is_for_the_user_to_decide(inspect):
 
 
 def test_a_day_past_the_twelfth_decides_which_comes_first(inspect):
-    later = "\n".join(f"04/{day:02}/2025 00:00:00,1.5" for day in range(4, 25))
+    days = [
+        f"04/{1 + n // 100:02}/2025 00:{n % 100 // 60:02}:{n % 60:02},{n % 7 + 0.25}"
+        for n in range(2_500)  # the first thousand could be of months
+    ]
 
-    found = inspect(text("time,flow", "04/03/2025 00:{m:02}:{s:02},{v}") + later)
+    found = inspect("\n".join(["time,flow", *days, ""]))
 
     (assumed,) = found.assumptions
     assert (assumed.keys, assumed.others) == ({"time_format": ("%m/%d/%Y %H:%M:%S",)}, ())
