@@ -143,7 +143,7 @@ def grouped(findings: Iterable[Finding]) -> list[Finding]:
 def _as_one(findings: list[Finding]) -> list[Finding]:
     if len(findings) <= _MOST_OF_A_KIND:
         return findings
-    names = [repr(one.channel) for one in findings]
+    names = [repr(one.channel) for one in findings[1:]]
     more = len(names) - _MOST_NAMES
     lists: dict[str, list[str]] = {}
     for one in findings:
@@ -152,7 +152,7 @@ def _as_one(findings: list[Finding]) -> list[Finding]:
     listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
     together = Finding(
         kind=findings[0].kind,
-        text=f"{len(findings):,} channels ({findings[0].kind}): {listed}",
+        text=f"{findings[0].text}; likewise {len(names):,} others: {listed}",
         keys={key: tuple(dict.fromkeys(values)) for key, values in lists.items()},
         certain=all(one.certain for one in findings),
     )

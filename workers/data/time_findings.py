@@ -124,9 +124,13 @@ def _repeated(
 
 def _left_out(history: History, layout: Layout) -> Iterator[Finding]:
     """Rows of which so many are unusable that training refuses them, for other reasons."""
+    if not history.read:
+        yield Finding(kind=Kind.LEFT_OUT, text="there is no row in it")
+        return
     said = unusable_rows(history, layout.max_left_out)
     if said and history.by_reason[Reason.REPEATED] * 2 < history.unusable.total():
-        yield Finding(kind=Kind.LEFT_OUT, text=said.rstrip("."), keys={"max_left_out": 1})
+        keys = {"max_left_out": 1} if len(history) else {}
+        yield Finding(kind=Kind.LEFT_OUT, text=said.rstrip("."), keys=keys)
 
 
 def _unordered(history: History) -> Iterator[Finding]:

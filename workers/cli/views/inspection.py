@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _MOST_CHANNELS, _MOST_SENSORS = 60, 8
 _NAME_WIDTH = 24
 _PICTURE_LINES = 2
-_FIXED_WIDTH = 50
-"""Of the columns of numbers."""
+_PADDING = 2
+_LEAST_PICTURE, _WIDEST_PICTURE = 6, 60
+_HEADINGS = ("channel", "least", "median", "most", "missing", "distinct")
 
 
 def print_inspection(found: Inspection, console: Console) -> None:
@@ -137,27 +138,34 @@ def _intervals(found: Inspection) -> str:
 
 def _print_channels(found: Inspection, history: History, console: Console) -> None:
     shown = found.channels[:_MOST_CHANNELS]
-    named = max((len(one.channel) for one in shown), default=0)
-    left = console.width - _FIXED_WIDTH - min(named, _NAME_WIDTH)
-    width = max(min(left, 60), 0) if _can_draw(console) else 0
-    drawn = max(history.sensors, key=len, default=None)
+    cells = [
+        (
+            one.channel + (f" [{one.unit}]" if one.unit and one.unit not in one.channel else ""),
+            *map(number, (one.low, one.median, one.high)),
+            share(one.missing),
+            f"{one.distinct:,}",
+        )
+        for one in shown
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
+    widths[0] = min(widths[0], _NAME_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("channel", overflow="fold", max_width=_NAME_WIDTH)
-    for name in ("least", "median", "most", "missing", "distinct"):
-        table.add_column(name, justify="right", no_wrap=True)
-    pictured = width >= 6 and drawn is not None and len(drawn) > 0  # noqa: PLR2004
-    if pictured and drawn is not None:
-        where = "" if len(found.sensors) == 1 else f"sensor {drawn.sensor}"
-        table.add_column(Text(where), no_wrap=True, overflow="ellipsis", max_width=width)
-    for at, one in enumerate(shown):
-        unit = f" [{one.unit}]" if one.unit and one.unit not in one.channel else ""
-        cells = [Text(one.channel + unit)]
-        cells += [Text(number(value)) for value in (one.low, one.median, one.high)]
-        cells += [Text(share(one.missing)), Text(f"{one.distinct:,}")]
-        if pictured and drawn is not None:
+    table.add_column(_HEADINGS[0], overflow="fold", width=widths[0])
+    for name, width in zip(_HEADINGS[1:], widths[1:], strict=True):
+        table.add_column(name, justify="right", no_wrap=True, width=width)
+    left = console.width - sum(widths) - _PADDING * (len(widths) + 1)
+    drawn = max(history.sensors, key=len, default=None)
+    pictures: list[list[Text]] = [[] for _ in shown]
+    if drawn and left >= _LEAST_PICTURE and _can_draw(console):
+        width = min(left, _WIDEST_PICTURE)
+        of = "" if len(found.sensors) == 1 else f"sensor {drawn.sensor}"
+        table.add_column(Text(of), no_wrap=True, overflow="ellipsis", width=width)
+        for at, picture in enumerate(pictures):
             low, high = envelope(drawn, at, width * COLUMNS)
-            cells.append(Text("\n".join(draw(low, high, lines=_PICTURE_LINES)), "cyan"))
-        table.add_row(*cells)
+            lines = draw(low, high, lines=_PICTURE_LINES)
+            picture.append(Text("\n".join(lines), "cyan"))
+    for texts, picture in zip(cells, pictures, strict=True):
+        table.add_row(*map(Text, texts), *picture)
     console.print()
     console.print(table)
     if len(found.channels) > len(shown):

@@ -71,8 +71,10 @@ def test_ordinary_readings_are_accused_of_nothing(rng):
     assert found(history(noisy(rng), noisy(rng, level=-3), valve, flag)) == ()
 
 
-def test_a_history_without_rows_is_accused_of_nothing():
-    assert found(history(np.empty(0))) == ()
+def test_a_history_without_rows_is_accused_of_that_alone():
+    (finding,) = found(history(np.empty(0)))
+
+    assert finding.text == "there is no row in it"
 
 
 # -- counters and row numbers ----------------------------------------------------------------------
@@ -215,6 +217,13 @@ def test_values_of_huge_size_are_said_once(rng):
 
     assert finding.option == "--missing 3e+38"
     assert kinds(history(flow)) == {Kind.HUGE}
+
+
+def test_the_largest_floats_are_looked_at_without_a_warning(rng):
+    wild = rng.choice([-1.7e308, 1.7e308, 5.0, 9e15 + 2], N)
+    rising = np.linspace(-8e307, 8e307, N) * 2
+
+    assert Kind.HUGE in kinds(history(wild, rising))
 
 
 # -- channels that tell nothing --------------------------------------------------------------------

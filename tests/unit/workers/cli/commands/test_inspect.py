@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from workers.cli import main as cli
 from workers.cli.views.braille import draw
+from workers.data.finding import Kind
 
 EVIL = "Speed [/min] <script>alert(1)</script>"
 
@@ -169,3 +172,24 @@ def test_a_curve_in_characters_spans_its_lines():
 def test_a_curve_of_a_constant_and_of_nothing_is_drawn():
     assert draw(np.ones(4), np.ones(4), lines=1) == ["⠒⠒"]
     assert draw(np.full(4, np.nan), np.full(4, np.nan), lines=1) == ["⠀⠀"]
+
+
+PAGE = Path(__file__).resolve().parents[5] / "docs" / "inspect.md"
+
+
+def test_the_page_names_every_kind_and_no_other():
+    table = PAGE.read_text().partition("## What may look wrong")[2].partition("\n## ")[0]
+    firsts = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    assert {name for first in firsts for name in re.findall(r"`([a-z-]+)`", first)} == set(Kind)
+
+
+def test_the_page_names_every_key_for_scripts(make_file, tmp_path, capsys):
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    _, whole, _ = run(capsys, make_file(), "--json")
+    _, bare, _ = run(capsys, str(tmp_path / "bare.csv"), "--json")
+    table = PAGE.read_text().partition("## For scripts")[2]
+    firsts = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+
+    named = {name for first in firsts for name in re.findall(r"`(\w+)`", first)}
+    assert named == json.loads(whole).keys() | json.loads(bare).keys()
