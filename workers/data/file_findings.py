@@ -23,6 +23,11 @@ _ROWS_EACH = 5
 _MOST_REPEATS_LEFT = 0.02
 _STEADY = 0.5
 _MIN_REPEATS = 0.02
+_NAMED = re.compile(
+    r"(machine|device|sensor|asset|pump|motor|engine|turbine|station|node|equipment|unit|meter)"
+    r"[ _-]?(id|no|nr|num|number)",
+    re.IGNORECASE,
+)
 _DATED = re.compile(r"\d{4}([-_.]?\d{2}){0,2}|\d{1,2}")
 
 
@@ -36,25 +41,37 @@ def file_findings(
         history: what was made of them.
         layout: how they were read.
     """
-    repeated = history.by_reason[Reason.REPEATED]
-    suspects = []
-    if repeated > _MIN_REPEATS * history.read and layout.long is None:
-        suspects = list(_sensor_columns(files[0]))
     return (
-        *(
-            Finding(
-                kind=Kind.SENSOR_COLUMN,
-                text=f"{name!r} looks like the sensor of each row: it has {count:,} whole values, "
-                "and rows of one time differ in it",
-                keys={"sensor": name},
-                certain=len(suspects) == 1,
-                channel=name,
-            )
-            for name, count in suspects
-        ),
+        *(_suspects(files[0], history) if layout.long is None else ()),
         *_merged(files, layout),
         *_words(files),
     )
+
+
+def _suspects(one: FileRows, history: History) -> Iterator[Finding]:
+    """Columns that look like the sensor of each row: by their values, else by their name."""
+    repeated = history.by_reason[Reason.REPEATED] > _MIN_REPEATS * history.read
+    suspects = list(_sensor_columns(one)) if repeated else []
+    for name, count in suspects:
+        yield Finding(
+            kind=Kind.SENSOR_COLUMN,
+            text=f"{name!r} looks like the sensor of each row: it has {count:,} whole values, "
+            "and rows of one time differ in it",
+            keys={"sensor": name},
+            certain=len(suspects) == 1,
+            channel=name,
+        )
+    for number, channel in enumerate(() if suspects else one.channels):
+        column = one.values[:_SAMPLE_ROWS, number]
+        name = one.columns.channels[channel]
+        if _NAMED.fullmatch(name) and 1 < len(np.unique(column)) <= len(column) // _ROWS_EACH:
+            yield Finding(
+                kind=Kind.SENSOR_COLUMN,
+                text=f"{name!r} is called as the sensor of each row would be, and is read as a "
+                "channel of one",
+                keys={"sensor": name},
+                channel=name,
+            )
 
 
 def _sensor_columns(one: FileRows) -> Iterator[tuple[str, int]]:

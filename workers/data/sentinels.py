@@ -29,6 +29,8 @@ _KNOWN = {
     -999.25, 127, -128, 255, 32_767, -32_768, 65_535, 2.0**31 - 1, -(2.0**31), 2.0**32 - 1,
 }  # fmt: skip
 _CODE_SIZE = 1e15
+_LARGE_CODE = 999
+"""No number of a mode."""
 EDGES = ("low", "high", "at_low", "at_high", "next_low", "next_high")
 
 
@@ -89,13 +91,18 @@ def _isolated(value: float, count: int, rest: FloatArray) -> Sentinel | None:
     known = value in _KNOWN or abs(value) >= _CODE_SIZE
     if gap < (0.5 if known else 1.0) * full or count < _LEAST_KNOWN:
         return None
-    some = rest[:: max(len(rest) // _SAMPLE, 1)]
-    usual = np.diff(np.quantile(some / 2, [0.01, 0.99]))[0]
-    if not usual or len(np.unique(some)) < _MIN_DISTINCT or gap < (1.0 if known else 2.0) * usual:
+    if not (known and abs(value) >= _LARGE_CODE) and not _scatters(rest, gap / (1 if known else 2)):
         return None
     if not known and not _LEAST <= count <= _MOST_SHARE * (count + len(rest)):
         return None
     return Sentinel(value=value, count=count, low=low, high=high, sure=known and gap > full)
+
+
+def _scatters(rest: FloatArray, limit: float) -> bool:
+    """Whether values are readings rather than modes, and half their usual span is at most that."""
+    some = rest[:: max(len(rest) // _SAMPLE, 1)]
+    usual = np.diff(np.quantile(some / 2, [0.01, 0.99]))[0]
+    return bool(0 < usual <= limit) and len(np.unique(some)) >= _MIN_DISTINCT
 
 
 def same_state(values: FloatArray, channel: int) -> bool:

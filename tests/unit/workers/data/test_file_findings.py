@@ -75,6 +75,17 @@ def test_a_valve_position_and_a_coarse_reading_look_like_no_sensor(rng, make_fil
     assert {f.kind for f in read(path)} == {Kind.REPEATED_TIMES}
 
 
+def test_a_column_that_is_called_like_a_sensor_is_named_though_no_time_repeats(rng, make_file):
+    device = np.arange(N) % 4
+    path = make_file(csv({"deviceId": device, "flow": noisy(rng)}))
+    numbers = make_file(csv({"unit_no": np.arange(N), "flow": noisy(rng)}), "numbers.csv")
+
+    (finding,) = read(path)
+
+    assert (finding.option, finding.certain) == ("--sensor deviceId", False)
+    assert [f.kind for f in read(numbers)] == [Kind.ROW_NUMBER]
+
+
 def test_whole_values_without_repeated_times_look_like_no_sensor(rng, make_file):
     path = make_file(csv({"stage": np.arange(N) % 5, "flow": noisy(rng)}))
 

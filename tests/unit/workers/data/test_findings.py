@@ -155,6 +155,16 @@ def test_a_value_far_outside_that_repeats_is_to_be_read_as_missing(rng, value):
     assert finding.certain
 
 
+def test_a_large_code_is_found_among_few_values_as_well(rng):
+    degrees, still = rng.integers(20, 25, N).astype(float), np.full(N, 5.0)
+    degrees[100:112] = still[100:112] = -9999
+
+    assert {(f.kind, f.channel) for f in found(history(degrees, still))} == {
+        (Kind.SENTINEL, "a"),
+        (Kind.SENTINEL, "b"),
+    }
+
+
 def test_two_sentinels_of_a_channel_are_both_found(rng):
     flow = noisy(rng)
     flow[100:110], flow[500:520] = -9999, -999
@@ -223,7 +233,7 @@ def test_the_largest_floats_are_looked_at_without_a_warning(rng):
     wild = rng.choice([-1.7e308, 1.7e308, 5.0, 9e15 + 2], N)
     rising = np.linspace(-8e307, 8e307, N) * 2
 
-    assert Kind.HUGE in kinds(history(wild, rising))
+    assert {Kind.SENTINEL, Kind.COUNTER} == kinds(history(wild, rising))
 
 
 # -- channels that tell nothing --------------------------------------------------------------------

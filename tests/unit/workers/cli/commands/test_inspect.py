@@ -85,8 +85,12 @@ def test_the_page_needs_nothing_but_itself(make_file, tmp_path, capsys):
     run(capsys, make_file(), "--html", str(tmp_path / "page.html"))
     text = (tmp_path / "page.html").read_text()
     tags = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))  # type: ignore[method-assign]
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append((tag, dict(attrs)))
+
+    parser = Tags()
     parser.feed(text)
 
     assert {"svg", "path"} <= {tag for tag, _ in tags}
