@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float64, Int64
 
 LARGEST = 1e150
 """A value beyond it is no measurement: its square, summed over a history, is no number."""
+GAP_INTERVALS = 10
+"""A longer step of time is a gap: no window reaches over it."""
 
 
 @dataclass(frozen=True, kw_only=True)

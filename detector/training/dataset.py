@@ -18,6 +18,7 @@ from detector.signal.noise import noise_level
 from detector.signal.scaler import ChannelScaler, fit_row, shared_scale
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import (
+    GAP_INTERVALS,
     Series,
     in_order,
     last_present,
@@ -27,7 +28,6 @@ from detector.signal.series import (
     window_ends,
 )
 
-GAP_INTERVALS = 10
 _NOISE_PIECES = 32
 MIN_GROUP_CALIBRATION = 64
 """A sensor with fewer calibration windows is scored with the pooled numbers."""

@@ -28,6 +28,7 @@ COMMANDS = (
     "demo",
     "simulate",
     "replay",
+    "inspect",
     "train",
     "run",
     "repartition",
@@ -52,6 +53,7 @@ publish what is not, and the cleaned signal.
 
 [bold]Your own data[/bold]
 
+  [cyan]vigie inspect[/cyan]        what is in files, and what looks wrong with it
   [cyan]vigie train[/cyan]          learn a model from files or from a topic
   [cyan]vigie backtest[/cyan]       score files with it, before it goes live
   [cyan]vigie topics create[/cyan]  make the topics on your Kafka

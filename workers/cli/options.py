@@ -30,6 +30,9 @@ OnlyOption = Annotated[
     typer.Option("--only", metavar="SENSOR", help="This sensor alone. May be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="End with 1 if anything looks wrong with the readings.")
+]
 FilesArgument = Annotated[
     list[Path],
     typer.Argument(

@@ -11,11 +11,13 @@ from workers.data import sql
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout, SensorFrom
 from workers.data.table import RawTable
+from workers.data.ways_out import is_time
 
 TIME_NAMES = ("ts", "timestamp", "datetime", "time", "date")
 SENSOR_NAMES = ("sensor_id", "sensor")
 LABEL_NAMES = ("label", "anomaly", "is_anomaly")
 NO_VALUES = "a column without a name and without values"
+_SAMPLES = 20
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 
 
@@ -52,7 +54,7 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         label = _usual(table.names, LABEL_NAMES)
     for one in layout.quality:
         _require(table, one.column, "quality", "--quality")
-    for name in layout.rate:
+    for name in () if layout.long else layout.rate:
         _require(table, name, "rate", "--rate")
     taken = {*time, sensor, label, *layout.ignore, *(one.column for one in layout.quality)}
     unused: dict[str, str] = {}
@@ -117,9 +119,24 @@ def _time_columns(table: RawTable, layout: Layout) -> tuple[str, ...]:
     if found is None:
         raise FileFormatError(
             f"{table.path}: which column is the time? none of {', '.join(TIME_NAMES)} among "
-            f"{listed(table.names)}; name it with --time"
+            f"{listed(table.names)}; name it with --time",
+            ways_out=[{"time": (name,)} for name in _times_by_content(table)],
         )
     return (found,)
+
+
+def _times_by_content(table: RawTable) -> list[str]:
+    """Columns whose first values look like times."""
+    picks = ", ".join(f"CAST({column} AS VARCHAR)" for column in table.columns)
+    first = table.query(f"SELECT {picks} FROM raw ORDER BY rowid LIMIT {_SAMPLES}")  # noqa: S608
+    return [
+        name
+        for name, kind, values in zip(
+            table.names, table.types, zip(*first, strict=True), strict=True
+        )
+        if name
+        and (kind.startswith(("TIMESTAMP", "DATE")) or is_time([one or "" for one in values]))
+    ]
 
 
 def _require(table: RawTable, name: str, what: str, option: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from workers.data import sql
 from workers.data.columns import SENSOR_NAMES, listed
 from workers.data.errors import FileFormatError
+from workers.data.file_findings import file_findings
 from workers.data.history import History, LabelRange, assemble
 from workers.data.layout import Layout
 from workers.data.rows import FileRows, read_rows
@@ -27,9 +29,15 @@ def read_files(paths: Sequence[Path], layout: Layout | None = None) -> History:
         FileFormatError: a file or a value cannot be read, files contradict each other, or they
             are too long.
     """
-    layout = layout or Layout()
+    return read_both(paths, layout or Layout())[1]
+
+
+def read_both(paths: Sequence[Path], layout: Layout) -> tuple[list[FileRows], History]:
+    """The rows of files as they stand there, and the history that they make; see `read_files`."""
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else []
-    return assemble(read_each(paths, layout), layout, ranges)
+    files = read_each(paths, layout)
+    history = assemble(files, layout, ranges)
+    return files, replace(history, findings=file_findings(files, history, layout))
 
 
 def read_each(paths: Sequence[Path], layout: Layout) -> list[FileRows]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from schemas.wire.timestamp import format_ns
 from workers.data.columns import listed
 from workers.data.errors import FileFormatError
+from workers.data.finding import Finding, Kind
 from workers.data.layout import Layout
 from workers.data.reshape import pivot, rates, resample
 from workers.data.rows import FileRows, LeftOut, Reason
@@ -75,6 +76,7 @@ class History:
         told_missing: how many values of a channel are missing because the user says so.
         notes: what was found and may surprise.
         unordered: how many rows of a sensor came after a later one.
+        findings: what looks wrong with the files, as far as their rows tell it no more.
     """
 
     channels: tuple[str, ...]
@@ -85,6 +87,7 @@ class History:
     told_missing: Counter[str]
     notes: tuple[str, ...] = ()
     unordered: Counter[str]
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return sum(map(len, self.sensors))
@@ -191,8 +194,11 @@ def assemble(
             parts.setdefault(part.sensor, []).append(part)
     for of_sensor in parts.values():
         _check_overlap(of_sensor, layout)
+    of_all = {note for note in files[0].notes if all(note in one.notes for one in files)}
     notes = [
-        (f"{one.path.name}: " if len(files) > 1 else "") + n for one in files for n in one.notes
+        note if note in of_all else f"{one.path.name}: {note}"
+        for one in files
+        for note in one.notes
     ]
     units = {channel: unit for one in files for channel, unit in one.units.items()}
     found = of_parts(parts.values(), channels, layout, ranges)
@@ -272,9 +278,20 @@ def _channels(files: Sequence[FileRows], layout: Layout) -> tuple[str, ...]:
             raise FileFormatError(
                 f"{one.path}: its channels differ from those of {first.path} in "
                 f"{', '.join(map(repr, extra[:6]))}; choose those that both have with --channel, "
-                "or read the files apart"
+                "or read the files apart",
+                ways_out=[{"channels": common}] if (common := _in_all(files)) else (),
             )
     return first.channels
+
+
+def _in_all(files: Sequence[FileRows]) -> dict[str, str]:
+    """The channels that every file has, and their columns."""
+    first = files[0].columns.channels
+    return {
+        name: column
+        for name, column in first.items()
+        if all(one.columns.channels.get(name) == column for one in files)
+    }
 
 
 def _in_order(one: FileRows, channels: tuple[str, ...]) -> FileRows:
@@ -303,6 +320,8 @@ def _parts(one: FileRows) -> Iterator[Part]:
         return
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
+    if not len(order):  # to split nothing gives a piece, for no sensor
+        return
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
         yield Part(
             sensor=one.sensors[code],
@@ -328,7 +347,8 @@ def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
             if start < end:
                 raise FileFormatError(
                     f"{other} and {path} both hold rows of sensor {parts[0].sensor!r} between "
-                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}"
+                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}",
+                    ways_out=_ways_to_part(path, other, layout),
                 )
 
 
@@ -338,6 +358,12 @@ def _way_out(path: Path, other: Path, layout: Layout) -> str:
     if layout.sensor is None and path.name == other.name:
         return "if they are two sensors, tell them apart with --sensor-from folder"
     return "give one of them, or tell their sensors apart (--sensor, --sensor-from)"
+
+
+def _ways_to_part(path: Path, other: Path, layout: Layout) -> list[dict[str, str]]:
+    if path.resolve() == other.resolve() or layout.sensor is not None:
+        return []
+    return [{"sensor_from": "folder" if path.name == other.name else "file"}]
 
 
 def _sensor_rows(
@@ -407,22 +433,35 @@ def check_usable(history: History, max_left_out: float) -> None:
     Raises:
         FileFormatError: says how many rows are missing, why, of which sensors, and the ways out.
     """
+    if said := unusable_rows(history, max_left_out):
+        raise FileFormatError(
+            f"{said} `vigie inspect` shows more. To go on without these rows: --max-left-out 1"
+        )
+
+
+def unusable_rows(history: History, max_left_out: float) -> str:
+    """What to say where too much cannot be used; nothing where it is no more than that share."""
     unusable = history.unusable
     lost = sum(unusable.values())
     if not history.read or lost <= max_left_out * history.read:
-        return
+        return ""
     reasons = _by_reason(unusable)
     said = [f"{count:,} have {reason}" for reason, count in reasons.most_common()]
     worst = ", ".join(
         f"{sensor!r} {count:,}" for (_, sensor), count in unusable.most_common(3) if sensor
     )
-    raise FileFormatError(
+    ways = [_WAYS_OUT[reason] for reason in reasons if reason in _WAYS_OUT]
+    suspects = [one.option for one in history.findings if one.kind is Kind.SENSOR_COLUMN]
+    if Reason.REPEATED in reasons and suspects:
+        ways[ways.index(_WAYS_OUT[Reason.REPEATED])] = (
+            f"A column looks like the sensor of each row: {' or '.join(suspects)}."
+        )
+    return (
         f"{lost:,} of {history.read:,} rows cannot be used: {'; '.join(said)}"
         + (f" (sensor {worst})" if worst else "")
         + ". "
-        + "".join(f"{_WAYS_OUT[reason]} " for reason in reasons if reason in _WAYS_OUT)
-        + "`vigie inspect` shows more. To go on without these rows: --max-left-out 1"
-    )
+        + " ".join(ways)
+    ).rstrip()
 
 
 def _by_reason(left_out: LeftOut) -> Counter[str]:

@@ -15,11 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workers.data import advice, sql
+from workers.data import advice, sql, ways_out
 from workers.data.columns import NO_VALUES, Columns, find_columns, listed
 from workers.data.errors import FileFormatError
+from workers.data.finding import Finding
 from workers.data.layout import Layout, Quality
 from workers.data.table import RawTable
+from workers.data.text_findings import text_findings
 from workers.data.times import Times
 
 IntArray = npt.NDArray[np.int64]
@@ -65,6 +67,8 @@ class FileRows:
         left_out: how many rows are not here.
         told_missing: how many values of a channel were one of `layout.missing`.
         notes: what was found and may surprise.
+        findings: what looks wrong with the text.
+        time_form: how times are written, and in which zone they were read.
     """
 
     path: Path
@@ -81,6 +85,8 @@ class FileRows:
     left_out: LeftOut
     told_missing: Counter[str]
     notes: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    time_form: str = ""
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -145,6 +151,8 @@ class _Reader:
             left_out=+left_out,
             told_missing=self._told_missing(),
             notes=(*table.notes, *self._unused()),
+            findings=text_findings(table, self._columns, self._layout),
+            time_form=times.form,
         )
 
     # -- the query -----------------------------------------------------------------------------
@@ -157,7 +165,8 @@ class _Reader:
             if not (sql.is_number(kind) or kind in {"VARCHAR", "BOOLEAN", "NULL"}):
                 raise FileFormatError(
                     f"{table.path}: column {name!r} holds {kind}, no numbers: leave it out with "
-                    f"--ignore {name!r}"
+                    f"--ignore {name!r}",
+                    ways_out=[{"ignore": (name,)}],
                 )
             picks[f"v{number}"] = sql.number(table.column(name), kind, layout)
         if columns.sensor is not None:
@@ -220,8 +229,47 @@ class _Reader:
             + advice.unreadable_value(
                 str(text), name, [(str(w), int(c)) for w, c in kinds], self._layout,
                 wrong=int(wrong.sum()), rows=len(wrong), is_first=index == 0,
-            )
+            ),
+            ways_out=self._ways_out(name, [str(word) for word, _ in kinds], wrong),
         )  # fmt: skip
+
+    def _ways_out(
+        self, name: str, words: Sequence[str], wrong: BoolArray
+    ) -> Sequence[ways_out.Keys]:
+        """Keys of a layout with which the values of a column may be read."""
+        if ways := ways_out.for_marks(words, self._layout, point=self._point()):
+            return ways
+        table, columns, count = self._table, self._columns, int(wrong.sum())
+        if count * 2 <= len(wrong):
+            return ways_out.for_some_words(words, alone_in_first_row=count == 1 and bool(wrong[0]))
+        owners = [*columns.time, *([columns.sensor] if columns.sensor else [])]
+        key = ", ".join(table.column(one) for one in owners)
+        ((rows, times, together),) = table.query(
+            f"SELECT count(*), count(DISTINCT ({key})), "  # noqa: S608
+            f"count(DISTINCT ({key}, {table.column(name)})) FROM raw"
+        )
+        column = ways_out.Words(
+            name=name,
+            words=words,
+            tells_apart=times * 1.2 < rows and together > 0.95 * rows,
+            numbers=[one for one in self._sources.values() if one != name],
+            has_sensor=columns.sensor is not None,
+        )
+        return ways_out.for_column_of_words(column)
+
+    def _point(self) -> ways_out.Point:
+        """What the points in the values are, as far as these tell."""
+        table, found = self._table, []
+        for pattern in (r"[+-]?\d*\.(\d{1,2}|\d{4,})", r"[+-]?[1-9]\d{0,2}(\.\d{3})+"):
+            matches = " OR ".join(
+                f"regexp_full_match({sql.trimmed(table.column(one))}, {sql.text(pattern)})"
+                for one in self._sources.values()
+            )
+            found.append(bool(table.query(f"SELECT 1 FROM raw WHERE {matches} LIMIT 1")))  # noqa: S608
+        decimal, grouping = found
+        if decimal:
+            return ways_out.Point.DECIMAL
+        return ways_out.Point.GROUPING if grouping else ways_out.Point.UNKNOWN
 
     def _sensors(self, found: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
         if self._columns.sensor is None:
@@ -262,7 +310,11 @@ class _Reader:
             shown = listed(str(word) for word, _ in words)
             raise FileFormatError(
                 f"{table.path}: the label column {name!r} holds words, {shown}: say which means "
-                f"anomalous, as --label {name}={words[-1][0]}; or leave it out, --ignore {name}"
+                f"anomalous, as --label {name}={words[-1][0]}; or leave it out, --ignore {name}",
+                ways_out=[
+                    {"label": f"{name}={words[-1][0]}"},
+                    *([] if len(words) == 2 else [{"ignore": (name,)}]),  # noqa: PLR2004 - normal or not
+                ],
             )
         return _bools(column)
 

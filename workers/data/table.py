@@ -33,6 +33,7 @@ from workers.data.layout import Layout
 MAX_COLUMNS = 4_096
 _NAMES_COMPARED = 64
 _PIECE_BYTES = 4 * 2**20
+_SHOWN_BYTES, _SHOWN_LINES = 4_000, 4
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -40,6 +41,8 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
+"""Bytes that cp1252 gives no meaning."""
 _PACKED: Mapping[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -323,6 +326,22 @@ def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dia
     return dialect, lines
 
 
+def beginning(path: Path, layout: Layout) -> tuple[str, ...]:
+    """The first lines of a text file, for people: what cannot be decoded is replaced."""
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(8)
+        if magic.startswith((b"PAR1", *_EXCEL)):
+            return ()
+        opener: Any = next((o for mark, o in _PACKED.items() if magic.startswith(mark)), open)
+        with opener(path, "rb") as stream:
+            piece = stream.read(_SHOWN_BYTES)
+        text = piece.decode(layout.encoding or _encoding(piece), errors="replace")
+    except (OSError, EOFError, LookupError, lzma.LZMAError):
+        return ()
+    return tuple(text.splitlines()[:_SHOWN_LINES])
+
+
 def _blanked(pieces: Iterable[str], comment: str) -> Iterator[str]:
     """The text with empty lines for comments: DuckDB would cut what follows a # in a value too."""
     of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
@@ -361,7 +380,8 @@ def _decoded(path: Path, piece: bytes, stream: IO[bytes], encoding: str) -> Iter
         byte = error.object[error.start : error.start + 1].hex()
         raise FileFormatError(
             f"{path}: not {encoding.upper()} text at byte {at + error.start} (0x{byte}): name the "
-            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1 or utf-16"
+            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1, utf-16",
+            ways_out=[{"encoding": "latin-1" if _UNDEFINED & set(error.object) else "cp1252"}],
         ) from error
 
 

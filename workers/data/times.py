@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from workers.data import advice, sql
+from workers.data import advice, sql, ways_out
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout
 from workers.data.local_time import NonexistentTimeError, to_utc
@@ -21,7 +21,10 @@ _FIRST_SENSIBLE_NS = dict.fromkeys(("s", "ms", "us"), 315_532_800 * 10**9)
 _FIRST_SENSIBLE_NS["ns"] = 946_684_800 * 10**9
 """1980, 2000: numbers of an unknown unit that come to lie before it are no such times."""
 _LOOKED_AT = 1_000
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _SPREADSHEET_DAYS = range(20_000, 80_000)
+_SECONDS_PER_DAY = 86_400
+_DAYS_ROUND_TO_S = 0.1
 _SECONDS_PER_YEAR = 31_556_952
 
 
@@ -41,7 +44,8 @@ class Times:
             FileFormatError: one is there but cannot be read; or numbers of an unknown unit.
         """
         self._table, self._names, self._layout = table, tuple(names), layout
-        ns, zoned = self._expressions(self._unit())
+        self._unit_found = self._unit()
+        ns, zoned = self._expressions(self._unit_found)
         found = table.arrow(f"SELECT {ns} AS t, {zoned} AS z FROM raw")  # noqa: S608
         column = found.column("t")
         self.present: BoolArray = np.asarray(pc.is_valid(column)).astype(np.bool_)
@@ -49,6 +53,31 @@ class Times:
             self._check(ns)
         self.ns: IntArray = np.asarray(column.fill_null(0)).astype(np.int64)
         self._zoned = np.asarray(found.column("z").fill_null(True)).astype(np.bool_)  # noqa: FBT003
+
+    @property
+    def form(self) -> str:
+        """How they are written and in which zone they were read, for people."""
+        kind = self._table.type_of(self._names[0]) if len(self._names) == 1 else "VARCHAR"
+        zoned, local = bool(self._zoned.any()), not self._zoned.all()
+        if self._layout.time_format:
+            form = " or ".join(self._layout.time_format)
+        elif kind.startswith(("TIMESTAMP", "DATE")):
+            form = "times of the file"
+        elif self._unit_found == "excel":
+            form = "day numbers of a spreadsheet"
+        elif self._are_numbers():
+            form = f"{_UNIT_NAMES[self._unit_found]} since 1970"
+        else:
+            form = "ISO 8601"
+        without = f"without a zone, read as {self._layout.timezone}"
+        zone = f"some with, some {without}" if zoned and local else without
+        return f"{form}, {zone if local else 'with a zone'}"
+
+    def _are_numbers(self) -> bool:
+        value = _as_number(self._table.column(self._names[0]))
+        return len(self._names) == 1 and bool(
+            self._table.query(f"SELECT 1 FROM (SELECT {value} AS v FROM raw LIMIT 1) WHERE v = v")  # noqa: S608
+        )
 
     def in_utc(self, rows: IntArray, series: IntArray) -> IntArray:
         """Times of some rows, in UTC.
@@ -98,7 +127,7 @@ class Times:
         ):
             return "s"
         column = table.column(name)
-        value = f"TRY_CAST(replace({sql.trimmed(column)}, ',', '.') AS DOUBLE)"
+        value = _as_number(column)
         found = table.query(
             f"SELECT v, r FROM (SELECT {value} AS v, rowid + 1 AS r FROM raw "  # noqa: S608
             f"WHERE {column} IS NOT NULL ORDER BY rowid LIMIT {_LOOKED_AT}) "
@@ -113,28 +142,52 @@ class Times:
             day = "a day number of a spreadsheet (--epoch excel)"
             counter = "a count of seconds from a beginning of its own (--epoch s)"
             year = 1970 + int(size * sql.EPOCH_NS[unit] / 1e9 / _SECONDS_PER_YEAR)
-            maybe = f"{day} or {counter}" if int(size) in _SPREADSHEET_DAYS else counter
+            is_day = int(size) in _SPREADSHEET_DAYS
+            maybe = f"{day} or {counter}" if is_day else counter
             if unit == "ns":
                 maybe = "a count of 100 ns since the year 1 or 1601, as Windows has (not read)"
+            ways = [{"epoch": "s"}]
+            if is_day:
+                ways = [{"epoch": "excel"}, *([] if self._are_days(value) else ways)]
             raise FileFormatError(
                 f"{table.path}: row {row}, column {name!r}: {size:.10g} would be a time in {year}. "
-                f"Is it {maybe}? Say the unit with --epoch"
+                f"Is it {maybe}? Say the unit with --epoch",
+                ways_out=[] if unit == "ns" else ways,
             )
         return unit
+
+    def _are_days(self, value: str) -> bool:
+        """Whether steps of the numbers are whole seconds, if they are days: no seconds are that."""
+        found = self._table.query(
+            f"SELECT median(step) FROM (SELECT {value} - lag({value}) OVER (ORDER BY rowid) "  # noqa: S608
+            "AS step FROM raw) WHERE step > 0"
+        )
+        seconds = (found[0][0] or 0) * _SECONDS_PER_DAY
+        whole = abs(seconds - round(seconds)) < _DAYS_ROUND_TO_S
+        return whole and 1 <= round(seconds) < _SECONDS_PER_DAY
 
     def _check(self, ns: str) -> None:
         """Raise for the first time that is there and cannot be read; none at all is no error."""
         columns = [sql.trimmed(self._table.column(name)) for name in self._names]
         shown = " || ' ' || ".join(f"coalesce({column}, '')" for column in columns)
+        # From all of the file: on its first days a day may be a month.
+        every = len(self.present) // 1000 + 1
+        # The first thousand, and some of the others: to find the form that all of them have.
         wrong = self._table.query(
-            f"SELECT r, shown FROM (SELECT row_number() OVER (ORDER BY rowid) AS r, "  # noqa: S608
-            f"trim({shown}) AS shown, {ns} AS t FROM raw) "
-            f"WHERE t IS NULL AND NOT {sql.is_no_time('shown', self._layout)} "
-            "ORDER BY r LIMIT 1000"
+            "SELECT r, shown FROM (SELECT r, shown, row_number() OVER (ORDER BY r) AS k FROM ("
+            f"SELECT row_number() OVER (ORDER BY rowid) AS r, trim({shown}) AS shown, {ns} AS t "  # noqa: S608
+            f"FROM raw) WHERE t IS NULL AND NOT {sql.is_no_time('shown', self._layout)}) "
+            f"WHERE k <= 1000 OR k % {every} = 0 ORDER BY r LIMIT 2000"
         )
         if wrong:
             row, text = wrong[0]
+            samples = [str(one) for _, one in wrong]
             raise FileFormatError(
                 f"{self._table.path}: row {row}, column {self._shown_names}: "
-                + advice.unreadable_time(str(text), [str(one) for _, one in wrong], self._layout)
+                + advice.unreadable_time(str(text), samples, self._layout),
+                ways_out=ways_out.for_times(samples, self._layout),
             )
+
+
+def _as_number(column: str) -> str:
+    return f"TRY_CAST(replace({sql.trimmed(column)}, ',', '.') AS DOUBLE)"

@@ -36,8 +36,8 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
 
     Args:
         settings: the broker, the topic, and the names of channels on the wire.
-        layout: `channels` to read, without any those of the first record that can be read; how to
-            label, `rate` and `resample` them.
+        layout: `channels` to read, without any those of the first record that can be read but for
+            `ignore`; the numbers that mean `missing`; how to label, `rate` and `resample` them.
         start_ns: event time, included. Records are found by their own timestamps, so a reading
             whose record carries an earlier one is not found.
         end_ns: event time, excluded; None for the end of the topic.
@@ -52,18 +52,48 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
         starts = reader.offsets_at(start_ns // 1_000_000)
         ends = reader.ends()
         if not channels:
-            channels = _find_channels(reader, starts, ends, settings, parser)
+            found_channels = _find_channels(reader, starts, ends, settings, parser)
+            channels = tuple(name for name in found_channels if name not in layout.ignore)
         reader.seek(starts)
         accepting = Input(channels, settings.stream, settings.input, parser)
         gathering = _Gathering(accepting, start_ns=start_ns, end_ns=end_ns)
         for records in reader.read_to(ends):
             gathering.add(records)
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else ()
+    told_missing = take_missing(gathering.parts.values(), channels, layout.missing)
     found = of_parts(gathering.parts.values(), channels, layout, ranges)
     rejected: LeftOut = Counter(
         {(f"rejected at {stage}", ""): count for stage, count in gathering.rejected.items()}
     )
-    return replace(found, read=found.read + rejected.total(), left_out=found.left_out + rejected)
+    return replace(
+        found,
+        read=found.read + rejected.total(),
+        left_out=found.left_out + rejected,
+        told_missing=told_missing,
+    )
+
+
+def take_missing(
+    sensors: Iterable[Sequence[Part]], channels: Sequence[str], words: Sequence[str]
+) -> Counter[str]:
+    """Make the numbers that stand for a missing value missing, in place, and count them.
+
+    Words among them are none: on the wire there are numbers only.
+    """
+    numbers = [float(word) for word in words if _is_number(word)]
+    taken = Counter[str]()
+    for part in chain.from_iterable(sensors) if numbers else ():
+        found = np.isin(part.values, numbers)
+        part.values[found] = np.nan
+        taken.update(dict(zip(channels, found.sum(axis=0).tolist(), strict=True)))
+    return +taken
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return float(word) == float(word)
+    except ValueError:
+        return False
 
 
 class _Gathering:

@@ -14,9 +14,12 @@ from workers.cli.options import (
     JsonOption,
     OnlyOption,
     SettingsOptions,
+    StrictOption,
     unbundled,
     usage_errors,
 )
+from workers.cli.views.findings import as_documents, print_warnings, refuse
+from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json
 from workers.errors import VigieError
 from workers.printable import printable, printable_lines
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from detector.signal.series import Series
     from detector.training.train import TrainingConfig
     from schemas.settings import Settings
+    from workers.data.finding import Finding
     from workers.data.history import History
     from workers.data.layout import Layout
 
@@ -104,6 +108,7 @@ def train(
     only: OnlyOption = None,
     columns: FileOptions,
     options: SettingsOptions,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn what normal looks like, and set the threshold for your alarm budget.
@@ -125,6 +130,7 @@ def train(
     from detector.training.train import TrainingConfig
     from workers.data.bounds import check_range
     from workers.data.files import read_files
+    from workers.data.findings import findings_of, warnings_of
     from workers.data.history import check_usable
 
     with usage_errors("--budget"):
@@ -137,7 +143,12 @@ def train(
     else:
         history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
     check_usable(history, layout.max_left_out)
-    history = history.only(only or ()).without_labelled()
+    history = history.only(only or ())
+    warnings = warnings_of(findings_of(history, layout, now_ns=clock.time_ns()))
+    if strict:
+        refuse(warnings)
+    print_warnings(warnings, PlainConsole(stderr=True, quiet=as_json))
+    history = history.without_labelled()
     check_range(history, LARGEST)
     began_s = clock.monotonic()
     try:
@@ -159,7 +170,8 @@ def train(
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
-    _report(detector, folder, history, clock.monotonic() - began_s, as_json=as_json)
+    took_s = clock.monotonic() - began_s
+    _report(detector, folder, history, took_s, warnings, as_json=as_json)
 
 
 def _from_topic(settings: Settings, layout: Layout, start: str, end: str | None) -> History:
@@ -208,7 +220,13 @@ def _train(
 
 
 def _report(
-    detector: Detector, folder: Path, history: History, took_s: float, *, as_json: bool
+    detector: Detector,
+    folder: Path,
+    history: History,
+    took_s: float,
+    warnings: Sequence[Finding],
+    *,
+    as_json: bool,
 ) -> None:
     from workers.cli.views.accounts import (
         account,
@@ -235,6 +253,7 @@ def _report(
             "took_s": round(took_s, 1),
             **account(history),
             "readings_not_used": _unused(len(history), training),
+            "warnings": as_documents(warnings),
             "training": dict(training),
         }
         print_json(summary)

@@ -1,0 +1,152 @@
+"""What looks wrong with files is found before their rows are sorted; what is like it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from workers.data.files import read_files
+from workers.data.finding import Kind
+from workers.data.findings import findings_of
+from workers.data.layout import LabelColumn, Layout, Quality, SensorFrom
+
+START_NS = 1_760_918_400_000_000_000  # 2025-10-20
+SECOND = 10**9
+N = 1_000
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def noisy(rng):
+    """A channel that keeps to a level and is never twice the same."""
+    return 50 + np.sin(np.arange(N) / 40) * 4 + rng.normal(0, 0.5, N)
+
+
+@pytest.fixture
+def make_file(tmp_path):
+    def make(text, name="pump.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return make
+
+
+def csv(columns, *, each=1, start=0):
+    """Text of a file with a time a second, `each` rows to a time."""
+    rows = zip(*columns.values(), strict=True)
+    lines = [
+        f"{np.datetime64(START_NS // SECOND + start + number // each, 's')}Z,"
+        + ",".join(map(str, row))
+        for number, row in enumerate(rows)
+    ]
+    return "\n".join(["time," + ",".join(columns), *lines, ""])
+
+
+def read(*paths, **keys):
+    layout = Layout(**keys)
+    history = read_files(list(paths), layout)
+    return findings_of(history, layout, now_ns=START_NS + 86_400 * SECOND)
+
+
+def test_a_column_that_tells_rows_of_one_time_apart_looks_like_the_sensor(rng, make_file):
+    machine = np.tile(np.arange(1, 6), 200)
+    path = make_file(csv({"machine": machine, "flow": noisy(rng)}, each=5))
+
+    first, second = read(path)[:2]
+
+    assert (first.kind, first.option, first.certain) == (
+        Kind.SENSOR_COLUMN,
+        "--sensor machine",
+        True,
+    )
+    assert (second.kind, second.option) == (Kind.REPEATED_TIMES, "")
+
+
+def test_a_valve_position_and_a_coarse_reading_look_like_no_sensor(rng, make_file):
+    valve = np.repeat(rng.integers(0, 5, 20), N // 20)
+    coarse = rng.integers(0, 150, N)
+    path = make_file(csv({"valve": valve, "coarse": coarse, "flow": noisy(rng)}, each=2))
+
+    assert {f.kind for f in read(path)} == {Kind.REPEATED_TIMES}
+
+
+def test_a_column_that_is_called_like_a_sensor_is_named_though_no_time_repeats(rng, make_file):
+    device = np.arange(N) % 4
+    path = make_file(csv({"deviceId": device, "flow": noisy(rng)}))
+    numbers = make_file(csv({"unit_no": np.arange(N), "flow": noisy(rng)}), "numbers.csv")
+
+    (finding,) = read(path)
+
+    assert (finding.option, finding.certain) == ("--sensor deviceId", False)
+    assert [f.kind for f in read(numbers)] == [Kind.ROW_NUMBER]
+
+
+def test_whole_values_without_repeated_times_look_like_no_sensor(rng, make_file):
+    path = make_file(csv({"stage": np.arange(N) % 5, "flow": noisy(rng)}))
+
+    assert read(path) == ()
+
+
+def test_files_of_one_name_in_several_folders_may_be_several_sensors(rng, make_file):
+    text, later = (csv({"flow": noisy(rng)}, start=start) for start in (0, 2 * N))
+    paths = make_file(text, "pump-1/data.csv"), make_file(later, "pump-2/data.csv")
+
+    (finding,) = read(*paths)
+
+    assert (finding.kind, finding.option) == (Kind.MERGED_SENSORS, "--sensor-from folder")
+    assert read(*paths, sensor_from=SensorFrom.FILE) == ()
+
+
+def test_files_of_one_name_in_folders_of_days_are_one_sensor(rng, make_file):
+    text, later = (csv({"flow": noisy(rng)}, start=start) for start in (0, 2 * N))
+
+    assert read(make_file(text, "2025-10-20/a.csv"), make_file(later, "2025-10-21/a.csv")) == ()
+
+
+def test_points_before_three_digits_beside_whole_values_are_thousands_marks(make_file):
+    power = ["1.040", "987", "1.112", "1.003", "995", "1.020", "1.200"]
+
+    (finding,) = [f for f in read(make_file(csv({"power": power}))) if f.kind is Kind.THOUSANDS]
+
+    assert finding.option == "--thousands . --decimal ,"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1.040", "0.987", "1.112", "1.003", "0.995", "1.020", "1.200"],  # three digits, always
+        ["1.125", "2", "1.5", "3.375", "4.625", "1.875", "2.125"],  # eighths without zeros
+        ["1.040", "1987", "1.112", "1.003", "1.200", "1.020", "987"],  # 1987 has no mark
+    ],
+)
+def test_fractions_of_three_digits_are_no_thousands(make_file, values):
+    assert Kind.THOUSANDS not in {f.kind for f in read(make_file(csv({"power": values})))}
+
+
+def test_a_label_word_that_no_row_holds_is_named_with_the_one_that_is_there(rng, make_file):
+    state = np.where(np.arange(N) < 900, "Normal", "Attack")
+    path = make_file(csv({"flow": noisy(rng), "state": state}))
+
+    (finding,) = read(path, label=LabelColumn("state", "attack"))
+
+    assert (finding.kind, finding.option) == (Kind.LABEL_WORD, "--label state=Attack")
+    assert read(path, label=LabelColumn("state", "Attack")) == ()
+
+
+def test_a_file_without_anomalies_lacks_no_label_word(rng, make_file):
+    path = make_file(csv({"flow": noisy(rng), "state": ["Normal"] * N}))
+
+    assert read(path, label=LabelColumn("state", "Attack")) == ()
+
+
+def test_a_quality_word_that_no_row_holds_is_named_with_the_frequent_one(rng, make_file):
+    quality = np.where(np.arange(N) < 900, "GOOD", "BAD")
+    path = make_file(csv({"flow": noisy(rng), "q": quality}))
+
+    assert [f.option for f in read(path, quality=(Quality("q", "Good"),))] == ["--quality q=GOOD"]
+    assert read(path, quality=(Quality("q", "GOOD"),)) == ()

@@ -1,0 +1,34 @@
+"""All that looks wrong with a history. Pure: the clock is an argument."""
+
+from __future__ import annotations
+
+from workers.data.channel_findings import channel_findings
+from workers.data.finding import Finding, Kind
+from workers.data.history import History
+from workers.data.layout import Layout
+from workers.data.time_findings import time_findings
+
+NOTES = (Kind.OUT_OF_ORDER,)
+"""Kinds that are said and are no warning: nothing is lost, and there is nothing to mend."""
+
+
+def findings_of(history: History, layout: Layout, *, now_ns: int) -> tuple[Finding, ...]:
+    """What looks wrong, each with the options that mend it.
+
+    Args:
+        history: as it was read, from files or a topic.
+        layout: how.
+        now_ns: what the clock says.
+    """
+    # What a suspected sensor column does as a channel is no news.
+    sensors = {one.channel for one in history.findings if one.kind is Kind.SENSOR_COLUMN}
+    return (
+        *history.findings,
+        *time_findings(history, layout, now_ns=now_ns),
+        *(one for one in channel_findings(history, layout) if one.channel not in sensors),
+    )
+
+
+def warnings_of(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Those that `--strict` makes errors."""
+    return tuple(one for one in findings if one.kind not in NOTES)

@@ -1,0 +1,110 @@
+"""What looks wrong with the text of a file's columns, before it is read as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workers.data import sql
+from workers.data.columns import Columns, listed
+from workers.data.finding import Finding, Kind
+from workers.data.layout import Layout
+from workers.data.table import RawTable
+
+_SAMPLE_ROWS = 100_000
+_MIN_POINTED = 5
+
+
+def text_findings(table: RawTable, columns: Columns, layout: Layout) -> tuple[Finding, ...]:
+    """What looks wrong with the words and the marks in a table."""
+    return (
+        *_thousands(table, columns, layout),
+        *_label_word(table, columns, layout),
+        *_quality_words(table, layout),
+    )
+
+
+def _thousands(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Finding]:
+    """Points that part groups of three: three digits behind each of them, beside whole values.
+
+    Who writes a fraction with three digits writes them all (1.000), and who leaves out the last
+    zeros writes 1.5 somewhere. A whole value of four digits has no thousands mark, so there are
+    none.
+    """
+    if layout.decimal != "." or layout.thousands is not None:
+        return
+    names = [layout.long.value] if layout.long else list(columns.channels.values())
+    names = [name for name in names if table.type_of(name) == "VARCHAR"]
+    for name in names:
+        value = sql.trimmed(table.column(name))
+        counts = ", ".join(
+            f"count(*) FILTER (regexp_full_match(v, {sql.text(pattern)}))"
+            for pattern in (
+                r"[+-]?[1-9]\d{0,2}(\.\d{3})+", r"[+-]?\d{1,3}", r"[+-]?(\d*\.\d*|\d{4,}).*",
+            )
+        )  # fmt: skip
+        ((grouped, whole, other),) = table.query(
+            f"SELECT {counts} FROM (SELECT {value} AS v FROM raw LIMIT {_SAMPLE_ROWS})"  # noqa: S608 - column is ours, patterns quoted
+        )
+        if grouped >= _MIN_POINTED and whole and grouped == other:
+            ((one, two),) = table.query(
+                "SELECT any_value(v) FILTER (contains(v, '.')), "  # noqa: S608
+                "any_value(v) FILTER (NOT contains(v, '.') AND v <> '') "
+                f"FROM (SELECT {value} AS v FROM raw LIMIT {_SAMPLE_ROWS})"
+            )
+            yield Finding(
+                kind=Kind.THOUSANDS,
+                text=f"{name!r} holds {one} beside {two}: a point with three digits behind it "
+                "wherever there is one, as a thousands mark has",
+                keys={"thousands": ".", "decimal": ","},
+                channel=name,
+            )
+
+
+def _label_word(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Finding]:
+    """A word that says which rows are anomalous, in a column that holds others only."""
+    if layout.label is None or layout.label.word is None or columns.label is None:
+        return
+    word = layout.label.word
+    words = _words_of(table, columns.label)
+    if len(words) <= 1 or any(_same(one, word) for one in words):
+        return
+    likely = next((one for one in words if one.casefold() == word.casefold()), words[-1])
+    yield Finding(
+        kind=Kind.LABEL_WORD,
+        text=f"no row of {columns.label!r} holds {word!r}, so none counts as anomalous; it holds "
+        f"{listed(words)}",
+        keys={"label": f"{columns.label}={likely}"},
+    )
+
+
+def _quality_words(table: RawTable, layout: Layout) -> Iterator[Finding]:
+    """A column of which no row is good."""
+    for column in dict.fromkeys(one.column for one in layout.quality):
+        good = [one for one in layout.quality if one.column == column]
+        words = _words_of(table, column)
+        if not words or any(_same(one, quality.good) for one in words for quality in good):
+            continue
+        wanted = good[0].good
+        likely = next((one for one in words if one.casefold() == wanted.casefold()), words[0])
+        yield Finding(
+            kind=Kind.QUALITY_WORD,
+            text=f"no row of {column!r} holds {wanted!r}, so none is good; it holds "
+            f"{listed(words)}",
+            keys={"quality": (str(good[0]._replace(good=likely)),)},
+        )
+
+
+def _words_of(table: RawTable, column: str) -> list[str]:
+    """The words of a column, the most frequent first, twelve at most."""
+    found = table.query(
+        f"SELECT {sql.trimmed(table.column(column))} AS w, count(*) FROM raw "  # noqa: S608
+        "WHERE w IS NOT NULL AND w <> '' GROUP BY w ORDER BY 2 DESC, 1 LIMIT 12"
+    )
+    return [str(word) for word, _ in found]
+
+
+def _same(cell: str, word: str) -> bool:
+    try:
+        return cell == word or float(cell) == float(word)
+    except ValueError:
+        return False
