@@ -269,6 +269,8 @@ class _Reader:
         decimal, grouping = found
         if decimal:
             return ways_out.Point.DECIMAL
+        # Who writes a comma in numbers parts columns by a semicolon.
+        grouping = grouping or table.delimiter == ";"
         return ways_out.Point.GROUPING if grouping else ways_out.Point.UNKNOWN
 
     def _sensors(self, found: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

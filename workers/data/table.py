@@ -67,6 +67,7 @@ class RawTable:
         units: of columns, from a row of units; `""` where there is none.
         notes: what was found and may surprise.
         unreadable: number and text of each line that has too few or too many fields.
+        delimiter: of a text file.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class RawTable:
     units: tuple[str, ...]
     notes: tuple[str, ...]
     unreadable: tuple[tuple[int, str], ...] = ()
+    delimiter: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -228,6 +230,7 @@ def _text(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: L
         units=units,
         notes=(*dialect.notes, *notes),
         unreadable=tuple((line, text) for line, text, _ in rejected),
+        delimiter=dialect.delimiter,
     )
 
 

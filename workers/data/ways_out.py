@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import Enum
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from workers.data import advice
@@ -23,10 +25,13 @@ _LABELS = re.compile(
     r"label|anomal|attack|fault|class|target|is_?(normal|bad|faulty)|ground_?truth", re.IGNORECASE
 )
 _TAGS = re.compile(
-    r"tag|variable|param|metric|signal|channel|item|point|measure|field|name|quantity|kennung",
+    r"tag|variable|param|metric|signal|channel|item|point|measure|field|name|quantity|kennung|messstelle|kanal",
     re.IGNORECASE,
 )
+_QUALITY = re.compile(r"quali|status|flag|valid", re.IGNORECASE)
+_GOOD = ("good", "ok", "valid", "gut", "normal")
 _MOST_WORDS = 20
+_LEAP, _MOST_FORMS = 5, 4
 
 
 class Point(Enum):
@@ -55,10 +60,19 @@ class Words(NamedTuple):
 
 
 def for_times(samples: Sequence[str], layout: Layout) -> list[Keys]:
-    """For times that cannot be read."""
+    """For times that cannot be read; samples are in the order of the file."""
     known = set(layout.time_format)
     forms = [form for form in advice.time_formats(samples) if form not in known]
-    return [{"time_format": (form,)} for form in forms[:4]]
+    # A day that is read as a month makes leaps of a month from one midnight to the next.
+    leaps = {form: _longest_step(samples, form) for form in forms} if len(forms) > 1 else {}
+    shortest = min(leaps.values(), default=timedelta())
+    steady = [form for form in forms if leaps.get(form, shortest) <= _LEAP * shortest]
+    return [{"time_format": (form,)} for form in steady[:_MOST_FORMS]]
+
+
+def _longest_step(samples: Sequence[str], form: str) -> timedelta:
+    times = sorted({datetime.strptime(one, form).replace(tzinfo=None) for one in samples})  # noqa: DTZ007 - differences only
+    return max((after - before for before, after in pairwise(times)), default=timedelta())
 
 
 def is_time(samples: Sequence[str]) -> bool:
@@ -121,6 +135,11 @@ def for_some_words(words: Sequence[str], *, alone_in_first_row: bool) -> list[Ke
 def for_column_of_words(column: Words) -> list[Keys]:
     """For a column in which most values are no numbers."""
     name, ignore = column.name, {"ignore": (column.name,)}
+    if any(re.match(r"[+-]?\d", word) for word in column.words):
+        return []  # "12.5 bar": numbers all the same, which no option reads
+    good = next((word for word in column.words if word.casefold() in _GOOD), None)
+    if good is not None and _QUALITY.search(name) and not _LABELS.search(name):
+        return [{"quality": (f"{name}={good}",)}]
     labels = {"label": f"{name}={column.words[-1]}"} if column.words else ignore
     if _LABELS.search(name) and 1 < len(column.words) < _MOST_WORDS:
         return [labels] if len(column.words) == 2 else [labels, ignore]  # noqa: PLR2004 - normal or not

@@ -217,6 +217,7 @@ def as_document(found: Inspection, proposal: Proposal, text: str) -> dict[str, A
                 "option": one.option,
                 "because": one.error,
                 "certain": not one.others,
+                "alternatives": [as_options(other) for other in one.others],
             }
             for one in found.assumptions
         ],

@@ -86,6 +86,15 @@ CASES = {
         + "\n".join(rows("2025-01-01T00:{m:02}:{s:02}Z,speed,{v}")),
         {"long": "tag=value"},
     ),
+    "a column of quality": (
+        text("time,flow,Status", "2025-01-01T00:{m:02}:{s:02}Z,{v},Good")
+        + "2025-01-01T01:00:00Z,1.5,Uncertain\n",
+        {"quality": ("Status=Good",)},
+    ),
+    "three digits behind a comma beside semicolons": (
+        text("time;flow", "2025-01-01T00:{m:02}:{s:02}Z;4{k},{k}05"),
+        {"decimal": ","},
+    ),
     "thousands beside a decimal comma": (
         german(text("time;flow", "2025-01-01T00:{m:02}:{s:02}Z;{v}"))
         + "2025-01-01T01:00:00Z;1.039,5\n",
@@ -107,6 +116,7 @@ def test_what_cannot_be_read_is_read_as_its_error_proposes(inspect, tmp_path, co
     assert found.error == ""
     assert {key: value for one in found.assumptions for key, value in one.keys.items()} == keys
     assert make_layout(load_layout(written)) == with_keys(Layout(), keys)
+    assert as_options(keys) == " ".join(one.option for one in found.assumptions)
     assert inspect(content, layout=make_layout(load_layout(written))).assumptions == ()
 
 
@@ -127,6 +137,22 @@ def test_day_or_month_first_is_for_the_user_to_decide(inspect):
     assert tomllib.loads(layout) == {}
     assert '# time_format = ["%d/%m/%Y %H:%M:%S"]' in layout
     assert '# time_format = ["%m/%d/%Y %H:%M:%S"]' in layout
+
+
+def test_days_that_follow_each_other_decide_which_is_the_month(inspect):
+    lines = [f"04/0{1 + n // 20}/2025 {n % 20:02}:00:00,{n % 7 + 0.25}" for n in range(N)]
+
+    found = inspect("\n".join(["time,flow", *lines, ""]))
+
+    (assumed,) = found.assumptions
+    assert (assumed.keys, assumed.others) == ({"time_format": ("%m/%d/%Y %H:%M:%S",)}, ())
+
+
+def test_numbers_with_units_behind_them_are_not_called_missing(inspect):
+    found = inspect(text("time,flow", "2025-01-01T00:{m:02}:{s:02}Z,{v} bar"))
+
+    assert "'0.25 bar' is not a number" in found.error
+    assert found.assumptions == ()
 
 
 def test_a_day_past_the_twelfth_decides_which_comes_first(inspect):
