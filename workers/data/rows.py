@@ -169,7 +169,8 @@ class _Reader:
             column = table.column(words[0].column)
             good = [f"coalesce({sql.same(column, one.good)}, false)" for one in words]
             picks[f"q{number}"] = " OR ".join(good)
-        found, names = {}, list(picks)
+        found: dict[str, Any] = {}
+        names = list(picks)
         for start in range(0, len(names), _COLUMNS_AT_ONCE):
             some = names[start : start + _COLUMNS_AT_ONCE]
             expressions = ", ".join(f"{picks[name]} AS {name}" for name in some)

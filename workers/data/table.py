@@ -280,7 +280,7 @@ class Lines:
         for piece in pieces:
             if piece:
                 ends = piece.count("\n")
-                empty = before == piece[0] == "\n"
+                empty = int(before == piece[0] == "\n")
                 if "\n\n" in piece:
                     empty += len(re.findall(r"\n(?=\n)", piece))
                 self.empty += empty
