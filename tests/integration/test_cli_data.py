@@ -158,15 +158,15 @@ def test_a_backtest_does_not_depend_on_how_rows_lie_in_files(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = write_readings(tmp_path / "whole.parquet", 300, seed=9)
-    halves = []
+    halves: list[str] = []
     for number, rows in enumerate((slice(0, 150), slice(150, 300))):
         path = tmp_path / f"half-{number}.parquet"
         with open_readings(path, CHANNELS) as writer:
-            for one in read_files([whole]).sensors:
+            for rows_of in read_files([whole]).sensors:
                 writer.write(
-                    sensors=[one.sensor] * 150,
-                    ts_ns=one.ts_ns[rows],
-                    values=one.values[rows],
+                    sensors=[rows_of.sensor] * 150,
+                    ts_ns=rows_of.ts_ns[rows],
+                    values=rows_of.values[rows],
                     labels=np.zeros(150, np.int8),
                 )
         halves.insert(0, str(path))  # the later half first

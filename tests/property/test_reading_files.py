@@ -13,10 +13,12 @@ import io
 import lzma
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pyarrow as pa
 from hypothesis import given, settings
@@ -28,12 +30,12 @@ from workers.data.rows import Reason
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     "gz": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
-    "zst": lambda raw: pa.compress(raw, codec="zstd", asbytes=True),
+    "zst": lambda raw: bytes(pa.compress(raw, codec="zstd", asbytes=True)),
 }
 
 
@@ -47,7 +49,7 @@ class Written:
     end: str
     encoding: str
     packing: str
-    quoting: int
+    quoting: Literal[0, 1]
     titles: int
     comments: int
     units: bool
@@ -65,7 +67,7 @@ DIALECTS = st.builds(
     end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
     packing=st.sampled_from(list(PACKERS)),
-    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    quoting=st.sampled_from([0, 1]),
     titles=st.integers(0, 2),
     comments=st.integers(0, 2),
     units=st.booleans(),
@@ -160,7 +162,8 @@ def twin(rows, how: Written):
     data = lines[how.comments + how.titles + 1 + how.units :]
     lines = [line for line in data if line and not (how.comments and line.startswith("#"))]
     width = 4 + how.sensors + how.trailing
-    found, left_out = {}, Counter()
+    found: dict[str, dict[int, tuple[float, ...]]] = {}
+    left_out = Counter[str]()
     for line in lines:
         fields = next(csv.reader([line], delimiter=how.delimiter))
         if len(fields) != width:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from workers.data.history import check_usable
 from workers.data.layout import Layout, make_layout
 
 GERMAN = "%d.%m.%Y %H:%M:%S"
-FILES = {
+FILES: dict[str, tuple[dict[str, Any], int, int | None, int | str | None]] = {
     # name: (layout, rows read, sensors, rows of them, or the option that the error names)
     "machine_id.csv.gz": ({}, 3_500, 1, "--sensor"),
     "machine_id.csv.gz ": ({"sensor": "machineID"}, 3_500, 5, 3_500),

@@ -55,6 +55,7 @@ def test_what_is_written_is_read_back(tmp_path, name, rows):
         mine = mine[np.argsort(ts_ns[mine])]
         assert one.ts_ns.tolist() == ts_ns[mine].tolist()
         assert np.array_equal(one.values, values[mine], equal_nan=True)
+        assert one.labels is not None
         assert one.labels.tolist() == [labels[i] != 0 for i in mine]
     assert {one.sensor for one in history.sensors} == set(sensors)
 
@@ -87,7 +88,7 @@ ROWS = table([["ts", "sensor", "x"], *[[stamp(i // 2), "ab"[i % 2], i] for i in 
 def labelled(make_file, ranges, **keys):
     layout = Layout(label_ranges=make_file(ranges, "ranges.csv"), **keys)
     history = read_files([make_file(ROWS)], layout)
-    return {one.sensor: np.flatnonzero(one.labels).tolist() for one in history.sensors}
+    return {one.sensor: np.flatnonzero(np.array(one.labels)).tolist() for one in history.sensors}
 
 
 def test_stretches_hold_both_their_ends_and_may_be_of_one_sensor(make_file):

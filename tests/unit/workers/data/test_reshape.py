@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ VALUES = st.one_of(st.just(math.nan), st.integers(-5, 5).map(float))
 def test_a_pivot_keeps_the_first_value_of_each_time_and_tag(rows, data):
     n = len(rows)
     tags = data.draw(st.lists(st.integers(0, 2), min_size=n, max_size=n))
-    expected = {}
+    expected: dict[tuple[int, int], float] = {}
     for row, (at, tag) in enumerate(zip(rows, tags, strict=True)):
         expected.setdefault((at, tag), float(row))
 
@@ -56,17 +57,17 @@ def test_the_rate_of_a_counter(times, counter, expected):
 
 def plain_resample(rows, values, step, rule):
     """{time: value} by a loop; NaN where no value is present."""
-    groups = {}
+    groups: dict[int, list[float]] = {}
     for at, value in zip(rows, values, strict=True):
         groups.setdefault(-(-at // step) * step, []).append(value)
     made = {}
     for at, all_of in groups.items():
         known = [one for one in all_of if not math.isnan(one)]
-        pick = {
+        pick: dict[str, Callable[[list[float]], float]] = {
             "mean": lambda v: sum(v) / len(v), "last": lambda v: v[-1], "hold": lambda v: v[-1],
             "first": lambda v: v[0], "min": min, "max": max,
-        }[rule]  # fmt: skip
-        made[at] = pick(known) if known else math.nan
+        }  # fmt: skip
+        made[at] = pick[rule](known) if known else math.nan
     if rule == "hold":
         last, held = math.nan, {}
         for at in range(min(made), max(made) + 1, step):
@@ -94,6 +95,7 @@ def test_an_interval_with_an_anomalous_row_is_anomalous():
 
     times, _, flags = resample(np.array([1, 2, 3, 9]), np.ones((4, 1)), labels, Resample(2))
 
+    assert flags is not None
     assert dict(zip(times.tolist(), flags.tolist(), strict=True)) == {2: True, 4: False, 10: False}
 
 

@@ -155,7 +155,9 @@ def test_the_quality_of_one_channel_takes_its_values_only(read):
     (one,) = read(text, quality=["flow:flow_q=Good", "flow:flow_q=Uncertain"]).sensors
 
     nan = math.nan
-    assert np.array_equal(one.values, [[1, 5], [nan, 6], [3, 7], [nan, 8]], equal_nan=True)
+    assert np.array_equal(
+        one.values, np.array([[1, 5], [nan, 6], [3, 7], [nan, 8]]), equal_nan=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_labels_that_are_words_are_asked_about(read):
 
 # -- one value per row -----------------------------------------------------------------------------
 
-LONG = [
+LONG: list[list[object]] = [
     ["time", "sensor_id", "tag", "value"],
     [stamp(0), "a", "flow", 1], [stamp(0), "a", "p", 2], [stamp(1), "a", "flow", 3],
     [stamp(1), "b", "flow", 4], [stamp(0), "a", "flow", 9], [stamp(2), "a", "t", ""],
@@ -200,8 +202,10 @@ def test_long_rows_are_pivoted_and_those_that_repeat_time_and_tag_are_counted(re
     nan = math.nan
     assert history.channels == ("flow", "p", "t")
     a, b = history.sensors
-    assert np.array_equal(a.values, [[1, 2, nan], [3, nan, nan], [nan] * 3], equal_nan=True)
-    assert np.array_equal(b.values, [[4, nan, nan]], equal_nan=True)
+    assert np.array_equal(
+        a.values, np.array([[1, 2, nan], [3, nan, nan], [nan] * 3]), equal_nan=True
+    )
+    assert np.array_equal(b.values, np.array([[4, nan, nan]]), equal_nan=True)
     assert history.left_out == {(Reason.REPEATED, "a"): 1}
     assert history.read == 6
 

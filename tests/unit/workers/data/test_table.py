@@ -21,6 +21,7 @@ from tests.support.files import (
     FIRST_DAY,
     SECOND_NS,
     START_NS,
+    Cell,
     stamp,
     table,
     workbook,
@@ -341,26 +342,26 @@ def test_a_parquet_column_without_values_is_a_channel_without_values(read):
 
 
 def test_a_workbook_is_read_with_a_title_above_and_empty_cells(read):
-    rows = [
+    rows: list[list[Cell]] = [
         ["Plant 7"], [], ["time", "flow", "ok"],
-        *[
-            [(FIRST_DAY + i / 86_400, DATE_TIME), flow, True]
-            for i, flow in enumerate([1.5, 2, None])
-        ],
+        [(FIRST_DAY, DATE_TIME), 1.5, True],
+        [(FIRST_DAY + 1 / 86_400, DATE_TIME), 2, True],
+        [(FIRST_DAY + 2 / 86_400, DATE_TIME), None, True],
     ]  # fmt: skip
 
     history = read(workbook(rows, sheets=("A", "B")), "a.xlsx")
 
     (one,) = history.sensors
     assert one.ts_ns.tolist() == [START_NS + i * SECOND_NS for i in range(3)]
-    assert np.array_equal(one.values, [[1.5, 1], [2, 1], [np.nan, 1]], equal_nan=True)
+    assert np.array_equal(one.values, np.array([[1.5, 1], [2, 1], [np.nan, 1]]), equal_nan=True)
     assert history.notes == (
         "1 rows above the names of the columns were left out", "read the sheet 'A' of 2"
     )  # fmt: skip
 
 
 def test_times_of_a_workbook_are_exact_to_the_tenth_of_a_second(read):
-    rows = [["time", "flow"], *[[(FIRST_DAY + i / 864_000, DATE_TIME), i] for i in range(2_000)]]
+    rows: list[list[Cell]] = [["time", "flow"]]
+    rows += [[(FIRST_DAY + i / 864_000, DATE_TIME), i] for i in range(2_000)]
 
     (one,) = read(workbook(rows), "a.xlsx").sensors
 
@@ -368,7 +369,7 @@ def test_times_of_a_workbook_are_exact_to_the_tenth_of_a_second(read):
 
 
 def test_a_workbook_with_date_and_clock_apart_and_a_row_of_units(read):
-    rows = [
+    rows: list[list[Cell]] = [
         ["date", "time", "flow"], ["", "", "l/min"],
         [(FIRST_DAY, DATE), (0.5, CLOCK), 1.5], [(FIRST_DAY, DATE), (0.75, CLOCK), "2,5"],
     ]  # fmt: skip
@@ -396,7 +397,7 @@ def test_a_workbook_that_cannot_be_read_says_why(read, rows, keys, message):
 
 
 def test_a_sheet_and_day_numbers_can_be_named(read):
-    rows = [["time", "flow"], [FIRST_DAY, 1], [FIRST_DAY + 1 / 86_400, 2]]
+    rows: list[list[Cell]] = [["time", "flow"], [FIRST_DAY, 1], [FIRST_DAY + 1 / 86_400, 2]]
 
     history = read(workbook(rows, sheets=("A", "B")), "a.xlsx", sheet="B", epoch="excel")
 
