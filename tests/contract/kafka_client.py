@@ -228,6 +228,27 @@ class KafkaClientContract(KafkaOutputsContract):
 
         wait_until(lambda: member.step() and member.source.lag() == {0: 0}, within=10)
 
+    def test_a_partition_is_at_its_end_when_all_that_is_committed_was_given(
+        self, connection, make_topic, open_source
+    ):
+        """The end of a transaction is no record, and stands behind the last one."""
+        topic = make_topic()
+        member = Member(open_source(topic))
+        wait_until(lambda: member.step() and member.held == {0}, within=15)
+        assert not member.source.is_at_end(0), "nothing was asked for yet"
+        member.source.start(0, 0)
+        wait_until(lambda: member.step() and member.source.is_at_end(0), within=10)
+
+        with self.sink_config(connection).open(member.source) as sink:
+            sink.begin()
+            sink.send(topic, key=b"k", value=b"1", partition=0)
+            sink.commit({}, self.nobody(), deadline=soon())
+        wait_until(lambda: not member.source.is_at_end(0), within=10)
+        assert member.values(0) == []
+
+        wait_until(lambda: member.step() and member.source.is_at_end(0), within=10)
+        assert member.values(0) == [b"1"]
+
     # Groups ----------------------------------------------------------------------------------
 
     def test_two_members_share_and_hand_over(self, connection, make_topic, group):

@@ -63,6 +63,22 @@ class KafkaOutputsContract(KafkaContract):
             assert len({record.partition for record in ours}) == 1
             assert [int(r.value) for r in ours] == sorted(int(r.value) for r in ours)
 
+    def test_an_output_has_the_timestamp_that_it_is_given(
+        self, connection, make_topic, open_source
+    ):
+        output, given = make_topic(), int(time.time() * 1e3) - 60_000
+        with self.sink_config(connection).open(open_source(make_topic())) as sink:
+            sink.begin()
+            for place in ({"key": b"k"}, {"key": None, "partition": 0}, {"key": None}):
+                sink.send(output, value=b"given", timestamp_ms=given, **place)
+                sink.send(output, value=b"now", **place)
+            sink.commit({}, self.nobody(), deadline=soon())
+
+        found = read_settled(connection, output)
+        assert {r.timestamp for r in found if r.value == b"given"} == {given}
+        assert all(r.timestamp > given + 50_000 for r in found if r.value == b"now")
+        assert len(found) == 6
+
     def test_a_key_goes_to_the_partition_that_java_chooses(
         self, connection, make_topic, open_source
     ):
