@@ -174,8 +174,8 @@ class Times:
         every = len(self.present) // 1000 + 1
         # The first thousand, and some of the others: to find the form that all of them have.
         wrong = self._table.query(
-            "SELECT r, shown FROM (SELECT r, shown, row_number() OVER (ORDER BY r) AS k FROM ("
-            f"SELECT row_number() OVER (ORDER BY rowid) AS r, trim({shown}) AS shown, {ns} AS t "  # noqa: S608
+            "SELECT r, shown FROM (SELECT r, shown, row_number() OVER (ORDER BY r) AS k FROM ("  # noqa: S608
+            f"SELECT row_number() OVER (ORDER BY rowid) AS r, trim({shown}) AS shown, {ns} AS t "
             f"FROM raw) WHERE t IS NULL AND NOT {sql.is_no_time('shown', self._layout)}) "
             f"WHERE k <= 1000 OR k % {every} = 0 ORDER BY r LIMIT 2000"
         )

@@ -100,7 +100,7 @@ def test_columns_in_another_order_are_known_by_their_names(make_file):
 def test_a_machine_id_that_is_a_number_is_not_merged_into_one_sensor(read):
     text = table([["time", "machineID", "flow"], *[[stamp(i // 5), i % 5, i] for i in range(100)]])
 
-    with pytest.raises(FileFormatError, match=r"80 of 100 rows .*name it with --sensor"):
+    with pytest.raises(FileFormatError, match=r"80 of 100 rows .*--sensor machineID"):
         check_usable(read(text), 0.2)
     history = read(text, sensor="machineID")
     assert [one.sensor for one in history.sensors] == list("01234")

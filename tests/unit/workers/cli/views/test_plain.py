@@ -65,6 +65,7 @@ def test_a_status_shows_topics_groups_and_answers_so(name):
         "topics": [{"name": name, "partitions": 1, "records": 0, "advice": name}],
         "group": {"name": name, "state": name, "members": []},
         "lag_records": 0,
+        "split_sensors": None,
         "pipeline": {"workers": [{"phase": name}], "scaling": {"last_decision": {"text": name}}},
     }
 
