@@ -24,20 +24,24 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
+from schemas.settings import StreamSettings
 from tests.chaos import checkers
 from tests.chaos.cluster import Cluster, open_cluster
-from tests.chaos.commits import read_commits
+from tests.chaos.commits import Commit, read_commits
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import digest, following
 from tests.chaos.segments import Fate, topic_fates
 from tests.chaos.transactions import remainder
 from tests.support.broker import read_settled
+from tests.support.repartition import reorder_state
 from tests.support.wait import wait_until
 from workers.kafka.admin import TopicSpec
-from workers.kafka.client import Connection
+from workers.kafka.client import Connection, Record
 from workers.kafka.factory import admin_of
 from workers.kafka.kafka_python.options import producer_options
 from workers.stream.repartition.build import Hop
+from workers.stream.repartition.inputs import ShuffledInput
+from workers.stream.state.reorder import Bound, ReorderState
 
 pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -46,6 +50,8 @@ BOUND_S: Final = 4.0
 LATE_S: Final = 1.0
 SENSORS: Final = 7
 PER_S: Final = 200
+TRIED: Final = 30
+"""Commits of a partition that are tried, evenly over the run."""
 TOPICS: Final = {"source": SOURCES, "shuffled": 2, "readings": 3, "letters": 1}
 SETTINGS: Final = {
     "kafka.group": "order",
@@ -116,6 +122,40 @@ def expected_of(source: Sequence[Any]) -> tuple[dict[str, list[bytes]], list[byt
     return {sensor: [value for *_, value in sorted(own)] for sensor, own in found.items()}, bad
 
 
+def restorable(shuffled: Sequence[Any], commits: Sequence[Commit]) -> list[str]:
+    """Commits from which a new state does not go on as one that was never disturbed."""
+    wrong = []
+    bound = Bound(max_disorder_ms=int(BOUND_S * 1e3), max_held=100_000)
+    for partition in range(TOPICS["shuffled"]):
+        log = [record_of(record) for record in shuffled if record.partition == partition]
+        own = [commit for commit in commits if commit.partition == partition]
+        for commit in own[:: max(len(own) // TRIED, 1)]:
+            undisturbed = released(reorder_state(bound=bound)[0], log, commit.next_offset)
+            state, read_from = reorder_state(
+                bound=bound, committed=(commit.next_offset, commit.metadata)
+            )
+            again = [record for record in log if record.offset >= read_from]
+            if released(state, again, commit.next_offset) != undisturbed:
+                wrong.append(f"partition {partition} from {commit.next_offset}")
+    return wrong
+
+
+def released(state: ReorderState, log: Sequence[Record], start: int) -> list[int]:
+    """The offsets of what goes on from an offset on, when what lies before was read at once."""
+    shuffled = ShuffledInput(StreamSettings())
+    before = [record for record in log if record.offset < start]
+    behind = [record for record in log if record.offset >= start]
+    if before:
+        state.polled(shuffled.accept(before))
+    request = state.polled(shuffled.accept(behind)) if behind else None
+    return [] if request is None else [record.offset for record in request.released]
+
+
+def record_of(record: Any) -> Record:
+    where = record.topic, record.partition, record.offset, record.timestamp
+    return Record(*where, record.key, record.value, record.headers)
+
+
 def judged(cluster: Cluster, seen: Sequence[tuple[str, int, int, int]]) -> checkers.Violations:
     """The judges of the stream: commits, transactions, and a reader that was there all the time."""
     direct, final, aborted = cluster.direct, {}, []
@@ -140,6 +180,11 @@ def judged(cluster: Cluster, seen: Sequence[tuple[str, int, int, int]]) -> check
         ]
         violations += checkers.found("commits that go backward", backward)
         violations += checkers.found("hops without a commit", [] if commits else [hop])
+        if hop is Hop.REORDER:
+            shuffled = read_settled(direct, "shuffled", within=60.0)
+            violations += checkers.found(
+                "commits that do not allow the restore", restorable(shuffled, commits)
+            )
     return violations
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from schemas.columns import Failure, concatenate
 from schemas.settings import Settings, StreamSettings
 from schemas.wire.errors import Stage
-from workers.kafka.client import Record
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, Record
 from workers.registry.parser import parser_of
 from workers.stream.input import Input
 from workers.stream.state.partition import Batch
@@ -19,6 +19,8 @@ from workers.stream.state.reorder import ShuffledBatch
 from workers.stream.state.shuffled import Arrival, ClockMark, read_header
 from workers.stream.state.slicing import without_records
 
+_ROOM_BYTES: Final = 64 * 1024
+"""For key and headers."""
 _NOTHING_DECODED: Final = concatenate([], n_channels=0)
 
 
@@ -30,8 +32,12 @@ class SourceInput:
     """
 
     def __init__(self, settings: Settings, wall_s: Callable[[], float]) -> None:
-        """Accept records by these settings; no channel is looked for."""
-        stream = settings.stream.model_copy(update={"channels": {}})
+        """Accept records by these settings; no channel is looked for.
+
+        What the sink would reject for its size is a dead letter, not lost behind it.
+        """
+        most = min(settings.stream.max_record_bytes, LARGEST_OUTPUT_BYTES - _ROOM_BYTES)
+        stream = settings.stream.model_copy(update={"channels": {}, "max_record_bytes": most})
         self._input = Input((), stream, settings.input, parser_of(settings))
         self._wall_s = wall_s
 

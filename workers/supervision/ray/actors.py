@@ -151,7 +151,7 @@ class RepartitionJob:
 
         def partitions(topic: str) -> int:
             admin = admin_of(connection_of(whole.kafka))
-            return admin.check_topics([TopicSpec(name=topic, partitions=1)])[0].partitions
+            return admin.grow_topics([TopicSpec(name=topic, partitions=1)])[0].partitions
 
         def make(place: Place) -> IngestLoop:
             slot, source, sink = place.slot, place.source, place.sink

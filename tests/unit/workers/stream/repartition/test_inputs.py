@@ -10,7 +10,7 @@ import pytest
 from schemas.settings import Settings, StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.partitions import batch_of, reading
-from workers.kafka.client import Record
+from workers.kafka.client import LARGEST_OUTPUT_BYTES, Record
 from workers.stream.input import Input
 from workers.stream.repartition.inputs import ShuffledInput, SourceInput
 from workers.stream.state.shuffled import Arrival, ClockMark
@@ -36,6 +36,15 @@ def test_sensor_and_time_are_all_that_is_asked_of_a_record() -> None:
     assert batch.readings.sensors == ["a"]
     assert batch.readings.ts_ns.tolist() == [5_000_000]
     assert [failure.position for failure in batch.failures] == [1]
+
+
+def test_what_no_sink_takes_is_a_dead_letter() -> None:
+    settings = Settings.model_validate({"stream": {"max_record_bytes": 100_000_000}})
+    large = body(values={"x": "x" * LARGEST_OUTPUT_BYTES})
+
+    batch = SourceInput(settings, lambda: 0.0).accept([source(large)])
+
+    assert [failure.stage for failure in batch.failures] == [Stage.SIZE]
 
 
 def test_a_timestamp_ahead_of_the_clock_on_the_wall_is_now() -> None:
