@@ -24,9 +24,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workers.data.file.rows import Reason
 from workers.data.files import read_files
 from workers.data.layout import Layout
-from workers.data.rows import Reason
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

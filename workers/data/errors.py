@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from workers.errors import VigieError
@@ -19,3 +19,10 @@ class FileFormatError(VigieError):
     def __init__(self, message: str, *, ways_out: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)
         self.ways_out = tuple(ways_out)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names, quoted, at most twelve."""
+    names = list(names)
+    shown = ", ".join(repr(name) for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")  # noqa: PLR2004

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from workers.data import sql
-from workers.data.columns import SENSOR_NAMES, listed
-from workers.data.errors import FileFormatError
-from workers.data.file_findings import file_findings
-from workers.data.history import History, LabelRange, assemble
+from workers.data.assemble import LabelRange, assemble
+from workers.data.errors import FileFormatError, listed
+from workers.data.file import sql
+from workers.data.file.columns import SENSOR_NAMES
+from workers.data.file.raw import RawTable
+from workers.data.file.rows import FileRows, read_rows
+from workers.data.file.table import open_raw
+from workers.data.file.times import Times
+from workers.data.findings.files import file_findings
+from workers.data.history import History
 from workers.data.layout import Layout
-from workers.data.rows import FileRows, read_rows
-from workers.data.table import RawTable, open_raw
-from workers.data.times import Times
 
 MAX_VALUES = 1_000_000_000
 """Rows times channels: held in memory, 8 bytes each; more are an error."""

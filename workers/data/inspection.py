@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.data.columns import Columns
 from workers.data.errors import FileFormatError
+from workers.data.file.columns import Columns
+from workers.data.file.rows import FileRows
+from workers.data.file.text import beginning
 from workers.data.files import read_both
 from workers.data.finding import Finding, as_options, with_keys
-from workers.data.findings import findings_of
+from workers.data.findings.checks import findings_of
+from workers.data.findings.times import Interval, interval_of
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.rows import FileRows
-from workers.data.table import beginning
-from workers.data.time_findings import Interval, interval_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -12,10 +12,11 @@ import numpy as np
 from schemas.codec.parser import Parser
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
+from workers.data.assemble import Part, of_parts
+from workers.data.file.rows import LeftOut
 from workers.data.files import read_ranges
-from workers.data.history import History, Part, of_parts
+from workers.data.history import History
 from workers.data.layout import Layout
-from workers.data.rows import LeftOut
 from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.factory import TopicReader, connection_of, open_reader

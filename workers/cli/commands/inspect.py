@@ -63,7 +63,7 @@ def inspect(
     from rich.text import Text
 
     from workers.cli.views.inspection import as_document, print_inspection
-    from workers.data.findings import warnings_of
+    from workers.data.findings.checks import warnings_of
     from workers.data.inspection import inspect_files
     from workers.data.proposal import as_toml, propose
 

@@ -130,7 +130,7 @@ def train(
     from detector.training.train import TrainingConfig
     from workers.data.bounds import check_range
     from workers.data.files import read_files
-    from workers.data.findings import findings_of, warnings_of
+    from workers.data.findings.checks import findings_of, warnings_of
     from workers.data.history import check_usable
 
     with usage_errors("--budget"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from detector.signal.scorable import Obstacle, Unscorable
 from schemas.wire.timestamp import format_ns
-from workers.data.rows import Reason
+from workers.data.file.rows import Reason
 
 if TYPE_CHECKING:
     from detector.training.fit_head import Stretch

@@ -16,10 +16,10 @@ from schemas.wire.timestamp import format_ns
 from workers.cli.views.braille import COLUMNS, draw
 from workers.cli.views.findings import as_documents, print_findings
 from workers.data.finding import as_options
-from workers.data.findings import warnings_of
+from workers.data.findings.checks import warnings_of
+from workers.data.findings.times import shown_ns
 from workers.data.inspection import Inspection, SensorProfile, envelope
 from workers.data.layout import SensorFrom
-from workers.data.time_findings import shown_ns
 
 if TYPE_CHECKING:
     from workers.data.history import History

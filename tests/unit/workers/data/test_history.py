@@ -7,10 +7,10 @@ import pytest
 
 from tests.support.files import SECOND_NS, START_NS, stamp, table
 from workers.data.errors import FileFormatError
+from workers.data.file.rows import Reason
 from workers.data.files import read_files
 from workers.data.history import check_usable
 from workers.data.layout import make_layout
-from workers.data.rows import Reason
 
 
 def seconds(rows, *, first=0, label=None):

@@ -7,7 +7,7 @@ import numpy as np
 from schemas.settings import InputSettings, StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
-from workers.data.history import Part
+from workers.data.assemble import Part
 from workers.data.topic import _Gathering, take_missing
 from workers.kafka.client import Record
 from workers.stream.input import Input

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.files import stamp, table
 from workers.data.errors import FileFormatError
-from workers.data.rows import Reason
+from workers.data.file.rows import Reason
 
 
 def values(history):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workers.data import sql
-from workers.data.errors import FileFormatError
+from workers.data.errors import FileFormatError, listed
+from workers.data.file import sql
+from workers.data.file.raw import RawTable
+from workers.data.file.ways_out import is_time
 from workers.data.layout import Layout, SensorFrom
-from workers.data.table import RawTable
-from workers.data.ways_out import is_time
 
 TIME_NAMES = ("ts", "timestamp", "datetime", "time", "date")
 SENSOR_NAMES = ("sensor_id", "sensor")
@@ -176,10 +176,3 @@ def _file_sensor(path: Path, layout: Layout) -> str:
     if layout.sensor_from is SensorFrom.FOLDER:
         return path.resolve().parent.name.rpartition("=")[2] or "sensor"
     return path.name.split(".")[0] or path.name
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names, quoted, at most twelve."""
-    names = list(names)
-    shown = ", ".join(repr(name) for name in names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")  # noqa: PLR2004

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workers.data import sql
-from workers.data.columns import Columns, listed
+from workers.data.errors import listed
+from workers.data.file import sql
+from workers.data.file.columns import Columns
+from workers.data.file.raw import RawTable
 from workers.data.finding import Finding, Kind
 from workers.data.layout import Layout
-from workers.data.table import RawTable
 
 _SAMPLE_ROWS = 100_000
 _MIN_POINTED = 5

@@ -15,14 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workers.data import advice, sql, ways_out
-from workers.data.columns import NO_VALUES, Columns, find_columns, listed
-from workers.data.errors import FileFormatError
+from workers.data.errors import FileFormatError, listed
+from workers.data.file import advice, sql, ways_out
+from workers.data.file.columns import NO_VALUES, Columns, find_columns
+from workers.data.file.raw import RawTable
+from workers.data.file.suspects import text_findings
+from workers.data.file.times import Times
 from workers.data.finding import Finding
 from workers.data.layout import Layout, Quality
-from workers.data.table import RawTable
-from workers.data.text_findings import text_findings
-from workers.data.times import Times
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.files import SECOND_NS, stamp
 from workers.data.errors import FileFormatError
-from workers.data.rows import Reason
+from workers.data.file.rows import Reason
 
 NOON_NS = 1_767_268_800_000_000_000
 """2026-01-01T12:00:00Z"""

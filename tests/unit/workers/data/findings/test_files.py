@@ -7,7 +7,7 @@ import pytest
 
 from workers.data.files import read_files
 from workers.data.finding import Kind
-from workers.data.findings import findings_of
+from workers.data.findings.checks import findings_of
 from workers.data.layout import LabelColumn, Layout, Quality, SensorFrom
 
 START_NS = 1_760_918_400_000_000_000  # 2025-10-20

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from workers.data.local_time import NonexistentTimeError, to_utc
+from workers.data.file.local_time import NonexistentTimeError, to_utc
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AUTUMN = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from workers.data.channel_findings import channel_findings
 from workers.data.finding import Finding, Kind
+from workers.data.findings.channels import channel_findings
+from workers.data.findings.times import time_findings
 from workers.data.history import History
 from workers.data.layout import Layout
-from workers.data.time_findings import time_findings
 
 NOTES = (Kind.OUT_OF_ORDER,)
 """Kinds that are said and are no warning: nothing is lost, and there is nothing to mend."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from workers.data.columns import listed
+from workers.data.errors import listed
+from workers.data.file.rows import FileRows, Reason
 from workers.data.finding import Finding, Kind, joined
 from workers.data.history import History
 from workers.data.layout import Layout
-from workers.data.rows import FileRows, Reason
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.signal.series import GAP_INTERVALS
-from workers.data.columns import listed
+from workers.data.errors import listed
+from workers.data.file.rows import Reason
 from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows, unusable_rows
 from workers.data.layout import Layout, Resample
-from workers.data.rows import Reason
 
 _Y2000_NS = 946_684_800 * 10**9
 _SPREADSHEET_DAYS = range(20_000, 80_000)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.data.dialect import find_dialect
 from workers.data.errors import FileFormatError
+from workers.data.file.dialect import find_dialect
 from workers.data.layout import Layout
 
 NAMES = ("time", "flow", "p")

@@ -14,12 +14,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from workers.data.channel_stats import ChannelStats, channel_stats
-from workers.data.columns import listed
+from workers.data.errors import listed
 from workers.data.finding import Finding, Kind
+from workers.data.findings.sentinels import EDGES, find_sentinels, may_hold_sentinels, same_state
+from workers.data.findings.stats import ChannelStats, channel_stats
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.sentinels import EDGES, find_sentinels, may_hold_sentinels, same_state
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from workers.data.file.rows import Reason
 from workers.data.finding import Kind
-from workers.data.findings import findings_of, warnings_of
+from workers.data.findings.checks import findings_of, warnings_of
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.rows import Reason
 
 START_NS = 1_760_918_400_000_000_000  # 2025-10-20
 SECOND = 10**9

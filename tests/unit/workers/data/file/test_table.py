@@ -27,9 +27,9 @@ from tests.support.files import (
     workbook,
 )
 from workers.data.errors import FileFormatError
+from workers.data.file.rows import Reason
 from workers.data.files import read_files
 from workers.data.layout import Layout
-from workers.data.rows import Reason
 
 PLAIN = "time,flow\n2026-01-01,1\n2026-01-02,2\n"
 SECONDS = pa.array([START_NS, START_NS + SECOND_NS], pa.timestamp("ns", "UTC"))

@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from workers.data import advice
+from workers.data.file import advice
 from workers.data.layout import Layout
 
 Keys = Mapping[str, Any]

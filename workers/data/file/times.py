@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from workers.data import advice, sql, ways_out
 from workers.data.errors import FileFormatError
+from workers.data.file import advice, sql, ways_out
+from workers.data.file.local_time import NonexistentTimeError, to_utc
+from workers.data.file.raw import RawTable
 from workers.data.layout import Layout
-from workers.data.local_time import NonexistentTimeError, to_utc
-from workers.data.table import RawTable
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
