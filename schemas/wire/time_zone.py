@@ -22,8 +22,8 @@ from schemas.wire.timestamp import NS_PER_MS, NS_PER_S, TimestampError, format_n
 
 _FIXED = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the clock on the wall has no zone
-_MINUTE_NS = 60 * NS_PER_S
-_HALF_AN_HOUR_NS = 30 * _MINUTE_NS
+NS_PER_MINUTE = 60 * NS_PER_S
+_HALF_AN_HOUR_NS = 30 * NS_PER_MINUTE
 
 
 @lru_cache(maxsize=64)
@@ -57,7 +57,7 @@ def to_utc(local_ns: int, name: str, *, stamp_ms: int) -> int:
     Raises:
         TimestampError: the clocks of the zone never show this time, or it is out of range.
     """
-    first_s, second_s = _offsets_s(name, local_ns // _MINUTE_NS)
+    first_s, second_s = offsets_s(name, local_ns // NS_PER_MINUTE)
     if first_s < second_s:
         raise TimestampError(
             f"{format_ns(local_ns)[:19]} does not exist in {name}, where clocks went forward:"
@@ -72,7 +72,7 @@ def to_utc(local_ns: int, name: str, *, stamp_ms: int) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _offsets_s(name: str, minute: int) -> tuple[int, int]:
+def offsets_s(name: str, minute: int) -> tuple[int, int]:
     """Offsets from UTC at a minute on the wall, of its first and of its second time round."""
     local = (_EPOCH + timedelta(minutes=minute)).replace(tzinfo=zone_of(name))
     offsets = (local.utcoffset(), local.replace(fold=1).utcoffset())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-import zoneinfo
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.wire.time_zone import zone_of
 from workers.data.errors import FileFormatError
 
 MAX_LAYOUT_BYTES = 1_000_000
@@ -133,12 +133,7 @@ def _resample(value: Any) -> Any:
 
 
 def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"there is no time zone {name!r} here; a name is Europe/Berlin, UTC or Etc/GMT-2"
-        ) from error
+    zone_of(name)
     return name
 
 

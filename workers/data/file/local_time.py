@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
-
 import numpy as np
 import numpy.typing as npt
+
+from schemas.wire.time_zone import NS_PER_MINUTE, offsets_s
+from schemas.wire.timestamp import NS_PER_S, format_ns
 
 IntArray = npt.NDArray[np.int64]
 _SLOT_NS = 900 * 10**9
 """Zones change their offset at whole quarters of an hour."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NonexistentTimeError(ValueError):
@@ -31,7 +30,7 @@ def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
 
     Args:
         local_ns: what the clock on the wall showed, [n].
-        zone: an IANA name.
+        zone: see `zone_of`.
         series: which rows belong together, such as those of one sensor, in their order, [n].
 
     Raises:
@@ -40,10 +39,10 @@ def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
     if zone == "UTC" or not len(local_ns):
         return local_ns
     slots, slot = np.unique(local_ns // _SLOT_NS, return_inverse=True)
-    first, second, skipped = _offsets(slots, ZoneInfo(zone))
+    first, second, skipped = _offsets(slots, zone)
     if skipped[slot].any():
         index = int(np.argmax(skipped[slot]))
-        shown = _shown(int(local_ns[index]))
+        shown = format_ns(int(local_ns[index]))[:19].replace("T", " ")
         raise NonexistentTimeError(
             index, f"{shown} does not exist in {zone}, where clocks skip it: is it another zone?"
         )
@@ -57,20 +56,13 @@ def to_utc(local_ns: IntArray, zone: str, series: IntArray) -> IntArray:
     return local_ns - offset
 
 
-def _offsets(slots: IntArray, zone: ZoneInfo) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
+def _offsets(slots: IntArray, zone: str) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
     """UTC offset of each slot, before and after a change that falls on it; and if it is skipped."""
-    first = np.empty(len(slots), np.int64)
-    second = np.empty(len(slots), np.int64)
-    for at, slot in enumerate(slots.tolist()):
-        wall = (_EPOCH + timedelta(microseconds=slot * _SLOT_NS // 1000)).replace(tzinfo=zone)
-        first[at] = _nanoseconds(wall.utcoffset())
-        second[at] = _nanoseconds(wall.replace(fold=1).utcoffset())
-    # Where clocks go forward, fold=1 gives the larger offset: PEP 495.
+    minutes = slots * (_SLOT_NS // NS_PER_MINUTE)
+    pairs = np.array([offsets_s(zone, minute) for minute in minutes.tolist()], np.int64)
+    first, second = pairs.reshape(-1, 2).T * NS_PER_S
+    # Where clocks go forward, the second time round has the larger offset: PEP 495.
     return first, second, second > first
-
-
-def _nanoseconds(offset: timedelta | None) -> int:
-    return 0 if offset is None else round(offset.total_seconds()) * 10**9
 
 
 def _groups(rows: IntArray, series: IntArray, local_ns: IntArray) -> list[IntArray]:
@@ -106,8 +98,3 @@ def _in_winter_time(local_ns: IntArray, fold_ns: int) -> slice:
     if back > 0 and 2 * (back + usual) >= fold_ns:
         return slice(int(np.argmin(steps)) + 1, None)
     return slice(0)
-
-
-def _shown(nanoseconds: int) -> str:
-    at = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    return at.strftime("%Y-%m-%d %H:%M:%S")

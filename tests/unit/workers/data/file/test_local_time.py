@@ -35,14 +35,20 @@ def both(zone, start, step, rows):
 STEPS = [timedelta(seconds=seconds) for seconds in (0.1, 1, 900, 1_800, 3_600)]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
-@pytest.mark.parametrize("zone", AUTUMN)
+# Of one row an hour in half an hour that repeats nothing tells which it is; and so many rows as ten
+# a second gives are enough for one zone.
+TOLD_APART = [
+    (zone, step)
+    for zone in AUTUMN
+    for step in STEPS
+    if (zone, step) != ("Australia/Lord_Howe", STEPS[-1])
+    and (step >= timedelta(seconds=1) or zone == "Europe/Berlin")
+]
+
+
+@pytest.mark.parametrize(("zone", "step"), TOLD_APART, ids=str)
 @pytest.mark.parametrize("turn", [1, -1], ids=["oldest first", "newest first"])
 def test_the_hour_that_comes_twice_is_told_apart(zone, step, turn):
-    if (zone, step) == ("Australia/Lord_Howe", STEPS[-1]):
-        pytest.skip("one row an hour in half an hour that repeats: nothing tells which it is")
-    if step < timedelta(seconds=1) and zone != "Europe/Berlin":
-        pytest.skip("so many rows for one zone are enough")
     utc, wall = both(zone, AUTUMN[zone], step, int(timedelta(hours=10) / step))
 
     found = to_utc(wall[::turn], zone, np.zeros(len(wall), np.int64))
