@@ -15,7 +15,7 @@ from workers.cli.main import main
 from workers.data.layout import load_layout, make_layout
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide-data.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"`(vigie inspect [^`]+)`", PAGE)
+COMMANDS = re.findall(r"`(vigie (?:inspect|train) [^`]+)`", PAGE)
 ROWS = 240
 START = datetime(2025, 10, 20, tzinfo=UTC)
 
@@ -84,7 +84,8 @@ FILES: dict[str, Callable[[], str | bytes]] = {
     "faults.csv": lambda: "start,end\n2025-10-20T00:01:00Z,2025-10-20T00:01:30Z\n",
     "extra.csv": lambda: csv("row,time,flow,comment", range(ROWS), times(), flow(), ["ok"] * ROWS),
     "rates.csv": lambda: csv(
-        "time,sensor,flow", times(180) + times(60, step_s=60), ["a"] * 180 + ["b"] * 60, flow()
+        "time,sensor,flow",
+        times(400) + times(400, step_s=60), ["a"] * 400 + ["b"] * 400, flow(800),
     ),
 }  # fmt: skip
 
