@@ -172,6 +172,12 @@ def format_ns(ns: int) -> str:
     )
 
 
+def short_ns(ns: int) -> str:
+    """The same, for people: without the zeros of a fraction."""
+    text = format_ns(ns)[:-1]
+    return text.rstrip("0").removesuffix(".") + "Z"
+
+
 _EPOCH_DAY = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
 
 

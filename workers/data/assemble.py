@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from schemas.wire.timestamp import format_ns
+from schemas.wire.timestamp import short_ns
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import FileRows, LeftOut, Reason
 from workers.data.history import History, SensorRows
@@ -213,7 +213,7 @@ def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
             if start < end:
                 raise FileFormatError(
                     f"{other} and {path} both hold rows of sensor {parts[0].sensor!r} between "
-                    f"{format_ns(start)} and {format_ns(end)}: {_way_out(path, other, layout)}",
+                    f"{short_ns(start)} and {short_ns(end)}: {_way_out(path, other, layout)}",
                     ways_out=_ways_to_part(path, other, layout),
                 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.wire.timestamp import format_ns
+from schemas.wire.timestamp import short_ns
 from workers.data.errors import FileFormatError
 from workers.data.history import History
 
@@ -22,7 +22,7 @@ def check_range(history: History, largest: float) -> None:
             channel, value = history.channels[number], float(one.values[row, number])
             raise FileFormatError(
                 f"channel {channel!r} of sensor {one.sensor!r} holds {value:g} at "
-                f"{format_ns(int(one.ts_ns[row]))}, and {int(beyond[:, number].sum()) - 1:,} more "
+                f"{short_ns(int(one.ts_ns[row]))}, and {int(beyond[:, number].sum()) - 1:,} more "
                 f"values beyond {largest:g}: read them as missing (--missing {value!r}), or leave "
                 f"the column out (--ignore)"
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from detector.signal.scorable import Obstacle, Unscorable
-from schemas.wire.timestamp import format_ns
+from schemas.wire.timestamp import short_ns
 from workers.data.file.rows import Reason
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def standing_out_facts(found: Sequence[Stretch]) -> Facts:
 
 def _standing_out(one: Stretch) -> str:
     return (
-        f"sensor {one.sensor}, {format_ns(one.start_ns)} to {format_ns(one.end_ns)} "
+        f"sensor {one.sensor}, {short_ns(one.start_ns)} to {short_ns(one.end_ns)} "
         f"({many(one.readings, 'reading')} of those that set the threshold): the threshold is "
         f"{one.factor:.1f} times what it would be without them, so faults like this one are not "
         "flagged"
@@ -127,7 +127,7 @@ def label_ranges(found: Sequence[Stretch]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["start", "end", "sensor_id"])
-    writer.writerows([format_ns(one.start_ns), format_ns(one.end_ns), one.sensor] for one in found)
+    writer.writerows([short_ns(one.start_ns), short_ns(one.end_ns), one.sensor] for one in found)
     return text.getvalue()
 
 

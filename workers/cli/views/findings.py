@@ -28,7 +28,8 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
 def print_warnings(findings: Sequence[Finding], console: Console) -> None:
     """The same before a training, which they do not stop."""
     if findings:
-        console.print("[bold yellow]What looks wrong[/] (vigie inspect shows more)")
+        heading = Text.assemble(("What looks wrong", "bold yellow"), " (vigie inspect shows more)")
+        console.print(heading)
         print_findings(findings, console)
         console.print()
 

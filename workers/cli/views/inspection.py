@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from schemas.wire.timestamp import format_ns
+from schemas.wire.timestamp import format_ns, short_ns
 from workers.cli.views.braille import COLUMNS, draw
 from workers.cli.views.findings import as_documents, print_findings
 from workers.data.finding import as_options
@@ -85,7 +85,7 @@ def facts(found: Inspection, history: History) -> Iterator[tuple[str, str]]:
     if found.sensors:
         first = min(one.first_ns for one in found.sensors)
         last = max(one.last_ns for one in found.sensors)
-        yield "from", f"{when(first)} to {when(last)}, {shown_ns(last - first)}"
+        yield "from", f"{short_ns(first)} to {short_ns(last)}, {shown_ns(last - first)}"
         yield "interval", _intervals(found)
     yield "sensor", _sensors(found)
     if columns.label is not None:
@@ -178,12 +178,6 @@ def _can_draw(console: Console) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def when(ns: int) -> str:
-    """A time without the zeros behind its seconds."""
-    text = format_ns(ns).removesuffix("Z")
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + "Z"
 
 
 def number(value: float) -> str:

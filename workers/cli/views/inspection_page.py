@@ -8,7 +8,8 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from workers.cli.views.inspection import facts, number, share, when
+from schemas.wire.timestamp import short_ns
+from workers.cli.views.inspection import facts, number, share
 from workers.data.finding import grouped
 from workers.data.history import History, SensorRows
 from workers.data.inspection import ChannelProfile, Inspection, envelope
@@ -96,7 +97,7 @@ def _channels(found: Inspection, history: History) -> Iterator[str]:
     most = max(_MOST_PICTURES // max(len(history.channels), 1), 1)
     sensors = [one for one in history.sensors if len(one)][: min(most, _MOST_SENSORS)]
     for sensor in sensors:
-        first, last = when(int(sensor.ts_ns[0])), when(int(sensor.ts_ns[-1]))
+        first, last = short_ns(int(sensor.ts_ns[0])), short_ns(int(sensor.ts_ns[-1]))
         yield f"<h2>Channels of {escape(sensor.sensor)}</h2>"
         yield f"<p>{len(sensor):,} rows, {first} to {last}, drawn row by row. "
         yield "The figures are of all sensors.</p>"
