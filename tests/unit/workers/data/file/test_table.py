@@ -30,6 +30,11 @@ from workers.data.errors import FileFormatError
 from workers.data.file.rows import Reason
 from workers.data.files import read_files
 from workers.data.layout import Layout
+<<<<<<< HEAD:tests/unit/workers/data/file/test_table.py
+=======
+from workers.data.rows import Reason
+from workers.data.table import Lines
+>>>>>>> room/filetests:tests/unit/workers/data/test_table.py
 
 PLAIN = "time,flow\n2026-01-01,1\n2026-01-02,2\n"
 SECONDS = pa.array([START_NS, START_NS + SECOND_NS], pa.timestamp("ns", "UTC"))
@@ -403,3 +408,17 @@ def test_a_sheet_and_day_numbers_can_be_named(read):
 
     assert history.sensors[0].ts_ns.tolist() == [START_NS, START_NS + SECOND_NS]
     assert Layout().sheet is None
+
+
+def test_lines_that_no_row_accounts_for_are_an_error(read, monkeypatch):
+    """As if DuckDB dropped a row without a word, which it did under some of its options."""
+    count = Lines.count
+
+    def one_more(self, pieces):
+        yield from count(self, pieces)
+        self.filled += 1
+
+    monkeypatch.setattr(Lines, "count", one_more)
+
+    with pytest.raises(FileFormatError, match="of 3 lines of data, 2 were read"):
+        read(PLAIN)
