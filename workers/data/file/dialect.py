@@ -22,6 +22,8 @@ _LINES = 200
 _OPEN_QUOTE = re.compile(r'(?:^|[,;\t|]) *"[^"]*$')
 _HEADER_LINES = 10
 _NUMBER = re.compile(r"[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?")
+_TOLD = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""A first line by which spreadsheets tell each other the delimiter."""
 _TIME = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
 
 
@@ -58,16 +60,17 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
     # Not `splitlines`, which parts at form feeds and the like as well.
     lines = text.split("\n", _LINES + layout.skip_rows)[: _LINES + layout.skip_rows]
     comment = layout.comment or _comment(lines[layout.skip_rows :])
+    told = _TOLD.fullmatch(lines[layout.skip_rows]) if len(lines) > layout.skip_rows else None
+    first_line = layout.skip_rows + (1 if told else 0)
     rows = [
         (number, line)
         for number, line in _records(lines)
-        if number >= layout.skip_rows
-        and line.strip()
-        and not (comment and line.startswith(comment))
+        if number >= first_line and line.strip() and not (comment and line.startswith(comment))
     ]
     if not rows:
         raise FileFormatError("the file is empty")
-    delimiter = layout.delimiter or _delimiter([line for _, line in rows], layout)
+    found = told[1] if told else _delimiter([line for _, line in rows], layout)
+    delimiter = layout.delimiter or found
     fields = [_split(line, delimiter) for _, line in rows]
     at = _header(fields)
     first, names, notes = rows[at][0], list(fields[at]), []

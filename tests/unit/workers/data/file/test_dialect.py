@@ -24,6 +24,7 @@ def found(text, **keys):
         ("time|flow|p\n2026-01-01|1|2\n", "|"),
         ('time;"flow, raw";p\n2026-01-01;1;2\n', ";"),
         ("time;flow;p\n2026-01-01;1,5;2,5\n2026-01-", ";"),
+        ("sep=;\ntime;flow;p\n2026-01-01;1,5;2,5\n", ";"),
     ],
 )
 def test_the_delimiter_is_the_one_that_parts_most_lines_alike(text, mark):

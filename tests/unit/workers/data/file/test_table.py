@@ -28,13 +28,9 @@ from tests.support.files import (
 )
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import Reason
+from workers.data.file.text import Lines
 from workers.data.files import read_files
 from workers.data.layout import Layout
-<<<<<<< HEAD:tests/unit/workers/data/file/test_table.py
-=======
-from workers.data.rows import Reason
-from workers.data.table import Lines
->>>>>>> room/filetests:tests/unit/workers/data/test_table.py
 
 PLAIN = "time,flow\n2026-01-01,1\n2026-01-02,2\n"
 SECONDS = pa.array([START_NS, START_NS + SECOND_NS], pa.timestamp("ns", "UTC"))
