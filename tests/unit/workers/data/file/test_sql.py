@@ -1,4 +1,4 @@
-"""Values of a file: a number that cannot be read is NULL, a missing one NaN, and none is misread."""
+"""A number of a file that cannot be read is NULL, a missing one NaN, and none is misread."""
 
 from __future__ import annotations
 
