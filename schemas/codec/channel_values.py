@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from schemas.codec.channel_map import ChannelMap
-from schemas.codec.layout import Layout
+from schemas.codec.record_layout import RecordLayout
 from schemas.record_path import RecordPath
 from schemas.wire.errors import ChannelMismatchError, InvalidRecordError, RecordError, excerpt
 from schemas.wire.limits import MAX_CHANNELS, MAX_NAME_CHARS
@@ -32,13 +32,13 @@ class ChannelValues:
     `motor.temp` is also `temp` in the object `motor`.
     """
 
-    layout: Layout
+    layout: RecordLayout
     channels: ChannelMap
     paths: Mapping[str, RecordPath]
     picker: Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
     @classmethod
-    def of(cls, layout: Layout, channels: ChannelMap) -> ChannelValues:
+    def of(cls, layout: RecordLayout, channels: ChannelMap) -> ChannelValues:
         """The values of these channels in this layout."""
         paths = {name: _as_path(name) for name in channels.wire if "." in name}
         return cls(
@@ -52,7 +52,7 @@ class ChannelValues:
         """Values of readings.
 
         Args:
-            found: what lies at `Layout.values` in each.
+            found: what lies at `RecordLayout.values` in each.
 
         Raises:
             ValueError, LookupError, TypeError, OverflowError: one of them is not regular.
@@ -143,7 +143,7 @@ class ChannelValues:
         return self._of_objects(objects)
 
 
-def _by_name(layout: Layout, found: Any, wanted: Collection[str]) -> dict[str, Any]:
+def _by_name(layout: RecordLayout, found: Any, wanted: Collection[str]) -> dict[str, Any]:
     """The values of an array by name; each of the wanted names has one value at most."""
     assert layout.name_field is not None
     assert layout.value_field is not None
@@ -167,7 +167,7 @@ def _by_name(layout: Layout, found: Any, wanted: Collection[str]) -> dict[str, A
     return values
 
 
-def _inner(layout: Layout, value: Any, name: str) -> Any:
+def _inner(layout: RecordLayout, value: Any, name: str) -> Any:
     """The value in an object that stands for it."""
     if layout.name_field is not None or layout.value_field is None or value is None:
         return value
@@ -182,12 +182,12 @@ def _within(path: RecordPath, item: Any, where: str, key: str) -> Any:
         raise InvalidRecordError(f"{where}: {error} (input.{key})") from error
 
 
-def names_in(layout: Layout, found: Any, *, besides: Collection[str]) -> tuple[str, ...]:
+def names_in(layout: RecordLayout, found: Any, *, besides: Collection[str]) -> tuple[str, ...]:
     """The names in one reading that stand for a number, in their order; none of a wrong one.
 
     Args:
         layout: of the record.
-        found: what lies at `Layout.values`.
+        found: what lies at `RecordLayout.values`.
         besides: names that are no channels.
     """
     try:
@@ -204,7 +204,7 @@ def names_in(layout: Layout, found: Any, *, besides: Collection[str]) -> tuple[s
     return tuple(names) if len(names) <= MAX_CHANNELS else ()
 
 
-def _is_one(layout: Layout, value: Any) -> bool:
+def _is_one(layout: RecordLayout, value: Any) -> bool:
     """Whether a value is a channel's."""
     try:
         number = layout.numbers.one(_inner(layout, value, ""), "")

@@ -26,8 +26,8 @@ from jaxtyping import Int64
 from schemas.codec.channel_map import ChannelMap
 from schemas.codec.channel_values import ChannelValues, names_in
 from schemas.codec.json_readings import parts
-from schemas.codec.layout import Layout, RecordTimestamp
 from schemas.codec.parser import JsonParser, Parser
+from schemas.codec.record_layout import RecordLayout, RecordTimestamp
 from schemas.codec.sensor_ids import Carrier, SensorIds
 from schemas.columns import Gathering, Readings
 from schemas.record_path import RecordPath
@@ -51,7 +51,7 @@ class Envelope:
     """
 
     def __init__(self, settings: InputSettings, parser: Parser | None = None) -> None:
-        self._layout = Layout.of(settings)
+        self._layout = RecordLayout.of(settings)
         if parser is None:
             if settings.format != "json":
                 raise ValueError(f'input.format = "{settings.format}" needs a parser of its own')

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from schemas.codec.json_readings import check_sensors
-from schemas.codec.layout import Layout, RecordHeader, RecordKey
+from schemas.codec.record_layout import RecordHeader, RecordKey, RecordLayout
 from schemas.record_path import RecordPath
 from schemas.wire.errors import InvalidRecordError, excerpt
 
@@ -34,14 +34,14 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SensorIds:
-    """Reads sensor ids; the attributes are those of `Layout`."""
+    """Reads sensor ids; the attributes are those of `RecordLayout`."""
 
     parts: tuple[RecordPath | RecordKey | RecordHeader, ...]
     separator: str
     pattern: re.Pattern[str] | None
 
     @classmethod
-    def of(cls, layout: Layout) -> SensorIds:
+    def of(cls, layout: RecordLayout) -> SensorIds:
         """The ids of a layout."""
         return cls(parts=layout.sensor, separator=layout.separator, pattern=layout.pattern)
 

@@ -1,7 +1,7 @@
 """`[input]`: where sensor, time and values are in the records of the readings topic.
 
 A preset is a set of places; each key of the section overrides one of them. Nothing here reads a
-record: `schemas.codec.layout` makes of a section what `schemas.codec.envelope` works with.
+record: `schemas.codec.record_layout` makes of a section what `schemas.codec.envelope` works with.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class RecordTimestamp:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Layout:
+class RecordLayout:
     """Where things are in a record, and how they are written.
 
     Attributes:
@@ -59,7 +59,7 @@ class Layout:
     reads_nan: bool
 
     @classmethod
-    def of(cls, settings: InputSettings) -> Layout:
+    def of(cls, settings: InputSettings) -> RecordLayout:
         """The layout that the settings describe; they have been checked."""
         places = settings.places
         return cls(
