@@ -109,8 +109,9 @@ def test_a_list_counts_what_matches_by_stage(connection, settings, vigie):
     out = vigie("list", "--limit", "2")[1]
     assert "8 dead letters in" in out
     assert "(the 2 newest are listed): 7 decode, 1 channels" in out
-    assert "0:6" in out
-    assert "0:5" not in out
+    places = {line.split()[0] for line in out.splitlines() if line.split()}
+    assert "0:6" in places
+    assert "0:5" not in places
 
 
 def test_escape_sequences_never_reach_the_terminal(connection, settings, vigie):
