@@ -18,7 +18,7 @@ from tests.support.streams import make_settings
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray]
+pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow]
 
 STALL_TIMEOUT_S = 8
 TRIES = 10
