@@ -8,12 +8,18 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from tests.support.fakes import FakeStream, make_stream, places
-from tests.support.models import encoded, reading_records
+from schemas.settings import Settings
+from tests.support.fakes import FakeSink, FakeSource, FakeStream, make_stream, places
+from tests.support.framed import framed
+from tests.support.models import encoded, reading_records, small_detector
+from tests.support.registry import registry_running
 from workers.errors import RegistryUnavailableError, SettingsError
+from workers.stream.build import build_loop
 from workers.stream.health import Phase
+from workers.stream.input import Candidate
 from workers.stream.loop import MAX_REWINDS
 from workers.stream.registry_wait import RegistryWait, pause_of
+from workers.stream.scoring.backend import LocalScoring
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 SMALL = {"max_poll_records": 10}
@@ -126,6 +132,28 @@ def test_an_outage_its_end_and_the_start_of_a_partition_are_logged_once():
     assert told == ["registry_away", "registry_back"]
     assert said.count("partition_started") == 1
     assert [e["reason"] for e in logs if e["event"] == "registry_away"] == ["away: start it"]
+
+
+def test_each_lookup_ticks_so_that_many_of_them_are_no_standstill():
+    pytest.importorskip("fastavro", reason="pip install 'vigie[registry]'")
+    pytest.importorskip("grpc_tools", reason="pip install 'vigie[registry]'")
+    source = FakeSource([])
+    with registry_running() as registry:
+        loop = build_loop(
+            slot=0,
+            source=source,
+            sink=FakeSink(source),
+            table=FakeSink(source),
+            scoring=LocalScoring(small_detector()),
+            detector=small_detector(),
+            settings=Settings.model_validate(
+                {"input": {"format": "avro"}, "registry": {"url": registry.url}}
+            ),
+        )
+        unknown = [Candidate(value=framed(n, b""), headers=[], timestamp=0) for n in range(50)]
+        batch = loop._input.accept(unknown)
+    assert len(batch.failures) == len(registry.asked) == 50
+    assert loop.progress.count >= 50
 
 
 def away_at(wait: RegistryWait, partition: int, offset: int) -> None:
