@@ -4,7 +4,8 @@
 
 * which schemas are safe to read with. A schema that refers to itself lets ten kilobytes overflow
   the stack of the process, and an array whose items take no bytes lets five bytes claim any number
-  of them; both kill a worker, so they are rejected, and so is what nests deeper than `MAX_DEPTH`.
+  of them; both kill a worker, so they are rejected. So is what nests deeper than `MAX_DEPTH`, and
+  what lets a few bytes hold thousands of values: records of records down to a null take none.
 * what becomes of types that JSON does not have. Times with a stated unit become epoch numbers (see
   `epoch_number`), local ones and dates text without an offset, decimals the nearest float, UUIDs
   text, other bytes base64. Enumerations are text, maps and records objects, an empty union branch
@@ -33,6 +34,10 @@ from schemas.wire.errors import MalformedRecordError, SchemaError, excerpt
 
 MAX_DEPTH: Final = 64
 MAX_DECIMAL_SCALE: Final = 300
+MAX_UNPAID_VALUES: Final = 100
+"""How many values of a record, or of an item of an array or a map, its bytes need not pay for."""
+VALUES_PER_BYTE: Final = 8
+"""How many values one byte pays for: objects of objects of a small number are ordinary."""
 
 Convert = Callable[[Any], Any]
 
@@ -42,6 +47,8 @@ _LOGICAL: Final = "vigieLogicalType"
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _INSTANTS: Final = {"timestamp-millis": MS, "timestamp-micros": US, "timestamp-nanos": NS}
 _LOCAL: Final = {f"local-{name}": tick_ns for name, tick_ns in _INSTANTS.items()}
+_LEAST_BYTES: Final = {"null": 0, "float": 4, "double": 8}
+"""Of those that take another number than 1."""
 _TYPES: Final = {
     "null": NoneType, "boolean": bool, "int": int, "long": int, "float": float, "double": float,
     "bytes": bytes, "string": str,
@@ -124,7 +131,7 @@ def _parsed(schema: SchemaFile, references: Sequence[SchemaFile], unit_ns: int) 
             parse_schema(_without_logical_types(json.loads(reference.text)), named_schemas=named)
         parsed = parse_schema(_without_logical_types(json.loads(schema.text)), named_schemas=named)
         walk = _Walk(named, unit_ns)
-        shape = walk.of(parsed)
+        shape = _paid_for(walk.of(parsed))
     except (SchemaParseException, UnknownType, RecursionError, *_DAMAGED) as error:
         if isinstance(error, SchemaError):
             raise
@@ -173,11 +180,14 @@ class _Shape:
         types: of the values that fastavro reads.
         convert: what makes one plain; None if it is.
         may_be_empty: whether a value may take no bytes.
+        unpaid: how many values in one, without items, its bytes do not pay for at most. Ordinary
+            types are below 0.
     """
 
     types: frozenset[type]
     convert: Convert | None = None
     may_be_empty: bool = False
+    unpaid: int = 1 - VALUES_PER_BYTE
 
 
 class _Walk:
@@ -221,11 +231,12 @@ class _Walk:
         if kind == "array":
             return self._array(node)
         if kind == "map":
-            return _Shape(types=frozenset({dict}), convert=_of_map(self.of(node["values"]).convert))
+            values = _paid_for(self.of(node["values"]))
+            return _Shape(types=frozenset({dict}), convert=_of_map(values.convert))
         if kind == "enum":
             return self._note(node["name"], _Shape(types=frozenset({str})))
         if kind == "fixed":
-            shape = self._primitive({**node, "type": "bytes"}, may_be_empty=node["size"] == 0)
+            shape = self._primitive({**node, "type": "bytes"}, size=node["size"])
             return self._note(node["name"], shape)
         return self._primitive(node) if kind in _TYPES else self.of(kind)
 
@@ -249,6 +260,7 @@ class _Walk:
                 types=frozenset({dict}),
                 convert=_of_record(converts) if converts else None,
                 may_be_empty=all(shape.may_be_empty for shape in shapes.values()),
+                unpaid=1 + sum(shape.unpaid for shape in shapes.values()),
             ),
         )
 
@@ -259,10 +271,11 @@ class _Walk:
                 "the Avro schema has an array whose items may take no bytes: a few bytes could"
                 " claim any number of them"
             )
-        return _Shape(types=frozenset({list}), convert=_of_array(items.convert))
+        return _Shape(types=frozenset({list}), convert=_of_array(_paid_for(items).convert))
 
-    def _primitive(self, node: Mapping[str, Any], *, may_be_empty: bool = False) -> _Shape:
+    def _primitive(self, node: Mapping[str, Any], *, size: int | None = None) -> _Shape:
         kind, logical = node["type"], node.get(_LOGICAL, "")
+        least = _LEAST_BYTES.get(kind, 1) if size is None else size
         convert: Convert | None = None
         if kind == "bytes":
             convert = _base64
@@ -279,7 +292,8 @@ class _Walk:
         return _Shape(
             types=frozenset({_TYPES[kind]}),
             convert=convert,
-            may_be_empty=may_be_empty or kind == "null",
+            may_be_empty=least == 0,
+            unpaid=1 - VALUES_PER_BYTE * least,
         )
 
 
@@ -308,7 +322,23 @@ def _union(branches: Sequence[_Shape]) -> _Shape:
         return value if found is None else found(value)
 
     plain = all(branch.convert is None for branch in branches)
-    return _Shape(types=frozenset(by_type), convert=None if plain else convert)
+    return _Shape(
+        types=frozenset(by_type),
+        convert=None if plain else convert,
+        unpaid=max(branch.unpaid for branch in branches)
+        - VALUES_PER_BYTE,  # for the branch's number
+    )
+
+
+def _paid_for(shape: _Shape) -> _Shape:
+    """The shape, unless its values may be far more than its bytes; raises SchemaError then."""
+    if shape.unpaid > MAX_UNPAID_VALUES:
+        raise SchemaError(
+            f"the Avro schema lets a few bytes hold {shape.unpaid} values, of which"
+            f" {MAX_UNPAID_VALUES} are read: leave out fields that are always null, and records of"
+            " nothing else"
+        )
+    return shape
 
 
 def _of_record(converts: Sequence[tuple[str, Convert]]) -> Convert:

@@ -112,7 +112,7 @@ class ChannelValues:
         if absent and not (self.layout.allows_missing and len(absent) < len(found)):
             error = self.channels.lacking(absent, values)
             if len(absent) == len(found):
-                raise error
+                raise ChannelMismatchError(f"{error} (stream.channels says what records call them)")
             raise ChannelMismatchError(
                 f'{error} (input.missing_channels = "missing" reads what is there)'
             )
@@ -161,10 +161,17 @@ def _by_name(layout: RecordLayout, found: Any, wanted: Collection[str]) -> dict[
             raise InvalidRecordError(f"{where}: {excerpt(name)} comes twice in it")
         try:
             values[name] = _within(layout.value_field, element, f"{where}[{place}]", "value_field")
-        except InvalidRecordError:
+        except InvalidRecordError as error:
             if name in wanted and not layout.allows_missing:
-                raise
+                raise InvalidRecordError(f"{error}{_null_hint(element)}") from error
     return values
+
+
+def _null_hint(metric: Any) -> str:
+    """What reads a metric of Sparkplug that says it has no value."""
+    if type(metric) is dict and (metric.get("is_null") or metric.get("isNull")):
+        return ' (a metric without a value: input.missing_channels = "missing" reads it as missing)'
+    return ""
 
 
 def _inner(layout: RecordLayout, value: Any, name: str) -> Any:

@@ -85,6 +85,11 @@ class Numbers:
             return ' (input.booleans = "numbers" reads true as 1 and false as 0)'
         if type(value) is str and not self.reads_text and _ONE.fullmatch(value):
             return ' (input.numbers = "text" reads numbers that are written as text)'
+        if type(value) is str and "," in value and _ONE.fullmatch(value.replace(",", "")):
+            return (
+                " (a comma may set off decimals or thousands: send a number, or a text with a"
+                " decimal point and nothing between thousands)"
+            )
         if type(value) is str:
             return " (a word: input.words gives it a number, input.missing_words makes it missing)"
         if type(value) is dict:

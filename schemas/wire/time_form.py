@@ -31,6 +31,8 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with the clock o
 # Times of 1990 to 2100, taken for numbers of a finer unit, lie in the first weeks of 1970.
 _SIXTY_DAYS_NS: Final = 60 * 86_400 * 10**9
 _PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
+_EXCEL_DAYS: Final = (20_000, 80_000)
+"""Days of 1954 to 2119, as spreadsheets count them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +81,14 @@ class TimeForm:
         if type(value) is str:
             if self.pattern is not None:
                 return self._of_pattern(value, self.pattern, stamp_ms)
-            if self.reads_text_numbers and _NUMBER.fullmatch(value):
+            is_number = _NUMBER.fullmatch(value) is not None
+            if is_number and self.reads_text_numbers:
                 return self._plausible(round(Decimal(value) * NS_PER[self.unit]), value)
+            if is_number:
+                raise TimestampError(
+                    f"{excerpt(value)} is a number written as text, and is not ISO 8601"
+                    ' (input.numbers = "text" reads it as a number)'
+                )
             ns, has_offset = parse_iso(value)
             return ns if has_offset else self._to_utc(ns, value, stamp_ms)
         if self.pattern is None and type(value) is int:
@@ -139,7 +147,8 @@ class TimeForm:
 
     def _plausible(self, ns: int, value: object) -> int:
         """The nanoseconds, unless they are out of range or only make sense in another unit."""
-        if not -MAX_NS <= ns <= MAX_NS or 0 <= ns < _SIXTY_DAYS_NS:
+        is_early = 0 <= ns < _SIXTY_DAYS_NS
+        if is_early or not -MAX_NS <= ns <= MAX_NS:
             low, high = _PLAUSIBLE_S
             for unit, factor in NS_PER.items():
                 seconds = ns // NS_PER[self.unit] * factor // NS_PER["s"]
@@ -149,4 +158,22 @@ class TimeForm:
                         f" {'January or February 1970' if abs(ns) <= MAX_NS else 'no known year'};"
                         f' in {unit} it would be today: is input.time_unit = "{unit}" right?'
                     )
+        if is_early:
+            raise TimestampError(
+                f"{excerpt(value)} in {self.unit} since 1970 lies in January or February 1970"
+                f"{self._early_hint(ns)}"
+            )
         return in_range(ns, value)
+
+    def _early_hint(self, ns: int) -> str:
+        """What such a number may be instead."""
+        low, high = _EXCEL_DAYS
+        if low * NS_PER[self.unit] <= ns <= high * NS_PER[self.unit]:
+            return (
+                "; a spreadsheet means a day of this century by it, counted from 1900: send seconds"
+                " since 1970, (days - 25569) * 86400 less the offset of its clock, or ISO 8601"
+            )
+        return (
+            ", as that of a clock that was not set does: set it, or take the record's own"
+            ' (input.time = "record:timestamp")'
+        )

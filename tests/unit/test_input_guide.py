@@ -1,9 +1,11 @@
-"""docs/guide-input.md: each record on the page is read by the settings below it."""
+"""docs/guide-input.md, guide-registry.md: each record there is read by the settings below it."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,29 +15,54 @@ import pytest
 from schemas.settings import load_settings
 from schemas.settings.input import PRESETS
 from schemas.wire.timestamp import to_ns
+from tests.support.framed import avro_bytes, framed
+from tests.support.registry import registry_running
+from workers.registry.parser import parser_of
+from workers.registry.protoc import compile_protos
 from workers.stream.input import Candidate, Input
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide-input.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, REGISTRY_PAGE = (
+    (DOCS / name).read_text(encoding="utf-8") for name in ("guide-input.md", "guide-registry.md")
+)
 BLOCKS = [
     block
-    for block in re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    for page in (PAGE, REGISTRY_PAGE)
+    for block in re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     if block[0] != "console"
 ]
 
 
 class Example(NamedTuple):
-    """A record, what it says beside its value, the settings, and the readings in it."""
+    """A record, what it says beside its value, the settings, and the readings in it.
+
+    `kind` and `schema` are those of the block in front of it, if that is a schema.
+    """
 
     record: str
     beside: str
     settings: str
     readings: str
+    kind: str = ""
+    schema: str = ""
 
 
-EXAMPLES = [
-    Example(record[2], record[1], settings[2], readings[2])
-    for record, settings, readings in zip(BLOCKS[::3], BLOCKS[1::3], BLOCKS[2::3], strict=True)
-]
+def examples():
+    found, blocks = [], list(BLOCKS)
+    while blocks:
+        kind, schema = "", ""
+        if blocks[0][0] in SCHEMAS:
+            kind, _, schema = blocks.pop(0)
+        record, settings, readings, *blocks = blocks
+        assert [record[0], settings[0], readings[0]] == ["json", "toml", "text"], record
+        found.append(Example(record[2], record[1], settings[2], readings[2], kind, schema))
+    return found
+
+
+SCHEMAS = {"avsc": "AVRO", "proto": "PROTOBUF"}
+EXAMPLES = examples()
+PLAIN = [example for example in EXAMPLES if not example.kind]
+REGISTERED = [example for example in EXAMPLES if example.kind]
 
 
 def candidate(example):
@@ -53,9 +80,9 @@ def candidate(example):
     )
 
 
-def test_the_page_is_records_settings_and_readings():
-    assert [kind for kind, *_ in BLOCKS] == ["json", "toml", "text"] * len(EXAMPLES)
-    assert len(EXAMPLES) > 15
+def test_the_pages_have_examples_of_all_kinds():
+    assert len(PLAIN) > 15
+    assert {example.kind for example in REGISTERED} == set(SCHEMAS)
 
 
 def test_every_preset_is_on_the_page():
@@ -64,15 +91,49 @@ def test_every_preset_is_on_the_page():
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(PRESETS)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_each_example_is_read_as_the_page_says(example, tmp_path):
+def settings_of(example, tmp_path, **environ):
     path = tmp_path / "vigie.toml"
     path.write_text(example.settings, encoding="utf-8")
-    settings = load_settings(path, environ={})
+    return load_settings(path, environ=environ)
+
+
+@pytest.mark.parametrize("example", PLAIN, ids=range(len(PLAIN)))
+def test_each_example_is_read_as_the_page_says(example, tmp_path):
+    check_is_read(example, settings_of(example, tmp_path), candidate(example))
+
+
+def serialised(example):
+    """The record as a serialiser writes it with the schema of the page."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+    if example.kind == "avsc":
+        return avro_bytes(json.loads(example.schema), json.loads(example.record))
+    files = descriptor_pb2.FileDescriptorSet.FromString(compile_protos(example.schema, ()))
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    made = message_factory.GetMessageClass(pool.FindMessageTypeByName("plant.Reading"))()
+    json_format.Parse(example.record, made)
+    return b"\0" + made.SerializeToString()
+
+
+@pytest.mark.parametrize("example", REGISTERED, ids=lambda example: example.kind)
+def test_each_example_with_a_schema_is_read_through_a_registry(example, tmp_path):
+    pytest.importorskip("fastavro", reason="pip install 'vigie[registry]'")
+    pytest.importorskip("grpc_tools", reason="pip install 'vigie[registry]'")
+    with registry_running() as registry:
+        registry.add(7, example.schema, SCHEMAS[example.kind])
+        settings = settings_of(example, tmp_path, VIGIE_REGISTRY__URL=registry.url)
+        given = replace(candidate(example), value=framed(7, serialised(example)))
+        check_is_read(example, settings, given)
+
+
+def check_is_read(example, settings, given):
     lines = [line.split(" ") for line in example.readings.splitlines()]
     channels = [word.split("=")[0] for word in lines[0][2:]]
 
-    batch = Input(channels, settings.stream, settings.input).accept([candidate(example)])
+    reader = Input(channels, settings.stream, settings.input, parser_of(settings))
+    batch = reader.accept([given])
 
     assert batch.failures == []
     readings = batch.readings

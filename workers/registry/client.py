@@ -8,7 +8,6 @@ is not trusted end the run: they do not heal by waiting.
 from __future__ import annotations
 
 import json
-import logging
 import ssl
 import time
 import urllib.error
@@ -22,8 +21,6 @@ from typing import IO, Any, Final
 from schemas.settings import RegistrySettings
 from schemas.wire.errors import excerpt
 from workers.errors import RegistryUnavailableError, SettingsError
-
-log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES: Final = 4 * 2**20
 MAX_REDIRECTS: Final = 3
@@ -59,33 +56,33 @@ class RegistryClient:
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=_tls(settings)), _SameOriginRedirect()
         )
-        self._away_since_s: float | None = None
 
     def get(self, path: str) -> Mapping[str, Any] | None:
-        """The registry's answer, None if it says that there is no such thing.
+        """The registry's answer, None if every address says that there is no such thing.
 
         Raises:
-            RegistryUnavailableError: no address answers as a registry does.
+            RegistryUnavailableError: no address knows it, and one does not answer as a registry.
             SettingsError: the registry rejects us.
         """
         deadline_s = self._monotonic_s() + self._timeout_s
         problems = []
-        for base in list(self._bases):
-            if self._monotonic_s() >= deadline_s:
-                break
+        for left in range(len(self._bases), 0, -1):
+            base, now_s = self._bases[0], self._monotonic_s()
+            # A share for each: one that hangs must not take the time of those behind it.
+            share_s = (deadline_s - now_s) / left
             try:
-                answer = self._ask(f"{base}{path}", deadline_s)
+                if (answer := self._ask(f"{base}{path}", now_s + share_s)) is not None:
+                    return answer
             except (OSError, HTTPException, ValueError) as error:
                 problems.append(f"{base}: {_reason(error)}")
-            else:
-                self._answered()
-                if answer is not None:
-                    return answer
             # The next one may be ahead of this one; it is asked first from now on.
             self._bases.append(self._bases.pop(0))
-        if len(problems) < len(self._bases):
-            return None
-        raise self._away("; ".join(problems))
+        if problems:  # whoever is away might know it
+            raise RegistryUnavailableError(
+                f"the schema registry does not answer ({'; '.join(problems)}): start it, or"
+                " correct registry.url"
+            )
+        return None
 
     def _ask(self, url: str, deadline_s: float) -> Mapping[str, Any] | None:
         request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - see settings
@@ -136,20 +133,6 @@ class RegistryClient:
         except (OSError, HTTPException, ValueError):
             return False
         return code in _NOT_FOUND_CODES
-
-    def _away(self, reason: str) -> RegistryUnavailableError:
-        if self._away_since_s is None:  # once an outage
-            self._away_since_s = self._monotonic_s()
-            log.warning("the schema registry does not answer (%s); the stream waits for it", reason)
-        return RegistryUnavailableError(
-            f"the schema registry does not answer ({reason}): start it, or correct registry.url"
-        )
-
-    def _answered(self) -> None:
-        if self._away_since_s is not None:
-            away_s = self._monotonic_s() - self._away_since_s
-            log.info("the schema registry at %s is back after %.1f s", self._bases[0], away_s)
-            self._away_since_s = None
 
 
 class _SameOriginRedirect(urllib.request.HTTPRedirectHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -22,18 +23,27 @@ _PACKAGES: Final = ("fastavro", "google.protobuf", "grpc_tools")
 _MAX_READER_SCHEMA_BYTES: Final = 2**20
 
 
-def parser_of(settings: Settings) -> ConfluentParser | None:
+def parser_of(
+    settings: Settings, *, tick: Callable[[], None] = lambda: None
+) -> ConfluentParser | None:
     """The parser of `input.format`; None for JSON, which the codec reads itself.
+
+    Args:
+        settings: the format, and where the registry is.
+        tick: called whenever asking the registry has come a step further.
 
     Raises:
         SettingsError: as `registry_parser`.
     """
     if settings.input.format == "json":
         return None
-    return registry_parser(settings.registry, unit_ns=NS_PER[settings.input.places.time_unit])
+    unit_ns = NS_PER[settings.input.places.time_unit]
+    return registry_parser(settings.registry, unit_ns=unit_ns, tick=tick)
 
 
-def registry_parser(settings: RegistrySettings, *, unit_ns: int) -> ConfluentParser:
+def registry_parser(
+    settings: RegistrySettings, *, unit_ns: int, tick: Callable[[], None] = lambda: None
+) -> ConfluentParser:
     """What parses records with the schemas of a registry. Asks nothing before the first record.
 
     `parse` raises RegistryUnavailableError while the registry is away, and SettingsError when it
@@ -42,6 +52,7 @@ def registry_parser(settings: RegistrySettings, *, unit_ns: int) -> ConfluentPar
     Args:
         settings: where the registry is.
         unit_ns: nanoseconds of the unit of `input.time_unit`.
+        tick: as for `parser_of`.
 
     Raises:
         SettingsError: no registry is set, the extra is not installed, or a file is wrong.
@@ -66,6 +77,7 @@ def registry_parser(settings: RegistrySettings, *, unit_ns: int) -> ConfluentPar
         url=client.url,
         build=partial(build_reader, unit_ns=unit_ns, wanted=wanted),
         max_schemas=settings.max_schemas,
+        tick=tick,
     )
     return ConfluentParser(schemas.reader_of)
 

@@ -36,17 +36,24 @@ class RegisteredSchema:
     references: tuple[SchemaFile, ...]
 
 
+class _GoneError(SchemaError):
+    """What a schema refers to is not there, as if the registry did not know the schema."""
+
+
 class Schemas:
     """Gives the reader of a schema's id.
 
     An id never gets another schema, so what reads it is kept, and so is why nobody can read it. An
-    id that the registry does not know is asked for again after a while: it may have come late.
+    id that the registry does not know, or whose references it does not know, is asked for again
+    after a while: it may have come late.
 
     Args:
         get: asks the registry.
         url: of the registry, for messages.
         build: makes the reader of a schema; raises `SchemaError` if there can be none.
         max_schemas: how many are kept.
+        tick: called after each answer and each schema that was built. A batch may ask for as many
+            as it has records, and whoever waits for it should hear that it goes on.
     """
 
     def __init__(
@@ -56,9 +63,10 @@ class Schemas:
         url: str,
         build: Callable[[RegisteredSchema], Reader],
         max_schemas: int,
+        tick: Callable[[], None] = lambda: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._get, self._url, self._build = get, url, build
+        self._get, self._url, self._build, self._tick = get, url, build, tick
         self._max_schemas, self._monotonic_s = max_schemas, monotonic_s
         self._kept: OrderedDict[int, tuple[Reader | str, float]] = OrderedDict()
 
@@ -74,6 +82,7 @@ class Schemas:
         if found is None or self._monotonic_s() >= until_s:
             found, until_s = self._found(schema_id)
             self._kept[schema_id] = found, until_s
+            self._tick()
         self._kept.move_to_end(schema_id)
         while len(self._kept) > self._max_schemas:
             self._kept.popitem(last=False)
@@ -83,7 +92,7 @@ class Schemas:
 
     def _found(self, schema_id: int) -> tuple[Reader | str, float]:
         """The reader of a schema or why there is none, and until when that holds."""
-        answer = self._get(f"/schemas/ids/{schema_id}")
+        answer = self._ask(f"/schemas/ids/{schema_id}")
         if answer is None:
             unknown = f"the schema registry at {self._url} knows no schema with the id {schema_id}"
             return unknown, self._monotonic_s() + UNKNOWN_FOR_S
@@ -97,7 +106,14 @@ class Schemas:
             )
             return self._build(schema), float("inf")
         except SchemaError as error:
-            return f"schema {schema_id} of {self._url}: {error}", float("inf")
+            is_gone = isinstance(error, _GoneError)
+            until_s = self._monotonic_s() + UNKNOWN_FOR_S if is_gone else float("inf")
+            return f"schema {schema_id} of {self._url}: {error}", until_s
+
+    def _ask(self, path: str) -> Mapping[str, Any] | None:
+        answer = self._get(path)
+        self._tick()
+        return answer
 
     def _add_references(
         self, answer: Mapping[str, Any], into: dict[str, SchemaFile], within: Sequence[str]
@@ -118,9 +134,9 @@ class Schemas:
                     f"refers to itself by {excerpt(name)}, or to more than {MAX_REFERENCES} others"
                 )
             # A deleted version is given, too: records that need it are still in the log.
-            found = self._get(f"/subjects/{subject}/versions/{version}?deleted=true")
+            found = self._ask(f"/subjects/{subject}/versions/{version}?deleted=true")
             if found is None:
-                raise SchemaError(
+                raise _GoneError(
                     f"refers to version {version} of {excerpt(subject)}, which is gone"
                 )
             self._add_references(found, into, (*within, name))

@@ -56,7 +56,9 @@ def build_loop(
     return IngestLoop(
         slot=slot,
         source=source,
-        records_in=Input(detector.channels, stream, settings.input, parser_of(settings)),
+        records_in=Input(
+            detector.channels, stream, settings.input, parser_of(settings, tick=progress.tick)
+        ),
         opener=PartitionOpener(source, table, detector, stream, processing.guarantee),
         own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
         scoring=scoring,

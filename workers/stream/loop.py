@@ -40,6 +40,7 @@ from workers.stream.checkpoint import Checkpoint
 from workers.stream.health import Health, LatencyHistogram, Phase, ProgressTicks
 from workers.stream.input import RecordsIn
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
+from workers.stream.registry_wait import RegistryWait, pause_of
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import BatchBisector, PoisonFoundError
 from workers.stream.scoring.call import ScoringCall, submit
@@ -48,7 +49,6 @@ from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import RestorePlan
 
 MAX_REWINDS = 20
-_LONGEST_PAUSE_S = 5.0
 _IDLE_POLL_S = 0.1
 _BUSY_POLL_S = 0.002
 _HEALTH_EVERY_S = 0.25
@@ -99,7 +99,6 @@ class IngestLoop:
         self._paused = False
         self._waiting = False
         self._rewinds_in_a_row = 0
-        self._registry_waits = 0
         # Of what was committed here, also for partitions that were given away since.
         self._counts: dict[int, Counts] = {}
         self._busy_s = 0.0
@@ -107,6 +106,7 @@ class IngestLoop:
         self._process = psutil.Process(os.getpid())
         self._health_at_s = self._spans_at_s = 0.0
         self._log = structlog.get_logger("vigie.ingest").bind(slot=slot)
+        self._registry_wait = RegistryWait(self._log, monotonic_s)
         self.health = Health(slot=slot)
         self.progress = progress
 
@@ -153,11 +153,11 @@ class IngestLoop:
             self._rewind(error)
         except PoisonFoundError as poison:
             self._dead_letter_poison(poison)
-        except RegistryUnavailableError:  # it has been logged, once an outage
+        except RegistryUnavailableError:  # `RegistryWait` has logged it, once an outage
             self._await_registry()
             waited_s = self._monotonic_s() - started_s
         self._busy_s += self._monotonic_s() - started_s - waited_s
-        self._note_health(Phase.WAITING if self._registry_waits else Phase.RUNNING)
+        self._note_health(Phase.WAITING if self._registry_wait else Phase.RUNNING)
 
     def drain(self, deadline: Deadline) -> None:
         """Publish and commit what is in flight; what the deadline cuts off is read again."""
@@ -206,6 +206,7 @@ class IngestLoop:
     def _rebalance(self, polled: PollResult) -> None:
         for number in polled.revoked & self._partitions.keys():
             self._partitions.pop(number).revoked()
+            self._registry_wait.left(number)
         for number in polled.assigned:
             self._partitions[number] = self._own(number)
         if polled.assigned or polled.revoked:
@@ -235,8 +236,8 @@ class IngestLoop:
 
     def _open_partition(self, owned: OwnedPartition) -> None:
         opened = self._opener.open(owned.number)
-        plan = opened.plan
-        if plan.cold:
+        plan, is_news = opened.plan, not self._registry_wait.is_reopening(owned.number)
+        if plan.cold and is_news:
             self._log.warning("cold_start", partition=owned.number, reason=plan.cold)
         self._note_cold_sensors(owned, opened.state.recorded)
         self._count(owned.number, owned.settled(opened.committed))
@@ -244,12 +245,13 @@ class IngestLoop:
             self._checkpoint.begin_at(owned, opened.state)
             self._commit_or_await()
             return  # the next turn begins where that says
-        self._log.info(
-            "partition_started",
-            partition=owned.number,
-            next_offset=plan.next_offset,
-            restore_records=plan.next_offset - plan.read_from,
-        )
+        if is_news:
+            self._log.info(
+                "partition_started",
+                partition=owned.number,
+                next_offset=plan.next_offset,
+                restore_records=plan.next_offset - plan.read_from,
+            )
         if plan.model not in {None, self._opener.model, owned.succeeds}:
             self._note_model_change(owned, plan)
         owned.opened(opened.state)
@@ -293,7 +295,9 @@ class IngestLoop:
             if owned is None or not owned.is_open or not records:
                 continue
             self.progress.tick()
-            asked = owned.polled(self._input.accept(records, poison=owned.poison), records)
+            with self._registry_wait.asking(number, records[-1].offset):
+                batch = self._input.accept(records, poison=owned.poison)
+            asked = owned.polled(batch, records)
             if asked is not None:
                 requests.append(asked)
         requests += self._on_turn(self._open.values())
@@ -354,7 +358,7 @@ class IngestLoop:
             commits=self.health.commits + 1,
             next_offsets={**self.health.next_offsets, **offsets},
         )
-        self._rewinds_in_a_row = self._registry_waits = 0
+        self._rewinds_in_a_row = 0
         self.progress.tick()
 
     def _count(self, partition: int, counts: Counts) -> None:
@@ -372,17 +376,17 @@ class IngestLoop:
         self.health = replace(self.health, rewinds=self.health.rewinds + 1)
         self._note_health(Phase.REWINDING, at_once=True)
         self._go_back()
-        self._pause_s(_pause_of(self._rewinds_in_a_row))
+        self._pause_s(pause_of(self._rewinds_in_a_row))
 
     def _await_registry(self) -> None:
         """Begin again from the last commit, without a limit of tries: no attempt has failed.
 
         The pause is short enough for the group and the watchdog, which hear from us all the time.
         """
-        self._registry_waits += 1
+        pause_s = self._registry_wait.again(self._open)
         self._go_back()
         self._note_health(Phase.WAITING, at_once=True)
-        self._pause_s(_pause_of(self._registry_waits))
+        self._pause_s(pause_s)
 
     def _dead_letter_poison(self, poison: PoisonFoundError) -> None:
         """Begin again from the last commit; this record will be a dead letter."""
@@ -433,8 +437,3 @@ class IngestLoop:
         most = max(_SPANS_AT_MOST // max(len(opened), 1), 1)
         spans = {number: owned.state.spans(most) for number, owned in opened.items()}
         self.health = replace(self.health, spans=spans)
-
-
-def _pause_of(tries: int) -> float:
-    """Seconds to wait before the next one."""
-    return min(0.05 * 2.0 ** min(tries, 10), _LONGEST_PAUSE_S)

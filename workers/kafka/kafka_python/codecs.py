@@ -26,6 +26,13 @@ _MODULES: Final = {"snappy": "snappy", "lz4": "lz4.frame", "zstd": "zstandard"}
 _CODECS: Final = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _PIECE_BYTES: Final = 2**20
 _WITH_GZIP_HEADER: Final = 31
+_MAX_FRAMES: Final = 1000
+"""Most frames of one batch; clients write one. Empty ones cost time and hold nothing."""
+_ZSTD_MAGIC_BYTES: Final = 4
+_ZSTD_CHECKSUM_BYTES: Final = 4
+_ZSTD_BLOCK_HEADER_BYTES: Final = 3
+_ZSTD_RLE: Final = 1
+_ZSTD_SKIPPABLE: Final = 0x184D2A5
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER_BYTES: Final = 16
 _LENGTH_BYTES: Final = 4
@@ -86,7 +93,9 @@ def _too_much(name: str) -> str:
 
 def _gzip(module: Any, data: memoryview) -> Iterator[bytes]:
     rest: Any = data
+    frames = 0
     while rest:
+        frames = _counted(frames)
         member = module.decompressobj(_WITH_GZIP_HEADER)
         while not member.eof:
             piece = member.decompress(rest, _PIECE_BYTES)
@@ -99,7 +108,9 @@ def _gzip(module: Any, data: memoryview) -> Iterator[bytes]:
 
 def _lz4(module: Any, data: memoryview) -> Iterator[bytes]:
     rest: Any = data
+    frames = 0
     while rest:
+        frames = _counted(frames)
         frame = module.LZ4FrameDecompressor()
         while not frame.eof:
             if frame.needs_input and not rest:
@@ -110,10 +121,42 @@ def _lz4(module: Any, data: memoryview) -> Iterator[bytes]:
 
 
 def _zstd(module: Any, data: memoryview) -> Iterator[bytes]:
+    # The reader takes what is cut off for the end.
+    _check_zstd_ends(module, data)
     # Java's frames do not say how much they hold, so `decompress` cannot be asked.
     reader = module.ZstdDecompressor().stream_reader(data, read_across_frames=True)
     while piece := reader.read(_PIECE_BYTES):
         yield piece
+
+
+def _check_zstd_ends(module: Any, data: memoryview) -> None:
+    """Raise ValueError unless the bytes end where their last frame does (RFC 8878, 3.1)."""
+    at = frames = 0
+    while at < len(data):
+        frames = _counted(frames)
+        head = bytes(data[at : at + 2 * _ZSTD_MAGIC_BYTES])
+        if int.from_bytes(head[:_ZSTD_MAGIC_BYTES], "little") >> 4 == _ZSTD_SKIPPABLE:
+            at += 2 * _ZSTD_MAGIC_BYTES + int.from_bytes(head[_ZSTD_MAGIC_BYTES:], "little")
+            continue
+        has_checksum = module.get_frame_parameters(data[at:]).has_checksum
+        at += module.frame_header_size(data[at:])
+        is_last = 0
+        while not is_last:
+            header = int.from_bytes(data[at : at + _ZSTD_BLOCK_HEADER_BYTES], "little")
+            is_last, kind, size = header & 1, header >> 1 & 3, header >> 3
+            at += _ZSTD_BLOCK_HEADER_BYTES + (1 if kind == _ZSTD_RLE else size)
+            if at > len(data):
+                break
+        at += _ZSTD_CHECKSUM_BYTES if has_checksum else 0
+    if at > len(data):
+        raise ValueError("the compressed records are cut off")
+
+
+def _counted(frames: int) -> int:
+    """One frame more; raises ValueError at too many."""
+    if frames >= _MAX_FRAMES:
+        raise ValueError(f"a batch of more than {_MAX_FRAMES} compressed frames")
+    return frames + 1
 
 
 def _snappy(module: Any, data: memoryview) -> Iterator[bytes]:

@@ -241,6 +241,46 @@ def test_a_schema_nests_no_deeper_than_the_limit():
         reader_of(record_of(field("x", kind)))
 
 
+def doubling(levels: int, kind: Any) -> dict[str, Any]:
+    """Records with two fields of the next type, down to a type."""
+    found = record_of(field("z", kind), name=f"R{levels}")
+    for level in reversed(range(levels)):
+        second = f"plant.R{level + 1}"
+        found = record_of(field("a", found), field("b", second), name=f"R{level}")
+    return found
+
+
+def test_a_few_bytes_hold_no_thousands_of_values():
+    for schema in (
+        doubling(28, "null"),
+        doubling(7, "null"),
+        record_of(field("x", ["null", doubling(7, "null")])),
+        record_of(field("x", {"type": "array", "items": ["null", doubling(7, "null")]})),
+        record_of(field("x", {"type": "map", "values": doubling(7, "null")})),
+    ):
+        with pytest.raises(SchemaError, match=r"a few bytes hold \d+ values"):
+            reader_of(schema)
+
+
+def test_wide_records_and_optional_ones_are_read():
+    wide = record_of(*(field(f"f{n}", ["null", "double"]) for n in range(2000)), name="Wide")
+    record = {f"f{n}": None for n in range(2000)}
+    fields = [field(f"t{n}", record_of(field("good", "boolean"), name=f"T{n}")) for n in range(500)]
+    schema = record_of(
+        field("a", wide),
+        field("b", ["null", "plant.Wide"]),
+        field("c", {"type": "array", "items": "plant.Wide"}),
+        field("d", doubling(4, "null")),
+        field("e", record_of(*fields, name="Tags")),
+    )
+    tags = {f"t{n}": {"good": n % 2 == 0} for n in range(500)}
+    leaf: Any = {"z": None}
+    for _ in range(4):
+        leaf = {"a": leaf, "b": leaf}
+    given = {"a": record, "b": record, "c": [record] * 3, "d": leaf, "e": tags}
+    assert read(schema, given) == given
+
+
 @pytest.mark.parametrize(
     ("schema", "payload"),
     [

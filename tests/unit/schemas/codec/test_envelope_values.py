@@ -55,6 +55,10 @@ def test_what_stands_for_a_number_on_request(value, settings, number):
         ("true", {"numbers": "text"}, '(input.booleans = "numbers" reads true as 1'),
         ('"on"', {"numbers": "text"}, "(a word: input.words gives it a number"),
         ('"1,039"', {"numbers": "text"}, "flow: must be a finite number or null, got '1,039'"),
+        ('"1,039"', {"numbers": "text"}, "(a comma may set off decimals or thousands"),
+        ('"1,5"', {"booleans": "numbers"}, "(a comma may set off decimals or thousands"),
+        ('"1.039,5"', {"numbers": "text"}, "(a comma may set off decimals or thousands"),
+        ('"a,b"', {"numbers": "text"}, "(a word: input.words gives it a number"),
         ('"nan"', {"numbers": "text"}, "got 'nan'"),
         ('"1e999"', {"numbers": "text"}, "got '1e999'"),
         ('"1\\n2"', {"numbers": "text"}, "got '1\\n2'"),
@@ -103,7 +107,13 @@ def test_channels_under_other_names_go_by_stream_channels():
         ([{"name": 5, "value": 1}], "metrics[0].name: must be a text, got 5"),
         (named(VALUES) + named({"flow": 1}), "metrics: 'flow' comes twice in it"),
         ([{"name": "flow"}, *named({"temp": 1})], "metrics[0]: 'value' is missing; it has: 'name'"),
+        (
+            [{"name": "flow", "is_null": True}],
+            "is_null' (input.value_field) (a metric without a value: input.missing_channels",
+        ),
+        ([{"name": "flow", "isNull": True}], "(a metric without a value: input.missing_channels"),
         ([], "missing channel flow, pressure, temp; the record has: none"),
+        (named({"usage": 1.0}), "has: usage (stream.channels says what records call them)"),
     ],
 )
 def test_an_array_of_named_values_that_is_wrong_says_where(metrics, message):
@@ -117,3 +127,10 @@ def test_named_values_may_be_missing_and_others_may_be_anything():
         [{"timestamp": NOW_MS, "metrics": metrics}], preset="sparkplug", missing_channels="missing"
     )
     assert np.array_equal(decoded.readings.values, [[1, math.nan, math.nan]], equal_nan=True)
+
+
+def test_a_metric_of_sparkplug_that_says_it_is_null_is_missing_on_request():
+    metrics = [{"name": "flow", "is_null": True}, *named({"pressure": 2.0, "temp": 3.0})]
+    record = {"timestamp": NOW_MS, "metrics": metrics}
+    decoded = decode([record], preset="sparkplug", sensor="/timestamp", missing_channels="missing")
+    assert np.array_equal(decoded.readings.values, [[np.nan, 2.0, 3.0]], equal_nan=True)

@@ -83,7 +83,8 @@ def test_a_text_is_exact_to_the_nanosecond():
 
 def test_a_number_that_is_text_is_one_on_request_only():
     assert read("1760920000", unit="s", reads_text_numbers=True) == NOW_NS
-    assert "is not ISO 8601" in why("1760920000", unit="s")
+    message = why("1760920000", unit="s")
+    assert '(input.numbers = "text" reads it as a number)' in message
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,25 @@ def test_todays_time_in_another_unit_is_not_taken_for_1970_in_silence(value, uni
     assert f'is input.time_unit = "{right}" right?' in message
 
 
-def test_the_first_days_of_1970_are_read_all_the_same():
-    """A simulation may begin at 0."""
-    assert read(0) == 0
-    assert read(86_400_000) == 86_400 * 10**9
+@pytest.mark.parametrize("value", [45_950, 45_950.018, 20_000, 80_000])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_day_number_of_a_spreadsheet_is_not_taken_for_1970_in_silence(value, unit):
+    assert "counted from 1900: send seconds since 1970" in why(value, unit=unit)
+    assert "1900" in why(str(value), unit=unit, reads_text_numbers=True)
+
+
+@pytest.mark.parametrize(("value", "unit"), [(0, "ms"), (0.0, "s"), (86_400_000, "ms"), (3, "s")])
+def test_a_clock_that_was_not_set_is_not_believed(value, unit):
+    assert "lies in January or February 1970, as that of a clock that was not set" in why(
+        value, unit=unit
+    )
+
+
+def test_1970_is_read_where_it_is_meant():
+    """A simulation may write its days as text, or begin before them."""
+    assert read("1970-01-01T00:00:00Z") == 0
     assert read(-5) == -5_000_000
+    assert read(60 * 86_400, unit="s") == 60 * 86_400 * 10**9
 
 
 @pytest.mark.parametrize(
@@ -186,5 +201,5 @@ def test_what_is_no_time_is_an_error(value, unit):
 
 def test_mixed_times_are_read_as_each_would_be_alone():
     form = TimeForm(unit="s", reads_text_numbers=True)
-    values = [1, 1_760_920_000.5, "1760920000", "2026-11-22T10:30:00Z", 2**53 // 10**6 + 1]
+    values = [-1, 1_760_920_000.5, "1760920000", "2026-11-22T10:30:00Z", 2**53 // 10**6 + 1]
     assert form.array(values, None).tolist() == [form.one(value, -1) for value in values]

@@ -87,6 +87,28 @@ def test_an_unusable_schema_is_built_once_and_says_why_each_time():
     assert (len(said.asked), len(said.built)) == (1, 1)
 
 
+def test_a_reference_that_is_gone_is_asked_for_again_later():
+    said = Said()
+    said.knows(7, "a", references=said.refers("geo"))
+    for _ in range(3):
+        with pytest.raises(SchemaError, match="version 1 of 'geo', which is gone"):
+            said.schemas.reader_of(7)
+    assert len(said.asked) == 2
+    said.knows_version("geo", "g")
+    said.clock.advance(UNKNOWN_FOR_S)
+    assert said.schemas.reader_of(7)(b"x") == ("a", b"x")
+
+
+def test_each_answer_and_each_schema_built_is_a_sign_of_life():
+    ticks: list[int] = []
+    said = Said(tick=lambda: ticks.append(len(said.asked) + len(said.built)))
+    said.knows(7, "a", references=said.refers("geo"))
+    said.knows_version("geo", "g")
+    said.schemas.reader_of(7)
+    said.schemas.reader_of(7)
+    assert ticks == [1, 2, 3]
+
+
 def test_an_outage_is_not_remembered():
     said = Said()
     said.answers["/schemas/ids/7"] = RegistryUnavailableError("away")

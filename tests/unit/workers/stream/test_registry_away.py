@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
-from tests.support.fakes import FakeStream, make_stream, places
-from tests.support.models import encoded, reading_records
+from schemas.settings import Settings
+from tests.support.fakes import FakeSink, FakeSource, FakeStream, make_stream, places
+from tests.support.framed import framed
+from tests.support.models import encoded, reading_records, small_detector
+from tests.support.registry import registry_running
 from workers.errors import RegistryUnavailableError, SettingsError
+from workers.stream.build import build_loop
 from workers.stream.health import Phase
-from workers.stream.loop import MAX_REWINDS, _pause_of
+from workers.stream.input import Candidate
+from workers.stream.loop import MAX_REWINDS
+from workers.stream.registry_wait import RegistryWait, pause_of
+from workers.stream.scoring.backend import LocalScoring
 
 VALUES = [record["value"] for record in encoded(reading_records(["a", "b"], 30, spike_at=20))]
 SMALL = {"max_poll_records": 10}
@@ -78,7 +87,7 @@ def test_waiting_is_neither_a_standstill_nor_being_busy_and_never_spins():
 
 
 def test_the_pause_has_a_limit_however_long_it_takes():
-    assert [_pause_of(1), _pause_of(7), _pause_of(10**9)] == [0.1, 5.0, 5.0]
+    assert [pause_of(1), pause_of(7), pause_of(10**9)] == [0.1, 5.0, 5.0]
 
 
 def test_what_was_taken_away_while_waiting_is_left_alone():
@@ -97,3 +106,94 @@ def test_a_rejection_by_the_registry_ends_the_loop():
     stream, _ = stream_with_registry(SettingsError("rejects us"))
     with pytest.raises(SettingsError, match="rejects us"):
         stream.run_to_the_end()
+
+
+def test_the_wait_ends_when_the_record_is_read_and_not_with_the_next_commit():
+    stream, away = stream_with_registry(RegistryUnavailableError("away"))
+    while stream.loop.health.phase is not Phase.WAITING:
+        stream.turn()
+    away.clear()
+    commits = stream.loop.health.commits
+    stream.loop._commit_or_await = lambda: None  # type: ignore[method-assign]
+    for _ in range(10):
+        stream.turn()
+    assert (stream.loop.health.phase, stream.loop.health.commits) == (Phase.RUNNING, commits)
+
+
+def test_an_outage_its_end_and_the_start_of_a_partition_are_logged_once():
+    stream, away = stream_with_registry(RegistryUnavailableError("away: start it"))
+    with capture_logs() as logs:
+        for _ in range(100):
+            stream.turn()
+        away.clear()
+        stream.run_to_the_end()
+    said = [entry["event"] for entry in logs]
+    told = [name for name in said if name in {"registry_away", "registry_back"}]
+    assert told == ["registry_away", "registry_back"]
+    assert said.count("partition_started") == 1
+    assert [e["reason"] for e in logs if e["event"] == "registry_away"] == ["away: start it"]
+
+
+def test_each_lookup_ticks_so_that_many_of_them_are_no_standstill():
+    pytest.importorskip("fastavro", reason="pip install 'vigie[registry]'")
+    pytest.importorskip("grpc_tools", reason="pip install 'vigie[registry]'")
+    source = FakeSource([])
+    with registry_running() as registry:
+        loop = build_loop(
+            slot=0,
+            source=source,
+            sink=FakeSink(source),
+            table=FakeSink(source),
+            scoring=LocalScoring(small_detector()),
+            detector=small_detector(),
+            settings=Settings.model_validate(
+                {"input": {"format": "avro"}, "registry": {"url": registry.url}}
+            ),
+        )
+        unknown = [Candidate(value=framed(n, b""), headers=[], timestamp=0) for n in range(50)]
+        batch = loop._input.accept(unknown)
+    assert len(batch.failures) == len(registry.asked) == 50
+    assert loop.progress.count >= 50
+
+
+def away_at(wait: RegistryWait, partition: int, offset: int) -> None:
+    with pytest.raises(RegistryUnavailableError), wait.asking(partition, offset):
+        raise RegistryUnavailableError("away")
+
+
+def waiting_at(partition: int, offset: int) -> RegistryWait:
+    wait = RegistryWait(structlog.get_logger(), lambda: 0.0)
+    away_at(wait, partition, offset)
+    return wait
+
+
+def test_partitions_whose_schemas_are_known_end_no_wait():
+    wait = waiting_at(1, 20)
+    with capture_logs() as logs:
+        for _ in range(5):
+            wait.again([])
+            with wait.asking(0, 99), wait.asking(1, 19):
+                pass
+            away_at(wait, 1, 20)
+    assert wait
+    assert wait.again([]) > pause_of(5)
+    assert logs == []
+
+
+def test_a_wait_ends_with_its_record_or_when_its_partition_goes():
+    read, gone = waiting_at(1, 20), waiting_at(1, 20)
+    with read.asking(1, 20):
+        pass
+    gone.left(0)
+    assert gone
+    gone.left(1)
+    for wait in (read, gone):
+        assert not wait
+        assert wait.again([]) == pause_of(1)
+
+
+def test_a_partition_that_is_given_back_later_starts_audibly():
+    wait = waiting_at(1, 20)
+    wait.again([0, 1])
+    wait.left(0)
+    assert [wait.is_reopening(number) for number in (0, 1, 1)] == [False, True, False]

@@ -7,7 +7,6 @@ import random
 import struct
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 import lz4.frame
 import pytest
@@ -93,11 +92,36 @@ def test_a_batch_that_is_cut_off_is_never_taken_for_a_whole_one(way):
     data = random.Random(1).randbytes(100_000)
     packed = pack(data)
     for left in (len(packed) // 3, len(packed) - 1):
-        found = b""
-        with suppress(Exception):  # each codec has its own
-            found = uncompressed(codec, memoryview(packed)[:left], source="t[0]")
-        # zstd gives what it has: the records in it do not add up.
-        assert len(found) < len(data)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each codec has its own
+            uncompressed(codec, memoryview(packed)[:left], source="t[0]")
+
+
+@pytest.mark.parametrize("size", [0, 10, 300_000])
+@pytest.mark.parametrize("options", [{}, {"write_checksum": True}, {"write_content_size": False}])
+def test_zstd_ends_where_its_last_frame_does(size, options):
+    """300,000 bytes are several blocks; zeros make blocks of one repeated byte."""
+    pack = zstandard.ZstdCompressor(**options).compress
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    for data in (random.Random(size).randbytes(size), bytes(size)):
+        packed = skipped + pack(data)
+        whole = packed + packed
+        assert uncompressed(ZSTD, memoryview(whole), source="t[0]") == data * 2
+        near = {*range(1, 40), len(packed) // 2, *range(len(packed) - 40, len(packed))}
+        for left in near.intersection(range(1, len(packed))) - {len(skipped)}:
+            with pytest.raises((ValueError, zstandard.ZstdError)):
+                uncompressed(ZSTD, memoryview(packed)[:left], source="t[0]")
+
+
+@pytest.mark.parametrize(
+    ("codec", "pack"),
+    [(GZIP, gzip.compress), (LZ4, lz4.frame.compress), (ZSTD, zstandard.compress)],
+)
+def test_frames_of_nothing_are_no_work_without_end(codec, pack):
+    empty = pack(b"")
+    most = empty * codecs._MAX_FRAMES
+    assert uncompressed(codec, memoryview(most), source="t[0]") == b""
+    with pytest.raises(ValueError, match="more than 1000 compressed frames"):
+        uncompressed(codec, memoryview(most + empty), source="t[0]")
 
 
 @pytest.mark.parametrize("codec", [5, 6, 7])
