@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
+import structlog
+
 from schemas.settings import Settings
 from workers.errors import SettingsError, TopicError
-from workers.kafka.admin import TopicSpec
+from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
+from workers.kafka.unkeyed import no_source, no_targets
 from workers.stream.health import Health
 from workers.stream.repartition.build import Hop, hops_of, settings_of
 from workers.supervision.pipeline import Serve, group_admin, new_supervisor
@@ -48,6 +51,7 @@ def run_repartition(
     source, shuffled = repartition_specs(settings)
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
+    _look_at_source(admin, source)
     readings, _, _, dead_letters, _ = topic_specs(settings.topics)
     topics = {
         Hop.REKEY: [source, shuffled if len(hops) > 1 else readings, dead_letters],
@@ -80,9 +84,25 @@ def _require(settings: Settings, specs: Sequence[TopicSpec]) -> int:
     try:
         return admin.grow_topics([replace(spec, partitions=1) for spec in specs])[0].partitions
     except TopicError as error:
-        raise TopicError(
-            f"{error} vigie topics create --repartition makes those of vigie repartition, too."
-        ) from error
+        raise TopicError(no_targets(str(error), settings.topics.readings)) from error
+
+
+def _look_at_source(admin: Admin, source: TopicSpec) -> None:
+    """Check that the source is there, and say so if nothing is in it.
+
+    Raises:
+        TopicError: it is not.
+    """
+    (found,) = admin.check_topics([replace(source, partitions=1)])
+    if not found.is_good:
+        raise TopicError(no_source(source.name))
+    bounds = admin.topic_bounds({source.name: found.partitions})
+    if all(first == end for first, end in bounds.values()):
+        structlog.get_logger("vigie.repartition").warning(
+            "source_is_empty",
+            topic=source.name,
+            fix="nothing is in it: if your producers fill another topic, name that with --source",
+        )
 
 
 def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:

@@ -62,7 +62,8 @@ def repartition(
     that is written on as it is, and counted. What has no sensor or no time goes to
     topics.dead_letters. Restarts and crashes change nothing; run vigie run beside it.
 
-    Example: vigie topics create --repartition && vigie repartition --source plant.raw
+    Example: vigie topics create --repartition --set repartition.source=plant.raw, then vigie
+    repartition --source plant.raw
     """
     from workers.api.server import serving
     from workers.cli.views.report import print_json
