@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import structlog
 
-from schemas.settings import Settings
+from schemas.settings import InputSettings, Settings
+from schemas.settings.input import RECORD_KEY
 from workers.errors import SettingsError, TopicError
 from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
@@ -48,6 +49,7 @@ def run_repartition(
     """
     hops = hops_of(settings.repartition)
     _check_groups(settings, hops)
+    _check_sensor(settings.input)
     source, shuffled = repartition_specs(settings)
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
@@ -113,6 +115,25 @@ def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:
                 f"kafka.group is too long for vigie repartition: its groups are called after it, "
                 f"{group} has {len(group)} characters of at most {_LONGEST_GROUP}"
             )
+
+
+def _check_sensor(layout: InputSettings) -> None:
+    """Reject ids of which the key is a part: what is written on has the whole id as its key.
+
+    Raises:
+        SettingsError: `vigie run` could not read what would be written.
+    """
+    if RECORD_KEY not in layout.sensor_parts:
+        return
+    others = len(layout.sensor_parts) > 1
+    if others or layout.sensor_pattern is not None:
+        raise SettingsError(
+            f"vigie repartition writes each record on with its sensor's whole id as the key, and "
+            f"vigie run would make another id of that: input.sensor takes {RECORD_KEY} "
+            + ("together with other parts" if others else "through input.sensor_pattern")
+            + f'. Take the id from fields or headers, or from the key alone (sensor = "{RECORD_KEY}"'
+            " without sensor_pattern)"
+        )
 
 
 def _run_in_turn(
