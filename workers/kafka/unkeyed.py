@@ -31,8 +31,9 @@ def way_out(readings: str) -> str:
 def no_source(source: str) -> str:
     """What to say where the topic that `vigie repartition` is to read is not there."""
     return (
-        f"The topic {source} does not exist (repartition.source): it is the one that your producers "
-        "fill, so vigie makes none. Name theirs: repartition.source in vigie.toml, or --source."
+        f"The topic {source} does not exist (repartition.source): it is the one that your "
+        "producers fill, so vigie makes none. Name theirs: repartition.source in vigie.toml, or "
+        "--source."
     )
 
 

@@ -131,8 +131,7 @@ def _check_sensor(layout: InputSettings) -> None:
             f"vigie repartition writes each record on with its sensor's whole id as the key, and "
             f"vigie run would make another id of that: input.sensor takes {RECORD_KEY} "
             + ("together with other parts" if others else "through input.sensor_pattern")
-            + f'. Take the id from fields or headers, or from the key alone (sensor = "{RECORD_KEY}"'
-            " without sensor_pattern)"
+            + ". Take the id from fields or headers, or from the whole key alone"
         )
 
 
