@@ -299,6 +299,12 @@ def _channels(settings: Settings) -> tuple[str, ...]:
 def _finding_of(seen: SampledRecords, topic: str) -> Finding:
     found = f"{seen.records:,} of the first and latest records"
     split = seen.split
+    if seen.undecoded is not None:
+        return Finding(
+            "note" if seen.undecoded.is_readable else "broken",
+            f"{found}: none was decoded, for none says its channels: {seen.undecoded.text}",
+            "say in [input] how your records are written (docs/guide-input.md), or name a model",
+        )
     if split.sensors:
         examples = "; ".join(
             f"{sensor} in {', '.join(map(str, places))}"
@@ -321,8 +327,8 @@ def _finding_of(seen: SampledRecords, topic: str) -> Finding:
         stages = ", ".join(f"{number:,} at {stage}" for stage, number in seen.rejected.items())
         return Finding(
             "note",
-            f"{found}: {rejected:,} would become dead letters ({stages})",
-            "vigie run says why of each: vigie dead-letters list",
+            f"{found}: {rejected:,} would become dead letters ({stages}). {seen.reasons[0]}",
+            "correct [input], or the producer (docs/guide-input.md)",
         )
     return Finding("fine", f"{found} can be read" if seen.records else "the topic is empty")
 
