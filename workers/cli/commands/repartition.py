@@ -114,12 +114,12 @@ _COUNTS = ("records", "written", "late", "early", "dead_lettered", "restored", "
 
 
 def _told(healths: Sequence[Health]) -> dict[str, Any]:
-    """What a hop did in this run; `held` are records read and not written yet."""
+    """What a hop did in this run; `held` are records that wait, whichever run has read them."""
+    from workers.stream.health import held_by
     from workers.stream.state.counts import Counts
 
     total = sum((health.total for health in healths), Counts())
-    held = total.records - total.written - total.dead_lettered
-    return {**{name: getattr(total, name) for name in _COUNTS}, "held": held}
+    return {**{name: getattr(total, name) for name in _COUNTS}, "held": held_by(healths)}
 
 
 def _table(by_hop: Mapping[str, Sequence[Health]]) -> None:
