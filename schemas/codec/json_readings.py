@@ -25,6 +25,7 @@ from jaxtyping import Float64
 from pydantic_core import from_json
 
 from schemas.codec.channel_map import ChannelMap
+from schemas.codec.foreign_hint import hint_of_bytes, hint_of_object
 from schemas.columns import Gathering, Readings
 from schemas.wire.errors import InvalidRecordError, MalformedRecordError, RecordError, excerpt
 from schemas.wire.limits import MAX_NAME_CHARS
@@ -176,15 +177,17 @@ def parse_object(value: bytes) -> dict[str, Any]:
 def not_json(value: bytes, error: ValueError) -> MalformedRecordError:
     """What to say of bytes that the parser rejects."""
     mark = " (a byte order mark)" if value.startswith(BOM_UTF8) else ""
-    return MalformedRecordError(f"not JSON: {error}; begins with {excerpt(value)}{mark}")
+    hint = hint_of_bytes(value)
+    return MalformedRecordError(f"not JSON: {error}; begins with {excerpt(value)}{mark}{hint}")
 
 
 def field_of(item: dict[str, Any], name: str) -> Any:
     """A required field of a parsed object."""
     if name not in item:
         found = ", ".join(list(item)[:20]) or "none"
+        hint = hint_of_object(item) if name == "sensor_id" else ""
         raise InvalidRecordError(
-            f"field {name!r} is missing; the record has: {excerpt(found, 200)}"
+            f"field {name!r} is missing; the record has: {excerpt(found, 200)}{hint}"
         )
     return item[name]
 

@@ -250,6 +250,38 @@ def test_training_leaves_out_what_the_stream_rejects(
 
 
 @pytest.mark.kafka
+@pytest.mark.parametrize(("good", "said"), [(2, "9 were rejected at schema"), (0, "can be used")])
+def test_training_says_why_records_of_a_topic_cannot_be_used(
+    connection: Connection,
+    make_topic: MakeTopic,
+    capsys: pytest.CaptureFixture[str],
+    good: int,
+    said: str,
+) -> None:
+    topic = make_topic()
+    now = {"timestamp_ms": START_NS // 1_000_000}
+    values = plant_values(2, seed=0)
+    records = [(SENSORS[0], START_NS + i * SECOND_NS, values[i]) for i in range(good)]
+    text = b'{"sensor_id": "a", "ts": %d, "values": {"%s": "1.5"}}' % (
+        START_NS // 1_000_000,
+        CHANNELS[0].encode(),
+    )
+    bad = [{"key": b"a", "value": text}] * 9
+    produce(connection, topic, [{**one, **now} for one in [*encoded(records), *bad]])
+
+    code = cli.main(
+        ["train", "--bootstrap", connection.bootstrap, "--set", f"topics.readings={topic}",
+         "--topic-from", "2023-11-14T22:13:20Z", "--channel", CHANNELS[0]]
+    )  # fmt: skip
+
+    told = " ".join(capsys.readouterr().err.split())
+    assert code == ExitCode.FAILURE
+    assert said in told
+    assert "must be a finite number" in told
+    assert "vigie inspect" not in told
+
+
+@pytest.mark.kafka
 def test_a_stretch_without_readings_is_an_error(
     connection: Connection, make_topic: MakeTopic, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -234,12 +234,21 @@ def test_the_command_makes_its_topics_and_says_so_where_they_are_missing(
     assert main(["repartition", "--group", group, *words]) == ExitCode.USAGE
     told = capsys.readouterr().err
     assert f"{group}-source does not exist" in told
-    assert "vigie topics create --repartition" in told
+    assert "Name theirs: repartition.source" in told
 
-    assert main(["topics", "create", "--repartition", "--json", *words]) == ExitCode.OK
+    assert main(["topics", "create", "--repartition", "--json", *words]) == ExitCode.FAILURE
     made = {topic["name"]: topic for topic in json.loads(capsys.readouterr().out)}
     assert made[f"{group}-shuffled"]["partitions"] == 3
-    assert made[f"{group}-source"]["state"] == "created"
+    assert made[f"{group}-source"]["state"] == "missing", "an empty one would hide a wrong name"
+
+    words += ["--set", f"repartition.source={make_topic(partitions=3)}"]
+    assert main(["topics", "create", "--repartition", "--json", *words]) == ExitCode.OK
+    capsys.readouterr()
+    assert main(["repartition", "--group", group, "--to", "absent", *words]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "source_is_empty" in told
+    assert "absent does not exist" in told
+    assert "--set topics.readings=absent" in told
 
     assert main(["repartition", "--group", "g" * 178, *words]) == ExitCode.USAGE
     assert "kafka.group is too long for vigie repartition" in capsys.readouterr().err

@@ -174,7 +174,7 @@ def unusable_rows(history: History, max_left_out: float) -> str:
     if not history.read or lost <= max_left_out * history.read:
         return ""
     reasons = _by_reason(unusable)
-    said = [f"{count:,} have {reason}" for reason, count in reasons.most_common()]
+    said = [f"{count:,} {_verb(reason)} {reason}" for reason, count in reasons.most_common()]
     worst = ", ".join(
         f"{sensor!r} {count:,}" for (_, sensor), count in unusable.most_common(3) if sensor
     )
@@ -190,6 +190,10 @@ def unusable_rows(history: History, max_left_out: float) -> str:
         + ". "
         + " ".join(ways)
     ).rstrip()
+
+
+def _verb(reason: str) -> str:
+    return "were" if reason.startswith("rejected") else "have"
 
 
 def _by_reason(left_out: LeftOut) -> Counter[str]:

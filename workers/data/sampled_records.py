@@ -7,7 +7,6 @@ since.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +16,7 @@ from typing import Final
 from schemas.columns import Readings
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
-from workers.data.topic import first_channels
+from workers.data.topic import NoChannels, Rejections, first_channels, why_no_channels
 from workers.kafka.client import Record
 from workers.kafka.factory import connection_of, open_reader
 from workers.registry.parser import parser_of
@@ -26,6 +25,7 @@ from workers.stream.state.sensor_spans import SensorSpans, Span, SplitSensors, s
 
 MOST_RECORDS: Final = 5_000
 MOST_PER_PARTITION: Final = 200
+_MOST_UNDECODED: Final = 100
 
 _Place = tuple[str, int]
 
@@ -38,7 +38,9 @@ class SampledRecords:
         partitions: of the topic.
         records: how many were looked at.
         without_key: those that have none.
-        rejected: those that the stream would not take, by the stage at which they fail.
+        rejected: those that the stream would not take, by the stage at which they fail...
+        reasons: ...and a sentence about each kind of them.
+        undecoded: why none was decoded; None where some were, or there are none.
         split: sensors among the others that come in several partitions at once.
     """
 
@@ -46,6 +48,8 @@ class SampledRecords:
     records: int
     without_key: int
     rejected: Mapping[Stage, int]
+    reasons: Sequence[str]
+    undecoded: NoChannels | None
     split: SplitSensors
 
 
@@ -55,7 +59,7 @@ def sample_records(settings: Settings, channels: Sequence[str] = ()) -> SampledR
     Args:
         settings: the broker, the topic, and how its records are read.
         channels: of the model; empty takes those of the first record that says them. Without any
-            nothing is decoded: no record is rejected then, and no sensor seen.
+            nothing is decoded: no record is rejected, no sensor seen, and `undecoded` says why.
 
     Raises:
         TopicError, BrokerUnavailableError: see `open_reader`.
@@ -88,7 +92,8 @@ class _Sample:
         self._input = self._accepting(channels) if channels else None
         self._spans: dict[int, dict[str, Span]] = {}
         self._records = self._without_key = 0
-        self._rejected: Counter[Stage] = Counter()
+        self._rejected = Rejections()
+        self._undecoded: list[Record] = []
 
     def add(self, records: Sequence[Record]) -> None:
         """Take in what was polled."""
@@ -104,7 +109,9 @@ class _Sample:
             partitions=partitions,
             records=self._records,
             without_key=self._without_key,
-            rejected=dict(self._rejected),
+            rejected=dict(self._rejected.by_stage),
+            reasons=self._rejected.told(),
+            undecoded=self._why_undecoded(),
             split=split_sensors(told),
         )
 
@@ -114,10 +121,16 @@ class _Sample:
         ):
             self._input = self._accepting(channels)
         if self._input is None:
+            self._undecoded.extend(records[: _MOST_UNDECODED - len(self._undecoded)])
             return
         batch = self._input.accept(records)
-        self._rejected.update(failure.stage for failure in batch.failures)
+        self._rejected.add(records, batch.failures)
         self._note(self._spans.setdefault(partition, {}), batch.readings)
+
+    def _why_undecoded(self) -> NoChannels | None:
+        if self._input is not None or not self._undecoded:
+            return None
+        return why_no_channels(self._undecoded, self._settings, self._parser)
 
     def _accepting(self, channels: Sequence[str]) -> Input:
         return Input(channels, self._settings.stream, self._settings.input, self._parser)

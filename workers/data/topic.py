@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import numpy as np
 
 from schemas.codec.parser import Parser
+from schemas.columns import Failure
 from schemas.settings import Settings
-from schemas.wire.errors import Stage
+from schemas.wire.errors import Stage, excerpt
 from workers.data.assemble import Part, of_parts
 from workers.data.file.rows import LeftOut
 from workers.data.files import read_ranges
@@ -27,6 +28,8 @@ MAX_READINGS = 20_000_000
 """Held in memory; more are an error."""
 
 _SEEN_RECORDS = 1_000
+_MOST_KINDS = 20
+_LONGEST_REASON = 400
 
 
 def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int | None) -> History:
@@ -63,14 +66,14 @@ def read_topic(settings: Settings, layout: Layout, *, start_ns: int, end_ns: int
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else ()
     told_missing = take_missing(gathering.parts.values(), channels, layout.missing)
     found = of_parts(gathering.parts.values(), channels, layout, ranges)
-    rejected: LeftOut = Counter(
-        {(f"rejected at {stage}", ""): count for stage, count in gathering.rejected.items()}
-    )
+    stages = gathering.rejected.by_stage
+    rejected: LeftOut = Counter({(f"rejected at {at}", ""): count for at, count in stages.items()})
     return replace(
         found,
         read=found.read + rejected.total(),
         left_out=found.left_out + rejected,
         told_missing=told_missing,
+        notes=(*found.notes, *gathering.rejected.told()),
     )
 
 
@@ -97,19 +100,62 @@ def _is_number(word: str) -> bool:
         return False
 
 
+class Rejections:
+    """Records that the stream would not take: how many of each kind, and the first of it."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        self._counts: Counter[tuple[Stage, str]] = Counter()
+        self._first: dict[tuple[Stage, str], str] = {}
+
+    def add(self, records: Sequence[Record], failures: Sequence[Failure]) -> None:
+        """Take in those of one batch."""
+        for failure in failures:
+            kind = (failure.stage, failure.exception)
+            self._counts[kind] += 1
+            if kind not in self._first and len(self._first) < _MOST_KINDS:
+                record = records[failure.position]
+                self._first[kind] = (
+                    f"the first at offset {record.offset} of partition {record.partition}"
+                    + (f" (key {excerpt(record.key)})" if record.key is not None else "")
+                    + f": {_cut(failure.message)}"
+                )
+
+    @property
+    def by_stage(self) -> Counter[Stage]:
+        """How many failed at each stage."""
+        stages = Counter[Stage]()
+        for (stage, _), count in self._counts.items():
+            stages[stage] += count
+        return stages
+
+    def told(self) -> tuple[str, ...]:
+        """A sentence about each kind, the most frequent first."""
+        return tuple(
+            f"{count:,} rejected at {kind[0]}, {self._first[kind]}"
+            for kind, count in self._counts.most_common()
+            if kind in self._first
+        )
+
+
+def _cut(message: str) -> str:
+    """A message, cut to what fits into a summary."""
+    return message if len(message) <= _LONGEST_REASON else message[:_LONGEST_REASON] + "..."
+
+
 class _Gathering:
     """Readings of a stretch, sensor by sensor.
 
     Attributes:
         parts: of each sensor, in order of arrival.
-        rejected: how many records failed, by stage.
+        rejected: the records that failed.
     """
 
     def __init__(self, accepting: Input, *, start_ns: int, end_ns: int | None) -> None:
         self._input, self._start_ns, self._end_ns = accepting, start_ns, end_ns
         self.parts: dict[str, list[Part]] = {}
         self._readings = 0
-        self.rejected: Counter[Stage] = Counter()
+        self.rejected = Rejections()
 
     def add(self, records: Sequence[Record]) -> None:
         """Take in one batch.
@@ -118,7 +164,7 @@ class _Gathering:
             VigieError: more readings than can be held.
         """
         batch = self._input.accept(records)
-        self.rejected.update(failure.stage for failure in batch.failures)
+        self.rejected.add(records, batch.failures)
         readings = batch.readings
         keep = readings.ts_ns >= self._start_ns
         if self._end_ns is not None:
@@ -146,14 +192,43 @@ def _find_channels(
     parser: Parser | None,
 ) -> tuple[str, ...]:
     reader.seek(starts)
-    records = islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS)
+    records = list(islice(chain.from_iterable(reader.read_to(ends)), _SEEN_RECORDS))
+    if not records:
+        raise VigieError(
+            f"{settings.topics.readings} holds no record of that time: correct --topic-from"
+        )
     if channels := first_channels(records, settings, parser):
         return channels
     raise VigieError(
-        f"no JSON reading or frame among the first records of {settings.topics.readings} at that "
-        "time: correct --topic-from, say in [input] where things are in a record, or name the "
-        "channels with --channel"
+        f"none of the first records of {settings.topics.readings} at that time says its channels: "
+        f"{why_no_channels(records, settings, parser).text}. Or name the channels with --channel"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoChannels:
+    """Why no channels were found in some records; `is_readable` when only the values are not."""
+
+    text: str
+    is_readable: bool
+
+
+def why_no_channels(
+    records: Sequence[Record], settings: Settings, parser: Parser | None
+) -> NoChannels:
+    """Why none of these records says its channels: they are decoded without any."""
+    stream = settings.stream.model_copy(update={"channels": {}})
+    failures = Input((), stream, settings.input, parser).accept(records).failures
+    if len(failures) < len(records):
+        return NoChannels(
+            text="sensor and time can be read, but no value is a number (texts need "
+            'input.numbers = "text"; input.values says where the values are; of Arrow frames '
+            "the channels have to be named)",
+            is_readable=True,
+        )
+    rejections = Rejections()
+    rejections.add(records, failures)
+    return NoChannels(text=rejections.told()[0], is_readable=False)
 
 
 def first_channels(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from schemas.settings import Settings
+from workers.kafka.unkeyed import way_out
 
 if TYPE_CHECKING:
     from workers.data.sampled_records import SampledRecords
@@ -41,7 +42,6 @@ _FILES_NOTE, _FILES_BROKEN = 4_096, 512
 _SHARED_NOTE_BYTES = 0.2 * _GB
 # A socket's path holds 107 characters, of which Ray adds about 70 to the temporary folder.
 _LONGEST_TEMPORARY = 35
-_KEY_FIX = "have the producer key its records by the sensor, or let vigie repartition do it"
 _RAY_WITHIN_S = 90.0
 _RAY_PROBE = """
 from schemas.settings import RaySettings
@@ -281,7 +281,7 @@ def records(settings: Settings) -> Finding:
         return Finding("broken", str(error), "vigie run would end there: do as it says")
     except (VigieError, ValueError) as error:
         return Finding("note", f"not seen: {error}", "see the checks above")
-    return _finding_of(seen)
+    return _finding_of(seen, settings.topics.readings)
 
 
 def _channels(settings: Settings) -> tuple[str, ...]:
@@ -296,9 +296,15 @@ def _channels(settings: Settings) -> tuple[str, ...]:
         return ()  # the check of the model says why
 
 
-def _finding_of(seen: SampledRecords) -> Finding:
+def _finding_of(seen: SampledRecords, topic: str) -> Finding:
     found = f"{seen.records:,} of the first and latest records"
     split = seen.split
+    if seen.undecoded is not None:
+        return Finding(
+            "note" if seen.undecoded.is_readable else "broken",
+            f"{found}: none was decoded, for none says its channels: {seen.undecoded.text}",
+            "say in [input] how your records are written (docs/guide-input.md), or name a model",
+        )
     if split.sensors:
         examples = "; ".join(
             f"{sensor} in {', '.join(map(str, places))}"
@@ -308,21 +314,21 @@ def _finding_of(seen: SampledRecords) -> Finding:
             "broken",
             f"{found}: {split.sensors:,} sensors come in several partitions ({examples}). Each "
             "partition has a part of their windows, so healthy readings are flagged",
-            _KEY_FIX,
+            way_out(topic),
         )
     if seen.without_key and seen.partitions > 1:
         return Finding(
             "note",
             f"{found}: {seen.without_key:,} have no key, so the readings of a sensor are spread "
             "over the partitions unless the producer sees to it",
-            _KEY_FIX,
+            way_out(topic),
         )
     if rejected := sum(seen.rejected.values()):
         stages = ", ".join(f"{number:,} at {stage}" for stage, number in seen.rejected.items())
         return Finding(
             "note",
-            f"{found}: {rejected:,} would become dead letters ({stages})",
-            "vigie run says why of each: vigie dead-letters list",
+            f"{found}: {rejected:,} would become dead letters ({stages}). {seen.reasons[0]}",
+            "correct [input], or the producer (docs/guide-input.md)",
         )
     return Finding("fine", f"{found} can be read" if seen.records else "the topic is empty")
 

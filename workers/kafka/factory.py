@@ -29,6 +29,7 @@ from workers.kafka.kafka_python.producer.partition_producer import open_partitio
 from workers.kafka.kafka_python.producer.sink import SinkConfig
 from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 from workers.kafka.publisher import Publisher
+from workers.kafka.unkeyed import repartition_settings
 
 __all__ = [
     "TopicReader",
@@ -103,6 +104,13 @@ def repartition_specs(settings: Settings) -> list[TopicSpec]:
     """
     own = {settings.repartition.source, settings.repartition.shuffled}
     taken = own & {spec.name for spec in topic_specs(settings.topics)}
+    if settings.repartition.source == settings.topics.readings:
+        raise SettingsError(
+            f"vigie repartition would read {settings.topics.readings} and write to it: write to a "
+            f"new topic. In vigie.toml (or with --to, but vigie run needs it as well)\n\n"
+            f"{repartition_settings(settings.repartition.source)}\n\n"
+            "then: vigie topics create --repartition"
+        )
     if taken:
         raise SettingsError(
             f"repartition.source and repartition.shuffled must be others than those of [topics]: "

@@ -81,7 +81,8 @@ class Health:
     `model_changes` are partitions whose committed work another model had done;
     `recorded_cold_starts` those of which sensors begin anew although something was recorded.
     `never_scored` are sensors that never filled a window, such as those whose steps are longer than
-    the gap. `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
+    the gap. `held` are records, by partition, that were read and wait to be written on; see
+    `held_by`. `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
     """
 
     slot: int
@@ -91,6 +92,7 @@ class Health:
     next_offsets: Mapping[int, int] = field(default_factory=dict)
     sensors: int = 0
     never_scored: int = 0
+    held: Mapping[int, int] = field(default_factory=dict)
     spans: Mapping[int, SensorSpans] = field(default_factory=dict)
     in_flight: int = 0
     commits: int = 0
@@ -131,6 +133,19 @@ class Health:
         )
 
 
+def held_by(healths: Iterable[Health]) -> int:
+    """The records that wait to be written on, whichever workers have or had them.
+
+    Of a partition that moved, the word of who committed last counts.
+    """
+    latest: dict[int, tuple[int, int]] = {}
+    for health in healths:
+        for partition, held in health.held.items():
+            said = (health.next_offsets.get(partition, -1), held)
+            latest[partition] = max(latest.get(partition, said), said)
+    return sum(held for _, held in latest.values())
+
+
 def split_sensors_of(healths: Iterable[Health]) -> SplitSensors:
     """The sensors that come in several partitions at once, whichever workers have these."""
     return split_sensors(one for health in healths for one in health.spans.items())
@@ -144,6 +159,7 @@ _OF_THE_MOMENT = {
     "next_offsets",
     "sensors",
     "never_scored",
+    "held",
     "spans",
     "in_flight",
     "resident_bytes",

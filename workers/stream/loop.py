@@ -422,6 +422,7 @@ class IngestLoop:
             lag={p: n for p, n in self._source.lag().items() if p in opened},
             sensors=sum(owned.state.sensors for owned in opened.values()),
             never_scored=sum(owned.recorded.never_scored for owned in opened.values()),
+            held={number: owned.state.held for number, owned in opened.items()},
             in_flight=len(self._calls),
             latency=LatencyHistogram(self._latency.buckets),
             resident_bytes=self._process.memory_info().rss,

@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
-from schemas.settings import Settings
+import structlog
+
+from schemas.settings import InputSettings, Settings
+from schemas.settings.input import RECORD_KEY
 from workers.errors import SettingsError, TopicError
-from workers.kafka.admin import TopicSpec
+from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
+from workers.kafka.unkeyed import no_source, no_targets
 from workers.stream.health import Health
 from workers.stream.repartition.build import Hop, hops_of, settings_of
 from workers.supervision.pipeline import Serve, group_admin, new_supervisor
@@ -45,9 +49,11 @@ def run_repartition(
     """
     hops = hops_of(settings.repartition)
     _check_groups(settings, hops)
+    _check_sensor(settings.input)
     source, shuffled = repartition_specs(settings)
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
+    _look_at_source(admin, source)
     readings, _, _, dead_letters, _ = topic_specs(settings.topics)
     topics = {
         Hop.REKEY: [source, shuffled if len(hops) > 1 else readings, dead_letters],
@@ -80,9 +86,25 @@ def _require(settings: Settings, specs: Sequence[TopicSpec]) -> int:
     try:
         return admin.grow_topics([replace(spec, partitions=1) for spec in specs])[0].partitions
     except TopicError as error:
-        raise TopicError(
-            f"{error} vigie topics create --repartition makes those of vigie repartition, too."
-        ) from error
+        raise TopicError(no_targets(str(error), settings.topics.readings)) from error
+
+
+def _look_at_source(admin: Admin, source: TopicSpec) -> None:
+    """Check that the source is there, and say so if nothing is in it.
+
+    Raises:
+        TopicError: it is not.
+    """
+    (found,) = admin.check_topics([replace(source, partitions=1)])
+    if not found.is_good:
+        raise TopicError(no_source(source.name))
+    bounds = admin.topic_bounds({source.name: found.partitions})
+    if all(first == end for first, end in bounds.values()):
+        structlog.get_logger("vigie.repartition").warning(
+            "source_is_empty",
+            topic=source.name,
+            fix="nothing is in it: if your producers fill another topic, name that with --source",
+        )
 
 
 def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:
@@ -93,6 +115,24 @@ def _check_groups(settings: Settings, hops: Sequence[Hop]) -> None:
                 f"kafka.group is too long for vigie repartition: its groups are called after it, "
                 f"{group} has {len(group)} characters of at most {_LONGEST_GROUP}"
             )
+
+
+def _check_sensor(layout: InputSettings) -> None:
+    """Reject ids of which the key is a part: what is written on has the whole id as its key.
+
+    Raises:
+        SettingsError: `vigie run` could not read what would be written.
+    """
+    if RECORD_KEY not in layout.sensor_parts:
+        return
+    others = len(layout.sensor_parts) > 1
+    if others or layout.sensor_pattern is not None:
+        raise SettingsError(
+            f"vigie repartition writes each record on with its sensor's whole id as the key, and "
+            f"vigie run would make another id of that: input.sensor takes {RECORD_KEY} "
+            + ("together with other parts" if others else "through input.sensor_pattern")
+            + ". Take the id from fields or headers, or from the whole key alone"
+        )
 
 
 def _run_in_turn(

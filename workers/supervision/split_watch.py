@@ -7,20 +7,19 @@ from typing import Final
 
 import structlog
 
+from workers.kafka.unkeyed import way_out
 from workers.stream.health import Health, split_sensors_of
 
 LOOK_EVERY_S: Final = 5.0
-FIX: Final = (
-    "each partition has a part of their windows, so that healthy readings are flagged: key the "
-    "records by the sensor, or have vigie repartition do it"
-)
+EFFECT: Final = "each partition has a part of their windows, so that healthy readings are flagged"
 
 
 class SplitWatch:
     """Looks at what the workers tell; at most some thirty warnings, whatever happens."""
 
-    def __init__(self) -> None:
-        """Nothing was found yet."""
+    def __init__(self, topic: str) -> None:
+        """Nothing was found yet; `topic` is that of the readings."""
+        self._fix = f"{EFFECT}: {way_out(topic)}"
         self._look_at_s = 0.0
         self._before = 0
         self._warn_from = 1
@@ -42,5 +41,5 @@ class SplitWatch:
             sensors=found.sensors,
             looked_at=f"1 in {found.share}",
             examples={sensor: list(places) for sensor, places in found.examples.items()},
-            fix=FIX,
+            fix=self._fix,
         )

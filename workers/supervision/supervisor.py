@@ -95,7 +95,7 @@ class Supervisor:
             monotonic_s=monotonic_s,
             wall_s=wall_s,
         )
-        self._split_watch = SplitWatch()
+        self._split_watch = SplitWatch(plan.topic)
         self._ingest: list[ManagedActor] = []
         self._scorers: list[ManagedActor] = []
         self._connected: list[ActorHandle] = []

@@ -62,7 +62,8 @@ def repartition(
     that is written on as it is, and counted. What has no sensor or no time goes to
     topics.dead_letters. Restarts and crashes change nothing; run vigie run beside it.
 
-    Example: vigie topics create --repartition && vigie repartition --source plant.raw
+    Example: vigie topics create --repartition --set repartition.source=plant.raw, then vigie
+    repartition --source plant.raw
     """
     from workers.api.server import serving
     from workers.cli.views.report import print_json
@@ -113,12 +114,12 @@ _COUNTS = ("records", "written", "late", "early", "dead_lettered", "restored", "
 
 
 def _told(healths: Sequence[Health]) -> dict[str, Any]:
-    """What a hop did in this run; `held` are records read and not written yet."""
+    """What a hop did in this run; `held` are records that wait, whichever run has read them."""
+    from workers.stream.health import held_by
     from workers.stream.state.counts import Counts
 
     total = sum((health.total for health in healths), Counts())
-    held = total.records - total.written - total.dead_lettered
-    return {**{name: getattr(total, name) for name in _COUNTS}, "held": held}
+    return {**{name: getattr(total, name) for name in _COUNTS}, "held": held_by(healths)}
 
 
 def _table(by_hop: Mapping[str, Sequence[Health]]) -> None:

@@ -184,7 +184,7 @@ def _show(result: Mapping[str, Any], positions: Sequence[Position], console: Con
                 at.member or "-",
             )
         console.print(table)
-    show_split_sensors(result["split_sensors"] or {}, console)
+    show_split_sensors(result["split_sensors"] or {}, result["topics"][0]["name"], console)
     if result["pipeline"] is not None:
         _show_pipeline(result["pipeline"], console)
 
@@ -219,8 +219,10 @@ def _show_pipeline(pipeline: Mapping[str, Any], console: Console) -> None:
         show_scaling(pipeline["scaling"], console)
 
 
-def show_split_sensors(split: Mapping[str, Any], console: Console) -> None:
-    """Name sensors that come in several partitions, and the way out; nothing if there are none."""
+def show_split_sensors(split: Mapping[str, Any], topic: str, console: Console) -> None:
+    """Name sensors of a topic that come in several partitions, and the way out, if there are."""
+    from workers.kafka.unkeyed import way_out
+
     sensors = split.get("sensors") or 0
     if not sensors:
         return
@@ -232,8 +234,7 @@ def show_split_sensors(split: Mapping[str, Any], console: Console) -> None:
     )
     text = (
         f"Split sensors: {about}{sensors:,} come in several partitions ({examples}). Each "
-        "partition has a part of their windows, so healthy readings are flagged. Key the records "
-        "by the sensor, or have vigie repartition do it."
+        f"partition has a part of their windows, so healthy readings are flagged: {way_out(topic)}"
     )
     console.print(text, style="yellow", markup=False, highlight=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +19,11 @@ PartitionsOption = Annotated[
     int | None, typer.Option(help="Partitions of each topic. Sets topics.partitions.", min=1)
 ]
 RepartitionOption = Annotated[
-    bool, typer.Option("--repartition", help="Also the topics of vigie repartition.")
+    bool,
+    typer.Option(
+        "--repartition",
+        help="Also the topic between the hops of vigie repartition; its source has to be there.",
+    ),
 ]
 
 
@@ -44,8 +48,8 @@ def create(
 
     Example: vigie topics create --bootstrap localhost:9092 --partitions 8
     """
-    admin, specs = _wanted(options, partitions, repartition=repartition)
-    _report(admin.create_topics(specs), as_json=as_json)
+    admin, specs, filled = _wanted(options, partitions, repartition=repartition)
+    _report([*admin.create_topics(specs), *_filled(admin, filled)], as_json=as_json)
 
 
 def check(
@@ -59,20 +63,33 @@ def check(
 
     Example: vigie topics check --bootstrap localhost:9092
     """
-    admin, specs = _wanted(options, partitions, repartition=repartition)
-    _report(admin.check_topics(specs), as_json=as_json)
+    admin, specs, filled = _wanted(options, partitions, repartition=repartition)
+    _report([*admin.check_topics(specs), *_filled(admin, filled)], as_json=as_json)
 
 
 def _wanted(
     options: SettingsOptions, partitions: int | None, *, repartition: bool
-) -> tuple[Admin, list[TopicSpec]]:
+) -> tuple[Admin, list[TopicSpec], list[TopicSpec]]:
+    """What looks at topics, those that are Vigie's to make, and those that others fill."""
     from workers.kafka.factory import admin_of, connection_of, repartition_specs, topic_specs
 
     settings = options.load({"topics.partitions": partitions})
-    specs = topic_specs(settings.topics)
+    specs, filled = topic_specs(settings.topics), []
     if repartition:
-        specs += repartition_specs(settings)
-    return admin_of(connection_of(settings.kafka)), specs
+        source, shuffled = repartition_specs(settings)
+        specs.append(shuffled)
+        filled.append(replace(source, partitions=1))
+    return admin_of(connection_of(settings.kafka)), specs, filled
+
+
+def _filled(admin: Admin, specs: Sequence[TopicSpec]) -> list[Finding]:
+    """Look at topics that others fill: an empty one of that name would hide a wrong name."""
+    from workers.kafka.unkeyed import no_source
+
+    return [
+        found if found.is_good else replace(found, advice=no_source(found.name))
+        for found in (admin.check_topics(specs) if specs else [])
+    ]
 
 
 def _report(findings: Sequence[Finding], *, as_json: bool) -> None:

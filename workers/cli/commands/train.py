@@ -176,16 +176,22 @@ def train(
 
 def _from_topic(settings: Settings, layout: Layout, start: str, end: str | None) -> History:
     from schemas.wire.timestamp import to_ns
+    from workers.data.history import unusable_rows
     from workers.data.topic import read_topic
 
     with usage_errors("--topic-from, --topic-to"):
         start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
     history = read_topic(settings, layout, start_ns=start_ns, end_ns=end_ns)
     if not history.sensors:
+        reasons = "; ".join(history.notes)
         raise VigieError(
-            f"{settings.topics.readings} holds no reading of that time "
-            f"({history.left_out.total():,} records were rejected): "
-            "check --topic-from, --topic-to and --channel"
+            f"{settings.topics.readings} holds no reading of that time that can be used. "
+            + (f"{reasons}. Correct [input], or " if reasons else "")
+            + "check --topic-from, --topic-to and --channel"
+        )
+    if said := unusable_rows(history, layout.max_left_out):
+        raise VigieError(
+            f"{said} {'; '.join(history.notes)}. To go on without these records: --max-left-out 1"
         )
     return history
 

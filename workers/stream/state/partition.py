@@ -199,6 +199,11 @@ class PartitionState:
         )
 
     @property
+    def held(self) -> int:
+        """See `StreamState`; none, whatever was taken in is scored."""
+        return 0
+
+    @property
     def sensors(self) -> int:
         """Number of sensors remembered."""
         return self._windows.sensors

@@ -59,6 +59,10 @@ class StreamState(Protocol):
     def sensors(self) -> int:
         """Number of sensors remembered."""
 
+    @property
+    def held(self) -> int:
+        """Records that were taken in and wait to be written on."""
+
     def spans(self, most: int) -> SensorSpans:
         """When at most `most` of its sensors came."""
 
@@ -88,6 +92,11 @@ class PassingState:
     def next_offset(self) -> int:
         """First offset not yet taken in."""
         return self._next_offset
+
+    @property
+    def held(self) -> int:
+        """See `StreamState`; none."""
+        return 0
 
     def spans(self, most: int) -> SensorSpans:  # noqa: ARG002
         """None: what comes in several partitions is what these states are for."""

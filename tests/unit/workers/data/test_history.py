@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -139,6 +142,14 @@ def test_too_many_rows_that_cannot_be_used_are_an_error_with_the_way_out(read_al
         match=r"36 of 40 rows cannot .*36 have a time that repeats \(sensor '0' 36\)"
         r".*--sensor.*--resample 1s.*--max-left-out 1",
     ):
+        check_usable(history, 0.2)
+
+
+def test_records_that_a_topic_rejected_are_said_in_a_sentence(read_all):
+    left_out = Counter({("rejected at schema", ""): 4})
+    history = replace(read_all(seconds(range(4))), left_out=left_out, read=8)
+
+    with pytest.raises(FileFormatError, match="4 of 8 rows cannot be used: 4 were rejected at sch"):
         check_usable(history, 0.2)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.settings import InputSettings, StreamSettings
+from schemas.settings import InputSettings, Settings, StreamSettings
 from schemas.wire.errors import Stage
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, encoded, reading_records
 from workers.data.assemble import Part
-from workers.data.topic import _Gathering, take_missing
+from workers.data.topic import _Gathering, first_channels, take_missing, why_no_channels
 from workers.kafka.client import Record
 from workers.stream.input import Input
 
@@ -40,19 +40,19 @@ def test_a_reading_from_the_far_future_does_not_silence_its_sensor():
     gathering = gathered([FAR_NS, *STEADY])
     ((part,),) = gathering.parts.values()
     assert (part.sensor, part.ts_ns.tolist()) == ("a", STEADY)
-    assert gathering.rejected == {Stage.CLOCK: 1, Stage.DECODE: 1}
+    assert gathering.rejected.by_stage == {Stage.CLOCK: 1, Stage.DECODE: 1}
 
 
 def test_the_policies_are_the_streams():
-    assert gathered([FAR_NS], max_ahead_s=0).rejected == {Stage.DECODE: 1}
-    assert gathered([START_NS - 10 * SECOND_NS], max_behind_s=5).rejected[Stage.CLOCK] == 1
+    assert gathered([FAR_NS], max_ahead_s=0).rejected.by_stage == {Stage.DECODE: 1}
+    assert gathered([START_NS - 10 * SECOND_NS], max_behind_s=5).rejected.by_stage[Stage.CLOCK] == 1
 
 
 def test_what_lies_outside_the_stretch_of_time_is_not_counted_as_rejected():
     gathering = gathered(STEADY, end_ns=STEADY[3])
     ((part,),) = gathering.parts.values()
     assert part.ts_ns.tolist() == STEADY[:3]
-    assert gathering.rejected == {Stage.DECODE: 1}
+    assert gathering.rejected.by_stage == {Stage.DECODE: 1}
 
 
 def test_numbers_that_mean_missing_are_taken_from_a_topic_and_counted():
@@ -70,3 +70,43 @@ def test_without_a_number_nothing_is_taken():
 
     assert take_missing([[part]], ("flow",), ("Bad",)) == {}
     assert part.values.tolist() == [[0.0]]
+
+
+def record(value: bytes, offset: int = 0) -> Record:
+    return Record("r", 1, offset, NOW_MS, b"a", value, ())
+
+
+def test_what_was_rejected_is_told_by_kind_with_the_first_of_it():
+    """Of a stage there may be several reasons, of which one was meant and one was not."""
+    gathering = gathered([FAR_NS, *STEADY])
+    gathering.add([record(b"[]", 7), record(b"[]", 8), record(b'{"sensor_id": 3}', 9)])
+
+    first, *others = gathering.rejected.told()
+
+    assert first.startswith("3 rejected at schema, the first at offset 7 of partition 1 (key b'a')")
+    assert "must be a JSON object" in first
+    assert [told.split(",")[0] for told in others] == [
+        "1 rejected at clock",
+        "1 rejected at decode",
+    ]
+
+
+def no_channels(*values: bytes, **layout):
+    settings = Settings.model_validate({"input": layout})
+    records = [record(value) for value in values]
+    assert first_channels(records, settings, None) == ()
+    return why_no_channels(records, settings, None)
+
+
+def test_records_without_channels_say_the_first_failure():
+    why = no_channels(b"\x00\x00\x00\x00\x07\x02a", b"{}")
+
+    assert not why.is_readable
+    assert 'input.format = "avro"' in why.text
+
+
+def test_numbers_that_are_texts_name_their_setting():
+    why = no_channels(b'{"sensorId": "a", "timestamp": 5, "flow": "1.5"}', preset="flat")
+
+    assert why.is_readable
+    assert 'input.numbers = "text"' in why.text

@@ -227,10 +227,26 @@ def test_records_that_would_be_dead_letters_are_a_note(fill):
 
     finding = checks.records(fill([*records, *bad]))
 
-    assert (finding.state, "3 would become dead letters (3 at decode)" in finding.found) == (
-        "note",
-        True,
-    )
+    assert finding.state == "note"
+    assert "3 would become dead letters (3 at decode)" in finding.found
+    assert "not JSON" in finding.found
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("value", "state", "setting"),
+    [
+        (b'{"fields": {"x": 1}, "name": "m", "tags": {}, "timestamp": 5}', "broken", "telegraf"),
+        (b"\x00\x00\x00\x00\x07\x02a", "broken", "registry.url"),
+        (b'{"sensor_id": "a", "ts": 5, "values": {"x": "1.5"}}', "note", "input.numbers"),
+    ],
+)
+def test_records_of_which_none_can_be_decoded_are_not_fine(fill, value, state, setting):
+    finding = checks.records(fill([{"key": b"a", "value": value, "partition": 0}] * 9))
+
+    assert finding.state == state
+    assert "none was decoded" in finding.found
+    assert setting in finding.found
 
 
 @pytest.mark.kafka

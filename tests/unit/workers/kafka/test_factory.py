@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import tomllib
 from itertools import product
 
 import pytest
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from schemas.settings import Settings
 from workers.errors import SettingsError
-from workers.kafka.factory import connection_of, member_of, sink_of
+from workers.kafka.factory import connection_of, member_of, repartition_specs, sink_of
+from workers.kafka.unkeyed import keyed_name
 
 
 def settings(group: str, instance: str) -> Settings:
@@ -66,3 +68,19 @@ def test_an_option_that_the_client_cannot_use_is_named_before_a_client_is_made(o
     for make in (lambda: connection_of(bad.kafka), lambda: sink_of(bad, 0)):
         with pytest.raises(SettingsError, match=rf"^kafka\.client\.{key} "):
             make()
+
+
+def test_a_topic_cannot_be_repartitioned_into_itself_and_what_to_paste_is_said():
+    own = Settings.model_validate({"topics": {"readings": "unk"}, "repartition": {"source": "unk"}})
+
+    with pytest.raises(SettingsError) as told:
+        repartition_specs(own)
+
+    found = tomllib.loads(str(told.value).split("\n\n", 1)[1].rsplit("\n\n", 1)[0])
+    pasted = Settings.model_validate(found)
+    assert [spec.name for spec in repartition_specs(pasted)] == ["unk", "vigie.shuffled"]
+    assert pasted.topics.readings == "unk.by-sensor"
+
+
+def test_the_name_of_a_keyed_topic_is_one_that_kafka_takes():
+    assert len(keyed_name("r" * 249)) == 249

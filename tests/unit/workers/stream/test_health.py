@@ -173,7 +173,7 @@ def test_a_new_number_of_a_health_is_carried_over_unless_it_is_of_the_moment() -
     twice = one.carried(one)
     sums = {name for name in ones if name != "slot" and getattr(twice, name) == 2}
     assert ones.keys() - sums == {
-        "slot", "sensors", "never_scored", "spans", "in_flight", "resident_bytes",
+        "slot", "sensors", "never_scored", "held", "spans", "in_flight", "resident_bytes",
     }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def healths(split: int, whole: int = 3) -> list[Health]:
 
 def warnings_of(looks: list[int]) -> list[int]:
     """How many sensors each warning names, for a look at so many split ones each."""
-    watch, clock = SplitWatch(), FakeClock()
+    watch, clock = SplitWatch("unk"), FakeClock()
     with capture_logs() as logs:
         for split in looks:
             watch.look(healths(split), clock())
@@ -61,3 +61,4 @@ def test_a_run_warns_with_examples_and_the_way_out():
     assert said["log_level"] == "warning"
     assert said["examples"] == {"pump-0": [0, 1], "pump-1": [0, 1]}
     assert "vigie repartition" in said["fix"]
+    assert '[repartition]\nsource = "' in said["fix"]

@@ -34,7 +34,7 @@ def test_the_status_shows_who_decides_on_the_workers_and_the_last_change():
 
 def shown(split: dict[str, object]) -> str:
     screen = io.StringIO()
-    show_split_sensors(split, Console(width=1000, file=screen))
+    show_split_sensors(split, "unk", Console(width=1000, file=screen))
     return screen.getvalue()
 
 
@@ -44,7 +44,7 @@ def test_sensors_in_several_partitions_are_named_with_the_way_out():
 
     assert "about 1,200 come in several partitions" in line
     assert "[red]pump in 0, 1; fan in 0, 1, 2, 3, ..." in line
-    assert "vigie repartition" in line
+    assert '[topics]\nreadings = "unk.by-sensor"\n\n[repartition]\nsource = "unk"' in line
     assert "about" not in shown({"sensors": 2, "share": 1, "examples": {}})
 
 
