@@ -14,7 +14,7 @@ _LONGEST_PAUSE_S: Final = 5.0
 class RegistryWait:
     """An outage, from the first record that cannot be explained until it is.
 
-    Partitions go on meanwhile whose schemas are known, so what they read or commit ends nothing.
+    What other partitions read or commit between two tries ends nothing: their schemas are known.
 
     Args:
         log: hears of the outage and of its end, once each.

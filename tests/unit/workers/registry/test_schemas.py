@@ -101,7 +101,7 @@ def test_a_reference_that_is_gone_is_asked_for_again_later():
 
 def test_each_answer_and_each_schema_built_is_a_sign_of_life():
     ticks: list[int] = []
-    said = Said(tick=lambda: ticks.append(len(said.asked) + len(said.built)))
+    said: Said = Said(tick=lambda: ticks.append(len(said.asked) + len(said.built)))
     said.knows(7, "a", references=said.refers("geo"))
     said.knows_version("geo", "g")
     said.schemas.reader_of(7)

@@ -14,9 +14,9 @@ from tests.support.framed import framed
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.registry import registry_running
 from workers.errors import RegistryUnavailableError, SettingsError
+from workers.kafka.client import Record
 from workers.stream.build import build_loop
 from workers.stream.health import Phase
-from workers.stream.input import Candidate
 from workers.stream.loop import MAX_REWINDS
 from workers.stream.registry_wait import RegistryWait, pause_of
 from workers.stream.scoring.backend import LocalScoring
@@ -150,7 +150,7 @@ def test_each_lookup_ticks_so_that_many_of_them_are_no_standstill():
                 {"input": {"format": "avro"}, "registry": {"url": registry.url}}
             ),
         )
-        unknown = [Candidate(value=framed(n, b""), headers=[], timestamp=0) for n in range(50)]
+        unknown = [Record("r", 0, n, 0, None, framed(n, b""), []) for n in range(50)]
         batch = loop._input.accept(unknown)
     assert len(batch.failures) == len(registry.asked) == 50
     assert loop.progress.count >= 50
