@@ -235,18 +235,18 @@ class KafkaClientContract(KafkaOutputsContract):
         topic = make_topic()
         member = Member(open_source(topic))
         wait_until(lambda: member.step() and member.held == {0}, within=15)
-        assert not member.source.is_at_end(0), "nothing was asked for yet"
+        assert not member.source.at_end([0]), "nothing was asked for yet"
         member.source.start(0, 0)
-        wait_until(lambda: member.step() and member.source.is_at_end(0), within=10)
+        wait_until(lambda: member.step() and member.source.at_end([0]), within=10)
 
         with self.sink_config(connection).open(member.source) as sink:
             sink.begin()
             sink.send(topic, key=b"k", value=b"1", partition=0)
             sink.commit({}, self.nobody(), deadline=soon())
-        wait_until(lambda: not member.source.is_at_end(0), within=10)
+        wait_until(lambda: not member.source.at_end([0]), within=10)
         assert member.values(0) == []
 
-        wait_until(lambda: member.step() and member.source.is_at_end(0), within=10)
+        wait_until(lambda: member.step() and member.source.at_end([0]), within=10)
         assert member.values(0) == [b"1"]
 
     # Groups ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ transactional request can be repeated by the client, and come to the broker a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Any
@@ -203,9 +203,10 @@ class SimSource:
             log = self._broker.logs[partition]
             return log.beginning, log.end
 
-    def is_at_end(self, partition: int) -> bool:
+    def at_end(self, partitions: Collection[int]) -> Collection[int]:
         with self._line.call(BrokerUnavailableError):
-            return self._positions.get(partition, -1) >= self._broker.logs[partition].end
+            logs = self._broker.logs
+            return {p for p in partitions if self._positions.get(p, -1) >= logs[p].end}
 
     def lag(self) -> Mapping[int, int]:
         return {p: self._broker.logs[p].end - at for p, at in self._positions.items()}

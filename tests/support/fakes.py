@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,8 +89,8 @@ class FakeSource:
             raise BrokerUnavailableError("away")
         return 0, len(self.values)
 
-    def is_at_end(self, partition: int) -> bool:
-        return self.position == len(self.values)
+    def at_end(self, partitions: Collection[int]) -> Collection[int]:
+        return partitions if self.position == len(self.values) else ()
 
     def lag(self) -> Mapping[int, int]:
         return {} if self.position is None else {0: len(self.values) - self.position}

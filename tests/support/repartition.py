@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from schemas.settings import Settings, StreamSettings
 from tests.support.broker import MakeTopic
+from tests.support.partitions import batch_of
 from tests.support.streams import make_settings
 from workers.kafka.admin import Admin, TopicSpec
 from workers.kafka.client import Connection, Record
@@ -20,6 +21,7 @@ from workers.stream.repartition.build import (
     settings_of,
 )
 from workers.stream.repartition.inputs import ShuffledInput
+from workers.stream.state.rekey import SourceBatch
 from workers.stream.state.reorder import Bound, ReorderState, ShuffledBatch, plan_reorder
 from workers.stream.state.shuffled import Arrival, ClockMark
 
@@ -80,6 +82,19 @@ def shuffled_log(noise: bytes) -> list[Sent]:
 def shuffled_batch(log: Sequence[Sent]) -> ShuffledBatch:
     """One poll's records."""
     return _INPUT.accept([sent.record() for sent in log])
+
+
+def source_batch(records: Sequence[Any], **how: Any) -> SourceBatch:
+    """As `batch_of`, of a source whose timestamps all lie behind the clock on the wall."""
+    batch = batch_of(records, **how)
+    return SourceBatch(
+        offsets=batch.offsets,
+        stamps_ms=batch.stamps_ms,
+        readings=batch.readings,
+        failures=batch.failures,
+        clocks_ms=batch.stamps_ms,
+        parts={},
+    )
 
 
 def reorder_state(

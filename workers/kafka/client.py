@@ -34,7 +34,7 @@ bytes out), retries of a unit of work (the caller rewinds), units that span seve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -202,8 +202,8 @@ class Source(Protocol):
             BrokerUnavailableError: no answer in time.
         """
 
-    def is_at_end(self, partition: int) -> bool:
-        """Whether all that was committed in a started partition by now was given. Asks the broker.
+    def at_end(self, partitions: Collection[int]) -> Collection[int]:
+        """The started ones of which all that was committed by now was given. Asks the broker, once.
 
         Raises:
             BrokerUnavailableError: no answer in time.

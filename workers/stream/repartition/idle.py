@@ -36,19 +36,19 @@ class IdleMarks:
         if self._monotonic_s() < self._due_s:
             return []
         self._due_s = self._monotonic_s() + self._every_s
-        return [asked for owned in opened if (asked := self._idle(owned)) is not None]
-
-    def _idle(self, owned: OwnedPartition) -> PartitionRequest | None:
         now_ms = int(self._wall_s() * 1e3)  # before asking: what comes after it is behind it
-        assert isinstance(owned.state, RekeyState)
         try:
-            if not self._source.is_at_end(owned.number):
-                return None
+            at_end = self._source.at_end([owned.number for owned in opened])
         except BrokerUnavailableError:
-            return None  # whoever is away says nothing about the end
-        return PartitionRequest(
-            partition=owned,
-            request=owned.state.idle(now_ms),
-            records=(),
-            stamps_ms=np.empty(0, np.int64),
-        )
+            return []  # whoever is away says nothing about the end
+        return [_idle(owned, now_ms) for owned in opened if owned.number in at_end]
+
+
+def _idle(owned: OwnedPartition, now_ms: int) -> PartitionRequest:
+    assert isinstance(owned.state, RekeyState)
+    return PartitionRequest(
+        partition=owned,
+        request=owned.state.idle(now_ms),
+        records=(),
+        stamps_ms=np.empty(0, np.int64),
+    )

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from detector.scoring import Scores
 from schemas.settings import TopicSettings
+from workers.kafka.client import Record
 from workers.stream.outputs import DeadLetterBuilder, Output
 from workers.stream.owned_partition import PartitionRequest
 from workers.stream.state.rekey import RekeyRequest
 from workers.stream.state.reorder import ReorderRequest
+from workers.stream.state.shuffled import Arrival
+
+
+def _rekeyed(
+    request: RekeyRequest, records: Sequence[Record]
+) -> Iterator[tuple[Record, bytes, str, Arrival]]:
+    """Each record to write on, with its content, or the part of it that is the sensor's."""
+    rows = zip(request.positions, request.sensors, request.arrivals, strict=True)
+    for row, (position, sensor, arrival) in enumerate(rows):
+        record = records[position]
+        yield record, request.parts.get(row, record.value or b""), sensor, arrival
 
 
 class RekeyedOutputs(DeadLetterBuilder):
@@ -28,14 +40,11 @@ class RekeyedOutputs(DeadLetterBuilder):
         """The request's records."""
         request = asked.request
         assert isinstance(request, RekeyRequest)
-        for position, sensor, arrival in zip(
-            request.positions, request.sensors, request.arrivals, strict=True
-        ):
-            record = asked.records[position]
+        for record, value, sensor, arrival in _rekeyed(request, asked.records):
             yield Output(
                 topic=self._target,
                 key=sensor.encode(),
-                value=record.value or b"",
+                value=value,
                 headers=tuple((name, content or b"") for name, content in record.headers),
                 timestamp_ms=arrival.stamp_ms if arrival.stamp_ms >= 0 else None,
             )
@@ -60,15 +69,12 @@ class ShuffledOutputs(DeadLetterBuilder):
         """The request's records, then its mark for every partition."""
         request = asked.request
         assert isinstance(request, RekeyRequest)
-        for position, sensor, arrival in zip(
-            request.positions, request.sensors, request.arrivals, strict=True
-        ):
-            record = asked.records[position]
+        for record, value, sensor, arrival in _rekeyed(request, asked.records):
             headers = tuple((name, content or b"") for name, content in record.headers)
             yield Output(
                 topic=self._target,
                 key=sensor.encode(),
-                value=record.value or b"",
+                value=value,
                 headers=(*headers, arrival.header()),
             )
         if request.mark is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +55,19 @@ class RekeyPoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBatch(Batch):
+    """One poll's records of the source; of a record of several sensors each part is a row.
+
+    Attributes:
+        clocks_ms: timestamps of the records that do not lie ahead of the clock on the wall.
+        parts: content of the readings' rows that are parts of a record.
+    """
+
+    clocks_ms: Int64[np.ndarray, " r"]
+    parts: Mapping[int, bytes]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RekeyRequest(Request):
     """Records to write on.
 
@@ -62,6 +75,7 @@ class RekeyRequest(Request):
         positions: of the records in the batch that was polled.
         sensors: of each.
         arrivals: of each.
+        parts: content of those, by their place in `positions`, that are parts of a record.
         mark: to be written to every partition, behind the records; None when there is none.
     """
 
@@ -69,6 +83,7 @@ class RekeyRequest(Request):
     sensors: Sequence[str]
     restore_point: RekeyPoint
     arrivals: Sequence[Arrival]
+    parts: Mapping[int, bytes]
     mark: ClockMark | None
 
 
@@ -120,12 +135,13 @@ class RekeyState(PassingState):
         return 0
 
     def polled(self, batch: Batch) -> RekeyRequest | None:
-        """Take one poll's records. Their timestamps must not lie ahead of the clock on the wall."""
+        """Take one poll's records."""
+        assert isinstance(batch, SourceBatch)
         if not len(batch.offsets):
             return None
         self._take(batch)
         self._next_offset = int(batch.offsets[-1]) + 1
-        clocks = np.maximum.accumulate(np.maximum(batch.stamps_ms, self._clock_ms))
+        clocks = np.maximum.accumulate(np.maximum(batch.clocks_ms, self._clock_ms))
         self._clock_ms = int(clocks[-1])
         return self._request(
             counts=Counts(
@@ -138,12 +154,15 @@ class RekeyState(PassingState):
             positions=batch.readings.positions.tolist(),
             sensors=batch.readings.sensors,
             arrivals=_arrivals(self._partition, batch, clocks),
+            parts=batch.parts,
         )
 
     def idle(self, now_ms: int) -> RekeyRequest:
         """Note that the partition was read to its end at this moment."""
         self._clock_ms = max(self._clock_ms, now_ms)
-        return self._request(counts=Counts(), failures=(), positions=(), sensors=(), arrivals=())
+        return self._request(
+            counts=Counts(), failures=(), positions=(), sensors=(), arrivals=(), parts={}
+        )
 
     def _request(self, **fields: Any) -> RekeyRequest:
         return self._give(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -191,15 +191,21 @@ class _Source:
             end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)
         return int(begin[tp]), int(end[tp])
 
-    def is_at_end(self, partition: int) -> bool:
-        tp = self._tp(partition)
-        with asking(f"end of {self._topic}[{partition}]"):
-            end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)[tp]
-        try:
-            position = self._consumer.position(tp, timeout_ms=0)
-        except (KafkaError, KeyError):  # taken away a moment ago, or no position yet
-            return False
-        return partition in self._started and position is not None and position >= end
+    def at_end(self, partitions: Collection[int]) -> Collection[int]:
+        started = [self._tp(partition) for partition in self._started.intersection(partitions)]
+        if not started:
+            return ()
+        with asking(f"ends of {self._topic}"):
+            ends = self._consumer.end_offsets(started, timeout_ms=self._call_timeout_ms)
+        found = set()
+        for tp in started:
+            try:
+                position = self._consumer.position(tp, timeout_ms=0)
+            except (KafkaError, KeyError):  # taken away a moment ago, or no position yet
+                continue
+            if position is not None and position >= ends[tp]:
+                found.add(tp.partition)
+        return found
 
     def lag(self) -> Mapping[int, int]:
         found = {}

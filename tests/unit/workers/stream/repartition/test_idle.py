@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +20,15 @@ from workers.stream.state.shuffled import ClockMark
 class Ends:
     """A source of which some partitions are at their end."""
 
-    at_end: set[int] = field(default_factory=set)
+    ends: set[int] = field(default_factory=set)
     is_away: bool = False
     asked: int = 0
 
-    def is_at_end(self, partition: int) -> bool:
+    def at_end(self, partitions: Collection[int]) -> Collection[int]:
         self.asked += 1
         if self.is_away:
             raise BrokerUnavailableError("away")
-        return partition in self.at_end
+        return self.ends.intersection(partitions)
 
 
 def opened(number: int) -> OwnedPartition:
@@ -60,6 +61,16 @@ def test_the_broker_is_asked_now_and_then_only() -> None:
 
     assert len(idle([opened(0)])) == 1
     assert source.asked == 2
+
+
+def test_it_is_asked_once_for_all_partitions() -> None:
+    """Each question blocks the loop: a hundred partitions must not mean a hundred of them."""
+    source = Ends({0, 2})
+
+    requests = marks(source, FakeClock(1000.0))([opened(number) for number in range(3)])
+
+    assert [asked.partition.number for asked in requests] == [0, 2]
+    assert source.asked == 1
 
 
 def test_a_broker_that_is_away_says_nothing_about_the_end() -> None:

@@ -47,13 +47,65 @@ def test_what_no_sink_takes_is_a_dead_letter() -> None:
     assert [failure.stage for failure in batch.failures] == [Stage.SIZE]
 
 
-def test_a_timestamp_ahead_of_the_clock_on_the_wall_is_now() -> None:
-    batch = accept(source(body(), timestamp=NOW_MS + 5_000_000), source(body(), timestamp=7))
+def test_a_timestamp_ahead_is_now_for_the_clock_and_stays_the_records() -> None:
+    ahead = NOW_MS + 5_000
+    batch = accept(source(body(), timestamp=ahead), source(body(), timestamp=7))
 
-    assert batch.stamps_ms.tolist() == [NOW_MS, 7]
+    assert batch.clocks_ms.tolist() == [NOW_MS, 7]
+    assert batch.stamps_ms.tolist() == [ahead, 7]
 
 
-def test_a_record_of_several_sensors_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timestamp_that_no_broker_takes_is_now() -> None:
+    batch = accept(source(body(), timestamp=NOW_MS + 3_600_000))
+
+    assert batch.stamps_ms.tolist() == [NOW_MS]
+
+
+def metric(host: str, at: int, **fields: Any) -> dict[str, Any]:
+    return {"name": "cpu", "tags": {"host": host}, "timestamp": at, "fields": fields}
+
+
+def accept_telegraf(*values: bytes, **layout: Any) -> tuple[Input, Any]:
+    settings = Settings.model_validate({"input": {"preset": "telegraf", **layout}})
+    batch = SourceInput(settings, lambda: NOW_MS / 1e3).accept([source(value) for value in values])
+    return Input((), StreamSettings(), settings.input), batch
+
+
+def test_a_record_of_several_sensors_goes_on_in_parts_that_lose_nothing() -> None:
+    mixed = [
+        metric("a", 9, x=1.5, word="on"),
+        metric("b", 8, m={"y": None}),
+        metric("a", 7, z=True),
+    ]
+    alone = json.dumps({"metrics": [metric("c", 5)]}).encode()
+    record = json.dumps({"more": "stays", "metrics": mixed}).encode()
+
+    reader, batch = accept_telegraf(alone, record)
+
+    assert batch.failures == []
+    assert batch.readings.sensors == ["c/cpu", "a/cpu", "b/cpu"]
+    assert batch.readings.positions.tolist() == [0, 1, 1]
+    assert batch.readings.ts_ns.tolist() == [5 * 10**9, 7 * 10**9, 8 * 10**9]
+    assert {row: json.loads(part) for row, part in batch.parts.items()} == {
+        1: {"more": "stays", "metrics": [mixed[0], mixed[2]]},
+        2: {"more": "stays", "metrics": [mixed[1]]},
+    }
+    again = reader.accept([source(part) for part in batch.parts.values()])
+    assert again.readings.sensors == ["a/cpu", "b/cpu"]
+
+
+def test_a_part_that_would_be_read_as_another_sensors_is_a_dead_letter() -> None:
+    """The first reading names them all, and is not in each part."""
+    record = {"metrics": [metric("a", 1), metric("b", 2)]}
+    record["metrics"][1]["name"] = "mem"
+
+    _, batch = accept_telegraf(json.dumps(record).encode(), sensor=["/metrics.0.tags.host", "name"])
+
+    assert batch.readings.sensors == []
+    assert [failure.exception for failure in batch.failures] == ["SeveralSensorsError"]
+
+
+def test_a_record_that_is_not_json_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of([[reading("a", 1)], [reading("b", 2)], [reading("c", 3)]])
     batch.readings.positions[:] = (0, 0, 2)
     monkeypatch.setattr(Input, "accept", lambda self, records, *, poison=(): batch)
@@ -63,6 +115,7 @@ def test_a_record_of_several_sensors_is_a_dead_letter(monkeypatch: pytest.Monkey
     assert found.readings.sensors == ["c"]
     assert [(failure.position, failure.stage) for failure in found.failures] == [(0, Stage.SCHEMA)]
     assert "several sensors" in found.failures[0].message
+    assert "a record for each sensor" in found.failures[0].message
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
-from tests.support.partitions import batch_of, reading
+from tests.support.partitions import reading
+from tests.support.repartition import source_batch as batch_of
 from workers.stream.state.rekey import NEVER, RekeyPoint, RekeyState, plan_rekey
 from workers.stream.state.shuffled import Arrival, ClockMark
 
