@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -218,6 +219,46 @@ def test_what_has_no_sensor_is_a_dead_letter_and_everything_is_accounted_for(
     assert {letter.value for letter in letters} == {record["value"] for record in bad}
     places = {read_dead_letter(letter.headers).topic for letter in letters}
     assert places == {settings.repartition.source}
+
+
+@pytest.mark.parametrize("max_disorder_s", [0.0, 2.0])
+def test_batches_of_several_sensors_come_out_by_sensor_each_reading_once(
+    connection: Connection, make_topic: MakeTopic, group: str, max_disorder_s: float
+) -> None:
+    """As Telegraf writes them: one record, the metrics of several hosts."""
+    settings = repartition_settings(
+        connection,
+        make_topic,
+        group,
+        max_disorder_s=max_disorder_s,
+        input={"preset": "telegraf", "sensor": "tags.host"},
+    )
+    began_s = NOW_MS // 1000 - 100
+    metrics = [
+        {"name": "cpu", "tags": {"host": host}, "timestamp": began_s + n, "fields": {"x": n / 3}}
+        for n in range(40)
+        for host in ("a", "b", "c")
+    ]
+    batches = [metrics[start : start + 5] for start in range(0, len(metrics), 5)]
+    records = [
+        {
+            "value": json.dumps({"metrics": batch}).encode(),
+            "partition": number % 3,
+            "timestamp_ms": 1000 * batch[-1]["timestamp"],
+        }
+        for number, batch in enumerate(batches)
+    ]
+    produce(connection, settings.repartition.source, records)
+
+    counts = run_until_written(settings, 3 * len(batches))
+
+    assert counts.dead_lettered == 0
+    for host, own in by_sensor(read_all(connection, settings.topics.readings)).items():
+        assert len({record.partition for record in own}) == 1
+        found = [metric for record in own for metric in json.loads(record.value)["metrics"]]
+        if not max_disorder_s:
+            found.sort(key=itemgetter("timestamp"))
+        assert found == [metric for metric in metrics if metric["tags"] == {"host": host}]
 
 
 def test_the_command_makes_its_topics_and_says_so_where_they_are_missing(

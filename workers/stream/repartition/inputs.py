@@ -17,12 +17,16 @@ from workers.kafka.client import LARGEST_OUTPUT_BYTES, Record
 from workers.registry.parser import parser_of
 from workers.stream.input import Input
 from workers.stream.repartition.split import split_json
+from workers.stream.state.partition import Batch
 from workers.stream.state.rekey import SourceBatch
 from workers.stream.state.reorder import ShuffledBatch
-from workers.stream.state.shuffled import Arrival, ClockMark, read_header
+from workers.stream.state.shuffled import Arrival, ClockMark, Headers, read_header
+from workers.stream.state.slicing import without_records
 
 _ROOM_BYTES: Final = 64 * 1024
 """For key and headers."""
+_HEADER_BYTES: Final = 10
+"""At most, for the lengths of a header's name and value."""
 _MOST_AHEAD_MS: Final = 50 * 60_000
 """Brokers refuse a timestamp an hour ahead of theirs (`message.timestamp.after.max.ms`)."""
 _NOTHING_DECODED: Final = concatenate([], n_channels=0)
@@ -58,7 +62,7 @@ class SourceInput:
 
     def accept(self, records: Sequence[Record], *, poison: Collection[int] = ()) -> SourceBatch:
         """See `Input.accept`; a record that holds readings of several sensors is split."""
-        found = self._input.accept(records, poison=poison)
+        found = _reject_large(self._input.accept(records, poison=poison), records)
         now_ms = int(self._wall_s() * 1e3)
         stamps_ms = found.stamps_ms
         batch = SourceBatch(
@@ -81,24 +85,30 @@ class SourceInput:
         firsts_ns = np.minimum.reduceat(
             readings.ts_ns, np.cumsum(readings.counts) - readings.counts
         ).tolist()
+        whole = set(readings.positions.tolist()).difference(shared)
         rows: list[tuple[int, str, int, bytes | None]] = [
             (position, sensor, first_ns, None)
             for position, sensor, first_ns in zip(
                 readings.positions.tolist(), readings.sensors, firsts_ns, strict=True
             )
-            if position not in set(shared)
+            if position in whole
         ]
-        for position in shared:
-            own = np.flatnonzero(readings.positions == position).tolist()
+        begins, ends = (
+            np.searchsorted(readings.positions, shared, side).tolist() for side in ("left", "right")
+        )
+        for position, begin, end in zip(shared, begins, ends, strict=True):
+            own = range(begin, end)
             sensors = [readings.sensors[row] for row in own for _ in range(readings.counts[row])]
             try:
                 parts = self._parts_of(records[position], sensors)
             except ValueError as error:
                 failures.append(_several_sensors(position, str(error)))
                 continue
+            # Later ones first: of several runs of a sensor the earliest is kept.
+            runs = sorted(((firsts_ns[row], readings.sensors[row]) for row in own), reverse=True)
+            earliest_ns = {sensor: first_ns for first_ns, sensor in runs}
             for sensor, part in parts.items():
-                first_ns = min(firsts_ns[row] for row in own if readings.sensors[row] == sensor)
-                rows.append((position, sensor, first_ns, part))
+                rows.append((position, sensor, earliest_ns[sensor], part))
         rows.sort(key=itemgetter(0))
         return replace(
             batch,
@@ -128,6 +138,41 @@ class SourceInput:
         if again.readings.sensors != list(parts):
             raise ValueError("a part of it alone is not read as that sensor's (input.sensor)")
         return parts
+
+
+def _reject_large(batch: Batch, records: Sequence[Record]) -> Batch:
+    """Turn records into failures that the sink would drop for their headers, counted as written."""
+    large = [
+        position
+        for position, record in enumerate(records)
+        if record.headers
+        and len(record.value or b"") + _bytes_of(record.headers)
+        > LARGEST_OUTPUT_BYTES - _ROOM_BYTES // 2
+    ]
+    known = {failure.position for failure in batch.failures}
+    failures = [
+        Failure(
+            position=position,
+            stage=Stage.SIZE,
+            exception="OversizedRecordError",
+            message=f"{len(records[position].value or b'')} bytes and headers of "
+            f"{_bytes_of(records[position].headers)} are more than can be written on "
+            f"({LARGEST_OUTPUT_BYTES} with the key): write smaller records",
+        )
+        for position in large
+        if position not in known
+    ]
+    if not failures:
+        return batch
+    return replace(
+        batch,
+        readings=without_records(batch.readings, np.isin(batch.readings.positions, large)),
+        failures=sorted([*batch.failures, *failures], key=lambda failure: failure.position),
+    )
+
+
+def _bytes_of(headers: Headers) -> int:
+    return sum(len(name) * 4 + len(value or b"") + _HEADER_BYTES for name, value in headers)
 
 
 def _several_sensors(position: int, why: str) -> Failure:

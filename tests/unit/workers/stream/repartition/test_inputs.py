@@ -47,6 +47,17 @@ def test_what_no_sink_takes_is_a_dead_letter() -> None:
     assert [failure.stage for failure in batch.failures] == [Stage.SIZE]
 
 
+def test_a_record_whose_headers_no_sink_takes_is_a_dead_letter() -> None:
+    """The publisher would drop it with a line in the log, behind the count of what is written."""
+    headers = (("blob", b"x" * LARGEST_OUTPUT_BYTES),)
+    large = source(body())._replace(headers=headers)
+
+    batch = accept(source(body(sensor_id="b")), large, source(body()))
+
+    assert batch.readings.sensors == ["b", "a"]
+    assert [(f.position, f.stage) for f in batch.failures] == [(1, Stage.SIZE)]
+
+
 def test_a_timestamp_ahead_is_now_for_the_clock_and_stays_the_records() -> None:
     ahead = NOW_MS + 5_000
     batch = accept(source(body(), timestamp=ahead), source(body(), timestamp=7))
