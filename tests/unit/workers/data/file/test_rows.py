@@ -54,6 +54,7 @@ def test_usual_words_mean_missing(read, text):
         ("987", {"decimal": ",", "thousands": "."}, 987),
         ("1,039.5", {"thousands": ","}, 1039.5),
         ("-1'234'567.5", {"thousands": "'"}, -1234567.5),
+        ("1\u2019234.5", {"thousands": "\u2019"}, 1234.5),
         ("1 039,5", {"decimal": ",", "thousands": "space"}, 1039.5),
         ("1\u202f039,5", {"decimal": ",", "thousands": " "}, 1039.5),
         ("1\u00a0039,5", {"decimal": ",", "thousands": " "}, 1039.5),
