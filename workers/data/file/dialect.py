@@ -34,7 +34,7 @@ class Dialect:
     Attributes:
         names: of the columns, without blanks around them.
         data_line: lines before the first row of data.
-        comment: character that begins a comment; "" for none.
+        comment: character that the user says begins a comment; "" for none.
         units: of the columns, from a row below their names.
         notes: what was found and may surprise.
     """
@@ -62,10 +62,14 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
     comment = layout.comment or _comment(lines[layout.skip_rows :])
     told = _TOLD.fullmatch(lines[layout.skip_rows]) if len(lines) > layout.skip_rows else None
     first_line = layout.skip_rows + (1 if told else 0)
+    # Below the names a # that nobody told of begins a value: #N/A, or an id such as #1.
+    until = len(lines) if layout.comment else _first_row(lines, layout.skip_rows, comment)
     rows = [
         (number, line)
         for number, line in _records(lines)
-        if number >= first_line and line.strip() and not (comment and line.startswith(comment))
+        if number >= first_line
+        and line.strip()
+        and not (comment and number < until and line.startswith(comment))
     ]
     if not rows:
         raise FileFormatError("the file is empty")
@@ -90,9 +94,10 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         del names[-1]  # only the line of names does
     comments = sum(line.startswith(comment) for line in lines[:first]) if comment else 0
     if comments:
-        notes.append(f"{comments} lines of comments ({comment}) before the names of the columns")
+        notes.append(f"{counted(comments, 'line')} of comments ({comment}) before the names of the columns")
     if at > 0:
-        notes.append(f"{at} lines before the names of the columns were left out")
+        were = "was" if at == 1 else "were"
+        notes.append(f"{counted(at, 'line')} before the names of the columns {were} left out")
     if delimiter != "," and layout.delimiter is None:
         notes.append(f"columns are parted by a {_SHOWN.get(delimiter, repr(delimiter))}")
     units = find_units(fields[at + 1 : at + 3], layout)
@@ -103,7 +108,7 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         delimiter=delimiter,
         names=tuple(" ".join(name.split()) for name in names),
         data_line=last + 1,
-        comment=comment,
+        comment=layout.comment or "",
         units=units,
         notes=tuple(notes),
     )
@@ -112,6 +117,23 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
 def _comment(lines: Sequence[str]) -> str:
     first = next((line for line in lines if line.strip()), "")
     return "#" if first.startswith("#") else ""
+
+
+def _first_row(lines: Sequence[str], skipped: int, comment: str) -> int:
+    """The first line that holds something other than a comment."""
+    return next(
+        (
+            number
+            for number, line in enumerate(lines)
+            if number >= skipped and line.strip() and not (comment and line.startswith(comment))
+        ),
+        len(lines),
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun, in the plural if need be."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _records(lines: Sequence[str]) -> Iterator[tuple[int, str]]:

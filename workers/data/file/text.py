@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from workers.data.errors import FileFormatError
-from workers.data.file.dialect import Dialect, find_dialect
+from workers.data.file.dialect import Dialect, counted, find_dialect
 from workers.data.file.raw import EXCEL, PARQUET, RawTable, named
 from workers.data.layout import Layout
 
@@ -69,13 +69,21 @@ def read_text(
     ]
     cut_off = dialect.data_line + lines.filled + lines.empty
     for line, text, kind in rejected:
-        if "\n" in text.rstrip("\n") or ("QUOTE" in kind and line != cut_off):
+        if "\n" in text.strip("\n") or ("QUOTE" in kind and line != cut_off):
             raise FileFormatError(
                 f"{path}: line {line}: a quoted field is not closed, or goes on behind its closing "
                 f"quote: {text[:60]!r}"
             )
+    hashed = sum(text.startswith("#") for _, text, _ in rejected)
     units = dialect.units + ("",) * (len(dialect.names) - len(dialect.units))
-    notes = _check_lines(path, database, lines, dialect, len(rejected))
+    notes = []
+    if lines.comments:
+        shown = counted(lines.comments, "line")
+        notes.append(f"left out: {shown} of comments ({dialect.comment}) below the names")
+    if hashed:
+        shown = counted(hashed, "line")
+        notes.append(f"{shown} with too few or too many fields begin with #: --comment '#'?")
+    notes += _check_lines(path, database, lines, dialect, len(rejected))
     notes += _drop_repeated_names(database, dialect.names)
     return RawTable(
         path=path,
@@ -97,7 +105,9 @@ def _drop_repeated_names(database: duckdb.DuckDBPyConnection, names: Sequence[st
         f"DELETE FROM raw WHERE {same}",  # noqa: S608 - only numbers of columns are put in
         list(compared),
     ).fetchall()
-    return [f"{count:,} lines that repeat the names of the columns were left out"] if count else []
+    if not count:
+        return []
+    return [f"left out: {counted(count, 'line')} with the names of the columns again"]
 
 
 def _check_lines(
@@ -130,10 +140,25 @@ class Lines:
     Attributes:
         filled: how many hold something.
         empty: how many do not.
+        comments: how many of the empty ones were comments.
     """
 
     def __init__(self) -> None:
-        self.filled = self.empty = 0
+        self.filled = self.empty = self.comments = 0
+
+    def without(self, comment: str, pieces: Iterable[str]) -> Iterator[str]:
+        """The pieces with empty lines for comments.
+
+        DuckDB would cut what follows a # in a value too.
+        """
+        of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
+        for piece in itertools.chain(pieces, ("",)):
+            text = begun + piece
+            whole = text.rfind("\n") + 1 if piece else len(text)
+            kept, count = of_comment.subn("", text[:whole])
+            self.comments += count
+            yield kept
+            begun = text[whole:]
 
     def count(self, pieces: Iterable[str]) -> Iterator[str]:
         """The pieces as they are."""
@@ -179,7 +204,7 @@ def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dia
             at = head.find("\n", at) + 1 or len(head)
         with data.open("w", encoding="utf-8", newline="") as plain:
             rest = itertools.chain([head[at:]], pieces)
-            told = _blanked(rest, dialect.comment) if dialect.comment else rest
+            told = lines.without(dialect.comment, rest) if dialect.comment else rest
             plain.writelines(lines.count(told))
     return dialect, lines
 
@@ -198,17 +223,6 @@ def beginning(path: Path, layout: Layout) -> tuple[str, ...]:
     except (OSError, EOFError, LookupError, lzma.LZMAError):
         return ()
     return tuple(text.splitlines()[:_SHOWN_LINES])
-
-
-def _blanked(pieces: Iterable[str], comment: str) -> Iterator[str]:
-    """The text with empty lines for comments: DuckDB would cut what follows a # in a value too."""
-    of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
-    for piece in pieces:
-        text = begun + piece
-        whole = text.rfind("\n") + 1
-        yield of_comment.sub("", text[:whole])
-        begun = text[whole:]
-    yield of_comment.sub("", begun)
 
 
 def _encoding(head: bytes) -> str:
