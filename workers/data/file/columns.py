@@ -68,6 +68,7 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         others = (name for name in table.names if name not in taken)
         unused = {name: why for name in others if (why := _no_channel(table, name))}
         channels = _all_others(table, layout, {*taken, *unused})
+    _check_judged(table, layout, channels)
     return Columns(
         time=time,
         sensor=sensor,
@@ -76,6 +77,17 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         channels=channels,
         unused=unused,
     )
+
+
+def _check_judged(table: RawTable, layout: Layout, channels: Mapping[str, str]) -> None:
+    """Raise for a quality of a channel that there is not: it would judge nothing."""
+    known = ["value", layout.long.value] if layout.long else [*channels, *channels.values()]
+    for one in layout.quality:
+        if one.channel is not None and one.channel not in known:
+            raise FileFormatError(
+                f"{table.path}: there is no channel {one.channel!r} whose values {one.column!r} "
+                f"may judge (--quality); there are {listed(dict.fromkeys(known))}"
+            )
 
 
 def _all_others(table: RawTable, layout: Layout, taken: Collection[str | None]) -> dict[str, str]:

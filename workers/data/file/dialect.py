@@ -94,7 +94,9 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         del names[-1]  # only the line of names does
     comments = sum(line.startswith(comment) for line in lines[:first]) if comment else 0
     if comments:
-        notes.append(f"{counted(comments, 'line')} of comments ({comment}) before the names of the columns")
+        notes.append(
+            f"{counted(comments, 'line')} of comments ({comment}) before the names of the columns"
+        )
     if at > 0:
         were = "was" if at == 1 else "were"
         notes.append(f"{counted(at, 'line')} before the names of the columns {were} left out")

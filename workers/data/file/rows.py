@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class FileRows:
         read: rows of the file, all of them.
         left_out: how many rows are not here.
         told_missing: how many values of a channel were one of `layout.missing`.
+        poor_values: how many values of a channel its quality took.
+        names: of all columns and, in a long file, of all its tags.
         notes: what was found and may surprise.
         findings: what looks wrong with the text.
         time_form: how times are written, and in which zone they were read.
@@ -87,6 +89,8 @@ class FileRows:
     notes: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     time_form: str = ""
+    poor_values: Counter[str] = field(default_factory=Counter)
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -109,6 +113,7 @@ class _Reader:
         self._table, self._layout, self._columns = table, layout, columns
         self._long = layout.long
         names = columns.channels
+        self._tag_names: tuple[str, ...] = ()
         self._sources = {"value": self._long.value} if self._long else dict(names)
 
     def rows(self) -> FileRows:
@@ -131,7 +136,8 @@ class _Reader:
             ):
                 left_out[reason, "" if code < 0 else sensors[code]] += int(count)
             keep &= good
-        values, labels, rows = self._values(found, keep), self._labels(found), np.flatnonzero(keep)
+        values, poor_values = self._values(found, keep)
+        labels, rows = self._labels(found), np.flatnonzero(keep)
         values = values if len(rows) == n else values[rows]
         series = codes[rows].astype(np.int64)
         if tags is not None:
@@ -153,6 +159,8 @@ class _Reader:
             notes=(*table.notes, *self._unused()),
             findings=text_findings(table, self._columns, self._layout),
             time_form=times.form,
+            poor_values=poor_values,
+            names=(*table.names, *self._tag_names),
         )
 
     # -- the query -----------------------------------------------------------------------------
@@ -190,17 +198,18 @@ class _Reader:
 
     def _label_expression(self, name: str) -> str:
         column, kind = self._table.column(name), self._table.type_of(name)
-        word = None if self._layout.label is None else self._layout.label.word
-        if word is not None:
-            return f"coalesce({sql.same(column, word)}, false)"
+        if self._layout.label is not None and self._layout.label.words:
+            same = " OR ".join(sql.same(column, word) for word in self._layout.label.words)
+            return f"coalesce({same}, false)"
         value = sql.number(column, kind, self._layout)
         # NaN is missing: not anomalous. NULL cannot be read: an error.
         return f"CASE WHEN isnan({value}) THEN false ELSE {value} <> 0 END"
 
     # -- the other columns ---------------------------------------------------------------------
 
-    def _values(self, found: Any, keep: BoolArray) -> FloatArray:
-        values = np.empty((found.num_rows, len(self._sources)))
+    def _values(self, found: Any, keep: BoolArray) -> tuple[FloatArray, Counter[str]]:
+        """Of each channel, and how many of them its quality took."""
+        values, poor = np.empty((found.num_rows, len(self._sources))), Counter[str]()
         for number, (channel, name) in enumerate(self._sources.items()):
             column, good = found.column(f"v{number}"), keep.copy()
             for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
@@ -210,8 +219,11 @@ class _Reader:
             if column.null_count and (wrong := np.asarray(pc.is_null(column)) & good).any():
                 self._refuse_value(name, wrong)
             values[:, number] = column.fill_null(np.nan).to_numpy()
+            if (taken := keep & ~good).any():
+                there = np.asarray(pc.is_null(column)) | ~np.isnan(values[:, number])
+                poor[channel] += int(np.count_nonzero(there & taken))
             values[~good, number] = np.nan
-        return values
+        return values, +poor
 
     def _refuse_value(self, name: str, wrong: BoolArray) -> None:
         index, table = int(np.argmax(wrong)), self._table
@@ -283,7 +295,9 @@ class _Reader:
         if self._long is None:
             return None, tuple(self._columns.channels)
         names, codes = _coded(found.column("g"))
-        wanted = dict(self._columns.channels) or {name: name for name in names}
+        self._tag_names = names
+        ignored = self._layout.ignore
+        wanted = dict(self._columns.channels) or {n: n for n in names if n not in ignored}
         if missing := [tag for tag in wanted.values() if tag not in names]:
             raise FileFormatError(
                 f"{self._table.path}: no row has the tag {missing[0]!r} in column "
@@ -330,15 +344,19 @@ class _Reader:
     def _told_missing(self) -> Counter[str]:
         if not self._layout.missing:
             return Counter()
-        table = self._table
-        counts = ", ".join(
-            "count(*) FILTER ("
-            + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)
-            + ")"
-            for name in self._sources.values()
-        )
-        (found,) = table.query(f"SELECT {counts} FROM raw")  # noqa: S608 - columns are ours, words quoted
-        return +Counter(dict(zip(self._sources, map(int, found), strict=True)))
+        table, found = self._table, Counter[str]()
+        sources = list(self._sources.items())
+        for start in range(0, len(sources), _COLUMNS_AT_ONCE):
+            some = sources[start : start + _COLUMNS_AT_ONCE]
+            counts = ", ".join(
+                "count(*) FILTER ("
+                + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)
+                + ")"
+                for _, name in some
+            )
+            (row,) = table.query(f"SELECT {counts} FROM raw")  # noqa: S608 - columns are ours, words quoted
+            found.update({one: int(n) for (one, _), n in zip(some, row, strict=True)})
+        return +found
 
 
 def _units(table: RawTable, columns: Columns) -> dict[str, str]:

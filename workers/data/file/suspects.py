@@ -63,18 +63,21 @@ def _thousands(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Fi
 
 def _label_word(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Finding]:
     """A word that says which rows are anomalous, in a column that holds others only."""
-    if layout.label is None or layout.label.word is None or columns.label is None:
+    if layout.label is None or columns.label is None:
         return
-    word = layout.label.word
     words = _words_of(table, columns.label)
-    if len(words) <= 1 or any(_same(one, word) for one in words):
+    told = layout.label.words
+    unknown = [word for word in told if not any(_same(one, word) for one in words)]
+    if len(words) <= 1 or not unknown:
         return
+    word, others = unknown[0], tuple(one for one in told if one not in unknown)
     likely = next((one for one in words if one.casefold() == word.casefold()), words[-1])
     yield Finding(
         kind=Kind.LABEL_WORD,
-        text=f"no row of {columns.label!r} holds {word!r}, so none counts as anomalous; it holds "
-        f"{listed(words)}",
-        keys={"label": f"{columns.label}={likely}"},
+        text=f"no row of {columns.label!r} holds {word!r}, so none counts as anomalous"
+        + (" by that word" if others else "")
+        + f"; it holds {listed(words)}",
+        keys={"label": f"{columns.label}={likely}"} if not others else {},
     )
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.support.files import stamp, table
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import Reason
+from workers.data.files import read_files
+from workers.data.layout import make_layout
 
 
 def values(history):
@@ -152,7 +154,9 @@ def test_the_quality_of_one_channel_takes_its_values_only(read):
         ]
     )  # fmt: skip
 
-    (one,) = read(text, quality=["flow:flow_q=Good", "flow:flow_q=Uncertain"]).sensors
+    history = read(text, quality=["flow:flow_q=Good", "flow:flow_q=Uncertain"])
+    (one,) = history.sensors
+    assert history.poor_values == {"flow": 2}
 
     nan = math.nan
     assert np.array_equal(
@@ -168,6 +172,7 @@ def test_the_quality_of_one_channel_takes_its_values_only(read):
         (["yes", "no", "", "yes ", "YES"], "label=yes", [1, 0, 0, 1, 0]),
         (["nan", "0", "", "1", "x"], "label=nan", [1, 0, 0, 0, 0]),
         (["1", "1.0", "2", "", "x"], "label=1", [1, 1, 0, 0, 0]),
+        (["a", "b", "c", "", "b"], ["label=a", "label=b"], [1, 1, 0, 0, 1]),
     ],
 )
 def test_labels_are_numbers_or_a_word(read, cells, label, expected):
@@ -217,3 +222,17 @@ def test_tags_can_be_chosen_and_named(read):
     assert history.left_out == {(Reason.TAG, "a"): 2, (Reason.REPEATED, "a"): 1}
     with pytest.raises(FileFormatError, match=r"no row has the tag 'x'.*'flow', 'p', 't'"):
         read(table(LONG), long="tag=value", channels={"x": "x"})
+
+
+def test_a_tag_can_be_left_out_of_long_rows(read):
+    history = read(table(LONG), long="tag=value", ignore="t")
+
+    assert history.channels == ("flow", "p")
+    assert history.by_reason[Reason.TAG] == 1
+
+
+def test_a_column_of_one_file_among_several_can_be_left_out(make_file):
+    paths = [make_file(f"time,flow,note\n{stamp(0)},1,x\n", "a.csv")]
+    paths.append(make_file(f"time,flow\n{stamp(1)},2\n", "b.csv"))
+
+    assert len(read_files(paths, make_layout({"ignore": "note"}))) == 2
