@@ -19,7 +19,7 @@ from workers.data.errors import FileFormatError, listed
 from workers.data.file import advice, sql, ways_out
 from workers.data.file.columns import NO_VALUES, Columns, find_columns
 from workers.data.file.raw import RawTable
-from workers.data.file.suspects import text_findings
+from workers.data.file.suspects import text_findings, words_of
 from workers.data.file.times import Times
 from workers.data.finding import Finding
 from workers.data.layout import Layout, Quality
@@ -31,6 +31,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _COLUMNS_AT_ONCE = 16
 """The planning of a query takes the square of its expressions."""
+_PARTED = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+_MIN_PARTED = 5
 _UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
 
 
@@ -236,24 +238,26 @@ class _Reader:
             f"WHERE {sql.number(table.column(name), table.type_of(name), self._layout)} IS NULL "
             "GROUP BY word ORDER BY 2 DESC, 1 LIMIT 20"
         )
+        ways, further = self._ways_out(name, [str(word) for word, _ in kinds], wrong)
         raise FileFormatError(
             f"{table.path}: row {index + 1}, column {name!r}: "
             + advice.unreadable_value(
-                str(text), name, [(str(w), int(c)) for w, c in kinds], self._layout,
-                wrong=int(wrong.sum()), rows=len(wrong), is_first=index == 0,
+                str(text), [(str(w), int(c)) for w, c in kinds], [*ways, *further],
+                wrong=int(wrong.sum()), rows=len(wrong),
             ),
-            ways_out=self._ways_out(name, [str(word) for word, _ in kinds], wrong),
+            ways_out=ways,
         )  # fmt: skip
 
     def _ways_out(
         self, name: str, words: Sequence[str], wrong: BoolArray
-    ) -> Sequence[ways_out.Keys]:
-        """Keys of a layout with which the values of a column may be read."""
-        if ways := ways_out.for_marks(words, self._layout, point=self._point()):
-            return ways
+    ) -> tuple[Sequence[ways_out.Keys], Sequence[ways_out.Keys]]:
+        """Keys of a layout with which a column may be read; and some for people to know."""
+        if ways := ways_out.for_marks(words, self._layout, point=self._point(name)):
+            return ways, ()
         table, columns, count = self._table, self._columns, int(wrong.sum())
         if count * 2 <= len(wrong):
-            return ways_out.for_some_words(words, alone_in_first_row=count == 1 and bool(wrong[0]))
+            alone = count == 1 and bool(wrong[0])
+            return ways_out.for_some_words(words, alone_in_first_row=alone), ()
         owners = [*columns.time, *([columns.sensor] if columns.sensor else [])]
         key = ", ".join(table.column(one) for one in owners)
         ((rows, times, together),) = table.query(
@@ -266,12 +270,36 @@ class _Reader:
             tells_apart=times * 1.2 < rows and together > 0.95 * rows,
             numbers=[one for one in self._sources.values() if one != name],
             has_sensor=columns.sensor is not None,
+            good=self._good_words(name),
         )
-        return ways_out.for_column_of_words(column)
+        ways = ways_out.for_column_of_words(column)
+        return ways, ways_out.further(column, ways)
 
-    def _point(self) -> ways_out.Point:
-        """What the points in the values are, as far as these tell."""
+    def _good_words(self, but: str) -> dict[str, str]:
+        """The word of good quality of each other column that has one."""
+        found = {
+            one: ways_out.good_word(one, words_of(self._table, one))
+            for one in self._sources.values()
+            if one != but
+        }
+        return {name: word for name, word in found.items() if word}
+
+    def _point(self, name: str) -> ways_out.Point:
+        """What the points in the values are, as far as these tell.
+
+        Three digits behind every comma, beside whole values of three digits at most: a decimal
+        comma would have other numbers of digits behind it, or be in every value.
+        """
         table, found = self._table, []
+        value = sql.trimmed(table.column(name))
+        ((parted, whole, other),) = table.query(
+            f"SELECT count(DISTINCT v) FILTER (regexp_full_match(v, {sql.text(_PARTED)})), "  # noqa: S608
+            r"count(*) FILTER (regexp_full_match(v, '[+-]?\d{1,3}')), "
+            f"count(*) FILTER (v <> '' AND NOT regexp_full_match(v, {sql.text(_PARTED)}) "
+            rf"AND NOT regexp_full_match(v, '[+-]?\d{{1,3}}')) FROM (SELECT {value} AS v FROM raw)"
+        )
+        if parted >= _MIN_PARTED and whole and not other:
+            return ways_out.Point.DECIMAL
         for pattern in (r"[+-]?\d*\.(\d{1,2}|\d{4,})", r"[+-]?[1-9]\d{0,2}(\.\d{3})+"):
             matches = " OR ".join(
                 f"regexp_full_match({sql.trimmed(table.column(one))}, {sql.text(pattern)})"

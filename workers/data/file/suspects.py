@@ -65,7 +65,7 @@ def _label_word(table: RawTable, columns: Columns, layout: Layout) -> Iterator[F
     """A word that says which rows are anomalous, in a column that holds others only."""
     if layout.label is None or columns.label is None:
         return
-    words = _words_of(table, columns.label)
+    words = words_of(table, columns.label)
     told = layout.label.words
     unknown = [word for word in told if not any(_same(one, word) for one in words)]
     if len(words) <= 1 or not unknown:
@@ -85,7 +85,7 @@ def _quality_words(table: RawTable, layout: Layout) -> Iterator[Finding]:
     """A column of which no row is good."""
     for column in dict.fromkeys(one.column for one in layout.quality):
         good = [one for one in layout.quality if one.column == column]
-        words = _words_of(table, column)
+        words = words_of(table, column)
         if not words or any(_same(one, quality.good) for one in words for quality in good):
             continue
         wanted = good[0].good
@@ -98,7 +98,7 @@ def _quality_words(table: RawTable, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _words_of(table: RawTable, column: str) -> list[str]:
+def words_of(table: RawTable, column: str) -> list[str]:
     """The words of a column, the most frequent first, twelve at most."""
     found = table.query(
         f"SELECT {sql.trimmed(table.column(column))} AS w, count(*) FROM raw "  # noqa: S608
