@@ -69,6 +69,13 @@ def unreadable_time(text: str, samples: Sequence[str], layout: Layout) -> str:
         return f"{said}. If it means that there is no time, --missing {_quoted(text)}"
     said = f"{shown(text)} is not a time such as 2026-01-31T12:00:00Z between 1678 and 2261"
     forms_found = time_formats(samples)
+    if not forms_found and (named := re.search(r"\d ?([A-Z]{3,5})$", text.strip())):
+        return (
+            f"{said}: {named[1]!r} is no zone that is read: write an offset in its place, such as "
+            "+02:00; or take it out and name the place with --timezone, such as Europe/Berlin"
+        )
+    if not forms_found and re.match(r"\d{4}[-/]\d\d?[-/]\d\d?([T ]|$)", text.strip()):
+        return f"{said}. If it means that there is none, --missing {_quoted(text)}"
     if not forms_found:
         return (
             f"{said}: say its form, such as --time-format '%d.%m.%Y %H:%M:%S', or that it means "

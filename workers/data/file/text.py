@@ -33,6 +33,10 @@ _BOMS = {
 }
 _UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 """Bytes that cp1252 gives no meaning."""
+_C1 = set(range(0x80, 0xA0)) - {0x80, 0x85, 0x91, 0x92, 0x93, 0x94, 0x96, 0x97, 0x99}
+"""Bytes that hardly any text of the West holds."""
+_EASTERN = ("cp932", "gb18030", "cp1251")
+_ASCII, _BYTES_TRIED = 0x7F, 65_536
 _PACKED: Mapping[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -198,7 +202,7 @@ def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dia
         try:
             dialect = find_dialect(head[: head.rfind("\n") + 1] or head, layout)
         except FileFormatError as error:
-            raise FileFormatError(f"{path}: {error}") from error
+            raise FileFormatError(f"{path}: {error}", ways_out=error.ways_out) from error
         lines, at = Lines(), 0
         for _ in range(dialect.data_line):
             at = head.find("\n", at) + 1 or len(head)
@@ -252,6 +256,32 @@ def _decoded(path: Path, piece: bytes, stream: IO[bytes], encoding: str) -> Iter
         byte = error.object[error.start : error.start + 1].hex()
         raise FileFormatError(
             f"{path}: not {encoding.upper()} text at byte {at + error.start} (0x{byte}): name the "
-            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1, utf-16",
-            ways_out=[{"encoding": "latin-1" if _UNDEFINED & set(error.object) else "cp1252"}],
+            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1, cp932 "
+            "(Japan), gb18030 (China), cp1251 (Cyrillic), utf-16",
+            ways_out=[{"encoding": name} for name in _likely_encodings(error.object)],
         ) from error
+
+
+def _likely_encodings(piece: bytes) -> list[str]:
+    """Those in which bytes are text, the likeliest first; nobody can be certain.
+
+    In the West a letter beyond ASCII stands among others; elsewhere such bytes come in rows.
+    """
+    piece = piece[:_BYTES_TRIED]
+    beyond = [byte > _ASCII for byte in piece]
+    alone = sum(
+        one and not before and not after
+        for before, one, after in zip([False, *beyond], beyond, [*beyond[1:], False], strict=False)
+    )
+    west = "latin-1" if _UNDEFINED & set(piece) else "cp1252"
+    is_west = alone * 2 > sum(beyond) and not _C1 & set(piece)
+    order = (west, *_EASTERN) if is_west else (*_EASTERN, west)
+    return [name for name in order if _decodes(piece, name)]
+
+
+def _decodes(piece: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(piece)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -50,6 +50,10 @@ CASES = {
         text("Zeit,flow", "2025-01-01T00:{m:02}:{s:02}Z,{v}"),
         {"time": ("Zeit",)},
     ),
+    "a date and a time of day": (
+        text("Datum;Uhrzeit;flow", "20.01.2025;00:{m:02}:{s:02};{v}"),
+        {"time": ("Datum", "Uhrzeit"), "time_format": ("%d.%m.%Y %H:%M:%S",)},
+    ),
     "a form of the time": (
         text("time,flow", "20.01.2025 00:{m:02}:{s:02},{v}"),
         {"time_format": ("%d.%m.%Y %H:%M:%S",)},
@@ -153,8 +157,21 @@ def test_an_encoding_is_proposed_and_the_names_are_shown_in_it(inspect):
     found = inspect(text("time,Druck [°]", "2025-01-01T00:{m:02}:{s:02}Z,{v}"), encoding="cp1252")
 
     assert [one.option for one in found.assumptions] == ["--encoding cp1252"]
+    assert {"encoding": "cp932"} in found.assumptions[0].others
+    assert tomllib.loads(as_toml(propose(found), title="pump.csv")) == {}
     assert [one.channel for one in found.channels] == ["Druck [°]"]
     assert found.channels[0].unit == "°"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("温度センサー", "cp932"), ("温度传感器", "gb18030"), ("Zufluß [°C]", "cp1252")],
+)
+def test_the_likeliest_encoding_comes_first(inspect, name, encoding):
+    found = inspect(text(f"time,{name}", "2025-01-01T00:{m:02}:{s:02}Z,{v}"), encoding=encoding)
+
+    assert [one.keys for one in found.assumptions] == [{"encoding": encoding}]
+    assert [one.channel for one in found.channels] == [name]
 
 
 def test_day_or_month_first_is_for_the_user_to_decide(inspect):

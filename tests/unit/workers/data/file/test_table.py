@@ -389,7 +389,7 @@ def test_a_workbook_is_read_with_a_title_above_and_empty_cells(read):
     assert one.ts_ns.tolist() == [START_NS + i * SECOND_NS for i in range(3)]
     assert np.array_equal(one.values, np.array([[1.5, 1], [2, 1], [np.nan, 1]]), equal_nan=True)
     assert history.notes == (
-        "1 rows above the names of the columns were left out", "read the sheet 'A' of 2"
+        "1 row above the names of the columns left out", "read the sheet 'A' of 2"
     )  # fmt: skip
 
 
