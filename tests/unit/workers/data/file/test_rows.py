@@ -256,3 +256,12 @@ def test_a_column_of_one_file_among_several_can_be_left_out(make_file):
     paths.append(make_file(f"time,flow\n{stamp(1)},2\n", "b.csv"))
 
     assert len(read_files(paths, make_layout({"ignore": "note"}))) == 2
+
+
+def test_told_missing_values_are_counted_in_every_column(read):
+    """They are counted some columns at a time."""
+    names = [f"c{number}" for number in range(40)]
+
+    history = read(table([["time", *names], [stamp(0), *[-99] * 40]]), missing="-99")
+
+    assert history.told_missing == dict.fromkeys(names, 1)
