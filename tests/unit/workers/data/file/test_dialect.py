@@ -136,3 +136,9 @@ def test_a_file_without_names_is_an_error_that_shows_how_they_look(text):
 
 def test_numbers_may_be_names():
     assert found("time,0,1\n2026-01-01,1,2\n").names == ("time", "0", "1")
+
+
+def test_rows_that_a_hash_begins_tell_the_delimiter_too():
+    rows = "".join(f"#{n};2026-01-0{n};1\n" for n in range(1, 9))
+
+    assert found("# exported\nid (a, b, c, d);time;flow\n" + rows).delimiter == ";"
