@@ -166,11 +166,12 @@ class FileOptions:
         ),
     ] = None
     label: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--label",
             metavar="COLUMN[=WORD]",
-            help="Column that is not 0, or is the word, where a row is anomalous.",
+            help="Column that is not 0, or is the word, where a row is anomalous. "
+            "May be repeated, for several words.",
         ),
     ] = None
     label_ranges: Annotated[

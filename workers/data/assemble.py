@@ -50,10 +50,11 @@ def assemble(
     channels = _channels(files, layout)
     files = [_in_order(one, channels) for one in files]
     left_out: LeftOut = Counter()
-    told_missing = Counter[str]()
+    told_missing, poor_values = Counter[str](), Counter[str]()
     for one in files:
         left_out.update(one.left_out)
         told_missing.update(one.told_missing)
+        poor_values.update(one.poor_values)
     parts: dict[str, list[Part]] = {}
     for one in files:
         for part in _parts(one):
@@ -74,6 +75,7 @@ def assemble(
         left_out=found.left_out + left_out,
         units=units,
         told_missing=told_missing,
+        poor_values=poor_values,
         notes=tuple(dict.fromkeys([*notes, *_empty_ranges(found.sensors, ranges)])),
     )
 

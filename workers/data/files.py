@@ -54,6 +54,12 @@ def read_each(paths: Sequence[Path], layout: Layout) -> list[FileRows]:
                     "fewer columns (--channel)"
                 )
             found.append(read_rows(table, layout))
+    known = {name for one in found for name in one.names}
+    if unknown := [name for name in layout.ignore if name not in known]:
+        raise FileFormatError(
+            f"{paths[0]}: there is no column {unknown[0]!r} to leave out (--ignore); the file has "
+            f"{listed(found[0].names)}"
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,7 @@ class History:
         left_out: how many rows are in none of the sensors.
         units: of the channels.
         told_missing: how many values of a channel are missing because the user says so.
+        poor_values: how many values of a channel its quality took.
         notes: what was found and may surprise.
         unordered: how many rows of a sensor came after a later one.
         findings: what looks wrong with the files, as far as their rows tell it no more.
@@ -79,6 +80,7 @@ class History:
     left_out: LeftOut
     units: Mapping[str, str]
     told_missing: Counter[str]
+    poor_values: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
     unordered: Counter[str]
     findings: tuple[Finding, ...] = ()

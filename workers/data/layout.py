@@ -65,13 +65,15 @@ class Quality(NamedTuple):
 
 
 class LabelColumn(NamedTuple):
-    """A column that says which rows are anomalous: by a word, or without one all but 0."""
+    """A column that says which rows are anomalous: by words, or without one all but 0."""
 
     column: str
-    word: str | None = None
+    words: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        return self.column if self.word is None else f"{self.column}={self.word}"
+    @property
+    def said(self) -> tuple[str, ...]:
+        """As one says it, a word at a time."""
+        return tuple(f"{self.column}={word}" for word in self.words) or (self.column,)
 
 
 class Resample(NamedTuple):
@@ -108,10 +110,23 @@ def _quality(value: Any) -> Any:
 
 
 def _label(value: Any) -> Any:
-    if not isinstance(value, str):
+    """One column, with a word or without; or several words of one column."""
+    if isinstance(value, LabelColumn) or not isinstance(value, str | list | tuple):
         return value
-    column, equals, word = value.rpartition("=")
-    return LabelColumn(column, word) if equals and column else LabelColumn(value)
+    told = [value] if isinstance(value, str) else list(value)
+    pairs = []
+    for one in told:
+        if not isinstance(one, str):
+            return value
+        column, equals, word = (part.strip() for part in one.rpartition("="))
+        pairs.append((column, word) if equals and column else (one, ""))
+    columns = dict.fromkeys(column for column, _ in pairs)
+    words = tuple(dict.fromkeys(word for _, word in pairs))
+    if len(columns) != 1 or ("" in words and len(words) > 1):
+        raise ValueError(
+            f"{' and '.join(map(repr, told))}: several are words of one column, COLUMN=WORD each"
+        )
+    return LabelColumn(next(iter(columns)), words if any(words) else ())
 
 
 def _resample(value: Any) -> Any:
@@ -174,7 +189,7 @@ class Layout(BaseModel):
     sensor_from: SensorFrom | None = None
     """Where the sensor id comes from; else the column where there is one, or the file's name."""
     label: Annotated[LabelColumn | None, BeforeValidator(_label)] = None
-    """Column that is anomalous where it is not 0, or where it holds the word behind an equals."""
+    """Column that is anomalous where it is not 0, or where it holds a word behind an equals."""
     label_ranges: Path | None = None
     """CSV file of anomalous stretches: start, end and, if it has such a column, sensor_id."""
     channels: Mapping[str, str] = Field(default_factory=dict)
@@ -254,7 +269,10 @@ class Layout(BaseModel):
             if isinstance(value, Mapping):
                 tables += ["", f"[{name}]"]
                 tables += [f"{_toml(key)} = {_toml(column)}" for key, column in value.items()]
-            elif name in {"long", "label", "resample"}:
+            elif name == "label":
+                said = ", ".join(map(_toml, value.said))
+                lines.append(f"{name} = [{said}]" if len(value.said) > 1 else f"{name} = {said}")
+            elif name in {"long", "resample"}:
                 lines.append(f"{name} = {_toml(str(value))}")
             elif isinstance(value, tuple):
                 lines.append(f"{name} = [{', '.join(_toml(str(one)) for one in value)}]")

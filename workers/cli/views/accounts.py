@@ -36,6 +36,7 @@ def account(history: History) -> dict[str, Any]:
         "rows_read": history.read,
         "left_out": by_reason,
         "told_missing": dict(history.told_missing),
+        "poor_values": dict(history.poor_values),
         "rows_out_of_order": dict(history.unordered),
         "notes": list(history.notes),
     }
@@ -52,6 +53,8 @@ def history_facts(history: History) -> Facts:
         facts.append(("left out", f"{count:,} of {history.read:,} rows: {_words(reason)}{where}"))
     if history.told_missing:
         facts.append(("missing", f"values that --missing took{_worst(history.told_missing)}"))
+    if history.poor_values:
+        facts.append(("missing", f"values of poor quality{_worst(history.poor_values)}"))
     if history.unordered:
         late = history.unordered
         came = many(late.total(), "row")

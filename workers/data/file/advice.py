@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import product
+from typing import Any
 
+from workers.data.finding import as_options
 from workers.data.layout import Layout
 
+INFINITE = re.compile(r"[+-]?(inf(inity)?|\d+(\.\d*)?[eE]\d+)", re.IGNORECASE)
+UNIT_BEHIND = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zA-Z%°µ][a-zA-Z%°µ/²³]{0,9})")
 _SHOWN_CHARACTERS = 40
 _CLOCKS = (
     "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M:%S %p", "%I:%M %p",
@@ -27,7 +31,8 @@ _FORMS = (
 
 
 def shown(text: str) -> str:
-    """A value, quoted and not too long."""
+    """A value, quoted and not too long, with blanks of every kind as one sees them."""
+    text = re.sub("[\u00a0\u202f]", " ", text)
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
 
 
@@ -64,6 +69,13 @@ def unreadable_time(text: str, samples: Sequence[str], layout: Layout) -> str:
         return f"{said}. If it means that there is no time, --missing {_quoted(text)}"
     said = f"{shown(text)} is not a time such as 2026-01-31T12:00:00Z between 1678 and 2261"
     forms_found = time_formats(samples)
+    if not forms_found and (named := re.search(r"\d ?([A-Z]{3,5})$", text.strip())):
+        return (
+            f"{said}: {named[1]!r} is no zone that is read: write an offset in its place, such as "
+            "+02:00; or take it out and name the place with --timezone, such as Europe/Berlin"
+        )
+    if not forms_found and re.match(r"\d{4}[-/]\d\d?[-/]\d\d?([T ]|$)", text.strip()):
+        return f"{said}. If it means that there is none, --missing {_quoted(text)}"
     if not forms_found:
         return (
             f"{said}: say its form, such as --time-format '%d.%m.%Y %H:%M:%S', or that it means "
@@ -77,73 +89,72 @@ def unreadable_time(text: str, samples: Sequence[str], layout: Layout) -> str:
 
 def unreadable_value(
     text: str,
-    name: str,
     words: Sequence[tuple[str, int]],
-    layout: Layout,
+    ways: Sequence[Mapping[str, Any]],
     *,
     wrong: int,
     rows: int,
-    is_first: bool,
 ) -> str:
     """What to say of a value that is no number.
 
     Args:
         text: it.
-        name: of its column.
         words: what cannot be read in this column and how often, the most frequent first.
-        layout: how it was tried.
+        ways: keys of a layout that may help.
         wrong: how many values of the column cannot be read...
         rows: ...of how many.
-        is_first: whether it is in the first row of data.
     """
     said, text = f"{shown(text)} is not a number", text.strip()
-    if hint := _marks(text, layout) or _unit_behind(text):
-        return f"{said}: {hint}"
-    if re.fullmatch(r"[+-]?(inf(inity)?|\d+(\.\d*)?[eE]\d+)", text, re.IGNORECASE):
-        return f"{shown(text)} is not a finite number: to read it as missing, --missing {text}"
-    if wrong == 1 and is_first:
-        return (
-            f"{said}: does the row below the names hold units? --units-row; else --missing {text}"
-        )
-    listed = ", ".join(f"{shown(word)} {count:,} times" for word, count in words[:6])
-    if wrong * 2 > rows:
-        column = _quoted(name)
-        ways = [f"--ignore {column} leaves it out", f"--sensor {column} if it names the sensor"]
-        if len(words) < 20:  # noqa: PLR2004 - fewer than are ever asked for
-            ways.append(f"--label {_quoted(f'{name}={words[-1][0]}')} if it says what is anomalous")
-        ways.append(
-            f"--long {_quoted(f'{name}=VALUE')} if it names the channel of one value per row"
-        )
-        return f"{said}; neither are {wrong - 1:,} more of {rows:,} ({listed}): {'; '.join(ways)}"
-    missing = " ".join(f"--missing {_quoted(word)}" for word, _ in words[:3])
-    return f"{said} ({listed}): if it means that the value is missing, {missing}"
+    if INFINITE.fullmatch(text):
+        said = f"{shown(text)} is not a finite number"
+    options = "; ".join(map(_way, ways))
+    if ways and set(ways[0]) <= {"thousands", "decimal"}:
+        return f"{said}: {options}"
+    if found := UNIT_BEHIND.fullmatch(text):
+        return f"{said}: is {found[1]!r} a unit behind the number? Take it out of the values"
+    if not ways:
+        options = f"correct it, or to read it as missing, {as_options({'missing': text})}"
+    listed = ", ".join(f"{shown(word)} {_times(count)}" for word, count in words[:6])
+    if wrong * 2 <= rows:
+        return f"{said} ({listed}): {options}" if wrong > 1 else f"{said}: {options}"
+    return f"{said}; neither are {wrong - 1:,} more of {rows:,} ({listed}): {options}"
 
 
-def _marks(text: str, layout: Layout) -> str:
-    """What a point, comma or blank between the digits may be."""
-    if layout.decimal == ",":
-        if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?", text):
-            return "with a decimal comma a point is a thousands mark: say so with --thousands ."
-        if re.fullmatch(r"[+-]?\d+\.\d+", text):
-            return "the decimal mark is a comma here (--decimal ,), so what is the point?"
-    elif re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
-        return (
-            "is the comma a thousands mark (--thousands ,) or the decimal mark (--decimal ,)?"
-            if "." not in text
-            else "if the comma is a thousands mark: --thousands ,"
-        )
-    elif re.fullmatch(r"[+-]?\d+,\d+", text):
-        return "is the comma the decimal mark? --decimal ,"
-    found = re.fullmatch(r"[+-]?\d{1,3}(?:(['’_ \u00a0\u202f])\d{3})+([.,]\d+)?", text)  # noqa: RUF001 - as spreadsheets write it
-    if found and layout.thousands is None:
-        mark = found[1] if not found[1].isspace() else "space"
-        return f"is {found[1]!r} a thousands mark? --thousands {_quoted(mark)}"
-    return ""
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
-def _unit_behind(text: str) -> str:
-    found = re.fullmatch(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zA-Z%°µ][a-zA-Z%°µ/²³]{0,9})", text)
-    return f"is {found[1]!r} a unit behind the number? Take it out of the values" if found else ""
+def _way(keys: Mapping[str, Any]) -> str:
+    """Keys as options, with what must be so that they help."""
+    return f"{_BECAUSE[next(iter(keys))](keys)}, {as_options(keys)}"
+
+
+def _mark(keys: Mapping[str, Any]) -> str:
+    mark = str(keys["thousands"])
+    return "the blank" if mark.isspace() else _MARKS.get(mark, repr(mark))
+
+
+def _for_decimal(keys: Mapping[str, Any]) -> str:
+    said = f"if {_MARKS[keys['decimal']]} is the decimal mark"
+    return f"{said} and {_mark(keys)} a thousands mark" if "thousands" in keys else said
+
+
+_MARKS = {",": "the comma", ".": "the point"}
+_BECAUSE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "decimal": _for_decimal,
+    "thousands": lambda keys: (
+        "with a decimal comma a point is a thousands mark"
+        if keys["thousands"] == "."
+        else f"if {_mark(keys)} is a thousands mark"
+    ),
+    "missing": lambda _: "if it means that the value is missing",
+    "units_row": lambda _: "if the row below the names holds units",
+    "ignore": lambda _: "to leave the column out",
+    "sensor": lambda _: "if it names the sensor",
+    "label": lambda _: "if it says what is anomalous",
+    "long": lambda _: "if it names the channel of one value per row",
+    "quality": lambda _: "if it says what is good",
+}
 
 
 def _quoted(word: str) -> str:

@@ -18,6 +18,8 @@ SENSOR_NAMES = ("sensor_id", "sensor")
 LABEL_NAMES = ("label", "anomaly", "is_anomaly")
 NO_VALUES = "a column without a name and without values"
 _SAMPLES = 20
+_DAY = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.](\d{4}|\d\d)")
+_CLOCK = re.compile(r"\d\d?:\d\d(:\d\d([.,]\d+)?)?( ?[AaPp][Mm])?")
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 
 
@@ -68,6 +70,7 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         others = (name for name in table.names if name not in taken)
         unused = {name: why for name in others if (why := _no_channel(table, name))}
         channels = _all_others(table, layout, {*taken, *unused})
+    _check_judged(table, layout, channels)
     return Columns(
         time=time,
         sensor=sensor,
@@ -76,6 +79,17 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         channels=channels,
         unused=unused,
     )
+
+
+def _check_judged(table: RawTable, layout: Layout, channels: Mapping[str, str]) -> None:
+    """Raise for a quality of a channel that there is not: it would judge nothing."""
+    known = ["value", layout.long.value] if layout.long else [*channels, *channels.values()]
+    for one in layout.quality:
+        if one.channel is not None and one.channel not in known:
+            raise FileFormatError(
+                f"{table.path}: there is no channel {one.channel!r} whose values {one.column!r} "
+                f"may judge (--quality); there are {listed(dict.fromkeys(known))}"
+            )
 
 
 def _all_others(table: RawTable, layout: Layout, taken: Collection[str | None]) -> dict[str, str]:
@@ -115,28 +129,37 @@ def _time_columns(table: RawTable, layout: Layout) -> tuple[str, ...]:
     lower = {name.lower(): name for name in reversed(table.names)}
     if "date" in lower and "time" in lower and not {"ts", "timestamp", "datetime"} & lower.keys():
         return (lower["date"], lower["time"])
-    found = _usual(table.names, TIME_NAMES)
-    if found is None:
-        raise FileFormatError(
-            f"{table.path}: which column is the time? none of {', '.join(TIME_NAMES)} among "
-            f"{listed(table.names)}; name it with --time",
-            ways_out=[{"time": (name,)} for name in _times_by_content(table)],
-        )
-    return (found,)
+    found, first = _usual(table.names, TIME_NAMES), _first_values(table)
+    clocks = [name for name in table.names if all(map(_CLOCK.fullmatch, first[name] or [""]))]
+    clock = tuple(clocks) if len(clocks) == 1 else ()
+    if found is not None:
+        return (found, *clock) if _are_days(first[found]) else (found,)
+    likely = [
+        (name, *clock) if _are_days(first[name]) else (name,)
+        for name, kind in zip(table.names, table.types, strict=True)
+        if name and (kind.startswith(("TIMESTAMP", "DATE")) or is_time(first[name]))
+    ]
+    raise FileFormatError(
+        f"{table.path}: which column is the time? none of {', '.join(TIME_NAMES)} among "
+        f"{listed(table.names)}; name it with --time, twice for a date and a time of day",
+        ways_out=[{"time": names} for names in likely],
+    )
 
 
-def _times_by_content(table: RawTable) -> list[str]:
-    """Columns whose first values look like times."""
+def _are_days(values: Sequence[str]) -> bool:
+    """Whether texts are dates without a time of day."""
+    return bool(values) and all(map(_DAY.fullmatch, values))
+
+
+def _first_values(table: RawTable) -> dict[str, list[str]]:
+    """The first values of each column that are there."""
     picks = ", ".join(f"CAST({column} AS VARCHAR)" for column in table.columns)
     first = table.query(f"SELECT {picks} FROM raw ORDER BY rowid LIMIT {_SAMPLES}")  # noqa: S608
-    return [
-        name
-        for name, kind, values in zip(
-            table.names, table.types, zip(*first, strict=True), strict=True
-        )
-        if name
-        and (kind.startswith(("TIMESTAMP", "DATE")) or is_time([one or "" for one in values]))
-    ]
+    columns = zip(*first, strict=True) if first else [()] * len(table.names)
+    return {
+        name: [one.strip() for one in values if one and one.strip()]
+        for name, values in zip(table.names, columns, strict=True)
+    }
 
 
 def _require(table: RawTable, name: str, what: str, option: str) -> None:

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from workers.data.errors import FileFormatError
 from workers.data.layout import Layout
 
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (";", "\t", "|", ",")
+"""The comma last: a decimal comma parts columns as well as any delimiter does."""
 _SHOWN = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
 _LINES = 200
 _OPEN_QUOTE = re.compile(r'(?:^|[,;\t|]) *"[^"]*$')
 _HEADER_LINES = 10
+_UNIT_ROWS = 3
 _NUMBER = re.compile(r"[+-]?(\d[\d.,' ]*|[.,]\d+)([eE][+-]?\d+)?")
 _TOLD = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """A first line by which spreadsheets tell each other the delimiter."""
@@ -34,7 +36,7 @@ class Dialect:
     Attributes:
         names: of the columns, without blanks around them.
         data_line: lines before the first row of data.
-        comment: character that begins a comment; "" for none.
+        comment: character that the user says begins a comment; "" for none.
         units: of the columns, from a row below their names.
         notes: what was found and may surprise.
     """
@@ -62,14 +64,18 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
     comment = layout.comment or _comment(lines[layout.skip_rows :])
     told = _TOLD.fullmatch(lines[layout.skip_rows]) if len(lines) > layout.skip_rows else None
     first_line = layout.skip_rows + (1 if told else 0)
+    # Below the names a # that nobody told of begins a value: #N/A, or an id such as #1.
+    until = len(lines) if layout.comment else _first_row(lines, layout.skip_rows, comment)
     rows = [
         (number, line)
         for number, line in _records(lines)
-        if number >= first_line and line.strip() and not (comment and line.startswith(comment))
+        if number >= first_line
+        and line.strip()
+        and not (comment and number < until and line.startswith(comment))
     ]
     if not rows:
         raise FileFormatError("the file is empty")
-    found = told[1] if told else _delimiter([line for _, line in rows], layout)
+    found = told[1] if told else _delimiter([line for _, line in rows])
     delimiter = layout.delimiter or found
     fields = [_split(line, delimiter) for _, line in rows]
     at = _header(fields)
@@ -83,35 +89,76 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
             f"line {first + 1} holds data where the names of the columns belong: put a line of "
             "names before it, such as time,sensor_id,flow"
         )
-    widest = max((len(row) for row in fields[at + 1 :]), default=len(names))
-    if widest == len(names) + 1 and all(not row[-1] for row in fields[at + 1 :]):
-        names.append("")  # each line of data ends with a delimiter
-    elif len(names) == widest + 1 and not names[-1]:
-        del names[-1]  # only the line of names does
+    _end_alike(names, fields[at + 1 :])
     comments = sum(line.startswith(comment) for line in lines[:first]) if comment else 0
     if comments:
-        notes.append(f"{comments} lines of comments ({comment}) before the names of the columns")
+        notes.append(
+            f"{counted(comments, 'line')} of comments ({comment}) before the names of the columns"
+        )
     if at > 0:
-        notes.append(f"{at} lines before the names of the columns were left out")
+        were = "was" if at == 1 else "were"
+        notes.append(f"{counted(at, 'line')} before the names of the columns {were} left out")
+    if len(names) == 1 and layout.delimiter is None:
+        _check_blanks([line for _, line in rows[at:]])
     if delimiter != "," and layout.delimiter is None:
         notes.append(f"columns are parted by a {_SHOWN.get(delimiter, repr(delimiter))}")
-    units = find_units(fields[at + 1 : at + 3], layout)
+    units, count = find_units(fields[at + 1 : at + 2 + _UNIT_ROWS], layout)
     if units and layout.units_row is None:
         notes.append("the row below the names holds units")
-    last = rows[at + 1][0] if units else first
+    if count > 1:
+        notes.append(f"{count} rows below the names were left out: units, types and the like")
+    last = rows[at + count][0] if units else first
     return Dialect(
         delimiter=delimiter,
         names=tuple(" ".join(name.split()) for name in names),
         data_line=last + 1,
-        comment=comment,
+        comment=layout.comment or "",
         units=units,
         notes=tuple(notes),
     )
 
 
+def _end_alike(names: list[str], rows: Sequence[Sequence[str]]) -> None:
+    """Give or take a name without letters, where lines end with a delimiter."""
+    widest = max(map(len, rows), default=len(names))
+    if widest == len(names) + 1 and all(not row[-1] for row in rows):
+        names.append("")  # each line of data does
+    elif len(names) == widest + 1 and not names[-1]:
+        del names[-1]  # only the line of names does
+
+
+def _check_blanks(lines: Sequence[str]) -> None:
+    """Raise if columns are parted by blanks, of which a name or a time may hold some as well."""
+    words = {len(line.split()) for line in lines}
+    if len(lines) > 1 and len(words) == 1 and words != {1}:
+        one_each = not any("  " in line.strip() for line in lines)
+        raise FileFormatError(
+            "columns seem to be parted by blanks: --delimiter space if there is one each; else "
+            "write another mark in their place",
+            ways_out=[{"delimiter": " "}] if one_each else [],
+        )
+
+
 def _comment(lines: Sequence[str]) -> str:
     first = next((line for line in lines if line.strip()), "")
     return "#" if first.startswith("#") else ""
+
+
+def _first_row(lines: Sequence[str], skipped: int, comment: str) -> int:
+    """The first line that holds something other than a comment."""
+    return next(
+        (
+            number
+            for number, line in enumerate(lines)
+            if number >= skipped and line.strip() and not (comment and line.startswith(comment))
+        ),
+        len(lines),
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and its noun, in the plural if need be."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _records(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -139,17 +186,15 @@ def _split(line: str, delimiter: str) -> list[str]:
     return [field.strip() for field in row]
 
 
-def _delimiter(lines: Sequence[str], layout: Layout) -> str:
+def _delimiter(lines: Sequence[str]) -> str:
     """The one that gives most lines the same number of fields, and more than one."""
-    # A decimal comma parts columns as well as any delimiter does: ask it last.
-    marks = DELIMITERS if layout.decimal == "." else (*DELIMITERS[1:], DELIMITERS[0])
 
     def fit(delimiter: str) -> tuple[float, int]:
         counts = Counter(len(_split(line, delimiter)) for line in lines)
         fields, times = max(counts.items(), key=lambda item: (item[1], item[0]))
         return (times / len(lines) if fields > 1 else 0.0), fields
 
-    return max(marks, key=fit)
+    return max(DELIMITERS, key=fit)
 
 
 def _header(fields: Sequence[Sequence[str]]) -> int:
@@ -185,17 +230,23 @@ def _commented_header(
     return (first - 1, names) if len(names) == len(fields[0]) > 1 else None
 
 
-def find_units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[str, ...]:
-    """The units in the row below the names; empty where it holds data."""
+def find_units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[tuple[str, ...], int]:
+    """The units below the names, and of how many rows they and their like are (types, ...).
+
+    Args:
+        below: the first rows below the names.
+        layout: whether units are there; else they are where rows without a number or a time stand
+            before a row of data.
+    """
+    bare = next((n for n, row in enumerate(below) if _has_values(row)), len(below))
     if layout.units_row is False or not below:
-        return ()
+        return (), 0
     if layout.units_row is None:
-        looks_like_units = (
-            len(below) > 1
-            and not any(_NUMBER.fullmatch(field) or _TIME.fullmatch(field) for field in below[0])
-            and any(below[0])
-            and _is_data(below[1])
-        )
-        if not looks_like_units:
-            return ()
-    return tuple(below[0])
+        looks_like_units = bare < len(below) and any(map(any, below[:bare])) and bare
+        if not looks_like_units or not _is_data(below[bare]):
+            return (), 0
+    return tuple(below[0]), max(bare if bare < len(below) else 1, 1)
+
+
+def _has_values(row: Sequence[str]) -> bool:
+    return any(_NUMBER.fullmatch(field) or _TIME.fullmatch(field) for field in row)

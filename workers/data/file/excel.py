@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from workers.data.errors import FileFormatError
-from workers.data.file.dialect import find_units
+from workers.data.file.dialect import counted, find_units
 from workers.data.file.raw import RawTable, named
 from workers.data.layout import Layout
 
@@ -52,15 +52,15 @@ def read_excel(
     body = [
         [_cell(cell, mark) for cell in row] + [None] * (width - len(row)) for row in rows[at + 1 :]
     ]
-    units = find_units([[cell or "" for cell in row] for row in body[:2]], layout)
-    body = body[1:] if units else body
+    units, count = find_units([[cell or "" for cell in row] for row in body[:4]], layout)
+    body = body[count:]
     text = pa.table(
         {f"c{n}": pa.array([row[n] for row in body], pa.string()) for n in range(width)}
     )
     database.register("sheet", text)
     database.execute("CREATE TABLE raw AS SELECT * FROM sheet")
     database.unregister("sheet")
-    notes = [f"{at} rows above the names of the columns were left out"] if at else []
+    notes = [f"{counted(at, 'row')} above the names of the columns left out"] if at else []
     if len(sheets) > 1 and layout.sheet is None:
         notes.append(f"read the sheet {sheets[0]!r} of {len(sheets)}")
     return RawTable(

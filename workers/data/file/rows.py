@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from workers.data.errors import FileFormatError, listed
 from workers.data.file import advice, sql, ways_out
 from workers.data.file.columns import NO_VALUES, Columns, find_columns
 from workers.data.file.raw import RawTable
-from workers.data.file.suspects import text_findings
+from workers.data.file.suspects import text_findings, words_of
 from workers.data.file.times import Times
 from workers.data.finding import Finding
 from workers.data.layout import Layout, Quality
@@ -31,6 +31,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 _COLUMNS_AT_ONCE = 16
 """The planning of a query takes the square of its expressions."""
+_PARTED = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
+_MIN_PARTED = 5
 _UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
 
 
@@ -66,6 +68,8 @@ class FileRows:
         read: rows of the file, all of them.
         left_out: how many rows are not here.
         told_missing: how many values of a channel were one of `layout.missing`.
+        poor_values: how many values of a channel its quality took.
+        names: of all columns and, in a long file, of all its tags.
         notes: what was found and may surprise.
         findings: what looks wrong with the text.
         time_form: how times are written, and in which zone they were read.
@@ -87,6 +91,8 @@ class FileRows:
     notes: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     time_form: str = ""
+    poor_values: Counter[str] = field(default_factory=Counter)
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -109,6 +115,7 @@ class _Reader:
         self._table, self._layout, self._columns = table, layout, columns
         self._long = layout.long
         names = columns.channels
+        self._tag_names: tuple[str, ...] = ()
         self._sources = {"value": self._long.value} if self._long else dict(names)
 
     def rows(self) -> FileRows:
@@ -131,7 +138,8 @@ class _Reader:
             ):
                 left_out[reason, "" if code < 0 else sensors[code]] += int(count)
             keep &= good
-        values, labels, rows = self._values(found, keep), self._labels(found), np.flatnonzero(keep)
+        values, poor_values = self._values(found, keep)
+        labels, rows = self._labels(found), np.flatnonzero(keep)
         values = values if len(rows) == n else values[rows]
         series = codes[rows].astype(np.int64)
         if tags is not None:
@@ -153,6 +161,8 @@ class _Reader:
             notes=(*table.notes, *self._unused()),
             findings=text_findings(table, self._columns, self._layout),
             time_form=times.form,
+            poor_values=poor_values,
+            names=(*table.names, *self._tag_names),
         )
 
     # -- the query -----------------------------------------------------------------------------
@@ -190,17 +200,18 @@ class _Reader:
 
     def _label_expression(self, name: str) -> str:
         column, kind = self._table.column(name), self._table.type_of(name)
-        word = None if self._layout.label is None else self._layout.label.word
-        if word is not None:
-            return f"coalesce({sql.same(column, word)}, false)"
+        if self._layout.label is not None and self._layout.label.words:
+            same = " OR ".join(sql.same(column, word) for word in self._layout.label.words)
+            return f"coalesce({same}, false)"
         value = sql.number(column, kind, self._layout)
         # NaN is missing: not anomalous. NULL cannot be read: an error.
         return f"CASE WHEN isnan({value}) THEN false ELSE {value} <> 0 END"
 
     # -- the other columns ---------------------------------------------------------------------
 
-    def _values(self, found: Any, keep: BoolArray) -> FloatArray:
-        values = np.empty((found.num_rows, len(self._sources)))
+    def _values(self, found: Any, keep: BoolArray) -> tuple[FloatArray, Counter[str]]:
+        """Of each channel, and how many of them its quality took."""
+        values, poor = np.empty((found.num_rows, len(self._sources))), Counter[str]()
         for number, (channel, name) in enumerate(self._sources.items()):
             column, good = found.column(f"v{number}"), keep.copy()
             for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
@@ -210,8 +221,11 @@ class _Reader:
             if column.null_count and (wrong := np.asarray(pc.is_null(column)) & good).any():
                 self._refuse_value(name, wrong)
             values[:, number] = column.fill_null(np.nan).to_numpy()
+            if (taken := keep & ~good).any():
+                there = np.asarray(pc.is_null(column)) | ~np.isnan(values[:, number])
+                poor[channel] += int(np.count_nonzero(there & taken))
             values[~good, number] = np.nan
-        return values
+        return values, +poor
 
     def _refuse_value(self, name: str, wrong: BoolArray) -> None:
         index, table = int(np.argmax(wrong)), self._table
@@ -224,24 +238,26 @@ class _Reader:
             f"WHERE {sql.number(table.column(name), table.type_of(name), self._layout)} IS NULL "
             "GROUP BY word ORDER BY 2 DESC, 1 LIMIT 20"
         )
+        ways, further = self._ways_out(name, [str(word) for word, _ in kinds], wrong)
         raise FileFormatError(
             f"{table.path}: row {index + 1}, column {name!r}: "
             + advice.unreadable_value(
-                str(text), name, [(str(w), int(c)) for w, c in kinds], self._layout,
-                wrong=int(wrong.sum()), rows=len(wrong), is_first=index == 0,
+                str(text), [(str(w), int(c)) for w, c in kinds], [*ways, *further],
+                wrong=int(wrong.sum()), rows=len(wrong),
             ),
-            ways_out=self._ways_out(name, [str(word) for word, _ in kinds], wrong),
+            ways_out=ways,
         )  # fmt: skip
 
     def _ways_out(
         self, name: str, words: Sequence[str], wrong: BoolArray
-    ) -> Sequence[ways_out.Keys]:
-        """Keys of a layout with which the values of a column may be read."""
-        if ways := ways_out.for_marks(words, self._layout, point=self._point()):
-            return ways
+    ) -> tuple[Sequence[ways_out.Keys], Sequence[ways_out.Keys]]:
+        """Keys of a layout with which a column may be read; and some for people to know."""
+        if ways := ways_out.for_marks(words, self._layout, point=self._point(name)):
+            return ways, ()
         table, columns, count = self._table, self._columns, int(wrong.sum())
         if count * 2 <= len(wrong):
-            return ways_out.for_some_words(words, alone_in_first_row=count == 1 and bool(wrong[0]))
+            alone = count == 1 and bool(wrong[0])
+            return ways_out.for_some_words(words, alone_in_first_row=alone), ()
         owners = [*columns.time, *([columns.sensor] if columns.sensor else [])]
         key = ", ".join(table.column(one) for one in owners)
         ((rows, times, together),) = table.query(
@@ -254,12 +270,36 @@ class _Reader:
             tells_apart=times * 1.2 < rows and together > 0.95 * rows,
             numbers=[one for one in self._sources.values() if one != name],
             has_sensor=columns.sensor is not None,
+            good=self._good_words(name),
         )
-        return ways_out.for_column_of_words(column)
+        ways = ways_out.for_column_of_words(column)
+        return ways, ways_out.further(column, ways)
 
-    def _point(self) -> ways_out.Point:
-        """What the points in the values are, as far as these tell."""
+    def _good_words(self, but: str) -> dict[str, str]:
+        """The word of good quality of each other column that has one."""
+        found = {
+            one: ways_out.good_word(one, words_of(self._table, one))
+            for one in self._sources.values()
+            if one != but
+        }
+        return {name: word for name, word in found.items() if word}
+
+    def _point(self, name: str) -> ways_out.Point:
+        """What the points in the values are, as far as these tell.
+
+        Three digits behind every comma, beside whole values of three digits at most: a decimal
+        comma would have other numbers of digits behind it, or be in every value.
+        """
         table, found = self._table, []
+        value = sql.trimmed(table.column(name))
+        ((parted, whole, other),) = table.query(
+            f"SELECT count(DISTINCT v) FILTER (regexp_full_match(v, {sql.text(_PARTED)})), "  # noqa: S608
+            r"count(*) FILTER (regexp_full_match(v, '[+-]?\d{1,3}')), "
+            f"count(*) FILTER (v <> '' AND NOT regexp_full_match(v, {sql.text(_PARTED)}) "
+            rf"AND NOT regexp_full_match(v, '[+-]?\d{{1,3}}')) FROM (SELECT {value} AS v FROM raw)"
+        )
+        if parted >= _MIN_PARTED and whole and not other:
+            return ways_out.Point.DECIMAL
         for pattern in (r"[+-]?\d*\.(\d{1,2}|\d{4,})", r"[+-]?[1-9]\d{0,2}(\.\d{3})+"):
             matches = " OR ".join(
                 f"regexp_full_match({sql.trimmed(table.column(one))}, {sql.text(pattern)})"
@@ -283,7 +323,9 @@ class _Reader:
         if self._long is None:
             return None, tuple(self._columns.channels)
         names, codes = _coded(found.column("g"))
-        wanted = dict(self._columns.channels) or {name: name for name in names}
+        self._tag_names = names
+        ignored = self._layout.ignore
+        wanted = dict(self._columns.channels) or {n: n for n in names if n not in ignored}
         if missing := [tag for tag in wanted.values() if tag not in names]:
             raise FileFormatError(
                 f"{self._table.path}: no row has the tag {missing[0]!r} in column "
@@ -330,15 +372,19 @@ class _Reader:
     def _told_missing(self) -> Counter[str]:
         if not self._layout.missing:
             return Counter()
-        table = self._table
-        counts = ", ".join(
-            "count(*) FILTER ("
-            + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)
-            + ")"
-            for name in self._sources.values()
-        )
-        (found,) = table.query(f"SELECT {counts} FROM raw")  # noqa: S608 - columns are ours, words quoted
-        return +Counter(dict(zip(self._sources, map(int, found), strict=True)))
+        table, found = self._table, Counter[str]()
+        sources = list(self._sources.items())
+        for start in range(0, len(sources), _COLUMNS_AT_ONCE):
+            some = sources[start : start + _COLUMNS_AT_ONCE]
+            counts = ", ".join(
+                "count(*) FILTER ("
+                + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)
+                + ")"
+                for _, name in some
+            )
+            (row,) = table.query(f"SELECT {counts} FROM raw")  # noqa: S608 - columns are ours, words quoted
+            found.update({one: int(n) for (one, _), n in zip(some, row, strict=True)})
+        return +found
 
 
 def _units(table: RawTable, columns: Columns) -> dict[str, str]:

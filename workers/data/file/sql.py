@@ -150,7 +150,8 @@ def _thousands(mark: str) -> str:
     """A pattern for the mark; a blank is any of those that spreadsheets write."""
     if mark in {" ", "\u00a0", "\u202f"}:
         return "[ \u00a0\u202f]"
-    return rf"\{mark}" if not mark.isalnum() else mark
+    # The engine knows a backslash before punctuation of ASCII only.
+    return rf"\{mark}" if mark.isascii() and not mark.isalnum() else mark
 
 
 def time(columns: Sequence[str], kind: str, layout: Layout, *, unit: str) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from workers.data.layout import Layout
 
 _SAMPLE_ROWS = 100_000
 _MIN_POINTED = 5
+_COLUMNS_AT_ONCE = 16
+_GROUPED = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
 
 
 def text_findings(table: RawTable, columns: Columns, layout: Layout) -> tuple[Finding, ...]:
@@ -35,46 +37,53 @@ def _thousands(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Fi
         return
     names = [layout.long.value] if layout.long else list(columns.channels.values())
     names = [name for name in names if table.type_of(name) == "VARCHAR"]
-    for name in names:
-        value = sql.trimmed(table.column(name))
-        counts = ", ".join(
-            f"count(*) FILTER (regexp_full_match(v, {sql.text(pattern)}))"
-            for pattern in (
-                r"[+-]?[1-9]\d{0,2}(\.\d{3})+", r"[+-]?\d{1,3}", r"[+-]?(\d*\.\d*|\d{4,}).*",
-            )
-        )  # fmt: skip
-        ((grouped, whole, other),) = table.query(
-            f"SELECT {counts} FROM (SELECT {value} AS v FROM raw LIMIT {_SAMPLE_ROWS})"  # noqa: S608 - column is ours, patterns quoted
+    for start in range(0, len(names), _COLUMNS_AT_ONCE):
+        some = names[start : start + _COLUMNS_AT_ONCE]
+        picks = ", ".join(
+            f"{sql.trimmed(table.column(name))} AS v{number}" for number, name in enumerate(some)
         )
-        if grouped >= _MIN_POINTED and whole and grouped == other:
-            ((one, two),) = table.query(
-                "SELECT any_value(v) FILTER (contains(v, '.')), "  # noqa: S608
-                "any_value(v) FILTER (NOT contains(v, '.') AND v <> '') "
-                f"FROM (SELECT {value} AS v FROM raw LIMIT {_SAMPLE_ROWS})"
+        counts = ", ".join(
+            f"{count} FILTER (regexp_full_match(v{number}, {sql.text(pattern)}))"
+            for number in range(len(some))
+            for count, pattern in (
+                ("count(*)", _GROUPED),
+                ("count(*)", r"[+-]?(\d*\.\d*|\d{4,}).*"),
+                (f"any_value(v{number})", _GROUPED),
+                (f"any_value(v{number})", r"[+-]?\d{1,3}"),
             )
-            yield Finding(
-                kind=Kind.THOUSANDS,
-                text=f"{name!r} holds {one} beside {two}: a point with three digits behind it "
-                "wherever there is one, as a thousands mark has",
-                keys={"thousands": ".", "decimal": ","},
-                channel=name,
-            )
+        )
+        (found,) = table.query(
+            f"SELECT {counts} FROM (SELECT {picks} FROM raw LIMIT {_SAMPLE_ROWS})"  # noqa: S608 - columns are ours, patterns quoted
+        )
+        for number, name in enumerate(some):
+            grouped, other, pointed, whole = found[4 * number : 4 * number + 4]
+            if grouped >= _MIN_POINTED and whole is not None and grouped == other:
+                yield Finding(
+                    kind=Kind.THOUSANDS,
+                    text=f"{name!r} holds {pointed} beside {whole}: a point with three digits "
+                    "behind it wherever there is one, as a thousands mark has",
+                    keys={"thousands": ".", "decimal": ","},
+                    channel=name,
+                )
 
 
 def _label_word(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Finding]:
     """A word that says which rows are anomalous, in a column that holds others only."""
-    if layout.label is None or layout.label.word is None or columns.label is None:
+    if layout.label is None or columns.label is None:
         return
-    word = layout.label.word
-    words = _words_of(table, columns.label)
-    if len(words) <= 1 or any(_same(one, word) for one in words):
+    words = words_of(table, columns.label)
+    told = layout.label.words
+    unknown = [word for word in told if not _is_held(table, columns.label, word)]
+    if len(words) <= 1 or not unknown:
         return
+    word, others = unknown[0], tuple(one for one in told if one not in unknown)
     likely = next((one for one in words if one.casefold() == word.casefold()), words[-1])
     yield Finding(
         kind=Kind.LABEL_WORD,
-        text=f"no row of {columns.label!r} holds {word!r}, so none counts as anomalous; it holds "
-        f"{listed(words)}",
-        keys={"label": f"{columns.label}={likely}"},
+        text=f"no row of {columns.label!r} holds {word!r}, so none counts as anomalous"
+        + (" by that word" if others else "")
+        + f"; it holds {listed(words)}",
+        keys={"label": f"{columns.label}={likely}"} if not others else {},
     )
 
 
@@ -82,8 +91,8 @@ def _quality_words(table: RawTable, layout: Layout) -> Iterator[Finding]:
     """A column of which no row is good."""
     for column in dict.fromkeys(one.column for one in layout.quality):
         good = [one for one in layout.quality if one.column == column]
-        words = _words_of(table, column)
-        if not words or any(_same(one, quality.good) for one in words for quality in good):
+        words = words_of(table, column)
+        if not words or any(_is_held(table, column, one.good) for one in good):
             continue
         wanted = good[0].good
         likely = next((one for one in words if one.casefold() == wanted.casefold()), words[0])
@@ -95,7 +104,7 @@ def _quality_words(table: RawTable, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _words_of(table: RawTable, column: str) -> list[str]:
+def words_of(table: RawTable, column: str) -> list[str]:
     """The words of a column, the most frequent first, twelve at most."""
     found = table.query(
         f"SELECT {sql.trimmed(table.column(column))} AS w, count(*) FROM raw "  # noqa: S608
@@ -104,8 +113,7 @@ def _words_of(table: RawTable, column: str) -> list[str]:
     return [str(word) for word, _ in found]
 
 
-def _same(cell: str, word: str) -> bool:
-    try:
-        return cell == word or float(cell) == float(word)
-    except ValueError:
-        return False
+def _is_held(table: RawTable, column: str, word: str) -> bool:
+    """Whether a cell holds a word, by the rule that reads it."""
+    same = sql.same(table.column(column), word)
+    return bool(table.query(f"SELECT 1 FROM raw WHERE {same} LIMIT 1"))  # noqa: S608 - words are quoted

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from workers.data.errors import FileFormatError
-from workers.data.file.dialect import Dialect, find_dialect
+from workers.data.file.dialect import Dialect, counted, find_dialect
 from workers.data.file.raw import EXCEL, PARQUET, RawTable, named
 from workers.data.layout import Layout
 
@@ -33,6 +33,10 @@ _BOMS = {
 }
 _UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 """Bytes that cp1252 gives no meaning."""
+_C1 = set(range(0x80, 0xA0)) - {0x80, 0x85, 0x91, 0x92, 0x93, 0x94, 0x96, 0x97, 0x99}
+"""Bytes that hardly any text of the West holds."""
+_EASTERN = ("cp932", "gb18030", "cp1251")
+_ASCII, _BYTES_TRIED = 0x7F, 65_536
 _PACKED: Mapping[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -69,13 +73,21 @@ def read_text(
     ]
     cut_off = dialect.data_line + lines.filled + lines.empty
     for line, text, kind in rejected:
-        if "\n" in text.rstrip("\n") or ("QUOTE" in kind and line != cut_off):
+        if "\n" in text.strip("\n") or ("QUOTE" in kind and line != cut_off):
             raise FileFormatError(
                 f"{path}: line {line}: a quoted field is not closed, or goes on behind its closing "
                 f"quote: {text[:60]!r}"
             )
+    hashed = sum(text.startswith("#") for _, text, _ in rejected)
     units = dialect.units + ("",) * (len(dialect.names) - len(dialect.units))
-    notes = _check_lines(path, database, lines, dialect, len(rejected))
+    notes = []
+    if lines.comments:
+        shown = counted(lines.comments, "line")
+        notes.append(f"left out: {shown} of comments ({dialect.comment}) below the names")
+    if hashed:
+        shown = counted(hashed, "line")
+        notes.append(f"{shown} with too few or too many fields begin with #: --comment '#'?")
+    notes += _check_lines(path, database, lines, dialect, len(rejected))
     notes += _drop_repeated_names(database, dialect.names)
     return RawTable(
         path=path,
@@ -97,7 +109,9 @@ def _drop_repeated_names(database: duckdb.DuckDBPyConnection, names: Sequence[st
         f"DELETE FROM raw WHERE {same}",  # noqa: S608 - only numbers of columns are put in
         list(compared),
     ).fetchall()
-    return [f"{count:,} lines that repeat the names of the columns were left out"] if count else []
+    if not count:
+        return []
+    return [f"left out: {counted(count, 'line')} with the names of the columns again"]
 
 
 def _check_lines(
@@ -130,10 +144,25 @@ class Lines:
     Attributes:
         filled: how many hold something.
         empty: how many do not.
+        comments: how many of the empty ones were comments.
     """
 
     def __init__(self) -> None:
-        self.filled = self.empty = 0
+        self.filled = self.empty = self.comments = 0
+
+    def without(self, comment: str, pieces: Iterable[str]) -> Iterator[str]:
+        """The pieces with empty lines for comments.
+
+        DuckDB would cut what follows a # in a value too.
+        """
+        of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
+        for piece in itertools.chain(pieces, ("",)):
+            text = begun + piece
+            whole = text.rfind("\n") + 1 if piece else len(text)
+            kept, count = of_comment.subn("", text[:whole])
+            self.comments += count
+            yield kept
+            begun = text[whole:]
 
     def count(self, pieces: Iterable[str]) -> Iterator[str]:
         """The pieces as they are."""
@@ -173,13 +202,13 @@ def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dia
         try:
             dialect = find_dialect(head[: head.rfind("\n") + 1] or head, layout)
         except FileFormatError as error:
-            raise FileFormatError(f"{path}: {error}") from error
+            raise FileFormatError(f"{path}: {error}", ways_out=error.ways_out) from error
         lines, at = Lines(), 0
         for _ in range(dialect.data_line):
             at = head.find("\n", at) + 1 or len(head)
         with data.open("w", encoding="utf-8", newline="") as plain:
             rest = itertools.chain([head[at:]], pieces)
-            told = _blanked(rest, dialect.comment) if dialect.comment else rest
+            told = lines.without(dialect.comment, rest) if dialect.comment else rest
             plain.writelines(lines.count(told))
     return dialect, lines
 
@@ -198,17 +227,6 @@ def beginning(path: Path, layout: Layout) -> tuple[str, ...]:
     except (OSError, EOFError, LookupError, lzma.LZMAError):
         return ()
     return tuple(text.splitlines()[:_SHOWN_LINES])
-
-
-def _blanked(pieces: Iterable[str], comment: str) -> Iterator[str]:
-    """The text with empty lines for comments: DuckDB would cut what follows a # in a value too."""
-    of_comment, begun = re.compile(f"^{re.escape(comment)}.*", re.MULTILINE), ""
-    for piece in pieces:
-        text = begun + piece
-        whole = text.rfind("\n") + 1
-        yield of_comment.sub("", text[:whole])
-        begun = text[whole:]
-    yield of_comment.sub("", begun)
 
 
 def _encoding(head: bytes) -> str:
@@ -238,6 +256,32 @@ def _decoded(path: Path, piece: bytes, stream: IO[bytes], encoding: str) -> Iter
         byte = error.object[error.start : error.start + 1].hex()
         raise FileFormatError(
             f"{path}: not {encoding.upper()} text at byte {at + error.start} (0x{byte}): name the "
-            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1, utf-16",
-            ways_out=[{"encoding": "latin-1" if _UNDEFINED & set(error.object) else "cp1252"}],
+            "encoding with --encoding, for instance cp1252 (Windows in the West), latin-1, cp932 "
+            "(Japan), gb18030 (China), cp1251 (Cyrillic), utf-16",
+            ways_out=[{"encoding": name} for name in _likely_encodings(error.object)],
         ) from error
+
+
+def _likely_encodings(piece: bytes) -> list[str]:
+    """Those in which bytes are text, the likeliest first; nobody can be certain.
+
+    In the West a letter beyond ASCII stands among others; elsewhere such bytes come in rows.
+    """
+    piece = piece[:_BYTES_TRIED]
+    beyond = [byte > _ASCII for byte in piece]
+    alone = sum(
+        one and not before and not after
+        for before, one, after in zip([False, *beyond], beyond, [*beyond[1:], False], strict=False)
+    )
+    west = "latin-1" if _UNDEFINED & set(piece) else "cp1252"
+    is_west = alone * 2 > sum(beyond) and not _C1 & set(piece)
+    order = (west, *_EASTERN) if is_west else (*_EASTERN, west)
+    return [name for name in order if _decodes(piece, name)]
+
+
+def _decodes(piece: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(piece)
+    except UnicodeDecodeError:
+        return False
+    return True

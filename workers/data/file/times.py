@@ -144,15 +144,19 @@ class Times:
             year = 1970 + int(size * sql.EPOCH_NS[unit] / 1e9 / _SECONDS_PER_YEAR)
             is_day = int(size) in _SPREADSHEET_DAYS
             maybe = f"{day} or {counter}" if is_day else counter
+            said = (
+                f"{table.path}: row {row}, column {name!r}: {size:.10g} would be a time in {year}"
+            )
             if unit == "ns":
-                maybe = "a count of 100 ns since the year 1 or 1601, as Windows has (not read)"
+                raise FileFormatError(
+                    f"{said}. It may be a count of 100 ns since the year 1 or 1601, as Windows "
+                    "has, which is not read: write times such as 2026-01-31T12:00:00Z"
+                )
             ways = [{"epoch": "s"}]
             if is_day:
                 ways = [{"epoch": "excel"}, *([] if self._are_days(value) else ways)]
             raise FileFormatError(
-                f"{table.path}: row {row}, column {name!r}: {size:.10g} would be a time in {year}. "
-                f"Is it {maybe}? Say the unit with --epoch",
-                ways_out=[] if unit == "ns" else ways,
+                f"{said}. Is it {maybe}? Say the unit with --epoch", ways_out=ways
             )
         return unit
 

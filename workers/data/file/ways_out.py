@@ -1,4 +1,4 @@
-"""Keys of a layout that may help where a file cannot be read: what `advice` says in words. Pure.
+"""Keys of a layout that may help where a file cannot be read; `advice` says them in words. Pure.
 
 One alone is as good as certain; of several, the likeliest comes first.
 """
@@ -25,11 +25,19 @@ _LABELS = re.compile(
     r"label|anomal|attack|fault|class|target|is_?(normal|bad|faulty)|ground_?truth", re.IGNORECASE
 )
 _TAGS = re.compile(
-    r"tag|variable|param|metric|signal|channel|item|point|measure|field|name|quantity|kennung|messstelle|kanal",
+    r"tag|variable|param|metric|signal|channel|item|point|measure|field|^name$|quantity|kennung|messstelle|"
+    r"kanal",
     re.IGNORECASE,
 )
 _QUALITY = re.compile(r"quali|status|flag|valid", re.IGNORECASE)
-_GOOD = ("good", "ok", "valid", "gut", "normal")
+_VALUES = re.compile(r"val(ue)?|wert|messwert|reading|valeur", re.IGNORECASE)
+_SENSORS = re.compile(
+    r"(machine|device|sensor|asset|pump|motor|engine|turbine|station|node|equipment|unit|meter)"
+    r"[ _-]?(id|no|nr|num|number|name|code)?",
+    re.IGNORECASE,
+)
+_GOOD = ("good", "ok", "valid", "gut", "192")
+"""Words of good quality; OPC has a number. Not normal: that is a state, whose faults are wanted."""
 _MOST_WORDS = 20
 _LEAP, _MOST_FORMS = 5, 4
 
@@ -50,6 +58,7 @@ class Words(NamedTuple):
         tells_apart: whether rows of one time differ in it, and hardly ever repeat with it.
         numbers: the columns that would be channels, without it.
         has_sensor: whether another column is the sensor.
+        good: the word of good quality of each of `numbers` that says it.
     """
 
     name: str
@@ -57,6 +66,7 @@ class Words(NamedTuple):
     tells_apart: bool
     numbers: Sequence[str]
     has_sensor: bool
+    good: Mapping[str, str] = {}
 
 
 def for_times(samples: Sequence[str], layout: Layout) -> list[Keys]:
@@ -94,12 +104,18 @@ def for_marks(words: Sequence[str], layout: Layout, *, point: Point) -> list[Key
     words = [word.strip() for word in words]
     if layout.decimal == ",":
         grouped = all(re.fullmatch(_GROUPED.format(mark=r"\.") + r"(,\d*)?", one) for one in words)
+        if layout.thousands is not None:
+            return []
         ways: list[Keys] = [{"thousands": "."}] if grouped else [{"decimal": "."}]
         return ways if grouped or all(map(_is_plain, words)) else []
-    for mark in _GROUP_MARKS:
-        if all(re.fullmatch(_GROUPED.format(mark=mark) + r"([.,]\d+)?", one) for one in words):
+    for mark in _GROUP_MARKS if layout.thousands is None else ():
+        whole = re.compile(_GROUPED.format(mark=mark) + r"([.,]\d+)?")
+        parted = [one for one in words if whole.fullmatch(one)]
+        # 989,16 stands beside 1 000,35: it has nothing to part.
+        others = [one for one in words if one not in parted]
+        if parted and all(re.fullmatch(r"[+-]?\d{1,3},\d+", one) for one in others):
             comma = any("," in one for one in words)
-            return [{"thousands": mark, **({"decimal": ","} if comma else {})}]
+            return [{**({"decimal": ","} if comma else {}), "thousands": mark}]
     if all(map(_COMMA.fullmatch, words)):
         return _for_commas(words, point)
     return []
@@ -129,26 +145,93 @@ def for_some_words(words: Sequence[str], *, alone_in_first_row: bool) -> list[Ke
     if alone_in_first_row:
         return [{"units_row": True}, *missing]
     # "12.5 bar" is a value: to call it missing would lose it.
-    return [] if any(re.match(r"[+-]?\d", word) for word in words) else missing
+    finite = (word for word in words if not advice.INFINITE.fullmatch(word))
+    return [] if any(re.match(r"[+-]?\d", word) for word in finite) else missing
+
+
+def good_word(name: str, words: Sequence[str]) -> str | None:
+    """The word of good quality in a column that says of what quality something is."""
+    if not _QUALITY.search(name) or _LABELS.search(name):
+        return None
+    return next((word for word in words if word.casefold() in _GOOD), None)
 
 
 def for_column_of_words(column: Words) -> list[Keys]:
     """For a column in which most values are no numbers."""
-    name, ignore = column.name, {"ignore": (column.name,)}
-    if any(re.match(r"[+-]?\d", word) for word in column.words):
+    name, words = column.name, column.words
+    if sum(advice.UNIT_BEHIND.fullmatch(one) is not None for one in words) * 2 > len(words):
         return []  # "12.5 bar": numbers all the same, which no option reads
-    good = next((word for word in column.words if word.casefold() in _GOOD), None)
-    if good is not None and _QUALITY.search(name) and not _LABELS.search(name):
-        return [{"quality": (f"{name}={good}",)}]
-    labels = {"label": f"{name}={column.words[-1]}"} if column.words else ignore
-    if _LABELS.search(name) and 1 < len(column.words) < _MOST_WORDS:
-        return [labels] if len(column.words) == 2 else [labels, ignore]  # noqa: PLR2004 - normal or not
-    if column.tells_apart:
-        ways: list[Keys] = [] if column.has_sensor else [{"sensor": name}]
-        if len(column.numbers) == 1:
-            long = {"long": f"{name}={column.numbers[0]}"}
-            ways = [long] if _TAGS.search(name) else [*ways, long]
-        if ways:
-            return ways
-    few = 1 < len(column.words) <= 3  # noqa: PLR2004 - states, perhaps normal and anomalous
-    return [ignore, labels] if few else [ignore]
+    if good := good_word(name, words):
+        judged = _judged(name, column.numbers)
+        return [{"quality": (f"{judged}:{name}={good}" if judged else f"{name}={good}",)}]
+    if _LABELS.search(name) and 1 < len(words) < _MOST_WORDS:
+        ignore: list[Keys] = [] if len(words) == 2 else [{"ignore": (name,)}]  # noqa: PLR2004 - normal or not
+        return [_labels(column), *ignore]
+    sensor: list[Keys] = [] if column.has_sensor else [{"sensor": name}]
+    long = _long(column)
+    if column.tells_apart and (sensor or long):
+        return long if long and _TAGS.search(name) else [*sensor, *long]
+    return _for_words_of_their_own_times(column, sensor, long)
+
+
+def _for_words_of_their_own_times(
+    column: Words, sensor: Sequence[Keys], long: Sequence[Keys]
+) -> list[Keys]:
+    """For a column of words that tell no rows of one time apart."""
+    words, few = column.words, 1 < len(column.words) < _MOST_WORDS
+    ignore: Keys = {"ignore": (column.name,)}
+    if long and _TAGS.search(column.name) and _VALUES.fullmatch(_value_of(column)):
+        return [*long, *sensor, ignore]
+    if sensor and few and _SENSORS.fullmatch(column.name):
+        return [*sensor, ignore]
+    if few and any(word.casefold() == "normal" for word in words):
+        return [_labels(column), ignore]
+    # Few states: perhaps normal and anomalous.
+    return [ignore, _labels(column)] if 1 < len(words) <= 3 else [ignore]  # noqa: PLR2004
+
+
+def further(column: Words, ways: Sequence[Keys]) -> list[Keys]:
+    """What else a column of words may be, which is for people to know."""
+    every: list[Keys] = [{"ignore": (column.name,)}]
+    every += [] if column.has_sensor else [{"sensor": column.name}]
+    every += [_labels(column)] if 1 < len(column.words) < _MOST_WORDS else []
+    every += _long(column)
+    known = [key for way in ways for key in way]
+    return [way for way in every if not known or next(iter(way)) not in known] if ways else []
+
+
+def _labels(column: Words) -> Keys:
+    """All words but normal; else the rarest."""
+    faults = [word for word in column.words if word.casefold() != "normal"]
+    if len(faults) == len(column.words):
+        faults = faults[-1:]
+    said = tuple(f"{column.name}={word}" for word in faults)
+    return {"label": said[0] if len(said) == 1 else said}
+
+
+def _long(column: Words) -> list[Keys]:
+    if not (value := _value_of(column)):
+        return []
+    good = tuple(f"{name}={word}" for name, word in column.good.items())
+    return [{"long": f"{column.name}={value}", **({"quality": good} if len(good) == 1 else {})}]
+
+
+def _value_of(column: Words) -> str:
+    """The column of the values of a long file, "" if none is it clearly."""
+    others = [name for name in column.numbers if name not in column.good]
+    named = [name for name in others if _VALUES.fullmatch(name)]
+    found = others if len(others) == 1 else named
+    return found[0] if len(found) == 1 else ""
+
+
+def _judged(name: str, channels: Sequence[str]) -> str:
+    """The channel whose name, but for its unit, begins that of a column of quality; the longest."""
+    found = []
+    for one in channels:
+        start = re.sub(r"[ _]*[\[(].*", "", one)
+        behind = name[len(start) :]
+        same = start and name.casefold().startswith(start.casefold())
+        # Of flow is flow_quality, and so is flowQuality; flowmeter_quality is not.
+        if same and re.match(r"[^a-z0-9]", behind) and ":" not in one:
+            found.append(one)
+    return max(found, key=len, default="")

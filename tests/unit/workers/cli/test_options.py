@@ -100,8 +100,11 @@ def test_options_win_over_the_file_of_the_layout(tmp_path):
     path = tmp_path / "layout.toml"
     path.write_text('time = "at"\nsensor = "machine"\nmissing = [-9999]\n')
 
-    layout = FileOptions(layout_file=path, time=["when"], sensor_id="p").layout()
+    layout = FileOptions(
+        layout_file=path, time=["when"], sensor_id="p", label=["s=A", "s=B"]
+    ).layout()
 
+    assert layout.label == ("s", ("A", "B"))
     assert (layout.time, layout.missing) == (("when",), ("-9999",))
     assert (layout.sensor, layout.sensor_id) == (None, "p")
 

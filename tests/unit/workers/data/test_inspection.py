@@ -50,6 +50,10 @@ CASES = {
         text("Zeit,flow", "2025-01-01T00:{m:02}:{s:02}Z,{v}"),
         {"time": ("Zeit",)},
     ),
+    "a date and a time of day": (
+        text("Datum;Uhrzeit;flow", "20.01.2025;00:{m:02}:{s:02};{v}"),
+        {"time": ("Datum", "Uhrzeit"), "time_format": ("%d.%m.%Y %H:%M:%S",)},
+    ),
     "a form of the time": (
         text("time,flow", "20.01.2025 00:{m:02}:{s:02},{v}"),
         {"time_format": ("%d.%m.%Y %H:%M:%S",)},
@@ -100,6 +104,35 @@ CASES = {
         + "2025-01-01T01:00:00Z;1.039,5\n",
         {"decimal": ",", "thousands": "."},
     ),
+    "blanks between thousands beside shorter values": (
+        text("time;flow", "2025-01-01T00:{m:02}:{s:02}Z;{k} 000,35")
+        + "2025-01-01T01:00:00Z;989,16\n",
+        {"decimal": ",", "thousands": " "},
+    ),
+    "points between thousands though no decimal comma was told": (
+        text("time;flow", "2025-01-01T00:{m:02}:{s:02}Z;{k}.000,35"),
+        {"decimal": ",", "thousands": "."},
+    ),
+    "commas between thousands beside shorter values": (
+        text("time,power", '2025-01-01T00:{m:02}:{s:02}Z,"1,{m:02}{k}"')
+        + "2025-01-01T01:00:00Z,999\n",
+        {"thousands": ","},
+    ),
+    "quality of a channel": (
+        text("time,flow,flow_quality,p", "2025-01-01T00:{m:02}:{s:02}Z,{v},Good,{k}")
+        + "2025-01-01T01:00:00Z,1.5,Bad,2\n",
+        {"quality": ("flow:flow_quality=Good",)},
+    ),
+    "one row per value beside its quality": (
+        text("Time;Tag;Value;Status", "2025-01-01T00:{m:02}:{s:02}Z;flow;{v};Good")
+        + "\n".join(rows("2025-01-01T00:{m:02}:{s:02}Z;speed;{v};Good")),
+        {"long": "Tag=Value", "quality": ("Status=Good",)},
+    ),
+    "one row per value beside the quality of OPC": (
+        text("Time;Tag;Value;Quality", "2025-01-01T00:{m:02}:{s:02}Z;flow;{v};192")
+        + "\n".join(rows("2025-01-01T00:{m:02}:{s:02}Z;speed;{v};192")),
+        {"long": "Tag=Value", "quality": ("Quality=192",)},
+    ),
     "thousands beside a decimal point": (
         text("time,flow,power", '2025-01-01T00:{m:02}:{s:02}Z,{v},"{k},250"'),
         {"thousands": ","},
@@ -124,8 +157,21 @@ def test_an_encoding_is_proposed_and_the_names_are_shown_in_it(inspect):
     found = inspect(text("time,Druck [°]", "2025-01-01T00:{m:02}:{s:02}Z,{v}"), encoding="cp1252")
 
     assert [one.option for one in found.assumptions] == ["--encoding cp1252"]
+    assert {"encoding": "cp932"} in found.assumptions[0].others
+    assert tomllib.loads(as_toml(propose(found), title="pump.csv")) == {}
     assert [one.channel for one in found.channels] == ["Druck [°]"]
     assert found.channels[0].unit == "°"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("温度センサー", "cp932"), ("温度传感器", "gb18030"), ("Zufluß [°C]", "cp1252")],
+)
+def test_the_likeliest_encoding_comes_first(inspect, name, encoding):
+    found = inspect(text(f"time,{name}", "2025-01-01T00:{m:02}:{s:02}Z,{v}"), encoding=encoding)
+
+    assert [one.keys for one in found.assumptions] == [{"encoding": encoding}]
+    assert [one.channel for one in found.channels] == [name]
 
 
 def test_day_or_month_first_is_for_the_user_to_decide(inspect):
@@ -146,6 +192,38 @@ def test_days_that_follow_each_other_decide_which_is_the_month(inspect):
 
     (assumed,) = found.assumptions
     assert (assumed.keys, assumed.others) == ({"time_format": ("%m/%d/%Y %H:%M:%S",)}, ())
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "ways"),
+    [
+        (
+            "ts,name,value",
+            "{c},{v}",
+            [{"long": "name=value"}, {"sensor": "name"}, {"ignore": ("name",)}],
+        ),
+        ("ts,device,temp", "00:0f:0{c},{v}", [{"sensor": "device"}, {"ignore": ("device",)}]),
+        (
+            "ts,machine_status,temp",
+            "{state},{v}",
+            [
+                {"label": ("machine_status=RECOVERING", "machine_status=BROKEN")},
+                {"ignore": ("machine_status",)},
+            ],
+        ),
+    ],
+    ids=["tags of their own times", "addresses", "states that name the normal one"],
+)  # fmt: skip
+def test_what_words_are_is_for_the_user_where_times_do_not_tell(inspect, header, lines, ways):
+    content = [header]
+    for n in range(100):
+        state = "BROKEN" if n == 50 else "RECOVERING" if 50 < n < 60 else "NORMAL"
+        line = lines.format(c="ab"[n % 2], v=n % 7 + 0.25, state=state)
+        content.append(f"2025-01-01T00:{n // 60:02}:{n % 60:02}Z,{line}")
+
+    (assumed,) = inspect("\n".join([*content, ""])).assumptions
+
+    assert [assumed.keys, *assumed.others] == ways
 
 
 def test_numbers_with_units_behind_them_are_not_called_missing(inspect):

@@ -29,7 +29,8 @@ LAYOUTS = st.builds(
     timezone=st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]),
     epoch=st.sampled_from(["auto", "s", "excel"]),
     sensor_from=st.sampled_from([None, "file", "folder", "column"]),
-    label=st.none() | st.builds(LabelColumn, PLAIN, st.none() | PLAIN),
+    label=st.none()
+    | st.builds(LabelColumn, PLAIN, st.lists(PLAIN, max_size=3, unique=True).map(tuple)),
     channels=st.dictionaries(TEXT, TEXT, max_size=3),
     long=st.none() | st.builds(Long, PLAIN, PLAIN),
     quality=st.lists(st.builds(Quality, PLAIN, PLAIN, st.none() | PLAIN), max_size=2).map(tuple),
@@ -117,3 +118,12 @@ def test_a_file_that_is_no_layout_is_named(tmp_path, content):
         load_layout(path)
     with pytest.raises(FileFormatError, match=r"gone\.toml: "):
         load_layout(Path("gone.toml"))
+
+
+def test_several_words_of_a_label_are_of_one_column():
+    label = make_layout({"label": ["state=BROKEN", "state=RECOVERING"]}).label
+
+    assert label == LabelColumn("state", ("BROKEN", "RECOVERING"))
+    for told in (["state=BROKEN", "other=1"], ["state", "state=BROKEN"]):
+        with pytest.raises(ValueError, match="words of one column"):
+            make_layout({"label": told})

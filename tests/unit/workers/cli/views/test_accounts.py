@@ -76,6 +76,9 @@ def test_values_read_as_missing_rows_out_of_order_and_notes_are_told():
     )
 
     assert facts["missing"] == "values that --missing took (x 130)"
+    poor = history(poor_values=Counter(x=2))
+    assert ("missing", "values of poor quality (x 2)") in history_facts(poor)
+    assert account(poor)["poor_values"] == {"x": 2}
     assert facts["sorted"] == "7 rows came after a later one of the sensor (a 7)"
     assert facts["note"] == "a note"
 

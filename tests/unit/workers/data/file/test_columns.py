@@ -48,6 +48,8 @@ def test_columns_are_mapped_and_ordered_by_the_layout(read):
         (f"time,a,b\n{ROW}", {"sensor": "s"}, r"no column 's' for the sensor"),
         (f"time,a,b\n{ROW}", {"label": "x=1"}, r"no column 'x' for the label"),
         (f"time,a,b\n{ROW}", {"quality": "q=1"}, r"no column 'q' for the quality"),
+        (f"time,a,b\n{ROW}", {"quality": "q:b=1"}, r"no channel 'q' .*\(--quality\)"),
+        (f"time,a,b\n{ROW}", {"ignore": "B"}, r"no column 'B' to leave out \(--ignore\).* 'b'"),
         (f"time,a,b\n{ROW}", {"rate": "r"}, r"no column 'r' for the rate"),
         (f"time,a,b\n{ROW}", {"long": "t=v"}, r"no column 't' for the tag"),
         (f"time,a,b\n{ROW}", {"sensor_from": "column"}, r"which column is the sensor\?"),

@@ -22,6 +22,7 @@ def found(text, **keys):
         ("time;flow;p\n2026-01-01;1,5;2,5\n", ";"),
         ("time\tflow\tp\n2026-01-01\t1\t2\n", "\t"),
         ("time|flow|p\n2026-01-01|1|2\n", "|"),
+        ("time, local;flow;p\n2026-01-01;1,5;2\n2026-01-02;1,5;2\n", ";"),
         ('time;"flow, raw";p\n2026-01-01;1;2\n', ";"),
         ("time;flow;p\n2026-01-01;1,5;2,5\n2026-01-", ";"),
         ("sep=;\ntime;flow;p\n2026-01-01;1,5;2,5\n", ";"),
@@ -70,6 +71,27 @@ def test_what_stands_before_the_data_can_be_said():
     assert found("time,flow,p\nh,l,bar\n2026-01-01,1,2\n", units_row=False).units == ()
 
 
+def test_all_rows_without_a_value_below_the_names_are_left_out_and_the_first_holds_units():
+    """Data loggers write units and then types, or how each value was made."""
+    text = "time,flow,p\nUTC,m3/h,bar\n,Avg,Smp\n2026-01-01,1,2\n"
+
+    for keys in ({}, {"units_row": True}):
+        dialect = found(text, **keys)
+        assert (dialect.units, dialect.data_line) == (("UTC", "m3/h", "bar"), 3)
+        assert any("2 rows below the names" in note for note in dialect.notes)
+    assert found(text, units_row=False).data_line == 1
+
+
+def test_columns_parted_by_blanks_are_an_error_that_says_so():
+    with pytest.raises(FileFormatError, match="--delimiter space") as caught:
+        found("time flow p\n2026-01-01 1 2\n2026-01-02 1 2\n")
+    with pytest.raises(FileFormatError, match=r"parted by blanks.*another mark") as of_many:
+        found("time   flow   p\n2026-01-01   1   2\n")
+
+    assert caught.value.ways_out == ({"delimiter": " "},)
+    assert of_many.value.ways_out == ()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -114,3 +136,9 @@ def test_a_file_without_names_is_an_error_that_shows_how_they_look(text):
 
 def test_numbers_may_be_names():
     assert found("time,0,1\n2026-01-01,1,2\n").names == ("time", "0", "1")
+
+
+def test_rows_that_a_hash_begins_tell_the_delimiter_too():
+    rows = "".join(f"#{n};2026-01-0{n};1\n" for n in range(1, 9))
+
+    assert found("# exported\nid (a, b, c, d);time;flow\n" + rows).delimiter == ";"

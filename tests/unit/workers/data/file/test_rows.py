@@ -11,6 +11,9 @@ import pytest
 from tests.support.files import stamp, table
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import Reason
+from workers.data.files import read_files
+from workers.data.finding import as_options
+from workers.data.layout import make_layout
 
 
 def values(history):
@@ -54,6 +57,7 @@ def test_usual_words_mean_missing(read, text):
         ("987", {"decimal": ",", "thousands": "."}, 987),
         ("1,039.5", {"thousands": ","}, 1039.5),
         ("-1'234'567.5", {"thousands": "'"}, -1234567.5),
+        ("1\u2019234.5", {"thousands": "\u2019"}, 1234.5),
         ("1 039,5", {"decimal": ",", "thousands": "space"}, 1039.5),
         ("1\u202f039,5", {"decimal": ",", "thousands": " "}, 1039.5),
         ("1\u00a0039,5", {"decimal": ",", "thousands": " "}, 1039.5),
@@ -70,14 +74,16 @@ def test_marks_between_digits_can_be_said(read, text, keys, value):
         ("inf", {}, r"'inf' is not a finite number: .*--missing inf"),
         ("-Infinity", {}, r"not a finite number"),
         ("1e400", {}, r"'1e400' is not a finite number"),
-        ("1,5", {}, r"is the comma the decimal mark\? --decimal ,"),
-        ("1,039", {}, r"thousands mark \(--thousands ,\) or the decimal mark \(--decimal ,\)"),
+        ("1,5", {}, r"if the comma is the decimal mark, --decimal ,"),
+        ("1,039", {}, r"decimal mark, --decimal ,; .* thousands mark, --thousands ,"),
         ("1,039.5", {}, r"--thousands ,"),
         ("1'039", {}, r"--thousands"),
         ("1 039", {}, r"--thousands space"),
         ("1.039", {"decimal": ","}, r"a point is a thousands mark.*--thousands \."),
-        ("1.04", {"decimal": ","}, r"so what is the point\?"),
-        ("1.04", {"decimal": ",", "thousands": "."}, r"so what is the point\?"),
+        ("1.04", {"decimal": ","}, r"if the point is the decimal mark, --decimal \."),
+        ("1.04", {"decimal": ",", "thousands": "."}, r"not a number: correct it"),
+        ("1.000,35", {}, r"comma is the decimal mark .*--decimal , --thousands \."),
+        ("1\u202f000,35", {}, r"'1 000,35' is .* blank a thousands.*--decimal , --thousands space"),
         ("12.34.567", {"decimal": ",", "thousands": "."}, r"not a number"),
         ("5.2 bar", {}, r"is 'bar' a unit behind the number\?"),
         ("5%", {}, r"is '%' a unit behind the number\?"),
@@ -86,7 +92,7 @@ def test_marks_between_digits_can_be_said(read, text, keys, value):
         ("0x1F", {}, r"'0x1F' is not a number"),
         ("\uff15", {}, r"is not a number"),
         ("Bad", {}, r"'Bad' is not a number.*--missing Bad"),
-        ("I/O Timeout", {}, r'--missing "I/O Timeout"'),
+        ("I/O Timeout", {}, r"--missing 'I/O Timeout'"),
     ],
 )
 def test_what_is_no_number_is_named_with_row_column_and_option(read, text, keys, message):
@@ -98,9 +104,26 @@ def test_a_column_of_words_is_asked_about(read):
     text = table([["time", "state", "p"], *[[stamp(i), "ab"[i % 2], i] for i in range(9)]])
 
     with pytest.raises(
-        FileFormatError, match=r"--ignore state .*--sensor state .*--label .*--long"
+        FileFormatError, match=r"--ignore state; .*--label state=b; .*--sensor state; .*--long"
     ):
         read(text)
+
+
+def test_what_an_error_says_is_what_it_proposes(read):
+    """Each way out is in the sentence, as options."""
+    for text in (
+        column("989,16", "1 000,35", "1 001,15"),
+        column("1.000,35", "989,16"),
+        column("1", "Bad", "2", "Bad"),
+        table([["time", "p", "Status"], *[[stamp(i), i, "OK"] for i in range(9)]]),
+        table([["time", "p", "fault"], *[[stamp(i), i, "abc"[i % 3]] for i in range(9)]]),
+        table([["time", "tag", "value"], *[[stamp(i // 2), "ab"[i % 2], i] for i in range(9)]]),
+    ):
+        with pytest.raises(FileFormatError) as caught:
+            read(text)
+        assert caught.value.ways_out
+        for keys in caught.value.ways_out:
+            assert as_options(keys) in str(caught.value)
 
 
 def test_words_and_numbers_that_mean_missing_are_counted(read):
@@ -151,7 +174,9 @@ def test_the_quality_of_one_channel_takes_its_values_only(read):
         ]
     )  # fmt: skip
 
-    (one,) = read(text, quality=["flow:flow_q=Good", "flow:flow_q=Uncertain"]).sensors
+    history = read(text, quality=["flow:flow_q=Good", "flow:flow_q=Uncertain"])
+    (one,) = history.sensors
+    assert history.poor_values == {"flow": 2}
 
     nan = math.nan
     assert np.array_equal(
@@ -167,6 +192,7 @@ def test_the_quality_of_one_channel_takes_its_values_only(read):
         (["yes", "no", "", "yes ", "YES"], "label=yes", [1, 0, 0, 1, 0]),
         (["nan", "0", "", "1", "x"], "label=nan", [1, 0, 0, 0, 0]),
         (["1", "1.0", "2", "", "x"], "label=1", [1, 1, 0, 0, 0]),
+        (["a", "b", "c", "", "b"], ["label=a", "label=b"], [1, 1, 0, 0, 1]),
     ],
 )
 def test_labels_are_numbers_or_a_word(read, cells, label, expected):
@@ -216,3 +242,26 @@ def test_tags_can_be_chosen_and_named(read):
     assert history.left_out == {(Reason.TAG, "a"): 2, (Reason.REPEATED, "a"): 1}
     with pytest.raises(FileFormatError, match=r"no row has the tag 'x'.*'flow', 'p', 't'"):
         read(table(LONG), long="tag=value", channels={"x": "x"})
+
+
+def test_a_tag_can_be_left_out_of_long_rows(read):
+    history = read(table(LONG), long="tag=value", ignore="t")
+
+    assert history.channels == ("flow", "p")
+    assert history.by_reason[Reason.TAG] == 1
+
+
+def test_a_column_of_one_file_among_several_can_be_left_out(make_file):
+    paths = [make_file(f"time,flow,note\n{stamp(0)},1,x\n", "a.csv")]
+    paths.append(make_file(f"time,flow\n{stamp(1)},2\n", "b.csv"))
+
+    assert len(read_files(paths, make_layout({"ignore": "note"}))) == 2
+
+
+def test_told_missing_values_are_counted_in_every_column(read):
+    """They are counted some columns at a time."""
+    names = [f"c{number}" for number in range(40)]
+
+    history = read(table([["time", *names], [stamp(0), *[-99] * 40]]), missing="-99")
+
+    assert history.told_missing == dict.fromkeys(names, 1)

@@ -76,8 +76,30 @@ def test_several_forms_are_tried_in_order(read):
 )  # fmt: skip
 def test_what_is_no_time_is_named_with_its_row(read, text):
     """12:30.5 is half a minute in ISO 8601 and half a second elsewhere: not guessed."""
-    with pytest.raises(FileFormatError, match=r"row \d, column 'time': .*--(time-format|epoch)"):
+    with pytest.raises(
+        FileFormatError, match=r"row \d, column 'time': .*--(time-format|epoch|missing|timezone)"
+    ):
         read(f"time,flow\n{text},1\n{text},2\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2026-01-01 12:00:00 CEST", r"'CEST' is no zone.*--timezone"),
+        ("9999-12-31 23:59:59", r"1678 and 2261\. If it means that there is none, --missing"),
+    ],
+)
+def test_a_time_of_the_usual_form_is_told_no_other_form(read, text, message):
+    with pytest.raises(FileFormatError, match=message) as caught:
+        read(f"time,flow\n{text},1\n")
+
+    assert "--time-format" not in str(caught.value)
+
+
+def test_a_date_beside_a_clock_of_another_name_is_both(read):
+    history = read("date,clock,flow\n2026-01-01,12:00:01,1\n2026-01-01,12:00:02,2\n")
+
+    assert (len(history), history.channels) == (2, ("flow",))
 
 
 def test_midnight_may_be_the_end_of_a_day(read):

@@ -132,16 +132,16 @@ def test_a_label_word_that_no_row_holds_is_named_with_the_one_that_is_there(rng,
     state = np.where(np.arange(N) < 900, "Normal", "Attack")
     path = make_file(csv({"flow": noisy(rng), "state": state}))
 
-    (finding,) = read(path, label=LabelColumn("state", "attack"))
+    (finding,) = read(path, label=LabelColumn("state", ("attack",)))
 
     assert (finding.kind, finding.option) == (Kind.LABEL_WORD, "--label state=Attack")
-    assert read(path, label=LabelColumn("state", "Attack")) == ()
+    assert read(path, label=LabelColumn("state", ("Attack",))) == ()
 
 
 def test_a_file_without_anomalies_lacks_no_label_word(rng, make_file):
     path = make_file(csv({"flow": noisy(rng), "state": ["Normal"] * N}))
 
-    assert read(path, label=LabelColumn("state", "Attack")) == ()
+    assert read(path, label=LabelColumn("state", ("Attack",))) == ()
 
 
 def test_a_quality_word_that_no_row_holds_is_named_with_the_frequent_one(rng, make_file):
