@@ -186,8 +186,6 @@ def _parts(one: FileRows) -> Iterator[Part]:
         return
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
-    if not len(order):  # to split nothing gives a piece, for no sensor
-        return
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
         yield Part(
             sensor=one.sensors[code],
@@ -221,13 +219,13 @@ def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
 def _way_out(path: Path, other: Path, layout: Layout) -> str:
     if path.resolve() == other.resolve():
         return "the same file is given twice"
-    if layout.sensor is None and path.name == other.name:
+    if not layout.sensor and path.name == other.name:
         return "if they are two sensors, tell them apart with --sensor-from folder"
     return "give one of them, or tell their sensors apart (--sensor, --sensor-from)"
 
 
 def _ways_to_part(path: Path, other: Path, layout: Layout) -> list[dict[str, str]]:
-    if path.resolve() == other.resolve() or layout.sensor is not None:
+    if path.resolve() == other.resolve() or layout.sensor:
         return []
     return [{"sensor_from": "folder" if path.name == other.name else "file"}]
 

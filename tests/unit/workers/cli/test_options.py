@@ -103,7 +103,7 @@ def test_options_win_over_the_file_of_the_layout(tmp_path):
     layout = FileOptions(layout_file=path, time=["when"], sensor_id="p").layout()
 
     assert (layout.time, layout.missing) == (("when",), ("-9999",))
-    assert (layout.sensor, layout.sensor_id) == (None, "p")
+    assert (layout.sensor, layout.sensor_id) == ((), "p")
 
 
 def test_a_wrong_key_of_the_file_is_named_with_the_file(tmp_path):
