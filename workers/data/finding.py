@@ -21,6 +21,8 @@ class Kind(StrEnum):
 
     SENSOR_COLUMN = "sensor-column"
     """A channel whose few whole values tell rows of one time apart."""
+    CLOCK_COLUMN = "clock-column"
+    """A channel that is a part of the time: milliseconds, hours."""
     MERGED_SENSORS = "merged-sensors"
     """Files of several folders that are read as one sensor."""
     REPEATED_TIMES = "repeated-times"

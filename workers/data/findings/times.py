@@ -111,7 +111,8 @@ def _repeated(
     elif (each := (kept + count) / kept) > 1 + _HALF:
         text += f": about {each:.0f} rows to each time"
     usual = [one.typical_ns for name, one in intervals.items() if name in repeated]
-    suspected = any(one.kind is Kind.SENSOR_COLUMN for one in history.findings)
+    # They say what else the rows of one time may be: to average them could mix machines.
+    suspected = any(one.kind in {Kind.SENSOR_COLUMN, Kind.CLOCK_COLUMN} for one in history.findings)
     keys = resampled(float(np.median(usual))) if usual and not suspected else {}
     yield Finding(
         kind=Kind.REPEATED_TIMES,

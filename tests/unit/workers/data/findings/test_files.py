@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workers.data.files import read_files
-from workers.data.finding import Kind
+from workers.data.finding import Kind, with_keys
 from workers.data.findings.checks import findings_of
 from workers.data.layout import LabelColumn, Layout, Quality, SensorFrom
 
@@ -84,6 +84,75 @@ def test_a_column_that_is_called_like_a_sensor_is_named_though_no_time_repeats(r
 
     assert (finding.option, finding.certain) == ("--sensor deviceId", False)
     assert [f.kind for f in read(numbers)] == [Kind.ROW_NUMBER]
+
+
+def test_milliseconds_in_a_column_of_their_own_are_no_sensor(rng, make_file):
+    ms = np.tile(np.arange(10) * 100, N // 10)
+    named = make_file(csv({"ms": ms, "flow": noisy(rng)}, each=10))
+    even = make_file(csv({"part": ms, "flow": noisy(rng)}, each=10), "even.csv")
+
+    for path in (named, even):
+        first, second = read(path)
+        assert (first.kind, first.option, first.certain) == (
+            Kind.CLOCK_COLUMN,
+            "--resample 1s",
+            False,
+        )
+        assert (second.kind, second.option) == (Kind.REPEATED_TIMES, "")
+
+
+def test_an_hour_beside_a_date_is_a_part_of_the_time(rng, make_file):
+    rows = [f"2025-10-{1 + n // 24:02},{n % 24},{v}" for n, v in enumerate(noisy(rng)[:480])]
+    path = make_file("\n".join(["Date,Hour,flow", *rows, ""]))
+
+    finding = read(path)[0]
+    history = read_files([path], with_keys(Layout(), finding.keys))
+
+    assert (finding.kind, finding.certain) == (Kind.CLOCK_COLUMN, False)
+    assert finding.option == "--time Date --time Hour --time-format '%Y-%m-%d %H'"
+    assert (len(history), history.channels) == (480, ("flow",))
+    assert set(np.diff(history.sensors[0].ts_ns)) == {3_600 * SECOND}
+
+
+def test_a_number_that_rises_within_each_time_without_a_telling_name_is_not_certain(rng, make_file):
+    row = np.tile(np.arange(1, 6), N // 5)
+
+    finding = read(make_file(csv({"cell": row, "flow": noisy(rng)}, each=5)))[0]
+
+    assert (finding.option, finding.certain) == ("--sensor cell", False)
+
+
+def test_two_columns_that_tell_rows_of_one_time_apart_together_are_the_sensor(rng, make_file):
+    line, cell = np.tile([1, 1, 2, 2], N // 4), np.tile([1, 2, 1, 2], N // 4)
+    path = make_file(csv({"line": line, "cell": cell, "flow": noisy(rng)}, each=4))
+
+    first, second = read(path)
+
+    assert (first.option, first.certain) == ("--sensor line --sensor cell", False)
+    assert (second.kind, second.option, second.certain) == (Kind.REPEATED_TIMES, "", False)
+    assert [one.sensor for one in read_files([path], with_keys(Layout(), first.keys)).sensors] == [
+        "1/1",
+        "1/2",
+        "2/1",
+        "2/2",
+    ]
+
+
+def test_machines_that_take_turns_are_named_and_a_state_of_one_is_not(rng, make_file):
+    engine = make_file(csv({"engine": np.arange(N) % 3 + 1, "flow": noisy(rng)}))
+    turns = make_file(csv({"pump": np.arange(N) % 2, "flow": noisy(rng)}), "turns.csv")
+    state = make_file(csv({"pump": np.arange(N) // 50 % 3, "flow": noisy(rng)}), "state.csv")
+
+    assert [f.option for f in read(engine)] == ["--sensor engine"]
+    assert read(turns) == ()
+    assert read(state) == ()
+
+
+def test_a_sensor_column_of_the_second_file_alone_is_found(rng, make_file):
+    plain = make_file(csv({"device": [1] * N, "flow": noisy(rng)}), "a.csv")
+    turns = make_file(csv({"device": np.arange(N) % 3, "flow": noisy(rng)}, start=2 * N), "b.csv")
+
+    assert "--sensor device" in {f.option for f in read(plain, turns)}
 
 
 def test_whole_values_without_repeated_times_look_like_no_sensor(rng, make_file):
