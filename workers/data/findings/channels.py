@@ -99,7 +99,10 @@ class _Channel:
 
     @property
     def _column(self) -> str:
-        return self.layout.channels.get(self._channel, self._channel)
+        # A rate has another name than the column of the counter.
+        counter = self._channel.removesuffix("_per_s")
+        column = counter if counter in self.layout.rate else self._channel
+        return self.layout.channels.get(self._channel, column)
 
     @property
     def _ignored(self) -> dict[str, object]:

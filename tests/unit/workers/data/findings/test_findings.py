@@ -118,6 +118,14 @@ def test_a_counter_that_is_read_as_its_rate_is_found_no_more(rng):
     assert kinds(history(np.cumsum(rng.random(N))), layout) == set()
 
 
+def test_a_rate_that_rises_is_no_counter_and_a_constant_one_leaves_out_its_counter(rng):
+    layout = Layout(rate=("vol", "pulses"))
+    rising, constant = np.cumsum(rng.random(N)), np.full(N, 2.0)
+    one = history(noisy(rng), rising, constant, names=("flow", "vol_per_s", "pulses_per_s"))
+
+    assert [f.option for f in found(one, layout)] == ["--ignore pulses"]
+
+
 def test_a_row_number_is_to_be_left_out():
     finding = only(history(np.arange(N)), Kind.ROW_NUMBER)
 
