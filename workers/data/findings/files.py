@@ -9,6 +9,8 @@ from dataclasses import replace
 from workers.data.errors import listed
 from workers.data.file.rows import FileRows, Reason
 from workers.data.finding import Finding, Kind, joined
+from workers.data.findings.clock_back import clock_back_findings
+from workers.data.findings.labels import label_findings
 from workers.data.findings.sensor_columns import sensor_column_findings
 from workers.data.history import History
 from workers.data.layout import Layout
@@ -30,6 +32,8 @@ def file_findings(
     return (
         *(_suspects(files, history, layout) if layout.long is None else ()),
         *_merged(files, layout),
+        *clock_back_findings(files, history, layout),
+        *label_findings(files, layout),
         *_words(files),
     )
 

@@ -21,6 +21,7 @@ _ZONES_NS = 14 * 3600 * 10**9
 _IRREGULAR_SHARE = 0.2
 _FEW_ROWS = 20
 _HALF = 0.5
+_TELL_REPEATS = {Kind.SENSOR_COLUMN, Kind.CLOCK_COLUMN, Kind.CLOCK_BACK}
 _NEWEST_FIRST = 0.9
 _NICE_S = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
@@ -112,7 +113,7 @@ def _repeated(
         text += f": about {each:.0f} rows to each time"
     usual = [one.typical_ns for name, one in intervals.items() if name in repeated]
     # They say what else the rows of one time may be: to average them could mix machines.
-    suspected = any(one.kind in {Kind.SENSOR_COLUMN, Kind.CLOCK_COLUMN} for one in history.findings)
+    suspected = any(one.kind in _TELL_REPEATS for one in history.findings)
     keys = resampled(float(np.median(usual))) if usual and not suspected else {}
     yield Finding(
         kind=Kind.REPEATED_TIMES,

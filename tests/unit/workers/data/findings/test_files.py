@@ -219,3 +219,82 @@ def test_a_quality_word_that_no_row_holds_is_named_with_the_frequent_one(rng, ma
 
     assert [f.option for f in read(path, quality=(Quality("q", "Good"),))] == ["--quality q=GOOD"]
     assert read(path, quality=(Quality("q", "GOOD"),)) == ()
+
+
+# -- labels ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["is_fault", "Fault", "attack"])
+def test_a_channel_that_looks_like_a_label_is_named(rng, make_file, name):
+    path = make_file(csv({"flow": noisy(rng), name: (np.arange(N) > 900).astype(int)}))
+
+    (finding,) = read(path)
+
+    assert (finding.kind, finding.certain) == (Kind.LABEL_COLUMN, False)
+    assert finding.option == f"--label {name}"
+    assert f"--ignore {name}" in finding.text
+
+
+def test_beside_a_label_another_one_is_left_out(rng, make_file):
+    flag = (np.arange(N) > 900).astype(int)
+    path = make_file(csv({"flow": noisy(rng), "anomaly": flag, "changepoint": flag}))
+
+    assert [f.option for f in read(path)] == ["--ignore changepoint"]
+    assert read(path, ignore=("changepoint",)) == ()
+
+
+def test_a_level_that_is_called_like_a_label_and_a_flag_that_is_not_are_none(rng, make_file):
+    flag = (np.arange(N) > 900).astype(int)
+    path = make_file(csv({"anomaly_score": noisy(rng), "default_on": flag, "pump": flag}))
+
+    assert read(path) == ()
+
+
+def test_a_label_of_most_rows_is_named(rng, make_file):
+    label = np.where(np.arange(N) < 900, 1, -1)
+    path = make_file(csv({"flow": noisy(rng), "label": label}))
+
+    (finding,) = read(path)
+
+    assert finding.kind is Kind.MOSTLY_LABELLED
+    assert "1,000 of 1,000 rows" in finding.text
+    assert "--label label=-1" in finding.text
+    assert read(path, label=LabelColumn("label", "-1")) == ()
+    assert "'1' the word of normal" in read(path, label=LabelColumn("label", "1"))[0].text
+
+
+# -- the clock -------------------------------------------------------------------------------------
+
+
+def local(rng, steps):
+    """Text of a file whose times name no zone, at these minutes since a Sunday's midnight."""
+    start = np.datetime64("2025-10-26T00:00:00")
+    values = np.resize(noisy(rng), len(steps))
+    rows = [f"{start + int(minute) * 60},{v}" for minute, v in zip(steps, values, strict=True)]
+    return "\n".join(["time,flow", *rows, ""])
+
+
+@pytest.mark.parametrize("minutes", [5, 60])
+def test_an_hour_that_comes_twice_is_a_zone_that_is_not_named(rng, make_file, minutes):
+    until, since = np.arange(0, 180, minutes), np.arange(120, 6_000, minutes)
+    path = make_file(local(rng, [*until, *since]))
+
+    def found(**keys):
+        layout = Layout(**keys)
+        return findings_of(read_files([path], layout), layout, now_ns=START_NS + 10**17)
+
+    first, *others = found()
+
+    assert first.kind is Kind.CLOCK_BACK
+    assert "2025-10-26T02:00:00" in first.text
+    assert "--timezone" in first.text
+    assert {f.option for f in others} == {""}
+    assert found(timezone="Europe/Berlin") == ()
+
+
+def test_rows_that_repeat_elsewhere_are_no_end_of_summer_time(rng, make_file):
+    twice = make_file(local(rng, np.sort([*range(0, 900, 5), *range(600, 700, 5)])))
+    hourly = make_file(local(rng, np.sort([*range(0, 6_000, 60), 1_200])), "hourly.csv")
+
+    for path in (twice, hourly):
+        assert Kind.CLOCK_BACK not in {f.kind for f in read(path)}
