@@ -189,6 +189,26 @@ def test_a_zero_amid_readings_far_from_it_is_for_the_user_to_decide(rng):
     assert (finding.option, finding.certain) == ("--missing 0", False)
 
 
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_zero_is_found_nearer_to_the_readings_if_the_other_channels_go_on(rng, value):
+    wide, other = 50 + 13 * np.sin(np.arange(N) / 40) + rng.normal(0, 0.3, N), noisy(rng)
+    wide[300:419] = value
+
+    finding = only(history(wide, other), Kind.SENTINEL)
+
+    assert (finding.option, finding.certain) == (f"--missing {value}", False)
+    assert kinds(history(wide)) == set()  # nothing tells it from a machine at rest
+    other[300:419] = rng.normal(3, 0.5, 119)
+    assert kinds(history(wide, other)) == set()
+
+
+def test_a_zero_near_values_that_are_scaled_to_one_is_no_sentinel(rng):
+    scaled = 1 + 0.26 * np.sin(np.arange(N) / 40) + rng.normal(0, 0.01, N)
+    scaled[300:419] = 0
+
+    assert kinds(history(scaled, noisy(rng))) == set()
+
+
 def test_a_pump_that_is_switched_off_is_no_sentinel(rng):
     flow, current = noisy(rng), noisy(rng, level=12)
     off = np.zeros(N, bool)
