@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from workers.data.file.rows import FileRows
 from workers.data.finding import Finding, Kind
-from workers.data.findings.times import interval_of, resampled
 from workers.data.history import History
 from workers.data.layout import Layout
+from workers.data.nice import resampled
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -197,8 +197,8 @@ def _clock(column: _Column, one: FileRows, history: History, layout: Layout) -> 
         }
     else:
         text += ". Without it, make one row of those of a time"
-        steps = [found.typical_ns for rows in history.sensors if (found := interval_of(rows))]
-        keys = resampled(float(np.median(steps))) if steps else {}
+        step_ns = history.repeating_step_ns
+        keys = resampled(step_ns) if step_ns else {}
     return Finding(kind=Kind.CLOCK_COLUMN, text=text, keys=keys, channel=column.name)
 
 
