@@ -18,6 +18,7 @@ import numpy.typing as npt
 from schemas.wire.timestamp import short_ns
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import FileRows, LeftOut, Reason
+from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.data.reshape import pivot, rates, resample
@@ -68,19 +69,32 @@ def assemble(
     ]
     units = {channel: unit for one in files for channel, unit in one.units.items()}
     found = of_parts(parts.values(), channels, layout, ranges)
+    empty = _empty_ranges(found.sensors, ranges)
     return replace(
         found,
         read=sum(one.read for one in files),
         left_out=found.left_out + left_out,
         units=units,
         told_missing=told_missing,
-        notes=tuple(dict.fromkeys([*notes, *_empty_ranges(found.sensors, ranges)])),
+        notes=tuple(
+            dict.fromkeys(
+                [
+                    *notes,
+                    *(
+                        [f"{empty:,} of {len(ranges):,} anomalous stretches hold no row"]
+                        if empty
+                        else []
+                    ),
+                ]
+            )
+        ),
+        findings=_all_empty(ranges) if empty == len(ranges) > 0 else (),
     )
 
 
-def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> list[str]:
-    """Say if stretches hold no row: another zone is meant, or their sensor has no rows."""
-    empty = sum(
+def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> int:
+    """How many stretches hold no row: another zone is meant, or their sensor has no rows."""
+    return sum(
         not any(
             np.any((rows.ts_ns >= one.start_ns) & (rows.ts_ns <= one.end_ns))
             for rows in sensors
@@ -88,7 +102,16 @@ def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -
         )
         for one in ranges
     )
-    return [f"{empty:,} of {len(ranges):,} anomalous stretches hold no row"] if empty else []
+
+
+def _all_empty(ranges: Sequence[LabelRange]) -> tuple[Finding]:
+    first = min(ranges, key=lambda one: one.start_ns)
+    text = (
+        f"none of the {len(ranges):,} anomalous stretches of --label-ranges holds a row, the first "
+        f"from {short_ns(first.start_ns)} to {short_ns(first.end_ns)}: is it their zone "
+        "(--timezone), or their sensor?"
+    )
+    return (Finding(kind=Kind.LABEL_RANGES, text=text),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -298,3 +298,13 @@ def test_rows_that_repeat_elsewhere_are_no_end_of_summer_time(rng, make_file):
 
     for path in (twice, hourly):
         assert Kind.CLOCK_BACK not in {f.kind for f in read(path)}
+
+
+@pytest.mark.parametrize(("year", "kinds"), [(2025, []), (2024, [Kind.LABEL_RANGES])])
+def test_stretches_of_another_time_are_a_warning(rng, make_file, year, kinds):
+    path = make_file(csv({"flow": noisy(rng)}))
+    stretch = f"start,end\n{year}-10-20T00:05:00Z,{year}-10-20T00:06:00Z\n"
+
+    found = read(path, label_ranges=make_file(stretch, "ranges.csv"))
+
+    assert [f.kind for f in found] == kinds
