@@ -244,7 +244,7 @@ def test_batches_of_several_sensors_come_out_by_sensor_each_reading_once(
         {
             "value": json.dumps({"metrics": batch}).encode(),
             "partition": number % 3,
-            "timestamp_ms": 1000 * batch[-1]["timestamp"],
+            "timestamp_ms": 1000 * int(str(batch[-1]["timestamp"])),
         }
         for number, batch in enumerate(batches)
     ]

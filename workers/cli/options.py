@@ -151,8 +151,12 @@ class FileOptions:
         typer.Option("--epoch", help="Unit of times given as numbers: s, ms, us, ns, excel."),
     ] = None
     sensor: Annotated[
-        str | None,
-        typer.Option("--sensor", help="Column with the sensor id. Default: sensor_id or sensor."),
+        list[str] | None,
+        typer.Option(
+            "--sensor",
+            help="Column with the sensor id; twice for an id of two columns. "
+            "Default: sensor_id or sensor.",
+        ),
     ] = None
     sensor_id: Annotated[
         str | None, typer.Option("--sensor-id", help="The one sensor of the files.")

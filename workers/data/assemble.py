@@ -18,6 +18,7 @@ import numpy.typing as npt
 from schemas.wire.timestamp import short_ns
 from workers.data.errors import FileFormatError
 from workers.data.file.rows import FileRows, LeftOut, Reason
+from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.data.reshape import pivot, rates, resample
@@ -69,6 +70,8 @@ def assemble(
     ]
     units = {channel: unit for one in files for channel, unit in one.units.items()}
     found = of_parts(parts.values(), channels, layout, ranges)
+    if empty := _empty_ranges(found.sensors, ranges):
+        notes.append(f"{empty:,} of {len(ranges):,} anomalous stretches hold no row")
     return replace(
         found,
         read=sum(one.read for one in files),
@@ -76,13 +79,14 @@ def assemble(
         units=units,
         told_missing=told_missing,
         poor_values=poor_values,
-        notes=tuple(dict.fromkeys([*notes, *_empty_ranges(found.sensors, ranges)])),
+        notes=tuple(dict.fromkeys(notes)),
+        findings=_all_empty(ranges) if empty == len(ranges) > 0 else (),
     )
 
 
-def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> list[str]:
-    """Say if stretches hold no row: another zone is meant, or their sensor has no rows."""
-    empty = sum(
+def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -> int:
+    """How many stretches hold no row: another zone is meant, or their sensor has no rows."""
+    return sum(
         not any(
             np.any((rows.ts_ns >= one.start_ns) & (rows.ts_ns <= one.end_ns))
             for rows in sensors
@@ -90,7 +94,16 @@ def _empty_ranges(sensors: Sequence[SensorRows], ranges: Sequence[LabelRange]) -
         )
         for one in ranges
     )
-    return [f"{empty:,} of {len(ranges):,} anomalous stretches hold no row"] if empty else []
+
+
+def _all_empty(ranges: Sequence[LabelRange]) -> tuple[Finding]:
+    first = min(ranges, key=lambda one: one.start_ns)
+    text = (
+        f"none of the {len(ranges):,} anomalous stretches of --label-ranges holds a row, the first "
+        f"from {short_ns(first.start_ns)} to {short_ns(first.end_ns)}: is it their zone "
+        "(--timezone), or their sensor?"
+    )
+    return (Finding(kind=Kind.LABEL_RANGES, text=text),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +201,6 @@ def _parts(one: FileRows) -> Iterator[Part]:
         return
     order = np.argsort(one.codes, kind="stable")
     present, starts = np.unique(one.codes[order], return_index=True)
-    if not len(order):  # to split nothing gives a piece, for no sensor
-        return
     for code, rows in zip(present, np.split(order, starts[1:]), strict=True):
         yield Part(
             sensor=one.sensors[code],
@@ -223,13 +234,13 @@ def _check_overlap(parts: Sequence[Part], layout: Layout) -> None:
 def _way_out(path: Path, other: Path, layout: Layout) -> str:
     if path.resolve() == other.resolve():
         return "the same file is given twice"
-    if layout.sensor is None and path.name == other.name:
+    if not layout.sensor and path.name == other.name:
         return "if they are two sensors, tell them apart with --sensor-from folder"
     return "give one of them, or tell their sensors apart (--sensor, --sensor-from)"
 
 
 def _ways_to_part(path: Path, other: Path, layout: Layout) -> list[dict[str, str]]:
-    if path.resolve() == other.resolve() or layout.sensor is not None:
+    if path.resolve() == other.resolve() or layout.sensor:
         return []
     return [{"sensor_from": "folder" if path.name == other.name else "file"}]
 

@@ -39,7 +39,8 @@ def read_both(paths: Sequence[Path], layout: Layout) -> tuple[list[FileRows], Hi
     ranges = read_ranges(layout.label_ranges, layout) if layout.label_ranges is not None else []
     files = read_each(paths, layout)
     history = assemble(files, layout, ranges)
-    return files, replace(history, findings=file_findings(files, history, layout))
+    found = file_findings(files, history, layout)
+    return files, replace(history, findings=(*history.findings, *found))
 
 
 def read_each(paths: Sequence[Path], layout: Layout) -> list[FileRows]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from workers.data.errors import FileFormatError, listed
 from workers.data.file.rows import LeftOut, Reason
 from workers.data.finding import Finding, Kind
+from workers.data.nice import resampled
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -97,6 +98,17 @@ class History:
     def by_reason(self) -> Counter[str]:
         """How many rows are left out, by the reason alone."""
         return _by_reason(self.left_out)
+
+    @property
+    def repeating_step_ns(self) -> float:
+        """Usual step of the sensors whose times repeat; 0 where there is none."""
+        repeating = {sensor for reason, sensor in self.left_out if reason == Reason.REPEATED}
+        steps = [
+            np.median(np.diff(one.ts_ns))
+            for one in self.sensors
+            if one.sensor in repeating and len(one) > 1
+        ]
+        return float(np.median(steps)) if steps else 0.0
 
     def without_labelled(self) -> History:
         """The same without the rows that are called anomalous."""
@@ -180,12 +192,11 @@ def unusable_rows(history: History, max_left_out: float) -> str:
     worst = ", ".join(
         f"{sensor!r} {count:,}" for (_, sensor), count in unusable.most_common(3) if sensor
     )
-    ways = [_WAYS_OUT[reason] for reason in reasons if reason in _WAYS_OUT]
-    suspects = [one.option for one in history.findings if one.kind is Kind.SENSOR_COLUMN]
-    if Reason.REPEATED in reasons and suspects:
-        ways[ways.index(_WAYS_OUT[Reason.REPEATED])] = (
-            f"A column looks like the sensor of each row: {' or '.join(suspects)}."
-        )
+    ways = [
+        _way_out_of_repeats(history) if reason == Reason.REPEATED else _WAYS_OUT[reason]
+        for reason in reasons
+        if reason == Reason.REPEATED or reason in _WAYS_OUT
+    ]
     return (
         f"{lost:,} of {history.read:,} rows cannot be used: {'; '.join(said)}"
         + (f" (sensor {worst})" if worst else "")
@@ -198,6 +209,22 @@ def _verb(reason: str) -> str:
     return "were" if reason.startswith("rejected") else "have"
 
 
+def _way_out_of_repeats(history: History) -> str:
+    suspects = [one.option for one in history.findings if one.kind is Kind.SENSOR_COLUMN]
+    if suspects:
+        return f"A column looks like the sensor of each row: {' or '.join(suspects)}."
+    for one in history.findings:
+        if one.kind is Kind.CLOCK_COLUMN:
+            return f"{one.text}: {one.option}."
+        if one.kind is Kind.CLOCK_BACK:
+            return f"{one.text}."
+    every = resampled(history.repeating_step_ns or 1e9)["resample"]
+    return (
+        "If another column says of which sensor a row is, name it with --sensor; if there are "
+        f"several readings at one time, make rows of them with --resample {every}."
+    )
+
+
 def _by_reason(left_out: LeftOut) -> Counter[str]:
     reasons = Counter[str]()
     for (reason, _), count in left_out.items():
@@ -206,8 +233,6 @@ def _by_reason(left_out: LeftOut) -> Counter[str]:
 
 
 _WAYS_OUT: Mapping[str, str] = {
-    Reason.REPEATED: "If another column says of which sensor a row is, name it with --sensor; if "
-    "there are several readings in one second, make rows of them with --resample 1s.",
     Reason.FIELDS: "Is the delimiter right (--delimiter)?",
     Reason.NO_TIME: "Is it the right column (--time)?",
     Reason.NO_SENSOR: "Is it the right column (--sensor)?",

@@ -21,6 +21,7 @@ from workers.data.file.text import beginning
 from workers.data.files import read_both
 from workers.data.finding import Finding, as_options, with_keys
 from workers.data.findings.checks import findings_of
+from workers.data.findings.few_rows import few_rows_findings
 from workers.data.findings.times import Interval, interval_of
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
@@ -177,7 +178,11 @@ def _understood(
         history=history,
         sensors=tuple(_sensor(one) for one in history.sensors if len(one)),
         channels=tuple(_channel(history, number) for number in range(len(history.channels))),
-        findings=findings_of(history, common.layout, now_ns=now_ns),
+        findings=(
+            *findings_of(history, common.layout, now_ns=now_ns),
+            # Training itself says so, of the receptive field that it is given.
+            *few_rows_findings(history),
+        ),
     )
 
 

@@ -182,8 +182,8 @@ class Layout(BaseModel):
     """Zone of times that name none."""
     epoch: Literal["auto", "s", "ms", "us", "ns", "excel"] = "auto"
     """Unit of times given as numbers, since 1970; excel is days since 1899-12-30."""
-    sensor: str | None = None
-    """Column of the sensor id; else sensor_id or sensor, where there is one."""
+    sensor: tuple[str, ...] = ()
+    """Column of the sensor id, or several, joined by /; else sensor_id or sensor."""
     sensor_id: str | None = None
     """The one sensor of all files."""
     sensor_from: SensorFrom | None = None
@@ -225,7 +225,9 @@ class Layout(BaseModel):
     max_left_out: Annotated[float, Field(ge=0, le=1)] = 0.2
     """A larger share of rows that cannot be used is an error."""
 
-    @field_validator("time", "time_format", "ignore", "quality", "missing", "rate", mode="before")
+    @field_validator(
+        "time", "time_format", "sensor", "ignore", "quality", "missing", "rate", mode="before"
+    )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | int | float) else value
@@ -241,7 +243,7 @@ class Layout(BaseModel):
         ways = [
             name
             for name, given in (
-                ("sensor", self.sensor is not None),
+                ("sensor", bool(self.sensor)),
                 ("sensor_id", self.sensor_id is not None),
                 ("sensor_from", self.sensor_from in {SensorFrom.FILE, SensorFrom.FOLDER}),
             )

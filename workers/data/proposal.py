@@ -9,7 +9,7 @@ from workers.data.finding import grouped, with_keys
 from workers.data.inspection import Inspection
 from workers.data.layout import Layout
 
-_WIDTH = 96
+_WIDTH = 78
 
 
 class Choice(NamedTuple):

@@ -113,7 +113,7 @@ def _sensors(found: Inspection) -> str:
     shown = ", ".join(names[:_MOST_SENSORS])
     more = len(names) - _MOST_SENSORS
     if columns.sensor:
-        where = f"column {columns.sensor}"
+        where = f"column {' and '.join(columns.sensor)}"
     elif found.layout.sensor_id is not None:
         where = "--sensor-id"
     else:
@@ -239,7 +239,7 @@ def as_document(found: Inspection, proposal: Proposal, text: str) -> dict[str, A
             "told_missing": dict(history.told_missing),
             "out_of_order": history.unordered.total(),
         },
-        "sensor_column": found.columns.sensor,
+        "sensor_column": "/".join(found.columns.sensor) or None,
         "label_column": found.columns.label,
         "sensors": [_sensor_document(one) for one in found.sensors],
         "channels": [

@@ -29,13 +29,13 @@ class Columns:
 
     Attributes:
         time: one, or several to be joined by a blank.
-        sensor: None when the sensor is `sensor_id` for the whole file.
+        sensor: one, or several to be joined by /; none when it is `sensor_id` for the whole file.
         channels: name of the channel to name of the column.
         unused: columns that are nothing, with the reason.
     """
 
     time: tuple[str, ...]
-    sensor: str | None
+    sensor: tuple[str, ...]
     sensor_id: str
     label: str | None
     channels: Mapping[str, str]
@@ -48,7 +48,7 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
     Raises:
         FileFormatError: a column that the layout names is not there, no time column, or no channel.
     """
-    time, sensor = _time_columns(table, layout), _sensor_column(table, layout)
+    time, sensor = _time_columns(table, layout), _sensor_columns(table, layout)
     label = None if layout.label is None else layout.label.column
     if label is not None:
         _require(table, label, "label", "--label")
@@ -58,7 +58,7 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         _require(table, one.column, "quality", "--quality")
     for name in () if layout.long else layout.rate:
         _require(table, name, "rate", "--rate")
-    taken = {*time, sensor, label, *layout.ignore, *(one.column for one in layout.quality)}
+    taken = {*time, *sensor, label, *layout.ignore, *(one.column for one in layout.quality)}
     unused: dict[str, str] = {}
     channels = dict(layout.channels)
     for channel, column in {} if layout.long else channels.items():
@@ -106,19 +106,20 @@ def _all_others(table: RawTable, layout: Layout, taken: Collection[str | None]) 
     return channels
 
 
-def _sensor_column(table: RawTable, layout: Layout) -> str | None:
-    if layout.sensor is not None:
-        _require(table, layout.sensor, "sensor", "--sensor")
+def _sensor_columns(table: RawTable, layout: Layout) -> tuple[str, ...]:
+    for name in layout.sensor:
+        _require(table, name, "sensor", "--sensor")
+    if layout.sensor:
         return layout.sensor
     if layout.sensor_id is not None or layout.sensor_from in {SensorFrom.FILE, SensorFrom.FOLDER}:
-        return None
+        return ()
     found = _usual(table.names, SENSOR_NAMES)
     if found is None and layout.sensor_from is SensorFrom.COLUMN:
         raise FileFormatError(
             f"{table.path}: which column is the sensor? none of {', '.join(SENSOR_NAMES)} among "
             f"{listed(table.names)}; name it with --sensor"
         )
-    return found
+    return () if found is None else (found,)
 
 
 def _time_columns(table: RawTable, layout: Layout) -> tuple[str, ...]:

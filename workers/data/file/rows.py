@@ -179,8 +179,8 @@ class _Reader:
                     ways_out=[{"ignore": (name,)}],
                 )
             picks[f"v{number}"] = sql.number(table.column(name), kind, layout)
-        if columns.sensor is not None:
-            picks["s"] = sql.trimmed(table.column(columns.sensor))
+        if columns.sensor:
+            picks["s"] = _joined([sql.trimmed(table.column(one)) for one in columns.sensor])
         if self._long is not None:
             picks["g"] = sql.trimmed(table.column(self._long.tag))
         if columns.label is not None:
@@ -258,7 +258,7 @@ class _Reader:
         if count * 2 <= len(wrong):
             alone = count == 1 and bool(wrong[0])
             return ways_out.for_some_words(words, alone_in_first_row=alone), ()
-        owners = [*columns.time, *([columns.sensor] if columns.sensor else [])]
+        owners = [*columns.time, *columns.sensor]
         key = ", ".join(table.column(one) for one in owners)
         ((rows, times, together),) = table.query(
             f"SELECT count(*), count(DISTINCT ({key})), "  # noqa: S608
@@ -269,7 +269,7 @@ class _Reader:
             words=words,
             tells_apart=times * 1.2 < rows and together > 0.95 * rows,
             numbers=[one for one in self._sources.values() if one != name],
-            has_sensor=columns.sensor is not None,
+            has_sensor=bool(columns.sensor),
             good=self._good_words(name),
         )
         ways = ways_out.for_column_of_words(column)
@@ -314,7 +314,7 @@ class _Reader:
         return ways_out.Point.GROUPING if grouping else ways_out.Point.UNKNOWN
 
     def _sensors(self, found: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
-        if self._columns.sensor is None:
+        if not self._columns.sensor:
             return (self._columns.sensor_id,), np.zeros(found.num_rows, np.int32)
         return _coded(found.column("s"))
 
@@ -404,6 +404,13 @@ def _by_column(quality: Sequence[Quality]) -> dict[tuple[str, str | None], list[
     for one in quality:
         grouped.setdefault((one.column, one.channel), []).append(one)
     return grouped
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """An id of its parts; a row that lacks one of them has none."""
+    lacking = " OR ".join(f"{part} = ''" for part in parts)
+    together = " || '/' || ".join(parts)
+    return f"CASE WHEN {lacking} THEN '' ELSE {together} END"
 
 
 def _coded(column: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -16,7 +16,13 @@ import numpy.typing as npt
 
 from workers.data.errors import listed
 from workers.data.finding import Finding, Kind
-from workers.data.findings.sentinels import EDGES, find_sentinels, may_hold_sentinels, same_state
+from workers.data.findings.sentinels import (
+    EDGES,
+    Sentinel,
+    find_sentinels,
+    may_hold_sentinels,
+    same_state,
+)
 from workers.data.findings.stats import ChannelStats, channel_stats
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
@@ -99,7 +105,10 @@ class _Channel:
 
     @property
     def _column(self) -> str:
-        return self.layout.channels.get(self._channel, self._channel)
+        # A rate has another name than the column of the counter.
+        counter = self._channel.removesuffix("_per_s")
+        column = counter if counter in self.layout.rate else self._channel
+        return self.layout.channels.get(self._channel, column)
 
     @property
     def _ignored(self) -> dict[str, object]:
@@ -195,7 +204,7 @@ class _Channel:
             if not may_hold_sentinels(**{name: at[name][one] for name in EDGES}):
                 continue
             for found in find_sentinels(self._values(int(one))):
-                if found.value == 0 and same_state(self.sensors[one].values, self.number):
+                if self._may_rest(self.sensors[one].values, found):
                     continue
                 counts[found.value] += found.count
                 low, high = spans.get(found.value, (found.low, found.high))
@@ -219,6 +228,12 @@ class _Channel:
                 {"missing": (_shown(value),)},
                 certain=sure[value] and not also,
             )
+
+    def _may_rest(self, values: FloatArray, found: Sentinel) -> bool:
+        """Whether the machine may have rested where one of its sensors has a value."""
+        if found.near and values.shape[1] == 1:
+            return True
+        return (found.value == 0 or found.near) and same_state(values, self.number, found.value)
 
     def _elsewhere(self, value: float) -> Counter[str]:
         """How often other channels hold a value amid their others."""

@@ -21,12 +21,21 @@ def findings_of(history: History, layout: Layout, *, now_ns: int) -> tuple[Findi
         now_ns: what the clock says.
     """
     # What a suspected sensor column does as a channel is no news.
-    sensors = {one.channel for one in history.findings if one.kind is Kind.SENSOR_COLUMN}
+    sensors = {
+        name
+        for one in history.findings
+        if one.kind in {Kind.SENSOR_COLUMN, Kind.CLOCK_COLUMN}
+        for name in (one.channel, *_names(one.keys.get("sensor", ())))
+    }
     return (
         *history.findings,
         *time_findings(history, layout, now_ns=now_ns),
         *(one for one in channel_findings(history, layout) if one.channel not in sensors),
     )
+
+
+def _names(told: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (told,) if isinstance(told, str) else told
 
 
 def warnings_of(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -28,6 +28,7 @@ _KNOWN = {
     *_NINES, *(-nine for nine in _NINES), -200, 888, 8_888, -888, -8_888, 999.9, -999.9, 999.25,
     -999.25, 127, -128, 255, 32_767, -32_768, 65_535, 2.0**31 - 1, -(2.0**31), 2.0**32 - 1,
 }  # fmt: skip
+_NOTHING, _SCALED = (0, -1), 2
 _CODE_SIZE = 1e15
 _LARGE_CODE = 999
 """No number of a mode."""
@@ -42,6 +43,8 @@ class Sentinel:
         count: how often it comes.
         low, high: of the readings.
         sure: whether it can hardly be a reading.
+        near: whether only the other channels can tell that it is none: a 0 or -1 nearer to the
+            readings than another value may be.
     """
 
     value: float
@@ -49,6 +52,7 @@ class Sentinel:
     low: float
     high: float
     sure: bool
+    near: bool
 
 
 def may_hold_sentinels(
@@ -91,11 +95,16 @@ def _isolated(value: float, count: int, rest: FloatArray) -> Sentinel | None:
     known = value in _KNOWN or abs(value) >= _CODE_SIZE
     if gap < (0.5 if known else 1.0) * full or count < _LEAST_KNOWN:
         return None
-    if not (known and abs(value) >= _LARGE_CODE) and not _scatters(rest, gap / (1 if known else 2)):
+    # The usual "nothing" comes nearer to the readings, but not where they are scaled to 1.
+    nothing = value in _NOTHING and low >= _SCALED
+    far = (known and abs(value) >= _LARGE_CODE) or _scatters(rest, gap / (1 if known else 2))
+    if not far and not (nothing and _scatters(rest, gap)):
         return None
     if not known and not _LEAST <= count <= _MOST_SHARE * (count + len(rest)):
         return None
-    return Sentinel(value=value, count=count, low=low, high=high, sure=known and gap > full)
+    return Sentinel(
+        value=value, count=count, low=low, high=high, sure=known and gap > full, near=not far
+    )
 
 
 def _scatters(rest: FloatArray, limit: float) -> bool:
@@ -105,14 +114,15 @@ def _scatters(rest: FloatArray, limit: float) -> bool:
     return bool(0 < usual <= limit) and len(np.unique(some)) >= _MIN_DISTINCT
 
 
-def same_state(values: FloatArray, channel: int) -> bool:
-    """Whether other channels are elsewhere than usual, too, where one is 0.
+def same_state(values: FloatArray, channel: int, value: float) -> bool:
+    """Whether other channels are elsewhere than usual, too, where one has a value.
 
     Args:
         values: of a sensor, [n, C].
         channel: the one.
+        value: 0, or what else may be that of a machine at rest.
     """
-    still = values[:, channel] == 0
+    still = values[:, channel] == value
     others = np.delete(values, channel, axis=1)
     for column in others.T:
         here, usual = column[still], column[~still]

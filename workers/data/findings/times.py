@@ -12,7 +12,8 @@ from workers.data.errors import listed
 from workers.data.file.rows import Reason
 from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows, unusable_rows
-from workers.data.layout import Layout, Resample
+from workers.data.layout import Layout
+from workers.data.nice import resampled
 
 _Y2000_NS = 946_684_800 * 10**9
 _SPREADSHEET_DAYS = range(20_000, 80_000)
@@ -21,11 +22,8 @@ _ZONES_NS = 14 * 3600 * 10**9
 _IRREGULAR_SHARE = 0.2
 _FEW_ROWS = 20
 _HALF = 0.5
+_TELL_REPEATS = {Kind.SENSOR_COLUMN, Kind.CLOCK_COLUMN, Kind.CLOCK_BACK}
 _NEWEST_FIRST = 0.9
-_NICE_S = (
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
-    300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,15 +57,6 @@ def interval_of(one: SensorRows) -> Interval | None:
     )
 
 
-def nice(interval_ns: float) -> Resample:
-    """An interval of that length that people would choose."""
-    seconds = interval_ns / 1e9
-    best = min(_NICE_S, key=lambda one: abs(np.log(one / seconds)))
-    if seconds > max(_NICE_S):
-        best = round(seconds / max(_NICE_S)) * max(_NICE_S)
-    return Resample(round(best * 1e9))
-
-
 def time_findings(history: History, layout: Layout, *, now_ns: int) -> list[Finding]:
     """What looks wrong with the times.
 
@@ -79,7 +68,7 @@ def time_findings(history: History, layout: Layout, *, now_ns: int) -> list[Find
     sensors = [one for one in history.sensors if len(one)]
     intervals = {one.sensor: found for one in sensors if (found := interval_of(one))}
     return [
-        *_repeated(history, layout, intervals),
+        *_repeated(history, layout),
         *_left_out(history, layout),
         *_unordered(history),
         *_early(sensors),
@@ -90,14 +79,7 @@ def time_findings(history: History, layout: Layout, *, now_ns: int) -> list[Find
     ]
 
 
-def resampled(interval_ns: float) -> dict[str, object]:
-    """The key that makes rows at an interval."""
-    return {"resample": str(nice(interval_ns)).removesuffix(":mean")}
-
-
-def _repeated(
-    history: History, layout: Layout, intervals: dict[str, Interval]
-) -> Iterator[Finding]:
+def _repeated(history: History, layout: Layout) -> Iterator[Finding]:
     repeated = {s: n for (why, s), n in history.left_out.items() if why == Reason.REPEATED}
     count = sum(repeated.values())
     if not count:
@@ -110,9 +92,10 @@ def _repeated(
         text += f", of {len(repeated):,} sensors: {listed(repeated)}"
     elif (each := (kept + count) / kept) > 1 + _HALF:
         text += f": about {each:.0f} rows to each time"
-    usual = [one.typical_ns for name, one in intervals.items() if name in repeated]
-    suspected = any(one.kind is Kind.SENSOR_COLUMN for one in history.findings)
-    keys = resampled(float(np.median(usual))) if usual and not suspected else {}
+    usual = history.repeating_step_ns
+    # They say what else the rows of one time may be: to average them could mix machines.
+    suspected = any(one.kind in _TELL_REPEATS for one in history.findings)
+    keys = resampled(usual) if usual and not suspected else {}
     yield Finding(
         kind=Kind.REPEATED_TIMES,
         text=text,

@@ -106,7 +106,7 @@ def test_options_win_over_the_file_of_the_layout(tmp_path):
 
     assert layout.label == ("s", ("A", "B"))
     assert (layout.time, layout.missing) == (("when",), ("-9999",))
-    assert (layout.sensor, layout.sensor_id) == (None, "p")
+    assert (layout.sensor, layout.sensor_id) == ((), "p")
 
 
 def test_a_wrong_key_of_the_file_is_named_with_the_file(tmp_path):

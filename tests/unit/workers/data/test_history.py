@@ -153,6 +153,21 @@ def test_records_that_a_topic_rejected_are_said_in_a_sentence(read_all):
         check_usable(history, 0.2)
 
 
+def test_the_way_out_names_the_interval_that_the_rows_have(read_all):
+    text = table([["time", "flow"], *[[stamp(i // 10 * 60), i] for i in range(400)]])
+
+    with pytest.raises(FileFormatError, match=r"--resample 1min\."):
+        check_usable(read_all(text), 0.2)
+
+
+def test_the_way_out_of_hours_in_a_column_of_their_own_is_the_time(read_all):
+    hours = [[f"2025-10-{1 + i // 24:02}", i % 24, i] for i in range(240)]
+    text = table([["date", "hour", "flow"], *hours])
+
+    with pytest.raises(FileFormatError, match=r"part of the time.*: --time date --time hour"):
+        check_usable(read_all(text), 0.2)
+
+
 def test_rows_come_in_the_order_of_time_over_sensors(read_all):
     text = table(
         [["time", "sensor", "x"], *[[stamp(i), "ab"[i % 2], i] for i in (3, 0, 1, 5, 2, 4)]]

@@ -255,6 +255,12 @@ def test_a_file_without_a_way_out_is_shown_as_it_stands(inspect):
     assert found.history is None
 
 
+def test_a_history_that_is_too_short_to_learn_from_is_named(inspect):
+    found = inspect(text("time,flow", "2025-01-01T00:{m:02}:{s:02}Z,{v}"))
+
+    assert [one.kind for one in found.findings] == [Kind.FEW_ROWS]
+
+
 def test_files_that_overlap_are_told_apart_by_their_folder(inspect):
     one = text("time,flow", "2025-01-01T00:{m:02}:{s:02}Z,{v}")
 
@@ -345,6 +351,14 @@ def test_findings_that_contradict_each_other_are_left_to_the_user():
 
     assert (proposal.layout.decimal, proposal.layout.thousands) == (",", None)
     assert len(proposal.choices) == 1
+
+
+def test_a_reason_is_no_wider_than_a_terminal():
+    layout = as_toml(propose(inspection(finding({"missing": ("-200",)}, certain=False))), title="t")
+    wordy = Finding(kind=Kind.SENTINEL, text="many words " * 30, keys={"missing": ("0",)})
+
+    assert max(map(len, layout.splitlines())) <= 80
+    assert max(map(len, as_toml(propose(inspection(wordy)), title="t").splitlines())) <= 80
 
 
 def test_a_name_cannot_break_out_of_a_comment():

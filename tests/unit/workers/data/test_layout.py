@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.files import stamp, table
 from workers.data.errors import FileFormatError
 from workers.data.layout import (
     LabelColumn,
@@ -127,3 +128,15 @@ def test_several_words_of_a_label_are_of_one_column():
     for told in (["state=BROKEN", "other=1"], ["state", "state=BROKEN"]):
         with pytest.raises(ValueError, match="words of one column"):
             make_layout({"label": told})
+
+
+def test_a_sensor_of_two_columns_is_joined_and_lacks_an_id_without_one_of_them(read):
+    rows = [[stamp(0), 1, "a", 5], [stamp(0), 1, "b", 6], [stamp(1), 2, "", 7]]
+    text = table([["time", "line", "cell", "flow"], *rows])
+
+    history = read(text, sensor=("line", "cell"))
+
+    assert history.channels == ("flow",)
+    assert [one.sensor for one in history.sensors] == ["1/a", "1/b"]
+    assert history.left_out == {("no sensor id", ""): 1}
+    assert make_layout({"sensor": "line"}).sensor == ("line",)

@@ -118,6 +118,14 @@ def test_a_counter_that_is_read_as_its_rate_is_found_no_more(rng):
     assert kinds(history(np.cumsum(rng.random(N))), layout) == set()
 
 
+def test_a_rate_that_rises_is_no_counter_and_a_constant_one_leaves_out_its_counter(rng):
+    layout = Layout(rate=("vol", "pulses"))
+    rising, constant = np.cumsum(rng.random(N)), np.full(N, 2.0)
+    one = history(noisy(rng), rising, constant, names=("flow", "vol_per_s", "pulses_per_s"))
+
+    assert [f.option for f in found(one, layout)] == ["--ignore pulses"]
+
+
 def test_a_row_number_is_to_be_left_out():
     finding = only(history(np.arange(N)), Kind.ROW_NUMBER)
 
@@ -179,6 +187,26 @@ def test_a_zero_amid_readings_far_from_it_is_for_the_user_to_decide(rng):
     finding = only(history(kelvin, other), Kind.SENTINEL)
 
     assert (finding.option, finding.certain) == ("--missing 0", False)
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_zero_is_found_nearer_to_the_readings_if_the_other_channels_go_on(rng, value):
+    wide, other = 50 + 13 * np.sin(np.arange(N) / 40) + rng.normal(0, 0.3, N), noisy(rng)
+    wide[300:419] = value
+
+    finding = only(history(wide, other), Kind.SENTINEL)
+
+    assert (finding.option, finding.certain) == (f"--missing {value}", False)
+    assert kinds(history(wide)) == set()  # nothing tells it from a machine at rest
+    other[300:419] = rng.normal(3, 0.5, 119)
+    assert kinds(history(wide, other)) == set()
+
+
+def test_a_zero_near_values_that_are_scaled_to_one_is_no_sentinel(rng):
+    scaled = 1 + 0.26 * np.sin(np.arange(N) / 40) + rng.normal(0, 0.01, N)
+    scaled[300:419] = 0
+
+    assert kinds(history(scaled, noisy(rng))) == set()
 
 
 def test_a_pump_that_is_switched_off_is_no_sentinel(rng):
