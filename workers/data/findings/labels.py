@@ -61,14 +61,14 @@ def _most_rows(files: Sequence[FileRows], layout: Layout) -> Iterator[Finding]:
     if marked <= _MOST * rows:
         return
     name = next(one.columns.label for one in files if one.columns.label is not None)
-    word = None if layout.label is None else layout.label.word
-    if word is None:
+    words = () if layout.label is None else layout.label.words
+    if not words:
         why = (
             "every value but 0 is anomalous. If it is 1 where all is well and -1 where it is not, "
             f"name the value of anomalous rows: --label {name}=-1"
         )
     else:
-        why = f"is {word!r} the word of normal rows?"
+        why = f"is {' or '.join(map(repr, words))} the word of normal rows?"
     yield Finding(
         kind=Kind.MOSTLY_LABELLED,
         text=f"{marked:,} of {rows:,} rows are anomalous by the label {name!r}: {why}",

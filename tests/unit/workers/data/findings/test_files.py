@@ -259,8 +259,8 @@ def test_a_label_of_most_rows_is_named(rng, make_file):
     assert finding.kind is Kind.MOSTLY_LABELLED
     assert "1,000 of 1,000 rows" in finding.text
     assert "--label label=-1" in finding.text
-    assert read(path, label=LabelColumn("label", "-1")) == ()
-    assert "'1' the word of normal" in read(path, label=LabelColumn("label", "1"))[0].text
+    assert read(path, label=LabelColumn("label", ("-1",))) == ()
+    assert "'1' the word of normal" in read(path, label=LabelColumn("label", ("1",)))[0].text
 
 
 # -- the clock -------------------------------------------------------------------------------------
