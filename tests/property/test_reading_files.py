@@ -160,7 +160,7 @@ def twin(rows, how: Written):
     text = write(rows, replace(how, packing="")).decode(how.encoding)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     data = lines[how.comments + how.titles + 1 + how.units :]
-    lines = [line for line in data if line and not (how.comments and line.startswith("#"))]
+    lines = [line for line in data if line]  # below the names a # begins a value
     width = 4 + how.sensors + how.trailing
     found: dict[str, dict[int, tuple[float, ...]]] = {}
     left_out = Counter[str]()
