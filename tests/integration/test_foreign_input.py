@@ -108,7 +108,7 @@ def test_training_finds_sensors_and_channels_in_a_foreign_topic(
     result = json.loads(output.out)
     assert result["channels"] == list(CHANNELS)
     assert result["training"]["rows"] == len(SENSORS) * 300
-    assert result["left_out"] == {"records_rejected_at_decode": 1, "records_rejected_at_schema": 1}
+    assert result["left_out"] == {"rejected at decode": {"": 1}, "rejected at schema": {"": 1}}
 
 
 def test_a_dead_letter_is_judged_by_the_input_of_today(

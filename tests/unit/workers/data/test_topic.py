@@ -106,7 +106,9 @@ def test_records_without_channels_say_the_first_failure():
 
 
 def test_numbers_that_are_texts_name_their_setting():
-    why = no_channels(b'{"sensorId": "a", "timestamp": 1700000000000, "flow": "1.5"}', preset="flat")
+    why = no_channels(
+        b'{"sensorId": "a", "timestamp": 1700000000000, "flow": "1.5"}', preset="flat"
+    )
 
     assert why.is_readable
     assert 'input.numbers = "text"' in why.text
