@@ -170,7 +170,7 @@ class History:
 
 
 def check_usable(history: History, max_left_out: float) -> None:
-    """Reject a history of which too much cannot be used.
+    """Reject a history of which too much cannot be used, or in which nothing is left.
 
     Raises:
         FileFormatError: says how many rows are missing, why, of which sensors, and the ways out.
@@ -178,6 +178,11 @@ def check_usable(history: History, max_left_out: float) -> None:
     if said := unusable_rows(history, max_left_out):
         raise FileFormatError(
             f"{said} `vigie inspect` shows more. To go on without these rows: --max-left-out 1"
+        )
+    if not len(history):
+        why = "; ".join(f"{count:,}: {reason}" for reason, count in history.by_reason.most_common())
+        raise FileFormatError(
+            f"no row is left of {history.read:,} ({why})" if why else "what was read holds no row"
         )
 
 

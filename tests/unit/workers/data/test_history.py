@@ -194,3 +194,15 @@ def test_the_unit_of_a_channel_comes_from_a_row_or_from_brackets(read_all):
     text = f"time,flow,p [bar],t (C)\nh,l/min,,\n{stamp(0)},1,2,3\n"
 
     assert read_all(text, units_row=True).units == {"flow": "l/min", "p [bar]": "bar", "t (C)": "C"}
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "said"),
+    [
+        ("time,flow\n", {}, "holds no row"),
+        ("time,flow,q\n2026-01-01,1,Bad\n", {"quality": "q=Good"}, "no row is left of 1"),
+    ],
+)
+def test_a_history_without_rows_is_an_error(read_all, text, keys, said):
+    with pytest.raises(FileFormatError, match=said):
+        check_usable(read_all(text, **keys), 1.0)
