@@ -31,7 +31,8 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - compared with the clock o
 # Times of 1990 to 2100, taken for numbers of a finer unit, lie in the first weeks of 1970.
 _SIXTY_DAYS_NS: Final = 60 * 86_400 * 10**9
 _PLAUSIBLE_S: Final = (631_152_000, 4_102_444_800)
-_EXCEL_DAYS: Final = (20_000, 80_000)
+SPREADSHEET_DAYS: Final = range(20_000, 80_000)
+"""What the days of 1954 to 2119 are in a spreadsheet, which counts them from 1899-12-30."""
 """Days of 1954 to 2119, as spreadsheets count them."""
 
 
@@ -167,7 +168,7 @@ class TimeForm:
 
     def _early_hint(self, ns: int) -> str:
         """What such a number may be instead."""
-        low, high = _EXCEL_DAYS
+        low, high = SPREADSHEET_DAYS.start, SPREADSHEET_DAYS.stop
         if low * NS_PER[self.unit] <= ns <= high * NS_PER[self.unit]:
             return (
                 "; a spreadsheet means a day of this century by it, counted from 1900: send seconds"

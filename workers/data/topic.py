@@ -22,7 +22,7 @@ from workers.errors import VigieError
 from workers.kafka.client import Record
 from workers.kafka.factory import TopicReader, connection_of, open_reader
 from workers.registry.parser import parser_of
-from workers.stream.input import Input, channels_in
+from workers.stream.input import Input, channels_in, envelope_of
 
 MAX_READINGS = 20_000_000
 """Held in memory; more are an error."""
@@ -236,7 +236,8 @@ def first_channels(
 ) -> tuple[str, ...]:
     """The channels of the first record that says them, under the model's names; or none."""
     ours = {wire: channel for channel, wire in settings.stream.channels.items()}
+    envelope = envelope_of(settings.input, parser)
     for record in records:
-        if names := channels_in(record, settings.input, parser):
+        if names := channels_in(record, envelope):
             return tuple(ours.get(name, name) for name in names)
     return ()

@@ -129,11 +129,9 @@ def envelope_of(layout: InputSettings, parser: Parser | None = None) -> Envelope
     return None if layout.is_vigies_own else Envelope(layout, parser)
 
 
-def channels_in(
-    record: Record, layout: InputSettings, parser: Parser | None = None
-) -> tuple[str, ...]:
+def channels_in(record: Record, envelope: Envelope | None) -> tuple[str, ...]:
     """The names on the wire of the channels in a record; none if it is unreadable or Arrow."""
-    value, envelope = record.value or b"", envelope_of(layout, parser)
+    value = record.value or b""
     header = _content_type(record.headers)
     if envelope is not None and (header is None or not is_vigies_own(header)):
         return envelope.channels_in(value, record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
@@ -45,6 +45,11 @@ class Output:
     timestamp_ms: int | None = None
 
 
+def with_values(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """A record's headers as we write them: one without a value gets an empty one."""
+    return tuple((name, content or b"") for name, content in headers)
+
+
 class Outputs(Protocol):
     """Makes the records to publish of a request that was answered."""
 
@@ -78,7 +83,7 @@ class DeadLetterBuilder:
                         partition=asked.partition.number,
                         offset=record.offset,
                         app_version=self._app_version,
-                        original=[(name, value or b"") for name, value in record.headers],
+                        original=with_values(record.headers),
                     )
                 ),
             )

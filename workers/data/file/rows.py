@@ -29,8 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-_COLUMNS_AT_ONCE = 16
-"""The planning of a query takes the square of its expressions."""
 _PARTED = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
 _MIN_PARTED = 5
 _UNIT = re.compile(r"[\[(]([^\[\]()]{1,20})[\])]$")
@@ -117,6 +115,7 @@ class _Reader:
         names = columns.channels
         self._tag_names: tuple[str, ...] = ()
         self._sources = {"value": self._long.value} if self._long else dict(names)
+        self._quality = _by_column(layout.quality)
 
     def rows(self) -> FileRows:
         """All of them."""
@@ -185,14 +184,12 @@ class _Reader:
             picks["g"] = sql.trimmed(table.column(self._long.tag))
         if columns.label is not None:
             picks["l"] = self._label_expression(columns.label)
-        for number, (_, words) in enumerate(_by_column(layout.quality).items()):
+        for number, (_, words) in enumerate(self._quality.items()):
             column = table.column(words[0].column)
             good = [f"coalesce({sql.same(column, one.good)}, false)" for one in words]
             picks[f"q{number}"] = " OR ".join(good)
         found: dict[str, Any] = {}
-        names = list(picks)
-        for start in range(0, len(names), _COLUMNS_AT_ONCE):
-            some = names[start : start + _COLUMNS_AT_ONCE]
+        for some in sql.in_parts(list(picks)):
             expressions = ", ".join(f"{picks[name]} AS {name}" for name in some)
             part = table.arrow(f"SELECT {expressions} FROM raw")  # noqa: S608 - columns are ours, words quoted
             found.update(zip(part.column_names, part.columns, strict=True))
@@ -213,18 +210,19 @@ class _Reader:
         """Of each channel, and how many of them its quality took."""
         values, poor = np.empty((found.num_rows, len(self._sources))), Counter[str]()
         for number, (channel, name) in enumerate(self._sources.items()):
-            column, good = found.column(f"v{number}"), keep.copy()
-            for at, (_, judged) in enumerate(_by_column(self._layout.quality)):
+            column, good = found.column(f"v{number}"), keep
+            for at, (_, judged) in enumerate(self._quality):
                 if judged is not None and judged in {channel, name}:
-                    good &= _bools(found.column(f"q{at}"))
+                    good = good & _bools(found.column(f"q{at}"))
             # A value of bad quality may be anything, such as the word Bad.
             if column.null_count and (wrong := np.asarray(pc.is_null(column)) & good).any():
                 self._refuse_value(name, wrong)
             values[:, number] = column.fill_null(np.nan).to_numpy()
-            if (taken := keep & ~good).any():
+            if good is not keep:
+                taken = keep & ~good
                 there = np.asarray(pc.is_null(column)) | ~np.isnan(values[:, number])
                 poor[channel] += int(np.count_nonzero(there & taken))
-            values[~good, number] = np.nan
+                values[taken, number] = np.nan
         return values, +poor
 
     def _refuse_value(self, name: str, wrong: BoolArray) -> None:
@@ -337,7 +335,7 @@ class _Reader:
 
     def _good_rows(self, found: Any) -> BoolArray:
         good = np.ones(found.num_rows, np.bool_)
-        for number, (_, channel) in enumerate(_by_column(self._layout.quality)):
+        for number, (_, channel) in enumerate(self._quality):
             if channel is None:
                 good &= _bools(found.column(f"q{number}"))
         return good
@@ -373,9 +371,7 @@ class _Reader:
         if not self._layout.missing:
             return Counter()
         table, found = self._table, Counter[str]()
-        sources = list(self._sources.items())
-        for start in range(0, len(sources), _COLUMNS_AT_ONCE):
-            some = sources[start : start + _COLUMNS_AT_ONCE]
+        for some in sql.in_parts(list(self._sources.items())):
             counts = ", ".join(
                 "count(*) FILTER ("
                 + sql.is_told_missing(table.column(name), table.type_of(name), self._layout)

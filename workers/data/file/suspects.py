@@ -13,7 +13,6 @@ from workers.data.layout import Layout
 
 _SAMPLE_ROWS = 100_000
 _MIN_POINTED = 5
-_COLUMNS_AT_ONCE = 16
 _GROUPED = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
 
 
@@ -37,8 +36,7 @@ def _thousands(table: RawTable, columns: Columns, layout: Layout) -> Iterator[Fi
         return
     names = [layout.long.value] if layout.long else list(columns.channels.values())
     names = [name for name in names if table.type_of(name) == "VARCHAR"]
-    for start in range(0, len(names), _COLUMNS_AT_ONCE):
-        some = names[start : start + _COLUMNS_AT_ONCE]
+    for some in sql.in_parts(names):
         picks = ", ".join(
             f"{sql.trimmed(table.column(name))} AS v{number}" for number, name in enumerate(some)
         )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from schemas.wire.time_form import SPREADSHEET_DAYS
 from workers.data.errors import FileFormatError
 from workers.data.file import advice, sql, ways_out
 from workers.data.file.local_time import NonexistentTimeError, to_utc
@@ -22,7 +23,6 @@ _FIRST_SENSIBLE_NS["ns"] = 946_684_800 * 10**9
 """1980, 2000: numbers of an unknown unit that come to lie before it are no such times."""
 _LOOKED_AT = 1_000
 _UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-_SPREADSHEET_DAYS = range(20_000, 80_000)
 _SECONDS_PER_DAY = 86_400
 _DAYS_ROUND_TO_S = 0.1
 _SECONDS_PER_YEAR = 31_556_952
@@ -142,7 +142,7 @@ class Times:
             day = "a day number of a spreadsheet (--epoch excel)"
             counter = "a count of seconds from a beginning of its own (--epoch s)"
             year = 1970 + int(size * sql.EPOCH_NS[unit] / 1e9 / _SECONDS_PER_YEAR)
-            is_day = int(size) in _SPREADSHEET_DAYS
+            is_day = int(size) in SPREADSHEET_DAYS
             maybe = f"{day} or {counter}" if is_day else counter
             said = (
                 f"{table.path}: row {row}, column {name!r}: {size:.10g} would be a time in {year}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.signal.series import GAP_INTERVALS
+from schemas.wire.time_form import SPREADSHEET_DAYS
 from workers.data.errors import listed
 from workers.data.file.rows import Reason
 from workers.data.finding import Finding, Kind
@@ -16,7 +17,6 @@ from workers.data.layout import Layout
 from workers.data.nice import resampled
 
 _Y2000_NS = 946_684_800 * 10**9
-_SPREADSHEET_DAYS = range(20_000, 80_000)
 _AHEAD_NS = 5 * 60 * 10**9
 _ZONES_NS = 14 * 3600 * 10**9
 _IRREGULAR_SHARE = 0.2
@@ -135,7 +135,7 @@ def _early(sensors: Sequence[SensorRows]) -> Iterator[Finding]:
         return
     first, rows = min(int(one.ts_ns[0]) for one in sensors), sum(map(len, sensors))
     text = f"{count:,} of {rows:,} rows lie before 2000, the first at {_when(first)}: "
-    if count == rows and first // 10**9 in _SPREADSHEET_DAYS:
+    if count == rows and first // 10**9 in SPREADSHEET_DAYS:
         text += "are they day numbers of a spreadsheet?"
         yield Finding(kind=Kind.EARLY_TIMES, text=text, keys={"epoch": "excel"})
     elif count == rows:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from detector.scoring import Scores
 from schemas.settings import TopicSettings
 from workers.kafka.client import Record
-from workers.stream.outputs import DeadLetterBuilder, Output
+from workers.stream.outputs import DeadLetterBuilder, Output, with_values
 from workers.stream.owned_partition import PartitionRequest
 from workers.stream.state.rekey import RekeyRequest
 from workers.stream.state.reorder import ReorderRequest
@@ -45,7 +45,7 @@ class RekeyedOutputs(DeadLetterBuilder):
                 topic=self._target,
                 key=sensor.encode(),
                 value=value,
-                headers=tuple((name, content or b"") for name, content in record.headers),
+                headers=with_values(record.headers),
                 timestamp_ms=arrival.stamp_ms if arrival.stamp_ms >= 0 else None,
             )
 
@@ -70,12 +70,11 @@ class ShuffledOutputs(DeadLetterBuilder):
         request = asked.request
         assert isinstance(request, RekeyRequest)
         for record, value, sensor, arrival in _rekeyed(request, asked.records):
-            headers = tuple((name, content or b"") for name, content in record.headers)
             yield Output(
                 topic=self._target,
                 key=sensor.encode(),
                 value=value,
-                headers=(*headers, arrival.header()),
+                headers=(*with_values(record.headers), arrival.header()),
             )
         if request.mark is not None:
             headers = request.mark.headers()
@@ -106,6 +105,6 @@ class OrderedOutputs(DeadLetterBuilder):
                 topic=self._target,
                 key=record.key,
                 value=record.value or b"",
-                headers=tuple((name, content or b"") for name, content in record.headers),
+                headers=with_values(record.headers),
                 timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
             )

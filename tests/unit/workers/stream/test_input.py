@@ -19,7 +19,7 @@ from tests.support.models import (
     reading_records,
 )
 from workers.kafka.client import Record
-from workers.stream.input import Candidate, Input, channels_in
+from workers.stream.input import Candidate, Input, channels_in, envelope_of
 
 NOW_MS = START_NS // 1_000_000
 GOOD = encoded(reading_records(["pump-1"], 1))[0]["value"]
@@ -137,5 +137,6 @@ def test_one_clock_of_several_in_a_record_rejects_all_of_it():
 )
 def test_the_channels_of_a_record_are_found_in_its_own_format(value, headers, names):
     record = Record("r", 0, 0, NOW_MS, b"k", value, headers)
-    assert channels_in(record, InputSettings(preset="telegraf")) == tuple(names)
-    assert channels_in(record, InputSettings()) == (tuple(CHANNELS) if value == GOOD else ())
+    assert channels_in(record, envelope_of(InputSettings(preset="telegraf"))) == tuple(names)
+    own = tuple(CHANNELS) if value == GOOD else ()
+    assert channels_in(record, envelope_of(InputSettings())) == own
