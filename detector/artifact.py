@@ -10,7 +10,8 @@ Format 2. `model.json` lists the views in the order of their features, each as
 
 and the arrays of view number i carry the prefix `views.i.` before the names that the view gave
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
-(`model.json` names its kind), `calibration.*`, `denoiser.*`, `missing.limit`, `decimals`.
+(`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
+yet, where those are scored), `denoiser.*`, `missing.limit`, `decimals`.
 
 Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
 alone; its arrays are `model.*` and `scaling.*`, without a prefix.
@@ -36,7 +37,8 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from detector.calibration.fusion import Fusion
+from detector.calibration.fusion import LEVELS, Fusion
+from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration, Promise
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.denoising import Denoiser
@@ -210,7 +212,7 @@ def _describe(detector: Detector) -> dict[str, Any]:
             {"kind": view.kind, "config": view.config(), "features": view.features}
             for view in detector.views
         ],
-        "fusion": {"kind": Fusion.kind},
+        "fusion": {"kind": detector.head.fusion.kind},
         "promise": asdict(detector.head.calibration.promise),
         "training": identity.training,
     }
@@ -219,12 +221,9 @@ def _describe(detector: Detector) -> dict[str, Any]:
 def _tensors(detector: Detector) -> dict[str, Tensor]:
     head = detector.head
     arrays = {
-        "fusion.middle": head.fusion.middle,
-        "fusion.reach": head.fusion.reach,
-        "calibration.threshold": head.calibration.threshold,
-        "calibration.knots": head.calibration.knots,
-        "calibration.above": head.calibration.above,
-        "calibration.count": head.calibration.count,
+        **{f"fusion.{name}": getattr(head.fusion, name) for name in _FUSIONS[head.fusion.kind][1]},
+        **_calibration_arrays("calibration", head.calibration),
+        **({} if head.partial is None else _calibration_arrays("partial", head.partial)),
         "denoiser.weight": head.denoiser.weight,
         "denoiser.limit": head.denoiser.limit,
         "missing.limit": head.missing_limit,
@@ -235,6 +234,24 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         for name, value in view.tensors().items():
             tensors[f"views.{number}.{name}"] = value.detach().cpu().contiguous()
     return tensors
+
+
+_FUSIONS: Mapping[str, tuple[type[Fusion] | type[LogFusion], tuple[str, ...]]] = {
+    Fusion.kind: (Fusion, ("middle", "reach")),
+    LogFusion.kind: (LogFusion, ("median", "weight")),
+}
+_CALIBRATION = ("threshold", "knots", "above", "count")
+
+
+def _calibration_arrays(prefix: str, calibration: Calibration) -> dict[str, np.ndarray]:
+    return {f"{prefix}.{name}": getattr(calibration, name) for name in _CALIBRATION}
+
+
+def _calibration(
+    prefix: str, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]
+) -> Calibration:
+    own = {name: arrays[f"{prefix}.{name}"] for name in _CALIBRATION}
+    return Calibration(**own, promise=Promise(**description["promise"]))
 
 
 def _from_format_1(
@@ -277,18 +294,16 @@ def _assemble(
         ]
     )
     arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("views.")}
-    _check_shapes(identity, views.n_features, arrays)
-    if (fusion := _text(description["fusion"], "kind")) != Fusion.kind:
-        raise _UnknownKindError(f"has the fusion {fusion!r}, this Vigie knows {Fusion.kind}")
+    if (kind := _text(description["fusion"], "kind")) not in _FUSIONS:
+        raise _UnknownKindError(f"has the fusion {kind!r}, this Vigie knows {', '.join(_FUSIONS)}")
+    _check_shapes(identity, views.n_features, kind, arrays)
+    fusion, names = _FUSIONS[kind]
     head = Head(
-        fusion=Fusion(middle=arrays["fusion.middle"], reach=arrays["fusion.reach"]),
-        calibration=Calibration(
-            threshold=arrays["calibration.threshold"],
-            knots=arrays["calibration.knots"],
-            above=arrays["calibration.above"],
-            count=arrays["calibration.count"],
-            promise=Promise(**description["promise"]),
-        ),
+        fusion=fusion(**{name: arrays[f"fusion.{name}"] for name in names}),
+        calibration=_calibration("calibration", arrays, description),
+        partial=_calibration("partial", arrays, description)
+        if "partial.threshold" in arrays
+        else None,
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],
@@ -319,7 +334,9 @@ def _restore(
     return view
 
 
-def _check_shapes(identity: Identity, n_features: int, arrays: Mapping[str, Any]) -> None:
+def _check_shapes(
+    identity: Identity, n_features: int, fusion: str, arrays: Mapping[str, Any]
+) -> None:
     groups, channels = len(identity.sensors) + 1, len(identity.channels)
     if len(identity.units) != channels:
         raise ValueError(f"{channels} channel names and {len(identity.units)} units")
@@ -327,15 +344,23 @@ def _check_shapes(identity: Identity, n_features: int, arrays: Mapping[str, Any]
         raise ValueError(f"interval_s must be greater than 0, got {identity.interval_s}")
     wide = ["denoiser.weight", "denoiser.limit", "missing.limit"]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(wide, (groups, channels))
-    shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (n_features, groups, channels))
-    shapes |= dict.fromkeys(["calibration.threshold", "calibration.count"], (groups,))
-    shapes |= dict.fromkeys(["calibration.knots", "calibration.above"], (groups, KNOTS))
+    if fusion == Fusion.kind:
+        shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (n_features, groups, channels))
+    else:
+        shapes |= {"fusion.median": (n_features, groups), "fusion.weight": (LEVELS, n_features)}
+    scales = ["calibration", *(["partial"] if "partial.threshold" in arrays else [])]
+    for prefix in scales:
+        shapes |= dict.fromkeys([f"{prefix}.threshold", f"{prefix}.count"], (groups,))
+        shapes |= dict.fromkeys([f"{prefix}.knots", f"{prefix}.above"], (groups, KNOTS))
     shapes["decimals"] = (channels,)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} must be {shape}, got {arrays[name].shape}")
-    if not (arrays["calibration.threshold"] > 0).all():
-        raise ValueError("calibration.threshold must be greater than 0")
+    positive = [f"{prefix}.threshold" for prefix in scales]
+    positive += ["fusion.median"] if fusion == LogFusion.kind else []
+    for name in positive:
+        if not (arrays[name] > 0).all():
+            raise ValueError(f"{name} must be greater than 0")
 
 
 def _text(description: Mapping[str, Any], key: str) -> str:

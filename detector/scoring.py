@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from detector.calibration.fusion import Fusion
+from detector.calibration.fusion import LEVELS, Fusion
+from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
 from detector.signal.scaler import ChannelScaler
@@ -48,6 +49,9 @@ class Scores:
             missing.
         flagged: indices of the samples with score >= 1.0, ascending.
         contribution: each channel's share in a flagged score, sums to 1.
+        levels: log scores that the alarm rule reads: the ranking one (NaN where partial), the
+            short one, that of the row alone.
+        partial: whether the sensor has not sent a whole window yet: scored by the short look.
     """
 
     score: Float64[np.ndarray, " n"]
@@ -57,6 +61,8 @@ class Scores:
     denoised: Float64[np.ndarray, "n channels"]
     flagged: Int64[np.ndarray, " k"]
     contribution: Float32[np.ndarray, "k channels"]
+    levels: Float64[np.ndarray, "n levels"]
+    partial: Bool[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +97,15 @@ class Head:
     Attributes:
         fusion: features of all views to raw score.
         calibration: raw score to normalised score and p-value.
+        partial: the same for windows that are not full yet; None if those are not scored.
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
     """
 
-    fusion: Fusion
+    fusion: Fusion | LogFusion
     calibration: Calibration
+    partial: Calibration | None
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]
@@ -120,6 +128,8 @@ class Detector:
         self._fusion = head.fusion.on(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
+        shorter = None if head.partial is None else views.within(views.signal.receptive_field)
+        self._shorter = shorter
 
     @property
     def name(self) -> str:
@@ -145,6 +155,11 @@ class Detector:
     def receptive_field(self) -> int:
         """R: a score depends on the sample and the R-1 before it; the largest of the views'."""
         return self.views.receptive_field
+
+    @property
+    def warm_up(self) -> int:
+        """Readings a sensor needs to be scored at all; from R on it is scored by every view."""
+        return self.receptive_field if self._shorter is None else self.signal.receptive_field
 
     @property
     def signal(self) -> ReconstructionView:
@@ -174,22 +189,34 @@ class Detector:
         """Raw score at which a group's normalised score is 1."""
         return float(self.head.calibration.threshold[group])
 
-    def score(self, rows: Rows, ends: Ends, groups: Groups) -> Scores:
+    def score(
+        self,
+        rows: Rows,
+        ends: Ends,
+        groups: Groups,
+        *,
+        lengths: Ends | None = None,
+        times: Int64[np.ndarray, " rows"] | None = None,
+    ) -> Scores:
         """Score the samples at `rows[ends]`, each from the R rows that end with it.
 
         Args:
             rows: many sequences one behind the other, oldest first, channel units; NaN (or an
                 infinity) = missing. Not written to.
-            ends: samples to score, in any order; the caller guarantees that the R rows before
-                and including each lie in one sequence of one sensor.
+            ends: samples to score, in any order; the caller guarantees that the rows of each
+                window lie in one sequence of one sensor.
             groups: `group_of` the sensor of each sample.
+            lengths: readings of each window, `warm_up`..R; None = R for all. A shorter window is
+                scored by the looks that need no more than `warm_up` rows.
+            times: event time of each row, nanoseconds; only a model with a season needs it.
 
         Returns:
             The scores, in the order of `ends`; a sample's do not depend on the other samples.
 
         Raises:
-            ValueError: the columns are not this model's channels, an end has less than R-1 rows
-                before it or lies outside, a group is unknown, or windows of two groups overlap.
+            ValueError: the columns are not this model's channels, a window reaches outside of the
+                rows, a length is out of range, a group is unknown, windows of two groups overlap,
+                or the model needs times and there are none.
         """
         n, n_channels = len(ends), len(self.channels)
         if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
@@ -198,9 +225,16 @@ class Detector:
             )
         if n == 0:
             return self._empty()
-        self._check(len(rows), ends, groups)
-        measured = self._measure(rows, ends, groups)
-        return self._finish(rows, ends, groups, *measured)
+        field = self.receptive_field
+        reach = np.full(n, field) if lengths is None else lengths
+        self._check(len(rows), ends, groups, reach)
+        partial = reach < field
+        one_group = bool((groups == groups[0]).all())
+        row_groups = (
+            np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups, reach)
+        )
+        measured = self._measure(rows, row_groups, ends, groups, partial)
+        return self._finish(rows, ends, groups, partial, measured)
 
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
@@ -208,7 +242,8 @@ class Detector:
 
     def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
-        self._check(len(rows), ends, np.full(len(ends), group, dtype=np.int32))
+        whole = np.full(len(ends), self.receptive_field)
+        self._check(len(rows), ends, np.full(len(ends), group, dtype=np.int32), whole)
         if len(ends) == 0:
             return np.zeros((0, self.signal.model.latent_size), dtype=np.float32)
         prepared = self.signal.prepare(rows, np.array(group))
@@ -224,59 +259,105 @@ class Detector:
         """The signal view's window that each latent vector stands for, in channel units."""
         return self.signal.decode(latent, group)
 
-    @torch.inference_mode()
     def _measure(
-        self, rows: Rows, ends: Ends, groups: Groups
-    ) -> tuple[Float32[np.ndarray, " n"], Scaled, Scaled]:
-        """Raw score, each channel's part of it, and the expected sample in scaled units."""
-        n, n_channels = len(ends), rows.shape[1]
-        one_group = bool((groups == groups[0]).all())
-        row_groups = np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups)
-        prepared = self.views.prepare(rows, row_groups)
+        self,
+        rows: Rows,
+        row_groups: Int64[np.ndarray, "..."],
+        ends: Ends,
+        groups: Groups,
+        partial: Bool[np.ndarray, " n"],
+    ) -> "_Measured":
+        """What all views say of whole windows, and the short looks of those that are not full."""
+        if self._shorter is None or not partial.any():
+            return self._measured_by(self.views, rows, row_groups, ends, groups)
+        views, places = self._shorter
+        found = _Measured.empty(self.views.n_features, len(ends), rows.shape[1])
+        for who, picked, where in (
+            (self.views, np.flatnonzero(~partial), None),
+            (views, np.flatnonzero(partial), places),
+        ):
+            if len(picked):
+                some = self._measured_by(who, rows, row_groups, ends[picked], groups[picked])
+                found.take(some, picked, where)
+        return found
+
+    @torch.inference_mode()
+    def _measured_by(
+        self,
+        views: Views,
+        rows: Rows,
+        row_groups: Int64[np.ndarray, "..."],
+        ends: Ends,
+        groups: Groups,
+    ) -> "_Measured":
+        prepared = views.prepare(rows, row_groups)
         window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
-        raw = torch.empty(n, device=self.device)
-        parts = torch.empty(n, n_channels, device=self.device)
-        expected = torch.empty_like(parts)
-        size = _TILES * self.views.tile
-        for begin in range(0, n, size):
+        distances, parts, expected = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        size = _TILES * views.tile
+        for begin in range(0, len(ends), size):
             block = slice(begin, begin + size)
-            features, expected[block] = self.views.measure(prepared, window_ends[block])
-            raw[block], parts[block] = self._fusion.combine(features, window_groups[block])
-        return raw.cpu().numpy(), parts.cpu().numpy(), expected.cpu().numpy()
+            features, newest = views.measure(prepared, window_ends[block])
+            total, own = self._fusion.combine(features, window_groups[block])
+            for found, value in ((distances, total), (parts, own), (expected, newest)):
+                found.append(value.cpu().numpy())
+        return _Measured(
+            distances=np.concatenate(distances, axis=1),
+            parts=np.concatenate(parts, axis=1),
+            expected=np.concatenate(expected),
+        )
 
-    def _finish(  # noqa: PLR0917 (what went in, then what was measured)
+    def _finish(
         self,
         rows: Rows,
         ends: Ends,
         groups: Groups,
-        raw: Float32[np.ndarray, " n"],
-        parts: Scaled,
-        scaled: Scaled,
+        partial: Bool[np.ndarray, " n"],
+        measured: "_Measured",
     ) -> Scores:
         """Thresholds, p-values and channel units; row by row, so free of the tiles."""
         head = self.head
-        normal = raw / head.calibration.threshold[groups]
+        fused = head.fusion.fuse(measured.distances, groups, partial)
+        threshold = head.calibration.threshold[groups]
+        if head.partial is not None:
+            threshold = np.where(partial, head.partial.threshold[groups], threshold)
+        raw, normal = fused.raw, fused.raw / threshold
         missing = self._missing(rows, ends, groups)
         if missing is not None:
             worst = missing.max(axis=1)
-            parts = np.where((worst >= np.maximum(normal, 1.0))[:, None], missing >= 1.0, parts)
             normal = np.maximum(normal, worst)
-            raw = (normal * head.calibration.threshold[groups]).astype(np.float32)
+            raw = (normal * threshold).astype(np.float32)
         score = np.round(normal, _SCORE_DECIMALS)
         flagged = np.flatnonzero(score >= 1.0)
-        shares = parts[flagged].astype(np.float64)
-        shares /= shares.sum(axis=1, keepdims=True)
-        expected, denoised = self._clean(rows, ends, groups, scaled)
+        shares = head.fusion.shares(fused, measured.parts, flagged, partial[flagged])
+        if missing is not None:
+            lost = missing[flagged]
+            gone = lost.max(axis=1) >= np.maximum(fused.raw / threshold, 1.0)[flagged]
+            dark = (lost >= 1.0) / np.maximum((lost >= 1.0).sum(axis=1, keepdims=True), 1)
+            shares = np.where(gone[:, None], dark, shares)
+        expected, denoised = self._clean(rows, ends, groups, measured.expected)
         return Scores(
             score=score,
             raw=raw,
-            p_value=head.calibration.p_value(raw.astype(np.float64), groups.astype(np.int64)),
+            p_value=self._p_value(raw.astype(np.float64), groups.astype(np.int64), partial),
             expected=expected,
             denoised=denoised,
             flagged=flagged,
             contribution=shares.astype(np.float32),
+            levels=np.ascontiguousarray(fused.levels.T),
+            partial=partial,
         )
+
+    def _p_value(
+        self,
+        raw: Float64[np.ndarray, " n"],
+        groups: Int64[np.ndarray, " n"],
+        partial: Bool[np.ndarray, " n"],
+    ) -> Float32[np.ndarray, " n"]:
+        whole = self.head.calibration.p_value(raw, groups)
+        if self.head.partial is None or not partial.any():
+            return whole
+        return np.where(partial, self.head.partial.p_value(raw, groups), whole)
 
     def _missing(self, rows: Rows, ends: Ends, groups: Groups) -> Samples | None:
         """Missing rows of each window over what is normal: 1.0 is the first row too many.
@@ -314,28 +395,40 @@ class Detector:
             rounded = np.where(np.isfinite(rounded), rounded, values)
         return rounded
 
-    def _check(self, n_rows: int, ends: Ends, groups: Groups) -> None:
-        if ends.shape != groups.shape:
-            raise ValueError(f"one group for each end: got {groups.shape} and {ends.shape}")
+    def _check(self, n_rows: int, ends: Ends, groups: Groups, lengths: Ends) -> None:
+        if ends.shape != groups.shape or ends.shape != lengths.shape:
+            raise ValueError(
+                f"one group and one length for each end: got {groups.shape}, {lengths.shape} and "
+                f"{ends.shape}"
+            )
         if len(ends) == 0:
             return
-        if ends.min() < self.receptive_field - 1 or ends.max() >= n_rows:
+        field, least = self.receptive_field, self.warm_up
+        if lengths.min() < least or lengths.max() > field:
             raise ValueError(
-                f"ends must lie in {self.receptive_field - 1}..{n_rows - 1} (R = "
-                f"{self.receptive_field}, {n_rows} rows), got {ends.min()}..{ends.max()}"
+                f"lengths must lie in {least}..{field}, got {lengths.min()}..{lengths.max()}"
+            )
+        if (ends < lengths - 1).any() or ends.max() >= n_rows:
+            first = int(lengths.min()) - 1
+            raise ValueError(
+                f"ends must lie in {first}..{n_rows - 1} (R = {field}, {n_rows} rows), "
+                f"got {ends.min()}..{ends.max()}"
             )
         if groups.min() < 0 or groups.max() >= self.n_groups:
             raise ValueError(
                 f"groups must lie in 0..{self.n_groups - 1}, got {groups.min()}..{groups.max()}"
             )
 
-    def _row_groups(self, n_rows: int, ends: Ends, groups: Groups) -> Int64[np.ndarray, " rows"]:
+    @staticmethod
+    def _row_groups(
+        n_rows: int, ends: Ends, groups: Groups, lengths: Ends
+    ) -> Int64[np.ndarray, " rows"]:
         """The group of each row: that of the first window that ends at it or behind it."""
         if (np.diff(ends) < 0).any():
             order = np.argsort(ends, kind="stable")
-            ends, groups = ends[order], groups[order]
+            ends, groups, lengths = ends[order], groups[order], lengths[order]
         change = np.flatnonzero(np.diff(groups)) + 1
-        if (ends[change] - ends[change - 1] < self.receptive_field).any():
+        if (ends[change] - ends[change - 1] < lengths[change]).any():
             raise ValueError("windows of two groups overlap: a row belongs to one sensor")
         spans = np.diff(ends, prepend=-1)
         spans[-1] += n_rows - 1 - ends[-1]
@@ -351,7 +444,35 @@ class Detector:
             denoised=wide,
             flagged=np.zeros(0, dtype=np.int64),
             contribution=wide.astype(np.float32),
+            levels=np.zeros((0, LEVELS)),
+            partial=np.zeros(0, dtype=np.bool_),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Distances, each channel's part of them, and the expected sample in scaled units."""
+
+    distances: Float32[np.ndarray, "distances n"]
+    parts: Float32[np.ndarray, "distances n channels"]
+    expected: Scaled
+
+    @classmethod
+    def empty(cls, distances: int, n: int, channels: int) -> "_Measured":
+        return cls(
+            distances=np.zeros((distances, n), dtype=np.float32),
+            parts=np.zeros((distances, n, channels), dtype=np.float32),
+            expected=np.zeros((n, channels), dtype=np.float32),
+        )
+
+    def take(
+        self, some: "_Measured", picked: Int64[np.ndarray, " k"], places: list[int] | None
+    ) -> None:
+        """Put in what was measured of some windows, by all distances or by those at `places`."""
+        where = np.arange(len(self.distances)) if places is None else np.array(places)
+        self.distances[np.ix_(where, picked)] = some.distances
+        self.parts[np.ix_(where, picked)] = some.parts
+        self.expected[picked] = some.expected
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -5,13 +5,31 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from detector.calibration.threshold import tail_quantile
 
+LEVELS = 3
+_TINY = 1e-30
 MIN_SPREAD = 0.02
 """Least unit of a feature, in scaled units: a channel that never moved has no error to go by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fused:
+    """What a fusion makes of the distances of n windows.
+
+    Attributes:
+        raw: the score.
+        levels: log scores that the alarm rule reads: the ranking one, and two that forget sooner
+            (`detector.calibration.log_fusion.LEVELS`).
+        logs: of each distance.
+    """
+
+    raw: Float32[np.ndarray, " n"]
+    levels: Float64[np.ndarray, "levels n"]
+    logs: Float64[np.ndarray, "distances n"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +60,28 @@ class Fusion:
             middle=middle[:, None].astype(np.float32), reach=reach[:, None].astype(np.float32)
         )
 
+    def fuse(
+        self,
+        distances: Float32[np.ndarray, "1 n"],
+        groups: Int[np.ndarray, " n"],  # noqa: ARG002
+        partial: Bool[np.ndarray, " n"],  # noqa: ARG002
+    ) -> Fused:
+        """The one distance is the score, and its logarithm every level."""
+        logs = np.log(np.maximum(distances.astype(np.float64), _TINY))
+        return Fused(raw=distances[0], levels=np.repeat(logs, LEVELS, axis=0), logs=logs)
+
+    def shares(
+        self,
+        fused: Fused,  # noqa: ARG002
+        parts: Float32[np.ndarray, "1 k channels"],
+        picks: Int[np.ndarray, " k"],
+        partial: Bool[np.ndarray, " k"],  # noqa: ARG002
+    ) -> Float64[np.ndarray, "k channels"]:
+        """Each channel's share in the scores of some of the windows; sums to 1."""
+        shares: Float64[np.ndarray, "k channels"] = parts[0, picks].astype(np.float64)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
+
     def on(self, device: torch.device) -> "DeviceFusion":
         """Ready to combine on a device."""
         return DeviceFusion(
@@ -57,7 +97,7 @@ def raw_scores(
     combine = fusion.on(torch.device("cpu")).combine
     groups = torch.zeros(features.shape[1], dtype=torch.int64)
     raw, _ = combine(torch.from_numpy(features.copy()), groups)
-    scores: Float32[np.ndarray, " windows"] = raw.numpy()
+    scores: Float32[np.ndarray, " windows"] = raw[0].numpy()
     return scores
 
 
@@ -72,10 +112,8 @@ class DeviceFusion:
         self,
         features: Float[Tensor, "features windows channels"],
         groups: Int[Tensor, " windows"],
-    ) -> tuple[Float[Tensor, " windows"], Float[Tensor, "windows channels"]]:
+    ) -> tuple[Float[Tensor, "1 windows"], Float[Tensor, "1 windows channels"]]:
         """Raw score, and each channel's part of its fourth power.
-
-        Additions are written out one by one: a library's sum may choose its order by the shape.
 
         Args:
             features: overwritten.
@@ -86,7 +124,12 @@ class DeviceFusion:
         parts = z[0]
         for part in z[1:]:
             parts += part
-        raw = parts[:, 0].clone()
-        for channel in range(1, parts.shape[1]):
-            raw += parts[:, channel]
-        return raw.sqrt_().sqrt_(), parts
+        return added(parts).sqrt_().sqrt_()[None], parts[None]
+
+
+def added(parts: Float[Tensor, "*windows channels"]) -> Float[Tensor, " *windows"]:
+    """The sum over channels, added one by one: a library may choose its order by the shape."""
+    total = parts[..., 0].clone()
+    for channel in range(1, parts.shape[-1]):
+        total += parts[..., channel]
+    return total

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from jaxtyping import Float32, Int64
 
 from detector.training.dataset import Dataset
 from detector.views.base import View
@@ -30,11 +32,36 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CrossFit:
+    """The history as models that have not seen it measure it.
+
+    Attributes:
+        rows: places in the dataset, ascending.
+        blocks: the block in time of each row; its models did not learn from that block.
+        distances: of each feature of the view.
+        pooled: those of some rows scaled as the rows of a sensor are that training has not seen.
+    """
+
+    rows: Int64[np.ndarray, " n"]
+    blocks: Int64[np.ndarray, " n"]
+    distances: Float32[np.ndarray, "distances n"]
+    pooled: Float32[np.ndarray, "distances k"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class FittedView:
-    """A view, and a summary of its training for people (JSON values only)."""
+    """A view.
+
+    Attributes:
+        view: the view.
+        summary: of its training, for people; JSON values only.
+        crossfit: of a view that learns from the whole history; None when it leaves the
+            calibration block alone.
+    """
 
     view: View[Any]
     summary: Mapping[str, Any]
+    crossfit: CrossFit | None = None
 
 
 @runtime_checkable
@@ -42,13 +69,18 @@ class ViewTraining(Protocol):
     """All choices of one view's training, and the training itself.
 
     The dataset serves all views: a view takes from it the windows of its own receptive field
-    (`Dataset.block`), or the rows and segments. It leaves the calibration block alone, whose
-    scores would otherwise be those of data it knows.
+    (`Dataset.block`), or the rows, segments and runs. It leaves the calibration block alone, whose
+    scores would otherwise be those of data it knows, or says what its history is worth to models
+    that have not seen it (`CrossFit`).
     """
 
     @property
     def receptive_field(self) -> int:
         """R of the view."""
+
+    @property
+    def least_rows(self) -> int:
+        """Rows without a gap that a segment of the history must have to be of use."""
 
     def fit(
         self,

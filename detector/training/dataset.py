@@ -127,6 +127,7 @@ class Dataset:
         target: scaled and smoothed with hindsight.
         measured: whether a value was there.
         segments: first row and row after the last of each uninterrupted segment of each block.
+        runs: likewise over all blocks: where a block follows another without a gap, one run.
     """
 
     receptive_field: int
@@ -146,6 +147,7 @@ class Dataset:
     target: Float32[np.ndarray, "rows channels"]
     measured: Bool[np.ndarray, "rows channels"]
     segments: Mapping[Block, Sequence[tuple[int, int]]]
+    runs: Sequence[tuple[int, int]]
 
     def ends(self, block: Block, receptive_field: int) -> Int64[np.ndarray, " windows"]:
         """The last row of every window of so many rows in a block."""
@@ -347,6 +349,7 @@ def _join(
     group_of = {sensor: i + 1 for i, sensor in enumerate(sensors)}
     place = {name: i for i, name in enumerate(dict.fromkeys(one.sensor for one in segments))}
     noise = sigma / scaler.scale
+    ts_ns = np.concatenate([segment.ts_ns for segment in segments])
     borders = np.cumsum([0] + [len(segment.values) for segment in segments])
     rows = np.concatenate([segment.values for segment in segments])
     groups = np.repeat([group_of.get(s.sensor, 0) for s in segments], np.diff(borders))
@@ -371,14 +374,32 @@ def _join(
         sigma=sigma,
         noise=noise.astype(np.float32),
         rows=rows,
-        ts_ns=np.concatenate([segment.ts_ns for segment in segments]),
+        ts_ns=ts_ns,
         owners=np.repeat([place[s.sensor] for s in segments], np.diff(borders)).astype(np.int64),
         groups=groups.astype(np.int64),
         filled=filled,
         target=target,
         measured=np.isfinite(rows),
         segments=spans,
+        runs=_joined_runs(segments, borders.tolist(), round(max_gap_s * 1e9)),
     )
+
+
+def _joined_runs(
+    segments: list[_Segment], borders: list[int], gap_ns: int
+) -> list[tuple[int, int]]:
+    """Segments, those joined that follow one another without a gap."""
+    found: list[tuple[int, int]] = []
+    for place, segment in enumerate(segments):
+        before = segments[place - 1] if place else None
+        follows = (
+            before is not None
+            and before.sensor == segment.sensor
+            and 0 < segment.ts_ns[0] - before.ts_ns[-1] <= gap_ns
+        )
+        start = found.pop()[0] if follows else borders[place]
+        found.append((start, borders[place + 1]))
+    return found
 
 
 def _carried(scaled: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, "rows channels"]:

@@ -14,7 +14,10 @@ from detector.calibration.threshold import Calibration
 from detector.scoring import Head, decimals_for
 from detector.signal.denoising import Denoiser
 from detector.signal.series import count_in_windows, thin
+from detector.training.base import CrossFit
 from detector.training.dataset import Block, Dataset
+from detector.training.fitted_scores import FittedScores, Stretch
+from detector.training.fit_logs import fit_logs
 from detector.views.joined import Views
 
 MAX_WINDOWS = 400_000
@@ -28,22 +31,6 @@ Features = Float32[np.ndarray, "features windows channels"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Readings of the calibration block that alone set a threshold.
-
-    Attributes:
-        start_ns, end_ns: event times of the first and the last.
-        factor: the threshold over what it would be without them.
-    """
-
-    sensor: str
-    start_ns: int
-    end_ns: int
-    readings: int
-    factor: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class FittedHead:
     """A head, and what stood out in the block that it was fitted on."""
 
@@ -51,55 +38,77 @@ class FittedHead:
     standing_out: Sequence[Stretch]
 
 
-def fit_head(views: Views, data: Dataset, *, rate: float) -> FittedHead:
+def fit_head(
+    views: Views, data: Dataset, *, rate: float, crossfit: CrossFit | None = None
+) -> FittedHead:
     """Fusion, thresholds and the denoising mix of every group, the pooled one first.
 
     The pooled numbers serve sensors that the training has not seen, so its windows are scaled
     with the pooled scaler, as those sensors' will be.
+
+    Args:
+        views: fitted.
+        data: what they were fitted on.
+        rate: share of healthy readings that may be flagged.
+        crossfit: the history as models measure it that have not seen it, where views learned from
+            all of it; None: the calibration block serves.
     """
+    chosen = _calibration_windows(data)
+    cleaned = [_fit_denoiser(views, data, group, ends) for group, ends in enumerate(chosen)]
+    if crossfit is None:
+        scores = _fit_norm(views, data, chosen, rate)
+    else:
+        scores = fit_logs(views, data, crossfit, rate)
+    head = Head(
+        fusion=scores.fusion,
+        calibration=scores.calibration,
+        partial=scores.partial,
+        denoiser=Denoiser(
+            weight=np.concatenate([one.weight for one in cleaned]),
+            limit=np.concatenate([one.limit for one in cleaned]),
+        ),
+        missing_limit=_missing_limits(data, len(chosen), views.signal.receptive_field),
+        decimals=decimals_for(views.signal.scaler),
+    )
+    return FittedHead(head=head, standing_out=scores.standing_out)
+
+
+def _calibration_windows(data: Dataset) -> list[Ends]:
+    """Windows of the calibration block of each group, all of them first."""
     ends = data.ends(Block.CALIBRATION, data.receptive_field)
     groups = data.groups[ends]
     n_groups = len(data.sensors) + 1
     most = max(MIN_GROUP_WINDOWS, min(MAX_GROUP_WINDOWS, MAX_WINDOWS // n_groups))
     chosen = [thin(ends, max(most, MAX_GROUP_WINDOWS * 5))]
-    chosen += [thin(ends[groups == group], most) for group in range(1, n_groups)]
-    fits = [_fit_group(views, data, group, picked) for group, picked in enumerate(chosen)]
-    fusion = Fusion(
-        middle=np.concatenate([fit.fusion.middle for fit in fits], axis=1),
-        reach=np.concatenate([fit.fusion.reach for fit in fits], axis=1),
-    )
-    scores = [raw_scores(fit.fusion, fit.features) for fit in fits]
-    head = Head(
-        fusion=fusion,
-        calibration=Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field),
-        denoiser=Denoiser(
-            weight=np.concatenate([fit.denoiser.weight for fit in fits]),
-            limit=np.concatenate([fit.denoiser.limit for fit in fits]),
-        ),
-        missing_limit=_missing_limits(data, n_groups, views.signal.receptive_field),
-        decimals=decimals_for(views.signal.scaler),
-    )
-    return FittedHead(head=head, standing_out=_stretches(data, chosen, fits, rate))
+    return chosen + [thin(ends[groups == group], most) for group in range(1, n_groups)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _GroupFit:
-    features: Features
-    fusion: Fusion
-    denoiser: Denoiser
-
-
-def _fit_group(views: Views, data: Dataset, group: int, ends: Ends) -> _GroupFit:
-    features, expected = _measure(views, data, group, ends)
+def _fit_denoiser(views: Views, data: Dataset, group: int, ends: Ends) -> Denoiser:
     signal = views.signal
+    _, expected = _measure(Views([signal.silent()]), data, group, ends)
     rows, local = _cut(data, thin(ends, _LEAK_WINDOWS))
-    denoiser = Denoiser.fit(
+    return Denoiser.fit(
         data.rows[ends],
         signal.scaler.invert(expected, np.array(group)),
         data.sigma[group],
         signal.leak(signal.prepare(rows, np.array(group)), local.to(views.device)),
     )
-    return _GroupFit(features=features, fusion=Fusion.fit(features), denoiser=denoiser)
+
+
+def _fit_norm(views: Views, data: Dataset, chosen: Sequence[Ends], rate: float) -> FittedScores:
+    """Units of the features and thresholds, from the calibration block."""
+    features = [_measure(views, data, group, ends)[0] for group, ends in enumerate(chosen)]
+    fusions = [Fusion.fit(one) for one in features]
+    scores = [raw_scores(fusion, one) for fusion, one in zip(fusions, features, strict=True)]
+    return FittedScores(
+        fusion=Fusion(
+            middle=np.concatenate([one.middle for one in fusions], axis=1),
+            reach=np.concatenate([one.reach for one in fusions], axis=1),
+        ),
+        calibration=Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field),
+        partial=None,
+        standing_out=_stretches(data, chosen, features, rate),
+    )
 
 
 @torch.inference_mode()
@@ -125,17 +134,17 @@ def _cut(
 
 
 def _stretches(
-    data: Dataset, chosen: Sequence[Ends], fits: Sequence[_GroupFit], rate: float
+    data: Dataset, chosen: Sequence[Ends], features: Sequence[Features], rate: float
 ) -> tuple[Stretch, ...]:
     """What stands out in the calibration block of each sensor.
 
     A sensor with numbers of its own is judged by them, the others by the pooled ones.
     """
     found = []
-    for group, (ends, fit) in enumerate(zip(chosen, fits, strict=True)):
+    for group, (ends, measured) in enumerate(zip(chosen, features, strict=True)):
         if group == 0 and len(data.names) == len(data.sensors):
             continue
-        own = standing_out(fit.features, rate=rate)
+        own = standing_out(measured, rate=rate)
         for start, end in () if own is None else own.stretches:
             last = int(ends[end - 1])
             owner = data.owners[last]

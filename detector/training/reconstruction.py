@@ -65,6 +65,11 @@ class ReconstructionTraining:
         if not 0 <= self.last_weight < 1:
             raise ValueError(f"last_weight must be in [0, 1), got {self.last_weight}")
 
+    @property
+    def least_rows(self) -> int:
+        """See `ViewTraining.least_rows`: a window."""
+        return self.receptive_field
+
     def build_model(self, n_channels: int) -> Autoencoder:
         """The untrained model."""
         sizes = {"n_channels": n_channels, "receptive_field": self.receptive_field}

@@ -14,11 +14,13 @@ import torch
 from detector.calibration.threshold import AlarmBudget
 from detector.scoring import Detector, Identity, pick_device
 from detector.signal.series import Series
-from detector.training.base import FittedView, Progress, ViewTraining
+from detector.training.base import CrossFit, FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
 from detector.training.fit_head import FittedHead, fit_head
 from detector.training.reconstruction import ReconstructionTraining
+from detector.views.base import View
 from detector.views.joined import Views
+from detector.views.reconstruction import ReconstructionView
 
 __all__ = ["Progress", "TrainingConfig", "train"]
 
@@ -103,7 +105,7 @@ def train(
     data = assemble(
         series,
         n_channels=len(config.channels),
-        receptive_field=max(block.receptive_field for block in blocks),
+        receptive_field=max(block.least_rows for block in blocks),
         split=config.split,
         max_gap_s=config.max_gap_s,
         max_rows=config.max_rows,
@@ -118,9 +120,18 @@ def train(
         )
         for block in blocks
     ]
-    views = Views([one.view for one in fitted])
-    fit = fit_head(views, data, rate=config.budget.rate(data.interval_s))
+    crossfit = next((one.crossfit for one in fitted if one.crossfit is not None), None)
+    views = Views([_heard(one, crossfit) for one in fitted])
+    rate = config.budget.rate(data.interval_s)
+    fit = fit_head(views, data, rate=rate, crossfit=crossfit)
     return Detector(_identity(config, data, fitted, fit), views, fit.head)
+
+
+def _heard(fitted: FittedView, crossfit: CrossFit | None) -> View[Any]:
+    """Where views score by what the whole history was to models that had not seen it, the signal
+    view, which leaves a block alone for that, only says what it expected."""
+    view = fitted.view
+    return view.silent() if crossfit and isinstance(view, ReconstructionView) else view
 
 
 def _identity(

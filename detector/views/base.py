@@ -76,6 +76,16 @@ class View(ABC, Generic[PreparedT]):
             ends: last row of each window, each at least R-1, on the view's device.
         """
 
+    def within(self, rows: int) -> tuple["View[PreparedT] | None", list[int]]:
+        """What of the view a window of so many rows is enough for.
+
+        Returns:
+            A view, or None, and the positions of its features among this view's.
+        """
+        if self.receptive_field > rows:
+            return None, []
+        return self, list(range(len(self.features)))
+
     @abstractmethod
     def to(self, device: torch.device) -> "View[PreparedT]":
         """The same view with its numbers on a device."""

@@ -45,6 +45,22 @@ class Views:
         """Features of all views."""
         return sum(len(view.features) for view in self._views)
 
+    def within(self, rows: int) -> tuple["Views", list[int]] | None:
+        """What can be said of a window of so many rows.
+
+        Returns:
+            The views, and the positions of their features among those of all; None if every view
+            needs the whole window or none measures a shorter one.
+        """
+        kept, places, first = list[View[Any]](), list[int](), 0
+        for view in self._views:
+            shorter, own = view.within(rows)
+            if shorter is not None:
+                kept.append(shorter)
+            places += [first + place for place in own]
+            first += len(view.features)
+        return (Views(kept), places) if places and len(places) < first else None
+
     def prepare(
         self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
     ) -> tuple[Any, ...]:

@@ -41,13 +41,13 @@ class Prepared:
 
     Attributes:
         rows: scaled; a missing value holds the last one before it.
-        still: how still the window stands that ends with each row.
+        still: how still the window stands that ends with each row; None when nobody asks.
         source: row that each value was measured in, -1 = none before; None when nothing is
             missing.
     """
 
     rows: Float32[Tensor, "rows channels"]
-    still: Float32[Tensor, "rows channels"]
+    still: Float32[Tensor, "rows channels"] | None
     source: Int[Tensor, "rows channels"] | None
 
 
@@ -61,12 +61,18 @@ class ReconstructionView(View[Prepared]):
 
     A sensor that repeats itself has *less* residual than a healthy one, so the readings are
     asked: `still` is a / (a + rms of the second differences), 1 where nothing flickers at all.
+
+    Where other views score, it has no features and only says what it expected (`silent`).
     """
 
     kind: ClassVar[str] = "reconstruction"
-    features = FEATURES
 
-    def __init__(self, model: Autoencoder, scaler: ChannelScaler) -> None:
+    def __init__(
+        self, model: Autoencoder, scaler: ChannelScaler, features: tuple[str, ...] = FEATURES
+    ) -> None:
+        if features not in {FEATURES, ()}:
+            raise ValueError(f"a reconstruction measures {FEATURES} or nothing, not {features}")
+        self.features = features
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.scaler = scaler
         self.receptive_field = model.receptive_field
@@ -82,15 +88,13 @@ class ReconstructionView(View[Prepared]):
         present = np.isfinite(rows)
         if present.all():
             filled = self.scaler.apply(rows, groups).astype(np.float32)
-            return Prepared(
-                rows=self._moved(filled), still=self._moved(self._stillness(filled)), source=None
-            )
+            return Prepared(rows=self._moved(filled), still=self._still(filled), source=None)
         scaled = self.scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
         source = last_present(present)
         filled = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
         return Prepared(
             rows=self._moved(filled),
-            still=self._moved(self._stillness(filled, present)),
+            still=self._still(filled, present),
             source=self._moved(source),
         )
 
@@ -131,6 +135,11 @@ class ReconstructionView(View[Prepared]):
         variance of the mean of all, so it counts sqrt(k/n) as much.
         """
         tiles = self._tiles(ends)
+        if not self.features:
+            return Measured(
+                features=torch.empty(0, len(ends), self.n_channels, device=self.device),
+                expected=self._expected(prepared, tiles)[: len(ends)],
+            )
         size = (len(tiles) * self.tile, self.n_channels)
         features = torch.empty(len(FEATURES), *size, device=self.device)
         output = torch.empty(size, device=self.device)
@@ -158,8 +167,14 @@ class ReconstructionView(View[Prepared]):
         features[:3].abs_()
         rms.div_(count).sqrt_()
         kept = len(ends)
+        assert prepared.still is not None, "prepared by a view that measures it"
         torch.index_select(prepared.still, 0, ends, out=still[:kept])
         return Measured(features=features[:, :kept], expected=output[:kept])
+
+    def _expected(self, prepared: Prepared, tiles: Sequence[Int[Tensor, " tile"]]) -> Tensor:
+        return torch.cat(
+            [self.model.reconstruct(self.windows(prepared, tile)[0])[:, -1] for tile in tiles]
+        )
 
     def encode(
         self, prepared: Prepared, ends: Int[Tensor, " windows"]
@@ -195,11 +210,21 @@ class ReconstructionView(View[Prepared]):
         if device == self.device:
             return self
         # A module's own `to` would move the weights away from under this view.
-        return ReconstructionView(copy.deepcopy(self.model).to(device), self.scaler)
+        return ReconstructionView(
+            copy.deepcopy(self.model).to(device), self.scaler, features=self.features
+        )
+
+    def silent(self) -> "ReconstructionView":
+        """The same, without features: other views score."""
+        return ReconstructionView(self.model, self.scaler, features=())
 
     def config(self) -> dict[str, Any]:
-        """The model's kind and sizes."""
-        return {"model": self.model.kind, "sizes": describe(self.model)}
+        """The model's kind and sizes, and what it measures."""
+        return {
+            "model": self.model.kind,
+            "sizes": describe(self.model),
+            "features": list(self.features),
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights and scaler."""
@@ -226,7 +251,15 @@ class ReconstructionView(View[Prepared]):
             )
         weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
         model.load_state_dict(weights)  # strict: names and shapes must be the architecture's
-        return cls(model, ChannelScaler(center=center, scale=scale))
+        features = tuple(config.get("features", FEATURES))
+        return cls(model, ChannelScaler(center=center, scale=scale), features)
+
+    def _still(
+        self,
+        rows: Float32[np.ndarray, "rows channels"],
+        present: Bool[np.ndarray, "rows channels"] | None = None,
+    ) -> Float32[Tensor, "rows channels"] | None:
+        return self._moved(self._stillness(rows, present)) if self.features else None
 
     def _stillness(
         self,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from detector.views.base import View
+from detector.views.pyramid import PyramidView
 from detector.views.reconstruction import ReconstructionView
 
 ViewRegistry = Mapping[str, type[View[Any]]]
 
-VIEWS: ViewRegistry = {ReconstructionView.kind: ReconstructionView}
+VIEWS: ViewRegistry = {view.kind: view for view in (ReconstructionView, PyramidView)}

@@ -91,6 +91,10 @@ class LevelTraining:
 
     receptive_field: int
 
+    @property
+    def least_rows(self) -> int:
+        return self.receptive_field
+
     def fit(
         self,
         data: Dataset,

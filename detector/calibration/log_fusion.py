@@ -1,0 +1,155 @@
+"""From the distances that several looks measure to one score: a weighted mean of their logarithms.
+
+A distance d of a look becomes l = log(d / median + 0.3), with the median of the distances that
+normal operation has shown. The logarithm keeps a look that is far out from drowning the others,
+and the 0.3 keeps a distance of nothing from drowning them downwards. The raw score is
+exp(sum of w l / sum of w), the weighted geometric mean of (d / median + 0.3): twice as high means
+about twice as far from normal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int
+from torch import Tensor
+
+from detector.calibration.fusion import LEVELS, Fused, added
+
+OFFSET = 0.3
+_TINY = 1e-30
+_LEAST_MEDIAN = 1e-3
+_MANY_ROWS = 24 * 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFusion:
+    """What each distance is while all is well, and how much it counts.
+
+    Attributes:
+        median: of each distance, > 0.
+        weight: of each distance in each level, >= 0: in the ranking score, in the short level
+            (which is the score of a window that is not full yet), in the level of the row alone.
+    """
+
+    kind: ClassVar[str] = "log"
+    median: Float32[np.ndarray, "distances groups"]
+    weight: Float64[np.ndarray, "levels distances"]
+
+    @staticmethod
+    def medians(
+        distances: Float32[np.ndarray, "distances windows"],
+    ) -> Float32[np.ndarray, " distances"]:
+        """The medians of one group's distances."""
+        middle: Float32[np.ndarray, " distances"] = np.median(distances, axis=1).astype(np.float32)
+        return np.maximum(middle, np.float32(_LEAST_MEDIAN))
+
+    def on(self, device: torch.device) -> "LogFusion":  # noqa: ARG002
+        """Itself: what it does on a device needs no numbers."""
+        return self
+
+    @staticmethod
+    def combine(
+        features: Float[Tensor, "distances windows channels"],
+        groups: Int[Tensor, " windows"],  # noqa: ARG004
+    ) -> tuple[Float[Tensor, "distances windows"], Float[Tensor, "distances windows channels"]]:
+        """Distances, and each channel's part of their squares, which is what the features are."""
+        return added(features).sqrt_(), features
+
+    def fuse(
+        self,
+        distances: Float32[np.ndarray, "distances n"],
+        groups: Int[np.ndarray, " n"],
+        partial: Bool[np.ndarray, " n"],
+    ) -> Fused:
+        """The scores of windows.
+
+        Args:
+            distances: those that a partial window lacks may be anything finite.
+            groups: calibration group of each.
+            partial: whether the window is not full yet: the short level is its score then.
+        """
+        logs = np.log(distances / self.median[:, groups].astype(np.float64) + OFFSET)
+        levels = np.zeros((LEVELS, logs.shape[1]))
+        for level, weights in enumerate(self.weight):
+            for weight, one in zip(weights, logs, strict=True):
+                if weight > 0:
+                    levels[level] += weight * one
+        levels[0] = np.where(partial, np.nan, levels[0])
+        total = np.maximum(self.weight.sum(axis=1), _TINY)
+        mean = np.where(partial, levels[1] / total[1], levels[0] / total[0])
+        return Fused(raw=np.exp(mean).astype(np.float32), levels=levels, logs=logs)
+
+    def shares(
+        self,
+        fused: Fused,
+        parts: Float32[np.ndarray, "distances n channels"],
+        picks: Int[np.ndarray, " k"],
+        partial: Bool[np.ndarray, " k"],
+    ) -> Float64[np.ndarray, "k channels"]:
+        """Each channel's share in the scores of some of the windows; sums to 1.
+
+        A distance counts by how far its log lies above normal, a channel by its part of the
+        square.
+        """
+        own = parts[:, picks].astype(np.float64)
+        total = np.maximum(own.sum(axis=2), _TINY)
+        shares = np.einsum("dk,dkc->kc", self.by_distance(fused, picks, partial) / total, own)
+        spread = shares.sum(axis=1, keepdims=True)
+        equal = np.full_like(shares, 1 / shares.shape[1])
+        np.divide(shares, spread, out=equal, where=spread > 0)
+        return equal
+
+    def by_distance(
+        self, fused: Fused, picks: Int[np.ndarray, " k"], partial: Bool[np.ndarray, " k"]
+    ) -> Float64[np.ndarray, "distances k"]:
+        """Each distance's share in the scores of some of the windows; sums to 1."""
+        above = np.maximum(fused.logs[:, picks] - np.log(1 + OFFSET), 0.0) + _TINY
+        weighted: Float64[np.ndarray, "distances k"] = above * np.where(
+            partial, self.weight[1][:, None], self.weight[0][:, None]
+        )
+        weighted /= weighted.sum(axis=0)
+        return weighted
+
+
+def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:
+    """How far the short looks may join the ranking, by normal operation alone; both 0..1.
+
+    Short looks that spike on held-back *normal* rows (binary command channels) would drown the
+    long ones, so their weight falls from 1 to 0 as the tail of their calibration scores, (99 %
+    quantile - median) / 2 of the summed logs, grows from 1 to 2. And they are a help while there
+    are few independent long windows: with more than 24 their weight falls as 1 / number.
+
+    Args:
+        short: sum of the logs of the short look's distances in calibration.
+        rows: of the history.
+
+    Returns:
+        What the tail says alone, and what both say.
+    """
+    tail = (float(np.quantile(short, 0.99)) - float(np.median(short))) / 2
+    quiet = min(max(2.0 - tail, 0.0), 1.0)
+    return quiet, quiet * min(1.0, _MANY_ROWS / rows) ** 2
+
+
+def weights(
+    names: Sequence[str], short: Float[np.ndarray, " n"], rows: int
+) -> Float64[np.ndarray, "levels distances"]:
+    """The weight of each distance in each level.
+
+    Args:
+        names: of the distances, "long nearest", "short autoencoder", ...
+        short: as for `trust`.
+        rows: as for `trust`.
+    """
+    quiet, share = trust(short, rows)
+    ranking = {"long": 1.0, "short": 2 * share, "extremes": 1.0 - quiet}
+    found = np.zeros((LEVELS, len(names)))
+    for place, name in enumerate(names):
+        look = name.split()[0]
+        found[0, place] = ranking.get(look, 0.0)
+        found[1, place] = look == "short"
+        found[2, place] = look == "row"
+    return found

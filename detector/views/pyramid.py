@@ -1,0 +1,298 @@
+"""The pyramid view: small autoencoders and banks of normal examples look at several time scales.
+
+Each *look* is a set of features of `detector.signal.pyramid`. It measures a window twice: by what
+its autoencoder cannot reconstruct, and by the distance to the nearest of the examples of normal
+operation that it remembers. Both are sums of squares over channels, so each channel has its part.
+
+The products of matrices are done in tiles of one fixed shape, all else is addition,
+multiplication and square root of single numbers: see `detector.views.base`.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int, Int64
+from torch import Tensor
+
+from detector.models import Autoencoder, build, describe
+from detector.signal.pyramid import Feature, Trailing, pyramid, trailing
+from detector.signal.scaler import ChannelScaler
+from detector.views.base import Measured, View
+
+CLIP = 20.0
+"""Features are cut there: one broken channel must not overflow."""
+TILE_CPU = 256
+TILE_CUDA = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """Examples of normal operation that a look remembers.
+
+    Attributes:
+        examples: features, in units of the look.
+        ts_ns: event time of each example's newest row.
+        owners: the sensor of each, a position in `sensors`.
+        sensors: names.
+    """
+
+    examples: Float32[Tensor, "examples inputs"]
+    ts_ns: Int64[Tensor, " examples"]
+    owners: Int64[Tensor, " examples"]
+    sensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One set of features, and what is normal of them.
+
+    Attributes:
+        name: "long", "short", "row" or "extremes".
+        features: K of them.
+        center, inverse: of each of the K * C inputs, over the history: q = (f - center) * inverse.
+        model: its autoencoder, or None: a single number has no bottleneck.
+        bank: its examples.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    center: Float32[Tensor, " inputs"]
+    inverse: Float32[Tensor, " inputs"]
+    model: Autoencoder | None
+    bank: Bank
+
+    @property
+    def receptive_field(self) -> int:
+        """Rows that its longest feature looks at."""
+        return max(feature.rows for feature in self.features)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What it measures, in order."""
+        nearest = f"{self.name} nearest"
+        return (nearest,) if self.model is None else (nearest, f"{self.name} autoencoder")
+
+    def units(
+        self, features: Float32[Tensor, "n features channels"]
+    ) -> Float32[Tensor, "n inputs"]:
+        """Features in units of the look."""
+        q = features.flatten(1).sub_(self.center).mul_(self.inverse)
+        return q.clamp_(-CLIP, CLIP)
+
+    def nearest(self, q: Float32[Tensor, "tile inputs"]) -> Int64[Tensor, " tile"]:
+        """The nearest example of each."""
+        examples = self.bank.examples
+        half = torch.addmm(examples.square().sum(1), q, examples.T, beta=0.5, alpha=-1.0)
+        return half.argmin(1)
+
+    def measure(
+        self, q: Float32[Tensor, "tile inputs"]
+    ) -> list[Float32[Tensor, "tile channels"]]:
+        """Squared distances by channel, one per score; of the autoencoder the mean over inputs."""
+        count = len(self.features)
+        shape = (len(q), count, -1)
+        nearest = self.bank.examples.index_select(0, self.nearest(q))
+        parts = [_summed(nearest.sub_(q).square_().view(shape))]
+        if self.model is not None:
+            window = q.view(shape)
+            residual = self.model.reconstruct(window).sub_(window).square_()
+            parts.append(_summed(residual).mul_(1.0 / q.shape[1]))
+        return parts
+
+    def to(self, device: torch.device) -> "Look":
+        """The same on a device."""
+        bank = self.bank
+        return Look(
+            name=self.name,
+            features=self.features,
+            center=self.center.to(device),
+            inverse=self.inverse.to(device),
+            # A module's own `to` would move the weights away from under this look.
+            model=None if self.model is None else copy.deepcopy(self.model).to(device),
+            bank=Bank(
+                examples=bank.examples.to(device),
+                ts_ns=bank.ts_ns,
+                owners=bank.owners,
+                sensors=bank.sensors,
+            ),
+        )
+
+
+class PyramidView(View[Trailing]):
+    """Several looks at the last rows, each from its own distance in time."""
+
+    kind: ClassVar[str] = "pyramid"
+
+    def __init__(self, scaler: ChannelScaler, looks: Sequence[Look]) -> None:
+        self.scaler = scaler
+        self.looks = tuple(looks)
+        self.features = tuple(name for look in looks for name in look.scores)
+        self.receptive_field = max(look.receptive_field for look in looks)
+        self.device = looks[0].center.device
+        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
+        self._features = [feature for look in looks for feature in look.features]
+
+    def prepare(
+        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+    ) -> Trailing:
+        """Scale the rows and sum them over the spans of all looks."""
+        return prepared(self.scaler, rows, groups, self._features, self.device)
+
+    def measure(self, prepared: Trailing, ends: Int[Tensor, " windows"]) -> Measured:
+        """Squared distances of each score, by channel."""
+        n = len(ends)
+        short = -n % self.tile
+        if short:
+            ends = torch.cat([ends, ends[:1].expand(short)])
+        channels = prepared.values[1].shape[1]
+        out = torch.empty(len(self.features), len(ends), channels, device=self.device)
+        first = 0
+        for look in self.looks:
+            count = len(look.scores)
+            for begin in range(0, len(ends), self.tile):
+                tile = slice(begin, begin + self.tile)
+                q = look.units(pyramid(prepared, ends[tile], look.features))
+                for place, part in enumerate(look.measure(q), start=first):
+                    out[place, tile] = part
+            first += count
+        return Measured(features=out[:, :n])
+
+    def within(self, rows: int) -> tuple["PyramidView | None", list[int]]:
+        """The looks that need at most so many rows, and the positions of their features here."""
+        looks = [look for look in self.looks if look.receptive_field <= rows]
+        kept = {name for look in looks for name in look.scores}
+        places = [place for place, name in enumerate(self.features) if name in kept]
+        return (PyramidView(self.scaler, looks) if looks else None), places
+
+    def to(self, device: torch.device) -> "PyramidView":
+        """See `View.to`."""
+        if device == self.device:
+            return self
+        return PyramidView(self.scaler, [look.to(device) for look in self.looks])
+
+    def config(self) -> dict[str, Any]:
+        """Names, features and the models' sizes; the sensors of the examples."""
+        return {
+            "sensors": self.looks[0].bank.sensors,
+            "looks": [
+                {
+                    "name": look.name,
+                    "features": [asdict(feature) for feature in look.features],
+                    "model": None
+                    if look.model is None
+                    else {"kind": look.model.kind, "sizes": describe(look.model)},
+                }
+                for look in self.looks
+            ],
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Scaler, units, weights and examples."""
+        found = {
+            "scaler.center": torch.from_numpy(self.scaler.center),
+            "scaler.scale": torch.from_numpy(self.scaler.scale),
+        }
+        for look in self.looks:
+            prefix = f"{look.name}."
+            found[f"{prefix}center"] = look.center
+            found[f"{prefix}inverse"] = look.inverse
+            found[f"{prefix}bank.examples"] = look.bank.examples
+            found[f"{prefix}bank.ts_ns"] = look.bank.ts_ns
+            found[f"{prefix}bank.owners"] = look.bank.owners
+            if look.model is not None:
+                for name, value in look.model.state_dict().items():
+                    found[f"{prefix}model.{name}"] = value
+        return found
+
+    @classmethod
+    def restore(
+        cls,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        n_groups: int,
+        n_channels: int,
+    ) -> "PyramidView":
+        """See `View.restore`."""
+        center, scale = tensors["scaler.center"].numpy(), tensors["scaler.scale"].numpy()
+        if center.shape != (n_groups, n_channels):
+            raise ValueError(
+                f"{n_groups} groups of {n_channels} channels, but a scaler of {center.shape}"
+            )
+        sensors = tuple(config["sensors"])
+        looks = [_restored(one, tensors, sensors, n_channels) for one in config["looks"]]
+        if not looks:
+            raise ValueError("a pyramid needs a look")
+        return cls(ChannelScaler(center=center, scale=scale), looks)
+
+
+def prepared(
+    scaler: ChannelScaler,
+    rows: Float64[np.ndarray, "rows channels"],
+    groups: Int[np.ndarray, "..."],
+    features: Sequence[Feature],
+    device: torch.device,
+) -> Trailing:
+    """Rows scaled and joined over the spans of some features; a missing value counts for none."""
+    present = np.isfinite(rows)
+    if present.all():
+        scaled, mask = scaler.apply(rows, groups).astype(np.float32), None
+    else:
+        scaled = scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
+        scaled[~present] = 0.0
+        mask = torch.from_numpy(present.astype(np.float32)).to(device)
+    return trailing(torch.from_numpy(scaled).to(device), mask, features)
+
+
+def _restored(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    sensors: tuple[str, ...],
+    n_channels: int,
+) -> Look:
+    name = str(config["name"])
+    own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+    features = tuple(Feature(**one) for one in config["features"])
+    inputs = len(features) * n_channels
+    bank = Bank(
+        examples=own["bank.examples"],
+        ts_ns=own["bank.ts_ns"],
+        owners=own["bank.owners"],
+        sensors=sensors,
+    )
+    examples = len(bank.examples)
+    shapes = {"center": (inputs,), "inverse": (inputs,), "bank.examples": (examples, inputs)}
+    shapes |= {"bank.ts_ns": (examples,), "bank.owners": (examples,)}
+    for key, shape in shapes.items():
+        if tuple(own[key].shape) != shape:
+            raise ValueError(f"{name}.{key} must be {shape}, got {tuple(own[key].shape)}")
+    if examples == 0 or not bool(((bank.owners >= 0) & (bank.owners < len(sensors))).all()):
+        raise ValueError(f"{name} needs examples of known sensors")
+    model = None
+    if config["model"] is not None:
+        model = build(config["model"]["kind"], config["model"]["sizes"])
+        if (model.n_channels, model.receptive_field) != (n_channels, len(features)):
+            raise ValueError(f"{name} has a model for other features")
+        weights = {k.removeprefix("model."): v for k, v in own.items() if k.startswith("model.")}
+        model.load_state_dict(weights)
+        model.eval().requires_grad_(requires_grad=False)
+    return Look(
+        name=name,
+        features=features,
+        center=own["center"],
+        inverse=own["inverse"],
+        model=model,
+        bank=bank,
+    )
+
+
+def _summed(squares: Float[Tensor, "tile features channels"]) -> Float32[Tensor, "tile channels"]:
+    """Sums over features, added one by one: a library may choose its order by the shape."""
+    total = squares[:, 0].clone()
+    for place in range(1, squares.shape[1]):
+        total += squares[:, place]
+    return total
