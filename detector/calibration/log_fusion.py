@@ -22,6 +22,7 @@ OFFSET = 0.3
 _TINY = 1e-30
 _LEAST_MEDIAN = 1e-3
 _MANY_ROWS = 24 * 256
+_LEAST_WEIGHT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,11 @@ class LogFusion:
     kind: ClassVar[str] = "log"
     median: Float32[np.ndarray, "distances groups"]
     weight: Float64[np.ndarray, "levels distances"]
+
+    def only(self, places: Sequence[int]) -> "LogFusion":
+        """The fusion of some of the distances."""
+        kept = list(places)
+        return LogFusion(median=self.median[kept], weight=self.weight[:, kept])
 
     @staticmethod
     def medians(
@@ -146,6 +152,7 @@ def weights(
     """
     quiet, share = trust(short, rows)
     ranking = {"long": 1.0, "short": 2 * share, "extremes": 1.0 - quiet}
+    ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
     found = np.zeros((LEVELS, len(names)))
     for place, name in enumerate(names):
         look = name.split()[0]

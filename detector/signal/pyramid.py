@@ -4,18 +4,18 @@ What makes a small autoencoder strong is not its size but what it is shown: a ro
 same row beside the means and spreads of the last 4 to 256 rows says where the signal is, where it
 comes from and how restless it is.
 
-Each window is summed from its own rows in a fixed order: sums over 1, 2, 4 ... rows are built from
-one another, the same tree of additions for every row. A running sum would carry its start along,
-and a score would depend on where a stream was cut.
+Each window is summed from its own rows, from the newest to the oldest. A running sum would carry
+its start along, and a score would depend on where a stream was cut.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from detector.compiled import compiled
 
 MAX_SPAN = 4096
 
@@ -80,129 +80,134 @@ EXTREMES = tuple(
 """How far the signal went: short excursions that a mean over 256 rows drowns."""
 
 
-_EXTREMES = frozenset({"highest", "lowest", "range"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trailing:
-    """What is known of the last 1, 2, 4 ... rows up to each row; incomplete for the first rows.
-
-    Attributes:
-        values, squares: sums.
-        present: how many values there are; empty when none is missing.
-        highest, lowest: of the values; -inf and inf where there is none.
-    """
-
-    values: Mapping[int, Tensor]
-    squares: Mapping[int, Tensor]
-    present: Mapping[int, Tensor]
-    highest: Mapping[int, Tensor]
-    lowest: Mapping[int, Tensor]
-
-    def mean(self, span: int, ends: Int64[Tensor, " n"]) -> Float32[Tensor, "n channels"]:
-        """The mean of the last `span` rows; where all are missing, that of twice as many.
-
-        0, the centre, where there is nothing in the longest either.
-        """
-        total = self.values[span].index_select(0, ends)
-        if not self.present:
-            return total.mul_(1.0 / span)
-        number = self.present[span].index_select(0, ends)
-        mean = total / number.clamp(min=1.0)
-        if 2 * span not in self.values or bool((number > 0).all()):
-            return mean
-        return torch.where(number > 0, mean, self.mean(2 * span, ends))
-
-    def spread(self, span: int, ends: Int64[Tensor, " n"]) -> Float32[Tensor, "n channels"]:
-        """The standard deviation of the last `span` rows; 0 with fewer than two values."""
-        square = self.squares[span].index_select(0, ends)
-        mean = self.values[span].index_select(0, ends)
-        if self.present:
-            number = self.present[span].index_select(0, ends).clamp_(min=1.0)
-            square, mean = square.div_(number), mean.div_(number)
-        else:
-            square, mean = square.mul_(1.0 / span), mean.mul_(1.0 / span)
-        return square.sub_(mean.square_()).clamp_(min=0.0).sqrt_()
-
-    def extreme(
-        self, kind: Kind, span: int, ends: Int64[Tensor, " n"]
-    ) -> Float32[Tensor, "n channels"]:
-        """Highest, lowest or range of the last `span` rows; 0 where all are missing."""
-        high = self.highest[span].index_select(0, ends)
-        low = self.lowest[span].index_select(0, ends)
-        value = {"highest": high, "lowest": low, "range": high - low}[kind]
-        return torch.where(high >= low, value, 0.0) if self.present else value
-
-
-def trailing(
-    rows: Float32[Tensor, "rows channels"],
-    present: Float32[Tensor, "rows channels"] | None,
-    features: Iterable[Feature],
-) -> Trailing:
-    """Prepare what `features` need.
-
-    Args:
-        rows: scaled, 0 where missing.
-        present: 1.0 where a value is there, 0.0 where not; None when all are.
-        features: what will be asked for.
-    """
-    wanted = list(features)
-    longest = {
-        kind: max((f.rows for f in wanted if f.kind == kind), default=0) for kind in get_args(Kind)
-    }
-    extremes = max(longest[kind] for kind in _EXTREMES)
-    high = low = rows
-    if present is not None and extremes:
-        gone = present == 0
-        high, low = rows.masked_fill(gone, -torch.inf), rows.masked_fill(gone, torch.inf)
-    most = max(longest.values())
-    return Trailing(
-        values=_doubled(rows, most, torch.add),
-        squares=_doubled(rows * rows, longest["spread"], torch.add) if longest["spread"] else {},
-        present={} if present is None else _doubled(present, most, torch.add),
-        highest=_doubled(high, extremes, torch.maximum) if extremes else {},
-        lowest=_doubled(low, extremes, torch.minimum) if extremes else {},
-    )
+_AVERAGES: tuple[Kind, ...] = ("mean", "step", "spread")
+_MEAN, _STEP = 0, 1
+_EXTREMES: tuple[Kind, ...] = ("highest", "lowest", "range")
+_HIGHEST, _LOWEST = 0, 1
 
 
 def pyramid(
-    of: Trailing, ends: Int64[Tensor, " n"], features: Sequence[Feature]
-) -> Float32[Tensor, "n features channels"]:
+    rows: Float32[np.ndarray, "rows channels"],
+    present: Bool[np.ndarray, "rows channels"] | None,
+    ends: Int64[np.ndarray, " n"],
+    features: Sequence[Feature],
+) -> Float32[np.ndarray, "n features channels"]:
     """The features of the windows that end at `ends`.
 
+    A mean over a span without a value is that over the next longer span that has one, or 0, the
+    centre; a spread of fewer than two values and an extreme of none are 0.
+
     Args:
-        of: of `trailing` for these features.
-        ends: last row of each window, as many rows before it as the longest feature looks at (or
-            rows that are missing).
+        rows: scaled; what is missing may be anything.
+        present: whether a value is there; None when all are.
+        ends: last row of each window, each with as many rows before it as the longest feature
+            looks at.
         features: what to compute.
     """
-    averaged = {s for f in features if f.kind in {"mean", "step"} for s in (f.span, f.longer) if s}
-    means = {span: of.mean(span, ends) for span in averaged}
-    rows = of.values[1]
-    out = torch.empty(len(ends), len(features), rows.shape[1], device=rows.device)
-    for place, feature in enumerate(features):
-        match feature.kind:
-            case "mean":
-                out[:, place] = means[feature.span]
-            case "step":
-                torch.sub(means[feature.span], means[feature.longer], out=out[:, place])
-            case "spread":
-                out[:, place] = of.spread(feature.span, ends)
-            case extreme:
-                out[:, place] = of.extreme(extreme, feature.span, ends)
+    out = np.empty((len(ends), len(features), rows.shape[1]), dtype=np.float32)
+    everything = np.ones((0, 0), dtype=np.bool_) if present is None else present
+    for kernel, kinds in ((_averages, _AVERAGES), (_extremes, _EXTREMES)):
+        own = [(place, one) for place, one in enumerate(features) if one.kind in kinds]
+        if not own:
+            continue
+        spans = sorted({span for _, one in own for span in (one.span, one.longer) if span})
+        at = {span: number for number, span in enumerate(spans)} | {0: 0}
+        codes = [(p, kinds.index(one.kind), at[one.span], at[one.longer]) for p, one in own]
+        kernel(rows, everything, ends, np.array(spans), np.array(codes), out)
     return out
 
 
-def _doubled(
-    rows: Float32[Tensor, "rows channels"],
-    longest: int,
-    join: Callable[[Tensor, Tensor], Tensor],
-) -> dict[int, Tensor]:
-    """What spans of 1, 2, 4 ... rows come to, each joined from two of half the length."""
-    joined = {1: rows}
-    width = 1
-    while width < longest:
-        shorter = joined[width]
-        joined[2 * width] = torch.cat([shorter[:width], join(shorter[width:], shorter[:-width])])
-        width *= 2
-    return joined
+@compiled
+def _averages(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops in the open)
+    rows: Float32[np.ndarray, "rows channels"],
+    present: Bool[np.ndarray, "..."],
+    ends: Int64[np.ndarray, " n"],
+    spans: Int64[np.ndarray, " spans"],
+    codes: Int64[np.ndarray, "features 4"],
+    out: Float32[np.ndarray, "n features channels"],
+) -> None:
+    """Means, steps and spreads; an empty `present` says that no value is missing."""
+    channels, whole = rows.shape[1], present.shape[0] == 0
+    total, square, count = np.empty(channels), np.empty(channels), np.empty(channels)
+    means, spreads = np.empty((len(spans), channels)), np.empty((len(spans), channels))
+    counts = np.empty((len(spans), channels))
+    for n in range(len(ends)):
+        total[:], square[:], count[:] = 0.0, 0.0, 0.0
+        age = 0
+        for level in range(len(spans)):
+            while age < spans[level]:
+                row = ends[n] - age
+                age += 1
+                if whole:  # a loop of its own: the compiler makes vectors of it
+                    for c in range(channels):
+                        value = np.float64(rows[row, c])
+                        total[c] += value
+                        square[c] += value * value
+                    continue
+                for c in range(channels):
+                    if present[row, c]:
+                        value = np.float64(rows[row, c])
+                        total[c] += value
+                        square[c] += value * value
+                        count[c] += 1.0
+            if whole:
+                count[:] = float(age)
+            for c in range(channels):
+                known = max(count[c], 1.0)
+                mean = total[c] / known
+                counts[level, c], means[level, c] = count[c], mean
+                spreads[level, c] = np.sqrt(max(square[c] / known - mean * mean, 0.0))
+        for level in range(len(spans) - 2, -1, -1):
+            for c in range(channels):
+                if counts[level, c] == 0:
+                    means[level, c] = means[level + 1, c]
+        for f in range(len(codes)):
+            place, kind, level, longer = codes[f]
+            for c in range(channels):
+                if kind == _MEAN:
+                    out[n, place, c] = means[level, c]
+                elif kind == _STEP:
+                    out[n, place, c] = means[level, c] - means[longer, c]
+                else:
+                    out[n, place, c] = spreads[level, c]
+
+
+@compiled
+def _extremes(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops in the open)
+    rows: Float32[np.ndarray, "rows channels"],
+    present: Bool[np.ndarray, "..."],
+    ends: Int64[np.ndarray, " n"],
+    spans: Int64[np.ndarray, " spans"],
+    codes: Int64[np.ndarray, "features 4"],
+    out: Float32[np.ndarray, "n features channels"],
+) -> None:
+    """Highest, lowest and range; an empty `present` says that no value is missing."""
+    channels, whole = rows.shape[1], present.shape[0] == 0
+    high, low = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    highs = np.empty((len(spans), channels), np.float32)
+    lows = np.empty((len(spans), channels), np.float32)
+    for n in range(len(ends)):
+        high[:], low[:] = -np.inf, np.inf
+        age = 0
+        for level in range(len(spans)):
+            while age < spans[level]:
+                row = ends[n] - age
+                age += 1
+                for c in range(channels):
+                    value = rows[row, c]
+                    known = whole or present[row, c]
+                    high[c] = value if known and value > high[c] else high[c]
+                    low[c] = value if known and value < low[c] else low[c]
+            for c in range(channels):
+                known = high[c] >= low[c]
+                highs[level, c] = high[c] if known else 0.0
+                lows[level, c] = low[c] if known else 0.0
+        for f in range(len(codes)):
+            place, kind, level, _ = codes[f]
+            for c in range(channels):
+                if kind == _HIGHEST:
+                    out[n, place, c] = highs[level, c]
+                elif kind == _LOWEST:
+                    out[n, place, c] = lows[level, c]
+                else:
+                    out[n, place, c] = highs[level, c] - lows[level, c]

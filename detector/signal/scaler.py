@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 
+from detector.compiled import compiled
 from detector.signal.series import LARGEST
 
 CLIP = 20.0
@@ -50,6 +51,20 @@ class ChannelScaler:
             scaled /= self.scale[groups]
         return np.clip(scaled, -CLIP, CLIP, out=scaled)
 
+    def scaled(
+        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+    ) -> tuple[Float32[np.ndarray, "rows channels"], Bool[np.ndarray, "rows channels"] | None]:
+        """As `apply`, in one pass: single precision, 0 where missing.
+
+        Returns:
+            The scaled rows, and whether a value is there (None when all are).
+        """
+        every = np.broadcast_to(groups, len(rows)).astype(np.int64)
+        out = np.empty(rows.shape, dtype=np.float32)
+        present = np.empty(rows.shape, dtype=np.bool_)
+        gone = _scaled(np.ascontiguousarray(rows), every, self.center, self.scale, out, present)
+        return out, (present if gone else None)
+
     def invert(
         self, scaled: Float[np.ndarray, "*rows channels"], groups: Int[np.ndarray, "..."]
     ) -> Float64[np.ndarray, "*rows channels"]:
@@ -57,6 +72,29 @@ class ChannelScaler:
         rows: Float64[np.ndarray, "*rows channels"] = scaled * self.scale.take(groups, axis=0)
         rows += self.center.take(groups, axis=0)
         return rows
+
+
+@compiled
+def _scaled(  # noqa: PLR0917 (a compiled function takes no keywords)
+    rows: Float64[np.ndarray, "rows channels"],
+    groups: Int64[np.ndarray, " rows"],
+    center: Float64[np.ndarray, "groups channels"],
+    scale: Float64[np.ndarray, "groups channels"],
+    out: Float32[np.ndarray, "rows channels"],
+    present: Bool[np.ndarray, "rows channels"],
+) -> int:
+    """Fill `out` and `present`; how many values are missing."""
+    gone = 0
+    for row in range(len(rows)):
+        group = groups[row]
+        for channel in range(rows.shape[1]):
+            value = rows[row, channel]
+            known = np.isfinite(value)
+            scaled = (value - center[group, channel]) / scale[group, channel]
+            out[row, channel] = min(max(scaled, -CLIP), CLIP) if known else 0.0
+            present[row, channel] = known
+            gone += not known
+    return gone
 
 
 def fit_row(

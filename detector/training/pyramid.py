@@ -22,7 +22,7 @@ from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
 from detector.training.dataset import Dataset
-from detector.views.pyramid import CLIP, Bank, Look, PyramidView, prepared
+from detector.views.pyramid import CLIP, Bank, Look, PyramidView
 
 BLOCKS = 3
 _FLOOR = 0.1
@@ -59,7 +59,7 @@ class PyramidTraining:
     weight_decay: float = 1e-5
     noise: float = 0.3
     hidden: int = 128
-    examples: int = 1000
+    examples: int = 256
     purge: int = 64
 
     @property
@@ -181,7 +181,7 @@ class _Rows:
         They are scaled as rows of their own group, or of `group`.
         """
         reach = max(feature.rows for feature in features)
-        out = torch.empty(len(rows), len(features), self.data.rows.shape[1])
+        out = np.empty((len(rows), len(features), self.data.rows.shape[1]), dtype=np.float32)
         starts = self._starts[rows]
         cuts = np.flatnonzero(np.diff(starts)) + 1
         for part in np.split(np.arange(len(rows)), cuts):
@@ -191,7 +191,7 @@ class _Rows:
                     own = self.data.groups[rows[some[0]]] if group is None else group
                     start = int(starts[some[0]])
                     out[some] = self._in_run(rows[some], start, int(own), features, reach)
-        return out
+        return torch.from_numpy(out)
 
     def _in_run(  # noqa: PLR0917 (where, then what)
         self,
@@ -200,15 +200,15 @@ class _Rows:
         group: int,
         features: tuple[Feature, ...],
         reach: int,
-    ) -> Tensor:
+    ) -> Float32[np.ndarray, "n features channels"]:
         first, last = int(rows[0]) - reach + 1, int(rows[-1]) + 1
         begin = max(first, start)
         values = self.data.rows[begin:last]
         if begin > first:
             empty = np.full((begin - first, values.shape[1]), np.nan)
             values = np.concatenate([empty, values])
-        of = prepared(self._scaler, values, np.array(group), features, torch.device("cpu"))
-        return pyramid(of, torch.from_numpy(rows - first), features)
+        scaled, present = self._scaler.scaled(values, np.array(group))
+        return pyramid(scaled, present, rows - first, features)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,14 @@ drawn between them: those are too easy, and a threshold set on them is far too l
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
+from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import AlarmBudget
-from detector.scoring import Detector, Identity, pick_device
+from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.series import Series
 from detector.training.base import CrossFit, FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
@@ -20,6 +21,7 @@ from detector.training.fit_head import FittedHead, fit_head
 from detector.training.reconstruction import ReconstructionTraining
 from detector.views.base import View
 from detector.views.joined import Views
+from detector.views.pyramid import PyramidView
 from detector.views.reconstruction import ReconstructionView
 
 __all__ = ["Progress", "TrainingConfig", "train"]
@@ -124,7 +126,20 @@ def train(
     views = Views([_heard(one, crossfit) for one in fitted])
     rate = config.budget.rate(data.interval_s)
     fit = fit_head(views, data, rate=rate, crossfit=crossfit)
-    return Detector(_identity(config, data, fitted, fit), views, fit.head)
+    identity = _identity(config, data, fitted, fit)
+    return Detector(identity, *_without_idle_looks(views, fit.head))
+
+
+def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:
+    """Leave out the looks that count nowhere: they would only cost time."""
+    if not isinstance(head.fusion, LogFusion):
+        return views, head
+    names = [name for view in views for name in view.features]
+    counts = {n for n, used in zip(names, head.fusion.weight.any(axis=0), strict=True) if used}
+    kept = [v.only(counts) if isinstance(v, PyramidView) else v for v in views]
+    left = [name for view in kept for name in view.features]
+    fusion = head.fusion.only([place for place, name in enumerate(names) if name in left])
+    return Views(kept), replace(head, fusion=fusion)
 
 
 def _heard(fitted: FittedView, crossfit: CrossFit | None) -> View[Any]:

@@ -5,26 +5,30 @@ its autoencoder cannot reconstruct, and by the distance to the nearest of the ex
 operation that it remembers. Both are sums of squares over channels, so each channel has its part.
 
 The products of matrices are done in tiles of one fixed shape, all else is addition,
-multiplication and square root of single numbers: see `detector.views.base`.
+multiplication and square root of single numbers: see `detector.views.base`. The features are
+computed on the CPU whatever the device: a window becomes a few numbers there, and only those travel.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int32, Int64
 from torch import Tensor
 
 from detector.models import Autoencoder, build, describe
-from detector.signal.pyramid import Feature, Trailing, pyramid, trailing
+from detector.signal.pyramid import Feature, pyramid
 from detector.signal.scaler import ChannelScaler
 from detector.views.base import Measured, View
 
 CLIP = 20.0
 """Features are cut there: one broken channel must not overflow."""
+MAX_EXAMPLES = 4096
+_PLACES = MAX_EXAMPLES - 1
 TILE_CPU = 256
 TILE_CUDA = 8192
 
@@ -65,6 +69,16 @@ class Look:
     model: Autoencoder | None
     bank: Bank
 
+    @cached_property
+    def half_norms(self) -> Float32[Tensor, " examples"]:
+        """Half the squared norm of each example."""
+        return self.bank.examples.square().sum(1).mul_(0.5)
+
+    @cached_property
+    def places(self) -> Int32[Tensor, " examples"]:
+        """The place of each example."""
+        return torch.arange(len(self.bank.examples), dtype=torch.int32, device=self.center.device)
+
     @property
     def receptive_field(self) -> int:
         """Rows that its longest feature looks at."""
@@ -80,14 +94,20 @@ class Look:
         self, features: Float32[Tensor, "n features channels"]
     ) -> Float32[Tensor, "n inputs"]:
         """Features in units of the look."""
-        q = features.flatten(1).sub_(self.center).mul_(self.inverse)
+        q = features.flatten(1).sub(self.center).mul_(self.inverse)
         return q.clamp_(-CLIP, CLIP)
 
     def nearest(self, q: Float32[Tensor, "tile inputs"]) -> Int64[Tensor, " tile"]:
-        """The nearest example of each."""
+        """The nearest example of each; of those equally near but for 2^-11, the first."""
         examples = self.bank.examples
-        half = torch.addmm(examples.square().sum(1), q, examples.T, beta=0.5, alpha=-1.0)
-        return half.argmin(1)
+        # Half the squared distance but for the window's own norm, which makes it positive: then
+        # floats sort as integers, whose lowest bits can carry the place. A library's argmin takes
+        # several times as long as its minimum.
+        half = torch.addmm(self.half_norms, q, examples.T, alpha=-1.0)
+        half.add_(q.square().sum(1, keepdim=True).mul_(0.5)).clamp_(min=0.0)
+        keys = half.view(torch.int32)
+        keys.bitwise_and_(~_PLACES).bitwise_or_(self.places)
+        return keys.amin(1).bitwise_and_(_PLACES).long()
 
     def measure(
         self, q: Float32[Tensor, "tile inputs"]
@@ -122,7 +142,11 @@ class Look:
         )
 
 
-class PyramidView(View[Trailing]):
+Prepared = tuple[Float32[np.ndarray, "rows channels"], Bool[np.ndarray, "rows channels"] | None]
+"""Scaled rows, and whether a value is there (None when all are)."""
+
+
+class PyramidView(View[Prepared]):
     """Several looks at the last rows, each from its own distance in time."""
 
     kind: ClassVar[str] = "pyramid"
@@ -138,27 +162,26 @@ class PyramidView(View[Trailing]):
 
     def prepare(
         self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
-    ) -> Trailing:
-        """Scale the rows and sum them over the spans of all looks."""
-        return prepared(self.scaler, rows, groups, self._features, self.device)
+    ) -> Prepared:
+        """Scale the rows."""
+        return self.scaler.scaled(rows, groups)
 
-    def measure(self, prepared: Trailing, ends: Int[Tensor, " windows"]) -> Measured:
+    def measure(self, prepared: Prepared, ends: Int[Tensor, " windows"]) -> Measured:
         """Squared distances of each score, by channel."""
-        n = len(ends)
-        short = -n % self.tile
-        if short:
-            ends = torch.cat([ends, ends[:1].expand(short)])
-        channels = prepared.values[1].shape[1]
-        out = torch.empty(len(self.features), len(ends), channels, device=self.device)
-        first = 0
+        n, (rows, present) = len(ends), prepared
+        features = torch.from_numpy(pyramid(rows, present, ends.cpu().numpy(), self._features))
+        full = n + -n % self.tile
+        out = torch.empty(len(self.features), full, rows.shape[1], device=self.device)
+        first, place = 0, 0
         for look in self.looks:
-            count = len(look.scores)
-            for begin in range(0, len(ends), self.tile):
+            own = features[:, first : first + len(look.features)].to(self.device)
+            first += len(look.features)
+            for begin in range(0, full, self.tile):
                 tile = slice(begin, begin + self.tile)
-                q = look.units(pyramid(prepared, ends[tile], look.features))
-                for place, part in enumerate(look.measure(q), start=first):
-                    out[place, tile] = part
-            first += count
+                q = look.units(_filled(own[tile], self.tile))
+                for number, part in enumerate(look.measure(q), start=place):
+                    out[number, tile] = part
+            place += len(look.scores)
         return Measured(features=out[:, :n])
 
     def within(self, rows: int) -> tuple["PyramidView | None", list[int]]:
@@ -167,6 +190,10 @@ class PyramidView(View[Trailing]):
         kept = {name for look in looks for name in look.scores}
         places = [place for place, name in enumerate(self.features) if name in kept]
         return (PyramidView(self.scaler, looks) if looks else None), places
+
+    def only(self, features: Collection[str]) -> "PyramidView":
+        """The looks of which a feature is wanted."""
+        return PyramidView(self.scaler, [k for k in self.looks if set(k.scores) & set(features)])
 
     def to(self, device: torch.device) -> "PyramidView":
         """See `View.to`."""
@@ -230,24 +257,6 @@ class PyramidView(View[Trailing]):
         return cls(ChannelScaler(center=center, scale=scale), looks)
 
 
-def prepared(
-    scaler: ChannelScaler,
-    rows: Float64[np.ndarray, "rows channels"],
-    groups: Int[np.ndarray, "..."],
-    features: Sequence[Feature],
-    device: torch.device,
-) -> Trailing:
-    """Rows scaled and joined over the spans of some features; a missing value counts for none."""
-    present = np.isfinite(rows)
-    if present.all():
-        scaled, mask = scaler.apply(rows, groups).astype(np.float32), None
-    else:
-        scaled = scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
-        scaled[~present] = 0.0
-        mask = torch.from_numpy(present.astype(np.float32)).to(device)
-    return trailing(torch.from_numpy(scaled).to(device), mask, features)
-
-
 def _restored(
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
@@ -270,7 +279,7 @@ def _restored(
     for key, shape in shapes.items():
         if tuple(own[key].shape) != shape:
             raise ValueError(f"{name}.{key} must be {shape}, got {tuple(own[key].shape)}")
-    if examples == 0 or not bool(((bank.owners >= 0) & (bank.owners < len(sensors))).all()):
+    if not 0 < examples <= MAX_EXAMPLES or not bool(((bank.owners >= 0) & (bank.owners < len(sensors))).all()):
         raise ValueError(f"{name} needs examples of known sensors")
     model = None
     if config["model"] is not None:
@@ -288,6 +297,14 @@ def _restored(
         model=model,
         bank=bank,
     )
+
+
+def _filled(
+    features: Float32[Tensor, "n features channels"], tile: int
+) -> Float32[Tensor, "tile features channels"]:
+    """Brought to the length of a tile by repeating the first."""
+    short = tile - len(features)
+    return features if short == 0 else torch.cat([features, features[:1].expand(short, -1, -1)])
 
 
 def _summed(squares: Float[Tensor, "tile features channels"]) -> Float32[Tensor, "tile channels"]:
