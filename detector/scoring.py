@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from detector.calibration.fusion import LEVELS, Fusion
+from detector.calibration.fusion import LEVELS, Fused, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
@@ -218,23 +218,22 @@ class Detector:
                 rows, a length is out of range, a group is unknown, windows of two groups overlap,
                 or the model needs times and there are none.
         """
-        n, n_channels = len(ends), len(self.channels)
-        if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
-            raise ValueError(
-                f"rows must be [T, {n_channels}] for {self.channels}, got {rows.shape}"
-            )
-        if n == 0:
+        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
+        self._check(rows, ends, groups, reach)
+        if len(ends) == 0:
             return self._empty()
-        field = self.receptive_field
-        reach = np.full(n, field) if lengths is None else lengths
-        self._check(len(rows), ends, groups, reach)
-        partial = reach < field
-        one_group = bool((groups == groups[0]).all())
-        row_groups = (
-            np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups, reach)
-        )
-        measured = self._measure(rows, row_groups, ends, groups, partial)
+        partial = reach < self.receptive_field
+        measured = self._measure(rows, ends, groups, reach)
         return self._finish(rows, ends, groups, partial, measured)
+
+    def fused(
+        self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+    ) -> Fused:
+        """The logs and levels behind the scores of at least one sample; arguments as for `score`."""
+        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
+        self._check(rows, ends, groups, reach)
+        measured = self._measure(rows, ends, groups, reach)
+        return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
@@ -243,7 +242,7 @@ class Detector:
     def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
         whole = np.full(len(ends), self.receptive_field)
-        self._check(len(rows), ends, np.full(len(ends), group, dtype=np.int32), whole)
+        self._check(rows, ends, np.full(len(ends), group, dtype=np.int32), whole)
         if len(ends) == 0:
             return np.zeros((0, self.signal.model.latent_size), dtype=np.float32)
         prepared = self.signal.prepare(rows, np.array(group))
@@ -259,15 +258,13 @@ class Detector:
         """The signal view's window that each latent vector stands for, in channel units."""
         return self.signal.decode(latent, group)
 
-    def _measure(
-        self,
-        rows: Rows,
-        row_groups: Int64[np.ndarray, "..."],
-        ends: Ends,
-        groups: Groups,
-        partial: Bool[np.ndarray, " n"],
-    ) -> "_Measured":
+    def _measure(self, rows: Rows, ends: Ends, groups: Groups, lengths: Ends) -> "_Measured":
         """What all views say of whole windows, and the short looks of those that are not full."""
+        one_group = bool((groups == groups[0]).all())
+        row_groups = (
+            np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups, lengths)
+        )
+        partial = lengths < self.receptive_field
         if self._shorter is None or not partial.any():
             return self._measured_by(self.views, rows, row_groups, ends, groups)
         views, places = self._shorter
@@ -395,7 +392,12 @@ class Detector:
             rounded = np.where(np.isfinite(rounded), rounded, values)
         return rounded
 
-    def _check(self, n_rows: int, ends: Ends, groups: Groups, lengths: Ends) -> None:
+    def _check(self, rows: Rows, ends: Ends, groups: Groups, lengths: Ends) -> None:
+        n_rows, n_channels = len(rows), len(self.channels)
+        if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
+            raise ValueError(
+                f"rows must be [T, {n_channels}] for {self.channels}, got {rows.shape}"
+            )
         if ends.shape != groups.shape or ends.shape != lengths.shape:
             raise ValueError(
                 f"one group and one length for each end: got {groups.shape}, {lengths.shape} and "

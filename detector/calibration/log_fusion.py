@@ -50,7 +50,8 @@ class LogFusion:
     ) -> Float32[np.ndarray, " distances"]:
         """The medians of one group's distances."""
         middle: Float32[np.ndarray, " distances"] = np.median(distances, axis=1).astype(np.float32)
-        return np.maximum(middle, np.float32(_LEAST_MEDIAN))
+        np.maximum(middle, np.float32(_LEAST_MEDIAN), out=middle)
+        return middle
 
     def on(self, device: torch.device) -> "LogFusion":  # noqa: ARG002
         """Itself: what it does on a device needs no numbers."""
@@ -102,11 +103,12 @@ class LogFusion:
         """
         own = parts[:, picks].astype(np.float64)
         total = np.maximum(own.sum(axis=2), _TINY)
-        shares = np.einsum("dk,dkc->kc", self.by_distance(fused, picks, partial) / total, own)
+        of_each = self.by_distance(fused, picks, partial) / total
+        shares: Float64[np.ndarray, "k channels"] = (of_each[:, :, None] * own).sum(axis=0)
         spread = shares.sum(axis=1, keepdims=True)
-        equal = np.full_like(shares, 1 / shares.shape[1])
-        np.divide(shares, spread, out=equal, where=spread > 0)
-        return equal
+        shares[spread[:, 0] == 0] = 1.0  # nothing is far out: all alike
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
 
     def by_distance(
         self, fused: Fused, picks: Int[np.ndarray, " k"], partial: Bool[np.ndarray, " k"]
@@ -118,6 +120,16 @@ class LogFusion:
         )
         weighted /= weighted.sum(axis=0)
         return weighted
+
+
+def short_level(
+    names: Sequence[str], distances: Float32[np.ndarray, "distances n"]
+) -> Float64[np.ndarray, " n"]:
+    """The sum of the logs of the short look's distances, over the history of one group or all."""
+    own = distances[[place for place, name in enumerate(names) if name.split()[0] == "short"]]
+    logs = np.log(own / LogFusion.medians(own).astype(np.float64)[:, None] + OFFSET)
+    total: Float64[np.ndarray, " n"] = logs.sum(axis=0)
+    return total
 
 
 def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:

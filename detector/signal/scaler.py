@@ -174,7 +174,6 @@ def fit_moments(
         values = column[np.isfinite(column)]
         if len(values) == 0:
             continue
-        values = values[~gross(values)]
         stretches = np.array_split(values, max(1, round(len(values) / _STRETCH)))
         low = np.median([stretch.min() for stretch in stretches])
         high = np.median([stretch.max() for stretch in stretches])

@@ -15,7 +15,7 @@ from torch import Tensor
 from detector.models.base import check_range
 from detector.signal.denoising import smooth
 from detector.signal.noise import noise_level
-from detector.signal.scaler import ChannelScaler, fit_row, shared_scale
+from detector.signal.scaler import ChannelScaler, fit_row, gross, shared_scale
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import (
     GAP_INTERVALS,
@@ -107,6 +107,22 @@ class WindowBlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrossValues:
+    """Values of one channel that are no measurements (-9999 in a pressure), taken as missing.
+
+    Attributes:
+        channel: its column.
+        values: how many.
+        largest: the one farthest from zero.
+    """
+
+    sensor: str
+    channel: int
+    values: int
+    largest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """All rows of all sensors one behind the other, and the segments that windows may lie in.
 
@@ -128,6 +144,7 @@ class Dataset:
         measured: whether a value was there.
         segments: first row and row after the last of each uninterrupted segment of each block.
         runs: likewise over all blocks: where a block follows another without a gap, one run.
+        gross: values that are no measurements, and were taken as missing.
     """
 
     receptive_field: int
@@ -148,6 +165,7 @@ class Dataset:
     measured: Bool[np.ndarray, "rows channels"]
     segments: Mapping[Block, Sequence[tuple[int, int]]]
     runs: Sequence[tuple[int, int]]
+    gross: Sequence[GrossValues]
 
     def ends(self, block: Block, receptive_field: int) -> Int64[np.ndarray, " windows"]:
         """The last row of every window of so many rows in a block."""
@@ -203,6 +221,7 @@ def assemble(
             )
     ordered = [in_order(one) for one in series]
     _check_order(series, ordered)
+    ordered, found = _without_gross(ordered)
     interval_ns = sampling_interval_ns(ordered)
     gap_ns = round(max_gap_s * 1e9) or GAP_INTERVALS * interval_ns
     segments = [
@@ -220,7 +239,30 @@ def assemble(
         receptive_field=receptive_field,
         interval_s=interval_ns / 1e9,
         max_gap_s=gap_ns / 1e9,
+        gross_values=found,
     )
+
+
+def _without_gross(ordered: Sequence[Series]) -> tuple[list[Series], tuple[GrossValues, ...]]:
+    """The series without values that are no measurements, and how many those were."""
+    kept, found = [], []
+    for one in ordered:
+        values = one.values.copy()
+        for channel, column in enumerate(values.T):
+            known = np.flatnonzero(np.isfinite(column))
+            if not len(known):
+                continue
+            wrong = known[gross(column[known])]
+            if len(wrong):
+                largest = float(column[wrong[np.argmax(np.abs(column[wrong]))]])
+                column[wrong] = np.nan
+                found.append(
+                    GrossValues(
+                        sensor=one.sensor, channel=channel, values=len(wrong), largest=largest
+                    )
+                )
+        kept.append(replace(one, values=values))
+    return kept, tuple(found)
 
 
 def _check_order(series: Sequence[Series], ordered: Sequence[Series]) -> None:
@@ -343,6 +385,7 @@ def _join(
     receptive_field: int,
     interval_s: float,
     max_gap_s: float,
+    gross_values: tuple[GrossValues, ...],
 ) -> Dataset:
     sensors = _own_groups(segments, receptive_field)
     scaler, sigma = _fit_groups(segments, sensors)
@@ -382,6 +425,7 @@ def _join(
         measured=np.isfinite(rows),
         segments=spans,
         runs=_joined_runs(segments, borders.tolist(), round(max_gap_s * 1e9)),
+        gross=gross_values,
     )
 
 

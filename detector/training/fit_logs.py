@@ -1,9 +1,9 @@
 """Fit a fusion of logs on the history as models measure it that have not seen it."""
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
-from detector.calibration.log_fusion import LogFusion, weights
+from detector.calibration.log_fusion import LogFusion, short_level, weights
 from detector.calibration.threshold import Calibration
 from detector.signal.series import thin
 from detector.training.base import CrossFit
@@ -26,7 +26,7 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
     names = [name for view in views for name in view.features]
     fusion = LogFusion(
         median=np.stack([LogFusion.medians(one) for one in distances], axis=1),
-        weight=weights(names, _short_level(names, crossfit), len(crossfit.rows)),
+        weight=weights(names, short_level(names, crossfit.distances), len(crossfit.rows)),
     )
     return FittedScores(
         fusion=fusion,
@@ -34,16 +34,6 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
         partial=_calibrated(fusion, distances, views, rate, partial=True),
         standing_out=(),
     )
-
-
-def _short_level(names: list[str], crossfit: CrossFit) -> Float64[np.ndarray, " n"]:
-    """The short level of the whole history."""
-    fusion = LogFusion(
-        median=LogFusion.medians(crossfit.distances)[:, None],
-        weight=weights(names, np.zeros(1), 1),
-    )
-    n = crossfit.distances.shape[1]
-    return fusion.fuse(crossfit.distances, np.zeros(n, np.int64), np.zeros(n, bool)).levels[1]
 
 
 def _calibrated(

@@ -6,9 +6,10 @@ fitted a second time without each of them, and the block is scored by that one (
 The four fits of an autoencoder run side by side, one batched product per layer.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from detector.calibration.log_fusion import LogFusion, short_level, trust, weights
 from detector.models import Autoencoder, build
 from detector.signal.pyramid import EXTREMES, LONG, ROW, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
 from detector.training.dataset import Dataset
+from detector.training.trimming import LEAST_TRUST, hot_rows
 from detector.views.pyramid import CLIP, Bank, Look, PyramidView
 
 BLOCKS = 3
@@ -33,6 +36,8 @@ _MAX_POOLED = 20_000
 Looks = tuple[tuple[str, tuple[Feature, ...]], ...]
 
 LOOKS: Looks = (("long", LONG), ("short", SHORT), ("row", ROW), ("extremes", EXTREMES))
+_RANKING = 2
+"""Of these looks, the first ones rank rows of any history."""
 WITHOUT_MODEL = frozenset({"extremes"})
 """Looks that only remember examples: an autoencoder of extremes ranked worse."""
 
@@ -80,36 +85,48 @@ class PyramidTraining:
         device: torch.device,
         progress: Callable[[Progress], None],
     ) -> FittedView:
-        """See `ViewTraining.fit`; the whole history is learned from, in three blocks."""
-        usable = _Usable.of(data, self.purge)
+        """See `ViewTraining.fit`; the whole history is learned from, in three blocks.
+
+        If rows of it are hot (`detector.training.trimming`), all is fitted again without them.
+        """
         scaler = _scaler(data)
         rows = _Rows(data, scaler)
-        looks, distances, pooled = list[Look](), list[np.ndarray](), list[np.ndarray]()
-        for place, (name, features) in enumerate(self.looks):
-            fitted = _fit_look(self, name, features, rows, usable, generator, device)
-            looks.append(fitted.look)
-            distances.append(fitted.distances)
-            if len(data.names) > 1:
-                pooled.append(_unseen(fitted.look, rows, usable))
-            progress(
-                Progress(
-                    step=place + 1,
-                    max_steps=len(self.looks),
-                    loss=fitted.loss,
-                    validation_loss=fitted.loss,
-                    best_loss=fitted.loss,
+        steps = iter(range(1, 2 * len(self.looks) + 1))
+
+        def fitted(looks: Looks, usable: _Usable) -> list[_FittedLook]:
+            found = []
+            for name, features in looks:
+                one = _fit_look(self, name, features, rows, usable, generator, device)
+                progress(
+                    Progress(
+                        step=next(steps),
+                        max_steps=2 * len(self.looks),
+                        loss=one.loss,
+                        validation_loss=one.loss,
+                        best_loss=one.loss,
+                    )
                 )
-            )
-        view = PyramidView(scaler, [look.to(device) for look in looks])
-        measured = np.concatenate(distances)
+                found.append(one)
+            return found
+
+        usable = _Usable.of(data, self.purge)
+        first = fitted(self.looks[:_RANKING], usable)
+        hot = _hot(data, first)
+        if hot.any():
+            usable = usable.without(hot)
+            found = fitted(self.looks, usable)
+        else:
+            found = first + fitted(self.looks[_RANKING:], usable)
+        measured = np.concatenate([one.distances for one in found])
+        pooled = measured
+        if len(data.names) > 1:
+            pooled = np.concatenate([_unseen(one.look, rows, usable) for one in found])
+        view = PyramidView(scaler, [one.look.to(device) for one in found])
         return FittedView(
             view=view,
             summary=self._summary(view, usable),
             crossfit=CrossFit(
-                rows=usable.rows,
-                blocks=usable.blocks,
-                distances=measured,
-                pooled=np.concatenate(pooled) if pooled else measured,
+                rows=usable.rows, blocks=usable.blocks, distances=measured, pooled=pooled
             ),
         )
 
@@ -118,6 +135,7 @@ class PyramidTraining:
             "kind": view.kind,
             "steps": self.max_steps,
             "rows": len(usable.rows),
+            "rows_not_learned": int(np.count_nonzero(~usable.kept)),
             "looks": {look.name: [str(f) for f in look.features] for look in view.looks},
             "examples": {look.name: len(look.bank.examples) for look in view.looks},
         }
@@ -131,11 +149,13 @@ class _Usable:
         rows: places in the dataset, ascending.
         blocks: the block of each, 0..2, by the share of its sensor's rows before it.
         near: for each block, whether a row lies in it or within `purge` rows of it.
+        kept: whether a row is learned from; all of them are scored.
     """
 
     rows: Int64[np.ndarray, " n"]
     blocks: Int64[np.ndarray, " n"]
     near: Sequence[Bool[np.ndarray, " n"]]
+    kept: Bool[np.ndarray, " n"]
 
     @classmethod
     def of(cls, data: Dataset, purge: int) -> "_Usable":
@@ -148,15 +168,19 @@ class _Usable:
             for block, (start, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
                 blocks[own[start:end]] = block
                 near[block][own[max(start - purge, 0) : end + purge]] = True
-        return cls(rows=rows, blocks=blocks, near=near)
+        return cls(rows=rows, blocks=blocks, near=near, kept=np.ones(len(rows), dtype=bool))
+
+    def without(self, hot: Bool[np.ndarray, " n"]) -> "_Usable":
+        """The same, not learning from hot rows."""
+        return replace(self, kept=self.kept & ~hot)
 
     def learned_from(self, block: int | None) -> Int64[np.ndarray, " k"]:
         """Places of the rows that the models for a block are fitted on; None: of all blocks."""
         if block is None:
-            return thin(np.arange(len(self.rows)), _MAX_SAMPLES)
-        far = np.flatnonzero(~self.near[block])
+            return thin(np.flatnonzero(self.kept), _MAX_SAMPLES)
+        far = np.flatnonzero(self.kept & ~self.near[block])
         if len(far) < BLOCKS:  # a history shorter than the purge
-            far = np.flatnonzero(self.blocks != block)
+            far = np.flatnonzero(self.kept & (self.blocks != block))
         return thin(far, _MAX_SAMPLES)
 
 
@@ -234,9 +258,7 @@ def _fit_look(
     chosen = [usable.learned_from(block) for block in folds]
     samples = [rows.features(usable.rows[picked], features) for picked in chosen]
     units = [_units(one, features) for one in samples]
-    inputs = [
-        _in_units(one, unit) for one, unit in zip(samples, units, strict=True)
-    ]
+    inputs = [_in_units(one, unit) for one, unit in zip(samples, units, strict=True)]
     size = inputs[0].shape[1]
     latent = min(max(4, channels // 2), size - 1)
     models: list[Autoencoder | None] = [None] * len(folds)
@@ -260,8 +282,27 @@ def _fit_look(
         own = np.flatnonzero(usable.blocks == block)
         for begin in range(0, len(own), _BATCH_ROWS):
             some = own[begin : begin + _BATCH_ROWS]
-            distances[:, some] = _distances(looks[block], rows.features(usable.rows[some], features))
+            distances[:, some] = _distances(
+                looks[block], rows.features(usable.rows[some], features)
+            )
     return _FittedLook(look=looks[-1], distances=distances, loss=loss)
+
+
+def _hot(data: Dataset, looks: Sequence[_FittedLook]) -> Bool[np.ndarray, " n"]:
+    """Rows to leave out, by the looks that rank."""
+    distances = np.concatenate([one.distances for one in looks])
+    names = [name for one in looks for name in one.look.scores]
+    medians = LogFusion.medians(distances)
+    short = short_level(names, distances)
+    quiet, _ = trust(short, len(short))
+    if quiet < LEAST_TRUST:
+        return np.zeros(len(short), dtype=bool)
+    fusion = LogFusion(median=medians[:, None], weight=weights(names, short, len(short)))
+    none = np.zeros(len(short), dtype=np.int64)
+    level = fusion.fuse(distances, none, none.astype(bool)).levels[0]
+    cuts = np.flatnonzero(np.diff(data.owners)) + 1
+    borders = [0, *cuts.tolist(), len(data.owners)]
+    return hot_rows(level, list(itertools.pairwise(borders)))
 
 
 def _unseen(look: Look, rows: _Rows, usable: _Usable) -> Float32[np.ndarray, "scores k"]:

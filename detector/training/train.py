@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from detector.calibration.log_fusion import LogFusion
@@ -135,7 +136,8 @@ def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:
     if not isinstance(head.fusion, LogFusion):
         return views, head
     names = [name for view in views for name in view.features]
-    counts = {n for n, used in zip(names, head.fusion.weight.any(axis=0), strict=True) if used}
+    used = np.flatnonzero(head.fusion.weight.max(axis=0) > 0)
+    counts = {names[place] for place in used}
     kept = [v.only(counts) if isinstance(v, PyramidView) else v for v in views]
     left = [name for view in kept for name in view.features]
     fusion = head.fusion.only([place for place, name in enumerate(names) if name in left])
@@ -160,6 +162,7 @@ def _identity(
         "budget": asdict(config.budget),
         "promise": str(head.head.calibration.promise),
         "standing_out": [asdict(one) for one in head.standing_out[:MAX_NAMED]],
+        "gross": [asdict(one) for one in data.gross[:MAX_NAMED]],
         "not_learned": [one.summary() for one in data.unused[:MAX_NAMED]],
         "torch": torch.__version__.split("+", maxsplit=1)[0],
     }

@@ -109,9 +109,7 @@ class Look:
         keys.bitwise_and_(~_PLACES).bitwise_or_(self.places)
         return keys.amin(1).bitwise_and_(_PLACES).long()
 
-    def measure(
-        self, q: Float32[Tensor, "tile inputs"]
-    ) -> list[Float32[Tensor, "tile channels"]]:
+    def measure(self, q: Float32[Tensor, "tile inputs"]) -> list[Float32[Tensor, "tile channels"]]:
         """Squared distances by channel, one per score; of the autoencoder the mean over inputs."""
         count = len(self.features)
         shape = (len(q), count, -1)
@@ -122,6 +120,20 @@ class Look:
             residual = self.model.reconstruct(window).sub_(window).square_()
             parts.append(_summed(residual).mul_(1.0 / q.shape[1]))
         return parts
+
+    def deviations(
+        self, features: Float32[Tensor, "n features channels"]
+    ) -> tuple[Float32[Tensor, "scores n features channels"], Int64[Tensor, " n"]]:
+        """How far each feature of some windows lies from what each score compares it with.
+
+        In units of the look; and the place of the nearest example of each window.
+        """
+        q = self.units(features)
+        nearest = self.nearest(q)
+        found = [q - self.bank.examples.index_select(0, nearest)]
+        if self.model is not None:
+            found.append(q - self.model.reconstruct(q.view(features.shape)).flatten(1))
+        return torch.stack([one.view(features.shape) for one in found]), nearest
 
     def to(self, device: torch.device) -> "Look":
         """The same on a device."""
@@ -183,6 +195,20 @@ class PyramidView(View[Prepared]):
                     out[number, tile] = part
             place += len(look.scores)
         return Measured(features=out[:, :n])
+
+    @torch.inference_mode()
+    def deviations(
+        self, prepared: Prepared, ends: Int64[np.ndarray, " n"]
+    ) -> list[tuple[Float32[np.ndarray, "scores n features channels"], Int64[np.ndarray, " n"]]]:
+        """See `Look.deviations`, of each look."""
+        features = torch.from_numpy(pyramid(*prepared, ends, self._features)).to(self.device)
+        found, first = [], 0
+        for look in self.looks:
+            own = features[:, first : first + len(look.features)]
+            first += len(look.features)
+            far, nearest = look.deviations(own)
+            found.append((far.cpu().numpy(), nearest.cpu().numpy()))
+        return found
 
     def within(self, rows: int) -> tuple["PyramidView | None", list[int]]:
         """The looks that need at most so many rows, and the positions of their features here."""
@@ -279,7 +305,9 @@ def _restored(
     for key, shape in shapes.items():
         if tuple(own[key].shape) != shape:
             raise ValueError(f"{name}.{key} must be {shape}, got {tuple(own[key].shape)}")
-    if not 0 < examples <= MAX_EXAMPLES or not bool(((bank.owners >= 0) & (bank.owners < len(sensors))).all()):
+    if not 0 < examples <= MAX_EXAMPLES or not bool(
+        ((bank.owners >= 0) & (bank.owners < len(sensors))).all()
+    ):
         raise ValueError(f"{name} needs examples of known sensors")
     model = None
     if config["model"] is not None:

@@ -1,0 +1,136 @@
+"""Why a window scored as it did: which look, over which span, which channel, and what is like it.
+
+Computed for the windows that somebody asks about; the shares of channels alone come with every
+flagged score.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from detector.calibration.log_fusion import LogFusion
+from detector.scoring import Detector, Ends, Groups, Rows
+from detector.signal.denoising import CORRECTION_LIMIT
+from detector.views.pyramid import Look, PyramidView
+
+BAND = 3.0
+"""Half the width of the band around an expected value, in usual differences from it."""
+_MOST_REASONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """A feature that lies far from normal.
+
+    Attributes:
+        channel: its place.
+        feature: in words, "mean of 64".
+        rows: how many rows it looks at.
+        deviation: how far, in usual deviations; its sign says on which side.
+    """
+
+    channel: int
+    feature: str
+    rows: int
+    deviation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """The example of normal operation that is most like the window."""
+
+    sensor: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why one window scored as it did.
+
+    Attributes:
+        looks: share of each distance in the score ("long nearest", ...), largest first; sums to 1.
+        reasons: what lies farthest in the distance that counts most.
+        nearest: None for a detector without examples.
+    """
+
+    looks: Sequence[tuple[str, float]]
+    reasons: Sequence[Reason]
+    nearest: Example | None
+
+
+def band(detector: Detector, group: int) -> Float64[np.ndarray, " channels"]:
+    """Half the width of the band around the expected values, channel units."""
+    usual: Float64[np.ndarray, " channels"] = detector.head.denoiser.limit[group] / CORRECTION_LIMIT
+    return BAND * usual
+
+
+def explain(
+    detector: Detector, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+) -> list[Explanation]:
+    """Explain windows; arguments as for `Detector.score`.
+
+    Raises:
+        ValueError: as `Detector.score` does.
+    """
+    pyramid = next((view for view in detector.views if isinstance(view, PyramidView)), None)
+    fusion = detector.head.fusion
+    if pyramid is None or not isinstance(fusion, LogFusion):
+        detector.score(rows, ends, groups, lengths=lengths)
+        return [Explanation(looks=(("reconstruction", 1.0),), reasons=(), nearest=None)] * len(ends)
+    field = detector.receptive_field
+    reach = np.full(len(ends), field) if lengths is None else lengths
+    fused = detector.fused(rows, ends, groups, lengths=lengths)
+    shares = fusion.by_distance(fused, np.arange(len(ends)), reach < field)
+    found = []
+    for place, (end, group) in enumerate(zip(ends.tolist(), groups.tolist(), strict=True)):
+        window = rows[end - int(reach[place]) + 1 : end + 1]
+        found.append(_one(pyramid, window, group, shares[:, place]))
+    return found
+
+
+def _one(
+    pyramid: PyramidView,
+    window: Rows,
+    group: int,
+    shares: Float64[np.ndarray, " distances"],
+) -> Explanation:
+    missing = pyramid.receptive_field - len(window)
+    padded = np.concatenate([np.full((missing, window.shape[1]), np.nan), window])
+    prepared = pyramid.prepare(padded, np.array(group))
+    details = pyramid.deviations(prepared, np.array([len(padded) - 1]))
+    names = pyramid.features
+    most = int(np.argmax(shares))
+    first = 0
+    for look, (far, nearest) in zip(pyramid.looks, details, strict=True):
+        if first <= most < first + len(look.scores):
+            example = int(nearest[0])
+            return Explanation(
+                looks=[(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")],
+                reasons=_reasons(far[most - first, 0], look),
+                nearest=Example(
+                    sensor=look.bank.sensors[int(look.bank.owners[example])],
+                    ts_ns=int(look.bank.ts_ns[example]),
+                ),
+            )
+        first += len(look.scores)
+    raise AssertionError("every distance belongs to a look")
+
+
+def _reasons(far: Float32[np.ndarray, "features channels"], look: Look) -> Sequence[Reason]:
+    """The features that lie farthest, each channel named once."""
+    found: dict[int, Reason] = {}
+    for place in np.argsort(-np.abs(far), axis=None, kind="stable"):
+        number, channel = divmod(int(place), far.shape[1])
+        if channel not in found and far[number, channel] != 0:
+            feature = look.features[number]
+            found[channel] = Reason(
+                channel=channel,
+                feature=str(feature),
+                rows=feature.rows,
+                deviation=float(far[number, channel]),
+            )
+        if len(found) == _MOST_REASONS:
+            break
+    return tuple(found.values())
