@@ -229,7 +229,7 @@ class Detector:
     def fused(
         self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
     ) -> Fused:
-        """The logs and levels behind the scores of at least one sample; arguments as for `score`."""
+        """The logs and levels behind the scores of some samples; arguments as for `score`."""
         reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
         self._check(rows, ends, groups, reach)
         measured = self._measure(rows, ends, groups, reach)

@@ -1,4 +1,4 @@
-"""A causal picture of the last rows at several scales: means, steps between them, spreads, extremes.
+"""A causal picture of the last rows at several scales: means, steps, spreads, extremes.
 
 What makes a small autoencoder strong is not its size but what it is shown: a row says little, the
 same row beside the means and spreads of the last 4 to 256 rows says where the signal is, where it
@@ -173,7 +173,7 @@ def _averages(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops
 
 
 @compiled
-def _extremes(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops in the open)
+def _extremes(  # noqa: PLR0917 (compiled: no keywords, and loops in the open)
     rows: Float32[np.ndarray, "rows channels"],
     present: Bool[np.ndarray, "..."],
     ends: Int64[np.ndarray, " n"],

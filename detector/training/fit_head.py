@@ -16,8 +16,8 @@ from detector.signal.denoising import Denoiser
 from detector.signal.series import count_in_windows, thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Block, Dataset
-from detector.training.fitted_scores import FittedScores, Stretch
 from detector.training.fit_logs import fit_logs
+from detector.training.fitted_scores import FittedScores, Stretch
 from detector.views.joined import Views
 
 MAX_WINDOWS = 400_000

@@ -7,7 +7,6 @@ The four fits of an autoencoder run side by side, one batched product per layer.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,12 +17,13 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from detector.calibration.log_fusion import LogFusion, short_level, trust, weights
-from detector.models import Autoencoder, build
+from detector.models import Autoencoder
 from detector.signal.pyramid import EXTREMES, LONG, ROW, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
 from detector.training.dataset import Dataset
+from detector.training.networks import NetworkTraining, fit_networks
 from detector.training.trimming import LEAST_TRUST, hot_rows
 from detector.views.pyramid import CLIP, Bank, Look, PyramidView
 
@@ -43,27 +43,17 @@ WITHOUT_MODEL = frozenset({"extremes"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyramidTraining:
+class PyramidTraining(NetworkTraining):
     """The training block of a `PyramidView`.
 
     Attributes:
         looks: name and features of each.
-        max_steps, batch_size: of each autoencoder.
-        learning_rate, weight_decay: of AdamW, with warm-up and cosine decay.
-        noise: standard deviation of the noise on the inputs, in their units (denoising).
-        hidden: width of the layers beside the bottleneck.
         examples: of a bank, at most.
         purge: rows on both sides of a block that its models do not learn from: they share
             windows with it.
     """
 
     looks: Looks = LOOKS
-    max_steps: int = 500
-    batch_size: int = 128
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-5
-    noise: float = 0.3
-    hidden: int = 128
     examples: int = 256
     purge: int = 64
 
@@ -165,7 +155,7 @@ class _Usable:
         for owner in range(len(data.names)):
             own = np.flatnonzero(data.owners == owner)
             borders = np.linspace(0, len(own), BLOCKS + 1).astype(np.int64)
-            for block, (start, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+            for block, (start, end) in enumerate(itertools.pairwise(borders.tolist())):
                 blocks[own[start:end]] = block
                 near[block][own[max(start - purge, 0) : end + purge]] = True
         return cls(rows=rows, blocks=blocks, near=near, kept=np.ones(len(rows), dtype=bool))
@@ -217,7 +207,7 @@ class _Rows:
                     out[some] = self._in_run(rows[some], start, int(own), features, reach)
         return torch.from_numpy(out)
 
-    def _in_run(  # noqa: PLR0917 (where, then what)
+    def _in_run(
         self,
         rows: Int64[np.ndarray, " n"],
         start: int,
@@ -242,7 +232,7 @@ class _FittedLook:
     loss: float
 
 
-def _fit_look(
+def _fit_look(  # noqa: PLR0917 (how, what, on what)
     config: PyramidTraining,
     name: str,
     features: tuple[Feature, ...],
@@ -264,7 +254,14 @@ def _fit_look(
     models: list[Autoencoder | None] = [None] * len(folds)
     loss = 0.0
     if name not in WITHOUT_MODEL and latent > 0:
-        networks, loss = _fit_networks(config, inputs, latent, len(features), generator, device)
+        networks, loss = fit_networks(
+            inputs,
+            config,
+            features=len(features),
+            latent=latent,
+            generator=generator,
+            device=device,
+        )
         models = list(networks)
     looks = [
         Look(
@@ -358,92 +355,6 @@ def _distances(
     with torch.inference_mode():
         parts = look.measure(look.units(features))
         return torch.stack([part.sum(1).sqrt() for part in parts]).numpy()
-
-
-def _fit_networks(
-    config: PyramidTraining,
-    inputs: Sequence[Float32[Tensor, "_ inputs"]],
-    latent: int,
-    features: int,
-    generator: torch.Generator,
-    device: torch.device,
-) -> tuple[list[Autoencoder], float]:
-    """One denoising autoencoder per set of inputs, all at once.
-
-    Returns:
-        The autoencoders on the CPU, and the mean loss of the last steps.
-    """
-    size = inputs[0].shape[1]
-    widths = (size, config.hidden, latent, config.hidden, size)
-    weights, biases = _first_weights(len(inputs), widths, generator, device)
-    optimizer = torch.optim.AdamW(
-        weights + biases, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _rate_factor(step, config.max_steps)
-    )
-    losses: list[float] = []
-    for _ in range(config.max_steps):
-        clean = torch.stack(
-            [
-                one[torch.randint(len(one), (config.batch_size,), generator=generator)]
-                for one in inputs
-            ]
-        )
-        noise = torch.randn(clean.shape, generator=generator) * config.noise
-        clean, noisy = clean.to(device), (clean + noise).to(device)
-        error = (_forward(weights, biases, noisy) - clean).square().mean((1, 2))
-        optimizer.zero_grad(set_to_none=True)
-        error.sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append(float(error[-1].detach()))
-    sizes = {
-        "n_channels": size // features,
-        "receptive_field": features,
-        "latent_size": latent,
-        "hidden": [config.hidden],
-    }
-    fitted = []
-    for number in range(len(inputs)):
-        model = build("dense", sizes)
-        names = ("encoder.0", "encoder.2", "decoder.0", "decoder.2")
-        state = {}
-        for name, weight, bias in zip(names, weights, biases, strict=True):
-            state[f"{name}.weight"] = weight[number].detach().cpu()
-            state[f"{name}.bias"] = bias[number, 0].detach().cpu()
-        model.load_state_dict(state)
-        fitted.append(model.eval().requires_grad_(requires_grad=False))
-    last = losses[-50:]
-    return fitted, sum(last) / len(last)
-
-
-def _first_weights(
-    networks: int, widths: Sequence[int], generator: torch.Generator, device: torch.device
-) -> tuple[list[Tensor], list[Tensor]]:
-    """As torch.nn.Linear draws them, for several networks at once."""
-    weights, biases = list[Tensor](), list[Tensor]()
-    for size_in, size_out in zip(widths[:-1], widths[1:], strict=True):
-        bound = size_in**-0.5
-        for found, rows in ((weights, size_in), (biases, 1)):
-            drawn = torch.rand(networks, rows, size_out, generator=generator)
-            found.append(((drawn * 2 - 1) * bound).to(device).requires_grad_())
-    return weights, biases
-
-
-def _forward(weights: list[Tensor], biases: list[Tensor], inputs: Tensor) -> Tensor:
-    """The pass of `DenseAutoencoder` with one hidden layer, for several networks."""
-    hidden = torch.relu(torch.baddbmm(biases[0], inputs, weights[0]))
-    latent = torch.baddbmm(biases[1], hidden, weights[1])
-    hidden = torch.relu(torch.baddbmm(biases[2], latent, weights[2]))
-    return torch.baddbmm(biases[3], hidden, weights[3])
-
-
-def _rate_factor(step: int, max_steps: int) -> float:
-    warm = min(50, max_steps // 10 + 1)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, max_steps - warm)))
 
 
 def _scaler(data: Dataset) -> ChannelScaler:

@@ -145,8 +145,7 @@ def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:
 
 
 def _heard(fitted: FittedView, crossfit: CrossFit | None) -> View[Any]:
-    """Where views score by what the whole history was to models that had not seen it, the signal
-    view, which leaves a block alone for that, only says what it expected."""
+    """The signal view is silent where views score that learned from the whole history."""
     view = fitted.view
     return view.silent() if crossfit and isinstance(view, ReconstructionView) else view
 

@@ -6,7 +6,7 @@ operation that it remembers. Both are sums of squares over channels, so each cha
 
 The products of matrices are done in tiles of one fixed shape, all else is addition,
 multiplication and square root of single numbers: see `detector.views.base`. The features are
-computed on the CPU whatever the device: a window becomes a few numbers there, and only those travel.
+computed on the CPU whatever the device: a window becomes a few numbers there, which then travel.
 """
 
 import copy
