@@ -35,9 +35,10 @@ _MAX_POOLED = 20_000
 
 Looks = tuple[tuple[str, tuple[Feature, ...]], ...]
 
-LOOKS: Looks = (("long", LONG), ("short", SHORT), ("row", ROW), ("extremes", EXTREMES))
+LOOKS: Looks = (("short", SHORT), ("long", LONG), ("row", ROW), ("extremes", EXTREMES))
 _RANKING = 2
-"""Of these looks, the first ones rank rows of any history."""
+"""Of these looks, the first ones rank rows of any history; the very first says how varied it is."""
+_NEED_MORE = frozenset({"long", "extremes"})
 WITHOUT_MODEL = frozenset({"extremes"})
 """Looks that only remember examples: an autoencoder of extremes ranked worse."""
 
@@ -48,13 +49,15 @@ class PyramidTraining(NetworkTraining):
 
     Attributes:
         looks: name and features of each.
-        examples: of a bank, at most.
+        examples: of a bank, at most...
+        more_examples: ...and where normal operation is varied, of the looks that rank there.
         purge: rows on both sides of a block that its models do not learn from: they share
             windows with it.
     """
 
     looks: Looks = LOOKS
     examples: int = 256
+    more_examples: int = 1000
     purge: int = 64
 
     @property
@@ -86,7 +89,8 @@ class PyramidTraining(NetworkTraining):
         def fitted(looks: Looks, usable: _Usable) -> list[_FittedLook]:
             found = []
             for name, features in looks:
-                one = _fit_look(self, name, features, rows, usable, generator, device)
+                many = self.more_examples if varied and name in _NEED_MORE else self.examples
+                one = _fit_look(self, name, features, many, rows, usable, generator, device)
                 progress(
                     Progress(
                         step=next(steps),
@@ -99,9 +103,11 @@ class PyramidTraining(NetworkTraining):
                 found.append(one)
             return found
 
-        usable = _Usable.of(data, self.purge)
-        first = fitted(self.looks[:_RANKING], usable)
-        hot = _hot(data, first)
+        usable, varied = _Usable.of(data, self.purge), False
+        first = fitted(self.looks[:1], usable)
+        varied = _quiet(first) < LEAST_TRUST
+        first += fitted(self.looks[1:_RANKING], usable)
+        hot = np.zeros(len(usable.rows), dtype=bool) if varied else _hot(data, first)
         if hot.any():
             usable = usable.without(hot)
             found = fitted(self.looks, usable)
@@ -236,6 +242,7 @@ def _fit_look(  # noqa: PLR0917 (how, what, on what)
     config: PyramidTraining,
     name: str,
     features: tuple[Feature, ...],
+    examples: int,
     rows: _Rows,
     usable: _Usable,
     generator: torch.Generator,
@@ -270,7 +277,7 @@ def _fit_look(  # noqa: PLR0917 (how, what, on what)
             center=unit[0],
             inverse=unit[1],
             model=model,
-            bank=_bank(data, usable.rows[picked], one, config.examples),
+            bank=_bank(data, usable.rows[picked], one, examples),
         )
         for unit, model, picked, one in zip(units, models, chosen, inputs, strict=True)
     ]
@@ -285,18 +292,24 @@ def _fit_look(  # noqa: PLR0917 (how, what, on what)
     return _FittedLook(look=looks[-1], distances=distances, loss=loss)
 
 
+def _quiet(looks: Sequence[_FittedLook]) -> float:
+    """See `detector.calibration.log_fusion.trust`."""
+    names, distances = _joined(looks)
+    return trust(short_level(names, distances), distances.shape[1])[0]
+
+
+def _joined(looks: Sequence[_FittedLook]) -> tuple[list[str], Float32[np.ndarray, "scores n"]]:
+    names = [name for one in looks for name in one.look.scores]
+    return names, np.concatenate([one.distances for one in looks])
+
+
 def _hot(data: Dataset, looks: Sequence[_FittedLook]) -> Bool[np.ndarray, " n"]:
     """Rows to leave out, by the looks that rank."""
-    distances = np.concatenate([one.distances for one in looks])
-    names = [name for one in looks for name in one.look.scores]
-    medians = LogFusion.medians(distances)
-    short = short_level(names, distances)
-    quiet, _ = trust(short, len(short))
-    if quiet < LEAST_TRUST:
-        return np.zeros(len(short), dtype=bool)
-    fusion = LogFusion(median=medians[:, None], weight=weights(names, short, len(short)))
-    none = np.zeros(len(short), dtype=np.int64)
-    level = fusion.fuse(distances, none, none.astype(bool)).levels[0]
+    names, distances = _joined(looks)
+    weight = weights(names, short_level(names, distances), distances.shape[1])
+    fusion = LogFusion(median=LogFusion.medians(distances)[:, None], weight=weight)
+    pooled = np.zeros(distances.shape[1], dtype=np.int64)
+    level = fusion.fuse(distances, pooled, pooled.astype(bool)).levels[0]
     cuts = np.flatnonzero(np.diff(data.owners)) + 1
     borders = [0, *cuts.tolist(), len(data.owners)]
     return hot_rows(level, list(itertools.pairwise(borders)))
