@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from detector.calibration.threshold import AlarmBudget
+from detector.calibration.budget import AlarmBudget
 from detector.scoring import Detector, Identity, pick_device
 from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
