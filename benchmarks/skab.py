@@ -89,7 +89,7 @@ def judge(path: Path, choice: Choice) -> Outcome:
     """Learn from the first rows of one file and score the rest, with their past as history."""
     import torch
 
-    from detector.calibration.threshold import AlarmBudget
+    from detector.calibration.budget import AlarmBudget
     from detector.signal.series import Series
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig, train

@@ -19,7 +19,7 @@ from kafka import KafkaProducer
 from numpy.typing import NDArray
 
 from detector.artifact import save
-from detector.calibration.threshold import AlarmBudget
+from detector.calibration.budget import AlarmBudget
 from detector.signal.series import Series
 from detector.training.train import TrainingConfig, train
 from schemas.codec import FRAME_JSON, READING_JSON, FrameEncoder, ReadingEncoder

@@ -49,8 +49,8 @@ class Scores:
             missing.
         flagged: indices of the samples with score >= 1.0, ascending.
         contribution: each channel's share in a flagged score, sums to 1.
-        levels: log scores that the alarm rule reads: the ranking one (NaN where partial), the
-            short one, that of the row alone.
+        levels: log scores that the alarm rule reads: the ranking one (NaN where partial) and the
+            short one.
         partial: whether the sensor has not sent a whole window yet: scored by the short look.
     """
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detector.calibration.threshold import tail_quantile
 
-LEVELS = 3
+LEVELS = 2
 _TINY = 1e-30
 MIN_SPREAD = 0.02
 """Least unit of a feature, in scaled units: a channel that never moved has no error to go by."""
@@ -22,8 +22,8 @@ class Fused:
 
     Attributes:
         raw: the score.
-        levels: log scores that the alarm rule reads: the ranking one, and two that forget sooner
-            (`detector.calibration.log_fusion.LEVELS`).
+        levels: log scores that the alarm rule reads: the ranking one, and the short one, which
+            forgets an event as soon as it is over. NaN where unknown.
         logs: of each distance.
     """
 

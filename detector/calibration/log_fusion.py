@@ -31,8 +31,8 @@ class LogFusion:
 
     Attributes:
         median: of each distance, > 0.
-        weight: of each distance in each level, >= 0: in the ranking score, in the short level
-            (which is the score of a window that is not full yet), in the level of the row alone.
+        weight: of each distance in each level, >= 0: in the ranking score, and in the short level
+            (which is the score of a window that is not full yet).
     """
 
     kind: ClassVar[str] = "log"
@@ -170,5 +170,4 @@ def weights(
         look = name.split()[0]
         found[0, place] = ranking.get(look, 0.0)
         found[1, place] = look == "short"
-        found[2, place] = look == "row"
     return found

@@ -1,85 +1,16 @@
-"""From an alarm budget and the scores of a quiet block to a threshold, and what it is worth."""
+"""From an alarm rate and the scores of a quiet block to a threshold, and what it is worth."""
 
 import math
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
-WEEK_S = 604_800.0
 KNOTS = 256
 """Stored points of each group's distribution of calibration scores."""
 
-_UNITS_S = {
-    "second": 1.0,
-    "minute": 60.0,
-    "hour": 3_600.0,
-    "day": 86_400.0,
-    "week": WEEK_S,
-    "month": 2_629_800.0,
-    "year": 31_557_600.0,
-}
-_BUDGET = re.compile(
-    r"\s*(?P<alarms>\d+(?:\.\d*)?|\.\d+)\s*(?:per|/|an?\b|in)\s*(?P<count>\d+(?:\.\d*)?)?\s*"
-    r"(?P<unit>[a-z]+?)s?\s*",
-    re.IGNORECASE,
-)
 _MIN_EXCEEDANCES = 10
 _POOLED_WEIGHT = 50.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmBudget:
-    """How many false alarms a sensor may raise.
-
-    Attributes:
-        false_alarms: flagged readings of a healthy sensor, on average.
-        per_s: in this many seconds.
-
-    Raises:
-        ValueError: a number is not greater than zero.
-    """
-
-    false_alarms: float = 1.0
-    per_s: float = WEEK_S
-
-    def __post_init__(self) -> None:
-        if not (self.false_alarms > 0 and self.per_s > 0):
-            raise ValueError(
-                f"an alarm budget needs numbers greater than zero, got "
-                f"false_alarms={self.false_alarms}, per_s={self.per_s}"
-            )
-
-    @classmethod
-    def parse(cls, text: str) -> "AlarmBudget":
-        """The budget that a text such as "1 per week", "0.5/day" or "3 in 2 weeks" describes.
-
-        Raises:
-            ValueError: another form, an unknown unit, or a number that is not above zero.
-        """
-        match = _BUDGET.fullmatch(text)
-        unit_s = _UNITS_S.get(match["unit"].lower()) if match else None
-        if match is None or unit_s is None:
-            raise ValueError(
-                f'{text!r} is no budget: write "1 per week" or "2 per 3 days", with one of '
-                f"{', '.join(_UNITS_S)}"
-            )
-        return cls(false_alarms=float(match["alarms"]), per_s=float(match["count"] or 1) * unit_s)
-
-    def rate(self, interval_s: float) -> float:
-        """Share of healthy readings that may be flagged, at one reading every `interval_s`.
-
-        Raises:
-            ValueError: the budget allows half of the readings or more.
-        """
-        rate = self.false_alarms * interval_s / self.per_s
-        if rate >= 0.5:  # noqa: PLR2004
-            raise ValueError(
-                f"a budget of {self.false_alarms:g} false alarms in {self.per_s:g} s allows to "
-                f"flag {rate:.0%} of the readings at one every {interval_s:g} s; give a smaller one"
-            )
-        return rate
 
 
 def tail_quantile(scores: Float[np.ndarray, " n"], rate: float) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from detector.calibration.log_fusion import LogFusion, short_level, trust, weights
 from detector.models import Autoencoder
-from detector.signal.pyramid import EXTREMES, LONG, ROW, SHORT, Feature, pyramid
+from detector.signal.pyramid import EXTREMES, LONG, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
@@ -35,7 +35,7 @@ _MAX_POOLED = 20_000
 
 Looks = tuple[tuple[str, tuple[Feature, ...]], ...]
 
-LOOKS: Looks = (("short", SHORT), ("long", LONG), ("row", ROW), ("extremes", EXTREMES))
+LOOKS: Looks = (("short", SHORT), ("long", LONG), ("extremes", EXTREMES))
 _RANKING = 2
 """Of these looks, the first ones rank rows of any history; the very first says how varied it is."""
 _NEED_MORE = frozenset({"long", "extremes"})

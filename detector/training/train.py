@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from detector.calibration.budget import AlarmBudget
 from detector.calibration.log_fusion import LogFusion
-from detector.calibration.threshold import AlarmBudget
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.series import Series
 from detector.training.base import CrossFit, FittedView, Progress, ViewTraining

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from detector.artifact import load, save
-from detector.calibration.threshold import WEEK_S, AlarmBudget
+from detector.calibration.budget import WEEK_S, AlarmBudget
 from detector.scoring import Detector
 from detector.signal.series import Series
 from detector.training.dataset import Split

@@ -124,7 +124,7 @@ def train(
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
     from detector.artifact import load, save
-    from detector.calibration.threshold import AlarmBudget
+    from detector.calibration.budget import AlarmBudget
     from detector.signal.series import LARGEST
     from detector.training.dataset import Split
     from detector.training.train import TrainingConfig

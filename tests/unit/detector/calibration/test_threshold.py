@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detector.calibration.threshold import AlarmBudget, Calibration, tail_quantile
+from detector.calibration.threshold import Calibration, tail_quantile
 
 
 def normal_scores(n, seed=0):
@@ -10,51 +10,6 @@ def normal_scores(n, seed=0):
 
 def make_calibration(*scores, rate=1e-3):
     return Calibration.fit(list(scores), rate=rate, receptive_field=8)
-
-
-def test_a_budget_of_one_a_week_at_one_a_second():
-    assert AlarmBudget().rate(1.0) == pytest.approx(1 / 604_800)
-    assert AlarmBudget(false_alarms=2.0, per_s=86_400.0).rate(10.0) == pytest.approx(20 / 86_400)
-
-
-@pytest.mark.parametrize(
-    ("alarms", "per_s"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (float("nan"), 1.0)]
-)
-def test_a_budget_that_is_none_is_rejected(alarms, per_s):
-    with pytest.raises(ValueError, match="greater than zero"):
-        AlarmBudget(false_alarms=alarms, per_s=per_s)
-
-
-DAY_S = 86_400.0
-
-
-@pytest.mark.parametrize(
-    ("text", "false_alarms", "per_s"),
-    [
-        ("1 per week", 1.0, 7 * DAY_S),
-        ("2 per 3 days", 2.0, 3 * DAY_S),
-        ("0.5/day", 0.5, DAY_S),
-        (" 3 a month ", 3.0, 30.4375 * DAY_S),
-        ("1 an hour", 1.0, 3_600.0),
-        ("10 in 2 Weeks", 10.0, 14 * DAY_S),
-    ],
-)
-def test_a_budget_reads_as_it_is_said(text, false_alarms, per_s):
-    assert AlarmBudget.parse(text) == AlarmBudget(false_alarms=false_alarms, per_s=per_s)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "week", "1 per fortnight", "one per week", "0 per week", "1 per 0 days", "-1 a day"],
-)
-def test_what_is_no_budget_is_rejected_with_the_form_that_is(text):
-    with pytest.raises(ValueError, match=r"per week|greater than zero"):
-        AlarmBudget.parse(text)
-
-
-def test_a_budget_that_flags_everything_is_rejected():
-    with pytest.raises(ValueError, match="give a smaller one"):
-        AlarmBudget(false_alarms=10.0, per_s=10.0).rate(1.0)
 
 
 def test_enough_samples_are_counted():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detector.calibration.threshold import AlarmBudget
+from detector.calibration.budget import AlarmBudget
 from detector.models import KINDS
 from detector.signal.series import Series
 from detector.training.corruption import Corruption

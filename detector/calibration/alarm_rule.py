@@ -1,0 +1,307 @@
+"""The alarm rule: from levels to incidents, at the rate that a budget allows.
+
+A level is an unsmoothed log score. `long` is the ranking score, `short` what the views of few
+rows say alone. Of each sensor the rule remembers a centre and a spread of both, and how far the
+bar has been lifted; `STATE` names all of it. For each row:
+
+1. **Open** when this row and another of the last few are over both bars: the long level over
+   centre + bar, the short one over half of its bar. A row that has a short level alone (a sensor
+   that warms up) must be over the whole short bar.
+2. **Close** after some calm rows: the short view has lost half of the height that it had in the
+   incident (whatever the long windows still hold), or the long one has and the short is quiet.
+   An incident taken up again within the merge gap is the same one. For 128 rows after an end, the
+   long bar stands over the lowest level since: the tail of an event opens no second incident.
+3. **Learn**: centre and spread follow the levels, slowly outside of incidents, and faster inside,
+   by bounded steps. The centre that the bar stands on never falls below the calibrated one.
+4. **Accept** after twice the memory of an incident: its level is the new normal, and the incident
+   says so. It says so too when it closes because the centre has learnt its level.
+5. **Count**: each incident lifts the bar, each row lets it sink by what the budget allows. A weak
+   incident lifts it by six slopes of the tail (a factor of 400 in its rate), a strong one, likely
+   an event, by a quarter of that. So weak ones + strong ones / 4 <= rate * rows + (lift at the
+   end - lift at the start) / 6, for any levels whatever, with equality while the bar is above its
+   lowest. Where calibration was wrong, two or three incidents put it right.
+
+Unscored rows (no level at all) and gaps change nothing but break a run of rows that opens or
+closes: an incident stays open over them, and no budget is earned.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int, Int64
+
+from detector.calibration import alarm_fold as fold
+from detector.calibration.alarm_numbers import AlarmNumbers
+
+STATE_VERSION = 1
+"""Of what a row of states means; recorded states of another version are not to be used."""
+STATE_SIZE = len(fold.STATE.names or ())
+WITHIN = 32
+"""Most rows that `AlarmDials.opens_within` can look back on."""
+
+States = Float64[np.ndarray, "sensors state"]
+
+
+class Fired(IntEnum):
+    """The view that was further beyond its bar when an incident opened."""
+
+    LONG = fold.LONG
+    SHORT = fold.SHORT
+
+
+class EndReason(IntEnum):
+    """Why an incident ended."""
+
+    RECOVERED = int(fold.RECOVERED)
+    """The levels are back."""
+    NEW_NORMAL = int(fold.NEW_NORMAL)
+    """They are not: the rule has got used to them."""
+    MAXIMUM_DURATION = int(fold.MAXIMUM_DURATION)
+    """It was cut; if the levels stay, the next incident follows at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmDials:
+    """What an operator may set beside the budget; the defaults were chosen on labelled data.
+
+    Attributes:
+        opens_at: rows over the bars that open an incident, of which the last is its row.
+        opens_within: among this many last rows.
+        closes_after: calm rows in a row that close it.
+        merge_gap: rows after a close within which it may be taken up again.
+        shortest: rows that an incident lasts before it is reported; a shorter one never is.
+        longest: rows after which it is cut.
+        accept: memories of an incident (see `AlarmNumbers.memory`) after which its level is the
+            new normal. 0 never accepts: the incident stays open as long as the levels stay, and
+            nothing is learnt inside of it.
+        learning: speed of learning inside an incident, in memories; 0 holds an alarm through a
+            long event, until it is accepted.
+        lowest: tail slopes that the bar may sink by below the calibrated one while the budget is
+            not spent. 0 never alarms below calibration: about a third of the false incidents and
+            an eighth of the events fewer. The default spends what the operator said he can look
+            at, because events that the bar hid were paid for; it stops at a factor of 20 in the
+            rate, so that a silent sensor is not searched for noise.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    opens_at: int = 2
+    opens_within: int = 3
+    closes_after: int = 24
+    merge_gap: int = 16
+    shortest: int = 1
+    longest: int = 604_800
+    accept: float = 2.0
+    learning: float = 1.0
+    lowest: float = -3.0
+
+    def __post_init__(self) -> None:
+        limits = {
+            "opens_at": (self.opens_at, 1, self.opens_within),
+            "opens_within": (self.opens_within, 1, WITHIN),
+            "closes_after": (self.closes_after, 1, 10_000),
+            "merge_gap": (self.merge_gap, 0, 1_000_000),
+            "shortest": (self.shortest, 1, 10_000),
+            "longest": (self.longest, 32, 10**9),
+            "accept": (self.accept, 0.0, 1e6),
+            "learning": (self.learning, 0.0, 10.0),
+            "lowest": (self.lowest, -100.0, 100.0),
+        }
+        for name, (value, low, high) in limits.items():
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be in {low}..{high}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """An incident as far as it is known. Rows count from the first that the sensor ever had.
+
+    Attributes:
+        sensor: its place in the call.
+        opened: row at which it was reported.
+        first: first row over the bars that opened it.
+        last: last row in alarm so far.
+        ended: row at which its end was certain; None while it may go on.
+        peak: its largest strength so far.
+        strength: tail slopes beyond the bars when it opened; each is a factor e in how rare it is.
+        fired: what saw it.
+        reason: why it ended; None while it may go on.
+    """
+
+    sensor: int
+    opened: int
+    first: int
+    last: int
+    ended: int | None
+    peak: float
+    strength: float
+    fired: Fired
+    reason: EndReason | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advanced:
+    """What a call says of its rows.
+
+    Attributes:
+        states: the sensors' states after their rows.
+        threshold: level at which the row would be over all its bars, of the long view, or of the
+            short one where the long is unknown; NaN of an unscored row.
+        strength: tail slopes beyond that; greater than 0 iff the row is over.
+        alarm: whether the row is in a reported incident.
+        opened: incidents that were opened, in order of sensor and row.
+        ended: incidents whose end became certain.
+    """
+
+    states: States
+    threshold: Float64[np.ndarray, " rows"]
+    strength: Float64[np.ndarray, " rows"]
+    alarm: Bool[np.ndarray, " rows"]
+    opened: Sequence[Incident]
+    ended: Sequence[Incident]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlarmRule:
+    """Start numbers, a budget and dials: all that the fold needs beside its state.
+
+    Attributes:
+        numbers: of each calibration group.
+        rate: false incidents a row that the budget allows, see `AlarmBudget.rate`.
+        dials: what the operator set.
+
+    Raises:
+        ValueError: the rate is not in 0..1, without its ends.
+    """
+
+    numbers: AlarmNumbers
+    rate: float
+    dials: AlarmDials = field(default_factory=AlarmDials)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.rate < 1.0:
+            raise ValueError(f"the rate must be between 0 and 1, got {self.rate}")
+
+    def start(self, groups: Int[np.ndarray, " sensors"]) -> States:
+        """States of sensors that have had no row."""
+        numbers = self._numbers()[groups]
+        states = np.zeros(len(groups), fold.STATE)
+        for view in ("long", "short"):
+            for what in ("centre", "spread"):
+                states[f"{what}_{view}"] = numbers[f"{what}_{view}"]
+            states[f"smooth_{view}"] = np.nan
+        # The first weeks are the weak time: a little less sensitive than calibrated.
+        states["offset"] = 1.0
+        states["since"] = states["lowest_since"] = np.inf
+        return states.view(np.float64).reshape(len(groups), STATE_SIZE)
+
+    def advance(
+        self,
+        levels: Float[np.ndarray, "rows views"],
+        sizes: Int[np.ndarray, " sensors"],
+        groups: Int[np.ndarray, " sensors"],
+        states: States,
+    ) -> Advanced:
+        """Take the next rows of many sensors; the same bits however they are cut into calls.
+
+        Args:
+            levels: long and short (further columns are not looked at), unsmoothed, sensor behind
+                sensor, each in order of time. NaN: long unknown while a sensor warms up; short
+                unknown where the row was not scored.
+            sizes: rows of each sensor, 0 or more.
+            groups: calibration group of each sensor.
+            states: from `start` or an earlier call; left as they are.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        rows, sensors = len(levels), len(sizes)
+        if states.shape != (sensors, STATE_SIZE) or len(groups) != sensors:
+            raise ValueError(
+                f"{sensors} sensors need as many groups and states [{sensors}, {STATE_SIZE}], "
+                f"got {len(groups)} and {states.shape}"
+            )
+        if int(np.sum(sizes)) != rows or (sensors and int(np.min(sizes)) < 0):
+            raise ValueError(f"the sizes must sum up to {rows} rows, got {int(np.sum(sizes))}")
+        after = np.array(states, dtype=np.float64, order="C")
+        threshold, strength = np.empty(rows), np.empty(rows)
+        alarm = np.empty(rows, dtype=np.bool_)
+        events = np.empty(2 * rows // self._least_rows() + 2 * sensors, fold.EVENT)
+        count = fold.fold(
+            np.ascontiguousarray(levels, dtype=np.float64),
+            np.asarray(sizes, dtype=np.int64),
+            np.asarray(groups, dtype=np.int64),
+            self._numbers(),
+            self._dials(),
+            after.view(fold.STATE)[:, 0],
+            threshold,
+            strength,
+            alarm,
+            events,
+        )
+        happened = events[:count]
+        return Advanced(
+            states=after,
+            threshold=threshold,
+            strength=strength,
+            alarm=alarm,
+            opened=_incidents(happened[happened["what"] == fold.OPENED]),
+            ended=_incidents(happened[happened["what"] == fold.ENDED]),
+        )
+
+    def _least_rows(self) -> int:
+        """Rows that an incident lasts at the least: they bound how many there can be."""
+        accepted = self.dials.accept * float(self.numbers.memory.min())
+        return max(1, int(min(self.dials.closes_after, self.dials.longest, accepted or np.inf)))
+
+    def _numbers(self) -> np.ndarray:
+        table = np.empty(len(self.numbers.memory), fold.NUMBERS)
+        bars = self.numbers.bars(self.rate)
+        for view, name in enumerate(("long", "short")):
+            for what in ("centre", "spread", "slope"):
+                table[f"{what}_{name}"] = getattr(self.numbers, what)[:, view]
+            table[f"bar_{name}"] = bars[:, view]
+        table["memory"] = self.numbers.memory
+        return table
+
+    def _dials(self) -> np.ndarray:
+        names = [name for name in fold.DIALS.names or () if name != "rate"]
+        values = (self.rate, *(float(getattr(self.dials, name)) for name in names))
+        return np.array([values], fold.DIALS)
+
+
+def rows_seen(states: States) -> Int64[np.ndarray, " sensors"]:
+    """Rows that each sensor has had: the number of its next one."""
+    return states.view(fold.STATE)[:, 0]["rows"].astype(np.int64)
+
+
+def open_incidents(states: States) -> Sequence[Incident]:
+    """The reported incidents that have not ended, at most one a sensor."""
+    table = np.ascontiguousarray(states, dtype=np.float64).view(fold.STATE)[:, 0]
+    table = table.copy()
+    events = np.zeros(len(table), fold.EVENT)
+    for name in ("opened", "first", "last", "peak", "strength", "fired"):
+        events[name] = table[name]
+    events["sensor"] = np.arange(len(table))
+    events["ended"] = events["reason"] = np.nan
+    return _incidents(events[(table["phase"] != fold.QUIET) & ~np.isnan(table["opened"])])
+
+
+def _incidents(events: np.ndarray) -> list[Incident]:
+    return [
+        Incident(
+            sensor=int(event["sensor"]),
+            opened=int(event["opened"]),
+            first=int(event["first"]),
+            last=int(event["last"]),
+            ended=None if np.isnan(event["ended"]) else int(event["ended"]),
+            peak=float(event["peak"]),
+            strength=float(event["strength"]),
+            fired=Fired(int(event["fired"])),
+            reason=None if np.isnan(event["reason"]) else EndReason(int(event["reason"])),
+        )
+        for event in events
+    ]
