@@ -11,7 +11,8 @@ Format 2. `model.json` lists the views in the order of their features, each as
 and the arrays of view number i carry the prefix `views.i.` before the names that the view gave
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
 (`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
-yet, where those are scored), `denoiser.*`, `missing.limit`, `decimals`.
+yet, where those are scored), `alarms.*` (the rule's budget and dials stand in `model.json`),
+`denoiser.*`, `missing.limit`, `decimals`.
 
 Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
 alone; its arrays are `model.*` and `scaling.*`, without a prefix.
@@ -37,9 +38,11 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from detector.calibration.alarm_numbers import AlarmNumbers
+from detector.calibration.alarm_rule import AlarmDials, AlarmRule
 from detector.calibration.fusion import LEVELS, Fusion
 from detector.calibration.log_fusion import LogFusion
-from detector.calibration.threshold import KNOTS, Calibration, Promise
+from detector.calibration.threshold import KNOTS, Calibration
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.denoising import Denoiser
 from detector.views.base import View
@@ -213,7 +216,7 @@ def _describe(detector: Detector) -> dict[str, Any]:
             for view in detector.views
         ],
         "fusion": {"kind": detector.head.fusion.kind},
-        "promise": asdict(detector.head.calibration.promise),
+        "alarms": _described(detector.head.alarms),
         "training": identity.training,
     }
 
@@ -229,6 +232,8 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         "missing.limit": head.missing_limit,
         "decimals": head.decimals,
     }
+    if head.alarms is not None:
+        arrays |= {f"alarms.{k}": array for k, array in head.alarms.numbers.arrays().items()}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     for number, view in enumerate(detector.views):
         for name, value in view.tensors().items():
@@ -247,11 +252,30 @@ def _calibration_arrays(prefix: str, calibration: Calibration) -> dict[str, np.n
     return {f"{prefix}.{name}": getattr(calibration, name) for name in _CALIBRATION}
 
 
-def _calibration(
-    prefix: str, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]
-) -> Calibration:
-    own = {name: arrays[f"{prefix}.{name}"] for name in _CALIBRATION}
-    return Calibration(**own, promise=Promise(**description["promise"]))
+def _calibration(prefix: str, arrays: Mapping[str, np.ndarray]) -> Calibration:
+    return Calibration(**{name: arrays[f"{prefix}.{name}"] for name in _CALIBRATION})
+
+
+def _described(alarms: AlarmRule | None) -> dict[str, Any] | None:
+    return None if alarms is None else {"rate": alarms.rate, "dials": asdict(alarms.dials)}
+
+
+def _alarms(
+    description: Mapping[str, Any] | None, arrays: Mapping[str, np.ndarray], groups: int
+) -> AlarmRule | None:
+    """None: the artifact is older than the rule."""
+    if description is None:
+        return None
+    prefix = "alarms."
+    own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    numbers = AlarmNumbers.from_arrays(own)
+    if len(numbers.memory) != groups:
+        raise ValueError(f"the alarm rule has {len(numbers.memory)} groups of {groups}")
+    return AlarmRule(
+        numbers=numbers,
+        rate=float(description["rate"]),
+        dials=AlarmDials(**description["dials"]),
+    )
 
 
 def _from_format_1(
@@ -300,10 +324,9 @@ def _assemble(
     fusion, names = _FUSIONS[kind]
     head = Head(
         fusion=fusion(**{name: arrays[f"fusion.{name}"] for name in names}),
-        calibration=_calibration("calibration", arrays, description),
-        partial=_calibration("partial", arrays, description)
-        if "partial.threshold" in arrays
-        else None,
+        calibration=_calibration("calibration", arrays),
+        partial=_calibration("partial", arrays) if "partial.threshold" in arrays else None,
+        alarms=_alarms(description.get("alarms"), arrays, len(identity.sensors) + 1),
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],

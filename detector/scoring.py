@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
+from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.fusion import LEVELS, Fused, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
@@ -98,6 +99,7 @@ class Head:
         fusion: features of all views to raw score.
         calibration: raw score to normalised score and p-value.
         partial: the same for windows that are not full yet; None if those are not scored.
+        alarms: from levels to incidents; None for an artifact older than the rule.
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
@@ -106,6 +108,7 @@ class Head:
     fusion: Fusion | LogFusion
     calibration: Calibration
     partial: Calibration | None
+    alarms: AlarmRule | None
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]

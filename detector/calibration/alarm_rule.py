@@ -35,6 +35,9 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from detector.calibration import alarm_fold as fold
 from detector.calibration.alarm_numbers import AlarmNumbers
 
+START_OFFSET = 1.0
+"""Slopes that the bar stands above the calibrated one at first: the first weeks are the weak time,
+a little less sensitive than calibrated."""
 STATE_VERSION = 1
 """Of what a row of states means; recorded states of another version are not to be used."""
 STATE_SIZE = len(fold.STATE.names or ())
@@ -193,8 +196,7 @@ class AlarmRule:
             for what in ("centre", "spread"):
                 states[f"{what}_{view}"] = numbers[f"{what}_{view}"]
             states[f"smooth_{view}"] = np.nan
-        # The first weeks are the weak time: a little less sensitive than calibrated.
-        states["offset"] = 1.0
+        states["offset"] = START_OFFSET
         states["since"] = states["lowest_since"] = np.inf
         return states.view(np.float64).reshape(len(groups), STATE_SIZE)
 

@@ -1,6 +1,7 @@
 """From an alarm rate and the scores of a quiet block to a threshold, and what it is worth."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,38 +51,6 @@ def _tail(scores: Float[np.ndarray, " n"], share: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
-    """What a calibration can and cannot promise.
-
-    Attributes:
-        asked_rate: share of healthy readings that the budget lets be flagged.
-        samples: calibration scores.
-        independent: windows among them that share no reading.
-        lowest_rate: the lowest rate that the samples can show by counting, 1/(samples + 1).
-        method: "counted" or "extrapolated".
-    """
-
-    asked_rate: float
-    samples: int
-    independent: int
-    lowest_rate: float
-    method: str
-
-    def __str__(self) -> str:
-        basis = f"{self.samples} calibration scores ({self.independent} without common readings)"
-        if self.method == "counted":
-            return (
-                f"The rate of {self.asked_rate:.2g} flagged readings was counted on {basis}. It "
-                "holds as long as the data stay like the calibration block."
-            )
-        return (
-            f"{basis} can show rates down to {self.lowest_rate:.2g} by counting. The budget asks "
-            f"for {self.asked_rate:.2g}: the threshold is extrapolated with an exponential tail, "
-            "and the rate is an estimate, not a promise."
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Thresholds and score distributions of each group; row 0 is the pooled one.
 
@@ -90,14 +59,12 @@ class Calibration:
         knots: calibration scores, ascending; `KNOTS` of each group.
         above: calibration scores greater than each knot.
         count: calibration scores.
-        promise: what the pooled threshold is worth.
     """
 
     threshold: Float64[np.ndarray, " groups"]
     knots: Float32[np.ndarray, "groups knots"]
     above: Int64[np.ndarray, "groups knots"]
     count: Int64[np.ndarray, " groups"]
-    promise: Promise
 
     @classmethod
     def fit(
@@ -118,20 +85,24 @@ class Calibration:
         thresholds += [
             _mixed_threshold(own, scores[0], rate, receptive_field) for own in scores[1:]
         ]
+        return cls.of(scores, np.array(thresholds))
+
+    @classmethod
+    def of(
+        cls, scores: Sequence[Float32[np.ndarray, " _"]], thresholds: Float64[np.ndarray, " groups"]
+    ) -> "Calibration":
+        """With thresholds that are known.
+
+        Args:
+            scores: as for `fit`.
+            thresholds: of each group.
+        """
         tables = [_distribution(one) for one in scores]
-        samples = len(scores[0])
         return cls(
-            threshold=np.maximum(np.array(thresholds), np.finfo(np.float32).tiny),
+            threshold=np.maximum(thresholds, np.finfo(np.float32).tiny),
             knots=np.stack([knots for knots, _ in tables]),
             above=np.stack([above for _, above in tables]),
             count=np.array([len(one) for one in scores], dtype=np.int64),
-            promise=Promise(
-                asked_rate=rate,
-                samples=samples,
-                independent=max(1, samples // receptive_field),
-                lowest_rate=1 / (samples + 1),
-                method="counted" if rate * samples >= _MIN_EXCEEDANCES else "extrapolated",
-            ),
         )
 
     def p_value(

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float32, Float64, Int, Int64
 from torch import Tensor
 
-from detector.calibration.fusion import Fusion, raw_scores
+from detector.calibration.alarm_rule import AlarmDials, AlarmRule
+from detector.calibration.fusion import LEVELS, Fusion, raw_scores
 from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
 from detector.scoring import Head, decimals_for
@@ -17,7 +18,7 @@ from detector.signal.series import count_in_windows, thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Block, Dataset
 from detector.training.fit_logs import fit_logs
-from detector.training.fitted_scores import FittedScores, Stretch
+from detector.training.fitted_scores import FittedScores, Stretch, alarm_numbers
 from detector.views.joined import Views
 
 MAX_WINDOWS = 400_000
@@ -25,6 +26,9 @@ MAX_GROUP_WINDOWS = 4_000
 MIN_GROUP_WINDOWS = 64
 _BATCH = 4096
 _LEAK_WINDOWS = 1024
+BLOCKS = 3
+"""Of time, that the alarm rule's numbers are medians over."""
+_TINY = 1e-30
 
 Ends = Int64[np.ndarray, " windows"]
 Features = Float32[np.ndarray, "features windows channels"]
@@ -32,14 +36,20 @@ Features = Float32[np.ndarray, "features windows channels"]
 
 @dataclass(frozen=True, kw_only=True)
 class FittedHead:
-    """A head, and what stood out in the block that it was fitted on."""
+    """A head, how many readings its thresholds rest on, and what stood out among them."""
 
     head: Head
+    readings: int
     standing_out: Sequence[Stretch]
 
 
 def fit_head(
-    views: Views, data: Dataset, *, rate: float, crossfit: CrossFit | None = None
+    views: Views,
+    data: Dataset,
+    *,
+    rate: float,
+    dials: AlarmDials,
+    crossfit: CrossFit | None = None,
 ) -> FittedHead:
     """Fusion, thresholds and the denoising mix of every group, the pooled one first.
 
@@ -49,7 +59,8 @@ def fit_head(
     Args:
         views: fitted.
         data: what they were fitted on.
-        rate: share of healthy readings that may be flagged.
+        rate: false incidents a reading that the budget allows.
+        dials: of the alarm rule.
         crossfit: the history as models measure it that have not seen it, where views learned from
             all of it; None: the calibration block serves.
     """
@@ -63,6 +74,7 @@ def fit_head(
         fusion=scores.fusion,
         calibration=scores.calibration,
         partial=scores.partial,
+        alarms=AlarmRule(numbers=scores.alarms, rate=rate, dials=dials),
         denoiser=Denoiser(
             weight=np.concatenate([one.weight for one in cleaned]),
             limit=np.concatenate([one.limit for one in cleaned]),
@@ -70,7 +82,7 @@ def fit_head(
         missing_limit=_missing_limits(data, len(chosen), views.signal.receptive_field),
         decimals=decimals_for(views.signal.scaler),
     )
-    return FittedHead(head=head, standing_out=scores.standing_out)
+    return FittedHead(head=head, readings=scores.readings, standing_out=scores.standing_out)
 
 
 def _calibration_windows(data: Dataset) -> list[Ends]:
@@ -100,7 +112,13 @@ def _fit_norm(views: Views, data: Dataset, chosen: Sequence[Ends], rate: float) 
     features = [_measure(views, data, group, ends)[0] for group, ends in enumerate(chosen)]
     fusions = [Fusion.fit(one) for one in features]
     scores = [raw_scores(fusion, one) for fusion, one in zip(fusions, features, strict=True)]
+    levels = [np.log(np.maximum(one.astype(np.float64), _TINY)) for one in scores]
     return FittedScores(
+        alarms=alarm_numbers(
+            [np.repeat(one[:, None], LEVELS, axis=1) for one in levels],
+            [np.arange(len(one)) * BLOCKS // len(one) for one in levels],
+        ),
+        readings=len(scores[0]),
         fusion=Fusion(
             middle=np.concatenate([one.middle for one in fusions], axis=1),
             reach=np.concatenate([one.reach for one in fusions], axis=1),

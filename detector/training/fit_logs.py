@@ -3,52 +3,58 @@
 import numpy as np
 from jaxtyping import Float32
 
+from detector.calibration.alarm_rule import START_OFFSET
+from detector.calibration.fusion import Fused
 from detector.calibration.log_fusion import LogFusion, short_level, weights
 from detector.calibration.threshold import Calibration
 from detector.signal.series import thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Dataset
-from detector.training.fitted_scores import FittedScores
+from detector.training.fitted_scores import FittedScores, alarm_numbers
 from detector.views.joined import Views
 
 MAX_GROUP_ROWS = 20_000
 MAX_POOLED_ROWS = 200_000
+BLOCKS = 3
 
 
 def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> FittedScores:
-    """Medians, weights and thresholds of every group, the pooled one first."""
+    """Medians, weights and thresholds of every group, the pooled one first.
+
+    A published score of 1 is where the alarm rule would open on a sensor's first day.
+    """
     groups = data.groups[crossfit.rows]
+    own = [np.flatnonzero(groups == group) for group in range(1, len(data.sensors) + 1)]
     distances = [_thinned(crossfit.pooled, MAX_POOLED_ROWS)]
-    distances += [
-        _thinned(crossfit.distances[:, groups == group], MAX_GROUP_ROWS)
-        for group in range(1, len(data.sensors) + 1)
-    ]
+    distances += [crossfit.distances[:, rows[-MAX_GROUP_ROWS:]] for rows in own]
     names = [name for view in views for name in view.features]
     fusion = LogFusion(
         median=np.stack([LogFusion.medians(one) for one in distances], axis=1),
         weight=weights(names, short_level(names, crossfit.distances), len(crossfit.rows)),
     )
+    whole = [_fused(fusion, one, group, partial=False) for group, one in enumerate(distances)]
+    blocks = [np.arange(distances[0].shape[1]) * BLOCKS // distances[0].shape[1]]
+    blocks += [crossfit.blocks[rows[-MAX_GROUP_ROWS:]] for rows in own]
+    alarms = alarm_numbers([one.levels.T for one in whole], blocks)
+    bars = alarms.centre + alarms.spread * (alarms.bars(rate) + START_OFFSET * alarms.slope)
+    total = fusion.weight.sum(axis=1)
+    opening = np.exp(bars / total)
+    partial = [_fused(fusion, one, group, partial=True) for group, one in enumerate(distances)]
     return FittedScores(
         fusion=fusion,
-        calibration=_calibrated(fusion, distances, views, rate, partial=False),
-        partial=_calibrated(fusion, distances, views, rate, partial=True),
+        calibration=Calibration.of([one.raw for one in whole], opening[:, 0]),
+        partial=Calibration.of([one.raw for one in partial], opening[:, 1]),
+        alarms=alarms,
+        readings=len(crossfit.rows),
         standing_out=(),
     )
 
 
-def _calibrated(
-    fusion: LogFusion,
-    distances: list[Float32[np.ndarray, "distances _"]],
-    views: Views,
-    rate: float,
-    *,
-    partial: bool,
-) -> Calibration:
-    scores = []
-    for group, one in enumerate(distances):
-        n = one.shape[1]
-        scores.append(fusion.fuse(one, np.full(n, group), np.full(n, partial)).raw)
-    return Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field)
+def _fused(
+    fusion: LogFusion, distances: Float32[np.ndarray, "distances n"], group: int, *, partial: bool
+) -> Fused:
+    n = distances.shape[1]
+    return fusion.fuse(distances, np.full(n, group), np.full(n, partial))
 
 
 def _thinned(

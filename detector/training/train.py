@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.calibration.budget import AlarmBudget
+from detector.calibration.alarm_numbers import INDEPENDENT
+from detector.calibration.alarm_rule import AlarmDials
+from detector.calibration.budget import AlarmBudget, worth
 from detector.calibration.log_fusion import LogFusion
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.series import Series
@@ -46,7 +48,8 @@ class TrainingConfig(ReconstructionTraining):
         seed: of weights, order and noise.
         device: "auto", "cpu" or "cuda".
         split: shares of each series, in time.
-        budget: false alarms that a sensor may raise.
+        budget: false incidents that are accepted.
+        dials: what else the operator set of the alarm rule.
         max_gap_s: a longer gap ends a window; 0 = ten sampling intervals.
         max_rows: rows used; a longer history is thinned evenly in pieces.
         further_views: training blocks of views that add to the score.
@@ -63,6 +66,7 @@ class TrainingConfig(ReconstructionTraining):
     device: str = "auto"
     split: Split = field(default_factory=Split)
     budget: AlarmBudget = field(default_factory=AlarmBudget)
+    dials: AlarmDials = field(default_factory=AlarmDials)
     max_gap_s: float = 0.0
     max_rows: int = 2_000_000
     further_views: tuple[ViewTraining, ...] = ()
@@ -125,8 +129,8 @@ def train(
     ]
     crossfit = next((one.crossfit for one in fitted if one.crossfit is not None), None)
     views = Views([_heard(one, crossfit) for one in fitted])
-    rate = config.budget.rate(data.interval_s)
-    fit = fit_head(views, data, rate=rate, crossfit=crossfit)
+    rate = config.budget.rate(data.interval_s, sensors=len(data.names))
+    fit = fit_head(views, data, rate=rate, dials=config.dials, crossfit=crossfit)
     identity = _identity(config, data, fitted, fit)
     return Detector(identity, *_without_idle_looks(views, fit.head))
 
@@ -154,12 +158,21 @@ def _identity(
     config: TrainingConfig, data: Dataset, fitted: Sequence[FittedView], head: FittedHead
 ) -> Identity:
     first, *further = [dict(one.summary) for one in fitted]
+    promise = worth(
+        config.budget,
+        interval_s=data.interval_s,
+        readings=head.readings,
+        independent=head.readings // INDEPENDENT,
+        sensors=len(data.names),
+    )
     training: dict[str, Any] = {
         **data.summary(),
         **first,
         "seed": config.seed,
         "budget": asdict(config.budget),
-        "promise": str(head.head.calibration.promise),
+        "budget_words": str(config.budget),
+        "promise": str(promise),
+        "budget_warning": promise.warning,
         "standing_out": [asdict(one) for one in head.standing_out[:MAX_NAMED]],
         "gross": [asdict(one) for one in data.gross[:MAX_NAMED]],
         "not_learned": [one.summary() for one in data.unused[:MAX_NAMED]],
