@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from detector.calibration.fusion import Fusion
 from detector.calibration.threshold import Calibration
@@ -47,6 +47,7 @@ class Scores:
             better than the reading (see `detector.signal.denoising`); `expected` where it is
             missing.
         flagged: indices of the samples with score >= 1.0, ascending.
+        partial: whether its window had fewer than R readings.
         contribution: each channel's share in a flagged score, sums to 1.
     """
 
@@ -55,6 +56,7 @@ class Scores:
     p_value: Float32[np.ndarray, " n"]
     expected: Float64[np.ndarray, "n channels"]
     denoised: Float64[np.ndarray, "n channels"]
+    partial: Bool[np.ndarray, " n"]
     flagged: Int64[np.ndarray, " k"]
     contribution: Float32[np.ndarray, "k channels"]
 
@@ -147,6 +149,11 @@ class Detector:
         return self.views.receptive_field
 
     @property
+    def warm_up(self) -> int:
+        """Readings that a score takes at least, 1..R; with fewer than R it is partial."""
+        return self.receptive_field
+
+    @property
     def signal(self) -> ReconstructionView:
         """The view that expected and denoised values come from."""
         return self.views.signal
@@ -174,7 +181,15 @@ class Detector:
         """Raw score at which a group's normalised score is 1."""
         return float(self.head.calibration.threshold[group])
 
-    def score(self, rows: Rows, ends: Ends, groups: Groups) -> Scores:
+    def score(
+        self,
+        rows: Rows,
+        ends: Ends,
+        groups: Groups,
+        *,
+        lengths: Ends | None = None,
+        times: Int64[np.ndarray, " rows"] | None = None,
+    ) -> Scores:
         """Score the samples at `rows[ends]`, each from the R rows that end with it.
 
         Args:
@@ -183,13 +198,16 @@ class Detector:
             ends: samples to score, in any order; the caller guarantees that the R rows before
                 and including each lie in one sequence of one sensor.
             groups: `group_of` the sensor of each sample.
+            lengths: readings of each sample's window, `warm_up`..R; None is R for all.
+            times: event time of each row, nanoseconds; None when the model needs none.
 
         Returns:
             The scores, in the order of `ends`; a sample's do not depend on the other samples.
 
         Raises:
             ValueError: the columns are not this model's channels, an end has less than R-1 rows
-                before it or lies outside, a group is unknown, or windows of two groups overlap.
+                before it or lies outside, a group is unknown, windows of two groups overlap, a
+                length is out of range, or there is not one time for each row.
         """
         n, n_channels = len(ends), len(self.channels)
         if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
@@ -199,6 +217,16 @@ class Detector:
         if n == 0:
             return self._empty()
         self._check(len(rows), ends, groups)
+        if lengths is not None and (
+            lengths.shape != ends.shape
+            or lengths.min() < self.warm_up
+            or lengths.max() > self.receptive_field
+        ):
+            raise ValueError(
+                f"lengths must be [{n}], in {self.warm_up}..{self.receptive_field}, got {lengths}"
+            )
+        if times is not None and times.shape != (len(rows),):
+            raise ValueError(f"one time for each row: got {times.shape} and {len(rows)} rows")
         measured = self._measure(rows, ends, groups)
         return self._finish(rows, ends, groups, *measured)
 
@@ -274,6 +302,7 @@ class Detector:
             p_value=head.calibration.p_value(raw.astype(np.float64), groups.astype(np.int64)),
             expected=expected,
             denoised=denoised,
+            partial=np.zeros(len(score), dtype=np.bool_),
             flagged=flagged,
             contribution=shares.astype(np.float32),
         )
@@ -349,6 +378,7 @@ class Detector:
             p_value=none,
             expected=wide,
             denoised=wide,
+            partial=np.zeros(0, dtype=np.bool_),
             flagged=np.zeros(0, dtype=np.int64),
             contribution=wide.astype(np.float32),
         )

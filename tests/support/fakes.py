@@ -21,7 +21,7 @@ from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
-from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture
+from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture, Work
 from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
@@ -180,8 +180,8 @@ class HeldScoring:
         self.open: list[HeldFuture] = []
         self.cancelled = 0
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
-        ticket = HeldFuture(self, self._inner.submit(rows, ends, groups))
+    def submit(self, work: Work) -> ScoringFuture:
+        ticket = HeldFuture(self, self._inner.submit(work))
         self.open.append(ticket)
         return ticket
 

@@ -14,7 +14,7 @@ from schemas.wire.errors import Stage
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from workers.errors import DeadLetterLimitError, TransactionAbortedError
-from workers.stream.scoring.backend import LocalScoring, ScorerLostError, ScoringFuture
+from workers.stream.scoring.backend import LocalScoring, ScorerLostError, ScoringFuture, Work
 from workers.stream.scoring.call import slice_scores
 
 READINGS = reading_records(["a", "b"], 30)
@@ -31,11 +31,11 @@ class Spoiled:
         self._spoil = spoil
         self.calls: list[int] = []
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
-        self.calls.append(len(ends))
-        future = self._inner.submit(rows, ends, groups)
+    def submit(self, work: Work) -> ScoringFuture:
+        self.calls.append(len(work.ends))
+        future = self._inner.submit(work)
         scores, number = future.scores, len(self.calls)
-        future.scores = lambda: self._spoil(rows, number, scores())  # type: ignore[method-assign]
+        future.scores = lambda: self._spoil(work.rows, number, scores())  # type: ignore[method-assign]
         return future
 
 
