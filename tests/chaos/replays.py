@@ -188,7 +188,7 @@ def _restored(
             continue
         state.scored(request.number, flagged=NONE_FLAGGED)
         samples = request.samples
-        for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
+        for nth, window in enumerate(_windows(samples)):
             place = _place(log.partition, samples, nth)
             right = wanted.pop(place, None)
             if right is None:
@@ -198,9 +198,9 @@ def _restored(
     yield from (f"{place} is not scored" for place in sorted(wanted))
 
 
-def _windows(samples: Samples, field: int) -> Iterator[NDArray[np.float64]]:
-    for end in samples.ends.tolist():
-        yield samples.rows[end - field + 1 : end + 1]
+def _windows(samples: Samples) -> Iterator[NDArray[np.float64]]:
+    for end, length in zip(samples.ends.tolist(), samples.lengths.tolist(), strict=True):
+        yield samples.rows[end - length + 1 : end + 1]
 
 
 def _place(partition: int, samples: Samples, nth: int) -> Place:
