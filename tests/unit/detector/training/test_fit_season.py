@@ -43,6 +43,39 @@ def test_the_only_sensors_season_is_the_pooled_one(record):
     assert (season.sine[0] == season.sine[1]).all()
 
 
+def test_what_is_no_more_than_noise_is_nothing():
+    """Of a cosine of the day among noise, one harmonic is left and little else (noise: 0.04)."""
+    times_ns = np.arange(4 * 2016, dtype=np.int64) * 5 * MINUTE_NS
+    day = np.cos(2 * np.pi * times_ns / DAY_NS)
+    rows = day[:, None] + np.random.default_rng(0).normal(size=(len(day), 4))
+    season = fit_season(rows, times_ns, np.ones(len(rows), int), n_groups=2)
+    power = season.cosine[1] ** 2 + season.sine[1] ** 2
+    assert season.harmonics[power.argmax(axis=1)].tolist() == [7] * 4
+    assert (power.sum(axis=1) - power.max(axis=1) < 0.01).all()
+
+
+@pytest.mark.parametrize("hours", [0, 8, 77])
+def test_a_weekend_that_begins_at_another_hour_is_found_as_well(hours):
+    """Midnight elsewhere, or a week that ends on Thursday."""
+    record = rhythm(weeks=6)
+    moved = record._replace(times_ns=record.times_ns + hours * 60 * MINUTE_NS)
+    assert left_of(fitted(moved.between(0, 4)), moved.between(4, 6)) < 0.025
+
+
+def test_a_week_in_which_no_two_days_are_alike():
+    """No day type fits: each day is learned by itself."""
+    form = np.random.default_rng(8)
+    record = rhythm(weeks=6, noise=0.3)
+    day, hour = np.divmod((record.times_ns - record.times_ns[0]) / DAY_NS % 7, 1.0)
+    height, at = form.uniform(0.5, 2.0, 7), form.uniform(0.3, 0.7, 7)
+    season = height[day.astype(int)] * np.cos(2 * np.pi * (hour - at[day.astype(int)]))
+    season = ((season - season.mean()) / season.std())[:, None]
+    record = Rhythm(
+        season + record.rows - record.season, season + np.zeros((1, 3)), record.times_ns
+    )
+    assert left_of(fitted(record.between(0, 4)), record.between(4, 6)) < 0.1
+
+
 @pytest.mark.parametrize("memory", [0.0, 0.9, 0.99, 0.999])
 def test_noise_has_no_season(memory):
     rng = np.random.default_rng(round(1000 * memory))
