@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from detector.calibration.log_fusion import LogFusion
-from detector.scoring import Detector, Ends, Groups, Rows
+from detector.scoring import Detector, Ends, Groups, Rows, Times
 from detector.signal.denoising import CORRECTION_LIMIT
 from detector.views.pyramid import Look, PyramidView
 
@@ -67,7 +67,13 @@ def band(detector: Detector, group: int) -> Float64[np.ndarray, " channels"]:
 
 
 def explain(
-    detector: Detector, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+    detector: Detector,
+    rows: Rows,
+    ends: Ends,
+    groups: Groups,
+    *,
+    lengths: Ends | None = None,
+    times: Times | None = None,
 ) -> list[Explanation]:
     """Explain windows; arguments as for `Detector.score`.
 
@@ -77,28 +83,32 @@ def explain(
     pyramid = next((view for view in detector.views if isinstance(view, PyramidView)), None)
     fusion = detector.head.fusion
     if pyramid is None or not isinstance(fusion, LogFusion):
-        detector.score(rows, ends, groups, lengths=lengths)
+        detector.score(rows, ends, groups, lengths=lengths, times=times)
         return [Explanation(looks=(("reconstruction", 1.0),), reasons=(), nearest=None)] * len(ends)
     field = detector.receptive_field
     reach = np.full(len(ends), field) if lengths is None else lengths
-    fused = detector.fused(rows, ends, groups, lengths=lengths)
+    fused = detector.fused(rows, ends, groups, lengths=lengths, times=times)
     shares = fusion.by_distance(fused, np.arange(len(ends)), reach < field)
     found = []
     for place, (end, group) in enumerate(zip(ends.tolist(), groups.tolist(), strict=True)):
-        window = rows[end - int(reach[place]) + 1 : end + 1]
-        found.append(_one(pyramid, window, group, shares[:, place]))
+        window = slice(end - int(reach[place]) + 1, end + 1)
+        when = None if times is None else times[window]
+        found.append(_one(pyramid, rows[window], when, group, shares[:, place]))
     return found
 
 
 def _one(
     pyramid: PyramidView,
     window: Rows,
+    times: Times | None,
     group: int,
     shares: Float64[np.ndarray, " distances"],
 ) -> Explanation:
     missing = pyramid.receptive_field - len(window)
     padded = np.concatenate([np.full((missing, window.shape[1]), np.nan), window])
-    prepared = pyramid.prepare(padded, np.array(group))
+    if times is not None:
+        times = np.concatenate([np.zeros(missing, dtype=np.int64), times])
+    prepared = pyramid.prepare(padded, np.array(group), times)
     details = pyramid.deviations(prepared, np.array([len(padded) - 1]))
     names = pyramid.features
     most = int(np.argmax(shares))

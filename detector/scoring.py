@@ -31,6 +31,7 @@ _TILES = 8
 
 Rows = Float64[np.ndarray, "rows channels"]
 Ends = Int64[np.ndarray, " n"]
+Times = Int64[np.ndarray, " rows"]
 Groups = Int32[np.ndarray, " n"]
 Samples = Float64[np.ndarray, "n channels"]
 Scaled = Float32[np.ndarray, "n channels"]
@@ -199,7 +200,7 @@ class Detector:
         groups: Groups,
         *,
         lengths: Ends | None = None,
-        times: Int64[np.ndarray, " rows"] | None = None,
+        times: Times | None = None,
     ) -> Scores:
         """Score the samples at `rows[ends]`, each from the R rows that end with it.
 
@@ -223,19 +224,27 @@ class Detector:
         """
         reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
         self._check(rows, ends, groups, reach)
+        if times is not None and times.shape != (len(rows),):
+            raise ValueError(f"one time for each row: got {times.shape} and {len(rows)} rows")
         if len(ends) == 0:
             return self._empty()
         partial = reach < self.receptive_field
-        measured = self._measure(rows, ends, groups, reach)
+        measured = self._measure(rows, times, ends, groups, reach)
         return self._finish(rows, ends, groups, partial, measured)
 
     def fused(
-        self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+        self,
+        rows: Rows,
+        ends: Ends,
+        groups: Groups,
+        *,
+        lengths: Ends | None = None,
+        times: Times | None = None,
     ) -> Fused:
         """The logs and levels behind the scores of some samples; arguments as for `score`."""
         reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
         self._check(rows, ends, groups, reach)
-        measured = self._measure(rows, ends, groups, reach)
+        measured = self._measure(rows, times, ends, groups, reach)
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
     def to(self, device: str | torch.device) -> "Detector":
@@ -261,7 +270,9 @@ class Detector:
         """The signal view's window that each latent vector stands for, in channel units."""
         return self.signal.decode(latent, group)
 
-    def _measure(self, rows: Rows, ends: Ends, groups: Groups, lengths: Ends) -> "_Measured":
+    def _measure(
+        self, rows: Rows, times: Times | None, ends: Ends, groups: Groups, lengths: Ends
+    ) -> "_Measured":
         """What all views say of whole windows, and the short looks of those that are not full."""
         one_group = bool((groups == groups[0]).all())
         row_groups = (
@@ -269,7 +280,7 @@ class Detector:
         )
         partial = lengths < self.receptive_field
         if self._shorter is None or not partial.any():
-            return self._measured_by(self.views, rows, row_groups, ends, groups)
+            return self._measured_by(self.views, (rows, row_groups, times), ends, groups)
         views, places = self._shorter
         found = _Measured.empty(self.views.n_features, len(ends), rows.shape[1])
         for who, picked, where in (
@@ -277,7 +288,8 @@ class Detector:
             (views, np.flatnonzero(partial), places),
         ):
             if len(picked):
-                some = self._measured_by(who, rows, row_groups, ends[picked], groups[picked])
+                of = (rows, row_groups, times)
+                some = self._measured_by(who, of, ends[picked], groups[picked])
                 found.take(some, picked, where)
         return found
 
@@ -285,12 +297,11 @@ class Detector:
     def _measured_by(
         self,
         views: Views,
-        rows: Rows,
-        row_groups: Int64[np.ndarray, "..."],
+        of: tuple[Rows, Int64[np.ndarray, "..."], Times | None],
         ends: Ends,
         groups: Groups,
     ) -> "_Measured":
-        prepared = views.prepare(rows, row_groups)
+        prepared = views.prepare(*of)
         window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
         distances, parts, expected = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()

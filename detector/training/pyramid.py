@@ -20,12 +20,14 @@ from detector.calibration.log_fusion import LogFusion, short_level, trust, weigh
 from detector.models import Autoencoder
 from detector.signal.pyramid import EXTREMES, LONG, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
+from detector.signal.season import Season
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
 from detector.training.dataset import Dataset
+from detector.training.fit_season import fit_season
 from detector.training.networks import NetworkTraining, fit_networks
 from detector.training.trimming import LEAST_TRUST, hot_rows
-from detector.views.pyramid import CLIP, Bank, Look, PyramidView
+from detector.views.pyramid import CLIP, Bank, Look, PyramidView, prepared
 
 BLOCKS = 3
 _FLOOR = 0.1
@@ -83,7 +85,8 @@ class PyramidTraining(NetworkTraining):
         If rows of it are hot (`detector.training.trimming`), all is fitted again without them.
         """
         scaler = _scaler(data)
-        rows = _Rows(data, scaler)
+        season = _season(data, scaler)
+        rows = _Rows(data, scaler, season)
         steps = iter(range(1, 2 * len(self.looks) + 1))
 
         def fitted(looks: Looks, usable: _Usable) -> list[_FittedLook]:
@@ -117,7 +120,7 @@ class PyramidTraining(NetworkTraining):
         pooled = measured
         if len(data.names) > 1:
             pooled = np.concatenate([_unseen(one.look, rows, usable) for one in found])
-        view = PyramidView(scaler, [one.look.to(device) for one in found])
+        view = PyramidView(scaler, season, [one.look.to(device) for one in found])
         return FittedView(
             view=view,
             summary=self._summary(view, usable),
@@ -131,6 +134,7 @@ class PyramidTraining(NetworkTraining):
             "kind": view.kind,
             "steps": self.max_steps,
             "rows": len(usable.rows),
+            "seasonal_channels": int(view.season.kept.any(axis=0).sum()),
             "rows_not_learned": int(np.count_nonzero(~usable.kept)),
             "looks": {look.name: [str(f) for f in look.features] for look in view.looks},
             "examples": {look.name: len(look.bank.examples) for look in view.looks},
@@ -183,9 +187,9 @@ class _Usable:
 class _Rows:
     """The features of any rows of a dataset, each from its own uninterrupted run."""
 
-    def __init__(self, data: Dataset, scaler: ChannelScaler) -> None:
+    def __init__(self, data: Dataset, scaler: ChannelScaler, season: Season) -> None:
         self.data = data
-        self._scaler = scaler
+        self._scaler, self._season = scaler, season
         self._starts = np.zeros(len(data.rows), dtype=np.int64)
         for start, end in data.runs:
             self._starts[start:end] = start
@@ -223,11 +227,12 @@ class _Rows:
     ) -> Float32[np.ndarray, "n features channels"]:
         first, last = int(rows[0]) - reach + 1, int(rows[-1]) + 1
         begin = max(first, start)
-        values = self.data.rows[begin:last]
+        values, times = self.data.rows[begin:last], self.data.ts_ns[begin:last]
         if begin > first:
             empty = np.full((begin - first, values.shape[1]), np.nan)
             values = np.concatenate([empty, values])
-        scaled, present = self._scaler.scaled(values, np.array(group))
+            times = np.concatenate([np.zeros(begin - first, dtype=np.int64), times])
+        scaled, present = prepared(self._scaler, self._season, values, np.array(group), times)
         return pyramid(scaled, present, rows - first, features)
 
 
@@ -368,6 +373,12 @@ def _distances(
     with torch.inference_mode():
         parts = look.measure(look.units(features))
         return torch.stack([part.sum(1).sqrt() for part in parts]).numpy()
+
+
+def _season(data: Dataset, scaler: ChannelScaler) -> Season:
+    """What the hour of the week says, where the history is long enough to prove it."""
+    scaled = scaler.apply(data.rows, data.groups)
+    return fit_season(scaled, data.ts_ns, data.groups, n_groups=len(data.sensors) + 1)
 
 
 def _scaler(data: Dataset) -> ChannelScaler:

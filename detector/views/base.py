@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 PreparedT = TypeVar("PreparedT")
@@ -58,13 +58,20 @@ class View(ABC, Generic[PreparedT]):
 
     @abstractmethod
     def prepare(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        times: Int64[np.ndarray, " rows"] | None,
     ) -> PreparedT:
         """Do once for all windows what need not be done for each.
 
         Args:
             rows: channel units, oldest first; NaN or an infinity = missing. Not written to.
             groups: calibration group of each row, [rows], or of all, [].
+            times: event time of each row, nanoseconds; None when nobody knows.
+
+        Raises:
+            ValueError: the view needs the times, and there are none.
         """
 
     @abstractmethod

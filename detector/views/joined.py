@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 from detector.views.base import View
@@ -62,10 +62,13 @@ class Views:
         return (Views(kept), places) if places and len(places) < first else None
 
     def prepare(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        times: Int64[np.ndarray, " rows"] | None = None,
     ) -> tuple[Any, ...]:
         """What each view prepares; arguments as for `View.prepare`."""
-        return tuple(view.prepare(rows, groups) for view in self._views)
+        return tuple(view.prepare(rows, groups, times) for view in self._views)
 
     def measure(
         self, prepared: tuple[Any, ...], ends: Int[Tensor, " windows"]

@@ -23,6 +23,7 @@ from torch import Tensor
 from detector.models import Autoencoder, build, describe
 from detector.signal.pyramid import Feature, pyramid
 from detector.signal.scaler import ChannelScaler
+from detector.signal.season import Season
 from detector.views.base import Measured, View
 
 CLIP = 20.0
@@ -163,8 +164,9 @@ class PyramidView(View[Prepared]):
 
     kind: ClassVar[str] = "pyramid"
 
-    def __init__(self, scaler: ChannelScaler, looks: Sequence[Look]) -> None:
+    def __init__(self, scaler: ChannelScaler, season: Season, looks: Sequence[Look]) -> None:
         self.scaler = scaler
+        self.season = season
         self.looks = tuple(looks)
         self.features = tuple(name for look in looks for name in look.scores)
         self.receptive_field = max(look.receptive_field for look in looks)
@@ -173,10 +175,13 @@ class PyramidView(View[Prepared]):
         self._features = [feature for look in looks for feature in look.features]
 
     def prepare(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        times: Int64[np.ndarray, " rows"] | None = None,
     ) -> Prepared:
-        """Scale the rows."""
-        return self.scaler.scaled(rows, groups)
+        """Scale the rows, and take their season out."""
+        return prepared(self.scaler, self.season, rows, groups, times)
 
     def measure(self, prepared: Prepared, ends: Int[Tensor, " windows"]) -> Measured:
         """Squared distances of each score, by channel."""
@@ -215,17 +220,19 @@ class PyramidView(View[Prepared]):
         looks = [look for look in self.looks if look.receptive_field <= rows]
         kept = {name for look in looks for name in look.scores}
         places = [place for place, name in enumerate(self.features) if name in kept]
-        return (PyramidView(self.scaler, looks) if looks else None), places
+        return (PyramidView(self.scaler, self.season, looks) if looks else None), places
 
     def only(self, features: Collection[str]) -> "PyramidView":
         """The looks of which a feature is wanted."""
-        return PyramidView(self.scaler, [k for k in self.looks if set(k.scores) & set(features)])
+        return PyramidView(
+            self.scaler, self.season, [k for k in self.looks if set(k.scores) & set(features)]
+        )
 
     def to(self, device: torch.device) -> "PyramidView":
         """See `View.to`."""
         if device == self.device:
             return self
-        return PyramidView(self.scaler, [look.to(device) for look in self.looks])
+        return PyramidView(self.scaler, self.season, [look.to(device) for look in self.looks])
 
     def config(self) -> dict[str, Any]:
         """Names, features and the models' sizes; the sensors of the examples."""
@@ -249,6 +256,7 @@ class PyramidView(View[Prepared]):
             "scaler.center": torch.from_numpy(self.scaler.center),
             "scaler.scale": torch.from_numpy(self.scaler.scale),
         }
+        found |= {f"season.{name}": value for name, value in self.season.tensors().items()}
         for look in self.looks:
             prefix = f"{look.name}."
             found[f"{prefix}center"] = look.center
@@ -280,7 +288,26 @@ class PyramidView(View[Prepared]):
         looks = [_restored(one, tensors, sensors, n_channels) for one in config["looks"]]
         if not looks:
             raise ValueError("a pyramid needs a look")
-        return cls(ChannelScaler(center=center, scale=scale), looks)
+        prefix = "season."
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        season = Season.restore(own, n_groups=n_groups, n_channels=n_channels)
+        return cls(ChannelScaler(center=center, scale=scale), season, looks)
+
+
+def prepared(
+    scaler: ChannelScaler,
+    season: Season,
+    rows: Float64[np.ndarray, "rows channels"],
+    groups: Int[np.ndarray, "..."],
+    times: Int64[np.ndarray, " rows"] | None,
+) -> Prepared:
+    """Scaled rows without their season; see `View.prepare`."""
+    scaled, present = scaler.scaled(rows, groups)
+    if season.is_none:
+        return scaled, present
+    if times is None:
+        raise ValueError("this model knows a rhythm of day and week: its rows need their times")
+    return season.remove(scaled, times, groups).astype(np.float32, copy=False), present
 
 
 def _restored(

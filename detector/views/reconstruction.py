@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
 from detector.models import build, describe
@@ -82,7 +82,10 @@ class ReconstructionView(View[Prepared]):
         self._recent = min(RECENT, self.receptive_field)
 
     def prepare(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        times: Int64[np.ndarray, " rows"] | None = None,  # noqa: ARG002 (no part of its windows)
     ) -> Prepared:
         """Scale the rows and carry the last value over missing ones."""
         present = np.isfinite(rows)

@@ -124,6 +124,11 @@ class Anomaly(WireModel):
     """The model's own score, comparable within one model version only."""
     p_value: Annotated[Number, Field(ge=0.0, le=1.0)]
     """Share of normal readings that score as high or higher."""
+    partial: bool = False
+    """Whether fewer readings came before it than the model looks at (a new sensor, or a gap).
+
+    What only a longer stretch of readings tells is not in such a score.
+    """
     severity: Severity
     """low: score 1 to 2; medium: 2 to 4; high: 4 and more."""
     observed: ChannelValues

@@ -5,7 +5,8 @@ One reading after the other, dicts and lists, no batch, no array, no line shared
 
 * later than the last accepted reading of its sensor: accepted; the same time: duplicate; earlier:
   late. More than `max_gap_ns` later: accepted, and the warm-up begins again.
-* the R-th accepted reading since the warm-up began is the first to be scored.
+* the first accepted reading since the warm-up began to be scored is the one whose number is
+  `warm_up`, R for most models; its window has the readings since then, at most R.
 * the log is cut into stretches; in a stretch a partition knows what reading from the beginning of
   the stretch before it, cold, would have taught it. Here that is done literally.
 * a record is poison if no scorer survives one of its readings and that one would be accepted, be
@@ -63,12 +64,14 @@ class Rules:
 
     Attributes:
         receptive_field: R.
+        warm_up: readings that a score takes at least; R if it is larger.
         max_gap_ns: a longer silence restarts a warm-up.
         max_records, max_age_ms: two stretches are at most about so long.
     """
 
     receptive_field: int
     max_gap_ns: int
+    warm_up: int = 2**62
     max_records: int = 2**62
     max_age_ms: int = 2**62
 
@@ -80,7 +83,7 @@ class Verdict:
     Attributes:
         stage: of its dead letter; empty when it has none.
         fates: of its readings; none for a dead letter.
-        windows: of its scored readings by their index: R rows, oldest first.
+        windows: of its scored readings by their index: R rows or fewer, oldest first.
     """
 
     stage: str = ""
@@ -170,4 +173,5 @@ def _take(reading: Reading, known: _Known, rules: Rules) -> Fate:
     known.last_ns = reading.ts_ns
     known.rows.append(reading.row)
     del known.rows[: -rules.receptive_field]
-    return Fate.SCORED if len(known.rows) == rules.receptive_field else Fate.WARMING_UP
+    least = min(rules.warm_up, rules.receptive_field)
+    return Fate.SCORED if len(known.rows) >= least else Fate.WARMING_UP

@@ -96,6 +96,7 @@ def rules_of(detector: Detector, settings: Settings) -> oracle.Rules:
     stream = settings.stream
     return oracle.Rules(
         receptive_field=detector.receptive_field,
+        warm_up=detector.warm_up,
         max_gap_ns=max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1),
         max_records=stream.max_restore_records,
         max_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
@@ -152,13 +153,12 @@ def _scored(
         for at, verdict in verdicts.items()
         for index, window in verdict.windows.items()
     )
-    field = detector.receptive_field
     while chunk := list(islice(windows, _CHUNK)):
         rows = np.array([row for _, window in chunk for row in window], np.float64)
         sensors = [records[place.partition, place.offset].sensor for place, _ in chunk]
         groups = np.array([detector.group_of(sensor) for sensor in sensors], np.int32)
-        ends = np.arange(1, len(chunk) + 1, dtype=np.int64) * field - 1
-        scores = detector.score(rows, ends, groups)
+        lengths = np.array([len(window) for _, window in chunk], np.int64)
+        scores = detector.score(rows, np.cumsum(lengths) - 1, groups, lengths=lengths)
         flags = {int(nth): row for row, nth in enumerate(scores.flagged)}
         for nth, (place, window) in enumerate(chunk):
             ts_ns = records[place.partition, place.offset].readings[place.nth].ts_ns

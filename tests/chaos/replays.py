@@ -18,6 +18,7 @@ from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
 from tests.support.partitions import NONE_FLAGGED
 from workers.stream.input import Input
+from workers.stream.scoring.backend import Work
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
     Batch,
@@ -67,6 +68,7 @@ class PartitionLog:
             channels=len(self.detector.channels),
             receptive_field=self.detector.receptive_field,
             max_gap_ns=max(round(gap_s * 1e9), 1),
+            warm_up=self.detector.warm_up,
             state_ttl=StateTtl(
                 max_restore_records=stream.max_restore_records,
                 max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
@@ -122,7 +124,7 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
         if request is None:
             continue
         samples = request.samples
-        scores = log.detector.score(samples.rows, samples.ends, samples.groups)
+        scores = Work.of(samples).scores(log.detector)
         state.scored(request.number, flagged=scores.flagged)
         for run in samples.runs:
             for nth in range(run.start, run.stop):
@@ -186,7 +188,7 @@ def _restored(
             continue
         state.scored(request.number, flagged=NONE_FLAGGED)
         samples = request.samples
-        for nth, window in enumerate(_windows(samples, log.detector.receptive_field)):
+        for nth, window in enumerate(_windows(samples)):
             place = _place(log.partition, samples, nth)
             right = wanted.pop(place, None)
             if right is None:
@@ -196,9 +198,9 @@ def _restored(
     yield from (f"{place} is not scored" for place in sorted(wanted))
 
 
-def _windows(samples: Samples, field: int) -> Iterator[NDArray[np.float64]]:
-    for end in samples.ends.tolist():
-        yield samples.rows[end - field + 1 : end + 1]
+def _windows(samples: Samples) -> Iterator[NDArray[np.float64]]:
+    for end, length in zip(samples.ends.tolist(), samples.lengths.tolist(), strict=True):
+        yield samples.rows[end - length + 1 : end + 1]
 
 
 def _place(partition: int, samples: Samples, nth: int) -> Place:

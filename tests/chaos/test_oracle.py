@@ -42,6 +42,15 @@ def test_a_window_is_the_last_accepted_rows():
     assert found[4].windows == {0: [(5.0,), (6.0,)]}
 
 
+def test_a_short_window_is_scored_from_the_warm_up_on():
+    rules = Rules(receptive_field=3, warm_up=2, max_gap_ns=10)
+    found = verdicts(log(1, 2, 13, 14, 15, 16), rules)
+
+    assert fates(log(1, 2, 13, 14, 15), rules) == [(W,), (S,), (W,), (S,), (S,)]
+    assert found[3].windows == {0: [(13.0,), (14.0,)]}
+    assert found[5].windows == {0: [(14.0,), (15.0,), (16.0,)]}
+
+
 def test_readings_of_a_frame_are_judged_one_after_the_other():
     frame = Record(offset=0, sensor="a", readings=tuple(Reading(t, (0.0,)) for t in (1, 3, 2, 3)))
 

@@ -96,7 +96,7 @@ def _record(entry: Entry, partition: int) -> Record:
 
 def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
     """By the definition; poison is found when it would be remembered, and then was never read."""
-    expected, detector = Expected(), SimDetector(rules.receptive_field)
+    expected, detector = Expected(), SimDetector.of(rules)
     for partition, entries in world.items():
         memory = Remembering(entries, rules)
         fated = []
@@ -117,7 +117,9 @@ def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
                     fates += "d" if is_dropped else "w"
                     continue
                 place = Place(partition, entry.offset, index)
-                number = int(detector.numbers([window])[0])
+                number = detector.number(
+                    [(EPOCH_MS + ts) * 10**6 for ts, _ in window], [value for _, value in window]
+                )
                 ts_ms = EPOCH_MS + sample.ts_ns
                 expected.scored[place] = Scored(sample.sensor, ts_ms, float(number))
                 fates += "f" if number >= FLAGGED_FROM else "s"

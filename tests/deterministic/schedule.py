@@ -32,7 +32,7 @@ class Schedule:
 
     @classmethod
     def of_seed(cls, seed: int) -> Schedule:
-        rng = random.Random(seed)
+        rng, of_warm_up = random.Random(seed), random.Random(-seed - 1)
         return cls(
             logs=[
                 rng.randbytes(BYTES_A_RECORD * rng.randint(1, MOST_RECORDS))
@@ -42,6 +42,7 @@ class Schedule:
                 receptive_field=rng.randint(1, 4),
                 max_records=rng.randint(2, 40),
                 max_age_ms=rng.choice([10**9, rng.randint(2, 60)]),
+                warm_up=of_warm_up.randint(1, 4),
             ),
             workers=rng.randint(1, 3),
             poll=rng.choice(POLLS),
@@ -87,6 +88,7 @@ SCHEDULES = st.builds(
         receptive_field=st.integers(1, 4),
         max_records=st.integers(2, 40),
         max_age_ms=st.one_of(st.just(10**9), st.integers(2, 60)),
+        warm_up=st.integers(1, 4),
     ),
     workers=st.integers(1, 3),
     poll=st.sampled_from(POLLS),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import ScorerLostError, ScoringFuture
+from tests.support.logs import Rules
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Work
 
 POISON = 5000.0
 """No scorer survives a window that holds a reading of at least this."""
@@ -19,15 +20,19 @@ _PATIENCE = 2
 
 
 class SimDetector:
-    """What a loop asks of a detector; a score names each reading of its window and its place."""
+    """What a loop asks of a detector; a score names each reading of its window, when and where."""
 
     name, version = "sim", "1"
     channels = ("x",)
     max_gap_s = 1.0
 
-    def __init__(self, receptive_field: int) -> None:
-        self.receptive_field = receptive_field
+    def __init__(self, receptive_field: int, warm_up: int) -> None:
+        self.receptive_field, self.warm_up = receptive_field, warm_up
         self._weights = 7 ** np.arange(receptive_field, dtype=np.int64) % 9973
+
+    @classmethod
+    def of(cls, rules: Rules) -> SimDetector:
+        return cls(rules.receptive_field, rules.least_readings)
 
     def group_of(self, sensor: str) -> int:
         return 0
@@ -35,15 +40,19 @@ class SimDetector:
     def threshold_of(self, group: int) -> float:
         return 1.0
 
-    def numbers(self, windows: Any) -> Any:
-        """One number a window: integers, so that no rounding hides a difference."""
-        return (np.asarray(windows).astype(np.int64) @ self._weights) % 9973
+    def number(self, times_ns: Any, values: Any) -> int:
+        """Of a window: an integer, so that no rounding hides a difference."""
+        readings = np.asarray(values).astype(np.int64) + 13 * (np.asarray(times_ns) // 10**6)
+        return int((len(values) + readings @ self._weights[-len(values) :]) % 9973)
 
-    def score(self, rows: Any, ends: Any) -> Scores:
-        places = np.asarray(ends)[:, None] + np.arange(1 - self.receptive_field, 1)
-        if len(ends) and rows[places, 0].max() >= POISON:
+    def score(self, rows: Any, ends: Any, groups: Any, *, lengths: Any, times: Any) -> Scores:
+        windows = [
+            slice(end - length + 1, end + 1)
+            for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
+        ]
+        if any(rows[window, 0].max() >= POISON for window in windows):
             raise ValueError("poison")
-        raw = self.numbers(rows[places, 0])
+        raw = np.array([self.number(times[w], rows[w, 0]) for w in windows], np.int64)
         score = raw / FLAGGED_FROM
         flagged = np.flatnonzero(score >= 1.0)
         cleaned = raw.astype(np.float64)[:, None]
@@ -53,8 +62,10 @@ class SimDetector:
             p_value=np.ones(len(ends), np.float32),
             expected=cleaned,
             denoised=cleaned,
+            partial=lengths < self.receptive_field,
             flagged=flagged,
             contribution=np.ones((len(flagged), 1), np.float32),
+            levels=np.log(np.stack([score + 1, score + 1], axis=1)),
         )
 
 
@@ -65,8 +76,8 @@ class SimScoring:
         self.detector = detector
         self.open: list[SimFuture] = []
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
-        ticket = SimFuture(self, rows, ends)
+    def submit(self, work: Work) -> ScoringFuture:
+        ticket = SimFuture(self, work)
         self.open.append(ticket)
         return ticket
 
@@ -77,8 +88,8 @@ class SimScoring:
 
 
 class SimFuture:
-    def __init__(self, scoring: SimScoring, rows: Any, ends: Any) -> None:
-        self._scoring, self._rows, self._ends = scoring, rows, ends
+    def __init__(self, scoring: SimScoring, work: Work) -> None:
+        self._scoring, self._work = scoring, work
         self._error: Exception | None = None
         self._is_ready = False
         self._waits = 0
@@ -97,7 +108,7 @@ class SimFuture:
         assert self._is_ready
         if self._error is not None:
             raise self._error
-        return self._scoring.detector.score(self._rows, self._ends)
+        return self._work.scores(self._scoring.detector)  # type: ignore[arg-type]
 
     def cancel(self) -> None:
         if not self._is_ready:

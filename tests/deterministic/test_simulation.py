@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -18,8 +19,10 @@ from tests.deterministic.schedule import SCHEDULES, Schedule
 from workers.kafka.client import CommittedOffset
 from workers.stream.checkpoint import Checkpoint
 from workers.stream.owned_partition import OwnedPartition
+from workers.stream.state.arrivals import Arrivals
 from workers.stream.state.history import SensorWindows
 from workers.stream.state.recorded import RecordedState
+from workers.stream.state.windows import Sequences, Windows
 
 HOW_MANY = int(os.environ.get("VIGIE_SIMULATIONS", "150"))
 PATIENCE = 1000
@@ -94,6 +97,25 @@ def never_remove_a_document(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RecordedState, "_forget_before", lambda self, offset: None)
 
 
+def look_behind_a_restart(patch: pytest.MonkeyPatch) -> None:
+    extend = Windows.extend
+
+    def too_long(self: Windows, new: Arrivals) -> Sequences:
+        return extend(self, replace(new, restarts=np.zeros_like(new.restarts)))
+
+    patch.setattr(Windows, "extend", too_long)
+
+
+def forget_the_times_before(patch: pytest.MonkeyPatch) -> None:
+    extend = Windows.extend
+
+    def untimed(self: Windows, new: Arrivals) -> Sequences:
+        self._times[:] = 0
+        return extend(self, new)
+
+    patch.setattr(Windows, "extend", untimed)
+
+
 @pytest.mark.parametrize(
     ("plant", "first_seed"),  # one is rare: begin to look where it is found soon
     [
@@ -104,6 +126,8 @@ def never_remove_a_document(patch: pytest.MonkeyPatch) -> None:
         (never_forget, 0),
         (keep_a_producer_that_repeated, 0),
         (never_remove_a_document, 0),
+        (look_behind_a_restart, 0),
+        (forget_the_times_before, 0),
     ],
 )
 def test_the_simulation_finds_a_planted_bug(

@@ -56,7 +56,7 @@ class Process:
 
     def __init__(self, world: World, name: str, incarnation: int) -> None:
         self.line = Line(world.broker, name, incarnation, lambda: world.freeze(self))
-        self.scoring = SimScoring(SimDetector(world.rules.receptive_field))
+        self.scoring = SimScoring(SimDetector.of(world.rules))
         self.is_frozen = self.is_over = False
         self._world = world
         self.loop: IngestLoop | None = None

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from detector.artifact import save
+from detector.scoring import Scores
 from schemas.settings import Settings
 from schemas.wire.dead_letter import read_dead_letter
 from schemas.wire.errors import Stage
 from tests.support.fakes import make_stream, places
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
+from workers.stream.scoring.backend import Work
 from workers.supervision.ray.actors import ModelFiles, ScorerActor
 from workers.supervision.ray.scoring import RayScoring
 from workers.supervision.ray.session import ray_session
@@ -34,10 +36,10 @@ class MortalScorer(ScorerActor):
         super().__init__(model)
         self._wicked = wicked
 
-    def score(self, rows: Any, ends: Any, groups: Any) -> Any:
-        if np.isin(rows, self._wicked).any():
+    def score(self, work: Work) -> Scores:
+        if np.isin(work.rows, self._wicked).any():
             os._exit(1)
-        return super().score(rows, ends, groups)
+        return super().score(work)
 
 
 @pytest.fixture(params=[41, 5], ids=["scored", "warming up"])

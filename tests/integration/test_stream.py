@@ -12,7 +12,15 @@ from detector.scoring import Detector
 from schemas.columns import Readings
 from schemas.settings import Guarantee, Settings
 from tests.support.broker import MakeTopic, produce, read_all
-from tests.support.models import encoded, reading_records, small_detector
+from tests.support.models import (
+    EARLY,
+    SECOND_NS,
+    START_NS,
+    early_detector,
+    encoded,
+    reading_records,
+    small_detector,
+)
 from tests.support.streams import (
     Place,
     Scored,
@@ -78,6 +86,37 @@ def test_live_equals_backtest(connection: Connection, make_topic: MakeTopic, gro
     found = {(a.sensor_id, a.ts_ns) for a in anomalies(connection, settings).values()}
     assert found == flagged
     assert len(flagged) >= len(SENSORS)
+
+
+def test_a_detector_that_scores_early_goes_through_restarts(
+    connection: Connection, make_topic: MakeTopic, group: str
+) -> None:
+    """Left where sensors are scored by less than whole windows: equal to a backtest, and told."""
+    detector = early_detector()
+    settings = make_settings(
+        connection,
+        make_topic,
+        group,
+        stream={"max_poll_records": 5},
+        processing={"commit_interval_s": 0.001},
+    )
+    records = reading_records(SENSORS, 20, spike_at=4)
+    produce(connection, settings.topics.readings, encoded(records))
+    done, partially = 0, 0
+    for reach in (3 * len(SENSORS), 5 * len(SENSORS), len(records)):
+        with open_loop(settings, detector) as loop:
+            step_until(loop, lambda: done + records_done(loop) >= reach)  # noqa: B023
+            drained(loop)
+            done += records_done(loop)
+            partially += loop.health.total.scored_partially
+    live = by_sensor_and_time(connection, settings, scored_readings(connection, settings))
+    assert live == expected_from_backtest(records, detector)
+    assert len(live) == len(SENSORS) * (20 - EARLY + 1)
+    assert partially == len(SENSORS) * (detector.receptive_field - EARLY)
+    whole = START_NS + (detector.receptive_field - 1) * SECOND_NS
+    found = anomalies(connection, settings).values()
+    assert {a.partial for a in found if a.ts_ns < whole} == {True}
+    assert not any(a.partial for a in found if a.ts_ns >= whole)
 
 
 @pytest.mark.parametrize("guarantee", list(Guarantee))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
 from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
-from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition
+from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition, windows_of
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
@@ -35,6 +35,7 @@ class Run:
 def make(rules: Rules, start: RestorePlan) -> PartitionState:
     return make_partition(
         receptive_field=rules.receptive_field,
+        warm_up=rules.least_readings,
         max_gap_ns=MAX_GAP,
         start=start,
         max_restore_records=rules.max_records,
@@ -70,16 +71,12 @@ def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: RestoreP
     state, done = make(rules, start), Run()
     log = [entry for entry in log if entry.offset >= start.read_from]
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
-    size = rules.receptive_field
     for low, high in pairwise(edges):
         request = state.polled(batch(log[low:high], start.next_offset))
         if request is None:
             continue
-        pending, samples = state.scored(request.number, flagged=NONE_FLAGGED), request.samples
-        for end, offset, index in zip(
-            samples.ends.tolist(), samples.offsets.tolist(), samples.indices.tolist(), strict=True
-        ):
-            done.windows[offset, index] = samples.rows[end - size + 1 : end + 1, 0].tolist()
+        pending = state.scored(request.number, flagged=NONE_FLAGGED)
+        done.windows |= windows_of(request.samples)
         done.counts += pending.counts
         done.commits.append(pending)
     return done
@@ -103,6 +100,8 @@ def test_batches_do_not_matter(log: list[Entry], rules: Rules, cuts: list[int]) 
     done = run(log, rules, cuts, RestorePlan.cold_at(0))
     assert done.windows == definition(log, rules)
     assert done.counts.reconciled
+    partial = [w for w in done.windows.values() if len(w) < rules.receptive_field]
+    assert done.counts.scored_partially == len(partial)
     assert done.counts.records == len(log)
     whole = run(log, rules, [], RestorePlan.cold_at(0))
     assert done.counts == whole.counts

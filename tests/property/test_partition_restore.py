@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition
+from tests.support.partitions import (
+    NONE_FLAGGED,
+    Sample,
+    Window,
+    batch_of,
+    make_partition,
+    windows_of,
+)
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import PartitionState
 
@@ -35,7 +42,7 @@ FIELDS = st.integers(1, 6)
 class Fed:
     """What a partition gave: windows in order of offset, and the last offsets to commit."""
 
-    windows: dict[int, list[float]] = field(default_factory=dict)
+    windows: dict[int, Window] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
     next_offset: int = 0
     restore_from: int = 0
@@ -46,25 +53,22 @@ def feed(
 ) -> Fed:
     fed = Fed(next_offset=partition.next_offset, restore_from=partition.next_offset)
     edges = sorted({0, len(samples), *(c for c in cuts if 0 < c < len(samples))})
-    size = partition.config.receptive_field
     for low, high in itertools.pairwise(edges):
         request = partition.polled(batch_of(samples[low:high], start=start + low))
         if request is None:
             continue
         done = partition.scored(request.number, flagged=NONE_FLAGGED)
-        asked = request.samples
-        for end, offset in zip(asked.ends.tolist(), asked.offsets.tolist(), strict=True):
-            fed.windows[offset] = asked.rows[end - size + 1 : end + 1, 0].tolist()
+        fed.windows |= {offset: window for (offset, _), window in windows_of(request.samples)}
         fed.counts += done.counts
         fed.next_offset, fed.restore_from = done.next_offset, done.restore_point.restore_from
     return fed
 
 
-def reference(samples: Sequence[Sample], size: int) -> dict[int, list[float]]:
+def reference(samples: Sequence[Sample], size: int, warm_up: int) -> dict[int, Window]:
     """The policies, reading by reading."""
-    windows: dict[int, list[float]] = {}
+    windows: dict[int, Window] = {}
     last: dict[str, int] = {}
-    held: dict[str, list[float]] = {}
+    held: dict[str, Window] = {}
     for offset, sample in enumerate(samples):
         before = last.get(sample.sensor)
         if before is not None and sample.ts_ns <= before:
@@ -72,17 +76,21 @@ def reference(samples: Sequence[Sample], size: int) -> dict[int, list[float]]:
         if before is not None and sample.ts_ns - before > MAX_GAP_NS:
             held[sample.sensor] = []
         last[sample.sensor] = sample.ts_ns
-        window = [*held.get(sample.sensor, []), sample.value][-size:]
+        window = [*held.get(sample.sensor, []), (sample.ts_ns, sample.value)][-size:]
         held[sample.sensor] = window
-        if len(window) == size:
+        if len(window) >= warm_up:
             windows[offset] = window
     return windows
 
 
-@given(samples=RECORDS, cuts=st.lists(st.integers(1, 80), max_size=8), size=FIELDS)
-def test_the_batches_do_not_matter(samples: list[Sample], cuts: list[int], size: int) -> None:
-    fed = feed(make_partition(receptive_field=size, max_gap_ns=MAX_GAP_NS), samples, cuts)
-    assert fed.windows == reference(samples, size)
+@given(samples=RECORDS, cuts=st.lists(st.integers(1, 80), max_size=8), size=FIELDS, warm_up=FIELDS)
+def test_the_batches_do_not_matter(
+    samples: list[Sample], cuts: list[int], size: int, warm_up: int
+) -> None:
+    warm_up = min(warm_up, size)
+    partition = make_partition(receptive_field=size, warm_up=warm_up, max_gap_ns=MAX_GAP_NS)
+    fed = feed(partition, samples, cuts)
+    assert fed.windows == reference(samples, size, warm_up)
     assert fed.counts.reconciled
     assert fed.counts.records == fed.counts.readings == len(samples)
     assert fed.counts.scored == len(fed.windows)
@@ -93,17 +101,22 @@ def test_the_batches_do_not_matter(samples: list[Sample], cuts: list[int], size:
     kills=st.lists(st.integers(1, 80), max_size=4),
     cuts=st.lists(st.integers(1, 80), max_size=6),
     size=FIELDS,
+    warm_up=FIELDS,
 )
 def test_restarts_change_no_window(
-    samples: list[Sample], kills: list[int], cuts: list[int], size: int
+    samples: list[Sample], kills: list[int], cuts: list[int], size: int, warm_up: int
 ) -> None:
     """Killed after any commit and restored from its metadata, again and again."""
-    windows: dict[int, list[float]] = {}
+    windows: dict[int, Window] = {}
+    warm_up = min(warm_up, size)
     next_offset = restore_from = 0
     edges = sorted({*(k for k in kills if k < len(samples)), len(samples)})
     for edge in edges:
         restarted = make_partition(
-            receptive_field=size, max_gap_ns=MAX_GAP_NS, next_offset=next_offset
+            receptive_field=size,
+            warm_up=warm_up,
+            max_gap_ns=MAX_GAP_NS,
+            next_offset=next_offset,
         )
         fed = feed(
             restarted,
@@ -114,4 +127,4 @@ def test_restarts_change_no_window(
         assert not windows.keys() & fed.windows.keys()
         windows |= fed.windows
         next_offset, restore_from = fed.next_offset, fed.restore_from
-    assert windows == reference(samples, size)
+    assert windows == reference(samples, size, warm_up)

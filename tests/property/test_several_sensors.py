@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition
+from tests.support.partitions import (
+    NONE_FLAGGED,
+    Sample,
+    Window,
+    batch_of,
+    make_partition,
+    windows_of,
+)
 from workers.stream.state.partition import PartitionState
 
 MAX_GAP_NS = 20
@@ -25,7 +32,7 @@ RECORDS = st.lists(st.lists(SAMPLES, min_size=1, max_size=6), min_size=1, max_si
         for i, record in enumerate(records)
     ]
 )
-Windows = dict[tuple[int, int], list[float]]
+Windows = dict[tuple[int, int], Window]
 
 
 def feed(
@@ -34,18 +41,14 @@ def feed(
     """Windows by offset and index, and where to go on: the next offset, and from where to read."""
     windows: Windows = {}
     ends = (partition.next_offset, partition.next_offset)
-    size = partition.config.receptive_field
     edges = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
     for low, high in itertools.pairwise(edges):
         request = partition.polled(batch_of(records[low:high], start=start + low))
         if request is None:
             continue
-        asked = request.samples
-        for end, *at in zip(
-            asked.ends.tolist(), asked.offsets.tolist(), asked.indices.tolist(), strict=True
-        ):
-            assert tuple(at) not in windows
-            windows[at[0], at[1]] = asked.rows[end - size + 1 : end + 1, 0].tolist()
+        new = dict(windows_of(request.samples))
+        assert not windows.keys() & new.keys()
+        windows |= new
         done = partition.scored(request.number, flagged=NONE_FLAGGED)
         assert done.counts.reconciled
         ends = done.next_offset, done.restore_point.restore_from
@@ -56,7 +59,7 @@ def reference(records: Sequence[Sequence[Sample]], size: int) -> Windows:
     """The policies, reading by reading."""
     windows: Windows = {}
     last: dict[str, int] = {}
-    held: dict[str, list[float]] = {}
+    held: dict[str, Window] = {}
     for offset, record in enumerate(records):
         for index, sample in enumerate(record):
             before = last.get(sample.sensor)
@@ -65,7 +68,7 @@ def reference(records: Sequence[Sequence[Sample]], size: int) -> Windows:
             if before is not None and sample.ts_ns - before > MAX_GAP_NS:
                 held[sample.sensor] = []
             last[sample.sensor] = sample.ts_ns
-            window = [*held.get(sample.sensor, []), sample.value][-size:]
+            window = [*held.get(sample.sensor, []), (sample.ts_ns, sample.value)][-size:]
             held[sample.sensor] = window
             if len(window) == size:
                 windows[offset, index] = window

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.scoring import Scores
+from detector.scoring import Detector, Scores
 from schemas.settings import Settings
 from tests.support.clock import FakeClock
 from tests.support.models import small_detector
@@ -21,7 +21,7 @@ from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
 from workers.kafka.deadline import Deadline
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
-from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture
+from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture, Work
 from workers.stream.sensor_labels import LabelsOf, no_labels
 
 NO_TIME = Deadline(0.0)
@@ -180,8 +180,8 @@ class HeldScoring:
         self.open: list[HeldFuture] = []
         self.cancelled = 0
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
-        ticket = HeldFuture(self, self._inner.submit(rows, ends, groups))
+    def submit(self, work: Work) -> ScoringFuture:
+        ticket = HeldFuture(self, self._inner.submit(work))
         self.open.append(ticket)
         return ticket
 
@@ -239,8 +239,10 @@ def make_stream(
     stream: dict[str, Any] | None = None,
     processing: dict[str, Any] | None = None,
     labels_of: LabelsOf = no_labels,
+    detector: Detector | None = None,
 ) -> FakeStream:
-    """A loop with `small_detector` on the given records."""
+    """A loop with a detector, `small_detector` if none is given, on the given records."""
+    detector = detector or small_detector()
     source = FakeSource(values)
     sink = FakeSink(source)
     clock = FakeClock()
@@ -250,8 +252,8 @@ def make_stream(
         source=source,
         sink=sink,
         table=sink,
-        scoring=scoring or LocalScoring(small_detector()),
-        detector=small_detector(),
+        scoring=scoring or LocalScoring(detector),
+        detector=detector,
         settings=settings,
         labels_of=labels_of,
         monotonic_s=clock,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.support.partitions import Sample
+from tests.support.partitions import Sample, Window
 
 MAX_GAP = 20
 """A longer silence restarts a warm-up; in whatever unit the samples' times are."""
@@ -34,6 +34,12 @@ class Rules:
     receptive_field: int
     max_records: int
     max_age_ms: int
+    warm_up: int = 99
+
+    @property
+    def least_readings(self) -> int:
+        """Readings that a score takes at least."""
+        return min(self.warm_up, self.receptive_field)
 
 
 RULES = st.builds(
@@ -41,6 +47,7 @@ RULES = st.builds(
     receptive_field=st.integers(1, 6),
     max_records=st.integers(2, 40),
     max_age_ms=st.one_of(st.just(10**9), st.integers(2, 60)),
+    warm_up=st.integers(1, 6),
 )
 
 
@@ -86,12 +93,12 @@ LOGS = noise(60).map(log_of)
 class Cold:
     """Processing from some record on, knowing nothing before."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
         self.last: dict[str, int] = {}
-        self.held: dict[str, list[float]] = {}
+        self.held: dict[str, Window] = {}
 
-    def look(self, sample: Sample) -> list[float] | None:
+    def look(self, sample: Sample) -> Window | None:
         """The readings that this one would end, R at most; None when it would be dropped."""
         before = self.last.get(sample.sensor)
         if before is not None and sample.ts_ns <= before:
@@ -99,15 +106,15 @@ class Cold:
         held = self.held.get(sample.sensor, [])
         if before is not None and sample.ts_ns - before > MAX_GAP:
             held = []
-        return [*held, sample.value][-self.size :]
+        return [*held, (sample.ts_ns, sample.value)][-self.rules.receptive_field :]
 
-    def take(self, sample: Sample) -> list[float] | None:
-        """Take it in; the whole window that ends with it, if there is one."""
+    def take(self, sample: Sample) -> Window | None:
+        """Take it in; the window that it is scored by, if it is."""
         window = self.look(sample)
         if window is None:
             return None
         self.last[sample.sensor], self.held[sample.sensor] = sample.ts_ns, window
-        return window if len(window) == self.size else None
+        return window if len(window) >= self.rules.least_readings else None
 
 
 def cuts_of(log: Sequence[Entry], rules: Rules) -> list[int]:
@@ -130,21 +137,21 @@ class Remembering:
 
     def __init__(self, log: Sequence[Entry], rules: Rules) -> None:
         self.cuts = set(cuts_of(log, rules)) - {0}
-        self.size = rules.receptive_field
-        self.known, self.shadow = Cold(self.size), Cold(self.size)
+        self.rules = rules
+        self.known, self.shadow = Cold(rules), Cold(rules)
 
     def reach(self, offset: int) -> None:
         """The next record is the one at this offset."""
         if offset in self.cuts:
-            self.known, self.shadow = self.shadow, Cold(self.size)
+            self.known, self.shadow = self.shadow, Cold(self.rules)
 
-    def take(self, sample: Sample) -> list[float] | None:
-        """Take in a reading; the whole window that ends with it, if there is one."""
+    def take(self, sample: Sample) -> Window | None:
+        """Take in a reading; the window that it is scored by, if it is."""
         self.shadow.take(sample)
         return self.known.take(sample)
 
 
-Windows = dict[tuple[int, int], list[float]]
+Windows = dict[tuple[int, int], Window]
 
 
 def definition(log: Sequence[Entry], rules: Rules) -> Windows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -11,12 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.columns import Failure, Readings
+from workers.stream.state.history import Samples
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState
 from workers.stream.state.restore import RestorePlan
 from workers.stream.state.state_ttl import UNLIMITED, StateTtl
 
 FAR_APART_NS = 10**15
 NONE_FLAGGED = np.empty(0, np.int64)
+
+Window = list[tuple[int, float]]
+"""Time and value of each reading that a sample is scored by."""
 
 
 class Sample(NamedTuple):
@@ -32,6 +36,7 @@ def reading(sensor: str, ts_ns: int, value: float = 0.0) -> Sample:
 def make_partition(
     *,
     receptive_field: int,
+    warm_up: int | None = None,
     max_gap_ns: int = FAR_APART_NS,
     next_offset: int = 0,
     start: RestorePlan | None = None,
@@ -43,6 +48,7 @@ def make_partition(
         partition=0,
         channels=1,
         receptive_field=receptive_field,
+        warm_up=warm_up,
         max_gap_ns=max_gap_ns,
         state_ttl=StateTtl(
             max_restore_records=max_restore_records, max_restore_age_ms=max_restore_age_ms
@@ -52,6 +58,17 @@ def make_partition(
         begin = RestorePlan.cold_at(0)
         start = replace(begin, next_offset=next_offset)
     return PartitionState(config, start, group_of=lambda _: 0)
+
+
+def windows_of(samples: Samples) -> Iterator[tuple[tuple[int, int], Window]]:
+    """The window of each sample, by offset and index."""
+    places = zip(samples.offsets.tolist(), samples.indices.tolist(), strict=True)
+    spans = zip(samples.ends.tolist(), samples.lengths.tolist(), strict=True)
+    for place, (end, length) in zip(places, spans, strict=True):
+        assert length <= end + 1
+        part = slice(end - length + 1, end + 1)
+        times, values = samples.times[part].tolist(), samples.rows[part, 0].tolist()
+        yield place, list(zip(times, values, strict=True))
 
 
 def batch_of(

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.scoring import Scores
-from workers.stream.scoring.backend import Scoring, ScoringFuture
-
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
+from workers.stream.scoring.backend import Scoring, ScoringFuture, Work
 
 
 class SlowScoring:
@@ -23,9 +16,9 @@ class SlowScoring:
         self._inner = inner
         self._delay_s = delay_s
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
+    def submit(self, work: Work) -> ScoringFuture:
         """Submit to the inner scoring; the scores are held back."""
-        return _HeldBack(self._inner.submit(rows, ends, groups), time.monotonic() + self._delay_s)
+        return _HeldBack(self._inner.submit(work), time.monotonic() + self._delay_s)
 
 
 class _HeldBack:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float32, Float64, Int, Int64
 from torch import Tensor
 
 from detector.training.base import FittedView, Progress
@@ -39,7 +39,10 @@ class LevelView(View[Tensor]):
         self.device = device
 
     def prepare(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        times: Int64[np.ndarray, " rows"] | None = None,
     ) -> Float32[Tensor, "rows channels"]:
         """The level at every row, each summed from its own rows, oldest first."""
         measured = np.isfinite(rows)

@@ -1,8 +1,8 @@
 """Scoring recorded readings: the live state machine and scoring function, without a broker.
 
 A backtest equals a live run because it is the same code: readings pass through `PartitionState`,
-with the same policies, and `Detector.score` sees the same windows. The rows of a sensor arrive in
-the order of time.
+with the same policies, and `Detector.score` sees the same windows, lengths and times. The rows of a
+sensor arrive in the order of time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.data.writer import open_readings
+from workers.stream.scoring.backend import Work
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
 from workers.stream.state.restore import RestorePlan
@@ -83,6 +84,7 @@ def backtest(
             partition=0,
             channels=len(detector.channels),
             receptive_field=detector.receptive_field,
+            warm_up=detector.warm_up,
             max_gap_ns=max(round(gap_s * 1e9), 1),
         ),
         RestorePlan.cold_at(0),
@@ -97,8 +99,7 @@ def backtest(
         )
         if request is None:
             continue
-        samples = request.samples
-        scores = detector.score(samples.rows, samples.ends, samples.groups)
+        scores = Work.of(request.samples).scores(detector)
         yield state.scored(request.number, flagged=scores.flagged), scores
 
 
@@ -168,9 +169,9 @@ def unscored(
         unscorable(
             one.sensor,
             [one.ts_ns],
-            receptive_field=detector.receptive_field,
+            receptive_field=detector.warm_up,
             max_gap_ns=gap_ns,
-            needed=detector.receptive_field,
+            needed=detector.warm_up,
         )
         for one in sensors
         if not one.scored.any()

@@ -63,13 +63,13 @@ class Broker(NamedTuple):
 
 
 def balance(
-    sent: Sent, ledger: Ledger, counts: Counts, broker: Broker, *, receptive_field: int
+    sent: Sent, ledger: Ledger, counts: Counts, broker: Broker, *, warm_up: int
 ) -> Accounts:
     """Reconcile what was sent with what the topics hold, what the workers say, and the broker.
 
-    The first R-1 readings of a pump only fill its window (R is the receptive field). The counts
-    of a worker that died are lost with it. Then those of the policies are taken from what was
-    sent, and the equation of all parts still has to hold.
+    Reading number `warm_up` of a pump is the first that is scored. The counts of a worker that died
+    are lost with it. Then those of the policies are taken from what was sent, and the equation of
+    all parts still has to hold.
     """
     complete = counts.records == broker.committed
     if not complete:
@@ -77,7 +77,7 @@ def balance(
     books = ledger.books(-(-sent.readings // len(ledger.machines)))
     scored, flagged, alarmed = ((books & bit) > 0 for bit in (SCORED, FLAGGED, ALARMED))
     was_sent = np.arange(books.size).reshape(books.shape) < sent.readings
-    warm = np.arange(len(books))[:, None] < receptive_field - 1
+    warm = np.arange(len(books))[:, None] < warm_up - 1
     accounts = Accounts(
         sent=sent.records,
         scored=int(scored.sum()),

@@ -244,7 +244,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
     ledger, sent, scenario = show.ledger, show.feeder.sent, show.scenario
     rows = sent.readings // scenario.machines
     broker = facts_of(show.settings)
-    accounts = balance(sent, ledger, counts, broker, receptive_field=detector.receptive_field)
+    accounts = balance(sent, ledger, counts, broker, warm_up=detector.warm_up)
     flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
     faults = scenario.faults_between(0, rows)
     verdict = judge(flags, faults, receptive_field=detector.receptive_field)
@@ -262,7 +262,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         model={
             "name": detector.name,
             "version": detector.version,
-            "promise": str(detector.head.calibration.promise),
+            "promise": str(detector.identity.training["promise"]),
         },
         picture=picture,
         picture_note=note,

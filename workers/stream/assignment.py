@@ -97,6 +97,7 @@ class PartitionOpener:
             channels=len(self._detector.channels),
             receptive_field=receptive_field,
             max_gap_ns=self._max_gap_ns,
+            warm_up=self._detector.warm_up,
             state_ttl=self._state_ttl,
             topic_id=topic_id,
             model=self.model,

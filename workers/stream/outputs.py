@@ -168,6 +168,7 @@ class OutputBuilder(DeadLetterBuilder):
             scores.score[rows],
             scores.raw[rows],
             scores.p_value[rows],
+            scores.partial[rows],
             samples.rows[samples.ends[rows]],
             scores.expected[rows],
             scores.contribution,
@@ -193,6 +194,7 @@ class OutputBuilder(DeadLetterBuilder):
         score: float,
         raw: float,
         p_value: float,
+        partial: bool,  # noqa: FBT001
         observed: list[float],
         expected: list[float],
         contribution: list[float],
@@ -207,6 +209,7 @@ class OutputBuilder(DeadLetterBuilder):
             threshold=self._detector.threshold_of(group),
             raw_score=raw,
             p_value=p_value,
+            partial=partial,
             severity=Severity.of(score),
             observed={
                 channel: None if isnan(value) else value

@@ -150,6 +150,35 @@ def test_an_impossible_request_is_rejected(rows, ends, groups, message):
         trained().score(rows, np.array(ends), np.array(groups, dtype=np.int32))
 
 
+@pytest.mark.parametrize("length", [0, 15, 17])
+def test_a_window_shorter_or_longer_than_the_model_takes_is_rejected(length):
+    with pytest.raises(ValueError, match=r"lengths must lie in 16\.\.16"):
+        trained().score(
+            np.zeros((40, 4)),
+            np.array([20]),
+            np.array([0], dtype=np.int32),
+            lengths=np.array([length]),
+        )
+
+
+def test_whole_windows_with_their_times_are_scored_as_without(detector, fleet):
+    rows, ends = fleet.noisy[0][:60], np.arange(15, 60)
+    groups = np.ones(len(ends), dtype=np.int32)
+    alone = detector.score(rows, ends, groups)
+    told = detector.score(
+        rows, ends, groups, lengths=np.full(len(ends), 16), times=np.arange(60) * 10**9
+    )
+    assert (told.score == alone.score).all()
+    assert not told.partial.any()
+
+
+def test_a_time_for_each_row_or_none():
+    with pytest.raises(ValueError, match="one time for each row"):
+        trained().score(
+            np.zeros((40, 4)), np.array([20]), np.array([0], np.int32), times=np.arange(39)
+        )
+
+
 def test_an_end_without_its_group_is_rejected():
     with pytest.raises(SHAPE_ERRORS):
         trained().score(np.zeros((40, 4)), np.array([20, 21]), np.array([0], dtype=np.int32))

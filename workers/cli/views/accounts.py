@@ -14,7 +14,7 @@ from schemas.wire.timestamp import short_ns
 from workers.data.file.rows import Reason
 
 if TYPE_CHECKING:
-    from detector.training.fit_head import Stretch
+    from detector.training.fitted_scores import Stretch
     from workers.data.history import History
 
 Facts = list[tuple[str, str]]
@@ -136,7 +136,7 @@ def label_ranges(found: Sequence[Stretch]) -> str:
 
 def stretches_of(training: Mapping[str, Any]) -> list[Stretch]:
     """What stood out, from the summary of a training."""
-    from detector.training.fit_head import Stretch
+    from detector.training.fitted_scores import Stretch
 
     return [Stretch(**one) for one in training["standing_out"]]
 

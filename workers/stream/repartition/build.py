@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from detector.calibration.fusion import LEVELS
 from detector.scoring import Scores
 from schemas.settings import RepartitionSettings, Settings
 from workers.kafka.client import Sink, Source
@@ -25,7 +26,7 @@ from workers.stream.owned_partition import OwnedPartition
 from workers.stream.repartition.idle import IdleMarks
 from workers.stream.repartition.inputs import ShuffledInput, SourceInput
 from workers.stream.repartition.outputs import OrderedOutputs, RekeyedOutputs, ShuffledOutputs
-from workers.stream.scoring.backend import Done, Float64s, Int32s, Int64s, ScoringFuture
+from workers.stream.scoring.backend import Done, ScoringFuture, Work
 from workers.stream.scoring.bisect import BatchBisector
 from workers.stream.state.rekey import RekeyState, plan_rekey
 from workers.stream.state.reorder import Bound, ReorderState, plan_reorder
@@ -255,10 +256,12 @@ class NothingToScore:
         p_value=np.empty(0, np.float32),
         expected=np.empty((0, 1)),
         denoised=np.empty((0, 1)),
+        partial=np.empty(0, np.bool_),
         flagged=np.empty(0, np.int64),
         contribution=np.empty((0, 1), np.float32),
+        levels=np.empty((0, LEVELS)),
     )
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:  # noqa: ARG002
+    def submit(self, work: Work) -> ScoringFuture:  # noqa: ARG002
         """See `Scoring`."""
         return Done(self._SCORES)

@@ -6,6 +6,8 @@ takes the scores in the order in which it submitted the work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,14 +15,80 @@ from numpy.typing import NDArray
 
 from detector.scoring import Detector, Scores
 from workers.errors import VigieError
-
-Float64s = NDArray[np.float64]
-Int64s = NDArray[np.int64]
-Int32s = NDArray[np.int32]
+from workers.stream.state.history import Samples
 
 
 class ScorerLostError(VigieError):
     """A scorer died, and a call with it: scoring again finds another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What to score: the arguments of `Detector.score`.
+
+    Args:
+        rows: float64 [T, C]; sequence behind sequence.
+        times: int64 [T]; event time of each row.
+        ends: int64 [n], ascending; row of each sample.
+        lengths: int64 [n]; readings of its window, 1..R: rows[end-length+1 .. end].
+        groups: int32 [n].
+    """
+
+    rows: NDArray[np.float64]
+    times: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    groups: NDArray[np.int32]
+
+    def scores(self, detector: Detector) -> Scores:
+        """Have it scored.
+
+        Raises:
+            Exception: whatever the detector does.
+        """
+        return detector.score(
+            self.rows, self.ends, self.groups, lengths=self.lengths, times=self.times
+        )
+
+    def part(self, start: int, stop: int) -> Work:
+        """Samples `start` to `stop`, with the rows that they need."""
+        ends, lengths = self.ends[start:stop], self.lengths[start:stop]
+        # The first window begins first: within a sequence, a window's beginning never goes back.
+        first, last = (int(ends[0] - lengths[0]) + 1, int(ends[-1]) + 1) if len(ends) else (0, 0)
+        return Work(
+            rows=self.rows[first:last],
+            times=self.times[first:last],
+            ends=ends - first,
+            lengths=lengths,
+            groups=self.groups[start:stop],
+        )
+
+    @classmethod
+    def of(cls, samples: Samples) -> Work:
+        """Samples as a partition gives them."""
+        return cls(
+            rows=samples.rows,
+            times=samples.times,
+            ends=samples.ends,
+            lengths=samples.lengths,
+            groups=samples.groups,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Work]) -> Work:
+        """Several, at least one, one behind the other; one alone as it is."""
+        if len(parts) == 1:
+            return parts[0]
+        bases = np.cumsum([0, *(len(part.rows) for part in parts[:-1])]).tolist()
+        return cls(
+            rows=np.concatenate([part.rows for part in parts]),
+            times=np.concatenate([part.times for part in parts]),
+            ends=np.concatenate(
+                [part.ends + base for part, base in zip(parts, bases, strict=True)]
+            ),
+            lengths=np.concatenate([part.lengths for part in parts]),
+            groups=np.concatenate([part.groups for part in parts]),
+        )
 
 
 class ScoringFuture(Protocol):
@@ -46,8 +114,8 @@ class ScoringFuture(Protocol):
 class Scoring(Protocol):
     """Takes work for scorers."""
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
-        """Have samples scored; the arguments are `Detector.score`'s."""
+    def submit(self, work: Work) -> ScoringFuture:
+        """Have samples scored."""
         ...
 
 
@@ -78,9 +146,9 @@ class LocalScoring:
         """Score with `detector`."""
         self._detector = detector
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
+    def submit(self, work: Work) -> ScoringFuture:
         """Score now."""
         try:
-            return Done(self._detector.score(rows, ends, groups))
+            return Done(work.scores(self._detector))
         except Exception as error:  # noqa: BLE001 - the future raises it, as an actor's would
             return Done(error)

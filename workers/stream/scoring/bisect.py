@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from detector.scoring import POOLED, Scores
 from workers.errors import TransactionAbortedError, VigieError
 from workers.stream.health import ProgressTicks
-from workers.stream.scoring.backend import Scoring, ScoringFuture
+from workers.stream.scoring.backend import Scoring, ScoringFuture, Work
 from workers.stream.scoring.call import ScoringCall, join_scores, slice_scores
 
 CONVICTING_FAILURES = 3
@@ -92,11 +92,11 @@ class BatchBisector:
             ScorersBrokenError: it is not the records.
         """
         try:
-            return self.answer(call.future, len(call.ends))
+            return self.answer(call.future, len(call.work.ends))
         except ScoringFailedError as error:
             log = structlog.get_logger("vigie.bisect")
             log.warning("scoring_failed", of=str(call), samples=call.samples, cause=str(error))
-        if len(call.ends) > call.samples:
+        if len(call.work.ends) > call.samples:
             scores = self._with_probes(call)
         else:
             scores = self._scores(call, 0, call.samples)
@@ -105,9 +105,9 @@ class BatchBisector:
 
     def _with_probes(self, call: ScoringCall) -> Scores:
         try:
-            return self._part(call, 0, len(call.ends))
+            return self._part(call, 0, len(call.work.ends))
         except ScoringFailedError:
-            of_probes = self._probe(call, call.samples, len(call.ends))
+            of_probes = self._probe(call, call.samples, len(call.work.ends))
         if call.samples:
             return self._scores(call, 0, call.samples)
         return slice_scores(of_probes, 0, 0)
@@ -135,7 +135,7 @@ class BatchBisector:
                 return self._probe(call, middle, stop)
             field = self.receptive_field
             first = call.samples + (start - call.samples) * field
-            rows = call.rows[int(call.ends[start]) - field + 1 :]
+            rows = call.work.part(start, stop).rows
             places = call.places()[first : first + field]
             return [self._try_alone(row, place) for row, place in zip(rows, places, strict=False)][
                 -1
@@ -173,17 +173,14 @@ class BatchBisector:
             raise ScorersBrokenError(f"scorers fail on a harmless window: {error}") from error
 
     def _window(self, rows: NDArray[np.float64]) -> Scores:
-        ends = np.array([self.receptive_field - 1])
-        return self.answer(self.scoring.submit(rows, ends, np.full(1, POOLED, np.int32)), samples=1)
+        work = Work(
+            rows=rows,
+            times=np.zeros(len(rows), np.int64),
+            ends=np.array([len(rows) - 1]),
+            lengths=np.array([len(rows)]),
+            groups=np.full(1, POOLED, np.int32),
+        )
+        return self.answer(self.scoring.submit(work), samples=1)
 
     def _part(self, call: ScoringCall, start: int, stop: int) -> Scores:
-        if start == stop:
-            first = last = 0
-        else:
-            first = int(call.ends[start]) - self.receptive_field + 1
-            last = int(call.ends[stop - 1]) + 1
-        part = slice(start, stop)
-        future = self.scoring.submit(
-            call.rows[first:last], call.ends[part] - first, call.groups[part]
-        )
-        return self.answer(future, stop - start)
+        return self.answer(self.scoring.submit(call.work.part(start, stop)), stop - start)

@@ -4,24 +4,22 @@
 survives it, that would show in the first windows that hold it, whose own readings are innocent, and
 after its offset was committed. So such readings are tried when they arrive: behind the samples, a
 call holds them one behind the other, R to a window, whatever their sensors, and nobody looks at the
-scores. A warm-up of R-1 readings costs about one sample.
+scores. A warm-up of R-1 readings costs about one sample. They are given no times of their own, as
+windows of several sensors have none that go forward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.scoring import POOLED, Scores
 from workers.stream.owned_partition import PartitionRequest
-from workers.stream.scoring.backend import Scoring, ScoringFuture
+from workers.stream.scoring.backend import Scoring, ScoringFuture, Work
 from workers.stream.state.partition import PartitionState
-
-A = TypeVar("A", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,17 +29,12 @@ class ScoringCall:
     Args:
         future: its scores.
         requests: of the partitions, their samples one behind the other.
-        rows: float64 [T, C]; with `ends` and `groups` what `Detector.score` takes.
-        ends: int64 [n + p], ascending: n samples, then p probes, which are the last p * R rows (but
-            for zeros at their end).
-        groups: int32 [n + p].
+        work: n samples, then p probes, which are the last p * R rows (but for zeros at their end).
     """
 
     future: ScoringFuture
     requests: Sequence[PartitionRequest]
-    rows: NDArray[np.float64]
-    ends: NDArray[np.int64]
-    groups: NDArray[np.int32]
+    work: Work
 
     @property
     def samples(self) -> int:
@@ -76,43 +69,42 @@ class ScoringCall:
 
 def submit(scoring: Scoring, requests: Sequence[PartitionRequest]) -> ScoringCall:
     """Merge the requests of several partitions, at least one, into one call."""
-    parts = [asked.request.samples for asked in requests]
-    bases = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
-    rows = _joined([part.rows for part in parts])
-    groups = _joined([part.groups for part in parts])
-    ends = _joined([part.ends + base for part, base in zip(parts, bases, strict=False)])
-    probes = [part.unscored for part in parts if len(part.unscored)]
+    samples = [asked.request.samples for asked in requests]
+    parts = [Work.of(one) for one in samples]
+    probes = [one.unscored for one in samples if len(one.unscored)]
     if probes:
         state = requests[0].partition.state
         assert isinstance(state, PartitionState)  # no other gives samples
-        field = state.config.receptive_field
-        tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
-        rows = np.concatenate([rows, *probes, tail])
-        probe_ends = np.arange(bases[-1] + field - 1, len(rows), field)
-        ends = np.concatenate([ends, probe_ends])
-        groups = np.concatenate([groups, np.full(len(probe_ends), POOLED, np.int32)])
-    return ScoringCall(
-        future=scoring.submit(rows, ends, groups),
-        requests=requests,
+        parts.append(_probing(probes, state.config.receptive_field))
+    work = Work.joined(parts)
+    return ScoringCall(future=scoring.submit(work), requests=requests, work=work)
+
+
+def _probing(probes: Sequence[NDArray[np.float64]], field: int) -> Work:
+    tail = np.zeros((-sum(map(len, probes)) % field, probes[0].shape[1]))
+    rows = np.concatenate([*probes, tail])
+    ends = np.arange(field - 1, len(rows), field)
+    return Work(
         rows=rows,
+        times=np.zeros(len(rows), np.int64),
         ends=ends,
-        groups=groups,
+        lengths=np.full(len(ends), field),
+        groups=np.full(len(ends), POOLED, np.int32),
     )
 
 
-def _joined(parts: Sequence[NDArray[A]]) -> NDArray[A]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+_OF_SAMPLES = tuple(
+    name
+    for name in (field.name for field in fields(Scores))
+    if name not in {"flagged", "contribution"}
+)
 
 
 def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
     """The scores of samples `start` to `stop`, with their flagged samples counted from `start`."""
     first, last = np.searchsorted(scores.flagged, (start, stop))
     return Scores(
-        score=scores.score[start:stop],
-        raw=scores.raw[start:stop],
-        p_value=scores.p_value[start:stop],
-        expected=scores.expected[start:stop],
-        denoised=scores.denoised[start:stop],
+        **{name: getattr(scores, name)[start:stop] for name in _OF_SAMPLES},
         flagged=scores.flagged[first:last] - start,
         contribution=scores.contribution[first:last],
     )
@@ -122,11 +114,7 @@ def join_scores(parts: Sequence[Scores]) -> Scores:
     """The scores of calls one behind the other, as if they had been one; at least one."""
     starts = np.cumsum([0, *(len(part.score) for part in parts)])
     return Scores(
-        score=np.concatenate([part.score for part in parts]),
-        raw=np.concatenate([part.raw for part in parts]),
-        p_value=np.concatenate([part.p_value for part in parts]),
-        expected=np.concatenate([part.expected for part in parts]),
-        denoised=np.concatenate([part.denoised for part in parts]),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_SAMPLES},
         flagged=np.concatenate(
             [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
         ),

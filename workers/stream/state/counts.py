@@ -14,7 +14,8 @@ class Counts:
     """Where the readings of a part of the log went: promise 2 in numbers.
 
     ``records`` read = records decoded + ``dead_lettered``; ``readings`` in the decoded ones =
-    ``scored`` + ``warming_up`` + ``late`` + ``duplicate``. ``restored`` records were read again
+    ``scored`` + ``warming_up`` + ``late`` + ``duplicate``. Of the scored ones ``scored_partially``
+    had a window shorter than the model's receptive field. ``restored`` records were read again
     after a restart and are in none of the others. ``forgotten`` are sensors of which something (or
     all) was forgotten when a TTL window began. Retention deleted ``lost`` offsets before they were
     read, and ``clamped`` ones that a restore wanted. ``missing`` values, null in the decoded
@@ -29,6 +30,7 @@ class Counts:
     records: int = 0
     readings: int = 0
     scored: int = 0
+    scored_partially: int = 0
     warming_up: int = 0
     late: int = 0
     duplicate: int = 0

@@ -34,7 +34,7 @@ from workers.stream.state.sensor_spans import SensorSample, SensorSpans
 from workers.stream.state.windows import NEVER, Accepted, Windows
 
 _NOWHERE = -1
-_COLUMNS = ("groups", "ts_ns", "offsets", "indices")
+_COLUMNS = ("groups", "ts_ns", "offsets", "indices", "lengths")
 
 
 class Run(NamedTuple):
@@ -51,7 +51,11 @@ class Samples:
 
     Attributes:
         rows: sequence behind sequence: a sensor's window, then its new readings.
-        ends: the row of each sample; what it is scored by is rows[end-R+1 .. end].
+        times: event time of each row.
+        ends: the row of each sample...
+        lengths: ...and how many readings, warm-up to R, its window has: what it is scored by is
+            rows[end-length+1 .. end]. Shorter than R is a window that a restart began, or the
+            beginning of what is known.
         groups, ts_ns, offsets, indices: calibration group, event time, offset of the record, number
             of the reading within its record.
         runs: the samples of each sensor, in arrival order; a sensor may have several.
@@ -63,7 +67,9 @@ class Samples:
     """
 
     rows: Float64[np.ndarray, "t channels"]
+    times: Int64[np.ndarray, " t"]
     ends: Int64[np.ndarray, " n"]
+    lengths: Int64[np.ndarray, " n"]
     groups: Int32[np.ndarray, " n"]
     ts_ns: Int64[np.ndarray, " n"]
     offsets: Int64[np.ndarray, " n"]
@@ -79,6 +85,7 @@ class Samples:
         return replace(
             self,
             rows=self.rows[self.ends],
+            times=self.times[self.ends],
             ends=np.arange(len(self.ends)),
             unscored=self.unscored[:0],
             unscored_offsets=self.unscored_offsets[:0],
@@ -93,7 +100,7 @@ class Samples:
         firsts = np.cumsum([0, *(len(part.ends) for part in parts[:-1])]).tolist()
         columns = {
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in (*_COLUMNS, "rows", "unscored", "unscored_offsets")
+            for name in (*_COLUMNS, "rows", "times", "unscored", "unscored_offsets")
         }
         return cls(
             **columns,
@@ -116,6 +123,7 @@ class SensorWindows:
         *,
         channels: int,
         receptive_field: int,
+        warm_up: int,
         max_gap_ns: int,
         group_of: Callable[[str], int],
         begins_at: int,
@@ -125,11 +133,13 @@ class SensorWindows:
         Args:
             channels: C.
             receptive_field: R.
+            warm_up: readings of a window with which a sensor is scored, 1..R.
             max_gap_ns: a longer silence restarts the warm-up.
             group_of: the calibration group of a sensor.
             begins_at: offset at which the current TTL window begins; nothing older comes.
         """
         self._group_of = group_of
+        self._field, self._warm_up = receptive_field, warm_up
         self._row: dict[str, int] = {}
         self._names: list[str] = []
         self._sample = SensorSample()
@@ -193,7 +203,9 @@ class SensorWindows:
         arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
         accepted, of_shadow = self._accept(arrived)
         new = accepted.readings
-        rows, at, warm = self._windows.extend(new)
+        sequences = self._windows.extend(new)
+        warm = sequences.lengths >= self._warm_up
+        lengths = sequences.lengths[warm]
         scored = ~accepted.dropped
         scored[scored] = warm
         unscored, unscored_offsets = new.values[~warm], new.offsets[~warm]
@@ -201,8 +213,10 @@ class SensorWindows:
             unscored = np.concatenate([unscored, of_shadow.values])
             unscored_offsets = np.concatenate([unscored_offsets, of_shadow.offsets])
         return Samples(
-            rows=rows,
-            ends=at[warm],
+            rows=sequences.values,
+            times=sequences.times,
+            ends=sequences.at[warm],
+            lengths=lengths,
             groups=np.repeat(self._groups[new.rows], new.sizes)[warm],
             ts_ns=new.ts_ns[warm],
             offsets=new.offsets[warm],
@@ -213,6 +227,7 @@ class SensorWindows:
             counts=Counts(
                 readings=len(readings),
                 scored=int(warm.sum()),
+                scored_partially=int((lengths < self._field).sum()),
                 warming_up=int((~warm).sum()),
                 late=accepted.late,
                 duplicate=accepted.duplicate,

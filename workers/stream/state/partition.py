@@ -25,7 +25,9 @@ window, the state is what reading from the beginning of the previous one, cold, 
 * the same event time as last: a *duplicate*, dropped and counted;
 * earlier than last: *late* (or out of order), dropped and counted;
 * later than last by more than `max_gap_ns`: accepted, and the warm-up starts again;
-* fewer than R accepted readings since the warm-up began: *warming up*, not scored.
+* fewer accepted readings since the warm-up began than a score takes at least: *warming up*, not
+  scored. From there to R readings, if that is less than R, a score is *partial*: its window is what
+  there is.
 
 "Last" never moves back within what is remembered. That is what makes a restore exact: one that
 begins at or before the oldest reading of a sensor's window (and not before the previous TTL window)
@@ -67,6 +69,7 @@ class PartitionConfig:
         channels: number of channels C of the model.
         receptive_field: R, readings that one score depends on; at least 1.
         max_gap_ns: a longer silence of a sensor restarts its warm-up; event time in nanoseconds.
+        warm_up: readings that a score takes at least, 1..R; None is R.
         state_ttl: when a silent sensor is forgotten, and how much is ever read again.
         topic_id: of the topic, if the broker says it; for the restore point.
         model: that scores; for the restore point.
@@ -76,6 +79,7 @@ class PartitionConfig:
     channels: int
     receptive_field: int
     max_gap_ns: int
+    warm_up: int | None = None
     state_ttl: StateTtl = field(default_factory=StateTtl)
     topic_id: str = ""
     model: ModelVersion | None = None
@@ -85,6 +89,13 @@ class PartitionConfig:
             raise ValueError(f"receptive_field must be at least 1, got {self.receptive_field}")
         if self.max_gap_ns < 1:
             raise ValueError(f"max_gap_ns must be at least 1, got {self.max_gap_ns}")
+        if not 1 <= self.least_readings <= self.receptive_field:
+            raise ValueError(f"warm_up must be in 1..{self.receptive_field}, got {self.warm_up}")
+
+    @property
+    def least_readings(self) -> int:
+        """Readings that a score takes at least."""
+        return self.receptive_field if self.warm_up is None else self.warm_up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +186,7 @@ class PartitionState:
         self._windows = SensorWindows(
             channels=config.channels,
             receptive_field=config.receptive_field,
+            warm_up=config.least_readings,
             max_gap_ns=config.max_gap_ns,
             group_of=group_of,
             begins_at=start.ttl.previous,

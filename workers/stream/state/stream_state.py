@@ -25,7 +25,9 @@ from workers.stream.state.sensor_spans import SensorSpans
 
 NO_SAMPLES: Final = Samples(
     rows=np.empty((0, 1)),
+    times=np.empty(0, np.int64),
     ends=np.empty(0, np.int64),
+    lengths=np.empty(0, np.int64),
     groups=np.empty(0, np.int32),
     ts_ns=np.empty(0, np.int64),
     offsets=np.empty(0, np.int64),

@@ -8,7 +8,7 @@ who has which row, and what is forgotten, is the business of `workers.stream.sta
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -41,6 +41,22 @@ class Accepted:
     rejected: Bool[np.ndarray, " u"] | None = None
 
 
+class Sequences(NamedTuple):
+    """Windows with new readings behind them, one sensor behind the other.
+
+    Attributes:
+        values, times: of all readings; event times in nanoseconds.
+        at: the place of each new reading among them.
+        lengths: how many readings, R at most, belong to the window that ends with it: those since
+            the last restart, or since the beginning of its sequence.
+    """
+
+    values: Float64[np.ndarray, "t channels"]
+    times: Int64[np.ndarray, " t"]
+    at: Int64[np.ndarray, " k"]
+    lengths: Int64[np.ndarray, " k"]
+
+
 class Windows:
     """Arrays with one row per sensor; rows are given out in order."""
 
@@ -57,6 +73,7 @@ class Windows:
 
     def _allocate(self, capacity: int) -> None:
         self._values = np.zeros((capacity, self._depth, self._channels))
+        self._times = np.zeros((capacity, self._depth), np.int64)
         self._offsets = np.zeros((capacity, self._depth), np.int64)
         # Place of the next reading in the ring, and how many before it belong to the window.
         self._head = np.zeros(capacity, np.int64)
@@ -90,6 +107,7 @@ class Windows:
     def _arrays(self) -> tuple[NDArray[Any], ...]:
         return (
             self._values,
+            self._times,
             self._offsets,
             self._head,
             self._filled,
@@ -166,15 +184,8 @@ class Windows:
             rejected=dropped[firsts],
         )
 
-    def extend(
-        self, new: Arrivals
-    ) -> tuple[Float64[np.ndarray, "t channels"], Int64[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
-        """Lay each sensor's window before its new readings, and keep the last of both.
-
-        Returns:
-            These sequences, one behind the other; the place of each new reading in them; and
-            whether a whole window ends with it.
-        """
+    def extend(self, new: Arrivals) -> Sequences:
+        """Lay each sensor's window before its new readings, and keep the last of both."""
         depth, rows = self._depth, new.rows
         filled, head = self._filled[rows], self._head[rows]
         stops = np.cumsum(filled + new.sizes)
@@ -188,16 +199,17 @@ class Windows:
         places = np.arange(stops[-1] if len(stops) else 0)
         places += np.repeat(sources - np.cumsum(lengths) + lengths, lengths)
         ring = self._values.reshape(-1, self._channels)
-        sequences = ring.take(places, axis=0, mode="clip")  # "raise" would look at each place first
+        values = ring.take(places, axis=0, mode="clip")  # "raise" would look at each place first
+        times = self._times.reshape(-1).take(places, mode="clip")
         at = np.arange(len(new.ts_ns)) + np.repeat(starts + filled - new.firsts, new.sizes)
-        sequences[at] = new.values
+        values[at], times[at] = new.values, new.ts_ns
 
         # Where the current warm-up began: the last restart, or the sequence's beginning. Places
         # ascend over all sensors, so a restart of an earlier sensor lies below this one's start.
         restarted = np.maximum.accumulate(np.where(new.restarts, at, -1))
         origins = np.maximum(restarted, np.repeat(starts, new.sizes))
         self.append(new)
-        return sequences, at, at - origins + 1 >= self._field
+        return Sequences(values, times, at, np.minimum(at - origins + 1, self._field))
 
     def append(self, new: Arrivals) -> None:
         """Keep the last of each sensor's window and its new readings."""
@@ -205,11 +217,13 @@ class Windows:
         ranks = np.arange(len(new.ts_ns)) - np.repeat(firsts, sizes)
         places = (np.repeat(self._head[rows], sizes) + ranks) % depth
         places += np.repeat(rows * depth, sizes)
-        values, offsets = new.values, new.offsets
+        values, times, offsets = new.values, new.ts_ns, new.offsets
         if len(sizes) and sizes.max() > depth:  # else no place is written twice
             last = ranks >= np.repeat(sizes - depth, sizes)
-            places, values, offsets = places[last], values[last], offsets[last]
+            places, values = places[last], values[last]
+            times, offsets = times[last], offsets[last]
         self._values.reshape(-1, self._channels)[places] = values
+        self._times.reshape(-1)[places] = times
         self._offsets.reshape(-1)[places] = offsets
         filled = self._filled[rows] + sizes
         if new.restarts.any():

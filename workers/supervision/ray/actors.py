@@ -16,9 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.artifact import load
 from detector.scoring import Detector, Scores
 from schemas.settings import Settings
@@ -37,7 +34,7 @@ from workers.stream.repartition.build import (
     build_reorder_loop,
     settings_of,
 )
-from workers.stream.scoring.backend import LocalScoring, Scoring
+from workers.stream.scoring.backend import LocalScoring, Scoring, Work
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.launcher import Heartbeat
 from workers.supervision.ray.scoring import RayScoring
@@ -182,13 +179,11 @@ class ScorerActor:
         self._begun = self._ended = 0
         self._node = current_node()
 
-    def score(
-        self, rows: NDArray[np.float64], ends: NDArray[np.int64], groups: NDArray[np.int32]
-    ) -> Scores:
-        """Score samples; see `Detector.score`."""
+    def score(self, work: Work) -> Scores:
+        """Score samples."""
         self._begun += 1
         try:
-            return self._detector.score(rows, ends, groups)
+            return work.scores(self._detector)
         finally:
             self._ended += 1
 

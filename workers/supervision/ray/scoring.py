@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import (
-    Float64s,
-    Int32s,
-    Int64s,
-    ScorerLostError,
-    ScoringFuture,
-)
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Work
 from workers.supervision.launcher import ActorAwayError, ActorLostError
 from workers.supervision.ray.polled_call import PolledCall
 
@@ -41,12 +35,12 @@ class RayScoring:
         """
         self._lines = _lines(scorers, self._lines)
 
-    def submit(self, rows: Float64s, ends: Int64s, groups: Int32s) -> ScoringFuture:
+    def submit(self, work: Work) -> ScoringFuture:
         """Send the work to the least busy scorer."""
         alive = [line for line in self._lines if line.is_alive()] or self._lines
         line = min(alive, key=lambda line: line.calls)
         line.calls += 1
-        return _RayFuture(line.scorer.score.remote(rows, ends, groups), line, self)
+        return _RayFuture(line.scorer.score.remote(work), line, self)
 
     def wait(self, timeout_s: float) -> None:
         """Return when a scorer answers, at the latest after `timeout_s`.

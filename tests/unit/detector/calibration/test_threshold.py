@@ -111,19 +111,3 @@ def test_p_values_of_new_data_are_uniform():
 
     for level in (0.01, 0.1, 0.5):
         assert (p <= level).mean() == pytest.approx(level, rel=0.25)
-
-
-def test_the_promise_says_what_so_many_samples_cannot_show():
-    promise = make_calibration(normal_scores(800), rate=1e-6).promise
-
-    assert (promise.samples, promise.independent, promise.method) == (800, 100, "extrapolated")
-    assert promise.lowest_rate == pytest.approx(1 / 801)
-    assert "an estimate, not a promise" in str(promise)
-    assert "0.0012" in str(promise)
-
-
-def test_the_promise_says_when_the_rate_was_counted():
-    promise = make_calibration(normal_scores(800), rate=0.05).promise
-
-    assert promise.method == "counted"
-    assert "was counted on 800" in str(promise)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from detector.calibration.budget import AlarmBudget
+from detector.calibration.fusion import Fusion
 from detector.models import KINDS
 from detector.signal.series import Series
 from detector.training.corruption import Corruption
@@ -137,6 +138,8 @@ def test_the_calibration_block_is_the_last_one_and_sets_the_threshold():
     two = train([make_series(wild)], make_config(max_steps=50))
 
     assert all(torch.equal(state(one)[name], value) for name, value in state(two).items())
+    assert isinstance(one.head.fusion, Fusion)
+    assert isinstance(two.head.fusion, Fusion)
     assert (two.head.fusion.middle[3, 1] > 2 * one.head.fusion.middle[3, 1]).all()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from detector.calibration.fusion import Fusion
 from detector.scoring import Detector
 from detector.views.joined import Views
 from tests.support.fleets import make_fleet, trained, trained_with_two_views
@@ -57,6 +58,7 @@ def test_a_score_and_its_shares_are_the_4_norm_over_all_views(rows, group):
     short = detector.signal.measure(prepared, torch.from_numpy(ends)).features.numpy()
     long = np.stack([level(detector, rows[end - 31 : end + 1], group) for end in ends])
     fusion = detector.head.fusion
+    assert isinstance(fusion, Fusion)
     features = np.concatenate([short, long[None]])
     z = np.maximum(0, features - fusion.middle[:, [group]]) / fusion.reach[:, [group]]
     parts = (z**4).sum(0)

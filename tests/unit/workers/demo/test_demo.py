@@ -117,7 +117,7 @@ def test_a_complete_show_balances():
     ledger = make_ledger()
     sent, counts, broker = played(ledger)
 
-    accounts = balance(sent, ledger, counts, broker, receptive_field=3)
+    accounts = balance(sent, ledger, counts, broker, warm_up=3)
 
     assert accounts.balanced, [check for check in accounts.checks if not check.holds]
     assert (accounts.scored, accounts.warming_up, accounts.dead_lettered) == (16, 4, 1)
@@ -144,7 +144,7 @@ def test_whatever_is_missing_the_books_do_not_balance(loss):
     else:
         counts = replace(counts, late=0)
 
-    assert not balance(sent, ledger, counts, broker, receptive_field=3).balanced
+    assert not balance(sent, ledger, counts, broker, warm_up=3).balanced
 
 
 def test_an_output_too_many_does_not_balance():
@@ -152,7 +152,7 @@ def test_an_output_too_many_does_not_balance():
     sent, counts, broker = played(ledger)
     ledger.add_denoised(make_frame("pump-2", [10], [0.1]), stamp_ms=0)
 
-    assert not balance(sent, ledger, counts, broker, receptive_field=3).balanced
+    assert not balance(sent, ledger, counts, broker, warm_up=3).balanced
 
 
 def test_counts_that_died_with_a_worker_are_noted_and_do_not_hide_a_loss():
@@ -160,12 +160,12 @@ def test_counts_that_died_with_a_worker_are_noted_and_do_not_hide_a_loss():
     sent, _, broker = played(ledger)
     counts = Counts(records=5)
 
-    accounts = balance(sent, ledger, counts, broker, receptive_field=3)
+    accounts = balance(sent, ledger, counts, broker, warm_up=3)
     assert accounts.balanced
     assert "restarted" in accounts.note
 
     ledger._books[7, 1] = 0
-    assert not balance(sent, ledger, counts, broker, receptive_field=3).balanced
+    assert not balance(sent, ledger, counts, broker, warm_up=3).balanced
 
 
 def test_outputs_that_come_twice_count_once_and_are_noted():
@@ -175,7 +175,7 @@ def test_outputs_that_come_twice_count_once_and_are_noted():
     ledger.add_anomaly(make_anomaly("pump-1", 5))
     ledger.add_dead_letter(make_letter(99))
 
-    accounts = balance(sent, ledger, counts, broker, receptive_field=3)
+    accounts = balance(sent, ledger, counts, broker, warm_up=3)
 
     assert accounts.balanced
     assert accounts.repeats == 4

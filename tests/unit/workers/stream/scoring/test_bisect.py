@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.scoring import Scores
+from detector.scoring import Detector, Scores
 from schemas.wire.dead_letter import read_dead_letter
 from schemas.wire.errors import Stage
 from tests.support.fakes import FakeStream, make_stream, places
-from tests.support.models import encoded, reading_records, small_detector
+from tests.support.models import early_detector, encoded, reading_records, small_detector
 from workers.errors import DeadLetterLimitError, TransactionAbortedError
-from workers.stream.scoring.backend import LocalScoring, ScorerLostError, ScoringFuture
+from workers.stream.scoring.backend import LocalScoring, ScorerLostError, ScoringFuture, Work
 from workers.stream.scoring.call import slice_scores
 
 READINGS = reading_records(["a", "b"], 30)
@@ -26,16 +26,18 @@ ALL = set(range(2 * WARM_UP, len(VALUES)))
 class Spoiled:
     """Scores, unless `spoil` raises or changes the answer."""
 
-    def __init__(self, spoil: Callable[[Any, int, Scores], Scores]) -> None:
-        self._inner = LocalScoring(small_detector())
+    def __init__(
+        self, spoil: Callable[[Any, int, Scores], Scores], detector: Detector | None = None
+    ) -> None:
+        self._inner = LocalScoring(detector or small_detector())
         self._spoil = spoil
         self.calls: list[int] = []
 
-    def submit(self, rows: Any, ends: Any, groups: Any) -> ScoringFuture:
-        self.calls.append(len(ends))
-        future = self._inner.submit(rows, ends, groups)
+    def submit(self, work: Work) -> ScoringFuture:
+        self.calls.append(len(work.ends))
+        future = self._inner.submit(work)
         scores, number = future.scores, len(self.calls)
-        future.scores = lambda: self._spoil(rows, number, scores())  # type: ignore[method-assign]
+        future.scores = lambda: self._spoil(work.rows, number, scores())  # type: ignore[method-assign]
         return future
 
 
@@ -120,6 +122,30 @@ def letters_of(stream: FakeStream) -> list[tuple[int, str]]:
         if topic == "vigie.dead-letters"
     ]
     return [(letter.offset, letter.stage) for letter in letters]
+
+
+@pytest.mark.parametrize("polled", [1, 5, 20])
+@pytest.mark.parametrize("offsets", [{0}, {3}, {5, 8}, {4, 6, 7, 30}])
+def test_poison_among_a_sensors_first_readings_is_found_by_a_detector_that_scores_early(
+    offsets: set[int], polled: int
+) -> None:
+    """Some of them are probes, some the newest readings of short windows."""
+    detector = early_detector()
+    without = [reading for at, reading in enumerate(READINGS) if at not in offsets]
+    healthy = make_stream([record["value"] for record in encoded(without)], detector=detector)
+    healthy.run_to_the_end()
+    wanted = places(healthy.sink, "vigie.denoised")
+    kept = [at for at in range(len(VALUES)) if at not in offsets]
+
+    spoiled = Spoiled(died_of([READINGS[at][2][0] for at in offsets]), detector)
+    stream = make_stream(
+        VALUES, scoring=spoiled, detector=detector, stream={"max_poll_records": polled}
+    )
+    stream.run_to_the_end()
+
+    assert set(letters_of(stream)) == {(at, Stage.SCORING) for at in offsets}
+    scored = places(stream.sink, "vigie.denoised")
+    assert scored == {kept[offset]: row for offset, row in wanted.items()}
 
 
 @pytest.mark.parametrize("polled", [1, 5, 20])

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
-from tests.support.partitions import NONE_FLAGGED, batch_of, make_partition, reading
+from tests.support.partitions import NONE_FLAGGED, batch_of, make_partition, reading, windows_of
 from workers.stream.state.partition import (
     IllegalEventError,
     PartitionConfig,
@@ -39,6 +39,39 @@ def test_a_window_is_the_last_r_readings_of_its_sensor() -> None:
     assert request is not None
     (end,) = request.samples.ends
     assert request.samples.rows[end - 2 : end + 1, 0].tolist() == [10.0, 20.0, 30.0]
+
+
+def test_a_sensor_is_scored_from_its_warm_up_on_by_what_there_is() -> None:
+    partition = make_partition(receptive_field=4, warm_up=2)
+    records = [reading("a", 1, 10.0), reading("b", 5, 90.0), reading("a", 2, 20.0)]
+    first = partition.polled(batch_of(records))
+    assert first is not None
+    assert dict(windows_of(first.samples)) == {(2, 0): [(1, 10.0), (2, 20.0)]}
+    assert first.samples.unscored[:, 0].tolist() == [10.0, 90.0]
+    assert (first.counts.scored, first.counts.scored_partially) == (1, 1)
+    more = [reading("a", t, 10.0 * t) for t in (3, 4, 5)]
+    second = partition.polled(batch_of(more, start=3))
+    assert second is not None
+    assert second.samples.lengths.tolist() == [3, 4, 4]
+    assert second.samples.ends[0] < partition.config.receptive_field - 1
+    assert dict(windows_of(second.samples))[5, 0] == [(2, 20.0), (3, 30.0), (4, 40.0), (5, 50.0)]
+    assert (second.counts.scored, second.counts.scored_partially) == (3, 1)
+
+
+def test_a_window_does_not_reach_back_behind_a_restart() -> None:
+    partition = make_partition(receptive_field=4, warm_up=2, max_gap_ns=10)
+    request = partition.polled(batch_of([reading("a", t) for t in (0, 1, 2, 90, 91, 92)]))
+    assert request is not None
+    assert request.samples.lengths.tolist() == [2, 3, 2, 3]
+    after = partition.polled(batch_of([reading("a", t) for t in (93, 94)], start=6))
+    assert after is not None
+    assert after.samples.lengths.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("warm_up", [0, 4])
+def test_a_warm_up_outside_the_window_is_rejected(warm_up: int) -> None:
+    with pytest.raises(ValueError, match=r"warm_up must be in 1\.\.3"):
+        make_partition(receptive_field=3, warm_up=warm_up)
 
 
 def test_late_and_duplicate_readings_are_dropped_and_counted() -> None:
