@@ -163,7 +163,7 @@ def weights(
         rows: as for `trust`.
     """
     quiet, share = trust(short, rows)
-    ranking = {"long": 1.0, "short": 2 * share, "extremes": 1.0 - quiet}
+    ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2}
     ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
     found = np.zeros((LEVELS, len(names)))
     for place, name in enumerate(names):

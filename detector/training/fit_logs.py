@@ -1,8 +1,9 @@
 """Fit a fusion of logs on the history as models measure it that have not seen it."""
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
+from detector.calibration.alarm_numbers import INDEPENDENT, TRUST
 from detector.calibration.alarm_rule import START_OFFSET
 from detector.calibration.fusion import Fused
 from detector.calibration.log_fusion import LogFusion, short_level, weights
@@ -29,7 +30,10 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
     distances += [crossfit.distances[:, rows[-MAX_GROUP_ROWS:]] for rows in own]
     names = [name for view in views for name in view.features]
     fusion = LogFusion(
-        median=np.stack([LogFusion.medians(one) for one in distances], axis=1),
+        median=_shrunk(
+            np.stack([LogFusion.medians(one) for one in distances], axis=1),
+            np.array([len(rows) for rows in own]),
+        ),
         weight=weights(names, short_level(names, crossfit.distances), len(crossfit.rows)),
     )
     whole = [_fused(fusion, one, group, partial=False) for group, one in enumerate(distances)]
@@ -48,6 +52,20 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
         readings=len(crossfit.rows),
         standing_out=(),
     )
+
+
+def _shrunk(
+    medians: Float32[np.ndarray, "distances groups"], rows: Int64[np.ndarray, " sensors"]
+) -> Float32[np.ndarray, "distances groups"]:
+    """Each sensor's medians as far as its independent rows carry them, else those of its like."""
+    if medians.shape[1] < 3:  # noqa: PLR2004 (the pooled group and one sensor: nobody is like it)
+        return medians
+    shrunk = medians.copy()
+    logs = np.log(medians[:, 1:])
+    independent = rows / INDEPENDENT
+    own = independent / (independent + TRUST)
+    shrunk[:, 1:] = np.exp(own * logs + (1 - own) * np.median(logs, axis=1, keepdims=True))
+    return shrunk
 
 
 def _fused(
