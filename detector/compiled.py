@@ -1,21 +1,19 @@
-"""Loops that numpy cannot say, compiled by numba when they are first called."""
+"""Loops that numpy cannot run: compiled at their first call, and kept for the next process."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 import numba
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function, compiled with IEEE arithmetic in the order written.
 
-def compiled(function: Callable[P, T]) -> Callable[P, T]:
-    """Compile a function of arrays and numbers; kept on disk, where there is a place to keep it.
-
-    Strict: no reordering of additions, so that the same numbers give the same bits.
+    The machine code is kept beside the source or in the user's cache, see numba's
+    `NUMBA_CACHE_DIR`. Where neither can be written (a container with a read-only file system),
+    each process compiles for itself, in about three seconds.
     """
     try:
-        made: Callable[P, T] = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
-    except RuntimeError:  # a read-only installation, and no home: compiled anew by each process
-        made = numba.njit(fastmath=False, error_model="numpy")(function)
-    return made
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        return numba.njit(error_model="numpy")(function)

@@ -10,8 +10,9 @@ obvious, is in its tests.
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from detector.compiled import compiled
 
 LONG, SHORT = 0, 1
 """Columns of a sample's levels, and what fired."""
@@ -55,7 +56,7 @@ STATE = _record(
     "rows",
     *("centre_long", "spread_long", "centre_short", "spread_short"),
     "offset",
-    *("over", "phase", "since", "lowest_since"),
+    *("over", "phase", "since"),
     *("smooth_long", "smooth_short"),
     *("age", "height_long", "height_short", "armed", "calm"),
     *("from_long", "half_long", "from_short", "half_short"),
@@ -86,20 +87,16 @@ HEIGHT_OVER = 64.0
 """Rows over which the height of an incident is a mean."""
 ARMED_AFTER = 8.0
 """Rows that the short view must have seen of an incident before it may end it."""
-TAIL = 128.0
-"""Rows after an end in which what is left of it opens nothing."""
-
-_jit: Any = numba.njit(cache=True)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _forgiving(peak: float) -> float:
     """1 for an incident that barely opened, falling towards 0 with its strength."""
     x = 1.0 + max(peak, 0.0) / STRONG
     return 1.0 / (x * x)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _learn(s: Any, n: Any, long: float, short: float, rate: float) -> None:
     """Move centre and spread by one row; a row far off pulls no further than `STEP` spreads."""
     if not np.isnan(long):
@@ -113,7 +110,7 @@ def _learn(s: Any, n: Any, long: float, short: float, rate: float) -> None:
     s.spread_short = max(spread, LEAST_SPREAD * n.spread_short)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _smooth(s: Any, long: float, short: float) -> None:
     """Levels that a single row does not throw; the long one starts anew after a gap."""
     if np.isnan(s.smooth_short):
@@ -125,7 +122,7 @@ def _smooth(s: Any, long: float, short: float) -> None:
         s.smooth_long += SMOOTH * (long - s.smooth_long)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _bars(s: Any, n: Any) -> tuple[float, float, float, float]:
     """Centres that no longer fall below the calibrated ones, and heights of the bars over them."""
     bar_long = (n.bar_long + s.offset * n.slope_long) * s.spread_long
@@ -138,7 +135,7 @@ def _bars(s: Any, n: Any) -> tuple[float, float, float, float]:
     )
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _judge(s: Any, n: Any, long: float, short: float) -> tuple[float, float, float]:
     """Level that opens, tail slopes beyond it, and the view that is further beyond its bar."""
     centre_long, bar_long, centre_short, bar_short = _bars(s, n)
@@ -147,8 +144,6 @@ def _judge(s: Any, n: Any, long: float, short: float) -> tuple[float, float, flo
         alone = centre_short + bar_short + s.offset * unit
         return alone, (short - alone) / unit, SHORT
     at = centre_long + bar_long
-    if s.phase != OPEN and s.since < TAIL:
-        at = max(at, s.lowest_since + bar_long)
     by_short = (short - centre_short - 0.5 * bar_short) / unit
     unit = s.spread_long * n.slope_long
     by_long = (long - at) / unit
@@ -157,7 +152,7 @@ def _judge(s: Any, n: Any, long: float, short: float) -> tuple[float, float, flo
     return long - by_short * unit, by_short, LONG
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _is_over(s: Any, long: float, half_long: float, short: float, half_short: float) -> bool:
     """Whether the smoothed levels are back near the centres `long` and `short`."""
     low: float = short + max(0.5 * (s.height_short - short), half_short)
@@ -169,7 +164,7 @@ def _is_over(s: Any, long: float, half_long: float, short: float, half_short: fl
     return bool(s.smooth_long < low and s.smooth_short < short + 2.0 * half_short)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _opens(s: Any, d: Any, strength: float) -> bool:
     """Take one row into the last few; whether enough of them, this one included, are over."""
     over = int(s.over) * 2 + (1 if strength > 0.0 else 0)
@@ -182,7 +177,7 @@ def _opens(s: Any, d: Any, strength: float) -> bool:
     return strength > 0.0 and count >= d.opens_at
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _open(s: Any, n: Any, strength: float, fired: float) -> None:
     """Begin an incident, or take up the one that just ended."""
     if s.phase == QUIET:
@@ -202,7 +197,7 @@ def _open(s: Any, n: Any, strength: float, fired: float) -> None:
     s.height_long = np.nan
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _measure(s: Any, long: float, short: float) -> None:
     """The height of an incident: running means, over its first row to its last `HEIGHT_OVER`."""
     s.age += 1.0
@@ -215,7 +210,7 @@ def _measure(s: Any, long: float, short: float) -> None:
         s.height_long += (long - s.height_long) / min(s.age, HEIGHT_OVER)
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _in_alarm(  # noqa: PLR0917 - compiled functions take no keywords
     s: Any, n: Any, d: Any, long: float, short: float, strength: float
 ) -> float:
@@ -240,12 +235,11 @@ def _in_alarm(  # noqa: PLR0917 - compiled functions take no keywords
     return MAXIMUM_DURATION if s.rows - s.first + 1.0 >= d.longest else np.nan
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _close(s: Any, reason: float) -> None:
-    """Leave the alarm, and lift the bar by what the incident costs, once; a cut leaves no tail."""
+    """Leave the alarm, and lift the bar by what the incident costs, once."""
     s.reason = reason
-    s.since = np.inf if reason == MAXIMUM_DURATION else 0.0
-    s.lowest_since = np.inf if np.isnan(s.smooth_long) else s.smooth_long
+    s.since = 0.0
     s.over = 0.0
     s.phase = QUIET if np.isnan(s.opened) else PENDING
     if s.phase == PENDING and s.charged == 0.0:
@@ -253,7 +247,7 @@ def _close(s: Any, reason: float) -> None:
         s.charged = 1.0
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _write(s: Any, event: Any, sensor: int, what: float) -> None:
     event.sensor = sensor
     event.what = what
@@ -267,12 +261,10 @@ def _write(s: Any, event: Any, sensor: int, what: float) -> None:
     event.reason = np.nan if what == OPENED else s.reason
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _outside(s: Any, d: Any, events: Any, count: int, sensor: int) -> int:
     """One row without an alarm; an incident that nothing took up again is over now."""
     s.since += 1.0
-    if not np.isnan(s.smooth_long):
-        s.lowest_since = min(s.lowest_since, s.smooth_long)
     if s.phase == PENDING and s.since > d.merge_gap:
         s.phase = QUIET
         _write(s, events[count], sensor, ENDED)
@@ -280,7 +272,7 @@ def _outside(s: Any, d: Any, events: Any, count: int, sensor: int) -> int:
     return count
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _inside(  # noqa: PLR0917
     s: Any,
     n: Any,
@@ -308,7 +300,7 @@ def _inside(  # noqa: PLR0917
     return count
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def fold(  # noqa: PLR0917
     levels: Any,
     sizes: Any,
@@ -366,3 +358,16 @@ def fold(  # noqa: PLR0917
             s.rows += 1.0
             row += 1
     return count
+
+
+@compiled
+def in_spreads(levels: Any, centre: float, spread: float) -> Any:
+    """Levels over a centre and a spread that learn as those of the rule outside of incidents."""
+    z = np.empty(len(levels))
+    m, s = centre, spread
+    for row in range(len(levels)):
+        z[row] = (levels[row] - max(m, centre)) / s
+        step = min(max(levels[row] - m, -STEP * s), STEP * s)
+        m += step / LEARNS_OVER
+        s = max(s + (abs(step) - s) / LEARNS_OVER, LEAST_SPREAD * spread)
+    return z

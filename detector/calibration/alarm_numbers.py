@@ -10,11 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from detector.calibration.alarm_fold import LEARNS_OVER, LEAST_SPREAD, STEP
+from detector.calibration.alarm_fold import in_spreads
 
 VIEWS = ("long", "short")
 BEYOND = 0.1
@@ -174,7 +173,7 @@ def _describe(pieces: list[_Piece], view: int) -> dict[str, float]:
     centre = float(np.median(np.concatenate(columns)))
     spread = max(float(np.median([_spread(part) for part in cuts])), MIN_SPREAD)
     # Anew in each block: what a bad one teaches must not reach the next.
-    tails = np.array([_tail(_in_spreads(part, centre, spread)) for part in cuts])
+    tails = np.array([_tail(in_spreads(part, centre, spread)) for part in cuts])
     quantile, slope, clusters = np.median(tails, axis=0)
     return {
         "centre": centre,
@@ -218,18 +217,3 @@ def _mixed(own: dict[str, float], other: dict[str, float], rows: int) -> dict[st
         else:
             mixed[name] = weight * value + (1.0 - weight) * other[name]
     return mixed
-
-
-@numba.njit(cache=True)
-def _in_spreads(
-    levels: Float64[np.ndarray, " rows"], centre: float, spread: float
-) -> Float64[np.ndarray, " rows"]:
-    """Levels over a centre and a spread that learn as the rule's do outside of an incident."""
-    z = np.empty(len(levels))
-    m, s = centre, spread
-    for row in range(len(levels)):
-        z[row] = (levels[row] - max(m, centre)) / s
-        step = min(max(levels[row] - m, -STEP * s), STEP * s)
-        m += step / LEARNS_OVER
-        s = max(s + (abs(step) - s) / LEARNS_OVER, LEAST_SPREAD * spread)
-    return z

@@ -9,8 +9,7 @@ bar has been lifted; `STATE` names all of it. For each row:
    that warms up) must be over the whole short bar.
 2. **Close** after some calm rows: the short view has lost half of the height that it had in the
    incident (whatever the long windows still hold), or the long one has and the short is quiet.
-   An incident taken up again within the merge gap is the same one. For 128 rows after an end, the
-   long bar stands over the lowest level since: the tail of an event opens no second incident.
+   An incident taken up again within the merge gap is the same one.
 3. **Learn**: centre and spread follow the levels, slowly outside of incidents, and faster inside,
    by bounded steps. The centre that the bar stands on never falls below the calibrated one.
 4. **Accept** after twice the memory of an incident: its level is the new normal, and the incident
@@ -82,10 +81,10 @@ class AlarmDials:
         learning: speed of learning inside an incident, in memories; 0 holds an alarm through a
             long event, until it is accepted.
         lowest: tail slopes that the bar may sink by below the calibrated one while the budget is
-            not spent. 0 never alarms below calibration: about a third of the false incidents and
-            an eighth of the events fewer. The default spends what the operator said he can look
-            at, because events that the bar hid were paid for; it stops at a factor of 20 in the
-            rate, so that a silent sensor is not searched for noise.
+            not spent. 0 never alarms below calibration: half of the false incidents and a quarter
+            of the events fewer. The default spends what the operator said he can look at, because
+            an event that the bar hid costs more than an incident within the budget; it stops at a
+            factor of 20 in the rate, so that a silent sensor is not searched for noise.
 
     Raises:
         ValueError: a number is out of range.
@@ -197,7 +196,6 @@ class AlarmRule:
                 states[f"{what}_{view}"] = numbers[f"{what}_{view}"]
             states[f"smooth_{view}"] = np.nan
         states["offset"] = START_OFFSET
-        states["since"] = states["lowest_since"] = np.inf
         return states.view(np.float64).reshape(len(groups), STATE_SIZE)
 
     def advance(

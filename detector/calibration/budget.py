@@ -243,7 +243,7 @@ def _rounded_up(rate: float, interval_s: float, sensors: int, scope: Scope) -> A
     unit_s = next((s for s in UNITS_S.values() if per_s * s >= 1), UNITS_S["year"])
     room = math.floor(unit_s * shares / interval_s / SHORTEST_INCIDENT)
     return AlarmBudget(
-        false_alarms=max(1, min(math.ceil(per_s * unit_s), room)), per_s=unit_s, scope=scope
+        false_alarms=float(max(1, min(math.ceil(per_s * unit_s), room))), per_s=unit_s, scope=scope
     )
 
 

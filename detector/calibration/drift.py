@@ -19,9 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
+
+from detector.compiled import compiled
 
 EPOCH_ROWS = 256
 """Scored readings of an epoch: those of one independent window."""
@@ -274,10 +275,7 @@ def _kept(sensors: list[Float64[np.ndarray, " epochs"]]) -> Float64[np.ndarray, 
     return np.sort(medians[even])
 
 
-_jit: Any = numba.njit(cache=True)
-
-
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _close_epoch(s: Any, references: int, rows: float, power: float) -> float:
     """Evidence after an epoch; the counts of its levels start anew."""
     # The upper median is above a reference iff at least half of the levels are.
@@ -301,7 +299,7 @@ def _close_epoch(s: Any, references: int, rows: float, power: float) -> float:
     return total
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _since(s: Any) -> int:
     """Epochs since the start of the largest product."""
     best, since = -1.0, 0
@@ -312,7 +310,7 @@ def _since(s: Any) -> int:
     return since
 
 
-@_jit  # type: ignore[untyped-decorator]
+@compiled
 def _fold(  # noqa: PLR0917 - compiled functions take no keywords
     levels: Any,
     sizes: Any,

@@ -75,7 +75,8 @@ def test_training_from_files_names_what_its_thresholds_promise(
 
     detector = load(tmp_path / "m", device="cpu")
     assert (detector.name, detector.channels, detector.receptive_field) == ("pumps", CHANNELS, 8)
-    assert detector.identity.training["budget"] == {"false_alarms": 5.0, "per_s": 86_400.0}
+    budget = {"false_alarms": 5.0, "per_s": 86_400.0, "scope": "sensor"}
+    assert detector.identity.training["budget"] == budget
     assert "calibration scores" in result["training"]["promise"]  # type: ignore[index]
     assert result["left_out"] == {"labelled anomalous": {"pump-1": 20}}
 

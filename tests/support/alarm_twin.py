@@ -24,7 +24,6 @@ class Twin:
         self.smooth: dict[str, Any] = {"long": None, "short": None}
         self.incident: Any = None
         self.ended_ago: Any = None
-        self.lowest_since = math.inf
         self.opened: list[Any] = []
         self.ended: list[Any] = []
 
@@ -42,7 +41,7 @@ class Twin:
         in_alarm = self.incident is not None and not self.incident["pending"]
         if not in_alarm:
             self._wait()
-        threshold, strength, fired = self._judge(long, short, in_alarm)
+        threshold, strength, fired = self._judge(long, short)
         self.over = [*self.over, strength > 0][-self.dials.opens_within :]
         if not in_alarm and strength > 0 and sum(self.over) >= self.dials.opens_at:
             self._open(strength, fired)
@@ -78,15 +77,13 @@ class Twin:
     def _floor(self, view):
         return max(self.centre[view], self.start[view][0])
 
-    def _judge(self, long, short, in_alarm):
+    def _judge(self, long, short):
         unit = {view: self.spread[view] * self.slope[view] for view in ("long", "short")}
         plain = self.bar["short"] * self.spread["short"]
         if long is None:
             alone = self._floor("short") + plain + self.offset * unit["short"]
             return alone, (short - alone) / unit["short"], "short"
         at = self._floor("long") + self._lifted("long")
-        if not in_alarm and self.ended_ago is not None and self.ended_ago < 128:
-            at = max(at, self.lowest_since + self._lifted("long"))
         by_long = (long - at) / unit["long"]
         by_short = (short - self._floor("short") - plain / 2) / unit["short"]
         if by_long <= by_short:
@@ -162,8 +159,7 @@ class Twin:
         return None
 
     def _close(self, it, reason):
-        self.ended_ago, self.over = None if reason == "maximum duration" else 0, []
-        self.lowest_since = math.inf if self.smooth["long"] is None else self.smooth["long"]
+        self.ended_ago, self.over = 0, []
         if it["opened"] is None:
             self.incident = None
             return
@@ -175,12 +171,10 @@ class Twin:
             self._finish()
 
     def _wait(self):
-        if self.ended_ago is not None:
+        if self.incident is not None:
             self.ended_ago += 1
-            if self.smooth["long"] is not None:
-                self.lowest_since = min(self.lowest_since, self.smooth["long"])
-        if self.incident is not None and self.ended_ago > self.dials.merge_gap:
-            self._finish()
+            if self.ended_ago > self.dials.merge_gap:
+                self._finish()
 
     def _finish(self):
         it = self.incident
