@@ -1,0 +1,1 @@
+"""Every set that the benchmark knows, by name."""
