@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def draw(series: LabelledSeries, scored: Mapping[str, Scored], folder: Path) -> 
         for start, end in events_of(series.labels):
             panel.axvspan(start, end, color="tab:orange", alpha=0.3, linewidth=0)
     figure.suptitle(f"{series.set}: {series.name} (left of the green line: training)")
-    name = f"{series.set}--{series.name}".replace("/", "-").replace(" ", "_")
+    name = re.sub(r"[^\w.-]+", "_", f"{series.set}--{series.name}")
     path = folder / f"{name}.png"
     figure.savefig(path, dpi=100)
     return path
