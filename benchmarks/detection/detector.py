@@ -23,6 +23,8 @@ class Scored:
         score: finite, larger is more anomalous, 1.0 is the label-free threshold, [T].
         incidents: first row and row after the last, [k, 2]; None = runs of rows at or above the
             threshold, those with fewer than 16 rows between them merged.
+        settled: the score read some rows late, at a lag that the detector states: for ranking
+            only, never for opening an alarm, [T].
         levels: what an alarm rule folds over, if the detector has one, [T, 3].
         blame: each channel's part, by the detector's own account; NaN rows = none, [T, C].
         errors: each channel's squared error in training deviations, likewise.
@@ -30,6 +32,7 @@ class Scored:
 
     score: Rows
     incidents: Ranges | None = None
+    settled: Rows | None = None
     levels: npt.NDArray[np.float32] | None = None
     blame: Rows | None = None
     errors: Rows | None = None

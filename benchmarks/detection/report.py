@@ -33,7 +33,12 @@ def tables(verdicts: Sequence[Verdict], *, against: str, seed: int) -> dict[str,
         "cost on one core": summary.cost_by_detector(verdicts),
         "published by others": beside({one.set for one in verdicts}),
     }
-    return {title: lines for title, lines in made.items() if lines}
+    return {title: _known(lines) for title, lines in made.items() if lines}
+
+
+def _known(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines without what is not known: a column of which nothing is known is none."""
+    return [{key: value for key, value in line.items() if value is not None} for line in lines]
 
 
 def markdown(made: Tables) -> str:
@@ -65,7 +70,7 @@ def write_csv(path: Path, verdicts: Sequence[Verdict]) -> None:
 
 def shown(line: Mapping[str, Any]) -> dict[str, Any]:
     """Three digits where a table would show two."""
-    three = ("F1", "AP", "VUS-PR", "HitRate", "NDCG")
+    three = ("F1", "AP", "VUS-PR", "HitRate", "NDCG", "settled")
     return {
         key: f"{value:.3f}"
         if isinstance(value, float) and key.removeprefix("best ").startswith(three)

@@ -53,6 +53,8 @@ def ranking(verdicts: Sequence[Verdict]) -> Line:
         "VUS-PR": _mean([one.vus_pr for one in verdicts]),
         "AP": _mean([one.average_precision for one in verdicts]),
         "best F1 (oracle)": _mean([one.best_f1 for one in verdicts]),
+        "settled VUS-PR": _mean([one.settled_vus_pr for one in verdicts]),
+        "settled AP": _mean([one.settled_ap for one in verdicts]),
         "F1 pooled": points.f1 if events else None,
         "F1 mean": _mean(f1),
         "FAR %": 100 * points.false_alarm_rate,

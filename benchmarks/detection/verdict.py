@@ -40,6 +40,7 @@ class Verdict:
         series, set, half, detector: which.
         vus_pr, average_precision, best_f1: of the ranking; NaN without an event. The last is an
             oracle's: the threshold is chosen by the labels.
+        settled_vus_pr, settled_ap: of the score read late; NaN where there is none.
         points: rows in alarm against labels, after training.
         alarms: the same in incidents.
         causes: events whose root causes are known.
@@ -55,6 +56,8 @@ class Verdict:
     vus_pr: float
     average_precision: float
     best_f1: float
+    settled_vus_pr: float
+    settled_ap: float
     points: PointCounts
     alarms: AlarmCounts
     causes: int = 0
@@ -104,6 +107,7 @@ def judge(
     labels, scores = series.labels[series.judged], scored.score[series.judged]
     known = bool(labels.any())
     nan = float("nan")
+    late = scored.settled[series.judged] if known and scored.settled is not None else None
     alarm_rows = series.alarm_judged
     return Verdict(
         series=series.name,
@@ -113,6 +117,8 @@ def judge(
         vus_pr=vus_pr(labels, scores, window=series.window) if known else nan,
         average_precision=average_precision(labels, scores) if known else nan,
         best_f1=best_f1(labels, scores) if known else nan,
+        settled_vus_pr=nan if late is None else vus_pr(labels, late, window=series.window),
+        settled_ap=nan if late is None else average_precision(labels, late),
         points=count_points(series.labels[alarm_rows], scored.flags[alarm_rows]),
         alarms=count_alarms(
             scored.alarms, series.labels, alarm_rows, rate=1.0 / series.budget_rows

@@ -1,6 +1,6 @@
 """Every set that the benchmark knows, by name."""
 
-from benchmarks.detection.sets import contaminated, indexed, layouts, quiet, simulated, skab
+from benchmarks.detection.sets import indexed, layouts, quiet, simulated, skab, unclean
 from benchmarks.detection.sets.base import DataSet, MissingDataError, Options
 
 SETS: dict[str, DataSet] = {
@@ -12,7 +12,8 @@ SETS: dict[str, DataSet] = {
         indexed.NASA_1,
         indexed.NASA_2,
         quiet.QUIET,
-        contaminated.DIRTY_REAL,
+        unclean.DIRTY_REAL,
+        unclean.HISTORIES_REAL,
         simulated.FAULTS,
         simulated.SITES_SET,
         simulated.CONTAMINATED,

@@ -7,6 +7,7 @@ they are, and with the mean of every channel drifting by two training standard d
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,7 +52,7 @@ def _streams(options: Options) -> Iterator[tuple[str, Half, Rows, int, float]]:
     try:
         folder = indexed.find_smd(options)
     except MissingDataError as missing:
-        print(f"quiet: without SMD: {missing}")
+        print(f"quiet: without SMD: {missing}", file=sys.stderr)
     else:
         for index, (name, n_train) in enumerate(indexed.read_index(folder).items()):
             with np.load(folder / f"{name}.npz") as arrays:
@@ -60,7 +61,7 @@ def _streams(options: Options) -> Iterator[tuple[str, Half, Rows, int, float]]:
     try:
         folder = find_folder(options, holds=["anomaly-free/anomaly-free.csv"], what=skab.FROM)
     except MissingDataError as missing:
-        print(f"quiet: without SKAB: {missing}")
+        print(f"quiet: without SKAB: {missing}", file=sys.stderr)
     else:
         file = skab.read_rows(folder / "anomaly-free" / "anomaly-free.csv")
         yield file.sensor, "A", file.values, SKAB_TRAIN_ROWS, skab.INTERVAL_S

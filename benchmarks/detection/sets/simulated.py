@@ -19,6 +19,8 @@ from benchmarks.detection.simulated.telemetry import (
 from workers.plant.faults import FaultKind
 
 FAULTS_OF_A_KIND = 10
+HEALTHY_PUMPS = 8
+HOUR_ROWS, WEEK_ROWS = 3_600, 604_800
 SITES = {
     "rhythm": Site(rhythm=2.0, kinds=RHYTHM_KINDS),
     "no rhythm": Site(),
@@ -29,7 +31,7 @@ SHARES = (0.0, 0.02, 0.05, 0.10)
 
 
 def load_faults(options: Options) -> Iterator[LabelledSeries]:
-    """Two pumps for each kind of fault, ten faults each."""
+    """Two pumps for each kind of fault, ten faults each; eight healthy pumps for an hour."""
     for index in range(2):
         for kind in FaultKind:
             count = 3 if options.quick else FAULTS_OF_A_KIND
@@ -37,6 +39,14 @@ def load_faults(options: Options) -> Iterator[LabelledSeries]:
             yield simulated.series(
                 name=f"{kind.label}-{index}", set_name=f"pump: {kind.label}", half=half_of(index)
             )
+    for index in range(2 if options.quick else HEALTHY_PUMPS):
+        simulated = pump(options.seed * 100 + 20 + index, [], quiet_rows=HOUR_ROWS)
+        yield simulated.series(
+            name=f"healthy-{index}",
+            set_name="pump: healthy, 1 a week",
+            half=half_of(index),
+            budget_rows=WEEK_ROWS,
+        )
 
 
 def load_sites(options: Options) -> Iterator[LabelledSeries]:

@@ -29,7 +29,9 @@ class Simulation:
     interval_s: float
     n_train: int
 
-    def series(self, *, name: str, set_name: str, half: Half) -> LabelledSeries:
+    def series(
+        self, *, name: str, set_name: str, half: Half, budget_rows: int = BUDGET_ROWS
+    ) -> LabelledSeries:
         """As a series of a set; the rows after training are judged."""
         return LabelledSeries(
             name=name,
@@ -40,6 +42,6 @@ class Simulation:
             labels=self.labels,
             judged=after_training(len(self.rows), self.n_train),
             interval_s=self.interval_s,
-            budget_rows=BUDGET_ROWS,
+            budget_rows=budget_rows,
             ts_ns=self.ts_ns,
         )

@@ -13,15 +13,21 @@ from workers.plant.plant import Plant, PlantConfig
 TRAIN_ROWS = 3_600
 
 
-def pump(seed: int, kinds: Sequence[FaultKind]) -> Simulation:
-    """A pump with one fault of each of these kinds after training, in this order."""
+def pump(seed: int, kinds: Sequence[FaultKind], *, quiet_rows: int = 0) -> Simulation:
+    """A pump with one fault of each of these kinds after training, in this order.
+
+    Args:
+        seed: of the pump and its faults.
+        kinds: of the faults.
+        quiet_rows: rows without a fault behind them.
+    """
     rng = np.random.default_rng([seed, 11])
     faults = [
         draw_fault(rng, kind=kind, machine=0, first_row=TRAIN_ROWS + slot * SLOT_ROWS)
         for slot, kind in enumerate(kinds)
     ]
     config = PlantConfig(machines=1, seed=seed)
-    n_rows = TRAIN_ROWS + len(kinds) * SLOT_ROWS
+    n_rows = TRAIN_ROWS + len(kinds) * SLOT_ROWS + quiet_rows
     faulty = list(Plant(config, FixedSchedule(faults)).chunks(n_rows))
     sound = list(Plant(config).chunks(n_rows))
     return Simulation(

@@ -190,3 +190,16 @@ def test_a_detector_that_nobody_knows_is_an_error_that_lists_those_there_are():
     only = {"gone": replace(DETECTORS["z-score"], needs="no_such_module_at_all")}
     with pytest.raises(SystemExit, match="no detector is left"):
         choose([], known=only)
+
+
+def test_vigie_scores_a_long_stream_block_by_block_as_in_one_call(monkeypatch):
+    rows = make_rows()
+    fitted = fit(PLAIN, rows)
+
+    whole = fitted.score(rows, times(700))
+    monkeypatch.setattr("benchmarks.detection.vigie._BLOCK", 100)
+    blocks = fitted.score(rows, times(700))
+
+    assert np.array_equal(whole.score, blocks.score)
+    assert (whole.score[:31] == 0.0).all()  # not scored yet
+    assert (whole.score[31:] > 0.0).all()

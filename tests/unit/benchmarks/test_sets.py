@@ -86,7 +86,7 @@ def test_quiet_streams_have_no_label_and_drift_only_after_training(tmp_path, cap
     assert not still.labels.any()
     assert np.array_equal(still.rows[:21], moving.rows[:21])
     assert (moving.rows[21:] > still.rows[21:]).all()
-    assert "without SKAB" in capsys.readouterr().out
+    assert "without SKAB" in capsys.readouterr().err
 
 
 def test_drift_is_two_training_deviations_in_ten_thousand_rows():

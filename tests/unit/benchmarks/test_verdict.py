@@ -83,6 +83,13 @@ def test_a_series_without_an_event_has_no_ranking_but_alarms():
     assert verdict.alarms.false == 1
 
 
+def test_a_score_that_is_read_late_ranks_beside_and_opens_no_alarm():
+    verdict = judge(make_series(), Scored(score=scores(), settled=scores((60, 70))), detector="it")
+
+    assert verdict.settled_ap == 1.0 > verdict.average_precision
+    assert verdict.alarms.incidents == 0
+
+
 def test_an_explanation_is_the_mean_over_the_event_s_rows_that_have_one():
     series = make_series(causes=(RootCause(start=60, end=70, channels=(1,)),))
     parts = np.full((100, 3), np.nan)
