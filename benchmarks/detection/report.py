@@ -37,8 +37,9 @@ def tables(verdicts: Sequence[Verdict], *, against: str, seed: int) -> dict[str,
 
 
 def _known(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The lines without what is not known: a column of which nothing is known is none."""
-    return [{key: value for key, value in line.items() if value is not None} for line in lines]
+    """The lines without columns of which nothing is known."""
+    known = {key for line in lines for key, value in line.items() if value is not None}
+    return [{key: value for key, value in line.items() if key in known} for line in lines]
 
 
 def markdown(made: Tables) -> str:
