@@ -166,7 +166,7 @@ def judge_all(
     for detector in detectors:
         try:
             given, fit_s, score_s = run_detector(series, detector, seed=seed)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             failure = Failure(
                 series=series.name, set=series.set, detector=detector.name, message=str(error)
             )

@@ -54,7 +54,7 @@ RHYTHM_KINDS = (
     Kind.SPIKE,
     Kind.SWAPPED,
 )
-"""Recipe 2's six kinds."""
+"""Those that a rhythm hides."""
 PLAIN_KINDS = (Kind.OFFSET, Kind.FROZEN, Kind.SPIKE, Kind.SWAPPED)
 """Those that show without a rhythm."""
 COMMAND_KINDS = (Kind.OFFSET, Kind.FROZEN, Kind.SPIKE, Kind.NO_RESPONSE)
