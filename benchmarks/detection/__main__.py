@@ -90,8 +90,14 @@ def _report(verdicts: Sequence[Verdict], arguments: argparse.Namespace) -> None:
 
 def _arguments() -> argparse.Namespace:
     made = parser(__doc__)
+    about = [(one.name, one.about) for one in SETS.values()]
+    about += [(one.name, one.about) for one in DETECTORS.values()]
+    listed = "\n".join(f"  {name:<19} {what}" for name, what in about)
+    made.epilog = f"sets and detectors:\n{listed}"
     made.add_argument("data", nargs="*", type=Path, metavar="DATA", help="folders of data")
-    made.add_argument("--sets", nargs="+", default=[], choices=SETS, help="these sets alone")
+    made.add_argument(
+        "--sets", nargs="+", default=[], choices=SETS, metavar="NAME", help="these sets alone"
+    )
     made.add_argument("--detectors", nargs="+", default=[], metavar="NAME", help="these alone")
     made.add_argument("--half", choices=("A", "B", "both"), default="both")
     made.add_argument("--seed", type=int, default=0, help="of simulations, models, intervals")

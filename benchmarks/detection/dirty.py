@@ -7,7 +7,8 @@ from enum import Enum
 
 import numpy as np
 
-from benchmarks.detection.series import LabelledSeries, events_of
+from benchmarks.detection.series import LabelledSeries
+from detector.signal.series import true_runs
 
 SENTINEL = -9_999.0
 SHORT_FAULT_ROWS = 20
@@ -42,7 +43,7 @@ def contaminated(
     """
     if not 0.0 <= share <= largest <= 0.5:
         raise ValueError(f"0 <= share <= largest <= 0.5 must hold, got {share} and {largest}")
-    events = events_of(series.labels & series.alarm_judged)
+    events = true_runs(series.labels & series.alarm_judged).tolist()
     if not events:
         raise ValueError(f"{series.set}/{series.name}: no event to copy from")
     count, most = round(share * series.n_train), round(largest * series.n_train)

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.detection.baselines.base import Scaling, filled
 from benchmarks.detection.detector import Scored
-from benchmarks.detection.series import LabelledSeries, events_of
+from benchmarks.detection.series import LabelledSeries
+from detector.signal.series import true_runs
 
 MOST_CHANNELS = 3
 MOST_POINTS = 4_000
@@ -50,7 +51,7 @@ def draw(series: LabelledSeries, scored: Mapping[str, Scored], folder: Path) -> 
         panel.set_ylabel(name)
     for panel in panels:
         panel.axvline(series.n_train, color="tab:green", linewidth=1.0)
-        for start, end in events_of(series.labels):
+        for start, end in true_runs(series.labels):
             panel.axvspan(start, end, color="tab:orange", alpha=0.3, linewidth=0)
     figure.suptitle(f"{series.set}: {series.name} (left of the green line: training)")
     name = re.sub(r"[^\w.-]+", "_", f"{series.set}--{series.name}")

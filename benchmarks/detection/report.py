@@ -23,10 +23,10 @@ def tables(verdicts: Sequence[Verdict], *, against: str, seed: int) -> dict[str,
         "incidents: budget asked and observed": summary.condensed(
             summary.lines(verdicts, summary.incidents)
         ),
-        "95 % intervals over series, both halves: VUS-PR": summary.paired(
+        "95 % intervals over series: VUS-PR": summary.paired(
             verdicts, "vus_pr", against=against, seed=seed
         ),
-        "95 % intervals over series, both halves: AP": summary.paired(
+        "95 % intervals over series: AP": summary.paired(
             verdicts, "average_precision", against=against, seed=seed
         ),
         "root causes (SMD's experts)": summary.root_causes(verdicts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +13,7 @@ Mask = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.int64]
 Half = Literal["A", "B"]
 
+HALVES: tuple[Half, Half] = ("A", "B")
 DEFAULT_WINDOW = 125
 MAX_WINDOW = 300
 _LAGS = 400
@@ -133,7 +133,7 @@ class LabelledSeries:
 
 def half_of(index: int) -> Half:
     """Every second series, from the first on, is in half A."""
-    return "AB"[index % 2]  # type: ignore[return-value]
+    return HALVES[index % 2]
 
 
 def after_training(n_rows: int, n_train: int) -> Mask:
@@ -162,10 +162,3 @@ def vus_window(column: Rows) -> int:
         return DEFAULT_WINDOW
     highest = int(peaks[np.argmax(correlation[peaks])])
     return highest + _FIRST_LAG if _FIRST_LAG <= highest <= MAX_WINDOW else DEFAULT_WINDOW
-
-
-def events_of(labels: Mask) -> Sequence[tuple[int, int]]:
-    """First row and row after the last of each run of labelled rows."""
-    edges = np.diff(np.concatenate([[False], labels, [False]]).astype(np.int8))
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    return list(zip(starts.tolist(), ends.tolist(), strict=True))

@@ -14,11 +14,11 @@ from benchmarks.detection.dirty import (
     with_sentinel,
     with_short_fault,
 )
-from benchmarks.detection.series import events_of
 from benchmarks.detection.sets import SETS, Options
 from benchmarks.detection.sets.simulated import SITES
 from benchmarks.detection.simulated.pump import pump
 from benchmarks.detection.simulated.telemetry import FAULTS, WEEK_ROWS, Kind, Site, telemetry
+from detector.signal.series import true_runs
 from workers.plant.faults import FaultKind
 
 
@@ -30,7 +30,7 @@ def assert_differs_where_labelled(simulated):
     rows = differs.any(axis=1)
     assert not rows[~simulated.labels].any()
     assert not simulated.labels[: simulated.n_train].any()
-    for start, end in events_of(simulated.labels):
+    for start, end in true_runs(simulated.labels):
         assert rows[start:end].mean() > 0.8, (start, end)
 
 
@@ -38,7 +38,7 @@ def assert_differs_where_labelled(simulated):
 def test_each_fault_of_a_pump_differs_from_the_clean_twin_at_labelled_rows_only(kind):
     simulated = pump(5, [kind] * 3)
 
-    assert len(events_of(simulated.labels)) == 3
+    assert len(true_runs(simulated.labels)) == 3
     assert_differs_where_labelled(simulated)
 
 
@@ -46,7 +46,7 @@ def test_each_fault_of_a_pump_differs_from_the_clean_twin_at_labelled_rows_only(
 def test_each_fault_of_a_site_differs_from_the_clean_twin_at_labelled_rows_only(kind):
     simulated = telemetry(3, Site(rhythm=2.0, commands=4, kinds=(kind,)))
 
-    assert len(events_of(simulated.labels)) == FAULTS
+    assert len(true_runs(simulated.labels)) == FAULTS
     assert_differs_where_labelled(simulated)
 
 
