@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -52,6 +53,12 @@ def fit(detector: NamedDetector, rows, **changed):
     return detector.train(make_history(rows, **changed))
 
 
+@functools.cache
+def fitted_once(detector: NamedDetector):
+    """Fitted on the default rows; what several tests only ask for scores."""
+    return fit(detector, make_rows())
+
+
 every = pytest.mark.parametrize("detector", [PLAIN, *BASELINES], ids=lambda one: one.name)
 learned = pytest.mark.parametrize(
     "detector", [one for one in BASELINES if one.name != "all rows"], ids=lambda one: one.name
@@ -61,7 +68,7 @@ learned = pytest.mark.parametrize(
 @every
 def test_a_score_depends_on_no_later_row(detector):
     rows = make_rows()
-    fitted = fit(detector, rows)
+    fitted = fitted_once(detector)
 
     whole = fitted.score(rows, times(700)).score
     part = fitted.score(rows[:620], times(620)).score
@@ -73,7 +80,8 @@ def test_a_score_depends_on_no_later_row(detector):
 def test_the_same_seed_gives_the_same_scores(detector):
     rows = make_rows()
 
-    first, second = (fit(detector, rows).score(rows, times(700)).score for _ in range(2))
+    first = fitted_once(detector).score(rows, times(700)).score
+    second = fit(detector, rows).score(rows, times(700)).score
 
     assert np.array_equal(first, second)
 
@@ -84,7 +92,7 @@ def test_scores_are_finite_and_see_the_offset_or_at_least_no_less_than_chance(de
     labels = np.zeros(300, dtype=bool)
     labels[200:250] = True
 
-    scored = fit(detector, rows).score(rows, times(700))
+    scored = fitted_once(detector).score(rows, times(700))
 
     assert np.isfinite(scored.score).all()
     chance = 0.9 * labels.mean()
@@ -97,7 +105,7 @@ def test_what_models_levels_finds_an_offset_and_blames_its_channel(name):
     labels = np.zeros(300, dtype=bool)
     labels[200:250] = True
 
-    scored = fit(DETECTORS[name], rows).score(rows, times(700))
+    scored = fitted_once(DETECTORS[name]).score(rows, times(700))
 
     assert average_precision(labels, scored.score[N_TRAIN:]) > 0.8
     assert scored.errors is not None
@@ -194,7 +202,7 @@ def test_a_detector_that_nobody_knows_is_an_error_that_lists_those_there_are():
 
 def test_vigie_scores_a_long_stream_block_by_block_as_in_one_call(monkeypatch):
     rows = make_rows()
-    fitted = fit(PLAIN, rows)
+    fitted = fitted_once(PLAIN)
 
     whole = fitted.score(rows, times(700))
     monkeypatch.setattr("benchmarks.detection.vigie._BLOCK", 100)
