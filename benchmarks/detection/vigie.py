@@ -1,16 +1,18 @@
 """Vigie's own detectors in the benchmark: the one place that knows how they are trained and asked.
 
-"plain" is the signal autoencoder alone, as `TrainingConfig` trains it by default.
+"plain" is the signal autoencoder alone, as `TrainingConfig` trains it by default. Another detector,
+or a step of an ablation, is one more entry of `VIGIE` with a `trainer` of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from benchmarks.detection.baselines.base import Scaling, filled
-from benchmarks.detection.detector import NamedDetector, Scored
+from benchmarks.detection.detector import NamedDetector, Scored, Train
 from benchmarks.detection.series import History, Rows, Times
 from detector.calibration.threshold import AlarmBudget
 from detector.scoring import Detector
@@ -48,23 +50,31 @@ class Vigie:
         return Scored(score=score, blame=blame, errors=errors)
 
 
-def train_plain(history: History) -> Vigie:
-    """Today's defaults; every gap of the recorded times lies inside one sequence."""
-    steps = np.diff(history.ts_ns)
-    detector = train(
-        [Series(sensor=history.name, ts_ns=history.ts_ns, values=history.rows)],
-        TrainingConfig(
-            channels=history.channels,
-            seed=history.seed,
-            budget=AlarmBudget(false_alarms=history.rate, per_s=history.interval_s),
-            max_gap_s=float(steps.max()) / 1e9 + history.interval_s,
-            device="cpu",
-        ),
-    )
-    return Vigie(detector, history.name, Scaling.fit(filled(history.rows)).scale)
+def trainer(**choices: Any) -> Train:
+    """What trains a detector of these choices of `TrainingConfig`; all else is the default.
+
+    Every gap of the recorded times lies inside one sequence.
+    """
+
+    def fit(history: History) -> Vigie:
+        longest_step_s = float(np.diff(history.ts_ns).max()) / 1e9
+        detector = train(
+            [Series(sensor=history.name, ts_ns=history.ts_ns, values=history.rows)],
+            TrainingConfig(
+                channels=history.channels,
+                seed=history.seed,
+                budget=AlarmBudget(false_alarms=history.rate, per_s=history.interval_s),
+                max_gap_s=longest_step_s + history.interval_s,
+                device="cpu",
+                **choices,
+            ),
+        )
+        return Vigie(detector, history.name, Scaling.fit(filled(history.rows)).scale)
+
+    return fit
 
 
 PLAIN = NamedDetector(
-    name="vigie plain", about="the signal autoencoder alone, product defaults", train=train_plain
+    name="vigie plain", about="the signal autoencoder alone, product defaults", train=trainer()
 )
 VIGIE = (PLAIN,)
