@@ -26,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.detection.sets.base import MissingDataError
+from benchmarks.detection.sets.skab import MAX_GAP_S, TRAIN_ROWS, find_files
 from benchmarks.outputs import records_of
-from benchmarks.skab import MAX_GAP_S, TRAIN_ROWS, find_files
 from benchmarks.table import parser, show, write_json
 from detector.artifact import load, save
 from detector.scoring import Detector
@@ -158,7 +159,10 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("path", type=Path, help="the SKAB folder")
     arguments = options.parse_args()
-    paths = find_files(arguments.path)[:: 8 if arguments.quick else 1]
+    try:
+        paths = find_files(arguments.path)[:: 8 if arguments.quick else 1]
+    except MissingDataError as missing:
+        raise SystemExit(str(missing)) from missing
     with tempfile.TemporaryDirectory(prefix="vigie-skab-") as name, BrokerConfig().open() as broker:
         folder = Path(name)
         links = []

@@ -141,6 +141,43 @@ class RandomSchedule:
         ]
 
 
+class FixedSchedule:
+    """Exactly the given faults.
+
+    Raises:
+        ValueError: two faults of one machine overlap.
+    """
+
+    def __init__(self, faults: Sequence[Fault] = ()) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))
+        busy_until: dict[int, int] = {}
+        for fault in self.faults:
+            if fault.start_row < busy_until.get(fault.machine, 0):
+                raise ValueError(
+                    f"faults of machine {fault.machine} overlap at row {fault.start_row}"
+                )
+            busy_until[fault.machine] = fault.end_row
+
+    def between(self, start_row: int, end_row: int) -> Sequence[Fault]:
+        """Faults with at least one row in the range."""
+        return [f for f in self.faults if f.start_row < end_row and f.end_row > start_row]
+
+
+def draw_fault(rng: np.random.Generator, *, kind: FaultKind, machine: int, first_row: int) -> Fault:
+    """A random fault of this kind, inside the `SLOT_ROWS` rows from `first_row` on."""
+    recipe = RECIPES[kind]
+    rows = int(rng.integers(recipe.rows[0], recipe.rows[1] + 1))
+    start = first_row + int(rng.integers(0, SLOT_ROWS - _REST_ROWS - rows + 1))
+    return Fault(
+        machine=machine,
+        kind=kind,
+        channels=recipe.groups[int(rng.integers(len(recipe.groups)))],
+        start_row=start,
+        end_row=start + rows,
+        magnitude=float(rng.uniform(*recipe.magnitude)),
+    )
+
+
 @lru_cache(maxsize=64)
 def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
     rng = np.random.default_rng([schedule.seed, 7, epoch])
@@ -151,19 +188,13 @@ def _draw_epoch(schedule: RandomSchedule, epoch: int) -> tuple[Fault, ...]:
     for number, place in enumerate(places):
         turn = epoch * schedule.faults_per_epoch + number
         kind = kinds[turn % len(kinds)]
-        recipe = RECIPES[kind]
-        rows = int(rng.integers(recipe.rows[0], recipe.rows[1] + 1))
         slot_row = epoch * schedule.epoch_rows + int(place) % slots * SLOT_ROWS
-        room = SLOT_ROWS - _REST_ROWS - rows
-        start = schedule.first_row + slot_row + int(rng.integers(0, room + 1))
         faults.append(
-            Fault(
-                machine=int(place) // slots,
+            draw_fault(
+                rng,
                 kind=kind,
-                channels=recipe.groups[int(rng.integers(len(recipe.groups)))],
-                start_row=start,
-                end_row=start + rows,
-                magnitude=float(rng.uniform(*recipe.magnitude)),
+                machine=int(place) // slots,
+                first_row=schedule.first_row + slot_row,
             )
         )
     return tuple(sorted(faults, key=lambda fault: (fault.start_row, fault.machine)))

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.plant import FixedSchedule
-from workers.plant.faults import Fault, FaultKind, RandomSchedule
+from workers.plant.faults import Fault, FaultKind, FixedSchedule, RandomSchedule
 from workers.plant.physics import CHANNEL_NAMES, CHANNELS, NOISE, draw_pumps, follow, operate
 from workers.plant.plant import Plant, PlantConfig
 

@@ -1,0 +1,1 @@
+"""Simulated series: no files needed, every fault known, the same for the same seed."""
