@@ -276,8 +276,8 @@ class PyramidView(View[Prepared]):
             )
         sensors = tuple(config["sensors"])
         looks = [_restored(one, tensors, sensors, n_channels) for one in config["looks"]]
-        if not looks:
-            raise ValueError("a pyramid needs a look")
+        if not looks or len({look.name for look in looks}) < len(looks):
+            raise ValueError("a pyramid needs at least one look, and distinct names")
         return cls(ChannelScaler(center=center, scale=scale), looks)
 
 

@@ -82,10 +82,11 @@ def distances(q: np.ndarray, examples: np.ndarray) -> np.ndarray:
 
 
 def trailing_mean(values: Sequence[float], span: int) -> list[float]:
-    """The mean of the last `span` values, of fewer at the beginning."""
+    """The mean of the last `span` values; the first ones have that of the first `span`."""
     found = []
     for n in range(len(values)):
-        window = values[max(n - span + 1, 0) : n + 1]
+        last = max(n, min(span, len(values)) - 1)
+        window = values[max(last - span + 1, 0) : last + 1]
         found.append(math.fsum(window) / len(window))
     return found
 
