@@ -1,6 +1,6 @@
 """Vigie's own detectors in the benchmark: the one place that knows how they are trained and asked.
 
-"plain" is the signal autoencoder alone, as `TrainingConfig` trains it by default. Another detector,
+"vigie" is what `vigie train` makes by default, "vigie plain" the signal autoencoder alone. Another,
 or a step of an ablation, is one more entry of `VIGIE` with a `trainer` of its own.
 """
 
@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detection.baselines.base import Scaling, filled
-from benchmarks.detection.detector import NamedDetector, Scored, Train
+from benchmarks.detection.detector import NamedDetector, Ranges, Scored, Train
 from benchmarks.detection.series import History, Rows, Times
-from detector.calibration.threshold import AlarmBudget
+from detector.calibration.alarm_rule import open_incidents
+from detector.calibration.budget import AlarmBudget
+from detector.calibration.fusion import LEVELS
+from detector.calibration.settled import settled
 from detector.scoring import Detector
 from detector.signal.series import Series
+from detector.training.pyramid import PyramidTraining
 from detector.training.train import TrainingConfig, train
 
 _BLOCK = 20_000
+_LEAST_SCORE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,26 +33,52 @@ class Vigie:
 
     detector: Detector
     sensor: str
+    n_history: int  # rows that it was trained on
     scale: Rows  # training deviation of each channel, with a floor, [C]
 
-    def score(self, rows: Rows, ts_ns: Times) -> Scored:  # noqa: ARG002 (no season yet)
-        """Published scores; rows before the receptive field is full get 0, "not scored"."""
+    def score(self, rows: Rows, ts_ns: Times) -> Scored:
+        """Published scores, incidents, and the ranking read 64 rows late.
+
+        Rows of the warm-up get 0, "not scored". The alarm rule begins behind the history.
+        """
         detector, n_rows = self.detector, len(rows)
         score, errors = np.zeros(n_rows), np.full(rows.shape, np.nan)
-        blame = np.full(rows.shape, np.nan)
-        first = detector.receptive_field - 1
+        levels, blame = np.full((n_rows, LEVELS), np.nan), np.full(rows.shape, np.nan)
+        field, first = detector.receptive_field, detector.warm_up - 1
         for begin in range(first, n_rows, _BLOCK):
             # The block with its past, as a worker would send it.
-            past = begin - first
-            sent = rows[past : begin + _BLOCK]
-            ends = np.arange(first, len(sent))
-            groups = np.full(len(ends), detector.group_of(self.sensor), dtype=np.int32)
-            scores = detector.score(sent, ends, groups)
-            here = slice(begin, begin + len(ends))
-            score[here] = scores.score
-            errors[here] = ((sent[first:] - scores.expected) / self.scale) ** 2
+            past = max(begin - field + 1, 0)
+            sent = slice(past, begin + _BLOCK)
+            here = np.arange(begin, min(begin + _BLOCK, n_rows))
+            groups = np.full(len(here), detector.group_of(self.sensor), dtype=np.int32)
+            scores = detector.score(
+                rows[sent],
+                here - past,
+                groups,
+                lengths=np.minimum(here + 1, field),
+                times=ts_ns[sent],
+            )
+            score[here], levels[here] = scores.score, scores.levels
+            errors[here] = ((rows[here] - scores.expected) / self.scale) ** 2
             blame[begin + scores.flagged] = scores.contribution
-        return Scored(score=score, blame=blame, errors=errors)
+        return Scored(
+            score=score,
+            incidents=self._incidents(levels),
+            settled=settled(np.maximum(score, _LEAST_SCORE)),
+            blame=blame,
+            errors=errors,
+        )
+
+    def _incidents(self, levels: Rows) -> Ranges:
+        """First row and row after the last of each incident behind the history."""
+        rule = self.detector.head.alarms
+        assert rule is not None  # of a detector that was trained just now
+        group = np.array([self.detector.group_of(self.sensor)])
+        behind = levels[self.n_history :]
+        advanced = rule.advance(behind, np.array([len(behind)]), group, rule.start(group))
+        found = [*advanced.ended, *open_incidents(advanced.states)]
+        ranges = np.array([(one.first, one.last + 1) for one in found], dtype=np.int64)
+        return ranges.reshape(-1, 2) + self.n_history
 
 
 def trainer(**choices: Any) -> Train:
@@ -69,7 +100,7 @@ def trainer(**choices: Any) -> Train:
                 **choices,
             ),
         )
-        return Vigie(detector, history.name, Scaling.fit(filled(history.rows)).scale)
+        return Vigie(detector, history.name, len(history.rows), Scaling.fit(filled(history.rows)).scale)
 
     return fit
 
@@ -77,4 +108,9 @@ def trainer(**choices: Any) -> Train:
 PLAIN = NamedDetector(
     name="vigie plain", about="the signal autoencoder alone, product defaults", train=trainer()
 )
-VIGIE = (PLAIN,)
+FULL = NamedDetector(
+    name="vigie",
+    about="the signal autoencoder and the pyramid, product defaults",
+    train=trainer(further_views=(PyramidTraining(),)),
+)
+VIGIE = (FULL, PLAIN)

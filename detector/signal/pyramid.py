@@ -10,7 +10,7 @@ its start along, and a score would depend on where a stream was cut.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -41,7 +41,8 @@ class Feature:
         for span in (self.span, self.longer):
             if not 0 <= span <= MAX_SPAN or span & (span - 1):
                 raise ValueError(f"a span must be a power of two up to {MAX_SPAN}, got {span}")
-        if self.span < 1 or (self.kind == "step") != (self.longer > self.span):
+        step = self.longer > self.span if self.kind == "step" else self.longer == 0
+        if self.span < 1 or not step or self.kind not in get_args(Kind):
             raise ValueError(f"{self} is no feature")
 
     @property
@@ -94,8 +95,9 @@ def pyramid(
 ) -> Float32[np.ndarray, "n features channels"]:
     """The features of the windows that end at `ends`.
 
-    A mean over a span without a value is that over the next longer span that has one, or 0, the
-    centre; a spread of fewer than two values and an extreme of none are 0.
+    A mean over a span without a value is that over the next longer span, of those that means, steps
+    and spreads here look at, that has one, or 0, the centre; a spread of fewer than two values and
+    an extreme of none are 0.
 
     Args:
         rows: scaled; what is missing may be anything.

@@ -47,8 +47,9 @@ def hot_rows(
 
 
 def _trailing_mean(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Means over 16 rows; the first rows share that of the first 16: one row alone is all noise."""
     total = np.concatenate([[0.0], np.cumsum(values)])
-    last = np.arange(1, len(values) + 1)
+    last = np.maximum(np.arange(1, len(values) + 1), min(_SMOOTH, len(values)))
     first = np.maximum(last - _SMOOTH, 0)
     mean: Float64[np.ndarray, " n"] = (total[last] - total[first]) / (last - first)
     return mean

@@ -172,7 +172,6 @@ class PyramidView(View[Prepared]):
         self.receptive_field = max(look.receptive_field for look in looks)
         self.device = looks[0].center.device
         self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
-        self._features = [feature for look in looks for feature in look.features]
 
     def prepare(
         self,
@@ -186,13 +185,14 @@ class PyramidView(View[Prepared]):
     def measure(self, prepared: Prepared, ends: Int[Tensor, " windows"]) -> Measured:
         """Squared distances of each score, by channel."""
         n, (rows, present) = len(ends), prepared
-        features = torch.from_numpy(pyramid(rows, present, ends.cpu().numpy(), self._features))
+        last = ends.cpu().numpy()
         full = n + -n % self.tile
         out = torch.empty(len(self.features), full, rows.shape[1], device=self.device)
-        first, place = 0, 0
+        place = 0
         for look in self.looks:
-            own = features[:, first : first + len(look.features)].to(self.device)
-            first += len(look.features)
+            # Each look by itself, as it was fitted: which span stands in for one without a value
+            # must not hang on the looks beside it.
+            own = torch.from_numpy(pyramid(rows, present, last, look.features)).to(self.device)
             for begin in range(0, full, self.tile):
                 tile = slice(begin, begin + self.tile)
                 q = look.units(_filled(own[tile], self.tile))
@@ -206,11 +206,9 @@ class PyramidView(View[Prepared]):
         self, prepared: Prepared, ends: Int64[np.ndarray, " n"]
     ) -> list[tuple[Float32[np.ndarray, "scores n features channels"], Int64[np.ndarray, " n"]]]:
         """See `Look.deviations`, of each look."""
-        features = torch.from_numpy(pyramid(*prepared, ends, self._features)).to(self.device)
-        found, first = [], 0
+        found = []
         for look in self.looks:
-            own = features[:, first : first + len(look.features)]
-            first += len(look.features)
+            own = torch.from_numpy(pyramid(*prepared, ends, look.features)).to(self.device)
             far, nearest = look.deviations(own)
             found.append((far.cpu().numpy(), nearest.cpu().numpy()))
         return found
@@ -286,8 +284,8 @@ class PyramidView(View[Prepared]):
             )
         sensors = tuple(config["sensors"])
         looks = [_restored(one, tensors, sensors, n_channels) for one in config["looks"]]
-        if not looks:
-            raise ValueError("a pyramid needs a look")
+        if not looks or len({look.name for look in looks}) < len(looks):
+            raise ValueError("a pyramid needs at least one look, and distinct names")
         prefix = "season."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         season = Season.restore(own, n_groups=n_groups, n_channels=n_channels)
