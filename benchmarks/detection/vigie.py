@@ -100,7 +100,9 @@ def trainer(**choices: Any) -> Train:
                 **choices,
             ),
         )
-        return Vigie(detector, history.name, len(history.rows), Scaling.fit(filled(history.rows)).scale)
+        return Vigie(
+            detector, history.name, len(history.rows), Scaling.fit(filled(history.rows)).scale
+        )
 
     return fit
 

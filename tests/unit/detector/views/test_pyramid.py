@@ -144,7 +144,7 @@ def test_the_looks_within_some_rows_are_those_that_need_no_more():
     assert view.within(255)[1] == places
     assert view.within(256)[1] == list(range(6))
 
-    long = PyramidView(view.scaler, view.looks[:1])
+    long = PyramidView(view.scaler, view.season, view.looks[:1])
     assert long.within(255) == (None, [])
 
 
@@ -173,9 +173,7 @@ def test_what_it_says_of_itself_makes_it_again():
     ends = torch.arange(255, 300)
 
     assert twin.config() == view.config()
-    assert torch.equal(
-        twin.measure(prepared, ends).features, view.measure(prepared, ends).features
-    )
+    assert torch.equal(twin.measure(prepared, ends).features, view.measure(prepared, ends).features)
 
 
 BROKEN = {
