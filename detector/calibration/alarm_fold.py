@@ -335,7 +335,9 @@ def fold(  # noqa: PLR0917
         n = numbers[groups[sensor]]
         for _ in range(sizes[sensor]):
             long, short = levels[row, LONG], levels[row, SHORT]
-            if np.isnan(short):
+            if not np.isfinite(long):
+                long = np.nan
+            if not np.isfinite(short):
                 threshold[row], strengths[row], alarm[row] = np.nan, np.nan, False
                 s.over = 0.0
                 s.calm = 0.0

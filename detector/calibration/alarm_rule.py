@@ -27,6 +27,7 @@ closes: an incident stays open over them, and no budget is earned.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
@@ -189,7 +190,7 @@ class AlarmRule:
 
     def start(self, groups: Int[np.ndarray, " sensors"]) -> States:
         """States of sensors that have had no row."""
-        numbers = self._numbers()[groups]
+        numbers = self._numbers[groups]
         states = np.zeros(len(groups), fold.STATE)
         for view in ("long", "short"):
             for what in ("centre", "spread"):
@@ -210,7 +211,7 @@ class AlarmRule:
         Args:
             levels: long and short (further columns are not looked at), unsmoothed, sensor behind
                 sensor, each in order of time. NaN: long unknown while a sensor warms up; short
-                unknown where the row was not scored.
+                unknown where the row was not scored. Infinite is unknown too.
             sizes: rows of each sensor, 0 or more.
             groups: calibration group of each sensor.
             states: from `start` or an earlier call; left as they are.
@@ -234,8 +235,8 @@ class AlarmRule:
             np.ascontiguousarray(levels, dtype=np.float64),
             np.asarray(sizes, dtype=np.int64),
             np.asarray(groups, dtype=np.int64),
-            self._numbers(),
-            self._dials(),
+            self._numbers,
+            self._dials,
             after.view(fold.STATE)[:, 0],
             threshold,
             strength,
@@ -257,6 +258,7 @@ class AlarmRule:
         accepted = self.dials.accept * float(self.numbers.memory.min())
         return max(1, int(min(self.dials.closes_after, self.dials.longest, accepted or np.inf)))
 
+    @cached_property
     def _numbers(self) -> np.ndarray:
         table = np.empty(len(self.numbers.memory), fold.NUMBERS)
         bars = self.numbers.bars(self.rate)
@@ -267,6 +269,7 @@ class AlarmRule:
         table["memory"] = self.numbers.memory
         return table
 
+    @cached_property
     def _dials(self) -> np.ndarray:
         names = [name for name in fold.DIALS.names or () if name != "rate"]
         values = (self.rate, *(float(getattr(self.dials, name)) for name in names))

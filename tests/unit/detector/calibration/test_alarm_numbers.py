@@ -51,6 +51,15 @@ def test_one_bad_block_of_nine_moves_nothing():
     np.testing.assert_allclose(dirty.bars(1e-4), clean.bars(1e-4), rtol=0.3)
 
 
+def test_a_short_fault_in_the_last_fifth_neither_deafens_nor_blinds():
+    """It ruins its block's tail, and of the other two the higher one is left: a fifth here."""
+    levels = normal_levels(6_000)
+    faulty = levels.copy()
+    faulty[5_000:5_020] += 40.0
+
+    np.testing.assert_allclose(fit(faulty).bars(1e-5), fit(levels).bars(1e-5), rtol=0.25)
+
+
 def test_a_sensor_with_little_history_leans_on_the_pooled_group():
     many = [normal_levels(6_000, seed) for seed in range(6)]
     short = normal_levels(90, 7, scale=5.0)

@@ -262,6 +262,19 @@ def test_unscored_rows_change_nothing_but_the_count_of_rows():
     assert changed <= {"rows", "over", "calm", "smooth_long"}
 
 
+@pytest.mark.parametrize("strange", [np.inf, -np.inf])
+def test_an_infinite_level_is_an_unknown_one(strange):
+    levels = with_step(1_000, 400, 100, 12.0)
+    levels[[100, 450, 800]] = strange
+    levels[200:210, 0] = strange
+
+    unknown = np.where(np.isinf(levels), np.nan, levels)
+
+    out, wanted = run(make_rule(), levels), run(make_rule(), unknown)
+    np.testing.assert_array_equal(out.states, wanted.states)
+    assert out.ended == wanted.ended
+
+
 def test_an_incident_stays_open_over_a_gap():
     levels = with_step(1_000, 400, 300, 12.0)
     levels[500:540] = np.nan
