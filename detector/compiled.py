@@ -1,5 +1,6 @@
 """Loops that numpy cannot say, compiled by numba when they are first called."""
 
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -14,6 +15,7 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
 
     Strict: no reordering of additions, so that the same numbers give the same bits.
     """
+    function = inspect.unwrap(function)  # what checks shapes in tests cannot be compiled
     try:
         made: Callable[P, T] = numba.njit(cache=True, fastmath=False, error_model="numpy")(function)
     except RuntimeError:  # a read-only installation, and no home: compiled anew by each process

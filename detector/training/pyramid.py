@@ -19,13 +19,14 @@ from torch import Tensor
 
 from detector.calibration.log_fusion import LogFusion, short_level, trust, weights
 from detector.models import Autoencoder, build
+from detector.models.base import check_range
 from detector.signal.pyramid import EXTREMES, LONG, ROW, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.series import thin
 from detector.training.base import CrossFit, FittedView, Progress
 from detector.training.dataset import Dataset
 from detector.training.trimming import LEAST_TRUST, hot_rows
-from detector.views.pyramid import CLIP, Bank, Look, PyramidView
+from detector.views.pyramid import CLIP, MAX_EXAMPLES, Bank, Look, PyramidView
 
 BLOCKS = 3
 _FLOOR = 0.1
@@ -52,9 +53,12 @@ class PyramidTraining:
         learning_rate, weight_decay: of AdamW, with warm-up and cosine decay.
         noise: standard deviation of the noise on the inputs, in their units (denoising).
         hidden: width of the layers beside the bottleneck.
-        examples: of a bank, at most.
+        examples: of a bank, at most, 16..4096.
         purge: rows on both sides of a block that its models do not learn from: they share
             windows with it.
+
+    Raises:
+        ValueError: a number out of range.
     """
 
     looks: Looks = LOOKS
@@ -66,6 +70,24 @@ class PyramidTraining:
     hidden: int = 128
     examples: int = 256
     purge: int = 64
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_steps", 1, 1_000_000),
+            ("batch_size", 1, 1 << 16),
+            ("hidden", 1, 1 << 14),
+            ("examples", 16, MAX_EXAMPLES),
+            ("purge", 0, 1 << 16),
+        ):
+            check_range(name, getattr(self, name), low, high)
+        names = [name for name, _ in self.looks]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"looks must be at least one and distinct, got {names}")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.noise < 0:
+            raise ValueError(
+                "learning_rate must be greater than 0, weight_decay and noise at least 0, got "
+                f"{self.learning_rate}, {self.weight_decay} and {self.noise}"
+            )
 
     @property
     def receptive_field(self) -> int:
