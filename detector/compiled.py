@@ -1,5 +1,6 @@
 """Loops that numpy cannot run: compiled at their first call, and kept for the next process."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     `NUMBA_CACHE_DIR`. Where neither can be written (a container with a read-only file system),
     each process compiles for itself, in about three seconds.
     """
+    function = inspect.unwrap(function)  # what checks shapes in tests cannot be compiled
     try:
         return numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:

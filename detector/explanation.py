@@ -85,6 +85,8 @@ def explain(
     if pyramid is None or not isinstance(fusion, LogFusion):
         detector.score(rows, ends, groups, lengths=lengths, times=times)
         return [Explanation(looks=(("reconstruction", 1.0),), reasons=(), nearest=None)] * len(ends)
+    if len(ends) == 0:
+        return []
     field = detector.receptive_field
     reach = np.full(len(ends), field) if lengths is None else lengths
     fused = detector.fused(rows, ends, groups, lengths=lengths, times=times)
@@ -104,7 +106,7 @@ def _one(
     group: int,
     shares: Float64[np.ndarray, " distances"],
 ) -> Explanation:
-    missing = pyramid.receptive_field - len(window)
+    missing = max(0, pyramid.receptive_field - len(window))
     padded = np.concatenate([np.full((missing, window.shape[1]), np.nan), window])
     if times is not None:
         times = np.concatenate([np.zeros(missing, dtype=np.int64), times])

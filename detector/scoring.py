@@ -132,8 +132,7 @@ class Detector:
         self._fusion = head.fusion.on(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
-        shorter = None if head.partial is None else views.within(views.signal.receptive_field)
-        self._shorter = shorter
+        self._warm_up, self._shorter = _shorter(views, head)
 
     @property
     def name(self) -> str:
@@ -163,7 +162,7 @@ class Detector:
     @property
     def warm_up(self) -> int:
         """Readings a sensor needs to be scored at all; from R on it is scored by every view."""
-        return self.receptive_field if self._shorter is None else self.signal.receptive_field
+        return self._warm_up
 
     @property
     def signal(self) -> ReconstructionView:
@@ -444,7 +443,8 @@ class Detector:
             order = np.argsort(ends, kind="stable")
             ends, groups, lengths = ends[order], groups[order], lengths[order]
         change = np.flatnonzero(np.diff(groups)) + 1
-        if (ends[change] - ends[change - 1] < lengths[change]).any():
+        before = np.minimum.reduceat(ends - lengths, np.concatenate([[0], change]))[1:]
+        if (before < ends[change - 1]).any():
             raise ValueError("windows of two groups overlap: a row belongs to one sensor")
         spans = np.diff(ends, prepend=-1)
         spans[-1] += n_rows - 1 - ends[-1]
@@ -489,6 +489,21 @@ class _Measured:
         self.distances[np.ix_(where, picked)] = some.distances
         self.parts[np.ix_(where, picked)] = some.parts
         self.expected[picked] = some.expected
+
+
+def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
+    """Rows that a window needs to be scored at all, and what it is measured by while it has fewer
+    than R: views that know every distance of the short level, and their places among all.
+    """
+    field = views.receptive_field
+    if head.partial is None or not isinstance(head.fusion, LogFusion):
+        return field, None
+    short = set(np.flatnonzero(head.fusion.weight[1]).tolist())
+    for rows in range(views.signal.receptive_field, field):
+        found = views.within(rows)
+        if short and found is not None and short <= set(found[1]):
+            return rows, found
+    return field, None
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 
-from detector.models.base import Autoencoder, ModelConfig, check_range
+from detector.models.base import Autoencoder, ModelConfig, check_range, product
 
 _STRIDES = 4  # two convolutions of stride two
 
@@ -72,8 +72,7 @@ class ConvAutoencoder(Autoencoder):
         if self._padding:
             signal = F.pad(signal, (self._padding, 0), mode="replicate")
         features: Tensor = self.down(signal)  # [batch, filters, steps]
-        latent: Tensor = self.to_latent(features.flatten(1))
-        return latent
+        return product(features.flatten(1), self.to_latent.weight.T, self.to_latent.bias)
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
         """See `Autoencoder.decode`."""

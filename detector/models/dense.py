@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from detector.models.base import Autoencoder, ModelConfig, check_range
+from detector.models.base import Autoencoder, ModelConfig, check_range, product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class _Layer(nn.Module):
         self.bias = nn.Parameter(torch.empty(size_out).uniform_(-bound, bound))
 
     def forward(self, values: Float[Tensor, "batch size_in"]) -> Float[Tensor, "batch size_out"]:
-        return torch.addmm(self.bias, values, self.weight)
+        return product(values, self.weight, self.bias)
 
 
 def _perceptron(widths: tuple[int, ...]) -> nn.Sequential:

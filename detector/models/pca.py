@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detector.models.base import Autoencoder, ModelConfig
+from detector.models.base import Autoencoder, ModelConfig, product
 
 
 class PCAAutoencoder(Autoencoder):
@@ -49,9 +49,10 @@ class PCAAutoencoder(Autoencoder):
 
     def encode(self, windows: Float[Tensor, "batch time channel"]) -> Float[Tensor, "batch latent"]:
         """See `Autoencoder.encode`."""
-        return (windows.flatten(1) - self.mean) @ self.components
+        zero = torch.zeros_like(self.mean[: self.latent_size])
+        return product(windows.flatten(1) - self.mean, self.components, zero)
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch time channel"]:
         """See `Autoencoder.decode`."""
-        flat = torch.addmm(self.mean, latent, self.components.T)
+        flat = product(latent, self.components.T, self.mean)
         return flat.view(-1, self.receptive_field, self.n_channels)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detector.calibration.log_fusion import LogFusion, short_level, trust, weights
 from detector.models import Autoencoder
+from detector.models.base import check_range
 from detector.signal.pyramid import EXTREMES, LONG, SHORT, Feature, pyramid
 from detector.signal.scaler import ChannelScaler, fit_moments, shared_scale
 from detector.signal.season import Season
@@ -27,7 +28,7 @@ from detector.training.dataset import Dataset
 from detector.training.fit_season import fit_season
 from detector.training.networks import NetworkTraining, fit_networks
 from detector.training.trimming import LEAST_TRUST, hot_rows
-from detector.views.pyramid import CLIP, Bank, Look, PyramidView, prepared
+from detector.views.pyramid import CLIP, MAX_EXAMPLES, Bank, Look, PyramidView, prepared
 
 BLOCKS = 3
 _FLOOR = 0.1
@@ -51,16 +52,38 @@ class PyramidTraining(NetworkTraining):
 
     Attributes:
         looks: name and features of each.
-        examples: of a bank, at most...
+        examples: of a bank, at most, 16..4096...
         more_examples: ...and where normal operation is varied, of the looks that rank there.
         purge: rows on both sides of a block that its models do not learn from: they share
             windows with it.
+
+    Raises:
+        ValueError: a number out of range.
     """
 
     looks: Looks = LOOKS
     examples: int = 256
     more_examples: int = 1000
     purge: int = 64
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_steps", 1, 1_000_000),
+            ("batch_size", 1, 1 << 16),
+            ("hidden", 1, 1 << 14),
+            ("examples", 16, MAX_EXAMPLES),
+            ("more_examples", 16, MAX_EXAMPLES),
+            ("purge", 0, 1 << 16),
+        ):
+            check_range(name, getattr(self, name), low, high)
+        names = [name for name, _ in self.looks]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"looks must be at least one and distinct, got {names}")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.noise < 0:
+            raise ValueError(
+                "learning_rate must be greater than 0, weight_decay and noise at least 0, got "
+                f"{self.learning_rate}, {self.weight_decay} and {self.noise}"
+            )
 
     @property
     def receptive_field(self) -> int:

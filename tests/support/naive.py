@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the detector's fast kernels: plain loops in float64, one window at a time."""
+"""Slow, obvious twins of the fast kernels of the detector: plain loops, a window at a time."""
 
 import math
 from collections.abc import Sequence

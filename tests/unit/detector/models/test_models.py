@@ -40,6 +40,29 @@ def test_a_bottleneck_as_wide_as_the_window_is_rejected(kind, latent_size):
         make_model(kind, latent_size=latent_size)
 
 
+@pytest.mark.parametrize("latent_size", [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 31])
+@pytest.mark.parametrize(("n_channels", "receptive_field"), [(1, 33), (3, 11), (1, 7), (11, 6)])
+def test_a_window_has_the_same_bits_wherever_it_stands_in_a_tile(
+    kind, latent_size, n_channels, receptive_field
+):
+    """A tile is computed at once; narrow layers are where libraries treat its rows unlike."""
+    size = n_channels * receptive_field
+    model = make_model(
+        kind,
+        n_channels=n_channels,
+        receptive_field=receptive_field,
+        latent_size=min(latent_size, size - 1),
+    )
+    one = torch.randn(1, receptive_field, n_channels, generator=torch.Generator().manual_seed(0))
+    tile = torch.randn(256, receptive_field, n_channels)
+    places = torch.arange(0, 256, 5)
+    tile[places] = one
+
+    with torch.inference_mode():
+        for found in (model.encode(tile)[places], model.reconstruct(tile)[places]):
+            assert torch.equal(found, found[:1].expand_as(found))
+
+
 def test_an_unknown_size_is_rejected_by_name(kind):
     with pytest.raises(ValueError, match="depth"):
         make_model(kind, depth=3)
