@@ -9,7 +9,8 @@ hour first, so a fast sensor costs no more than a slow one; gaps and missing val
   Each loses twice that share of its power (the garrote), all of it where there is no rhythm: first
   those that all days have in common, then what sets a weekend apart, then what is left.
 * **Proof:** fitted on two thirds of the time, it has to remove a tenth of the variance of the third
-  held back, in the mean of the three, and add to none of them. Else the channel has no season.
+  held back, in the mean of the three, and add to none of them; and day types have to make up half
+  of it. Else the channel has no season.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from detector.signal.season import WEEK_NS, Season
 
 LEAST_WEEKS = 3.0
 LEAST_REMOVED = 0.1
+LEAST_SHARED = 0.5
 HARMONICS = 84
 """Cycles per week at most: a day's twelve and all between, so that no two days need be alike."""
 MOST_WEEKS = 26
@@ -175,8 +177,19 @@ def _proved(one: _Binned, sensors: Sequence[_Binned]) -> Waves:
     proved = (removed.mean(axis=0) >= LEAST_REMOVED) & (removed >= 0).all(axis=0)
     kept = proved.mean(axis=0) >= _POOLED_SHARE
     if kept.any():
-        waves[:, kept] = _fit(one.only(kept))
+        waves[:, kept] = _of_the_calendar(_fit(one.only(kept)))
     return waves
+
+
+def _of_the_calendar(waves: Waves) -> Waves:
+    """Only the channels in which days share most of it; zeros of the others.
+
+    A cycle of 33 hours is five a week for some weeks, and out of step soon after.
+    """
+    pair = waves.reshape(2, HARMONICS, -1)
+    days = _day_types(pair, np.full(pair.shape[1:], 1e-12))
+    is_shared = (days**2).sum(axis=(0, 1)) >= LEAST_SHARED * (pair**2).sum(axis=(0, 1))
+    return np.where(is_shared, waves, 0.0)
 
 
 def _angles(
