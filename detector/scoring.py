@@ -129,7 +129,7 @@ class Detector:
         self.views = views
         self.head = head
         self.device = views.device
-        self._fusion = head.fusion.on(self.device)
+        self._fusion = head.fusion.ready(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
         self._warm_up, self._shorter = _shorter(views, head)
@@ -492,8 +492,9 @@ class _Measured:
 
 
 def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
-    """Rows that a window needs to be scored at all, and what it is measured by while it has fewer
-    than R: views that know every distance of the short level, and their places among all.
+    """Rows that a window needs to be scored at all, and what measures it while it is not full.
+
+    That is the views that know every distance of the short level, and their places among all.
     """
     field = views.receptive_field
     if head.partial is None or not isinstance(head.fusion, LogFusion):

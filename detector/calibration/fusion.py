@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from detector.calibration.threshold import tail_quantile
+from detector.signal.norm import DeviceUnits, Units, added
 
 LEVELS = 2
 _TINY = 1e-30
@@ -33,7 +34,7 @@ class Fused:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fusion:
+class Fusion(Units):
     """What each feature is while all is well, for each calibration group.
 
     A feature f becomes z = max(0, f - middle) / reach, which is 1 at the 99 % quantile of the
@@ -47,8 +48,6 @@ class Fusion:
     """
 
     kind: ClassVar[str] = "4-norm"
-    middle: Float32[np.ndarray, "features groups channels"]
-    reach: Float32[np.ndarray, "features groups channels"]
 
     @classmethod
     def fit(cls, features: Float32[np.ndarray, "features windows channels"]) -> "Fusion":
@@ -59,6 +58,10 @@ class Fusion:
         return cls(
             middle=middle[:, None].astype(np.float32), reach=reach[:, None].astype(np.float32)
         )
+
+    def of(self, group: int) -> "Fusion":
+        """That of one group."""
+        return Fusion(middle=self.middle[:, [group]], reach=self.reach[:, [group]])
 
     def fuse(
         self,
@@ -82,19 +85,16 @@ class Fusion:
         shares /= shares.sum(axis=1, keepdims=True)
         return shares
 
-    def on(self, device: torch.device) -> "DeviceFusion":
+    def ready(self, device: torch.device) -> "DeviceFusion":
         """Ready to combine on a device."""
-        return DeviceFusion(
-            torch.from_numpy(self.middle).to(device),
-            torch.from_numpy(np.float32(1) / self.reach).to(device),
-        )
+        return DeviceFusion(self.on(device))
 
 
 def raw_scores(
     fusion: Fusion, features: Float32[np.ndarray, "features windows channels"]
 ) -> Float32[np.ndarray, " windows"]:
     """The raw scores of windows by the fusion of one group, on the CPU."""
-    combine = fusion.on(torch.device("cpu")).combine
+    combine = fusion.ready(torch.device("cpu")).combine
     groups = torch.zeros(features.shape[1], dtype=torch.int64)
     raw, _ = combine(torch.from_numpy(features.copy()), groups)
     scores: Float32[np.ndarray, " windows"] = raw[0].numpy()
@@ -104,9 +104,8 @@ def raw_scores(
 class DeviceFusion:
     """A `Fusion` whose numbers are on a device."""
 
-    def __init__(self, middle: Tensor, inverse: Tensor) -> None:
-        self._middle = middle
-        self._inverse = inverse
+    def __init__(self, units: DeviceUnits) -> None:
+        self._units = units
 
     def combine(
         self,
@@ -119,17 +118,5 @@ class DeviceFusion:
             features: overwritten.
             groups: calibration group of each window.
         """
-        z = features.sub_(self._middle.index_select(1, groups))
-        z = z.mul_(self._inverse.index_select(1, groups)).clamp_(min=0.0).square_().square_()
-        parts = z[0]
-        for part in z[1:]:
-            parts += part
+        parts = self._units.fourth_powers(features, groups)
         return added(parts).sqrt_().sqrt_()[None], parts[None]
-
-
-def added(parts: Float[Tensor, "*windows channels"]) -> Float[Tensor, " *windows"]:
-    """The sum over channels, added one by one: a library may choose its order by the shape."""
-    total = parts[..., 0].clone()
-    for channel in range(1, parts.shape[-1]):
-        total += parts[..., channel]
-    return total

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
-from detector.calibration.fusion import LEVELS, Fused, added
+from detector.calibration.fusion import LEVELS, Fused
+from detector.signal.norm import added
 
 OFFSET = 0.3
 _TINY = 1e-30
@@ -53,7 +54,7 @@ class LogFusion:
         np.maximum(middle, np.float32(_LEAST_MEDIAN), out=middle)
         return middle
 
-    def on(self, device: torch.device) -> "LogFusion":  # noqa: ARG002
+    def ready(self, device: torch.device) -> "LogFusion":  # noqa: ARG002
         """Itself: what it does on a device needs no numbers."""
         return self
 
@@ -147,27 +148,43 @@ def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:
     Returns:
         What the tail says alone, and what both say.
     """
-    tail = (float(np.quantile(short, 0.99)) - float(np.median(short))) / 2
-    quiet = min(max(2.0 - tail, 0.0), 1.0)
+    quiet = _quiet(short / 2)
     return quiet, quiet * min(1.0, _MANY_ROWS / rows) ** 2
 
 
 def weights(
-    names: Sequence[str], short: Float[np.ndarray, " n"], rows: int
+    names: Sequence[str],
+    distances: Float32[np.ndarray, "distances n"],
+    held_back: Float32[np.ndarray, "distances k"],
 ) -> Float64[np.ndarray, "levels distances"]:
-    """The weight of each distance in each level.
+    """The weight of each distance in each level, by normal operation alone.
+
+    The signal autoencoder sees every row of its window and knows how channels move together; on
+    machines whose channels do, it finds what means and spreads do not. It counts as far as it is
+    quiet on rows that it has not learned from (as for `trust`), and as those are many.
 
     Args:
-        names: of the distances, "long nearest", "short autoencoder", ...
-        short: as for `trust`.
-        rows: as for `trust`.
+        names: of the distances, "signal", "long nearest", "short autoencoder", ...
+        distances: of the history.
+        held_back: of rows that the signal autoencoder has not learned from.
     """
-    quiet, share = trust(short, rows)
-    ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2}
+    quiet, share = trust(short_level(names, distances), distances.shape[1])
+    signal = 0.0
+    if "signal" in names and held_back.shape[1]:
+        own = held_back[names.index("signal")]
+        logs = np.log(own / LogFusion.medians(own[None]).astype(np.float64) + OFFSET)
+        signal = 2 * _quiet(logs) * min(max(len(logs) / 32 - 8, 0.0) / 24, 1.0)
+    ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2, "signal": signal}
     ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
     found = np.zeros((LEVELS, len(names)))
     for place, name in enumerate(names):
         look = name.split()[0]
         found[0, place] = ranking.get(look, 0.0)
-        found[1, place] = look == "short"
+        found[1, place] = {"short": 1.0, "signal": ranking["signal"]}.get(look, 0.0)
     return found
+
+
+def _quiet(logs: Float[np.ndarray, " n"]) -> float:
+    """1 while the tail of a distance's logs is short, 0 where it is long."""
+    tail = float(np.quantile(logs, 0.99)) - float(np.median(logs))
+    return min(max(2.0 - tail, 0.0), 1.0)

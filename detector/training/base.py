@@ -40,12 +40,14 @@ class CrossFit:
         blocks: the block in time of each row; its models did not learn from that block.
         distances: of each feature of the view.
         pooled: those of some rows scaled as the rows of a sensor are that training has not seen.
+        pooled_rows: these rows.
     """
 
     rows: Int64[np.ndarray, " n"]
     blocks: Int64[np.ndarray, " n"]
     distances: Float32[np.ndarray, "distances n"]
     pooled: Float32[np.ndarray, "distances k"]
+    pooled_rows: Int64[np.ndarray, " k"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Fit a detector's head on the calibration block."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
 from detector.scoring import Head, decimals_for
 from detector.signal.denoising import Denoiser
+from detector.signal.norm import Units
 from detector.signal.series import count_in_windows, thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Block, Dataset
@@ -36,8 +37,9 @@ Features = Float32[np.ndarray, "features windows channels"]
 
 @dataclass(frozen=True, kw_only=True)
 class FittedHead:
-    """A head, how many readings its thresholds rest on, and what stood out among them."""
+    """A head for views, how many readings it rests on, and what stood out among them."""
 
+    views: Views
     head: Head
     readings: int
     standing_out: Sequence[Stretch]
@@ -69,6 +71,9 @@ def fit_head(
     if crossfit is None:
         scores = _fit_norm(views, data, chosen, rate)
     else:
+        # The signal view leaves the calibration block alone: there it gets its units.
+        units = Units(**asdict(_fusion(_features(Views([views.signal]), data, chosen))))
+        views = views.with_signal(views.signal.as_one(units))
         scores = fit_logs(views, data, crossfit, rate)
     head = Head(
         fusion=scores.fusion,
@@ -82,7 +87,9 @@ def fit_head(
         missing_limit=_missing_limits(data, len(chosen), views.signal.receptive_field),
         decimals=decimals_for(views.signal.scaler),
     )
-    return FittedHead(head=head, readings=scores.readings, standing_out=scores.standing_out)
+    return FittedHead(
+        views=views, head=head, readings=scores.readings, standing_out=scores.standing_out
+    )
 
 
 def _calibration_windows(data: Dataset) -> list[Ends]:
@@ -109,9 +116,9 @@ def _fit_denoiser(views: Views, data: Dataset, group: int, ends: Ends) -> Denois
 
 def _fit_norm(views: Views, data: Dataset, chosen: Sequence[Ends], rate: float) -> FittedScores:
     """Units of the features and thresholds, from the calibration block."""
-    features = [_measure(views, data, group, ends)[0] for group, ends in enumerate(chosen)]
-    fusions = [Fusion.fit(one) for one in features]
-    scores = [raw_scores(fusion, one) for fusion, one in zip(fusions, features, strict=True)]
+    features = _features(views, data, chosen)
+    fusion = _fusion(features)
+    scores = [raw_scores(fusion.of(group), measured) for group, measured in enumerate(features)]
     levels = [np.log(np.maximum(one.astype(np.float64), _TINY)) for one in scores]
     return FittedScores(
         alarms=alarm_numbers(
@@ -119,13 +126,24 @@ def _fit_norm(views: Views, data: Dataset, chosen: Sequence[Ends], rate: float) 
             [np.arange(len(one)) * BLOCKS // len(one) for one in levels],
         ),
         readings=len(scores[0]),
-        fusion=Fusion(
-            middle=np.concatenate([one.middle for one in fusions], axis=1),
-            reach=np.concatenate([one.reach for one in fusions], axis=1),
-        ),
+        fusion=fusion,
         calibration=Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field),
         partial=None,
         standing_out=_stretches(data, chosen, features, rate),
+    )
+
+
+def _features(views: Views, data: Dataset, chosen: Sequence[Ends]) -> list[Features]:
+    """The features of the calibration windows of each group."""
+    return [_measure(views, data, group, ends)[0] for group, ends in enumerate(chosen)]
+
+
+def _fusion(features: Sequence[Features]) -> Fusion:
+    """Their units, of each group."""
+    fusions = [Fusion.fit(one) for one in features]
+    return Fusion(
+        middle=np.concatenate([one.middle for one in fusions], axis=1),
+        reach=np.concatenate([one.reach for one in fusions], axis=1),
     )
 
 

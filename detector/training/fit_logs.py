@@ -6,12 +6,13 @@ from jaxtyping import Float32, Int64
 from detector.calibration.alarm_numbers import INDEPENDENT, TRUST
 from detector.calibration.alarm_rule import START_OFFSET
 from detector.calibration.fusion import Fused
-from detector.calibration.log_fusion import LogFusion, short_level, weights
+from detector.calibration.log_fusion import LogFusion, weights
 from detector.calibration.threshold import Calibration
 from detector.signal.series import thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Dataset
 from detector.training.fitted_scores import FittedScores, alarm_numbers
+from detector.training.signal_history import SignalHistory
 from detector.views.joined import Views
 
 MAX_GROUP_ROWS = 20_000
@@ -24,25 +25,31 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
 
     A published score of 1 is where the alarm rule would open on a sensor's first day.
     """
+    signal = SignalHistory(views, data)
+    measured = np.concatenate([signal.distances(crossfit.rows), crossfit.distances])
+    pooled = measured
+    if len(data.names) > 1:
+        unseen = signal.distances(crossfit.pooled_rows, group=0)
+        pooled = np.concatenate([unseen, crossfit.pooled])
     groups = data.groups[crossfit.rows]
     own = [np.flatnonzero(groups == group) for group in range(1, len(data.sensors) + 1)]
-    distances = [_thinned(crossfit.pooled, MAX_POOLED_ROWS)]
-    distances += [crossfit.distances[:, rows[-MAX_GROUP_ROWS:]] for rows in own]
+    distances = [_thinned(pooled, MAX_POOLED_ROWS)]
+    distances += [measured[:, rows[-MAX_GROUP_ROWS:]] for rows in own]
     names = [name for view in views for name in view.features]
+    held_back = measured[:, np.isin(crossfit.rows, signal.held_back)]
     fusion = LogFusion(
         median=_shrunk(
             np.stack([LogFusion.medians(one) for one in distances], axis=1),
             np.array([len(rows) for rows in own]),
         ),
-        weight=weights(names, short_level(names, crossfit.distances), len(crossfit.rows)),
+        weight=weights(names, measured, held_back),
     )
     whole = [_fused(fusion, one, group, partial=False) for group, one in enumerate(distances)]
     blocks = [np.arange(distances[0].shape[1]) * BLOCKS // distances[0].shape[1]]
     blocks += [crossfit.blocks[rows[-MAX_GROUP_ROWS:]] for rows in own]
     alarms = alarm_numbers([one.levels.T for one in whole], blocks)
     bars = alarms.centre + alarms.spread * (alarms.bars(rate) + START_OFFSET * alarms.slope)
-    total = fusion.weight.sum(axis=1)
-    opening = np.exp(bars / total)
+    opening = np.exp(bars / fusion.weight.sum(axis=1))
     partial = [_fused(fusion, one, group, partial=True) for group, one in enumerate(distances)]
     return FittedScores(
         fusion=fusion,

@@ -140,15 +140,20 @@ class PyramidTraining(NetworkTraining):
         else:
             found = first + fitted(self.looks[_RANKING:], usable)
         measured = np.concatenate([one.distances for one in found])
-        pooled = measured
+        pooled, pooled_rows = measured, usable.rows
         if len(data.names) > 1:
-            pooled = np.concatenate([_unseen(one.look, rows, usable) for one in found])
+            pooled_rows = usable.rows[thin(np.arange(len(usable.rows)), _MAX_POOLED)]
+            pooled = np.concatenate([_unseen(one.look, rows, pooled_rows) for one in found])
         view = PyramidView(scaler, season, [one.look.to(device) for one in found])
         return FittedView(
             view=view,
             summary=self._summary(view, usable),
             crossfit=CrossFit(
-                rows=usable.rows, blocks=usable.blocks, distances=measured, pooled=pooled
+                rows=usable.rows,
+                blocks=usable.blocks,
+                distances=measured,
+                pooled=pooled,
+                pooled_rows=pooled_rows,
             ),
         )
 
@@ -334,7 +339,7 @@ def _joined(looks: Sequence[_FittedLook]) -> tuple[list[str], Float32[np.ndarray
 def _hot(data: Dataset, looks: Sequence[_FittedLook]) -> Bool[np.ndarray, " n"]:
     """Rows to leave out, by the looks that rank."""
     names, distances = _joined(looks)
-    weight = weights(names, short_level(names, distances), distances.shape[1])
+    weight = weights(names, distances, distances[:, :0])
     fusion = LogFusion(median=LogFusion.medians(distances)[:, None], weight=weight)
     pooled = np.zeros(distances.shape[1], dtype=np.int64)
     level = fusion.fuse(distances, pooled, pooled.astype(bool)).levels[0]
@@ -343,9 +348,10 @@ def _hot(data: Dataset, looks: Sequence[_FittedLook]) -> Bool[np.ndarray, " n"]:
     return hot_rows(level, list(itertools.pairwise(borders)))
 
 
-def _unseen(look: Look, rows: _Rows, usable: _Usable) -> Float32[np.ndarray, "scores k"]:
+def _unseen(
+    look: Look, rows: _Rows, picked: Int64[np.ndarray, " k"]
+) -> Float32[np.ndarray, "scores k"]:
     """Distances of rows scaled by the pooled group's numbers, as those of new sensors will be."""
-    picked = usable.rows[thin(np.arange(len(usable.rows)), _MAX_POOLED)]
     found = []
     for begin in range(0, len(picked), _BATCH_ROWS):
         some = picked[begin : begin + _BATCH_ROWS]

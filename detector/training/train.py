@@ -5,7 +5,7 @@ the last calibrates. A model is judged on what comes after what it learned from,
 drawn between them: those are too easy, and a threshold set on them is far too low.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from detector.calibration.budget import AlarmBudget, worth
 from detector.calibration.log_fusion import LogFusion
 from detector.scoring import Detector, Head, Identity, pick_device
 from detector.signal.series import Series
-from detector.training.base import CrossFit, FittedView, Progress, ViewTraining
+from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
 from detector.training.fit_head import FittedHead, fit_head
 from detector.training.reconstruction import ReconstructionTraining
@@ -128,11 +128,11 @@ def train(
         for block in blocks
     ]
     crossfit = next((one.crossfit for one in fitted if one.crossfit is not None), None)
-    views = Views([_heard(one, crossfit) for one in fitted])
+    views = Views([one.view for one in fitted])
     rate = config.budget.rate(data.interval_s, sensors=len(data.names))
     fit = fit_head(views, data, rate=rate, dials=config.dials, crossfit=crossfit)
     identity = _identity(config, data, fitted, fit)
-    return Detector(identity, *_without_idle_looks(views, fit.head))
+    return Detector(identity, *_without_idle_looks(fit.views, fit.head))
 
 
 def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:
@@ -142,16 +142,18 @@ def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:
     names = [name for view in views for name in view.features]
     used = np.flatnonzero(head.fusion.weight.max(axis=0) > 0)
     counts = {names[place] for place in used}
-    kept = [v.only(counts) if isinstance(v, PyramidView) else v for v in views]
+    kept = [_only(view, counts) for view in views]
     left = [name for view in kept for name in view.features]
     fusion = head.fusion.only([place for place, name in enumerate(names) if name in left])
     return Views(kept), replace(head, fusion=fusion)
 
 
-def _heard(fitted: FittedView, crossfit: CrossFit | None) -> View[Any]:
-    """The signal view is silent where views score that learned from the whole history."""
-    view = fitted.view
-    return view.silent() if crossfit and isinstance(view, ReconstructionView) else view
+def _only(view: View[Any], features: Collection[str]) -> View[Any]:
+    if isinstance(view, PyramidView):
+        return view.only(features)
+    if isinstance(view, ReconstructionView) and not set(view.features) & set(features):
+        return view.silent()
+    return view
 
 
 def _identity(

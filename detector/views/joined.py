@@ -45,6 +45,10 @@ class Views:
         """Features of all views."""
         return sum(len(view.features) for view in self._views)
 
+    def with_signal(self, signal: ReconstructionView) -> "Views":
+        """The same, with another signal view in its place."""
+        return Views([signal if view is self.signal else view for view in self._views])
+
     def within(self, rows: int) -> tuple["Views", list[int]] | None:
         """What can be said of a window of so many rows.
 

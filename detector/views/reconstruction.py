@@ -17,11 +17,14 @@ from torch import Tensor
 
 from detector.models import build, describe
 from detector.models.base import Autoencoder
+from detector.signal.norm import Units, added
 from detector.signal.scaler import ChannelScaler
 from detector.signal.series import last_present
 from detector.views.base import Measured, View
 
 FEATURES = ("last", "recent", "mean", "rms", "still")
+ONE = ("signal",)
+_TINY = 1e-18
 RECENT = 8
 """Rows under the `recent` feature: slower than one reading, faster than the window."""
 MIN_STILL_ROWS = 8
@@ -44,11 +47,13 @@ class Prepared:
         still: how still the window stands that ends with each row; None when nobody asks.
         source: row that each value was measured in, -1 = none before; None when nothing is
             missing.
+        groups: calibration group of each row, or of all.
     """
 
     rows: Float32[Tensor, "rows channels"]
     still: Float32[Tensor, "rows channels"] | None
     source: Int[Tensor, "rows channels"] | None
+    groups: Int[Tensor, "..."]
 
 
 class ReconstructionView(View[Prepared]):
@@ -62,17 +67,23 @@ class ReconstructionView(View[Prepared]):
     A sensor that repeats itself has *less* residual than a healthy one, so the readings are
     asked: `still` is a / (a + rms of the second differences), 1 where nothing flickers at all.
 
-    Where other views score, it has no features and only says what it expected (`silent`).
+    Beside other views it measures one distance, the 4-norm of these in their units (`as_one`), or
+    none at all and only says what it expected (`silent`).
     """
 
     kind: ClassVar[str] = "reconstruction"
 
     def __init__(
-        self, model: Autoencoder, scaler: ChannelScaler, features: tuple[str, ...] = FEATURES
+        self,
+        model: Autoencoder,
+        scaler: ChannelScaler,
+        features: tuple[str, ...] = FEATURES,
+        units: Units | None = None,
     ) -> None:
-        if features not in {FEATURES, ()}:
-            raise ValueError(f"a reconstruction measures {FEATURES} or nothing, not {features}")
+        if features not in {FEATURES, ONE, ()} or (features == ONE) != (units is not None):
+            raise ValueError(f"a reconstruction measures {FEATURES}, {ONE} in units, or nothing")
         self.features = features
+        self.units = units
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.scaler = scaler
         self.receptive_field = model.receptive_field
@@ -80,6 +91,7 @@ class ReconstructionView(View[Prepared]):
         self.device = next(iter(model.state_dict().values())).device
         self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
         self._recent = min(RECENT, self.receptive_field)
+        self._units = None if units is None else units.on(self.device)
 
     def prepare(
         self,
@@ -91,7 +103,12 @@ class ReconstructionView(View[Prepared]):
         present = np.isfinite(rows)
         if present.all():
             filled = self.scaler.apply(rows, groups).astype(np.float32)
-            return Prepared(rows=self._moved(filled), still=self._still(filled), source=None)
+            return Prepared(
+                rows=self._moved(filled),
+                still=self._still(filled),
+                source=None,
+                groups=self._moved(np.asarray(groups, dtype=np.int64)),
+            )
         scaled = self.scaler.apply(np.where(present, rows, 0.0), groups).astype(np.float32)
         source = last_present(present)
         filled = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
@@ -99,6 +116,7 @@ class ReconstructionView(View[Prepared]):
             rows=self._moved(filled),
             still=self._still(filled, present),
             source=self._moved(source),
+            groups=self._moved(np.asarray(groups, dtype=np.int64)),
         )
 
     def _tiles(self, ends: Int[Tensor, " windows"]) -> Sequence[Int[Tensor, " tile"]]:
@@ -172,7 +190,24 @@ class ReconstructionView(View[Prepared]):
         kept = len(ends)
         assert prepared.still is not None, "prepared by a view that measures it"
         torch.index_select(prepared.still, 0, ends, out=still[:kept])
-        return Measured(features=features[:, :kept], expected=output[:kept])
+        return Measured(
+            features=self._as_one(features[:, :kept], prepared, ends), expected=output[:kept]
+        )
+
+    def _as_one(
+        self,
+        features: Float[Tensor, "features windows channels"],
+        prepared: Prepared,
+        ends: Int[Tensor, " windows"],
+    ) -> Float[Tensor, "distances windows channels"]:
+        """The squared 4-norm of the features by channel, if that is what the view measures."""
+        if self._units is None:
+            return features
+        groups = prepared.groups
+        own = groups.expand(len(ends)) if groups.ndim == 0 else groups.index_select(0, ends)
+        parts = self._units.fourth_powers(features, own)
+        norm = added(parts).sqrt_().clamp_(min=_TINY)
+        return parts.div_(norm.unsqueeze(1))[None]
 
     def _expected(self, prepared: Prepared, tiles: Sequence[Int[Tensor, " tile"]]) -> Tensor:
         return torch.cat(
@@ -214,8 +249,12 @@ class ReconstructionView(View[Prepared]):
             return self
         # A module's own `to` would move the weights away from under this view.
         return ReconstructionView(
-            copy.deepcopy(self.model).to(device), self.scaler, features=self.features
+            copy.deepcopy(self.model).to(device), self.scaler, self.features, self.units
         )
+
+    def as_one(self, units: Units) -> "ReconstructionView":
+        """The same, measuring the 4-norm of its features."""
+        return ReconstructionView(self.model, self.scaler, ONE, units)
 
     def silent(self) -> "ReconstructionView":
         """The same, without features: other views score."""
@@ -232,8 +271,10 @@ class ReconstructionView(View[Prepared]):
     def tensors(self) -> dict[str, Tensor]:
         """Weights and scaler."""
         weights = {f"{_MODEL}{name}": value for name, value in self.model.state_dict().items()}
-        scaler = {"center": self.scaler.center, "scale": self.scaler.scale}
-        return weights | {f"scaler.{k}": torch.from_numpy(array) for k, array in scaler.items()}
+        arrays = {"scaler.center": self.scaler.center, "scaler.scale": self.scaler.scale}
+        if self.units is not None:
+            arrays |= {"units.middle": self.units.middle, "units.reach": self.units.reach}
+        return weights | {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     @classmethod
     def restore(
@@ -255,7 +296,14 @@ class ReconstructionView(View[Prepared]):
         weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
         model.load_state_dict(weights)  # strict: names and shapes must be the architecture's
         features = tuple(config.get("features", FEATURES))
-        return cls(model, ChannelScaler(center=center, scale=scale), features)
+        units = None
+        if features == ONE:
+            middle, reach = (tensors[f"units.{name}"].numpy() for name in ("middle", "reach"))
+            shape = (len(FEATURES), n_groups, n_channels)
+            if middle.shape != shape or reach.shape != shape or not (reach > 0).all():
+                raise ValueError(f"units must be {shape} and their reach greater than 0")
+            units = Units(middle=middle, reach=reach)
+        return cls(model, ChannelScaler(center=center, scale=scale), features, units)
 
     def _still(
         self,
