@@ -59,6 +59,7 @@ STATE = _record(
     *("over", "phase", "since"),
     *("smooth_long", "smooth_short"),
     *("age", "height_long", "height_short", "armed", "calm"),
+    *("before_centre_long", "before_spread_long", "before_centre_short", "before_spread_short"),
     *("from_long", "half_long", "from_short", "half_short"),
     *("first", "opened", "last", "peak", "strength", "fired", "charged", "reason"),
 )
@@ -77,7 +78,7 @@ LEAST_SPREAD = 0.1
 """The spread never falls below this share of the calibrated one."""
 FEEDBACK = 6.0
 """Tail slopes by which a weak incident lifts the bar."""
-FREE = 0.75
+FREE = 0.85
 """Share of that lift from which a strong incident, likely an event, is freed."""
 STRONG = 5.0
 """Tail slopes beyond the bar at which that lift is down to a quarter of its weak part."""
@@ -187,6 +188,8 @@ def _open(s: Any, n: Any, strength: float, fired: float) -> None:
         s.strength = strength
         s.fired = fired
         s.charged = 0.0
+        s.before_centre_long, s.before_spread_long = s.centre_long, s.spread_long
+        s.before_centre_short, s.before_spread_short = s.centre_short, s.spread_short
         centre_long, bar_long, centre_short, bar_short = _bars(s, n)
         s.from_long, s.half_long = centre_long, 0.5 * bar_long
         s.from_short, s.half_short = centre_short, 0.5 * bar_short
@@ -239,6 +242,10 @@ def _in_alarm(  # noqa: PLR0917 - compiled functions take no keywords
 def _close(s: Any, reason: float) -> None:
     """Leave the alarm, and lift the bar by what the incident costs, once."""
     s.reason = reason
+    if reason == RECOVERED:
+        # What it taught was the event's. Kept, it would hide the next one behind a wide spread.
+        s.spread_long = s.before_spread_long
+        s.spread_short = s.before_spread_short
     s.since = 0.0
     s.over = 0.0
     s.phase = QUIET if np.isnan(s.opened) else PENDING

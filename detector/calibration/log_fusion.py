@@ -156,24 +156,30 @@ def weights(
     names: Sequence[str],
     distances: Float32[np.ndarray, "distances n"],
     held_back: Float32[np.ndarray, "distances k"],
+    understood: float,
 ) -> Float64[np.ndarray, "levels distances"]:
     """The weight of each distance in each level, by normal operation alone.
 
-    The signal autoencoder sees every row of its window and knows how channels move together; on
-    machines whose channels do, it finds what means and spreads do not. It counts as far as it is
-    quiet on rows that it has not learned from (as for `trust`), and as those are many.
+    The signal autoencoder sees every row of its window and knows how channels move together. Where
+    it explains them down to their noise, it finds what means and spreads do not (simulated pumps:
+    13 of 13 faults above all healthy rows, the looks 6); where it does not, it ranks worse than
+    they do. It counts as far as its channels are understood, as it is quiet on rows that it has
+    not learned from (as for `trust`), and as those are many.
 
     Args:
         names: of the distances, "signal", "long nearest", "short autoencoder", ...
         distances: of the history.
         held_back: of rows that the signal autoencoder has not learned from.
+        understood: how far its reconstruction is better than the reading, mean over the channels
+            that move (the weight of `detector.signal.denoising`), 0..1.
     """
     quiet, share = trust(short_level(names, distances), distances.shape[1])
     signal = 0.0
     if "signal" in names and held_back.shape[1]:
         own = held_back[names.index("signal")]
         logs = np.log(own / LogFusion.medians(own[None]).astype(np.float64) + OFFSET)
-        signal = 2 * _quiet(logs) * min(max(len(logs) / 32 - 8, 0.0) / 24, 1.0)
+        enough = _share(len(logs) / 32, 8, 32)
+        signal = 2 * _quiet(logs) * enough * _share(understood, 0.6, 0.9)
     ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2, "signal": signal}
     ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
     found = np.zeros((LEVELS, len(names)))
@@ -182,6 +188,11 @@ def weights(
         found[0, place] = ranking.get(look, 0.0)
         found[1, place] = {"short": 1.0, "signal": ranking["signal"]}.get(look, 0.0)
     return found
+
+
+def _share(value: float, none: float, full: float) -> float:
+    """0 up to `none`, 1 from `full` on, straight between."""
+    return min(max((value - none) / (full - none), 0.0), 1.0)
 
 
 def _quiet(logs: Float[np.ndarray, " n"]) -> float:

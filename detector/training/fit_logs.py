@@ -20,10 +20,19 @@ MAX_POOLED_ROWS = 200_000
 BLOCKS = 3
 
 
-def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> FittedScores:
+def fit_logs(
+    views: Views, data: Dataset, crossfit: CrossFit, *, rate: float, understood: float
+) -> FittedScores:
     """Medians, weights and thresholds of every group, the pooled one first.
 
     A published score of 1 is where the alarm rule would open on a sensor's first day.
+
+    Args:
+        views: fitted.
+        data: what they were fitted on.
+        crossfit: the history as models measure it that have not seen it.
+        rate: false incidents a reading that the budget allows.
+        understood: see `detector.calibration.log_fusion.weights`.
     """
     signal = SignalHistory(views, data)
     measured = np.concatenate([signal.distances(crossfit.rows), crossfit.distances])
@@ -42,7 +51,7 @@ def fit_logs(views: Views, data: Dataset, crossfit: CrossFit, rate: float) -> Fi
             np.stack([LogFusion.medians(one) for one in distances], axis=1),
             np.array([len(rows) for rows in own]),
         ),
-        weight=weights(names, measured, held_back),
+        weight=weights(names, measured, held_back, understood),
     )
     whole = [_fused(fusion, one, group, partial=False) for group, one in enumerate(distances)]
     blocks = [np.arange(distances[0].shape[1]) * BLOCKS // distances[0].shape[1]]

@@ -339,7 +339,7 @@ def _joined(looks: Sequence[_FittedLook]) -> tuple[list[str], Float32[np.ndarray
 def _hot(data: Dataset, looks: Sequence[_FittedLook]) -> Bool[np.ndarray, " n"]:
     """Rows to leave out, by the looks that rank."""
     names, distances = _joined(looks)
-    weight = weights(names, distances, distances[:, :0])
+    weight = weights(names, distances, distances[:, :0], 0.0)
     fusion = LogFusion(median=LogFusion.medians(distances)[:, None], weight=weight)
     pooled = np.zeros(distances.shape[1], dtype=np.int64)
     level = fusion.fuse(distances, pooled, pooled.astype(bool)).levels[0]

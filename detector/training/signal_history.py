@@ -36,7 +36,8 @@ class SignalHistory:
         """
         if group not in self._own:
             self._own[group] = self._measured(group)
-        return self._own[group][rows][None]
+        distances: Float32[np.ndarray, "1 n"] = self._own[group][rows][None]
+        return distances
 
     def _measured(self, group: int | None) -> Float32[np.ndarray, " rows"]:
         data, field = self._data, self._only.signal.receptive_field
