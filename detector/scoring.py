@@ -478,8 +478,10 @@ class _Measured:
 
 
 def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
-    """Rows that a window needs to be scored at all, and what it is measured by while it has fewer
-    than R: views that know every distance of the short level, and their places among all."""
+    """Rows that a window needs to be scored at all, and what measures it while it has fewer than R.
+
+    Views that know every distance of the short level, and their places among all.
+    """
     field = views.receptive_field
     if head.partial is None or not isinstance(head.fusion, LogFusion):
         return field, None

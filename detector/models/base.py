@@ -83,7 +83,7 @@ def product(
     weight: Float[Tensor, "size_in size_out"],
     bias: Float[Tensor, " size_out"],
 ) -> Float[Tensor, "batch size_out"]:
-    """values W + b, whose every row has the same bits wherever it stands in a batch of one size.
+    """Values W + b, whose every row has the same bits wherever it stands in a batch of one size.
 
     A library that computes fewer than 12 columns (seen with MKL: 5, 6, 7, 9, 10, 11) gives other
     low bits to some rows than to others, so narrow results are computed wider and cut.

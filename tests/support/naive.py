@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the detector's fast kernels: plain loops in float64, one window at a time."""
+"""Slow, obvious twins of the detector's fast kernels: plain loops in float64."""
 
 import math
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ def trailing_mean(values: Sequence[float], span: int) -> list[float]:
 
 
 def fused(
-    distances: np.ndarray, median: np.ndarray, weight: np.ndarray, group: int, partial: bool
+    distances: np.ndarray, median: np.ndarray, weight: np.ndarray, group: int, *, partial: bool
 ) -> tuple[float, list[float], list[float]]:
     """Raw score, levels and logs of one window."""
     logs = [

@@ -61,9 +61,7 @@ def broken(fault, channel):
 def explained(detector, rows, ends, lengths=None, group=1):
     ends = np.asarray(ends, dtype=np.int64)
     lengths = None if lengths is None else np.asarray(lengths, dtype=np.int64)
-    return explain(
-        detector, rows, ends, np.full(len(ends), group, dtype=np.int32), lengths=lengths
-    )
+    return explain(detector, rows, ends, np.full(len(ends), group, dtype=np.int32), lengths=lengths)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

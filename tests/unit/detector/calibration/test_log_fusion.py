@@ -62,7 +62,11 @@ def test_scores_levels_and_logs_are_those_of_the_twin(seed, n, distances, channe
 
     for place in range(n):
         raw, levels, logs = naive.fused(
-            measured[:, place], fusion.median, fusion.weight, groups[place], partial[place]
+            measured[:, place],
+            fusion.median,
+            fusion.weight,
+            groups[place],
+            partial=partial[place],
         )
         assert fused.raw[place] == pytest.approx(raw, rel=3e-7)
         np.testing.assert_allclose(fused.levels[:, place], levels, rtol=1e-12, atol=1e-12)

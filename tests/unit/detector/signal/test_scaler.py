@@ -253,9 +253,7 @@ class TestGrossValues:
         assert not gross(np.array(values)).any()
 
     @settings(max_examples=50, deadline=None)
-    @given(
-        values=arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
-    )
+    @given(values=arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6)))
     def test_it_is_as_the_twin_finds_it_and_a_mirrored_channel_has_the_same(self, values):
         parts = [part.tolist() for part in np.array_split(values, 10) if len(part)]
         lows, highs = sorted(min(part) for part in parts), sorted(max(part) for part in parts)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from detector.calibration.log_fusion import LogFusion
 from detector.scoring import POOLED
 from detector.signal.pyramid import Feature, pyramid
 from detector.signal.series import Series
 from detector.training.dataset import Split, assemble
 from detector.training.pyramid import PyramidTraining
-from detector.training.train import train
+from detector.training.train import Progress, train
 from detector.views.reconstruction import FEATURES
 from tests.support.fleets import INTERVAL_NS, make_config, make_fleet, make_series, trained
 from tests.support.pyramids import (
@@ -360,9 +361,11 @@ def test_looks_that_count_nowhere_are_left_out():
     assert "extremes" in [look.name for look in pyramid_of(commands).looks]
     for detector in (calm, commands):
         names = [name for view in detector.views for name in view.features]
-        assert detector.head.fusion.weight.shape[1] == len(names)
-        assert (detector.head.fusion.weight.max(axis=0) > 0).all()
-        assert detector.head.fusion.median.shape == (len(names), detector.n_groups)
+        fusion = detector.head.fusion
+        assert isinstance(fusion, LogFusion)
+        assert fusion.weight.shape[1] == len(names)
+        assert (fusion.weight.max(axis=0) > 0).all()
+        assert fusion.median.shape == (len(names), detector.n_groups)
 
 
 def test_a_plain_training_has_no_pyramid():
@@ -388,7 +391,7 @@ def test_the_signal_view_beside_a_pyramid_says_what_it_says_alone():
 
 
 def test_progress_names_every_fit_and_all_is_told():
-    looks = []
+    looks: list[Progress] = []
     detector = train(
         small_fleet().series(slice(0, 600)), make_pyramid_config(max_steps=5), progress=looks.append
     )

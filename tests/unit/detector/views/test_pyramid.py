@@ -173,9 +173,7 @@ def test_what_it_says_of_itself_makes_it_again():
     ends = torch.arange(255, 300)
 
     assert twin.config() == view.config()
-    assert torch.equal(
-        twin.measure(prepared, ends).features, view.measure(prepared, ends).features
-    )
+    assert torch.equal(twin.measure(prepared, ends).features, view.measure(prepared, ends).features)
 
 
 BROKEN = {
@@ -184,9 +182,9 @@ BROKEN = {
     "other features": lambda config, tensors: config["looks"][0].update(
         features=config["looks"][1]["features"]
     ),
-    "an unknown kind of feature": lambda config, tensors: config["looks"][0]["features"].__setitem__(
-        0, {"kind": "median", "span": 1, "longer": 0}
-    ),
+    "an unknown kind of feature": lambda config, tensors: config["looks"][0][
+        "features"
+    ].__setitem__(0, {"kind": "median", "span": 1, "longer": 0}),
     "another network": lambda config, tensors: config["looks"][0].update(
         model=config["looks"][1]["model"]
     ),
