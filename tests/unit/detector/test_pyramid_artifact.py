@@ -96,8 +96,8 @@ def test_every_array_has_its_shape(saved, folder):
     def nest(tensors, name):
         tensors[name] = tensors[name][None]
 
-    for name in arrays_of(saved):
-        for change in (shorten, widen, nest):
+    for name, array in arrays_of(saved).items():
+        for change in (shorten, widen, nest) if array.numel() else (nest,):  # none stays none
             edit_tensors(folder, lambda tensors, change=change, name=name: change(tensors, name))
             with pytest.raises(ArtifactError, match="does not hold together"):
                 load(folder, "cpu")
