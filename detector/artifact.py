@@ -325,7 +325,7 @@ def _assemble(
     head = Head(
         fusion=fusion(**{name: arrays[f"fusion.{name}"] for name in names}),
         calibration=_calibration("calibration", arrays),
-        partial=_calibration("partial", arrays) if "partial.threshold" in arrays else None,
+        partial=_calibration("partial", arrays) if _has_partial(arrays) else None,
         alarms=_alarms(description.get("alarms"), arrays, len(identity.sensors) + 1),
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
@@ -371,7 +371,7 @@ def _check_shapes(
         shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (n_features, groups, channels))
     else:
         shapes |= {"fusion.median": (n_features, groups), "fusion.weight": (LEVELS, n_features)}
-    scales = ["calibration", *(["partial"] if "partial.threshold" in arrays else [])]
+    scales = ["calibration", *(["partial"] if _has_partial(arrays) else [])]
     for prefix in scales:
         shapes |= dict.fromkeys([f"{prefix}.threshold", f"{prefix}.count"], (groups,))
         shapes |= dict.fromkeys([f"{prefix}.knots", f"{prefix}.above"], (groups, KNOTS))
@@ -380,10 +380,21 @@ def _check_shapes(
         if arrays[name].shape != shape:
             raise ValueError(f"{name} must be {shape}, got {arrays[name].shape}")
     positive = [f"{prefix}.threshold" for prefix in scales]
-    positive += ["fusion.median"] if fusion == LogFusion.kind else []
+    if fusion == LogFusion.kind:
+        _check_weights(arrays["fusion.weight"])
+        positive.append("fusion.median")
     for name in positive:
         if not (arrays[name] > 0).all():
             raise ValueError(f"{name} must be greater than 0")
+
+
+def _check_weights(weight: np.ndarray) -> None:
+    if not ((weight >= 0).all() and weight[0].any()):
+        raise ValueError("fusion.weight must be at least 0, and rank by something")
+
+
+def _has_partial(arrays: Mapping[str, Any]) -> bool:
+    return any(name.startswith("partial.") for name in arrays)
 
 
 def _text(description: Mapping[str, Any], key: str) -> str:

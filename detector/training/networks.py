@@ -86,7 +86,8 @@ def fit_networks(
     }
     fitted = []
     for number in range(len(inputs)):
-        model = build("dense", sizes)
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn, to be replaced
+            model = build("dense", sizes)
         names = ("encoder.0", "encoder.2", "decoder.0", "decoder.2")
         state = {}
         for name, weight, bias in zip(names, weights, biases, strict=True):

@@ -330,6 +330,8 @@ def _restored(
     for key, shape in shapes.items():
         if tuple(own[key].shape) != shape:
             raise ValueError(f"{name}.{key} must be {shape}, got {tuple(own[key].shape)}")
+    if not bool((own["inverse"] > 0).all()):
+        raise ValueError(f"{name}.inverse must be greater than 0")
     if not 0 < examples <= MAX_EXAMPLES or not bool(
         ((bank.owners >= 0) & (bank.owners < len(sensors))).all()
     ):

@@ -92,7 +92,7 @@ def trailing_mean(values: Sequence[float], span: int) -> list[float]:
 
 
 def fused(
-    distances: np.ndarray, median: np.ndarray, weight: np.ndarray, group: int, partial: bool
+    distances: np.ndarray, median: np.ndarray, weight: np.ndarray, group: int, *, partial: bool
 ) -> tuple[float, list[float], list[float]]:
     """Raw score, levels and logs of one window."""
     logs = [

@@ -197,7 +197,7 @@ def test_no_window_is_no_explanation():
 
 
 def test_looks_shorter_than_the_signal_view_explain_as_well():
-    looks = PyramidTraining().looks[1:3]
+    looks = tuple(one for one in PyramidTraining().looks if one[0] == "short")
     pyramid = PyramidTraining(max_steps=5, looks=looks, examples=16)
     config = make_config(receptive_field=32, max_steps=5, further_views=(pyramid,))
     detector = train(small_fleet().series(), config)
