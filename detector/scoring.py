@@ -238,6 +238,20 @@ class Detector:
         measured = self._measure(rows, ends, groups, reach)
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
+    def shares(
+        self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+    ) -> Float64[np.ndarray, "n channels"]:
+        """Each channel's share in the scores of samples, flagged or not; arguments as for `score`.
+
+        Where values are missing it says what the others did.
+        """
+        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
+        self._check(rows, ends, groups, reach)
+        partial = reach < self.receptive_field
+        measured = self._measure(rows, ends, groups, reach)
+        fused = self.head.fusion.fuse(measured.distances, groups, partial)
+        return self.head.fusion.shares(fused, measured.parts, np.arange(len(ends)), partial)
+
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
         return Detector(self.identity, self.views.to(pick_device(device)), self.head)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from detector.calibration.fusion import LEVELS
 from detector.evaluation import Evaluation, Outcome, evaluate
 from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
@@ -46,6 +47,7 @@ class ScoredSensor:
     values: FloatArray  # as they were read, NaN = missing, [n, C]
     score: FloatArray  # NaN where the window was not full, [n]
     denoised: FloatArray  # likewise, [n, C]
+    levels: FloatArray  # what the alarm rule reads: long and short, NaN where unknown, [n, 2]
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
@@ -142,9 +144,11 @@ def score_history(
     for one in history.sensors:
         score = np.full(len(one), np.nan)
         denoised = np.full((len(one), len(detector.channels)), np.nan)
+        levels = np.full((len(one), LEVELS), np.nan)
         for request, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
             score[request.samples.offsets] = scores.score
             denoised[request.samples.offsets] = scores.denoised
+            levels[request.samples.offsets] = scores.levels
             counts += request.counts
         scored.append(
             ScoredSensor(
@@ -153,6 +157,7 @@ def score_history(
                 values=one.values,
                 score=score,
                 denoised=denoised,
+                levels=levels,
                 labels=one.labels,
             )
         )
