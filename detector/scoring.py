@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fused, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
@@ -100,6 +101,7 @@ class Head:
         calibration: raw score to normalised score and p-value.
         partial: the same for windows that are not full yet; None if those are not scored.
         alarms: from levels to incidents; None for an artifact older than the rule.
+        drift: from long levels to drift verdicts; None for an artifact older than them.
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
@@ -109,6 +111,7 @@ class Head:
     calibration: Calibration
     partial: Calibration | None
     alarms: AlarmRule | None
+    drift: DriftWatch | None
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]

@@ -262,7 +262,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         model={
             "name": detector.name,
             "version": detector.version,
-            "promise": str(detector.head.calibration.promise),
+            "promise": str(detector.identity.training["promise"]),
         },
         picture=picture,
         picture_note=note,

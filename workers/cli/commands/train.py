@@ -21,7 +21,7 @@ from workers.cli.options import (
 )
 from workers.cli.views.findings import as_documents, print_warnings, refuse
 from workers.cli.views.plain import PlainConsole
-from workers.cli.views.report import print_facts, print_json
+from workers.cli.views.report import print_facts, print_json, warn
 from workers.errors import VigieError
 from workers.printable import printable, printable_lines
 
@@ -276,11 +276,13 @@ def _report(
 ) -> None:
     from workers.cli.views.accounts import (
         account,
+        gross_facts,
         history_facts,
         label_ranges,
         many,
         standing_out_facts,
         stretches_of,
+        trimmed_facts,
         unlearned_of,
         unscorable_facts,
     )
@@ -309,10 +311,6 @@ def _report(
         f"{many(training['rows'], 'reading')} of {many(training['sensors'], 'sensor')}, one every "
         f"{detector.interval_s:g} s, in {took_s:.0f} s"
     )
-    fitted = (
-        f"{training['kind']}, {training['steps']:,} steps, "
-        f"validation loss {training['validation_loss']:.4f}"
-    )
     own = many(detector.n_groups - 1, "sensor")
     print_facts(
         [
@@ -320,15 +318,20 @@ def _report(
             ("channels", ", ".join(detector.channels)),
             *history_facts(history),
             ("learned from", learned),
+            *gross_facts(training["gross"], detector.channels),
             *_unused_facts(len(history), training),
+            *trimmed_facts(training),
             *unscorable_facts(unlearned, title="not learned"),
-            ("looks at", f"{detector.receptive_field} readings for each score"),
-            ("training", fitted),
+            ("looks at", _reach(detector)),
+            ("training", _fitted(training)),
             ("thresholds", f"of their own for {own}; the pooled one for others"),
-            ("promise", str(training["promise"])),
+            ("budget", f"{training['budget_words']} ({training['budget_basis']})"),
+            *([("promise", training["promise"])] if training["budget_warning"] is None else []),
             *standing_out_facts(stretches),
         ]
     )
+    if training["budget_warning"] is not None:
+        warn(f"This budget is not certain: {training['budget_warning']}.")
     if stretches:
         typer.echo(
             "\nIf that was no normal operation, leave it out: write these lines to faults.csv and "
@@ -337,6 +340,27 @@ def _report(
         )
     following = f"Next: vigie backtest FILE... --model {folder}, then vigie run --model {folder}"
     typer.echo("\n" + printable(following))
+
+
+def _reach(detector: Detector) -> str:
+    if detector.warm_up == detector.receptive_field:
+        return f"{detector.receptive_field} readings for each score"
+    return (
+        f"{detector.receptive_field} readings for each score; a new sensor is scored from its "
+        f"reading {detector.warm_up} on, until then by a short look alone"
+    )
+
+
+def _fitted(training: Mapping[str, Any]) -> str:
+    first = (
+        f"{training['kind']}, {training['steps']:,} steps, "
+        f"validation loss {training['validation_loss']:.4f}"
+    )
+    others = [
+        f"{one['kind']} ({', '.join(one.get('looks', ()))}), {one['steps']:,} steps each"
+        for one in training.get("further_views", ())
+    ]
+    return "; ".join([first, *others])
 
 
 def _unused(rows: int, training: Mapping[str, Any]) -> int:
