@@ -24,7 +24,6 @@ from workers.data.errors import FileFormatError
 from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.writer import open_readings
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
 from workers.stream.state.restore import RestorePlan
@@ -183,28 +182,6 @@ def unscored(
     return [one for one in found if one is not None]
 
 
-def write_scores(sensors: Sequence[ScoredSensor], channels: Sequence[str], path: Path) -> None:
-    """Write every row: ts, sensor_id, score, flagged (0 or 1), cleaned channels, the file's label.
-
-    Args:
-        sensors: as `score_history` gives them; what has no score is empty.
-        channels: of the model.
-        path: `.parquet` is Parquet, everything else CSV; an existing file is replaced.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ("score", "flagged", *channels)
-    with open_readings(path, columns) as writer:
-        for one in sensors:
-            flagged = np.where(one.scored, one.score >= 1.0, np.nan)
-            labels = np.zeros(len(one.ts_ns), np.int8) if one.labels is None else one.labels
-            writer.write(
-                sensors=[one.sensor] * len(one.ts_ns),
-                ts_ns=one.ts_ns,
-                values=np.column_stack([one.score, flagged, one.denoised]),
-                labels=labels.astype(np.int8),
-            )
-
-
 def evaluate_sensors(sensors: Sequence[ScoredSensor], detector: Detector) -> Evaluation | None:
     """Figures over the sensors; None without labels or without a single score."""
     outcomes = [
@@ -217,17 +194,6 @@ def evaluate_sensors(sensors: Sequence[ScoredSensor], detector: Detector) -> Eva
     if not outcomes or not detector.interval_s > 0:
         return None
     return evaluate(outcomes, interval_s=detector.interval_s)
-
-
-def most_telling(sensors: Sequence[ScoredSensor]) -> ScoredSensor:
-    """The sensor with the most flagged rows inside labels, else the most flagged rows."""
-
-    def worth(one: ScoredSensor) -> tuple[int, int]:
-        flagged = one.score >= 1.0
-        hits = 0 if one.labels is None else int(np.count_nonzero(flagged & one.labels))
-        return hits, int(np.count_nonzero(flagged))
-
-    return max(sensors, key=worth)
 
 
 def _chunks(one: SensorRows) -> Iterator[Readings]:

@@ -135,9 +135,11 @@ def gross_facts(found: Sequence[Mapping[str, Any]], channels: Sequence[str]) -> 
     facts = [
         (
             "no values",
-            f"sensor {one['sensor']}: {many(one['values'], 'value')} of "
-            f"{channels[one['channel']]} far outside of all others (such as {one['largest']:g}) "
-            "taken as missing",
+            (
+                f"sensor {one['sensor']}: {many(one['values'], 'value')} of "
+                f"{channels[one['channel']]} far outside of all others (such as {one['largest']:g}) "
+                "taken as missing"
+            ),
         )
         for one in found[:_MOST_NAMED]
     ]
