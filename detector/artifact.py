@@ -12,7 +12,7 @@ and the arrays of view number i carry the prefix `views.i.` before the names tha
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
 (`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
 yet, where those are scored), `alarms.*` (the rule's budget and dials stand in `model.json`),
-`denoiser.*`, `missing.limit`, `decimals`.
+`drift.*`, `denoiser.*`, `missing.limit`, `decimals`.
 
 Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
 alone; its arrays are `model.*` and `scaling.*`, without a prefix.
@@ -40,6 +40,7 @@ from torch import Tensor
 
 from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import AlarmDials, AlarmRule
+from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration
@@ -234,6 +235,8 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
     }
     if head.alarms is not None:
         arrays |= {f"alarms.{k}": array for k, array in head.alarms.numbers.arrays().items()}
+    if head.drift is not None:
+        arrays |= {f"drift.{k}": array for k, array in head.drift.arrays().items()}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     for number, view in enumerate(detector.views):
         for name, value in view.tensors().items():
@@ -266,9 +269,7 @@ def _alarms(
     """None: the artifact is older than the rule."""
     if description is None:
         return None
-    prefix = "alarms."
-    own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-    numbers = AlarmNumbers.from_arrays(own)
+    numbers = AlarmNumbers.from_arrays(_under("alarms.", arrays))
     if len(numbers.memory) != groups:
         raise ValueError(f"the alarm rule has {len(numbers.memory)} groups of {groups}")
     return AlarmRule(
@@ -276,6 +277,21 @@ def _alarms(
         rate=float(description["rate"]),
         dials=AlarmDials(**description["dials"]),
     )
+
+
+def _drift(arrays: Mapping[str, np.ndarray], groups: int) -> DriftWatch | None:
+    """None: the artifact is older than the verdict."""
+    own = _under("drift.", arrays)
+    if not own:
+        return None
+    watch = DriftWatch.from_arrays(own)
+    if len(watch.count) != groups:
+        raise ValueError(f"the drift watch has {len(watch.count)} groups of {groups}")
+    return watch
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
 def _from_format_1(
@@ -327,6 +343,7 @@ def _assemble(
         calibration=_calibration("calibration", arrays),
         partial=_calibration("partial", arrays) if _has_partial(arrays) else None,
         alarms=_alarms(description.get("alarms"), arrays, len(identity.sensors) + 1),
+        drift=_drift(arrays, len(identity.sensors) + 1),
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],

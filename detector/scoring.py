@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fused, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
@@ -101,6 +102,7 @@ class Head:
         calibration: raw score to normalised score and p-value.
         partial: the same for windows that are not full yet; None if those are not scored.
         alarms: from levels to incidents; None for an artifact older than the rule.
+        drift: from long levels to drift verdicts; None for an artifact older than them.
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
@@ -110,6 +112,7 @@ class Head:
     calibration: Calibration
     partial: Calibration | None
     alarms: AlarmRule | None
+    drift: DriftWatch | None
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]
@@ -245,6 +248,20 @@ class Detector:
         self._check(rows, ends, groups, reach)
         measured = self._measure(rows, times, ends, groups, reach)
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
+
+    def shares(
+        self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+    ) -> Float64[np.ndarray, "n channels"]:
+        """Each channel's share in the scores of samples, flagged or not; arguments as for `score`.
+
+        Where values are missing it says what the others did.
+        """
+        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
+        self._check(rows, ends, groups, reach)
+        partial = reach < self.receptive_field
+        measured = self._measure(rows, ends, groups, reach)
+        fused = self.head.fusion.fuse(measured.distances, groups, partial)
+        return self.head.fusion.shares(fused, measured.parts, np.arange(len(ends)), partial)
 
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""

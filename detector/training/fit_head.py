@@ -19,7 +19,7 @@ from detector.signal.series import count_in_windows, thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Block, Dataset
 from detector.training.fit_logs import fit_logs
-from detector.training.fitted_scores import FittedScores, Stretch, alarm_numbers
+from detector.training.fitted_scores import FittedScores, Stretch, alarm_numbers, drift_watch
 from detector.views.joined import Views
 
 MAX_WINDOWS = 400_000
@@ -82,6 +82,7 @@ def fit_head(
         calibration=scores.calibration,
         partial=scores.partial,
         alarms=AlarmRule(numbers=scores.alarms, rate=rate, dials=dials),
+        drift=scores.drift,
         denoiser=Denoiser(
             weight=np.concatenate([one.weight for one in cleaned]),
             limit=np.concatenate([one.limit for one in cleaned]),
@@ -122,11 +123,10 @@ def _fit_norm(views: Views, data: Dataset, chosen: Sequence[Ends], rate: float) 
     fusion = _fusion(features)
     scores = [raw_scores(fusion.of(group), measured) for group, measured in enumerate(features)]
     levels = [np.log(np.maximum(one.astype(np.float64), _TINY)) for one in scores]
+    wide = [np.repeat(one[:, None], LEVELS, axis=1) for one in levels]
     return FittedScores(
-        alarms=alarm_numbers(
-            [np.repeat(one[:, None], LEVELS, axis=1) for one in levels],
-            [np.arange(len(one)) * BLOCKS // len(one) for one in levels],
-        ),
+        alarms=alarm_numbers(wide, [np.arange(len(one)) * BLOCKS // len(one) for one in levels]),
+        drift=drift_watch(wide, data.interval_s),
         readings=len(scores[0]),
         fusion=fusion,
         calibration=Calibration.fit(scores, rate=rate, receptive_field=views.receptive_field),

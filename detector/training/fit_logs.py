@@ -1,9 +1,12 @@
 """Fit a fusion of logs on the history as models measure it that have not seen it."""
 
-import numpy as np
-from jaxtyping import Float32, Int64
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from detector.calibration.alarm_numbers import INDEPENDENT, TRUST
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from detector.calibration.alarm_numbers import INDEPENDENT, TRUST, AlarmNumbers
 from detector.calibration.alarm_rule import START_OFFSET
 from detector.calibration.fusion import Fused
 from detector.calibration.log_fusion import LogFusion, weights
@@ -11,13 +14,26 @@ from detector.calibration.threshold import Calibration
 from detector.signal.series import thin
 from detector.training.base import CrossFit
 from detector.training.dataset import Dataset
-from detector.training.fitted_scores import FittedScores, alarm_numbers
+from detector.training.fitted_scores import FittedScores, Stretch, alarm_numbers, drift_watch
 from detector.training.signal_history import SignalHistory
+from detector.training.standing_out_rows import standing_out_rows
 from detector.views.joined import Views
 
 MAX_GROUP_ROWS = 20_000
 MAX_POOLED_ROWS = 200_000
 BLOCKS = 3
+
+
+@dataclass(frozen=True)
+class _History:
+    """Rows of a calibration group (none are named of the pooled one), their levels and blocks."""
+
+    rows: Int64[np.ndarray, " n"]
+    levels: Float64[np.ndarray, "_ levels"]
+    blocks: Int64[np.ndarray, " _"]
+
+    def without(self, out: Int64[np.ndarray, " k"]) -> "_History":
+        return _History(*(np.delete(one, out, 0) for one in (self.rows, self.levels, self.blocks)))
 
 
 def fit_logs(
@@ -41,9 +57,12 @@ def fit_logs(
         unseen = signal.distances(crossfit.pooled_rows, group=0)
         pooled = np.concatenate([unseen, crossfit.pooled])
     groups = data.groups[crossfit.rows]
-    own = [np.flatnonzero(groups == group) for group in range(1, len(data.sensors) + 1)]
+    own = [
+        np.flatnonzero(groups == group)[-MAX_GROUP_ROWS:]
+        for group in range(1, len(data.sensors) + 1)
+    ]
     distances = [_thinned(pooled, MAX_POOLED_ROWS)]
-    distances += [measured[:, rows[-MAX_GROUP_ROWS:]] for rows in own]
+    distances += [measured[:, rows] for rows in own]
     names = [name for view in views for name in view.features]
     held_back = measured[:, np.isin(crossfit.rows, signal.held_back)]
     fusion = LogFusion(
@@ -55,18 +74,23 @@ def fit_logs(
     )
     whole = [_fused(fusion, one, group, partial=False) for group, one in enumerate(distances)]
     blocks = [np.arange(distances[0].shape[1]) * BLOCKS // distances[0].shape[1]]
-    blocks += [crossfit.blocks[rows[-MAX_GROUP_ROWS:]] for rows in own]
-    alarms = alarm_numbers([one.levels.T for one in whole], blocks)
-    bars = alarms.centre + alarms.spread * (alarms.bars(rate) + START_OFFSET * alarms.slope)
-    opening = np.exp(bars / fusion.weight.sum(axis=1))
+    blocks += [crossfit.blocks[rows] for rows in own]
+    levels = [one.levels.T for one in whole]
+    alarms = alarm_numbers(levels, blocks)
+    total = fusion.weight.sum(axis=1)
+    opening = np.exp(_opening(alarms, rate) / total)
+    rows = [crossfit.rows[:0], *(crossfit.rows[places] for places in own)]
+    histories = list(map(_History, rows, levels, blocks))
+    stretches = _stretches(data, histories, alarms, rate, float(total[0]))
     partial = [_fused(fusion, one, group, partial=True) for group, one in enumerate(distances)]
     return FittedScores(
         fusion=fusion,
         calibration=Calibration.of([one.raw for one in whole], opening[:, 0]),
         partial=Calibration.of([one.raw for one in partial], opening[:, 1]),
         alarms=alarms,
+        drift=drift_watch(levels, data.interval_s),
         readings=len(crossfit.rows),
-        standing_out=(),
+        standing_out=tuple(stretches),
     )
 
 
@@ -82,6 +106,41 @@ def _shrunk(
     own = independent / (independent + TRUST)
     shrunk[:, 1:] = np.exp(own * logs + (1 - own) * np.median(logs, axis=1, keepdims=True))
     return shrunk
+
+
+def _opening(alarms: AlarmNumbers, rate: float) -> Float64[np.ndarray, "groups views"]:
+    """Levels at which the rule opens on a sensor's first day."""
+    bars: Float64[np.ndarray, "groups views"] = alarms.centre + alarms.spread * (
+        alarms.bars(rate) + START_OFFSET * alarms.slope
+    )
+    return bars
+
+
+def _stretches(
+    data: Dataset, groups: Sequence[_History], alarms: AlarmNumbers, rate: float, total: float
+) -> list[Stretch]:
+    """What stands out in the history of each sensor with numbers of its own.
+
+    Args:
+        data: the history.
+        groups: all of it that the numbers rest on, the pooled group's first.
+        alarms: fitted on them.
+        rate: that the budget allows.
+        total: weight of all distances in the ranking level.
+    """
+    found = []
+    for group, own in enumerate(groups[1:], start=1):
+
+        def factor(out: Int64[np.ndarray, " _"], group: int = group) -> float:
+            rest = [one.without(out) if at == group else one for at, one in enumerate(groups)]
+            without = alarm_numbers([one.levels for one in rest], [one.blocks for one in rest])
+            higher = _opening(alarms, rate)[group, 0] - _opening(without, rate)[group, 0]
+            return float(np.exp(higher / total))
+
+        found += standing_out_rows(
+            data, own.rows, own.levels, alarms, group, threshold_without=factor
+        )
+    return found
 
 
 def _fused(

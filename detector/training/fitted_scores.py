@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from detector.calibration.alarm_numbers import AlarmNumbers
+from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
@@ -37,6 +38,7 @@ class FittedScores:
         calibration: of whole windows.
         partial: of windows that are not full yet; None where those are not scored.
         alarms: start numbers of the alarm rule.
+        drift: reference epochs of the drift verdict.
         readings: that they rest on.
         standing_out: stretches of the history that alone set a threshold.
     """
@@ -45,6 +47,7 @@ class FittedScores:
     calibration: Calibration
     partial: Calibration | None
     alarms: AlarmNumbers
+    drift: DriftWatch
     readings: int
     standing_out: Sequence[Stretch]
 
@@ -69,3 +72,19 @@ def alarm_numbers(
     if len(levels) > 1:
         return numbers
     return AlarmNumbers(**{name: array[:1] for name, array in numbers.arrays().items()})
+
+
+def drift_watch(levels: Sequence[Float64[np.ndarray, "_ levels"]], interval_s: float) -> DriftWatch:
+    """Reference epochs of the drift verdict.
+
+    Args:
+        levels: of the pooled group, then of each sensor with numbers of its own; in order of time.
+        interval_s: sampling interval.
+    """
+    own = levels[1:]
+    return DriftWatch.fit(
+        np.concatenate([one[:, 0] for one in own] or [np.empty(0)]),
+        np.repeat(np.arange(1, len(own) + 1), [len(one) for one in own]),
+        n_groups=len(levels),
+        interval_s=interval_s,
+    )

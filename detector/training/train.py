@@ -175,6 +175,7 @@ def _identity(
         "budget_words": str(config.budget),
         "promise": str(promise),
         "budget_warning": promise.warning,
+        "budget_basis": promise.basis.value,
         "standing_out": [asdict(one) for one in head.standing_out[:MAX_NAMED]],
         "gross": [asdict(one) for one in data.gross[:MAX_NAMED]],
         "not_learned": [one.summary() for one in data.unused[:MAX_NAMED]],

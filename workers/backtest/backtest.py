@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from detector.calibration.fusion import LEVELS
 from detector.evaluation import Evaluation, Outcome, evaluate
 from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
@@ -23,7 +24,6 @@ from workers.data.errors import FileFormatError
 from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
-from workers.data.writer import open_readings
 from workers.stream.scoring.backend import Work
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
@@ -47,6 +47,7 @@ class ScoredSensor:
     values: FloatArray  # as they were read, NaN = missing, [n, C]
     score: FloatArray  # NaN where the window was not full, [n]
     denoised: FloatArray  # likewise, [n, C]
+    levels: FloatArray  # what the alarm rule reads: long and short, NaN where unknown, [n, 2]
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
@@ -143,9 +144,11 @@ def score_history(
     for one in history.sensors:
         score = np.full(len(one), np.nan)
         denoised = np.full((len(one), len(detector.channels)), np.nan)
+        levels = np.full((len(one), LEVELS), np.nan)
         for request, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
             score[request.samples.offsets] = scores.score
             denoised[request.samples.offsets] = scores.denoised
+            levels[request.samples.offsets] = scores.levels
             counts += request.counts
         scored.append(
             ScoredSensor(
@@ -154,6 +157,7 @@ def score_history(
                 values=one.values,
                 score=score,
                 denoised=denoised,
+                levels=levels,
                 labels=one.labels,
             )
         )
@@ -179,28 +183,6 @@ def unscored(
     return [one for one in found if one is not None]
 
 
-def write_scores(sensors: Sequence[ScoredSensor], channels: Sequence[str], path: Path) -> None:
-    """Write every row: ts, sensor_id, score, flagged (0 or 1), cleaned channels, the file's label.
-
-    Args:
-        sensors: as `score_history` gives them; what has no score is empty.
-        channels: of the model.
-        path: `.parquet` is Parquet, everything else CSV; an existing file is replaced.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ("score", "flagged", *channels)
-    with open_readings(path, columns) as writer:
-        for one in sensors:
-            flagged = np.where(one.scored, one.score >= 1.0, np.nan)
-            labels = np.zeros(len(one.ts_ns), np.int8) if one.labels is None else one.labels
-            writer.write(
-                sensors=[one.sensor] * len(one.ts_ns),
-                ts_ns=one.ts_ns,
-                values=np.column_stack([one.score, flagged, one.denoised]),
-                labels=labels.astype(np.int8),
-            )
-
-
 def evaluate_sensors(sensors: Sequence[ScoredSensor], detector: Detector) -> Evaluation | None:
     """Figures over the sensors; None without labels or without a single score."""
     outcomes = [
@@ -213,17 +195,6 @@ def evaluate_sensors(sensors: Sequence[ScoredSensor], detector: Detector) -> Eva
     if not outcomes or not detector.interval_s > 0:
         return None
     return evaluate(outcomes, interval_s=detector.interval_s)
-
-
-def most_telling(sensors: Sequence[ScoredSensor]) -> ScoredSensor:
-    """The sensor with the most flagged rows inside labels, else the most flagged rows."""
-
-    def worth(one: ScoredSensor) -> tuple[int, int]:
-        flagged = one.score >= 1.0
-        hits = 0 if one.labels is None else int(np.count_nonzero(flagged & one.labels))
-        return hits, int(np.count_nonzero(flagged))
-
-    return max(sensors, key=worth)
 
 
 def _chunks(one: SensorRows) -> Iterator[Readings]:

@@ -42,6 +42,7 @@ _MEASURED = "#9aa5b1"
 _DENOISED = "#0b5cad"
 _FLAGGED = "#d62728"
 _TRUE = "#f2a900"
+_INCIDENT = "#7a1fa2"
 
 
 class PlotExtraError(VigieError):
@@ -69,6 +70,7 @@ class Picture:
         observed: measured values, NaN = missing, [n, C].
         denoised: cleaned values, NaN where not scored, [n, C].
         score: published score, NaN where not scored; 1.0 is the threshold, [n].
+        incidents: what the alarm rule opened.
         faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
     """
 
@@ -79,6 +81,7 @@ class Picture:
     observed: FloatArray
     denoised: FloatArray
     score: FloatArray
+    incidents: Sequence[Span] = ()
     faults: Sequence[Span] | None = None
 
 
@@ -173,19 +176,26 @@ def _draw_score(axis: Axes, picture: Picture, times: Any) -> None:
 
 
 def _shade(axis: Axes, picture: Picture) -> None:
-    """Flagged stretches in red over the panel, true faults as a bar along its top."""
+    """Flagged stretches in red, incidents as a bar along the bottom, true faults along the top."""
     for index, (start, end) in enumerate(_flagged_spans(picture)):
         axis.axvspan(
             start, end, color=_FLAGGED, alpha=0.16, linewidth=0, label="" if index else "flagged"
         )
-    for index, span in enumerate(picture.faults or ()):
+    _mark(axis, picture.incidents, "incident", _INCIDENT, (0.0, 0.07))
+    _mark(axis, picture.faults or (), "true fault", _TRUE, (0.93, 1.0))
+
+
+def _mark(
+    axis: Axes, spans: Sequence[Span], name: str, color: str, height: tuple[float, float]
+) -> None:
+    for index, span in enumerate(spans):
         axis.axvspan(
             np.datetime64(span.start_ns, "ns"),  # type: ignore[arg-type]
             np.datetime64(span.end_ns, "ns"),  # type: ignore[arg-type]
-            ymin=0.93,
-            color=_TRUE,
+            *height,
+            color=color,
             linewidth=0,
-            label="" if index else "true fault",
+            label="" if index else name,
         )
 
 

@@ -18,6 +18,7 @@ from workers.cli.options import (
     unbundled,
 )
 from workers.cli.views.accounts import account, history_facts, many, unscorable_facts
+from workers.cli.views.incidents import budget_words, show_incidents
 from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json
 from workers.printable import printable
@@ -25,6 +26,7 @@ from workers.printable import printable
 if TYPE_CHECKING:
     from detector.evaluation import Evaluation
     from detector.scoring import Detector
+    from workers.backtest.account import Account
     from workers.backtest.backtest import ScoredSensor
     from workers.cli.views.accounts import Facts
     from workers.stream.state.counts import Counts
@@ -41,7 +43,9 @@ def backtest(
     model: ModelOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Write scores and cleaned values, .csv or .parquet."),
+        typer.Option(
+            "--out", "-o", help="Write scores, incidents and cleaned values, .csv or .parquet."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -60,9 +64,10 @@ def backtest(
 ) -> None:
     """Score the rows of files as `vigie run` would score them coming over the topic.
 
-    With a label column it says how good that is: precision, recall and F1 of rows and of events,
-    VUS-PR, false alarms a day, detection delay; and draws a picture. Rows in which a window is not
-    full have no score and are left out of the figures.
+    It lists the incidents that the alarm rule opens, with their reasons, and how many of them the
+    budget allows. With a label column it says how good that is: incidents found and false,
+    precision, recall and F1 of flagged rows, VUS-PR, delays; and draws a picture. Rows without a
+    score, while a sensor warms up, are left out of the figures.
 
     Examples:
       vigie backtest test.csv --model models/pumps
@@ -71,13 +76,9 @@ def backtest(
     from rich.console import Console
 
     from detector.artifact import load
-    from workers.backtest.backtest import (
-        evaluate_sensors,
-        read_for,
-        score_history,
-        unscored,
-        write_scores,
-    )
+    from workers.backtest.account import account_of
+    from workers.backtest.backtest import evaluate_sensors, read_for, score_history, unscored
+    from workers.backtest.score_file import write_scores
     from workers.data.history import check_usable
 
     if model is None:
@@ -89,11 +90,12 @@ def backtest(
         check_usable(history, layout.max_left_out)
         history = history.only(only or ())
         sensors, counts = score_history(history, detector, max_gap_s=max_gap)
+        found = account_of(sensors, detector, max_gap_s=max_gap)
     missed = unscored(sensors, detector, max_gap_s=max_gap)
     evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
-        write_scores(sensors, detector.channels, out)
-    picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
+        write_scores(sensors, found.alarms_by_sensor(), detector.channels, out)
+    picture = _picture(sensors, found, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
         "model": f"{detector.name}@{detector.version}",
         "sensors": len(sensors),
@@ -102,22 +104,24 @@ def backtest(
         "counts": asdict(counts),
         "not_scored": [one.summary() for one in missed],
         "evaluation": None if evaluation is None else _figures(evaluation),
+        **found.document(detector.channels, budget_words(detector)),
         "scores": None if out is None else str(out),
         "plot": None if picture is None else str(picture),
     }
     if as_json:
         print_json(result)
-    else:
-        labelled = result["labelled_anomalous"]
-        _show(
-            result,
-            counts,
-            [
-                *history_facts(history),
-                *([("labelled", f"{many(labelled, 'row')} anomalous")] if labelled else []),
-                *unscorable_facts(missed, title="not scored"),
-            ],
-        )
+        return
+    labelled = result["labelled_anomalous"]
+    accounts = [
+        *history_facts(history),
+        *([("labelled", f"{many(labelled, 'row')} anomalous")] if labelled else []),
+        *unscorable_facts(missed, title="not scored"),
+    ]
+    _show(result, counts, accounts)
+    show_incidents(found, detector)
+    for name in ("scores", "plot"):
+        if result[name] is not None:
+            typer.echo(printable(f"{name}: {result[name]}"))
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -137,13 +141,14 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 
 def _picture(
     sensors: list[ScoredSensor],
+    found: Account,
     detector: Detector,
     path: Path | None,
     name: str | None,
     *,
     wanted: bool,
 ) -> Path | None:
-    from workers.backtest.backtest import most_telling
+    from workers.backtest.account import most_telling
     from workers.backtest.plots import Picture, Span, draw
 
     if path is None and name is None and not wanted:
@@ -155,8 +160,12 @@ def _picture(
         )
     if not scored:
         return None
-    one = most_telling(scored) if name is None else next(s for s in scored if s.sensor == name)
+    one = (
+        most_telling(scored, found) if name is None else next(s for s in scored if s.sensor == name)
+    )
     spans = [Span(start_ns=start, end_ns=end) for start, end in one.labelled_spans()]
+    told = found.alarms_by_sensor().get(one.sensor)
+    opened = [] if told is None else told.incidents
     return draw(
         Picture(
             title=f"{one.sensor}, scored by {detector.name}@{detector.version}",
@@ -166,6 +175,7 @@ def _picture(
             observed=one.values,
             denoised=one.denoised,
             score=one.score,
+            incidents=[Span(start_ns=i.first_ns, end_ns=i.last_ns) for i in opened],
             faults=None if one.labels is None else spans,
         ),
         path or Path("plot.png"),
@@ -204,9 +214,6 @@ def _show(result: dict[str, Any], counts: Counts, accounts: Facts) -> None:
                 ("median delay", _number(figures["median_delay_s"], ".1f", " s")),
             ]
         )
-    for name in ("scores", "plot"):
-        if result[name] is not None:
-            typer.echo(printable(f"{name}: {result[name]}"))
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

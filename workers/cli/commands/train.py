@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from workers.cli.alarm_options import AlarmOptions
 from workers.cli.options import (
     FileOptions,
     JsonOption,
@@ -20,7 +21,7 @@ from workers.cli.options import (
 )
 from workers.cli.views.findings import as_documents, print_warnings, refuse
 from workers.cli.views.plain import PlainConsole
-from workers.cli.views.report import print_facts, print_json
+from workers.cli.views.report import print_facts, print_json, warn
 from workers.errors import VigieError
 from workers.printable import printable, printable_lines
 
@@ -57,20 +58,38 @@ def train(
     budget: Annotated[
         str,
         typer.Option(
-            help='False alarms that you accept of each sensor: "1 per week", "2 per 3 days".'
+            help='False incidents that you accept: "1 per week" or "1 per sensor and week" of each '
+            'sensor, "10 per day for the desk" of all together.'
         ),
     ] = "1 per week",
+    which: Annotated[
+        Literal["full", "plain"],
+        typer.Option(
+            "--detector",
+            help="full looks at the last 256 readings in several ways; plain at one short window, "
+            "through the autoencoder alone.",
+        ),
+    ] = "full",
     kind: Annotated[
-        Literal["dense", "conv", "pca"], typer.Option(help="Architecture of the autoencoder.")
+        Literal["dense", "conv", "pca"],
+        typer.Option(help="Architecture of the signal autoencoder."),
     ] = "dense",
     receptive_field: Annotated[
         int,
         typer.Option(
-            "--receptive-field", "-R", help="Readings that one score looks at.", min=1, max=4096
+            "--receptive-field",
+            "-R",
+            help="Readings that the signal autoencoder looks at; a new sensor is scored from then "
+            "on.",
+            min=1,
+            max=4096,
         ),
     ] = 32,
     latent_size: Annotated[
-        int | None, typer.Option(help="Width of the bottleneck. Default: by the input.", min=1)
+        int | None,
+        typer.Option(
+            help="Width of the signal autoencoder's bottleneck. Default: by the input.", min=1
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model, in every anomaly.")] = "vigie",
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.", min=0)] = 0,
@@ -83,15 +102,18 @@ def train(
     calibration: Annotated[
         float,
         typer.Option(
-            help="Share of each sensor's readings, the last in time, that sets the threshold. "
-            "More of it means fewer false alarms where the plant changes its state seldom.",
+            help="Share of each sensor's readings, the last in time, that the signal autoencoder "
+            "does not learn from: it says how clean the signal gets, and of the plain detector it "
+            "sets the threshold. (The full one is calibrated on the whole history.)",
             min=0.01,
             max=0.5,
         ),
     ] = 0.2,
     max_steps: Annotated[
-        int, typer.Option(help="Steps at most; it stops early by itself.", min=1)
+        int,
+        typer.Option(help="Steps of the signal autoencoder at most; it stops early.", min=1),
     ] = 3_000,
+    rule: AlarmOptions,
     topic_from: Annotated[
         str | None,
         typer.Option("--topic-from", help="Train on topics.readings from this time on, RFC 3339."),
@@ -114,8 +136,8 @@ def train(
     """Learn what normal looks like, and set the threshold for your alarm budget.
 
     Give it readings of normal operation; no labels are needed. With a label column, labelled rows
-    are left out. The last part in time of each sensor sets the threshold, so two weeks of history
-    promise more than two hours: the summary says what they promise.
+    are left out. Two weeks of history can certify a smaller budget than two hours: the summary says
+    what the history is worth.
 
     Examples:
       vigie train history/*.parquet -o models/pumps
@@ -127,6 +149,7 @@ def train(
     from detector.calibration.budget import AlarmBudget
     from detector.signal.series import LARGEST
     from detector.training.dataset import Split
+    from detector.training.pyramid import PyramidTraining
     from detector.training.train import TrainingConfig
     from workers.data.bounds import check_range
     from workers.data.files import read_files
@@ -162,11 +185,16 @@ def train(
             seed=seed,
             device=device,
             budget=alarm_budget,
+            dials=rule.dials(),
             split=Split(calibration=calibration),
             max_gap_s=max_gap,
             max_steps=max_steps,
+            further_views=(PyramidTraining(),) if which == "full" else (),
         )
-        folder = save(_train(_series(history), wanted, threads, quiet=as_json), out)
+        trained = _train(_series(history), wanted, threads, quiet=as_json)
+        if strict:
+            _refuse_hoped(trained.identity.training)
+        folder = save(trained, out)
     except ValueError as error:
         raise VigieError(f"cannot train: {error}") from error
     detector = load(folder, device="cpu")
@@ -225,6 +253,18 @@ def _train(
         )
 
 
+def _refuse_hoped(training: Mapping[str, Any]) -> None:
+    """What `--strict` does of a budget that nothing in the history speaks for.
+
+    Raises:
+        VigieError: it is one.
+    """
+    from detector.calibration.budget import Basis
+
+    if training["budget_basis"] == Basis.HOPED:
+        raise VigieError(f"--strict, and no model was written: {training['budget_warning']}")
+
+
 def _report(
     detector: Detector,
     folder: Path,
@@ -236,11 +276,13 @@ def _report(
 ) -> None:
     from workers.cli.views.accounts import (
         account,
+        gross_facts,
         history_facts,
         label_ranges,
         many,
         standing_out_facts,
         stretches_of,
+        trimmed_facts,
         unlearned_of,
         unscorable_facts,
     )
@@ -269,10 +311,6 @@ def _report(
         f"{many(training['rows'], 'reading')} of {many(training['sensors'], 'sensor')}, one every "
         f"{detector.interval_s:g} s, in {took_s:.0f} s"
     )
-    fitted = (
-        f"{training['kind']}, {training['steps']:,} steps, "
-        f"validation loss {training['validation_loss']:.4f}"
-    )
     own = many(detector.n_groups - 1, "sensor")
     print_facts(
         [
@@ -280,15 +318,20 @@ def _report(
             ("channels", ", ".join(detector.channels)),
             *history_facts(history),
             ("learned from", learned),
+            *gross_facts(training["gross"], detector.channels),
             *_unused_facts(len(history), training),
+            *trimmed_facts(training),
             *unscorable_facts(unlearned, title="not learned"),
-            ("looks at", f"{detector.receptive_field} readings for each score"),
-            ("training", fitted),
+            ("looks at", _reach(detector)),
+            ("training", _fitted(training)),
             ("thresholds", f"of their own for {own}; the pooled one for others"),
-            ("promise", str(training["promise"])),
+            ("budget", f"{training['budget_words']} ({training['budget_basis']})"),
+            *([("promise", training["promise"])] if training["budget_warning"] is None else []),
             *standing_out_facts(stretches),
         ]
     )
+    if training["budget_warning"] is not None:
+        warn(f"This budget is not certain: {training['budget_warning']}.")
     if stretches:
         typer.echo(
             "\nIf that was no normal operation, leave it out: write these lines to faults.csv and "
@@ -297,6 +340,27 @@ def _report(
         )
     following = f"Next: vigie backtest FILE... --model {folder}, then vigie run --model {folder}"
     typer.echo("\n" + printable(following))
+
+
+def _reach(detector: Detector) -> str:
+    if detector.warm_up == detector.receptive_field:
+        return f"{detector.receptive_field} readings for each score"
+    return (
+        f"{detector.receptive_field} readings for each score; a new sensor is scored from its "
+        f"reading {detector.warm_up} on, until then by a short look alone"
+    )
+
+
+def _fitted(training: Mapping[str, Any]) -> str:
+    first = (
+        f"{training['kind']}, {training['steps']:,} steps, "
+        f"validation loss {training['validation_loss']:.4f}"
+    )
+    others = [
+        f"{one['kind']} ({', '.join(one.get('looks', ()))}), {one['steps']:,} steps each"
+        for one in training.get("further_views", ())
+    ]
+    return "; ".join([first, *others])
 
 
 def _unused(rows: int, training: Mapping[str, Any]) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 _MOST_NAMED: Final = 5
+_TELLING_FACTOR: Final = 1.15
 
 
 def many(count: int, noun: str) -> str:
@@ -109,7 +110,7 @@ def _way_out(alike: Sequence[Unscorable]) -> str:
 
 
 def standing_out_facts(found: Sequence[Stretch]) -> Facts:
-    """Stretches of the calibration block that alone set a threshold."""
+    """Stretches of the history that would have opened incidents, or that alone set a threshold."""
     facts = [("stands out", _standing_out(one)) for one in found[:_MOST_NAMED]]
     if len(found) > _MOST_NAMED:
         facts.append(("stands out", f"and {many(len(found) - _MOST_NAMED, 'more stretch')}"))
@@ -117,12 +118,41 @@ def standing_out_facts(found: Sequence[Stretch]) -> Facts:
 
 
 def _standing_out(one: Stretch) -> str:
+    did = (
+        f"the threshold is {one.factor:.1f} times what it would be without them, so faults like "
+        "this one are not flagged"
+        if one.factor >= _TELLING_FACTOR
+        else "the threshold is the same without them: they are no harm, but look at what happened"
+    )
     return (
         f"sensor {one.sensor}, {short_ns(one.start_ns)} to {short_ns(one.end_ns)} "
-        f"({many(one.readings, 'reading')} of those that set the threshold): the threshold is "
-        f"{one.factor:.1f} times what it would be without them, so faults like this one are not "
-        "flagged"
+        f"({many(one.readings, 'reading')} of those that set the threshold): {did}"
     )
+
+
+def gross_facts(found: Sequence[Mapping[str, Any]], channels: Sequence[str]) -> Facts:
+    """Values that are no measurements, and were taken as missing."""
+    facts = [
+        (
+            "no values",
+            (
+                f"sensor {one['sensor']}: {many(one['values'], 'value')} of "
+                f"{channels[one['channel']]} far outside of all others (such as {one['largest']:g}) "
+                "taken as missing"
+            ),
+        )
+        for one in found[:_MOST_NAMED]
+    ]
+    if len(found) > _MOST_NAMED:
+        facts.append(("no values", f"and {many(len(found) - _MOST_NAMED, 'more channel')}"))
+    return facts
+
+
+def trimmed_facts(training: Mapping[str, Any]) -> Facts:
+    """Rows that the views of the full detector did not learn from."""
+    left = sum(view.get("rows_not_learned", 0) for view in training.get("further_views", ()))
+    why = "they stand out from the rest of the history"
+    return [("not learned", f"{many(left, 'reading')}: {why}")] if left else []
 
 
 def label_ranges(found: Sequence[Stretch]) -> str:

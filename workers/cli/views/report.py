@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from workers.cli.views.plain import PlainConsole
 from workers.printable import printable
@@ -30,6 +32,12 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*map(printable, row))
     PlainConsole().print(table)
+
+
+def warn(text: str) -> None:
+    """A warning under the facts."""
+    words = Text.assemble(("Warning ", "bold yellow"), printable(text))
+    PlainConsole().print(Padding(words, (1, 0, 0, 0)))
 
 
 def counts_table(healths: Sequence[Health]) -> None:

@@ -1,0 +1,131 @@
+"""Incidents and drift of a backtest, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+
+from schemas.wire.timestamp import short_ns
+from workers.cli.views.accounts import many
+from workers.cli.views.plain import PlainConsole
+from workers.cli.views.report import print_facts
+from workers.printable import printable
+
+if TYPE_CHECKING:
+    from detector.scoring import Detector
+    from workers.backtest.account import Account
+    from workers.backtest.explained import ChannelAccount, ExplainedIncident
+    from workers.cli.views.accounts import Facts
+
+MOST_SHOWN = 20
+_SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
+
+
+def budget_words(detector: Detector) -> str:
+    """The budget that a model was made for, in words."""
+    return str(detector.identity.training.get("budget_words", "unknown"))
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that reads best."""
+    unit_s, unit = next(((s, u) for s, u in _SECONDS if seconds >= 2 * s), (1.0, "s"))
+    return f"{seconds / unit_s:.3g} {unit}"
+
+
+def channel_words(one: ChannelAccount) -> str:
+    """What a channel did: `flow high: 41.2 instead of 38.1 ± 0.6 l/min`."""
+    unit = f" {one.unit}" if one.unit else ""
+    seen = "no value" if one.observed is None else f"{one.observed:.4g}"
+    usual = f"{one.expected:.4g} ± {one.band:.2g}{unit}"
+    return f"{one.channel} {one.direction}: {seen} instead of {usual}"
+
+
+def ending(one: ExplainedIncident) -> str:
+    """How an incident ended."""
+    reason = one.incident.reason
+    return "still open" if reason is None else reason.name.lower().replace("_", " ")
+
+
+def show_incidents(found: Account, detector: Detector) -> None:
+    """The incidents in order of time, their counts, and where normal operation has changed."""
+    console = PlainConsole()
+    if not found.alarms:
+        print_facts([("incidents", "the model is older than the alarm rule: train it anew")])
+        return
+    if found.incidents:
+        table = Table(
+            Column("opened", no_wrap=True), "sensor", Column("lasted", justify="right"), "severity", "what", "ended",
+            box=None, padding=(0, 2, 0, 0),
+        )  # fmt: skip
+        for one in found.incidents[:MOST_SHOWN]:
+            what = channel_words(one.channels[0]) if one.channels else "-"
+            cells = (
+                short_ns(one.incident.opened_ns),
+                one.incident.sensor,
+                duration(one.incident.duration_s),
+                one.incident.severity.word,
+                what,
+                ending(one),
+            )
+            table.add_row(*map(printable, cells))
+        console.print(table)
+        if len(found.incidents) > MOST_SHOWN:
+            more = many(len(found.incidents) - MOST_SHOWN, "more incident")
+            console.print(f"and {more} (--json, or vigie report)")
+    print_facts([*_counts(found, detector), *_drifts(found)])
+
+
+def _counts(found: Account, detector: Detector) -> Facts:
+    judged = found.judged
+    facts = [("incidents", f"{judged.incidents:,}")]
+    if found.labelled:
+        delay = judged.median_delay_s
+        late = "" if delay is None else f", {duration(delay)} after its start in the median"
+        facts = [
+            (
+                "incidents",
+                (
+                    f"{judged.incidents:,}, {judged.false:,} of them false; {judged.found:,} of "
+                    f"{many(judged.events, 'event')} found, {judged.opened:,} with an incident of "
+                    f"{'its' if judged.opened == 1 else 'their'} own{late}"
+                ),
+            )
+        ]
+    hours = judged.normal_rows * detector.interval_s
+    facts.append(
+        (
+            "budget",
+            f"{budget_words(detector)}: {found.asked:.2g} false incidents in {duration(hours)} of "
+            f"{'normal operation' if found.labelled else 'readings'}, {judged.false:,} observed"
+            + ("" if found.labelled else " if all was normal"),
+        )
+    )
+    share = f"{judged.normal_alarm_share:.1%} of {'normal ' if found.labelled else ''}rows"
+    facts.append(("in alarm", share))
+    return facts
+
+
+def _drifts(found: Account) -> Facts:
+    facts = []
+    drifting = [one for one in found.drifts if one.given_ns is not None]
+    for one in drifting[:MOST_SHOWN]:
+        since = duration(one.epochs * one.epoch_s)
+        facts.append(
+            (
+                "drift",
+                (
+                    f"sensor {one.sensor} has left its calibration: said "
+                    f"{short_ns(one.given_ns or 0)} "
+                    f"after {since} of it{'' if one.drifting else ', and is back since'}"
+                ),
+            )
+        )
+    if len(drifting) > MOST_SHOWN:
+        facts.append(("drift", f"and {many(len(drifting) - MOST_SHOWN, 'more sensor')}"))
+    silent = sum(one.judged is None for one in found.drifts)
+    if silent:
+        facts.append(
+            ("drift", f"the history is too short for a verdict on {many(silent, 'sensor')}")
+        )
+    return facts
