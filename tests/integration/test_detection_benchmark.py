@@ -36,7 +36,7 @@ def figures_of(series):
 def test_one_command_with_a_seed_reproduces_every_figure(figures):
     first, second = figures
 
-    assert len(first["series"]) == 7 * 2
+    assert len(first["series"]) == 8 * 2  # seven kinds of fault and a healthy pump
     assert [figures_of(one) for one in first["series"]] == [
         figures_of(one) for one in second["series"]
     ]
