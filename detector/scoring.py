@@ -259,7 +259,7 @@ class Detector:
         reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
         self._check(rows, ends, groups, reach)
         partial = reach < self.receptive_field
-        measured = self._measure(rows, ends, groups, reach)
+        measured = self._measure(rows, times, ends, groups, reach)
         fused = self.head.fusion.fuse(measured.distances, groups, partial)
         return self.head.fusion.shares(fused, measured.parts, np.arange(len(ends)), partial)
 
