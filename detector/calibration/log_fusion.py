@@ -18,12 +18,16 @@ from torch import Tensor
 
 from detector.calibration.fusion import LEVELS, Fused
 from detector.signal.norm import added
+from detector.signal.series import trailing_mean, true_runs
 
 OFFSET = 0.3
 _TINY = 1e-30
 _LEAST_MEDIAN = 1e-3
 _MANY_ROWS = 24 * 256
 _LEAST_WEIGHT = 0.02
+_SMOOTH, _FAR = 16, 8.0
+"""A stretch: the level, averaged over rows, lies so many upper quarters less median above it."""
+_MOST_STRETCHES, _MOST_SHARE = 2, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +142,8 @@ def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:
 
     Short looks that spike on held-back *normal* rows (binary command channels) would drown the
     long ones, so their weight falls from 1 to 0 as the tail of their calibration scores, (99 %
-    quantile - median) / 2 of the summed logs, grows from 1 to 2. And they are a help while there
+    quantile - median) / 2 of the summed logs, grows from 1 to 2. What stands out once or twice is
+    no spike of a restless channel but a fault, and left out. And they are a help while there
     are few independent long windows: with more than 24 their weight falls as 1 / number.
 
     Args:
@@ -148,7 +153,7 @@ def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:
     Returns:
         What the tail says alone, and what both say.
     """
-    quiet = _quiet(short / 2)
+    quiet = _quiet(_usual(short) / 2)
     return quiet, quiet * min(1.0, _MANY_ROWS / rows) ** 2
 
 
@@ -188,6 +193,20 @@ def weights(
         found[0, place] = ranking.get(look, 0.0)
         found[1, place] = {"short": 1.0, "signal": ranking["signal"]}.get(look, 0.0)
     return found
+
+
+def _usual(short: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
+    """Without one or two stretches that stand out."""
+    smooth = trailing_mean(short.astype(np.float64), _SMOOTH)
+    median, upper = np.quantile(smooth, [0.5, 0.75])
+    runs = true_runs(smooth > median + _FAR * (upper - median))
+    apart = np.flatnonzero(runs[1:, 0] - runs[:-1, 1] > _SMOOTH) + 1
+    stretches = [(part[0, 0], part[-1, 1]) for part in np.split(runs, apart) if len(part)]
+    out = np.zeros(len(short), dtype=bool)
+    for start, end in stretches:
+        out[max(start - _SMOOTH, 0) : end] = True
+    few = 0 < len(stretches) <= _MOST_STRETCHES and out.mean() <= _MOST_SHARE
+    return short[~out] if few else short
 
 
 def _share(value: float, none: float, full: float) -> float:

@@ -91,6 +91,18 @@ def window_ends(
     return np.concatenate([np.zeros(0, dtype=np.int64), *ends]).astype(np.int64)
 
 
+def trailing_mean(values: Float64[np.ndarray, " n"], rows: int) -> Float64[np.ndarray, " n"]:
+    """Means over the last rows; the first ones share that of the first `rows`.
+
+    One row alone is all noise.
+    """
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    last = np.maximum(np.arange(1, len(values) + 1), min(rows, len(values)))
+    first = np.maximum(last - rows, 0)
+    mean: Float64[np.ndarray, " n"] = (total[last] - total[first]) / (last - first)
+    return mean
+
+
 def last_present(present: Bool[np.ndarray, "rows channels"]) -> Int64[np.ndarray, "rows channels"]:
     """The row of each channel's last value up to each row; -1 where there is none yet."""
     source = np.where(present, np.arange(len(present))[:, None], -1)

@@ -75,7 +75,8 @@ def fit_head(
         units = Units(**asdict(_fusion(_features(Views([views.signal]), data, chosen))))
         views = views.with_signal(views.signal.as_one(units))
         own = [one.weight[0] for one in cleaned[1:] or cleaned]
-        moving = np.nanmax(data.rows, axis=0) > np.nanmin(data.rows, axis=0)
+        highest = np.where(data.measured, data.rows, -np.inf).max(axis=0)
+        moving = highest > np.where(data.measured, data.rows, np.inf).min(axis=0)
         understood = float(np.mean(own, axis=0)[moving].mean()) if moving.any() else 0.0
         scores = fit_logs(views, data, crossfit, rate=rate, understood=understood)
     head = Head(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from detector.signal.series import true_runs
+from detector.signal.series import trailing_mean, true_runs
 
 LEAST_TRUST = 0.5
 """Of the short looks (`detector.calibration.log_fusion.trust`), for rows to be left out."""
@@ -35,7 +35,7 @@ def hot_rows(
     """
     hot = np.zeros(len(level), dtype=bool)
     for start, end in sensors:
-        smooth = _trailing_mean(level[start:end])
+        smooth = trailing_mean(level[start:end], _SMOOTH)
         median, upper = np.quantile(smooth, [0.5, 0.75])
         runs = true_runs(smooth > median + _HOT * (upper - median))
         left = int(MOST * (end - start))
@@ -44,12 +44,3 @@ def hot_rows(
                 left -= after - first
                 hot[start + first : min(start + after + _BEHIND, end)] = True
     return hot
-
-
-def _trailing_mean(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    """Means over 16 rows; the first rows share that of the first 16: one row alone is all noise."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    last = np.maximum(np.arange(1, len(values) + 1), min(_SMOOTH, len(values)))
-    first = np.maximum(last - _SMOOTH, 0)
-    mean: Float64[np.ndarray, " n"] = (total[last] - total[first]) / (last - first)
-    return mean
