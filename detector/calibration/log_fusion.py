@@ -27,7 +27,7 @@ _MANY_ROWS = 24 * 256
 _LEAST_WEIGHT = 0.02
 _SMOOTH, _FAR = 16, 8.0
 """A stretch: the level, averaged over rows, lies so many upper quarters less median above it."""
-_MOST_STRETCHES, _MOST_SHARE = 2, 0.1
+_MOST_STRETCHES, _MOST_SHARE = 2, 0.15
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from detector.views.joined import Views
 MAX_GROUP_ROWS = 20_000
 MAX_POOLED_ROWS = 200_000
 BLOCKS = 3
+LIFTS = 1.1
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ def fit_logs(
     levels = [one.levels.T for one in whole]
     alarms = alarm_numbers(levels, blocks)
     total = fusion.weight.sum(axis=1)
-    opening = np.exp(_opening(alarms, rate) / total)
     rows = [crossfit.rows[:0], *(crossfit.rows[places] for places in own)]
     histories = list(map(_History, rows, levels, blocks))
-    stretches = _stretches(data, histories, alarms, rate, float(total[0]))
+    stretches, rest = _stretches(data, histories, alarms, rate, float(total[0]))
+    if rest is not histories:
+        alarms = alarm_numbers([one.levels for one in rest], [one.blocks for one in rest])
+    opening = np.exp(_opening(alarms, rate) / total)
     partial = [_fused(fusion, one, group, partial=True) for group, one in enumerate(distances)]
     return FittedScores(
         fusion=fusion,
@@ -118,8 +121,13 @@ def _opening(alarms: AlarmNumbers, rate: float) -> Float64[np.ndarray, "groups v
 
 def _stretches(
     data: Dataset, groups: Sequence[_History], alarms: AlarmNumbers, rate: float, total: float
-) -> list[Stretch]:
+) -> tuple[list[Stretch], Sequence[_History]]:
     """What stands out in the history of each sensor with numbers of its own.
+
+    Returns:
+        The stretches, and the histories without those that lift a threshold by `LIFTS` or more:
+        one fault in a history must not deafen the model for its like. The very same histories if
+        none does.
 
     Args:
         data: the history.
@@ -128,7 +136,7 @@ def _stretches(
         rate: that the budget allows.
         total: weight of all distances in the ranking level.
     """
-    found = []
+    found, rest = list[Stretch](), list(groups)
     for group, own in enumerate(groups[1:], start=1):
 
         def factor(out: Int64[np.ndarray, " _"], group: int = group) -> float:
@@ -137,10 +145,15 @@ def _stretches(
             higher = _opening(alarms, rate)[group, 0] - _opening(without, rate)[group, 0]
             return float(np.exp(higher / total))
 
-        found += standing_out_rows(
+        own_found = standing_out_rows(
             data, own.rows, own.levels, alarms, group, threshold_without=factor
         )
-    return found
+        found += [stretch for stretch, _ in own_found]
+        lifting = [places for stretch, places in own_found if stretch.factor >= LIFTS]
+        if lifting:
+            rest[group] = own.without(np.concatenate(lifting))
+    kept = all(one is other for one, other in zip(rest, groups, strict=True))
+    return found, groups if kept else rest
 
 
 def _fused(

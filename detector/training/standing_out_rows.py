@@ -34,7 +34,7 @@ def standing_out_rows(
     group: int,
     *,
     threshold_without: Callable[[Int64[np.ndarray, " k"]], float],
-) -> list[Stretch]:
+) -> list[tuple[Stretch, Int64[np.ndarray, " k"]]]:
     """What stands out among the rows of a calibration group.
 
     Args:
@@ -45,6 +45,9 @@ def standing_out_rows(
         group: whose numbers judge.
         threshold_without: how many times as high the threshold is as it would be without some
             of the rows, given by their places in `rows`.
+
+    Returns:
+        Each stretch, and the places of its rows in `rows`.
     """
     # Of the whole history, whatever the budget: what stands out does not hang on it.
     bars = alarms.bars(FALSE / len(data.rows))[group]
@@ -61,15 +64,14 @@ def standing_out_rows(
             continue
         for start, end in runs:
             places = mine[start:end]
-            found.append(
-                Stretch(
-                    sensor=data.names[owner],
-                    start_ns=int(data.ts_ns[rows[places[0]]]),
-                    end_ns=int(data.ts_ns[rows[places[-1]]]),
-                    readings=end - start,
-                    factor=threshold_without(places),
-                )
+            stretch = Stretch(
+                sensor=data.names[owner],
+                start_ns=int(data.ts_ns[rows[places[0]]]),
+                end_ns=int(data.ts_ns[rows[places[-1]]]),
+                readings=end - start,
+                factor=threshold_without(places),
             )
+            found.append((stretch, places))
     return found
 
 
