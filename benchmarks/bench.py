@@ -17,6 +17,7 @@ from benchmarks.outputs import read_outputs
 from benchmarks.replaying import ends_of
 from benchmarks.table import parser
 from benchmarks.workload import SENSORS, fill, make_topics, train_model
+from detector.training.pyramid import PyramidTraining
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
 from workers.broker.embedded import BrokerConfig
@@ -135,15 +136,26 @@ class Bench:
             fill(self.connection, topic, rows=rows, content_type=content_type)
             self.rows[topic] = rows
 
+    def full_model(self) -> Path:
+        """The detector that `vigie train` makes by default; trained when it is first asked for."""
+        folder = self.model.with_name("full")
+        if not folder.exists():
+            train_model(folder, further_views=(PyramidTraining(),))
+        return folder
+
     def vigie(
-        self, topic: str, guarantee: Guarantee, sections: Sections = NO_SECTIONS
+        self,
+        topic: str,
+        guarantee: Guarantee,
+        sections: Sections = NO_SECTIONS,
+        model: Path | None = None,
     ) -> dict[str, float]:
         """The whole pipeline on a filled topic."""
         topics = make_topics(self.connection, self.name("vigie"), readings=topic)
         job = pipeline.PipelineJob(
             bootstrap=self.connection.bootstrap,
             topics=topics,
-            model=self.model,
+            model=model or self.model,
             records=sum(ends_of(self.connection, topic).values()),
             sections=_with(sections, guarantee),
         )

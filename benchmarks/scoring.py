@@ -2,9 +2,9 @@
 
 Needs `detector`, numpy and torch, nothing else. Rounds of all rows are interleaved and the median
 is printed, so that a busy machine troubles all of them alike. On a CPU one thread is used and its
-own time is counted; on a GPU it is the time that passes. "network only" is the bare forward pass in
-the same tiles: what `score` adds to it is scaling, windows, features, fusion, thresholds, p-values
-and the denoised values.
+own time is counted; on a GPU it is the time that passes. "network only" is the bare forward pass of
+the signal autoencoder in the same tiles: what `score` adds to it is scaling, windows, features,
+fusion, thresholds, p-values and the denoised values.
 """
 
 import argparse
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from detector.scoring import Detector
 from detector.signal.series import Series
+from detector.training.pyramid import PyramidTraining
 from detector.training.train import TrainingConfig, train
 
 CHANNELS = tuple("abcdefgh")
@@ -61,12 +62,22 @@ def signals(rows: int, seed: int) -> np.ndarray:
 
 
 def make_detector(kind: str) -> Detector:
-    """A detector of the default sizes (dense: 256-128-32-128-256); speed needs no long training."""
+    """A detector of the default sizes (dense: 256-128-32-128-256); speed needs no long training.
+
+    "full" is what `vigie train` makes by default: the dense autoencoder and the pyramid.
+    """
     series = [
         Series(sensor=f"s{i}", ts_ns=np.arange(600) * 10**9, values=signals(600, i))
         for i in range(SENSORS)
     ]
-    config = TrainingConfig(channels=CHANNELS, kind=kind, max_steps=20, device="cpu")
+    full = kind == "full"
+    config = TrainingConfig(
+        channels=CHANNELS,
+        kind="dense" if full else kind,
+        max_steps=20,
+        further_views=(PyramidTraining(max_steps=100),) if full else (),
+        device="cpu",
+    )
     return train(series, config)
 
 
@@ -74,7 +85,8 @@ def jobs_of(kind: str, detector: Detector, windows: int) -> list[Job]:
     """The bare network, one long series, and what a poll brings: 25 new rows of each sensor."""
     size, tile = detector.receptive_field, detector.signal.tile
     device = detector.device.type
-    block = torch.randn(tile, size, len(CHANNELS), device=detector.device)
+    window = detector.signal.receptive_field
+    block = torch.randn(tile, window, len(CHANNELS), device=detector.device)
 
     def network() -> None:
         with torch.inference_mode():
@@ -143,7 +155,7 @@ def main() -> None:
     torch.set_num_threads(1)
     windows, rounds = (4_000, 3) if arguments.quick else (20_000, 15)
     jobs = []
-    for kind in ("dense",) if arguments.quick else ("dense", "conv", "pca"):
+    for kind in ("dense", "full") if arguments.quick else ("dense", "conv", "pca", "full"):
         detector = make_detector(kind)
         jobs += jobs_of(kind, detector, windows)
         if torch.cuda.is_available():

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from detector.artifact import save
 from detector.calibration.budget import AlarmBudget
 from detector.signal.series import Series
+from detector.training.base import ViewTraining
 from detector.training.train import TrainingConfig, train
 from schemas.codec import FRAME_JSON, READING_JSON, FrameEncoder, ReadingEncoder
 from workers.kafka.admin import TopicSpec
@@ -91,8 +92,10 @@ def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
     return rounded
 
 
-def train_model(folder: Path, shape: Shape | None = None) -> Path:
-    """Train the detector for a few seconds and store it."""
+def train_model(
+    folder: Path, shape: Shape | None = None, further_views: tuple[ViewTraining, ...] = ()
+) -> Path:
+    """Train the signal autoencoder, with further views if any, for a few seconds and store it."""
     shape = shape or Shape()
     rows = max(_TRAINING_ROWS, _TRAINING_WINDOWS * shape.window)
     series = [
@@ -109,6 +112,7 @@ def train_model(folder: Path, shape: Shape | None = None) -> Path:
         receptive_field=shape.window,
         model={"hidden": shape.hidden, "latent_size": shape.latent},
         max_steps=_STEPS,
+        further_views=further_views,
         budget=AlarmBudget(false_alarms=1.0, per_s=86_400.0),
         device="cpu",
     )
