@@ -58,18 +58,13 @@ def test_what_wraps_a_function_in_tests_does_not_hinder_it():
     assert compiled(checked)(np.array([1.0, 2.0])) == 3.0
 
 
-def test_additions_keep_their_order():
-    """1e16 + 1 - 1e16 is 0 from left to right, 1 in another order."""
+def test_the_compiler_may_not_reorder_additions():
+    """Bits would hang on the processor. What it does with leave depends on the loop, so ask it."""
 
-    def total(values):
-        found = 0.0
-        for one in values:
-            found += one
-        return found
+    def half(value):
+        return 0.5 * value
 
-    assert compiled(total)(np.array([1e16, 1.0, -1e16])) == 0.0
-    alternating = np.tile([1e16, 1.0, -1e16, 1.0], 8)
-    assert compiled(total)(alternating) == functools.reduce(lambda a, b: a + b, alternating, 0.0)
+    assert compiled(half).targetoptions["fastmath"] is False
 
 
 def test_a_division_by_nothing_is_an_infinity_as_in_numpy():

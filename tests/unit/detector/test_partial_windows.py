@@ -143,6 +143,23 @@ def test_a_healthy_sensor_is_not_flagged_while_it_warms_up(detector):
     assert flagged < 0.002 * scored
 
 
+@pytest.mark.parametrize("group", [0, 1, 2])
+def test_a_partial_window_has_a_threshold_and_p_values_of_its_own(detector, rows, group):
+    """Those of the short level: the raw scores of whole windows are of another kind."""
+    ends = np.arange(WARM_UP - 1, 400)
+    whole, partial = detector.head.calibration, detector.head.partial
+    assert partial is not None
+    assert whole.threshold[group] != partial.threshold[group]
+
+    scores = score(detector, rows, ends, group=group, lengths=np.minimum(ends + 1, REACH))
+
+    for calibration, own in ((partial, scores.partial), (whole, ~scores.partial)):
+        raw = scores.raw[own].astype(np.float64)
+        expected = calibration.p_value(raw, np.full(own.sum(), group))
+        assert np.array_equal(scores.p_value[own], expected)
+        assert np.allclose(scores.score[own], raw / calibration.threshold[group], atol=1e-6)
+
+
 def test_a_fault_is_flagged_while_it_warms_up_and_names_its_channel(detector, rows):
     rows[30:, 2] += 15 * rows[:, 2].std()
     ends = np.arange(WARM_UP - 1, 60)
