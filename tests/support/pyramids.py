@@ -42,9 +42,15 @@ def small_fleet() -> Fleet:
 
 @functools.cache
 def pyramid_detector(kind: str = "fleet") -> Detector:
-    """By kind: a "fleet" of two sensors, one "channel", binary "commands"; it cannot be changed."""
+    """By kind; it cannot be changed.
+
+    A "fleet" of two sensors; the same with a "signal" view that understands its channels, and
+    counts; one "channel"; binary "commands".
+    """
     if kind == "fleet":
         return train(small_fleet().series(), make_pyramid_config())
+    if kind == "signal":
+        return train(small_fleet().series(), make_pyramid_config(kind="pca"))
     if kind == "channel":
         values = small_fleet().noisy[0][:1000, 1:2]
         return train([make_series(values)], make_pyramid_config(channels=("flow",)))
