@@ -250,7 +250,13 @@ class Detector:
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
     def shares(
-        self, rows: Rows, ends: Ends, groups: Groups, *, lengths: Ends | None = None
+        self,
+        rows: Rows,
+        ends: Ends,
+        groups: Groups,
+        *,
+        lengths: Ends | None = None,
+        times: Times | None = None,
     ) -> Float64[np.ndarray, "n channels"]:
         """Each channel's share in the scores of samples, flagged or not; arguments as for `score`.
 
