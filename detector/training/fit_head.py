@@ -74,7 +74,7 @@ def fit_head(
         # The signal view leaves the calibration block alone: there it gets its units.
         units = Units(**asdict(_fusion(_features(Views([views.signal]), data, chosen))))
         views = views.with_signal(views.signal.as_one(units))
-        moving = np.nanmax(data.rows, axis=0) > np.nanmin(data.rows, axis=0)
+        moving = np.fmax.reduce(data.rows, axis=0) > np.fmin.reduce(data.rows, axis=0)
         understood = float(cleaned[0].weight[0, moving].mean()) if moving.any() else 0.0
         scores = fit_logs(views, data, crossfit, rate=rate, understood=understood)
     head = Head(
