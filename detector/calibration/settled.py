@@ -22,7 +22,9 @@ def settled(scores: Float64[np.ndarray, " rows"], lag: int = LAG) -> Float64[np.
         lag: at least 1; the last rows average what there is.
     """
     known = np.isfinite(scores)
-    total = np.concatenate([[0.0], np.cumsum(np.log(np.where(known, np.maximum(scores, _LEAST), 1.0)))])
+    total = np.concatenate(
+        [[0.0], np.cumsum(np.log(np.where(known, np.maximum(scores, _LEAST), 1.0)))]
+    )
     count = np.concatenate([[0], np.cumsum(known)])
     first = np.arange(len(scores))
     after = np.minimum(first + lag, len(scores))
