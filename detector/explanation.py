@@ -50,8 +50,10 @@ class Explanation:
     """Why one window scored as it did.
 
     Attributes:
-        looks: share of each distance in the score ("long nearest", ...), largest first; sums to 1.
-        reasons: what lies farthest in the distance that counts most.
+        looks: share of each distance in the score ("long nearest", "signal", ...), largest first;
+            sums to 1.
+        reasons: what lies farthest in the distance that counts most, of those that compare
+            features with something; the signal view compares the window as it is.
         nearest: None for a detector without examples.
     """
 
@@ -91,11 +93,17 @@ def explain(
     reach = np.full(len(ends), field) if lengths is None else lengths
     fused = detector.fused(rows, ends, groups, lengths=lengths, times=times)
     shares = fusion.by_distance(fused, np.arange(len(ends)), reach < field)
+    names = [name for view in detector.views for name in view.features]
+    own = [names.index(name) for name in pyramid.features]
     found = []
     for place, (end, group) in enumerate(zip(ends.tolist(), groups.tolist(), strict=True)):
         window = slice(end - int(reach[place]) + 1, end + 1)
         when = None if times is None else times[window]
-        found.append(_one(pyramid, rows[window], when, group, shares[:, place]))
+        most = int(np.argmax(shares[own, place]))
+        reasons, nearest = _one(pyramid, rows[window], when, group, most)
+        order = np.argsort(-shares[:, place], kind="stable")
+        looks = [(names[i], float(shares[i, place])) for i in order]
+        found.append(Explanation(looks=looks, reasons=reasons, nearest=nearest))
     return found
 
 
@@ -104,27 +112,22 @@ def _one(
     window: Rows,
     times: Times | None,
     group: int,
-    shares: Float64[np.ndarray, " distances"],
-) -> Explanation:
+    most: int,
+) -> tuple[Sequence[Reason], Example]:
+    """What lies farthest in one of the pyramid's distances, and the example nearest to it."""
     missing = max(0, pyramid.receptive_field - len(window))
     padded = np.concatenate([np.full((missing, window.shape[1]), np.nan), window])
     if times is not None:
         times = np.concatenate([np.zeros(missing, dtype=np.int64), times])
     prepared = pyramid.prepare(padded, np.array(group), times)
     details = pyramid.deviations(prepared, np.array([len(padded) - 1]))
-    names = pyramid.features
-    most = int(np.argmax(shares))
     first = 0
     for look, (far, nearest) in zip(pyramid.looks, details, strict=True):
         if first <= most < first + len(look.scores):
             example = int(nearest[0])
-            return Explanation(
-                looks=[(names[i], float(shares[i])) for i in np.argsort(-shares, kind="stable")],
-                reasons=_reasons(far[most - first, 0], look),
-                nearest=Example(
-                    sensor=look.bank.sensors[int(look.bank.owners[example])],
-                    ts_ns=int(look.bank.ts_ns[example]),
-                ),
+            return _reasons(far[most - first, 0], look), Example(
+                sensor=look.bank.sensors[int(look.bank.owners[example])],
+                ts_ns=int(look.bank.ts_ns[example]),
             )
         first += len(look.scores)
     raise AssertionError("every distance belongs to a look")

@@ -24,7 +24,6 @@ from detector.training.pyramid import PyramidTraining
 from detector.training.train import TrainingConfig, train
 
 _BLOCK = 20_000
-_LEAST_SCORE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Vigie:
         return Scored(
             score=score,
             incidents=self._incidents(levels),
-            settled=settled(np.maximum(score, _LEAST_SCORE)),
+            settled=settled(score),
             blame=blame,
             errors=errors,
         )

@@ -59,7 +59,7 @@ STATE = _record(
     *("over", "phase", "since"),
     *("smooth_long", "smooth_short"),
     *("age", "height_long", "height_short", "armed", "calm"),
-    *("before_centre_long", "before_spread_long", "before_centre_short", "before_spread_short"),
+    *("before_spread_long", "before_spread_short"),
     *("from_long", "half_long", "from_short", "half_short"),
     *("first", "opened", "last", "peak", "strength", "fired", "charged", "reason"),
 )
@@ -188,8 +188,7 @@ def _open(s: Any, n: Any, strength: float, fired: float) -> None:
         s.strength = strength
         s.fired = fired
         s.charged = 0.0
-        s.before_centre_long, s.before_spread_long = s.centre_long, s.spread_long
-        s.before_centre_short, s.before_spread_short = s.centre_short, s.spread_short
+        s.before_spread_long, s.before_spread_short = s.spread_long, s.spread_short
         centre_long, bar_long, centre_short, bar_short = _bars(s, n)
         s.from_long, s.half_long = centre_long, 0.5 * bar_long
         s.from_short, s.half_short = centre_short, 0.5 * bar_short

@@ -11,13 +11,14 @@ bar has been lifted; `STATE` names all of it. For each row:
    incident (whatever the long windows still hold), or the long one has and the short is quiet.
    An incident taken up again within the merge gap is the same one.
 3. **Learn**: centre and spread follow the levels, slowly outside of incidents, and faster inside,
-   by bounded steps. The centre that the bar stands on never falls below the calibrated one.
+   by bounded steps. The centre that the bar stands on never falls below the calibrated one. An
+   incident that recovered leaves the spreads as it found them.
 4. **Accept** after twice the memory of an incident: its level is the new normal, and the incident
    says so. It says so too when it closes because the centre has learnt its level.
 5. **Count**: each incident lifts the bar, each row lets it sink by what the budget allows. A weak
    incident lifts it by six slopes of the tail (a factor of 400 in its rate), a strong one, likely
-   an event, by a quarter of that. So weak ones + strong ones / 4 <= rate * rows + (lift at the
-   end - lift at the start) / 6, for any levels whatever, with equality while the bar is above its
+   an event, by 15 % of that. So weak ones + .15 * strong ones <= rate * rows + (lift at the end
+   - lift at the start) / 6, for any levels whatever, with equality while the bar is above its
    lowest. Where calibration was wrong, two or three incidents put it right.
 
 Unscored rows (no level at all) and gaps change nothing but break a run of rows that opens or

@@ -82,6 +82,7 @@ class Fusion(Units):
     ) -> Float64[np.ndarray, "k channels"]:
         """Each channel's share in the scores of some of the windows; sums to 1."""
         shares: Float64[np.ndarray, "k channels"] = parts[0, picks].astype(np.float64)
+        shares[~shares.any(axis=1)] = 1.0  # nothing is out: all alike
         shares /= shares.sum(axis=1, keepdims=True)
         return shares
 

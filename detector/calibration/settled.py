@@ -5,6 +5,8 @@ from jaxtyping import Float64
 
 LAG = 64
 """Rows after a row, itself included, whose scores are averaged."""
+_LEAST = 1e-6
+"""Published scores have six decimals: one of nothing is at most this."""
 
 
 def settled(scores: Float64[np.ndarray, " rows"], lag: int = LAG) -> Float64[np.ndarray, " rows"]:
@@ -16,11 +18,13 @@ def settled(scores: Float64[np.ndarray, " rows"], lag: int = LAG) -> Float64[np.
     more VUS-PR than the causal score; on short events of server machines it is worse.
 
     Args:
-        scores: published scores of one sensor, oldest first, > 0; NaN = not scored, left out.
+        scores: published scores of one sensor, oldest first, >= 0; NaN = not scored, left out.
         lag: at least 1; the last rows average what there is.
     """
     known = np.isfinite(scores)
-    total = np.concatenate([[0.0], np.cumsum(np.log(np.where(known, scores, 1.0)))])
+    total = np.concatenate(
+        [[0.0], np.cumsum(np.log(np.where(known, np.maximum(scores, _LEAST), 1.0)))]
+    )
     count = np.concatenate([[0], np.cumsum(known)])
     first = np.arange(len(scores))
     after = np.minimum(first + lag, len(scores))

@@ -67,7 +67,7 @@ def fit_logs(
     names = [name for view in views for name in view.features]
     held_back = measured[:, np.isin(crossfit.rows, signal.held_back)]
     fusion = LogFusion(
-        median=_shrunk(
+        median=shrunk(
             np.stack([LogFusion.medians(one) for one in distances], axis=1),
             np.array([len(rows) for rows in own]),
         ),
@@ -97,10 +97,15 @@ def fit_logs(
     )
 
 
-def _shrunk(
+def shrunk(
     medians: Float32[np.ndarray, "distances groups"], rows: Int64[np.ndarray, " sensors"]
 ) -> Float32[np.ndarray, "distances groups"]:
-    """Each sensor's medians as far as its independent rows carry them, else those of its like."""
+    """Each sensor's medians as far as its independent rows carry them, else those of its like.
+
+    Args:
+        medians: of the pooled group, which stays as it is, and of each sensor.
+        rows: of each sensor.
+    """
     if medians.shape[1] < 3:  # noqa: PLR2004 (the pooled group and one sensor: nobody is like it)
         return medians
     shrunk = medians.copy()

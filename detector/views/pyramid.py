@@ -56,7 +56,7 @@ class Look:
     """One set of features, and what is normal of them.
 
     Attributes:
-        name: "long", "short", "row" or "extremes".
+        name: "long", "short" or "extremes".
         features: K of them.
         center, inverse: of each of the K * C inputs, over the history: q = (f - center) * inverse.
         model: its autoencoder, or None: a single number has no bottleneck.

@@ -21,7 +21,7 @@ from tests.support.pyramids import REACH, WARM_UP, make_commands, pyramid_detect
 ROWS = 420
 SENSORS = 3
 SCORED = ROWS - WARM_UP + 1
-DETECTORS = ("fleet", "channel", "commands")
+DETECTORS = ("fleet", "signal", "channel", "commands")
 FIELDS = ("score", "raw", "p_value", "expected", "denoised", "levels", "partial", "contribution")
 
 
@@ -220,3 +220,4 @@ def test_the_streams_of_these_tests_have_all_kinds_of_scores(kind):
     assert flagged[:, REACH - WARM_UP :].any()
     looks = {name.split()[0] for view in loaded(kind).views for name in view.features}
     assert ("extremes" in looks) == (kind == "commands")
+    assert ("signal" in looks) == (kind == "signal")

@@ -100,6 +100,7 @@ class Twin:
                 "fired": fired,
                 "paid": False,
                 "before": self._surroundings(),
+                "spread": dict(self.spread),
             }
         self.incident |= {"pending": False, "longs": [], "shorts": [], "armed": 0, "calm": 0}
 
@@ -160,11 +161,13 @@ class Twin:
 
     def _close(self, it, reason):
         self.ended_ago, self.over = 0, []
+        if reason == "recovered":
+            self.spread = dict(it["spread"])
         if it["opened"] is None:
             self.incident = None
             return
         if not it["paid"]:
-            self.offset += 6 * (0.25 + 0.75 / (1 + max(it["peak"], 0) / 5) ** 2)
+            self.offset += 6 * (0.15 + 0.85 / (1 + max(it["peak"], 0) / 5) ** 2)
             it["paid"] = True
         it["pending"], it["reason"] = True, reason
         if reason != "recovered":

@@ -118,3 +118,14 @@ def shares(parts: np.ndarray, logs: Sequence[float], weights: Sequence[float]) -
             found[channel] += share * one / total if total > 0 else 0.0
     total = math.fsum(found)
     return [one / total for one in found]
+
+
+def fourth_powers(features: np.ndarray, middle: np.ndarray, reach: np.ndarray) -> list[float]:
+    """Each channel's part of the fourth power of one window's norm; all [features, channels]."""
+    found = [0.0] * features.shape[1]
+    for values, centers, units in zip(
+        features.tolist(), middle.tolist(), reach.tolist(), strict=True
+    ):
+        for channel, (value, center, unit) in enumerate(zip(values, centers, units, strict=True)):
+            found[channel] += max(0.0, (value - center) / unit) ** 4
+    return found

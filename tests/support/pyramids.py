@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from detector.scoring import Detector, Scores
+from detector.signal.series import Series
 from detector.training.pyramid import PyramidTraining
 from detector.training.train import train
 from detector.views.pyramid import Look, PyramidView
 from tests.support.fleets import Fleet, make_config, make_fleet, make_series
+from tests.support.rhythm import MINUTE_NS, rhythm
 
 REACH = 256
 """R of the longest look."""
@@ -42,15 +44,33 @@ def small_fleet() -> Fleet:
 
 @functools.cache
 def pyramid_detector(kind: str = "fleet") -> Detector:
-    """By kind: a "fleet" of two sensors, one "channel", binary "commands"; it cannot be changed."""
+    """By kind; it cannot be changed.
+
+    A "fleet" of two sensors; the same with a "signal" view that understands its channels, and
+    counts; one "channel"; binary "commands".
+    """
     if kind == "fleet":
         return train(small_fleet().series(), make_pyramid_config())
+    if kind == "signal":
+        return train(small_fleet().series(), make_pyramid_config(kind="pca"))
     if kind == "channel":
         values = small_fleet().noisy[0][:1000, 1:2]
         return train([make_series(values)], make_pyramid_config(channels=("flow",)))
     values = make_commands()
     names = tuple(f"c{channel}" for channel in range(values.shape[1]))
     return train([make_series(values)], make_pyramid_config(channels=names))
+
+
+@functools.cache
+def seasonal_detector() -> Detector:
+    """Of two sensors that know day and week: its rows need their times."""
+    config = make_pyramid_config(channels=("a", "b", "c"), max_steps=5)
+    return train([seasonal_series(number) for number in range(2)], config)
+
+
+def seasonal_series(number: int, weeks: float = 6) -> Series:
+    record = rhythm(weeks=weeks, step_ns=60 * MINUTE_NS, seed=number)
+    return Series(sensor=f"s{number}", ts_ns=record.times_ns, values=record.rows)
 
 
 def pyramid_of(detector: Detector) -> PyramidView:

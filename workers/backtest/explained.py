@@ -102,11 +102,12 @@ def explained(
     plain = [ExplainedIncident(incident=incident) for incident in rest]
     if not asked:
         return plain
-    rows, ends, lengths = _windows(one, [incident.top for incident in asked], detector, max_gap_s)
+    tops = [incident.top for incident in asked]
+    rows, times, ends, lengths = _windows(one, tops, detector, max_gap_s)
     groups = np.full(len(ends), detector.group_of(one.sensor), dtype=np.int32)
-    expected = detector.score(rows, ends, groups, lengths=lengths).expected
-    shares = detector.shares(rows, ends, groups, lengths=lengths)
-    reasons = explain(detector, rows, ends, groups, lengths=lengths)
+    expected = detector.score(rows, ends, groups, lengths=lengths, times=times).expected
+    shares = detector.shares(rows, ends, groups, lengths=lengths, times=times)
+    reasons = explain(detector, rows, ends, groups, lengths=lengths, times=times)
     half = band(detector, detector.group_of(one.sensor))
     return [
         ExplainedIncident(
@@ -120,20 +121,22 @@ def explained(
 
 def _windows(
     one: ScoredSensor, tops: Sequence[int], detector: Detector, max_gap_s: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The windows that end at some rows, one behind the other; where they end; their lengths."""
+) -> tuple[npt.NDArray[np.float64], *tuple[npt.NDArray[np.int64], ...]]:
+    """The windows that end at some rows, one behind the other, and their times; ends; lengths."""
     gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
     field = detector.receptive_field
     starts = np.append(0, np.flatnonzero(np.diff(one.ts_ns) > gap_ns) + 1)
-    pieces, lengths = [], []
+    pieces, times, lengths = [], [], []
     for top in tops:
         begin = starts[np.searchsorted(starts, top, side="right") - 1]
         length = int(min(top + 1 - begin, field))
         empty = np.full((field - length, one.values.shape[1]), np.nan)
         pieces += [empty, one.values[top + 1 - length : top + 1]]
+        times += [np.zeros(field - length, np.int64), one.ts_ns[top + 1 - length : top + 1]]
         lengths.append(length)
     ends = np.arange(1, len(tops) + 1, dtype=np.int64) * field - 1
-    return np.concatenate(pieces), ends, np.array(lengths, dtype=np.int64)
+    whole = np.array(lengths, dtype=np.int64)
+    return np.concatenate(pieces), np.concatenate(times), ends, whole
 
 
 def _accounts(

@@ -20,9 +20,6 @@ from workers.backtest.backtest import ScoredSensor
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 
-SETTLED_ROWS = 64
-"""Scores that a settled one is the mean of: of this row and those behind it."""
-_LEAST_SCORE = 1e-6
 _CHUNK_ROWS = 1 << 20
 
 
@@ -117,23 +114,6 @@ def alarms_of(
     return SensorAlarms(
         sensor=one.sensor, alarm=alarm, number=number, strength=strength, incidents=incidents
     )
-
-
-def settled_scores(one: ScoredSensor) -> FloatArray:
-    """The score of each row as it looks once `SETTLED_ROWS` - 1 more are known.
-
-    The mean level of the row and those behind it, as a published score: it lies on an event where
-    the score itself lies behind it. NaN where one of them has none; never for opening an alarm.
-    """
-    n = len(one.score)
-    settled = np.full(n, np.nan)
-    if n < SETTLED_ROWS:
-        return settled
-    logs = np.log(np.maximum(one.score, _LEAST_SCORE))
-    # Not a running sum: one unknown row would make all behind it unknown.
-    means = np.lib.stride_tricks.sliding_window_view(logs, SETTLED_ROWS).mean(axis=1)
-    settled[: len(means)] = np.exp(means)
-    return settled
 
 
 def _found(

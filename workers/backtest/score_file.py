@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detector.calibration.settled import settled
 from workers.backtest.backtest import ScoredSensor
-from workers.backtest.incidents import SensorAlarms, settled_scores
+from workers.backtest.incidents import SensorAlarms
 from workers.data.writer import open_readings
 
 COLUMNS = ("score", "flagged", "settled", "incident")
@@ -22,7 +23,8 @@ def write_scores(
 ) -> None:
     """Write every row: ts, sensor_id, `COLUMNS`, cleaned channels, the file's label.
 
-    flagged is 0 or 1; settled is the score as it looks 63 rows later; incident is the number of
+    flagged is 0 or 1; settled is the score as it looks
+    63 rows later (`detector.calibration.settled`); incident is the number of
     the sensor's incident that the row belongs to, 0 outside. What has no score is empty. A column
     that is called as a channel begins with `vigie_`.
 
@@ -45,7 +47,7 @@ def write_scores(
                 sensors=[one.sensor] * n,
                 ts_ns=one.ts_ns,
                 values=np.column_stack(
-                    [one.score, flagged, settled_scores(one), incident, one.denoised]
+                    [one.score, flagged, settled(one.score), incident, one.denoised]
                 ),
                 labels=labels.astype(np.int8),
             )

@@ -193,7 +193,9 @@ def test_a_detector_whose_module_is_missing_is_left_out_with_the_way_to_get_it(c
 
 
 def test_a_detector_that_nobody_knows_is_an_error_that_lists_those_there_are():
-    with pytest.raises(SystemExit, match="no detector 'other'; there are: vigie plain, all rows"):
+    with pytest.raises(
+        SystemExit, match="no detector 'other'; there are: vigie, vigie plain, all rows"
+    ):
         choose(["other"], known=DETECTORS)
     only = {"gone": replace(DETECTORS["z-score"], needs="no_such_module_at_all")}
     with pytest.raises(SystemExit, match="no detector is left"):

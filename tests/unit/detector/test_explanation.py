@@ -234,3 +234,20 @@ def test_the_band_holds_most_healthy_values():
     inside = np.abs(rows[ends] - scores.expected) <= band(detector, 1)
     assert inside.mean() > 0.95
     assert (band(detector, 1) > 0).all()
+
+
+def test_the_signal_view_is_named_among_the_looks_and_reasons_are_those_of_a_look():
+    detector = pyramid_detector("signal")
+    names = {name for view in detector.views for name in view.features}
+    assert "signal" in names
+
+    for fault, at in ((spike, AT), (shift, AT + 60), (burst, AT + 10)):
+        (one,) = explained(detector, broken(fault, 2), [at])
+
+        assert {name for name, _ in one.looks} == names
+        shares = [share for _, share in one.looks]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1.0)
+        assert one.reasons[0].channel == 2
+        assert one.nearest is not None
+    assert dict(one.looks)["signal"] > 0

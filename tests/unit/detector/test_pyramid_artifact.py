@@ -23,7 +23,7 @@ ALL = (*SCORES, "levels", "partial")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    return save(pyramid_detector(), tmp_path_factory.mktemp("artifact") / "model")
+    return save(pyramid_detector("signal"), tmp_path_factory.mktemp("artifact") / "model")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def edit_tensors(folder, change):
     sign(folder)
 
 
-@pytest.mark.parametrize("kind", ["fleet", "channel", "commands"])
+@pytest.mark.parametrize("kind", ["fleet", "signal", "channel", "commands"])
 def test_a_loaded_detector_scores_bit_for_bit_like_the_saved_one(kind, tmp_path):
     detector = pyramid_detector(kind)
     twin = load(save(detector, tmp_path / "model"), "cpu")
@@ -124,6 +124,8 @@ def test_every_number_is_finite(saved, folder, value):
         ("fusion.weight", 0.0),
         ("partial.threshold", 0.0),
         ("calibration.threshold", -2.0),
+        ("views.0.units.reach", 0.0),
+        ("views.0.units.reach", -1.0),
         ("views.1.scaler.scale", 0.0),
         ("views.1.short.bank.owners", 2),
         ("views.1.short.bank.owners", -1),

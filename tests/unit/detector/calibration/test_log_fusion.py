@@ -15,9 +15,8 @@ NAMES = (
     "long autoencoder",
     "short nearest",
     "short autoencoder",
-    "row nearest",
-    "row autoencoder",
     "extremes nearest",
+    "signal",
 )
 
 
@@ -186,36 +185,49 @@ def test_only_some_distances_keep_their_numbers():
     assert np.array_equal(kept.weight, fusion.weight[:, [0, 2]])
 
 
-def weigh(logs, rows):
-    """The weights of a history whose short look lies so far from usual."""
-    distances = np.ones((len(NAMES), rows), dtype=np.float32)
-    distances[2:4] = np.exp(np.clip(np.resize(logs, rows), -8, 8))
-    return weights(NAMES, short_level(NAMES, distances), rows)
+def history_of(short, rows=None):
+    """Distances of a history whose short level is, but for a constant, twice `short`."""
+    far = np.exp(np.asarray(short)) - 0.3
+    distances = np.ones((len(NAMES), len(far)), dtype=np.float32)
+    distances[[2, 3]] = np.maximum(far, 1e-3)
+    return distances if rows is None else np.resize(distances, (len(NAMES), rows))
 
 
 class TestWeights:
     calm = np.random.default_rng(0).normal(0, 0.3, 5000)
     restless = np.random.default_rng(0).standard_cauchy(5000)
+    few = np.empty((len(NAMES), 0), dtype=np.float32)
 
     def test_a_calm_short_look_of_a_short_history_joins_the_ranking(self):
-        found = weigh(self.calm, 2000)
+        found = weights(NAMES, history_of(self.calm), self.few, 0.0)
 
-        assert found[0].tolist() == [1, 1, 2, 2, 0, 0, 0]
-        assert found[1].tolist() == [0, 0, 1, 1, 0, 0, 0]
+        assert found.shape == (LEVELS, len(NAMES))
+        assert found[0].tolist() == [1, 1, 2, 2, 0, 0]
+        assert found[1].tolist() == [0, 0, 1, 1, 0, 0]
 
     def test_a_restless_one_is_left_out_and_the_extremes_come_in(self):
-        found = weigh(self.restless, 2000)
+        found = weights(NAMES, history_of(np.clip(self.restless, -5, 5)), self.few, 0.0)
 
-        assert found[0, :6].tolist() == [1, 1, 0, 0, 0, 0]
-        assert found[0, 6] > 0
-        assert found[1].tolist() == [0, 0, 1, 1, 0, 0, 0]
+        assert found[0].tolist() == [1, 1, 0, 0, 0.5, 0]
+        assert found[1].tolist() == [0, 0, 1, 1, 0, 0]
+
+    def test_extremes_weigh_half_of_what_the_short_look_is_not_trusted_with(self):
+        distances = history_of(self.calm * 2)
+        quiet, share = trust(short_level(NAMES, distances), 5000)
+        assert 0.2 < quiet < 0.8
+
+        found = weights(NAMES, distances, self.few, 0.0)
+
+        assert found[0, 2:5].tolist() == [2 * share, 2 * share, (1 - quiet) / 2]
 
     def test_a_long_history_needs_the_short_look_less(self):
         shares = [trust(self.calm, rows)[1] for rows in (100, 6144, 12_288)]
 
         assert shares[:2] == [1.0, 1.0]
         assert shares[2] == pytest.approx(0.25)
-        assert weigh(self.calm, 70_000)[0, 2] == 0.0  # too little to be worth its time
+        # Too little to be worth its time.
+        long = history_of(self.calm, rows=70_000)
+        assert weights(NAMES, long, self.few, 0.0)[0, 2:4].tolist() == [0, 0]
 
     def test_trust_falls_as_the_tail_grows(self):
         found = [trust(self.calm * factor, 1000)[0] for factor in (1, 4, 5, 6, 10)]
@@ -234,10 +246,60 @@ class TestWeights:
         assert trust(np.zeros(rows), rows) == (1.0, 1.0)
 
     def test_the_short_level_is_the_sum_of_the_logs_of_the_short_look(self):
-        distances = np.random.default_rng(0).uniform(0.1, 3, (7, 50)).astype(np.float32)
+        distances = np.random.default_rng(0).uniform(0.1, 3, (6, 50)).astype(np.float32)
 
         level = short_level(NAMES, distances)
 
         own = distances[2:4].astype(np.float64)
         medians = np.median(distances[2:4], axis=1).astype(np.float64)
         assert np.allclose(level, np.log(own / medians[:, None] + 0.3).sum(0))
+
+
+class TestTheSignalView:
+    """It counts where it explains its channels, is quiet on rows that it has not seen, and many."""
+
+    history = history_of(np.random.default_rng(0).normal(0, 0.3, 5000))
+
+    def weight(self, rows=1024, tail=0.3, understood=1.0, names=NAMES):
+        """Its weight in the ranking, and in the short level."""
+        held_back = np.ones((len(names), rows), dtype=np.float32)
+        noise = np.exp(np.random.default_rng(1).normal(0, tail, rows)) * 1.3 - 0.3
+        held_back[-1] = np.maximum(noise, 1e-3)
+        return weights(names, self.history[: len(names)], held_back, understood)[:, -1].tolist()
+
+    def test_one_that_understands_its_channels_counts_in_both_levels(self):
+        assert self.weight() == [2.0, 2.0]
+
+    def test_one_that_does_not_counts_nowhere(self):
+        assert self.weight(understood=0.6) == [0.0, 0.0]
+
+    def test_one_that_half_does_counts_half(self):
+        assert self.weight(understood=0.75) == pytest.approx([1.0, 1.0])
+
+    def test_a_restless_one_counts_nowhere(self):
+        assert self.weight(tail=2.0) == [0.0, 0.0]
+
+    def test_a_median_of_held_back_rows_is_its_own(self):
+        """What it learned from lies nearer: its median would make held-back rows look far out."""
+        held_back = np.full((len(NAMES), 1024), 50.0, dtype=np.float32)
+
+        assert weights(NAMES, self.history, held_back, 1.0)[0, -1] == 2.0
+
+    @pytest.mark.parametrize(("rows", "weight"), [(0, 0), (1, 0), (256, 0), (640, 1), (5000, 2)])
+    def test_it_counts_as_its_held_back_rows_are_many(self, rows, weight):
+        assert self.weight(rows=rows) == pytest.approx([weight, weight])
+
+    def test_a_weight_next_to_nothing_is_nothing(self):
+        assert self.weight(understood=0.6029) == [0.0, 0.0]
+        assert min(self.weight(understood=0.6031)) > 0.02
+
+    def test_it_changes_no_weight_of_the_looks(self):
+        held_back = np.ones((len(NAMES), 1024), dtype=np.float32)
+        with_it, without = (weights(NAMES, self.history, held_back, one) for one in (1.0, 0.0))
+
+        assert np.array_equal(with_it[:, :-1], without[:, :-1])
+
+    def test_a_silent_one_is_not_asked(self):
+        names = NAMES[:-1]
+
+        assert weights(names, self.history[:-1], np.ones((5, 999), np.float32), 1.0).shape == (2, 5)
