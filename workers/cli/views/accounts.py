@@ -137,8 +137,8 @@ def gross_facts(found: Sequence[Mapping[str, Any]], channels: Sequence[str]) -> 
             "no values",
             (
                 f"sensor {one['sensor']}: {many(one['values'], 'value')} of "
-                f"{channels[one['channel']]} far outside of all others (such as {one['largest']:g}) "
-                "taken as missing"
+                f"{channels[one['channel']]} far outside of all others (such as "
+                f"{one['largest']:g}) taken as missing"
             ),
         )
         for one in found[:_MOST_NAMED]

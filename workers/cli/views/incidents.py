@@ -55,8 +55,8 @@ def show_incidents(found: Account, detector: Detector) -> None:
         return
     if found.incidents:
         table = Table(
-            Column("opened", no_wrap=True), "sensor", Column("lasted", justify="right"), "severity", "what", "ended",
-            box=None, padding=(0, 2, 0, 0),
+            Column("opened", no_wrap=True), "sensor", Column("lasted", justify="right"),
+            "severity", "what", "ended", box=None, padding=(0, 2, 0, 0),
         )  # fmt: skip
         for one in found.incidents[:MOST_SHOWN]:
             what = channel_words(one.channels[0]) if one.channels else "-"
