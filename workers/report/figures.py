@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
+from workers.printable import printable
+
 FloatArray = npt.NDArray[np.float64]
 
 PIECES = 700
@@ -79,7 +81,7 @@ class Chart:
         return Markup("").join(
             [
                 Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">').format(
-                    self.width, self.height, self.label
+                    self.width, self.height, printable(self.label)
                 ),
                 *map(self._region, self.regions),
                 *self._axis(),
@@ -141,7 +143,7 @@ class Chart:
         drawn = Markup(
             '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
             "<title>{}</title></rect>"
-        ).format(one.style, start, _TOP, max(end - start, 2.0), high, one.title)
+        ).format(one.style, start, _TOP, max(end - start, 2.0), high, printable(one.title))
         if not one.target:
             return drawn
         return Markup('<a href="#{}">{}</a>').format(one.target, drawn)
@@ -197,4 +199,4 @@ def _marks(low: float, high: float, *, logarithmic: bool) -> list[float]:
     step = 10.0 ** np.floor(np.log10(high - low))
     step = next(s for s in (step, step / 2, step / 5, step / 10) if (high - low) / s >= 2)  # noqa: PLR2004 - marks
     first = np.ceil(low / step) * step
-    return [float(value) for value in np.arange(first, high, step)[:6]]
+    return [float(value) + 0.0 for value in np.arange(first, high, step)[:6]]

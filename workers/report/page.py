@@ -14,6 +14,7 @@ from workers.printable import printable
 from workers.report.content import Report
 
 _TEMPLATE = Path(__file__).with_name("page.html")
+_MANY = 100_000_000
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
@@ -48,7 +49,8 @@ def _template() -> Template:
         "duration": _duration,
         "figure": _figure,
         "percent": lambda share: f"{share:.1%}" if share < 0.1 else f"{share:.0%}",  # noqa: PLR2004
-        "round_figure": lambda value: f"{float(f'{value:.2g}'):,.0f}",
+        "one_in": _one_in,
+        "rough": lambda value: f"{value:.2g}",
         "sentence": lambda text: f"{text[:1].upper()}{text[1:]}.",
         "thousands": lambda count: f"{count:,}" if isinstance(count, int) else "unknown",
         "time": short_ns,
@@ -68,6 +70,13 @@ def _figure(value: Any) -> str:
     if not isinstance(value, int | float):
         return "unknown"
     return f"{value:.4g}"
+
+
+def _one_in(p_value: float) -> str:
+    """How many normal readings show one such incident; no history speaks of rarer things."""
+    if p_value < 1 / _MANY:
+        return f"more than {_MANY:,}"
+    return f"{float(f'{1 / p_value:.2g}'):,.0f}"
 
 
 def _duration(seconds: float) -> str:

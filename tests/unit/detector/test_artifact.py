@@ -91,7 +91,9 @@ def test_a_second_view_comes_back_with_its_numbers(tmp_path):
 def test_a_view_that_the_registry_lacks_is_named_with_the_way_out(tmp_path):
     folder = save(trained_with_two_views(), tmp_path / "model")
 
-    with pytest.raises(ArtifactError, match=r"view of kind 'level'.* knows reconstruction, pyramid\. "):
+    with pytest.raises(
+        ArtifactError, match=r"view of kind 'level'.* knows reconstruction, pyramid\. "
+    ):
         load(folder)
 
 
