@@ -19,7 +19,18 @@ from workers.kafka.client import Connection
 
 CHANNELS = ("flow", "pressure", "temperature")
 SENSORS = ("pump-1", "pump-2")
-QUICK = ["--receptive-field", "8", "--latent-size", "4", "--max-steps", "200", "--device", "cpu"]
+QUICK = [
+    "--detector",
+    "plain",
+    "--receptive-field",
+    "8",
+    "--latent-size",
+    "4",
+    "--max-steps",
+    "200",
+    "--device",
+    "cpu",
+]
 SECOND_NS = 10**9
 
 
@@ -75,9 +86,11 @@ def test_training_from_files_names_what_its_thresholds_promise(
 
     detector = load(tmp_path / "m", device="cpu")
     assert (detector.name, detector.channels, detector.receptive_field) == ("pumps", CHANNELS, 8)
-    budget = {"false_alarms": 5.0, "per_s": 86_400.0, "scope": "sensor"}
-    assert detector.identity.training["budget"] == budget
-    assert "calibration scores" in result["training"]["promise"]  # type: ignore[index]
+    assert detector.identity.training["budget"] == {
+        "false_alarms": 5.0, "per_s": 86_400.0, "scope": "sensor"
+    }  # fmt: skip
+    assert result["training"]["budget_basis"] == "hoped"  # type: ignore[index]
+    assert "The smallest honest budget" in result["training"]["budget_warning"]  # type: ignore[index]
     assert result["left_out"] == {"labelled anomalous": {"pump-1": 20}}
 
 

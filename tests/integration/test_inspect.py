@@ -11,7 +11,18 @@ import pytest
 
 from workers.cli import main as cli
 
-QUICK = ["--receptive-field", "8", "--latent-size", "4", "--max-steps", "20", "--device", "cpu"]
+QUICK = [
+    "--detector",
+    "plain",
+    "--receptive-field",
+    "8",
+    "--latent-size",
+    "4",
+    "--max-steps",
+    "20",
+    "--device",
+    "cpu",
+]
 N = 600
 
 
@@ -102,7 +113,10 @@ def test_training_says_what_looks_wrong_and_goes_on(
 
 
 def test_strict_stops_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train = ["train", str(with_outages(tmp_path / "pump.csv")), "-o", str(tmp_path / "m"), *QUICK]
+    train = [
+        "train", str(with_outages(tmp_path / "pump.csv")), "-o", str(tmp_path / "m"), *QUICK,
+        "--budget", "1 per minute",
+    ]  # fmt: skip
 
     refused = cli.main([*train, "--strict"])
     said, made = capsys.readouterr().err, (tmp_path / "m").exists()

@@ -19,7 +19,18 @@ NASTY = (
     "Speed [/min]", "[bold]x", "$a_{$", "a/../b", "{0}", "%s", "\u202ex", "😀", "泵", "x" * 249,
     ":bug:",
 )  # fmt: skip
-QUICK = ["--receptive-field", "8", "--latent-size", "4", "--max-steps", "30", "--device", "cpu"]
+QUICK = [
+    "--detector",
+    "plain",
+    "--receptive-field",
+    "8",
+    "--latent-size",
+    "4",
+    "--max-steps",
+    "30",
+    "--device",
+    "cpu",
+]
 BEGIN_S = 1_700_000_000
 
 

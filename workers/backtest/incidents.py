@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.calibration.alarm_rule import AlarmRule, EndReason, Fired, Incident, open_incidents
+from detector.calibration.log_fusion import LogFusion
 from detector.calibration.severity import Severity, tail_p_value
 from detector.scoring import Detector
 from workers.backtest.backtest import ScoredSensor
@@ -69,6 +70,8 @@ class SensorAlarms:
         alarm: rows in a reported incident, [n].
         number: which incident each of them belongs to, from 1; 0 outside, [n].
         strength: slopes of the tail over the bar, NaN where not scored, [n].
+        bar: score at which the row would be over all of the rule's bars, NaN likewise, [n]. It is
+            1 on a sensor's first day, and moves with what the rule has counted and learnt.
         incidents: in order of time.
     """
 
@@ -76,6 +79,7 @@ class SensorAlarms:
     alarm: BoolArray
     number: npt.NDArray[np.int64]
     strength: FloatArray
+    bar: FloatArray
     incidents: Sequence[FoundIncident]
 
 
@@ -99,12 +103,14 @@ def alarms_of(
     states = rule.start(groups)
     n = len(one.ts_ns)
     alarm, strength = np.zeros(n, dtype=np.bool_), np.full(n, np.nan)
+    bar = np.full(n, np.nan)
     ended: list[Incident] = []
     for begin in range(0, n, chunk_rows):
         levels = one.levels[begin : begin + chunk_rows]
         told = rule.advance(levels, np.array([len(levels)]), groups, states)
         part = slice(begin, begin + len(levels))
         alarm[part], strength[part], states = told.alarm, told.strength, told.states
+        bar[part] = told.threshold
         ended += told.ended
     known = sorted([*ended, *open_incidents(states)], key=lambda incident: incident.opened)
     number = np.zeros(n, dtype=np.int64)
@@ -112,8 +118,28 @@ def alarms_of(
         number[incident.first : incident.last + 1] = place
     incidents = [_found(one, rule, incident, strength) for incident in known]
     return SensorAlarms(
-        sensor=one.sensor, alarm=alarm, number=number, strength=strength, incidents=incidents
+        sensor=one.sensor,
+        alarm=alarm,
+        number=number,
+        strength=strength,
+        bar=_as_scores(bar, np.isnan(one.levels[:, 0]), detector, int(groups[0])),
+        incidents=incidents,
     )
+
+
+def _as_scores(
+    levels: FloatArray, partial: BoolArray, detector: Detector, group: int
+) -> FloatArray:
+    """Levels (short ones where `partial`) as published scores."""
+    head = detector.head
+    scores: FloatArray = np.full(len(levels), np.nan)
+    for view, calibration in enumerate((head.calibration, head.partial)):
+        of = partial if view else ~partial
+        if calibration is None or not of.any():
+            continue
+        total = head.fusion.weight[view].sum() if isinstance(head.fusion, LogFusion) else 1.0
+        scores[of] = np.exp(levels[of] / total) / calibration.threshold[group]
+    return scores
 
 
 def _found(

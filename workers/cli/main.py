@@ -33,6 +33,7 @@ COMMANDS = (
     "run",
     "repartition",
     "backtest",
+    "report",
     "topics",
     "status",
     "scale",
