@@ -56,7 +56,7 @@ def say(capsys, monkeypatch, folder):
         got = cli.main([str(one) for one in arguments])
         output = capsys.readouterr()
         assert got == code, output.err
-        return output.out if code == ExitCode.OK else output.err
+        return str(output.out if code == ExitCode.OK else output.err)
 
     return run
 
@@ -65,6 +65,7 @@ def test_the_full_detector_is_the_default_and_takes_its_dials(folder):
     detector = load(folder / "model", device="cpu")
 
     assert (detector.receptive_field, detector.warm_up) == (256, 32)
+    assert detector.head.alarms is not None
     dials = detector.head.alarms.dials
     assert (dials.lowest, dials.learning, dials.accept, dials.longest) == (0.0, 0.0, 0.0, 5_000)
     assert detector.head.drift is not None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from detector.signal.scorable import Unscorable
-from detector.training.fit_head import Stretch
+from detector.training.fitted_scores import Stretch
 from workers.cli.views.accounts import (
     account,
     history_facts,
