@@ -15,6 +15,7 @@ from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fused, Fusion
 from detector.calibration.log_fusion import LogFusion
+from detector.calibration.published import levels_of
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
 from detector.signal.scaler import ChannelScaler
@@ -356,8 +357,13 @@ class Detector:
             threshold = np.where(partial, head.partial.threshold[groups], threshold)
         raw, normal = fused.raw, fused.raw / threshold
         missing = self._missing(rows, ends, groups)
+        levels = fused.levels
         if missing is not None:
             worst = missing.max(axis=1)
+            # A channel that stays away must open an incident as any other fault does.
+            least = np.maximum(worst, np.finfo(np.float32).tiny)
+            calibrations = (head.calibration, head.partial or head.calibration)
+            levels = np.maximum(levels, levels_of(least, groups, head.fusion, calibrations))
             normal = np.maximum(normal, worst)
             raw = (normal * threshold).astype(np.float32)
         score = np.round(normal, _SCORE_DECIMALS)
@@ -377,7 +383,7 @@ class Detector:
             denoised=denoised,
             flagged=flagged,
             contribution=shares.astype(np.float32),
-            levels=np.ascontiguousarray(fused.levels.T),
+            levels=np.ascontiguousarray(levels.T),
             partial=partial,
         )
 

@@ -9,7 +9,7 @@ how much they did.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.signal.series import true_runs
@@ -22,6 +22,9 @@ MOST_SHARE = 0.1
 """Of its rows; more is no stretch but how the sensor is."""
 MERGE_GAP = 16
 """Rows of it with fewer between them are one stretch."""
+TAIL = 256
+"""Rows for which a long window may hold a stretch."""
+WARM_UP = 32
 FALSE = 0.05
 """Stretches that a healthy history may be expected to show."""
 
@@ -53,13 +56,14 @@ def standing_out_rows(
     bars = alarms.bars(FALSE / len(data.rows))[group]
     z = (levels - alarms.centre[group]) / alarms.spread[group]
     # The long view still holds what the short one has long forgotten.
-    near = (z > bars / 2).all(axis=1)
+    near = (z > bars / 2).all(axis=1) & _warm(data)[rows]
     over = near & (z[:, 0] > bars[0])
     found = []
     for owner in np.unique(data.owners[rows[over]]).tolist():
         mine = np.flatnonzero(data.owners[rows] == owner)
         near_runs = _merged(true_runs(near[mine]).tolist())
         runs = [(start, end) for start, end in near_runs if over[mine[start:end]].any()]
+        runs = _without_tails(runs, z[mine, 1])
         if len(runs) > MOST_STRETCHES or sum(b - a for a, b in runs) > MOST_SHARE * len(mine):
             continue
         for start, end in runs:
@@ -73,6 +77,28 @@ def standing_out_rows(
             )
             found.append((stretch, places))
     return found
+
+
+def _warm(data: Dataset) -> Bool[np.ndarray, " rows"]:
+    """Rows that a stream would have scored: the first ones of a run have hardly a window."""
+    warm = np.ones(len(data.rows), dtype=bool)
+    for start, end in data.runs:
+        warm[start : min(start + WARM_UP, end)] = False
+    return warm
+
+
+def _without_tails(
+    runs: Sequence[tuple[int, int]], short: Float64[np.ndarray, " n"]
+) -> list[tuple[int, int]]:
+    """Without what follows a stretch at less than half its height: long windows still hold it."""
+    kept: list[tuple[int, int]] = []
+    for start, end in runs:
+        if kept and start - kept[-1][1] < TAIL:
+            before = short[kept[-1][0] : kept[-1][1]].max()
+            if short[start:end].max() < before / 2:
+                continue
+        kept.append((start, end))
+    return kept
 
 
 def _merged(runs: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.calibration.alarm_rule import AlarmRule, EndReason, Fired, Incident, open_incidents
-from detector.calibration.log_fusion import LogFusion
+from detector.calibration.published import scores_of
 from detector.calibration.severity import Severity, tail_p_value
 from detector.scoring import Detector
 from workers.backtest.backtest import ScoredSensor
@@ -137,8 +137,7 @@ def _as_scores(
         of = partial if view else ~partial
         if calibration is None or not of.any():
             continue
-        total = head.fusion.weight[view].sum() if isinstance(head.fusion, LogFusion) else 1.0
-        scores[of] = np.exp(levels[of] / total) / calibration.threshold[group]
+        scores[of] = scores_of(levels[of], view, group, head.fusion, calibration)
     return scores
 
 

@@ -158,6 +158,7 @@ def train(
 
     with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)
+    dials = rule.dials()
     layout = columns.layout()
     if bool(files) == (topic_from is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
@@ -185,7 +186,7 @@ def train(
             seed=seed,
             device=device,
             budget=alarm_budget,
-            dials=rule.dials(),
+            dials=dials,
             split=Split(calibration=calibration),
             max_gap_s=max_gap,
             max_steps=max_steps,

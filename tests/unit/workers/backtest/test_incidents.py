@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from detector.calibration.alarm_rule import AlarmRule, EndReason
 from detector.scoring import Detector
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values, small_detector
 from workers.backtest.account import account_of
-from workers.backtest.backtest import ScoredSensor
+from workers.backtest.backtest import ScoredSensor, score_history
 from workers.backtest.drifts import drift_of
-from workers.backtest.incidents import SETTLED_ROWS, alarms_of, settled_scores
+from workers.backtest.incidents import SETTLED_ROWS, SensorAlarms, alarms_of, settled_scores
 from workers.backtest.judged import judge
 from workers.backtest.score_file import COLUMNS, write_scores
 from workers.data.files import read_files
+from workers.data.history import History, SensorRows
 
 FAULT = slice(400, 440)
 
@@ -59,11 +61,18 @@ def make_scored(rows=800, *, faults=(FAULT,), labels=(FAULT,), unscored=(), sens
     )
 
 
+def told(one: ScoredSensor, detector: Detector, **how: int) -> SensorAlarms:
+    """What the rule says of a sensor."""
+    found = alarms_of(one, detector, **how)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("chunk_rows", [1, 7, 401, 420, 799])
 def test_the_cut_into_chunks_changes_nothing(chunk_rows):
     one, detector = make_scored(faults=(FAULT, slice(600, 603))), detector_with_rule()
 
-    whole, cut = alarms_of(one, detector), alarms_of(one, detector, chunk_rows=chunk_rows)
+    whole, cut = told(one, detector), told(one, detector, chunk_rows=chunk_rows)
 
     assert cut.incidents == whole.incidents
     assert len(whole.incidents) == 2
@@ -72,7 +81,7 @@ def test_the_cut_into_chunks_changes_nothing(chunk_rows):
 
 
 def test_an_incident_says_when_it_began_what_was_worst_and_how_it_ended():
-    (incident,) = alarms_of(make_scored(), detector_with_rule()).incidents
+    (incident,) = told(make_scored(), detector_with_rule()).incidents
 
     assert (incident.first, incident.opened) == (401, 401)
     assert incident.first <= incident.top <= 440
@@ -82,14 +91,14 @@ def test_an_incident_says_when_it_began_what_was_worst_and_how_it_ended():
 
 
 def test_an_incident_at_the_end_of_the_readings_is_still_open():
-    (incident,) = alarms_of(make_scored(rows=430), detector_with_rule()).incidents
+    (incident,) = told(make_scored(rows=430), detector_with_rule()).incidents
 
     assert incident.reason is None
     assert incident.last == 429
 
 
 def test_rows_without_a_score_open_nothing_and_have_no_bar():
-    alarms = alarms_of(make_scored(unscored=[FAULT]), detector_with_rule())
+    alarms = told(make_scored(unscored=[FAULT]), detector_with_rule())
 
     assert alarms.incidents == []
     assert np.isnan(alarms.bar[FAULT]).all()
@@ -100,7 +109,7 @@ def test_incidents_are_judged_as_an_operator_counts_them():
     missed, vain = slice(200, 210), slice(600, 603)
     one = make_scored(faults=(FAULT, vain), labels=(FAULT, missed))
 
-    judged = judge(one, alarms_of(one, detector_with_rule()))
+    judged = judge(one, told(one, detector_with_rule()))
 
     assert (judged.incidents, judged.false) == (2, 1)
     assert (judged.events, judged.found, judged.opened) == (2, 1, 1)
@@ -112,7 +121,7 @@ def test_incidents_are_judged_as_an_operator_counts_them():
 def test_an_incident_shortly_before_an_event_is_the_events():
     one = make_scored(labels=(slice(415, 440),))
 
-    judged = judge(one, alarms_of(one, detector_with_rule()))
+    judged = judge(one, told(one, detector_with_rule()))
 
     assert (judged.false, judged.found, judged.delays_s) == (0, 1, (0.0,))
 
@@ -130,13 +139,13 @@ def test_without_labels_every_incident_counts_against_the_budget():
 def test_an_incident_names_the_channel_what_was_expected_and_what_was_seen():
     found = account_of([make_scored()], detector_with_rule())
 
-    (told,) = found.document(CHANNELS, "")["incidents"]["listed"]
-    (pressure,) = [one for one in told["channels"] if one["channel"] == "pressure"]
+    (listed,) = found.document(CHANNELS, "")["incidents"]["listed"]
+    (pressure,) = [one for one in listed["channels"] if one["channel"] == "pressure"]
     assert pressure["direction"] == "high"
     assert pressure["observed"] > pressure["expected"] + pressure["band"]
-    shares = [one["share"] for one in told["channels"]]
+    shares = [one["share"] for one in listed["channels"]]
     assert shares == sorted(shares, reverse=True)
-    assert sum(channel["share"] for channel in told["channels"]) == pytest.approx(1.0)
+    assert sum(channel["share"] for channel in listed["channels"]) == pytest.approx(1.0)
 
 
 def test_a_settled_score_is_the_mean_level_of_the_rows_behind():
@@ -153,7 +162,7 @@ def test_a_settled_score_is_the_mean_level_of_the_rows_behind():
 
 def test_the_file_has_scores_incidents_and_settled_scores(tmp_path):
     one = make_scored()
-    alarms = alarms_of(one, detector_with_rule())
+    alarms = told(one, detector_with_rule())
 
     write_scores([one], {"s0": alarms}, ("flow", "incident", "temperature"), tmp_path / "s.csv")
 
@@ -175,4 +184,25 @@ def test_a_model_older_than_the_rule_has_no_incidents():
 
 
 def test_a_history_too_short_for_a_drift_verdict_is_said():
-    assert drift_of(make_scored(), small_detector()).word == "no verdict"
+    drift = drift_of(make_scored(), small_detector())
+
+    assert drift is not None
+    assert drift.word == "no verdict"
+
+
+def test_a_channel_that_goes_dark_opens_an_incident_that_says_missing():
+    values = plant_values(600, seed=9)
+    values[300:340, 2] = np.nan
+    rows = SensorRows(
+        sensor="s0", ts_ns=START_NS + np.arange(600, dtype=np.int64) * SECOND_NS, values=values
+    )
+    history = History(
+        channels=CHANNELS, sensors=(rows,), read=600, left_out=Counter(), units={},
+        told_missing=Counter(), unordered=Counter(),
+    )  # fmt: skip
+    sensors, _ = score_history(history, small_detector())
+
+    listed = account_of(sensors, small_detector()).document(CHANNELS, "")["incidents"]["listed"]
+
+    assert [one["channels"][0]["channel"] for one in listed] == ["temperature"]
+    assert listed[0]["channels"][0]["direction"] == "missing"
