@@ -21,6 +21,8 @@ MOST_CHANNELS = 5
 MOST_EXPLAINED = 500
 """Incidents that reasons are sought for."""
 
+IntArray = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelAccount:
@@ -122,7 +124,7 @@ def explained(
 
 def _windows(
     one: ScoredSensor, tops: Sequence[int], detector: Detector, max_gap_s: float
-) -> tuple[npt.NDArray[np.float64], *tuple[npt.NDArray[np.int64], ...]]:
+) -> tuple[npt.NDArray[np.float64], IntArray, IntArray, IntArray]:
     """The windows that end at some rows, one behind the other, and their times; ends; lengths."""
     gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
     field = detector.receptive_field

@@ -13,6 +13,7 @@ from tests.support.pyramids import (
     look_of,
     make_pyramid_config,
     pyramid_detector,
+    pyramid_of,
     score,
     small_fleet,
 )
@@ -249,5 +250,18 @@ def test_the_signal_view_is_named_among_the_looks_and_reasons_are_those_of_a_loo
         assert shares == sorted(shares, reverse=True)
         assert sum(shares) == pytest.approx(1.0)
         assert one.reasons[0].channel == 2
+        assert one.reasons[0].deviation == pytest.approx(
+            farthest(detector, broken(fault, 2), at, one)
+        )
         assert one.nearest is not None
     assert dict(one.looks)["signal"] > 0
+
+
+def farthest(detector, rows, at, explanation):
+    """The deviation that is farthest out in the distance of a look that counts most."""
+    most = next(name for name, _ in explanation.looks if name != "signal")
+    look, view = look_of(detector, most.split()[0]), pyramid_of(detector)
+    prepared = view.prepare(rows[: at + 1], np.array(1))
+    far, _ = view.deviations(prepared, np.array([at]))[view.looks.index(look)]
+    own = far[look.scores.index(most), 0].ravel()
+    return own[np.argmax(np.abs(own))]

@@ -185,12 +185,12 @@ def test_only_some_distances_keep_their_numbers():
     assert np.array_equal(kept.weight, fusion.weight[:, [0, 2]])
 
 
-def history_of(short, rows=None):
+def history_of(short):
     """Distances of a history whose short level is, but for a constant, twice `short`."""
     far = np.exp(np.asarray(short)) - 0.3
     distances = np.ones((len(NAMES), len(far)), dtype=np.float32)
     distances[[2, 3]] = np.maximum(far, 1e-3)
-    return distances if rows is None else np.resize(distances, (len(NAMES), rows))
+    return distances
 
 
 class TestWeights:
@@ -226,7 +226,7 @@ class TestWeights:
         assert shares[:2] == [1.0, 1.0]
         assert shares[2] == pytest.approx(0.25)
         # Too little to be worth its time.
-        long = history_of(self.calm, rows=70_000)
+        long = history_of(np.resize(self.calm, 70_000))
         assert weights(NAMES, long, self.few, 0.0)[0, 2:4].tolist() == [0, 0]
 
     def test_trust_falls_as_the_tail_grows(self):

@@ -73,6 +73,16 @@ def test_no_cut_changes_a_bit(seed, channels, cuts):
         assert torch.equal(added(parts), total[own])
 
 
+@pytest.mark.parametrize("channels", [1, 2, 9, 200])
+def test_channels_are_added_from_left_to_right(channels):
+    parts = make_features(0, 50, features=1, channels=channels)[0]
+    total = parts[:, 0].copy()
+    for channel in range(1, channels):
+        total += parts[:, channel]
+
+    assert np.array_equal(added(torch.from_numpy(parts)).numpy(), total)
+
+
 def test_one_channel_far_out_is_not_diluted_by_many_healthy_ones():
     units = Units(middle=np.zeros((1, 1, 100), np.float32), reach=np.ones((1, 1, 100), np.float32))
     values = torch.full((1, 1, 100), 1.0)
