@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from detector.calibration.fusion import Fusion
 from detector.signal.norm import Units
 from detector.signal.series import Series
 from detector.training.dataset import Block, Split, assemble
@@ -18,6 +19,7 @@ FIELD = 16
 def view():
     detector = trained()
     fusion = detector.head.fusion
+    assert isinstance(fusion, Fusion)
     return detector.signal.as_one(Units(middle=fusion.middle, reach=fusion.reach))
 
 

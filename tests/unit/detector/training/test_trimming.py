@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detector.training.trimming import MOST, _trailing_mean, hot_rows
+from detector.signal.series import trailing_mean
+from detector.training.trimming import MOST, hot_rows
 from tests.support import naive
 
 
@@ -20,7 +21,9 @@ def runs_of(hot):
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-50, 50)))
 def test_the_trailing_mean_is_that_of_the_twin(values):
-    assert np.allclose(_trailing_mean(values), naive.trailing_mean(values.tolist(), 16), atol=1e-9)
+    assert np.allclose(
+        trailing_mean(values, 16), naive.trailing_mean(values.tolist(), 16), atol=1e-9
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from detector.calibration.fusion import Fusion
 from detector.signal.norm import Units
 from detector.views.reconstruction import FEATURES, ONE, ReconstructionView
 from tests.support import naive
@@ -19,6 +20,7 @@ def make_view(kind="dense"):
     """The view of a plain detector, and the same as one distance in the units of its fusion."""
     detector = trained(kind)
     fusion = detector.head.fusion
+    assert isinstance(fusion, Fusion)
     units = Units(middle=fusion.middle, reach=fusion.reach)
     return detector.signal, detector.signal.as_one(units), units
 

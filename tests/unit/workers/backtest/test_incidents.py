@@ -15,7 +15,7 @@ from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values, sm
 from workers.backtest.account import account_of
 from workers.backtest.backtest import ScoredSensor, score_history
 from workers.backtest.drifts import drift_of
-from workers.backtest.incidents import SETTLED_ROWS, SensorAlarms, alarms_of, settled_scores
+from workers.backtest.incidents import SensorAlarms, alarms_of
 from workers.backtest.judged import judge
 from workers.backtest.score_file import COLUMNS, write_scores
 from workers.data.files import read_files
@@ -146,18 +146,6 @@ def test_an_incident_names_the_channel_what_was_expected_and_what_was_seen():
     shares = [one["share"] for one in listed["channels"]]
     assert shares == sorted(shares, reverse=True)
     assert sum(channel["share"] for channel in listed["channels"]) == pytest.approx(1.0)
-
-
-def test_a_settled_score_is_the_mean_level_of_the_rows_behind():
-    one = make_scored(rows=200)
-
-    settled = settled_scores(one)
-
-    for row in (7, 90, 200 - SETTLED_ROWS):
-        behind = one.score[row : row + SETTLED_ROWS]
-        assert settled[row] == pytest.approx(np.exp(np.log(behind).mean()))
-    assert np.isnan(settled[:7]).all()
-    assert np.isnan(settled[200 - SETTLED_ROWS + 1 :]).all()
 
 
 def test_the_file_has_scores_incidents_and_settled_scores(tmp_path):
