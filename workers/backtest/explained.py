@@ -16,6 +16,9 @@ from schemas.wire.timestamp import short_ns
 from workers.backtest.backtest import ScoredSensor
 from workers.backtest.incidents import FoundIncident
 
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
 MOST_CHANNELS = 5
 """Channels of an incident that are told of."""
 MOST_EXPLAINED = 500
@@ -121,7 +124,7 @@ def explained(
 
 def _windows(
     one: ScoredSensor, tops: Sequence[int], detector: Detector, max_gap_s: float
-) -> tuple[npt.NDArray[np.float64], *tuple[npt.NDArray[np.int64], ...]]:
+) -> tuple[FloatArray, IntArray, IntArray, IntArray]:
     """The windows that end at some rows, one behind the other, and their times; ends; lengths."""
     gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
     field = detector.receptive_field
@@ -141,10 +144,10 @@ def _windows(
 
 def _accounts(
     detector: Detector,
-    shares: npt.NDArray[np.float64],
-    observed: npt.NDArray[np.float64],
-    expected: npt.NDArray[np.float64],
-    half: npt.NDArray[np.float64],
+    shares: FloatArray,
+    observed: FloatArray,
+    expected: FloatArray,
+    half: FloatArray,
 ) -> list[ChannelAccount]:
     found = []
     for place in np.argsort(-shares, kind="stable")[:MOST_CHANNELS].tolist():
