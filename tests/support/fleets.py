@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from jaxtyping import TypeCheckError
 
+from detector.calibration.fusion import Fusion
 from detector.models import PCAAutoencoder, build
 from detector.scoring import Detector
+from detector.signal.norm import Units
 from detector.signal.series import Series
 from detector.training.train import TrainingConfig, train
 from tests.support.views import LevelTraining
@@ -86,6 +88,13 @@ def trained_with_two_views() -> Detector:
     return train(
         make_fleet().series(), make_config(further_views=(LevelTraining(receptive_field=32),))
     )
+
+
+def units_of(detector: Detector) -> Units:
+    """The units of the features of a plain detector."""
+    fusion = detector.head.fusion
+    assert isinstance(fusion, Fusion)
+    return Units(middle=fusion.middle, reach=fusion.reach)
 
 
 def make_model(kind: str, *, seed: int = 0, **sizes: Any) -> Any:

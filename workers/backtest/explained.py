@@ -16,12 +16,13 @@ from schemas.wire.timestamp import short_ns
 from workers.backtest.backtest import ScoredSensor
 from workers.backtest.incidents import FoundIncident
 
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
 MOST_CHANNELS = 5
 """Channels of an incident that are told of."""
 MOST_EXPLAINED = 500
 """Incidents that reasons are sought for."""
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +108,14 @@ def explained(
     tops = [incident.top for incident in asked]
     rows, times, ends, lengths = _windows(one, tops, detector, max_gap_s)
     groups = np.full(len(ends), detector.group_of(one.sensor), dtype=np.int32)
-    scores = detector.score(rows, ends, groups, lengths=lengths, times=times)
+    expected = detector.score(rows, ends, groups, lengths=lengths, times=times).expected
     shares = detector.shares(rows, ends, groups, lengths=lengths, times=times)
-    shares[scores.flagged] = scores.contribution  # which says what is missing as well
     reasons = explain(detector, rows, ends, groups, lengths=lengths, times=times)
     half = band(detector, detector.group_of(one.sensor))
     return [
         ExplainedIncident(
             incident=incident,
-            channels=_accounts(detector, shares[i], rows[ends[i]], scores.expected[i], half),
+            channels=_accounts(detector, shares[i], rows[ends[i]], expected[i], half),
             why=reasons[i],
         )
         for i, incident in enumerate(asked)
@@ -124,7 +124,7 @@ def explained(
 
 def _windows(
     one: ScoredSensor, tops: Sequence[int], detector: Detector, max_gap_s: float
-) -> tuple[npt.NDArray[np.float64], IntArray, IntArray, IntArray]:
+) -> tuple[FloatArray, IntArray, IntArray, IntArray]:
     """The windows that end at some rows, one behind the other, and their times; ends; lengths."""
     gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
     field = detector.receptive_field
@@ -144,10 +144,10 @@ def _windows(
 
 def _accounts(
     detector: Detector,
-    shares: npt.NDArray[np.float64],
-    observed: npt.NDArray[np.float64],
-    expected: npt.NDArray[np.float64],
-    half: npt.NDArray[np.float64],
+    shares: FloatArray,
+    observed: FloatArray,
+    expected: FloatArray,
+    half: FloatArray,
 ) -> list[ChannelAccount]:
     found = []
     for place in np.argsort(-shares, kind="stable")[:MOST_CHANNELS].tolist():

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from detector.calibration.fusion import Fusion
-from detector.signal.norm import Units
 from detector.signal.series import Series
 from detector.training.dataset import Block, Split, assemble
 from detector.training.signal_history import SignalHistory
 from detector.views.joined import Views
-from tests.support.fleets import INTERVAL_NS, make_fleet, make_series, trained
+from tests.support.fleets import INTERVAL_NS, make_fleet, make_series, trained, units_of
 
 FIELD = 16
 
@@ -18,9 +16,7 @@ FIELD = 16
 @pytest.fixture(scope="module")
 def view():
     detector = trained()
-    fusion = detector.head.fusion
-    assert isinstance(fusion, Fusion)
-    return detector.signal.as_one(Units(middle=fusion.middle, reach=fusion.reach))
+    return detector.signal.as_one(units_of(detector))
 
 
 def make_data(receptive_field=FIELD):

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from detector.calibration.fusion import Fusion
 from detector.signal.norm import Units
 from detector.views.reconstruction import FEATURES, ONE, ReconstructionView
 from tests.support import naive
-from tests.support.fleets import make_fleet, trained
+from tests.support.fleets import make_fleet, trained, units_of
 
 FIELD = 16
 ROWS = 600
@@ -19,9 +18,7 @@ ROWS = 600
 def make_view(kind="dense"):
     """The view of a plain detector, and the same as one distance in the units of its fusion."""
     detector = trained(kind)
-    fusion = detector.head.fusion
-    assert isinstance(fusion, Fusion)
-    units = Units(middle=fusion.middle, reach=fusion.reach)
+    units = units_of(detector)
     return detector.signal, detector.signal.as_one(units), units
 
 
