@@ -18,8 +18,17 @@ CHANNELS = ("flow", "pressure", "temperature")
 QUICK = ["--latent-size", "4", "--max-steps", "60", "--device", "cpu"]
 
 
-def write(path: Path, rows: int, *, seed: int, faulty: slice | None = None, spoiled: int = 0):
+def write(
+    path: Path,
+    rows: int,
+    *,
+    seed: int,
+    faulty: slice | None = None,
+    dark: slice = slice(0),
+    spoiled: int = 0,
+) -> Path:
     values, labels = plant_values(rows, seed=seed), np.zeros(rows, np.int8)
+    values[dark, 2] = np.nan
     if faulty is not None:
         values[faulty, 1] += 4.0
         labels[faulty] = 1
@@ -114,6 +123,18 @@ def test_a_fault_is_one_incident_in_backtest_report_and_file(say, folder):
     assert "the normal readings most like" in (folder / "r.html").read_text()
     lines = (folder / "s.csv").read_text().splitlines()
     assert lines[0].replace('"', "").split(",")[2:6] == ["score", "flagged", "settled", "incident"]
+
+
+def test_a_channel_that_goes_dark_is_an_incident_that_says_missing(say, folder):
+    write(folder / "dark.csv", 1_200, seed=9, dark=slice(700, 760))
+
+    told = json.loads(say("backtest", "dark.csv", "-m", "model", "--json"))
+
+    (incident,) = told["incidents"]["listed"]
+    main = incident["channels"][0]
+    assert (main["channel"], main["direction"], main["observed"]) == (
+        "temperature", "missing", None
+    )  # fmt: skip
 
 
 def test_the_plain_detector_stays_selectable(say, folder):
