@@ -18,8 +18,18 @@ CHANNELS = ("flow", "pressure", "temperature")
 QUICK = ["--latent-size", "4", "--max-steps", "60", "--device", "cpu"]
 
 
-def write(path: Path, rows: int, *, seed: int, faulty: slice | None = None, spoiled: int = 0):
+def write(
+    path: Path,
+    rows: int,
+    *,
+    seed: int,
+    faulty: slice | None = None,
+    dark: slice = slice(0),
+    spoiled: int = 0,
+) -> Path:
     values, labels = plant_values(rows, seed=seed), np.zeros(rows, np.int8)
+    lost = np.random.default_rng(seed).random(values[dark].shape) < 0.75
+    values[dark] = np.where(lost, np.nan, values[dark])
     if faulty is not None:
         values[faulty, 1] += 4.0
         labels[faulty] = 1
@@ -114,6 +124,15 @@ def test_a_fault_is_one_incident_in_backtest_report_and_file(say, folder):
     assert "the normal readings most like" in (folder / "r.html").read_text()
     lines = (folder / "s.csv").read_text().splitlines()
     assert lines[0].replace('"', "").split(",")[2:6] == ["score", "flagged", "settled", "incident"]
+
+
+def test_values_that_go_missing_are_an_incident(say, folder):
+    write(folder / "dark.csv", 1_200, seed=9, dark=slice(700, 760))
+
+    told = json.loads(say("backtest", "dark.csv", "-m", "model", "--json"))
+
+    (incident,) = told["incidents"]["listed"]
+    assert incident["severity"] in {"medium", "high"}
 
 
 def test_the_plain_detector_stays_selectable(say, folder):

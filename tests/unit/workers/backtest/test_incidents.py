@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +12,12 @@ from detector.calibration.alarm_rule import AlarmRule, EndReason
 from detector.scoring import Detector
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values, small_detector
 from workers.backtest.account import account_of
-from workers.backtest.backtest import ScoredSensor, score_history
+from workers.backtest.backtest import ScoredSensor
 from workers.backtest.drifts import drift_of
 from workers.backtest.incidents import SensorAlarms, alarms_of
 from workers.backtest.judged import judge
 from workers.backtest.score_file import COLUMNS, write_scores
 from workers.data.files import read_files
-from workers.data.history import History, SensorRows
 
 FAULT = slice(400, 440)
 
@@ -176,21 +174,3 @@ def test_a_history_too_short_for_a_drift_verdict_is_said():
 
     assert drift is not None
     assert drift.word == "no verdict"
-
-
-def test_a_channel_that_goes_dark_opens_an_incident_that_says_missing():
-    values = plant_values(600, seed=9)
-    values[300:340, 2] = np.nan
-    rows = SensorRows(
-        sensor="s0", ts_ns=START_NS + np.arange(600, dtype=np.int64) * SECOND_NS, values=values
-    )
-    history = History(
-        channels=CHANNELS, sensors=(rows,), read=600, left_out=Counter(), units={},
-        told_missing=Counter(), unordered=Counter(),
-    )  # fmt: skip
-    sensors, _ = score_history(history, small_detector())
-
-    listed = account_of(sensors, small_detector()).document(CHANNELS, "")["incidents"]["listed"]
-
-    assert [one["channels"][0]["channel"] for one in listed] == ["temperature"]
-    assert listed[0]["channels"][0]["direction"] == "missing"
