@@ -62,7 +62,8 @@ def standing_out_rows(
     for owner in np.unique(data.owners[rows[over]]).tolist():
         mine = np.flatnonzero(data.owners[rows] == owner)
         near_runs = _merged(true_runs(near[mine]).tolist())
-        runs = [(start, end) for start, end in near_runs if over[mine[start:end]].any()]
+        # A single row opens no incident.
+        runs = [(a, b) for a, b in near_runs if over[mine[a:b]].sum() > 1]
         runs = _without_tails(runs, z[mine, 1])
         if len(runs) > MOST_STRETCHES or sum(b - a for a, b in runs) > MOST_SHARE * len(mine):
             continue

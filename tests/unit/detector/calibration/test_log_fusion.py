@@ -268,13 +268,13 @@ class TestTheSignalView:
         return weights(names, self.history[: len(names)], held_back, understood)[:, -1].tolist()
 
     def test_one_that_understands_its_channels_counts_in_both_levels(self):
-        assert self.weight() == [2.0, 2.0]
+        assert self.weight() == [4.0, 4.0]
 
     def test_one_that_does_not_counts_nowhere(self):
         assert self.weight(understood=0.6) == [0.0, 0.0]
 
     def test_one_that_half_does_counts_half(self):
-        assert self.weight(understood=0.75) == pytest.approx([1.0, 1.0])
+        assert self.weight(understood=0.75) == pytest.approx([2.0, 2.0])
 
     def test_a_restless_one_counts_nowhere(self):
         assert self.weight(tail=2.0) == [0.0, 0.0]
@@ -283,15 +283,15 @@ class TestTheSignalView:
         """What it learned from lies nearer: its median would make held-back rows look far out."""
         held_back = np.full((len(NAMES), 1024), 50.0, dtype=np.float32)
 
-        assert weights(NAMES, self.history, held_back, 1.0)[0, -1] == 2.0
+        assert weights(NAMES, self.history, held_back, 1.0)[0, -1] == 4.0
 
-    @pytest.mark.parametrize(("rows", "weight"), [(0, 0), (1, 0), (256, 0), (640, 1), (5000, 2)])
+    @pytest.mark.parametrize(("rows", "weight"), [(0, 0), (1, 0), (256, 0), (640, 2), (5000, 4)])
     def test_it_counts_as_its_held_back_rows_are_many(self, rows, weight):
         assert self.weight(rows=rows) == pytest.approx([weight, weight])
 
     def test_a_weight_next_to_nothing_is_nothing(self):
-        assert self.weight(understood=0.6029) == [0.0, 0.0]
-        assert min(self.weight(understood=0.6031)) > 0.02
+        assert self.weight(understood=0.601) == [0.0, 0.0]
+        assert min(self.weight(understood=0.602)) > 0.02
 
     def test_it_changes_no_weight_of_the_looks(self):
         held_back = np.ones((len(NAMES), 1024), dtype=np.float32)
