@@ -183,7 +183,7 @@ def weights(
     if "signal" in names and held_back.shape[1]:
         own = held_back[names.index("signal")]
         logs = np.log(own / LogFusion.medians(own[None]).astype(np.float64) + OFFSET)
-        enough = _share(len(logs) / 32, 8, 32)
+        enough = _share(len(logs) / 32, 2, 10)
         signal = 4 * _quiet(logs) * enough * _share(understood, 0.6, 0.9)
     ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2, "signal": signal}
     ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
