@@ -44,7 +44,8 @@ from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fusion
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration
-from detector.scoring import Detector, Head, Identity, pick_device
+from detector.head import Head, Identity
+from detector.scoring import Detector, pick_device
 from detector.signal.denoising import Denoiser
 from detector.views.base import View
 from detector.views.joined import Views

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from detector.calibration.log_fusion import LogFusion
-from detector.scoring import Detector, Ends, Groups, Rows, Times
+from detector.scoring import Detector
 from detector.signal.denoising import CORRECTION_LIMIT
 from detector.views.pyramid import Look, PyramidView
+from detector.windows import Ends, Groups, Rows, Times
 
 BAND = 3.0
 """Half the width of the band around an expected value, in usual differences from it."""

@@ -3,25 +3,21 @@
 Why the bits hold: see `detector.views.base`; all else here works on single rows or samples.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
-from detector.calibration.alarm_rule import AlarmRule
-from detector.calibration.drift import DriftWatch
-from detector.calibration.fusion import LEVELS, Fused, Fusion
+from detector import windows
+from detector.calibration.fusion import LEVELS, Fused
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.published import levels_of
-from detector.calibration.threshold import Calibration
-from detector.signal.denoising import Denoiser
-from detector.signal.scaler import ChannelScaler
+from detector.head import Head, Identity
 from detector.signal.series import count_in_windows
 from detector.views.joined import Views
 from detector.views.reconstruction import ReconstructionView
+from detector.windows import Ends, Groups, Rows, Times
 
 POOLED = 0
 """The calibration group of all sensors together; it serves those that training has not seen."""
@@ -31,10 +27,6 @@ _BLOCK = 2048
 _TILES = 8
 """Tiles between two rounds of the small arithmetic; it keeps them in the cache."""
 
-Rows = Float64[np.ndarray, "rows channels"]
-Ends = Int64[np.ndarray, " n"]
-Times = Int64[np.ndarray, " rows"]
-Groups = Int32[np.ndarray, " n"]
 Samples = Float64[np.ndarray, "n channels"]
 Scaled = Float32[np.ndarray, "n channels"]
 
@@ -67,56 +59,6 @@ class Scores:
     contribution: Float32[np.ndarray, "k channels"]
     levels: Float64[np.ndarray, "n levels"]
     partial: Bool[np.ndarray, " n"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Which detector this is and what it expects of its input.
-
-    Attributes:
-        name: chosen by the user.
-        version: chosen by the user, or the beginning of the content's hash.
-        channels: names, in the order of the columns.
-        units: of each channel, "" where unknown.
-        sensors: the sensor of each calibration group from 1 on.
-        interval_s: sampling interval of the training data.
-        max_gap_s: a longer gap restarts the warm-up.
-        training: summary for people (rows, windows, losses, versions ...); JSON values only.
-    """
-
-    name: str
-    version: str
-    channels: tuple[str, ...]
-    units: tuple[str, ...]
-    sensors: tuple[str, ...]
-    interval_s: float
-    max_gap_s: float
-    training: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """What turns the views' output into scores and clean values; all per calibration group.
-
-    Attributes:
-        fusion: features of all views to raw score.
-        calibration: raw score to normalised score and p-value.
-        partial: the same for windows that are not full yet; None if those are not scored.
-        alarms: from levels to incidents; None for an artifact older than the rule.
-        drift: from long levels to drift verdicts; None for an artifact older than them.
-        denoiser: reading and reconstruction to clean reading.
-        missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
-        decimals: of published values, 0..15.
-    """
-
-    fusion: Fusion | LogFusion
-    calibration: Calibration
-    partial: Calibration | None
-    alarms: AlarmRule | None
-    drift: DriftWatch | None
-    denoiser: Denoiser
-    missing_limit: Int64[np.ndarray, "groups channels"]
-    decimals: Int64[np.ndarray, " channels"]
 
 
 class Detector:
@@ -225,8 +167,7 @@ class Detector:
                 rows, a length is out of range, a group is unknown, windows of two groups overlap,
                 or the model needs times and there are none.
         """
-        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
-        self._check(rows, ends, groups, reach)
+        reach = self._checked(rows, ends, groups, lengths)
         if times is not None and times.shape != (len(rows),):
             raise ValueError(f"one time for each row: got {times.shape} and {len(rows)} rows")
         if len(ends) == 0:
@@ -245,8 +186,7 @@ class Detector:
         times: Times | None = None,
     ) -> Fused:
         """The logs and levels behind the scores of some samples; arguments as for `score`."""
-        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
-        self._check(rows, ends, groups, reach)
+        reach = self._checked(rows, ends, groups, lengths)
         measured = self._measure(rows, times, ends, groups, reach)
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
@@ -263,8 +203,7 @@ class Detector:
 
         Where values are missing it says what the others did.
         """
-        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
-        self._check(rows, ends, groups, reach)
+        reach = self._checked(rows, ends, groups, lengths)
         partial = reach < self.receptive_field
         measured = self._measure(rows, times, ends, groups, reach)
         fused = self.head.fusion.fuse(measured.distances, groups, partial)
@@ -276,8 +215,7 @@ class Detector:
 
     def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
-        whole = np.full(len(ends), self.receptive_field)
-        self._check(rows, ends, np.full(len(ends), group, dtype=np.int32), whole)
+        self._checked(rows, ends, np.full(len(ends), group, dtype=np.int32), None)
         if len(ends) == 0:
             return np.zeros((0, self.signal.model.latent_size), dtype=np.float32)
         prepared = self.signal.prepare(rows, np.array(group))
@@ -299,7 +237,9 @@ class Detector:
         """What all views say of whole windows, and the short looks of those that are not full."""
         one_group = bool((groups == groups[0]).all())
         row_groups = (
-            np.array(groups[0]) if one_group else self._row_groups(len(rows), ends, groups, lengths)
+            np.array(groups[0])
+            if one_group
+            else windows.row_groups(len(rows), ends, groups, lengths)
         )
         partial = lengths < self.receptive_field
         if self._shorter is None or not partial.any():
@@ -434,50 +374,19 @@ class Detector:
             rounded = np.where(np.isfinite(rounded), rounded, values)
         return rounded
 
-    def _check(self, rows: Rows, ends: Ends, groups: Groups, lengths: Ends) -> None:
-        n_rows, n_channels = len(rows), len(self.channels)
-        if rows.ndim != 2 or rows.shape[1] != n_channels:  # noqa: PLR2004
-            raise ValueError(
-                f"rows must be [T, {n_channels}] for {self.channels}, got {rows.shape}"
-            )
-        if ends.shape != groups.shape or ends.shape != lengths.shape:
-            raise ValueError(
-                f"one group and one length for each end: got {groups.shape}, {lengths.shape} and "
-                f"{ends.shape}"
-            )
-        if len(ends) == 0:
-            return
-        field, least = self.receptive_field, self.warm_up
-        if lengths.min() < least or lengths.max() > field:
-            raise ValueError(
-                f"lengths must lie in {least}..{field}, got {lengths.min()}..{lengths.max()}"
-            )
-        if (ends < lengths - 1).any() or ends.max() >= n_rows:
-            first = int(lengths.min()) - 1
-            raise ValueError(
-                f"ends must lie in {first}..{n_rows - 1} (R = {field}, {n_rows} rows), "
-                f"got {ends.min()}..{ends.max()}"
-            )
-        if groups.min() < 0 or groups.max() >= self.n_groups:
-            raise ValueError(
-                f"groups must lie in 0..{self.n_groups - 1}, got {groups.min()}..{groups.max()}"
-            )
-
-    @staticmethod
-    def _row_groups(
-        n_rows: int, ends: Ends, groups: Groups, lengths: Ends
-    ) -> Int64[np.ndarray, " rows"]:
-        """The group of each row: that of the first window that ends at it or behind it."""
-        if (np.diff(ends) < 0).any():
-            order = np.argsort(ends, kind="stable")
-            ends, groups, lengths = ends[order], groups[order], lengths[order]
-        change = np.flatnonzero(np.diff(groups)) + 1
-        before = np.minimum.reduceat(ends - lengths, np.concatenate([[0], change]))[1:]
-        if (before < ends[change - 1]).any():
-            raise ValueError("windows of two groups overlap: a row belongs to one sensor")
-        spans = np.diff(ends, prepend=-1)
-        spans[-1] += n_rows - 1 - ends[-1]
-        return np.repeat(groups.astype(np.int64), spans)
+    def _checked(self, rows: Rows, ends: Ends, groups: Groups, lengths: Ends | None) -> Ends:
+        """How many rows each window has, if all is as it must be."""
+        reach = np.full(len(ends), self.receptive_field) if lengths is None else lengths
+        windows.check(
+            rows,
+            ends,
+            groups,
+            reach,
+            channels=self.channels,
+            limits=(self.warm_up, self.receptive_field),
+            n_groups=self.n_groups,
+        )
+        return reach
 
     def _empty(self) -> Scores:
         none, wide = np.zeros(0, dtype=np.float32), np.zeros((0, len(self.channels)))
@@ -541,10 +450,3 @@ def pick_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
-
-
-def decimals_for(scaler: ChannelScaler) -> Int64[np.ndarray, " channels"]:
-    """Decimals that resolve a ten-thousandth of each channel's finest scale."""
-    finest = np.log10(scaler.scale.min(axis=0) * 1e-4)
-    decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
-    return decimals

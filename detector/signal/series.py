@@ -110,6 +110,12 @@ def last_present(present: Bool[np.ndarray, "rows channels"]) -> Int64[np.ndarray
     return source
 
 
+def carried(rows: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, "rows channels"]:
+    """Missing values replaced by the last one before, or by 0."""
+    source = last_present(np.isfinite(rows))
+    return np.where(source >= 0, np.take_along_axis(rows, np.maximum(source, 0), axis=0), 0.0)
+
+
 def count_in_windows(
     mask: Bool[np.ndarray, "rows channels"], ends: Int64[np.ndarray, " n"], receptive_field: int
 ) -> Int64[np.ndarray, "n channels"]:

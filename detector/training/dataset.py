@@ -20,8 +20,8 @@ from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import (
     GAP_INTERVALS,
     Series,
+    carried,
     in_order,
-    last_present,
     runs,
     sampling_interval_ns,
     thin,
@@ -402,9 +402,8 @@ def _join(
     for segment, start, end in zip(segments, borders[:-1], borders[1:], strict=True):
         group = group_of.get(segment.sensor, 0)
         scaled = scaler.apply(segment.values, np.array(group))
-        carried = _carried(scaled)
-        filled[start:end] = carried
-        target[start:end] = smooth(carried, noise[group])
+        filled[start:end] = carried(scaled)
+        target[start:end] = smooth(filled[start:end], noise[group])
         spans[segment.block].append((int(start), int(end)))
     return Dataset(
         receptive_field=receptive_field,
@@ -444,10 +443,3 @@ def _joined_runs(
         start = found.pop()[0] if follows else borders[place]
         found.append((start, borders[place + 1]))
     return found
-
-
-def _carried(scaled: Float64[np.ndarray, "rows channels"]) -> Float64[np.ndarray, "rows channels"]:
-    """Missing values replaced by the last one before, or the centre."""
-    source = last_present(np.isfinite(scaled))
-    carried = np.take_along_axis(scaled, np.maximum(source, 0), axis=0)
-    return np.where(source >= 0, carried, 0.0)

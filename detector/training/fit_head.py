@@ -12,7 +12,7 @@ from detector.calibration.alarm_rule import AlarmDials, AlarmRule
 from detector.calibration.fusion import LEVELS, Fusion, raw_scores
 from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
-from detector.scoring import Head, decimals_for
+from detector.head import Head, decimals_for
 from detector.signal.denoising import Denoiser
 from detector.signal.norm import Units
 from detector.signal.series import count_in_windows, thin

@@ -16,7 +16,8 @@ from detector.calibration.alarm_numbers import INDEPENDENT
 from detector.calibration.alarm_rule import AlarmDials
 from detector.calibration.budget import AlarmBudget, worth
 from detector.calibration.log_fusion import LogFusion
-from detector.scoring import Detector, Head, Identity, pick_device
+from detector.head import Head, Identity
+from detector.scoring import Detector, pick_device
 from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble

@@ -5,44 +5,16 @@ import numpy as np
 import pytest
 
 from detector.calibration import alarm_fold
-from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import (
     STATE_SIZE,
     AlarmDials,
-    AlarmRule,
     EndReason,
     Fired,
     open_incidents,
     rows_seen,
 )
+from tests.support.alarm_rules import ONE, make_rule, noise, run, with_step
 from tests.support.alarm_twin import Twin
-
-ONE = np.array([1])
-RATE = 1 / 2_000
-
-
-def make_rule(rate=RATE, memory=700.0, **dials):
-    """Centre 0, spread 1, tail slope 1/2; bars at about 4."""
-    pairs = {"centre": 0.0, "spread": 1.0, "quantile": 1.5, "slope": 0.5, "clusters": 0.2}
-    numbers = AlarmNumbers(
-        **{name: np.full((2, 2), value) for name, value in pairs.items()},
-        memory=np.full(2, memory),
-    )
-    return AlarmRule(numbers=numbers, rate=rate, dials=AlarmDials(**dials))
-
-
-def noise(rows, seed=0, scale=0.5):
-    return scale * np.random.default_rng(seed).standard_normal((rows, 2))
-
-
-def run(rule, levels):
-    return rule.advance(levels, np.array([len(levels)]), ONE, rule.start(ONE))
-
-
-def with_step(rows, at, length, height, seed=0):
-    levels = noise(rows, seed)
-    levels[at : at + length] += height
-    return levels
 
 
 def test_a_step_opens_one_incident_and_its_end_closes_it():
@@ -145,38 +117,6 @@ def test_learning_an_incidents_level_is_no_recovery():
 
     assert out.ended[0].reason is EndReason.NEW_NORMAL
     assert out.ended[0].ended < 501 + 1_400
-
-
-def test_a_second_equal_event_some_minutes_later_is_found():
-    """What the first one taught of spread was its own; kept, it would hide the second."""
-    levels = with_step(3_000, 500, 300, 8.0)
-    levels[1_200:1_500] += 8.0
-    out = run(make_rule(), levels)
-
-    assert [one.first for one in out.opened] == [501, 1_201]
-    assert [one.reason for one in out.ended] == [EndReason.RECOVERED] * 2
-
-
-def test_an_incident_that_recovered_gives_the_spreads_back_and_not_the_centres():
-    rule, levels = make_rule(), with_step(3_000, 500, 300, 8.0)
-    before = run(rule, levels[:500]).states.view(alarm_fold.STATE)[0, 0]
-    (ended,) = run(rule, levels).ended
-    closed = run(rule, levels[: ended.last + 1]).states.view(alarm_fold.STATE)[0, 0]
-
-    for view in ("long", "short"):  # the row that closes is a row of learning, too
-        assert closed[f"spread_{view}"] == pytest.approx(before[f"spread_{view}"], rel=0.01)
-        assert closed[f"centre_{view}"] > before[f"centre_{view}"] + 1.0
-
-
-def test_a_new_normal_keeps_the_spread_that_it_was_learnt_with():
-    levels = with_step(3_000, 500, 2_500, 40.0)
-    before, after = (
-        run(make_rule(), levels[:rows]).states.view(alarm_fold.STATE)[0, 0]
-        for rows in (500, 501 + 1_400)
-    )
-
-    assert after["reason"] == EndReason.NEW_NORMAL
-    assert after["spread_long"] > 2 * before["spread_long"]
 
 
 def test_a_dial_keeps_a_lasting_step_open():

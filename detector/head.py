@@ -1,0 +1,73 @@
+"""What a detector has beside its views: who it is, and what makes scores of what they measure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.drift import DriftWatch
+from detector.calibration.fusion import Fusion
+from detector.calibration.log_fusion import LogFusion
+from detector.calibration.threshold import Calibration
+from detector.signal.denoising import Denoiser
+from detector.signal.scaler import ChannelScaler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which detector this is and what it expects of its input.
+
+    Attributes:
+        name: chosen by the user.
+        version: chosen by the user, or the beginning of the content's hash.
+        channels: names, in the order of the columns.
+        units: of each channel, "" where unknown.
+        sensors: the sensor of each calibration group from 1 on.
+        interval_s: sampling interval of the training data.
+        max_gap_s: a longer gap restarts the warm-up.
+        training: summary for people (rows, windows, losses, versions ...); JSON values only.
+    """
+
+    name: str
+    version: str
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    sensors: tuple[str, ...]
+    interval_s: float
+    max_gap_s: float
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What turns the views' output into scores and clean values; all per calibration group.
+
+    Attributes:
+        fusion: features of all views to raw score.
+        calibration: raw score to normalised score and p-value.
+        partial: the same for windows that are not full yet; None if those are not scored.
+        alarms: from levels to incidents; None for an artifact older than the rule.
+        drift: from long levels to drift verdicts; None for an artifact older than them.
+        denoiser: reading and reconstruction to clean reading.
+        missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
+        decimals: of published values, 0..15.
+    """
+
+    fusion: Fusion | LogFusion
+    calibration: Calibration
+    partial: Calibration | None
+    alarms: AlarmRule | None
+    drift: DriftWatch | None
+    denoiser: Denoiser
+    missing_limit: Int64[np.ndarray, "groups channels"]
+    decimals: Int64[np.ndarray, " channels"]
+
+
+def decimals_for(scaler: ChannelScaler) -> Int64[np.ndarray, " channels"]:
+    """Decimals that resolve a ten-thousandth of each channel's finest scale."""
+    finest = np.log10(scaler.scale.min(axis=0) * 1e-4)
+    decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
+    return decimals
