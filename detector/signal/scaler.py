@@ -150,6 +150,8 @@ def shared_scale(
 GROSS = 10.0
 """A value so many usual ranges beyond the usual range is no measurement: -9999 in a pressure."""
 _PARTS = 10
+_MOST_REPEATED = 0.02
+_FEWEST_NUMBERS = 32
 _STRETCH = 6_000
 """Rows whose range makes the unit: it must not grow with the length of the history."""
 
@@ -189,7 +191,8 @@ def gross(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Values so far beyond the usual range that they are no measurement.
 
     The usual range is that of ten parts in time but for the two most extreme: one sentinel or one
-    broken hour does not widen it.
+    broken hour does not widen it. Nor does a sentinel that comes back all the time: one number,
+    the same to the last digit, beyond all that the channel measures.
 
     Args:
         values: of one channel, oldest first, finite; at least one.
@@ -202,4 +205,20 @@ def gross(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     outside: Bool[np.ndarray, " n"] = (values > high + GROSS * usual) | (
         values < low - GROSS * usual
     )
+    outside |= _repeated(values)
+    return outside
+
+
+def _repeated(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """The least and the largest number where they are rare and far beyond all others."""
+    ends = (values == values.min()) | (values == values.max())
+    rest = values[~ends]
+    if len(rest) < (1 - _MOST_REPEATED) * len(values):
+        return np.zeros(len(values), dtype=bool)
+    low, high = float(rest.min()), float(rest.max())
+    far = GROSS * (high - low)
+    outside: Bool[np.ndarray, " n"] = (values > high + far) | (values < low - far)
+    # A channel of a few numbers is one of commands: a rare one is no sentinel.
+    if not outside.any() or len(np.unique(rest)) < _FEWEST_NUMBERS:
+        outside[:] = False
     return outside

@@ -230,6 +230,27 @@ class TestGrossValues:
 
         assert np.flatnonzero(gross(values)).tolist() == list(range(700, 800))
 
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("every", [100, 333, 499])
+    def test_a_sentinel_that_comes_back_all_the_time_is_found(self, every, sign):
+        values = make_rows(1000)[:, 0]
+        values[1::every] = -9999.0
+
+        assert (np.flatnonzero(gross(sign * values)) % every == 1).all()
+        assert gross(sign * values).sum() == len(values[1::every])
+
+    def test_spikes_of_many_sizes_are_kept(self):
+        values = make_rows(1000)[:, 0]
+        values[1::100] = np.geomspace(100, 500, 10)
+
+        assert not gross(values).any()
+
+    def test_a_rare_command_beside_others_is_kept(self):
+        values = np.arange(1000) % 3.0
+        values[1::250] = 100.0
+
+        assert not gross(values).any()
+
     def test_a_fault_of_ordinary_size_is_kept(self):
         values = make_rows(1000)[:, 0]
         values[500:520] += 15 * values.std()
@@ -253,8 +274,9 @@ class TestGrossValues:
         assert not gross(np.array(values)).any()
 
     @settings(max_examples=50, deadline=None)
-    @given(values=arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6)))
+    @given(values=arrays(np.float64, st.integers(1, 32), elements=st.floats(-1e6, 1e6)))
     def test_it_is_as_the_twin_finds_it_and_a_mirrored_channel_has_the_same(self, values):
+        """Of so few numbers, none is held for a sentinel because it comes back."""
         parts = [part.tolist() for part in np.array_split(values, 10) if len(part)]
         lows, highs = sorted(min(part) for part in parts), sorted(max(part) for part in parts)
         low, high = (lows[1], highs[-2]) if len(parts) > 1 else (lows[0], highs[0])
