@@ -261,7 +261,15 @@ def _calibration(prefix: str, arrays: Mapping[str, np.ndarray]) -> Calibration:
 
 
 def _described(alarms: AlarmRule | None) -> dict[str, Any] | None:
-    return None if alarms is None else {"rate": alarms.rate, "dials": asdict(alarms.dials)}
+    return (
+        None
+        if alarms is None
+        else {
+            "rate": alarms.rate,
+            "least_rate": alarms.least_rate,
+            "dials": asdict(alarms.dials),
+        }
+    )
 
 
 def _alarms(
@@ -276,6 +284,7 @@ def _alarms(
     return AlarmRule(
         numbers=numbers,
         rate=float(description["rate"]),
+        least_rate=float(description["least_rate"]),
         dials=AlarmDials(**description["dials"]),
     )
 

@@ -120,11 +120,11 @@ class AlarmNumbers:
         if len(levels) == 0:
             raise ValueError("the alarm rule needs calibration levels, and none is finite")
         pieces: list[list[_Piece]] = [[] for _ in range(n_groups)]
-        for sensor in np.unique(groups):
-            of = groups == sensor
+        order = np.argsort(groups, kind="stable")
+        for of in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
             piece = _Piece(np.ascontiguousarray(levels[of, : len(VIEWS)], np.float64), blocks[of])
             pieces[0].append(piece)
-            pieces[sensor].append(piece)
+            pieces[groups[of[0]]].append(piece)
         pooled = [_usual(_describe(pieces[0], view), _rows(pieces[0])) for view in range(2)]
         table = [pooled]
         for own in pieces[1:]:

@@ -175,6 +175,7 @@ class AlarmRule:
     Attributes:
         numbers: of each calibration group.
         rate: false incidents a row that the budget allows, see `AlarmBudget.rate`.
+        least_rate: the bars start for this rate where the budget asks for a lower one.
         dials: what the operator set.
 
     Raises:
@@ -183,11 +184,14 @@ class AlarmRule:
 
     numbers: AlarmNumbers
     rate: float
+    least_rate: float = 0.0
     dials: AlarmDials = field(default_factory=AlarmDials)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.rate < 1.0:
             raise ValueError(f"the rate must be between 0 and 1, got {self.rate}")
+        if not 0.0 <= self.least_rate < 1.0:
+            raise ValueError(f"the least rate must be in 0..1, got {self.least_rate}")
 
     def start(self, groups: Int[np.ndarray, " sensors"]) -> States:
         """States of sensors that have had no row."""
@@ -262,7 +266,7 @@ class AlarmRule:
     @cached_property
     def _numbers(self) -> np.ndarray:
         table = np.empty(len(self.numbers.memory), fold.NUMBERS)
-        bars = self.numbers.bars(self.rate)
+        bars = self.numbers.bars(max(self.rate, self.least_rate))
         for view, name in enumerate(("long", "short")):
             for what in ("centre", "spread", "slope"):
                 table[f"{what}_{name}"] = getattr(self.numbers, what)[:, view]

@@ -199,6 +199,14 @@ class BudgetWorth:
         )
 
 
+def least_rate(readings: int) -> float:
+    """The lowest rate that the tail of so many readings is believed for: bars start there.
+
+    For a rarer one nothing in the history speaks; the rule's own counting lifts the bar instead.
+    """
+    return CERTAIN / readings / STRETCH
+
+
 def worth(
     budget: AlarmBudget, *, interval_s: float, readings: int, independent: int, sensors: int = 1
 ) -> BudgetWorth:

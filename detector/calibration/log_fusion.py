@@ -26,8 +26,9 @@ _LEAST_MEDIAN = 1e-3
 _MANY_ROWS = 24 * 256
 _LEAST_WEIGHT = 0.02
 _SMOOTH, _FAR = 16, 8.0
-"""A stretch: the level, averaged over rows, lies so many upper quarters less median above it."""
-_MOST_STRETCHES, _MOST_SHARE = 2, 0.15
+"""A stretch: the level, averaged over rows, lies so many of the nearer quarter's distances from the
+median above it."""
+_MOST_STRETCHES, _MOST_SHARE = 2, 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ def trust(short: Float[np.ndarray, " n"], rows: int) -> tuple[float, float]:
     Returns:
         What the tail says alone, and what both say.
     """
-    quiet = _quiet(_usual(short) / 2)
+    quiet = _quiet(short[usual(short)] / 2)
     return quiet, quiet * min(1.0, _MANY_ROWS / rows) ** 2
 
 
@@ -169,7 +170,8 @@ def weights(
     it explains them down to their noise, it finds what means and spreads do not (simulated pumps:
     13 of 13 faults above all healthy rows, the looks 6); where it does not, it ranks worse than
     they do. It counts as far as its channels are understood, as it is quiet on rows that it has
-    not learned from (as for `trust`), and as those are many.
+    not learned from (as for `trust`), and as those are many; as far as it counts, the looks count
+    less, up to a quarter.
 
     Args:
         names: of the distances, "signal", "long nearest", "short autoencoder", ...
@@ -179,34 +181,42 @@ def weights(
             that move (the weight of `detector.signal.denoising`), 0..1.
     """
     quiet, share = trust(short_level(names, distances), distances.shape[1])
-    signal = 0.0
+    clear = 0.0
     if "signal" in names and held_back.shape[1]:
         own = held_back[names.index("signal")]
         logs = np.log(own / LogFusion.medians(own[None]).astype(np.float64) + OFFSET)
         enough = _share(len(logs) / 32, 2, 10)
-        signal = 4 * _quiet(logs) * enough * _share(understood, 0.6, 0.9)
-    ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2, "signal": signal}
+        clear = _quiet(logs[usual(logs)]) * enough * _share(understood, 0.65, 0.8)
+    looks = 1.0 - 0.75 * clear
+    ranking = {"long": 1.0, "short": 2 * share, "extremes": (1.0 - quiet) / 2}
+    ranking = {look: looks * weight for look, weight in ranking.items()} | {"signal": 4 * clear}
     ranking = {look: weight if weight > _LEAST_WEIGHT else 0.0 for look, weight in ranking.items()}
     found = np.zeros((LEVELS, len(names)))
     for place, name in enumerate(names):
         look = name.split()[0]
         found[0, place] = ranking.get(look, 0.0)
-        found[1, place] = {"short": 1.0, "signal": ranking["signal"]}.get(look, 0.0)
+        found[1, place] = {"short": looks, "signal": ranking["signal"]}.get(look, 0.0)
     return found
 
 
-def _usual(short: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
-    """Without one or two stretches that stand out."""
-    smooth = trailing_mean(short.astype(np.float64), _SMOOTH)
-    median, upper = np.quantile(smooth, [0.5, 0.75])
-    runs = true_runs(smooth > median + _FAR * (upper - median))
+def usual(level: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """All rows but one or two stretches that stand out.
+
+    Args:
+        level: a log of a distance, or a sum of them, in order of time.
+    """
+    smooth = trailing_mean(level.astype(np.float64), _SMOOTH)
+    lower, median, upper = np.quantile(smooth, [0.25, 0.5, 0.75])
+    # A fault in a short history widens the upper quarter, not the lower.
+    unit = min(upper - median, median - lower)
+    runs = true_runs(smooth > median + _FAR * unit)
     apart = np.flatnonzero(runs[1:, 0] - runs[:-1, 1] > _SMOOTH) + 1
     stretches = [(part[0, 0], part[-1, 1]) for part in np.split(runs, apart) if len(part)]
-    out = np.zeros(len(short), dtype=bool)
+    out = np.zeros(len(level), dtype=bool)
     for start, end in stretches:
         out[max(start - _SMOOTH, 0) : end] = True
     few = 0 < len(stretches) <= _MOST_STRETCHES and out.mean() <= _MOST_SHARE
-    return short[~out] if few else short
+    return ~out if few else np.ones(len(level), dtype=bool)
 
 
 def _share(value: float, none: float, full: float) -> float:

@@ -150,7 +150,8 @@ def shared_scale(
 GROSS = 10.0
 """A value so many usual ranges beyond the usual range is no measurement: -9999 in a pressure."""
 _PARTS = 10
-_MOST_REPEATED = 0.02
+_MOST_REPEATED = 0.1
+_MOST_VARIED = 0.02
 _FEWEST_NUMBERS = 32
 _STRETCH = 6_000
 """Rows whose range makes the unit: it must not grow with the length of the history."""
@@ -205,8 +206,16 @@ def gross(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     outside: Bool[np.ndarray, " n"] = (values > high + GROSS * usual) | (
         values < low - GROSS * usual
     )
+    if np.mean(outside) > _MOST_VARIED and not _is_one_number(values, outside):
+        outside[:] = False  # another set point, a mode of its own: no sentinel varies
     outside |= _repeated(values)
     return outside
+
+
+def _is_one_number(values: Float64[np.ndarray, " n"], outside: Bool[np.ndarray, " n"]) -> bool:
+    """Whether one number alone lies outside, and the rest is no channel of a few numbers."""
+    one = len(np.unique(values[outside])) == 1
+    return one and len(np.unique(values[~outside])) >= _FEWEST_NUMBERS
 
 
 def _repeated(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

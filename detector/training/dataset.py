@@ -127,7 +127,7 @@ class Dataset:
     """All rows of all sensors one behind the other, and the segments that windows may lie in.
 
     Attributes:
-        receptive_field: R of the detector, the largest of its views'; no segment is shorter.
+        receptive_field: the least rows that views learn from; no segment is shorter.
         interval_s, max_gap_s: time base.
         sensors: the sensor of each calibration group from 1 on.
         names: every sensor that has a segment.
@@ -204,6 +204,7 @@ def assemble(
     *,
     n_channels: int,
     receptive_field: int,
+    longest: int,
     split: Split,
     max_gap_s: float,
     max_rows: int,
@@ -232,7 +233,7 @@ def assemble(
     ]
     unused = _unused(ordered, segments, receptive_field, split, gap_ns)
     _check_enough(segments, unused, receptive_field, split)
-    segments = list(_bounded(segments, max_rows, receptive_field))
+    segments = list(_bounded(segments, max_rows, longest))
     return _join(
         segments,
         unused,
@@ -325,18 +326,21 @@ def _listed(said: Sequence[str]) -> str:
     return "; ".join([*said[:_MOST_NAMED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
-def _bounded(segments: list[_Segment], max_rows: int, receptive_field: int) -> Iterator[_Segment]:
-    """Keep every k-th piece of 16 windows' length of a history that is too long."""
+def _bounded(segments: list[_Segment], max_rows: int, longest: int) -> Iterator[_Segment]:
+    """Keep every k-th piece of 16 windows' length of a history that is too long.
+
+    Windows of the longest view: the first ones of a piece begin before it.
+    """
     total = sum(len(segment.values) for segment in segments)
     every = -(-total // max_rows)
     if every == 1:
         yield from segments
         return
-    size, piece_number = 16 * receptive_field, 0
+    size, piece_number = 16 * longest, 0
     for segment in segments:
         for start in range(0, len(segment.values), size):
             piece = segment.part(start, start + size)
-            if piece_number % every == 0 and len(piece.values) >= receptive_field:
+            if piece_number % every == 0 and len(piece.values) >= min(size, len(segment.values)):
                 yield piece
             piece_number += 1
 

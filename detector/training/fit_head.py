@@ -9,7 +9,9 @@ from jaxtyping import Float32, Float64, Int, Int64
 from torch import Tensor
 
 from detector.calibration.alarm_rule import AlarmDials, AlarmRule
-from detector.calibration.fusion import LEVELS, Fusion, raw_scores
+from detector.calibration.budget import least_rate
+from detector.calibration.fusion import LEVELS, MIN_SPREAD, Fusion, raw_scores
+from detector.calibration.log_fusion import usual
 from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
 from detector.head import Head, decimals_for
@@ -30,6 +32,7 @@ _LEAK_WINDOWS = 1024
 BLOCKS = 3
 """Of time, that the alarm rule's numbers are medians over."""
 _TINY = 1e-30
+_HALF = 0.5
 
 Ends = Int64[np.ndarray, " windows"]
 Features = Float32[np.ndarray, "features windows channels"]
@@ -67,6 +70,8 @@ def fit_head(
             all of it; None: the calibration block serves.
     """
     chosen = _calibration_windows(data)
+    if crossfit is not None:
+        chosen = _usual_windows(views, data, chosen)
     cleaned = [_fit_denoiser(views, data, group, ends) for group, ends in enumerate(chosen)]
     if crossfit is None:
         scores = _fit_norm(views, data, chosen, rate)
@@ -83,7 +88,12 @@ def fit_head(
         fusion=scores.fusion,
         calibration=scores.calibration,
         partial=scores.partial,
-        alarms=AlarmRule(numbers=scores.alarms, rate=rate, dials=dials),
+        alarms=AlarmRule(
+            numbers=scores.alarms,
+            rate=rate,
+            least_rate=min(least_rate(scores.readings), _HALF),
+            dials=dials,
+        ),
         drift=scores.drift,
         denoiser=Denoiser(
             weight=np.concatenate([one.weight for one in cleaned]),
@@ -105,6 +115,17 @@ def _calibration_windows(data: Dataset) -> list[Ends]:
     most = max(MIN_GROUP_WINDOWS, min(MAX_GROUP_WINDOWS, MAX_WINDOWS // n_groups))
     chosen = [thin(ends, max(most, MAX_GROUP_WINDOWS * 5))]
     return chosen + [thin(ends[groups == group], most) for group in range(1, n_groups)]
+
+
+def _usual_windows(views: Views, data: Dataset, chosen: Sequence[Ends]) -> list[Ends]:
+    """Without one or two stretches that stand out: a fault tells nothing of usual residuals."""
+    kept = []
+    for ends, measured in zip(chosen, _features(Views([views.signal]), data, chosen), strict=True):
+        rms = measured[views.signal.features.index("rms")].astype(np.float64)
+        # In units that a fault does not widen: of each channel's median.
+        worst = (rms / np.maximum(np.median(rms, axis=0), MIN_SPREAD)).max(axis=1)
+        kept.append(ends[usual(np.log(np.maximum(worst, _TINY)))])
+    return kept
 
 
 def _fit_denoiser(views: Views, data: Dataset, group: int, ends: Ends) -> Denoiser:

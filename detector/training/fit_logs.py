@@ -8,6 +8,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from detector.calibration.alarm_numbers import INDEPENDENT, TRUST, AlarmNumbers
 from detector.calibration.alarm_rule import START_OFFSET
+from detector.calibration.budget import least_rate
 from detector.calibration.fusion import Fused
 from detector.calibration.log_fusion import LogFusion, weights
 from detector.calibration.threshold import Calibration
@@ -51,6 +52,7 @@ def fit_logs(
         rate: false incidents a reading that the budget allows.
         understood: see `detector.calibration.log_fusion.weights`.
     """
+    rate = max(rate, least_rate(len(crossfit.rows)))
     signal = SignalHistory(views, data)
     measured = np.concatenate([signal.distances(crossfit.rows), crossfit.distances])
     pooled = measured
@@ -144,11 +146,13 @@ def _stretches(
     found, rest = list[Stretch](), list(groups)
     for group, own in enumerate(groups[1:], start=1):
 
-        def factor(out: Int64[np.ndarray, " _"], group: int = group) -> float:
-            rest = [one.without(out) if at == group else one for at, one in enumerate(groups)]
-            without = alarm_numbers([one.levels for one in rest], [one.blocks for one in rest])
-            higher = _opening(alarms, rate)[group, 0] - _opening(without, rate)[group, 0]
-            return float(np.exp(higher / total))
+        def factor(out: Int64[np.ndarray, " _"], own: _History = own) -> float:
+            # By the sensor's own rows alone: what the others lend it does not hang on them.
+            with_it, without = (
+                _opening(alarm_numbers([one.levels], [one.blocks]), rate)[0, 0]
+                for one in (own, own.without(out))
+            )
+            return float(np.exp((with_it - without) / total))
 
         own_found = standing_out_rows(
             data, own.rows, own.levels, alarms, group, threshold_without=factor

@@ -114,6 +114,7 @@ def train(
         series,
         n_channels=len(config.channels),
         receptive_field=max(block.least_rows for block in blocks),
+        longest=max(block.receptive_field for block in blocks),
         split=config.split,
         max_gap_s=config.max_gap_s,
         max_rows=config.max_rows,
