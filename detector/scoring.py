@@ -430,10 +430,7 @@ class _Measured:
 
 
 def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
-    """Rows that a window needs to be scored at all, and what measures it while it is not full.
-
-    That is the views that know every distance of the short level, and their places among all.
-    """
+    """Rows needed to be scored at all; what knows the short level then, and places among all."""
     field = views.receptive_field
     if head.partial is None or not isinstance(head.fusion, LogFusion):
         return field, None

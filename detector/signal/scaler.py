@@ -206,7 +206,8 @@ def gross(values: Float64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     outside: Bool[np.ndarray, " n"] = (values > high + GROSS * usual) | (
         values < low - GROSS * usual
     )
-    if np.mean(outside) > _MOST_VARIED and not _is_one_number(values, outside):
+    most = max(2.0, _MOST_VARIED * len(values))
+    if outside.sum() > most and not _is_one_number(values, outside):
         outside[:] = False  # another set point, a mode of its own: no sentinel varies
     outside |= _repeated(values)
     return outside

@@ -204,10 +204,10 @@ def assemble(
     *,
     n_channels: int,
     receptive_field: int,
-    longest: int,
     split: Split,
     max_gap_s: float,
     max_rows: int,
+    longest: int = 0,
 ) -> Dataset:
     """Cut, scale and smooth.
 
@@ -233,7 +233,7 @@ def assemble(
     ]
     unused = _unused(ordered, segments, receptive_field, split, gap_ns)
     _check_enough(segments, unused, receptive_field, split)
-    segments = list(_bounded(segments, max_rows, longest))
+    segments = list(_bounded(segments, max_rows, max(longest, receptive_field)))
     return _join(
         segments,
         unused,

@@ -282,6 +282,8 @@ class TestGrossValues:
         low, high = (lows[1], highs[-2]) if len(parts) > 1 else (lows[0], highs[0])
         usual = high - low if high > low else 0.1 * max(abs(float(np.median(values))), 1.0)
         expected = [v > high + 10 * usual or v < low - 10 * usual for v in values.tolist()]
+        if sum(expected) > 2:  # so many that differ are a mode of their own
+            expected = [False] * len(expected)
 
         assert gross(values).tolist() == expected
         assert gross(-values).tolist() == expected

@@ -48,13 +48,6 @@ class TestTheSignalView:
 
         assert "signal" in self.names(detector)
 
-    def test_few_held_back_rows_do(self):
-        series = small_fleet().series(slice(0, 600))  # 105 windows of each sensor
-
-        detector = train(series, make_pyramid_config(kind="pca", max_steps=5))
-
-        assert "signal" not in self.names(detector)
-
     def test_a_broken_correlation_that_looks_miss_is_farther_out_by_it(self):
         """A channel that says what it said before: its means and spreads are as always."""
         rows = small_fleet().noisy[0][:700].copy()
