@@ -64,7 +64,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _wrap(detector: Any, switches: Switches) -> None:
     score = detector.score
 
-    def wrapped(self: Any, rows: Any, ends: Any, groups: Any) -> Any:
+    def wrapped(
+        self: Any, rows: Any, ends: Any, groups: Any, *, lengths: Any = None, times: Any = None
+    ) -> Any:
         time.sleep(switches.get("score_delay_s"))
         if switches.get("all_fail_until_s") > time.monotonic():
             raise ChaosError("every scoring call fails for a while")
@@ -77,8 +79,9 @@ def _wrap(detector: Any, switches: Switches) -> None:
             if (firsts == VENOM).any():
                 os.kill(os.getpid(), signal.SIGKILL)
             if switches.take("wrong_sizes"):
-                return score(self, rows, ends[:-1], groups[:-1])
-        return score(self, rows, ends, groups)
+                cut = None if lengths is None else lengths[:-1]
+                return score(self, rows, ends[:-1], groups[:-1], lengths=cut, times=times)
+        return score(self, rows, ends, groups, lengths=lengths, times=times)
 
     detector.score = wrapped
 
