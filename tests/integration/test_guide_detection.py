@@ -17,7 +17,7 @@ from workers.cli.main import build_app
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide-detection.md").read_text(encoding="utf-8")
 
 
-def test_the_worked_example_finds_the_fault_and_nothing_else(tmp_path, monkeypatch, capsys):
+def test_the_worked_example_finds_the_faults_and_nothing_else(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
     said = {}
@@ -31,7 +31,7 @@ def test_the_worked_example_finds_the_fault_and_nothing_else(tmp_path, monkeypat
 
     assert "budget 5 per sensor and day (extrapolated)" in said["train"]
     assert "1 per sensor and hour" in said["train"]
-    assert "incidents 1, 0 of them false; 1 of 1 event found" in said["backtest"]
+    assert "incidents 2, 0 of them false; 2 of 2 events found" in said["backtest"]
     assert "flow low" in said["backtest"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b>flow</b> low" in page
