@@ -93,6 +93,10 @@ class TopicSettings(Section):
     """Records that could not be decoded."""
     sensor_state: Topic = "vigie.sensor-state"
     """What is recorded of each sensor; compacted, with the partitions of the readings."""
+    incidents: Topic = "vigie.incidents"
+    """Incidents, as they open, go on and end, and the wishes that were heeded."""
+    verdicts: Topic = "vigie.verdicts"
+    """What people and programs wish for sensors; compacted, one partition."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Partitions of each topic that `vigie topics create` makes."""
     replication_factor: Annotated[int, Field(ge=1, le=100)] = 1
@@ -106,11 +110,13 @@ class TopicSettings(Section):
             self.denoised,
             self.dead_letters,
             self.sensor_state,
+            self.incidents,
+            self.verdicts,
         )
         if len(set(names)) < len(names):
             raise ValueError(
-                "readings, anomalies, denoised, dead_letters and sensor_state must be five "
-                f"different topics, got {', '.join(names)}"
+                "readings, anomalies, denoised, dead_letters, sensor_state, incidents and verdicts "
+                f"must be different topics, got {', '.join(names)}"
             )
         return self
 

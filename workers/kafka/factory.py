@@ -72,16 +72,18 @@ def connection_of(kafka: KafkaSettings) -> Connection:
 def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
     """The topics that these settings read and write, as `vigie topics create` makes them.
 
-    Readings, anomalies, denoised, dead letters, sensor state, in this order.
+    Readings, anomalies, denoised, dead letters, sensor state, incidents, verdicts, in this order.
     """
     configs = {
         topics.dead_letters: {"max.message.bytes": _DEAD_LETTER_BYTES},
         topics.sensor_state: _TABLE,
+        topics.verdicts: _TABLE,
     }
     return [
         TopicSpec(
             name=name,
-            partitions=topics.partitions,
+            # One order of all wishes, whomever they are for.
+            partitions=1 if name == topics.verdicts else topics.partitions,
             replication_factor=topics.replication_factor,
             configs=configs.get(name, {}),
             along_with=topics.readings if name == topics.sensor_state else "",
@@ -92,6 +94,8 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
             topics.denoised,
             topics.dead_letters,
             topics.sensor_state,
+            topics.incidents,
+            topics.verdicts,
         )
     ]
 

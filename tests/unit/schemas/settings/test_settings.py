@@ -213,7 +213,7 @@ def test_every_problem_is_told_at_once(make_file):
 @pytest.mark.parametrize(
     ("section", "values", "says"),
     [
-        ("topics", {"denoised": "vigie.anomalies"}, "five different topics"),
+        ("topics", {"denoised": "vigie.anomalies"}, "must be different topics"),
         ("workers", {"placement": "actors", "scorers": 0}, "needs scorers of at least 1"),
         ("stream", {"channels": {"a": "x", "b": "x"}}, "two model channels read x"),
     ],
