@@ -25,7 +25,7 @@ def levels_of(
         calibrations: of whole windows, and of those that are not full.
     """
     thresholds = np.stack([one.threshold[groups] for one in calibrations])
-    levels: Float64[np.ndarray, "levels n"] = np.log(score * thresholds) * _totals(fusion)[:, None]
+    levels: Float64[np.ndarray, "levels n"] = np.log(score * thresholds) * totals_of(fusion)[:, None]
     return levels
 
 
@@ -37,12 +37,12 @@ def scores_of(
     calibration: Calibration,
 ) -> Float64[np.ndarray, " n"]:
     """The published scores of levels of one view and one group."""
-    scores: Float64[np.ndarray, " n"] = np.exp(levels / _totals(fusion)[view])
+    scores: Float64[np.ndarray, " n"] = np.exp(levels / totals_of(fusion)[view])
     scores /= calibration.threshold[group]
     return scores
 
 
-def _totals(fusion: Fusion | LogFusion) -> Float64[np.ndarray, " levels"]:
+def totals_of(fusion: Fusion | LogFusion) -> Float64[np.ndarray, " levels"]:
     """How much the weights of a level sum up to: a raw score is their mean."""
     if not isinstance(fusion, LogFusion):
         return np.ones(LEVELS)

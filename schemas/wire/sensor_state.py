@@ -7,9 +7,11 @@ encoded by a template.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from schemas.wire.fields import MAX_OFFSET, Offset, WireModel
 
@@ -17,13 +19,16 @@ __all__ = ["SensorState", "encode_sensor_state"]
 
 Count = Annotated[int, Field(ge=0, le=MAX_OFFSET, strict=True)]
 
-_TEMPLATE: Final = b'{"v":1,"next_offset":%d,"since":%d,"scored":%d,"flagged":%d,"dropped":%d}'
+_TEMPLATE: Final = (
+    b'{"v":2,"next_offset":%d,"since":%d,"scored":%d,"flagged":%d,"dropped":%d,'
+    b'"state_version":%d,"state":"%b","incident":%b}'
+)
 
 
 class SensorState(WireModel):
     """Where the readings of one sensor went since its first one."""
 
-    version: Annotated[Literal[1], Field(alias="v")]
+    version: Annotated[Literal[2], Field(alias="v")]
     """Version of this document; a reader that does not know it begins the sensor anew."""
     next_offset: Annotated[int, Field(ge=1, le=MAX_OFFSET, strict=True)]
     """Offset behind the last record counted."""
@@ -35,10 +40,26 @@ class SensorState(WireModel):
     """Those of them that were anomalies."""
     dropped: Count
     """Readings that came late or twice."""
+    state_version: Count
+    """Version of what follows; another one's is not gone on with."""
+    state: Annotated[str, Field(max_length=4096)] = ""
+    """State of the sensor's alarms, packed, base64."""
+    incident: list[Any] | None = None
+    """The incident that is open; its fields in an order of their own."""
 
 
-def encode_sensor_state(
-    next_offset: int, since: int, scored: int, flagged: int, dropped: int
+def encode_sensor_state(  # noqa: PLR0917 - the columns of the table in their order
+    next_offset: int,
+    since: int,
+    scored: int,
+    flagged: int,
+    dropped: int,
+    *,
+    state_version: int = 0,
+    state: bytes = b"",
+    incident: Sequence[Any] | None = None,
 ) -> bytes:
-    """The document as it is written."""
-    return _TEMPLATE % (next_offset, since, scored, flagged, dropped)
+    """The document as it is written; `state` is in base64 already."""
+    is_open = b"null" if incident is None else to_json(incident)
+    columns = (next_offset, since, scored, flagged, dropped, state_version, state, is_open)
+    return _TEMPLATE % columns

@@ -286,6 +286,13 @@ class Sink(Protocol):
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> int:
         """Return how long a value may be, in bytes; below 0: none fits. A topic may take less."""
 
+    def settle(self, deadline: Deadline) -> None:
+        """Return when what is sent from now on cannot be seen without what was sent so far.
+
+        Raises:
+            OutputsLostError: at least one output is not with the broker: abort and rewind.
+        """
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:

@@ -159,7 +159,7 @@ class Checkpoint:
     ) -> Mapping[int, tuple[CommittedOffset, Counts]]:
         """Commit outputs and positions; the checkpoint is over then.
 
-        1. Send what is recorded of the sensors touched, once each.
+        1. Send what is recorded of the sensors touched, once each; never ahead of the outputs.
         2. Collect the positions: from here on each partition is in doubt.
         3. Commit.
         4. If the group has moved on, it did not happen: no doubt. Abort, and await a generation.
@@ -176,6 +176,7 @@ class Checkpoint:
             RunEndedError: what has to be remembered does not fit into a commit.
         """
         held = self._partitions.items()
+        self._sink.settle(deadline)
         for partition in self._partitions.values():  # 1
             self._publisher.record(partition)
         positions = {number: partition.committing() for number, partition in held}  # 2

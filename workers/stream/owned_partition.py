@@ -14,6 +14,7 @@ from detector.scoring import Scores
 from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset, Record
 from workers.stream.dead_letter_limit import DeadLetterLimit
+from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, IllegalEventError, Request
 from workers.stream.state.recorded import RecordedState
@@ -55,17 +56,19 @@ class PartitionRequest:
         request: its samples.
         records: as polled; the positions of the request's failures index into them.
         stamps_ms: int64 [r], timestamps of these records; below 0 is none.
+        judged: what its scores are judged to be; None as long as they are not there.
     """
 
     partition: OwnedPartition
     request: Request
     records: Sequence[Record]
     stamps_ms: NDArray[np.int64]
+    judged: Judged | None = None
 
     def scored(self, scores: Scores) -> PartitionRequest:
         """The same when its scores are there, as the state closes it; it has to be the oldest."""
-        request = self.partition.state.scored(self.request.number, scores.flagged)
-        return replace(self, request=request)
+        answered = self.partition.state.scored(self.request.number, scores)
+        return replace(self, request=answered.request, judged=answered.judged)
 
 
 class OwnedPartition:

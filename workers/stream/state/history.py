@@ -89,6 +89,7 @@ class Samples:
             ends=np.arange(len(self.ends)),
             unscored=self.unscored[:0],
             unscored_offsets=self.unscored_offsets[:0],
+            met=(),
         )
 
     @classmethod
@@ -191,13 +192,19 @@ class SensorWindows:
         )
 
     def advance(
-        self, readings: Readings, record_offsets: Int64[np.ndarray, " m"], *, kept_from: int
+        self,
+        readings: Readings,
+        record_offsets: Int64[np.ndarray, " m"],
+        clock_ms: Int64[np.ndarray, " m"],
+        *,
+        kept_from: int,
     ) -> Samples:
         """Take the readings of m records of one TTL window, in arrival order.
 
         Args:
             readings: of these records.
-            record_offsets: of each.
+            record_offsets: of each, ascending.
+            clock_ms: log time at each.
             kept_from: where the TTL window before this one begins.
         """
         arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
@@ -241,6 +248,9 @@ class SensorWindows:
                     offsets=arrived.offsets,
                     scored=scored,
                     dropped=accepted.dropped,
+                    kept=new,
+                    kept_sensors=[self._names[row] for row in new.rows.tolist()],
+                    clock_ms=clock_ms[np.searchsorted(record_offsets, new.offsets)],
                 )
             ],
         )

@@ -17,7 +17,7 @@ window, the state is what reading from the beginning of the previous one, cold, 
 | --- | --- | --- | --- |
 | ``polled`` with offsets below `next_offset` | restoring | restoring | nothing: windows only |
 | ``polled`` with offsets from `next_offset` on | restoring, live | live | a `ScoreRequest` |
-| ``scored`` for the oldest open request | live | live | the request, to publish |
+| ``scored`` for the oldest open request | live | live | the request and its alarms, to publish |
 
 **Policies**, per sensor and in arrival order; "last" is the last *accepted* reading:
 
@@ -45,15 +45,17 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Int64
 
+from detector.scoring import Scores
 from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
+from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.sensor_spans import SensorSpans
 from workers.stream.state.slicing import between, without
-from workers.stream.state.state_ttl import StateTtl
+from workers.stream.state.state_ttl import StateTtl, log_time
 
 
 class IllegalEventError(RuntimeError):
@@ -152,6 +154,15 @@ class ScoreRequest(Request):
     """Work for a scorer."""
 
     restore_point: RestorePoint
+    clock_ms: int = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """A request that was scored, without its windows, and what its scores were judged to be."""
+
+    request: Request
+    judged: Judged
 
 
 class PartitionState:
@@ -264,15 +275,12 @@ class PartitionState:
             return None
         return self._request(_part(batch, live_from, len(batch.offsets)), shift=live_from)
 
-    def scored(self, number: int, flagged: Int64[np.ndarray, " f"]) -> ScoreRequest:
-        """Close the oldest open request, and count it for its sensors.
+    def scored(self, number: int, scores: Scores) -> Answered:
+        """Close the oldest open request: judge its scores, and count it for its sensors.
 
         Args:
             number: the request's number.
-            flagged: which of its samples are anomalies, ascending.
-
-        Returns:
-            The request, without the windows.
+            scores: of its samples.
 
         Raises:
             IllegalEventError: `number` is not the oldest open request's.
@@ -284,14 +292,15 @@ class PartitionState:
                 f"the oldest open one is {expected}"
             )
         request = self._open.popleft()
-        is_flagged = np.zeros(len(request.samples.ends), np.bool_)
-        is_flagged[flagged] = True
-        self.recorded.count(request.samples.met, is_flagged)
-        return replace(
-            request,
-            samples=request.samples.without_windows(),
-            counts=replace(request.counts, anomalies=len(flagged)),
-            restore_point=replace(request.restore_point, recorded=self.recorded.sensors),
+        judged = self.recorded.judge(request.samples.met, scores, clock_ms=request.clock_ms)
+        return Answered(
+            request=replace(
+                request,
+                samples=request.samples.without_windows(),
+                counts=replace(request.counts, anomalies=int(judged.flagged.sum())),
+                restore_point=replace(request.restore_point, recorded=self.recorded.sensors),
+            ),
+            judged=judged,
         )
 
     def _restore(self, batch: Batch) -> None:
@@ -315,6 +324,7 @@ class PartitionState:
     def _advance(self, live: Batch) -> tuple[Samples, int]:
         """Take new readings; what they add, and how many sensors were forgotten."""
         self._catch_up()
+        clock_ms = log_time(live.stamps_ms, self._ttl.latest_ms)
         parts, forgotten = [], 0
         for piece in self.config.state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
             if piece.ttl.current != self._windows.begins_at:
@@ -324,7 +334,10 @@ class PartitionState:
             offsets = live.offsets[piece.start : piece.stop]
             parts.append(
                 self._windows.advance(
-                    columns, offsets[columns.positions], kept_from=piece.ttl.previous
+                    columns,
+                    offsets[columns.positions],
+                    clock_ms[piece.start : piece.stop][columns.positions],
+                    kept_from=piece.ttl.previous,
                 )
             )
         return Samples.joined(parts), forgotten
@@ -353,6 +366,7 @@ class PartitionState:
             counts=self._before + samples.counts + of_records,
             next_offset=self._next_offset,
             restore_point=self.restore_point,
+            clock_ms=self._ttl.latest_ms,
         )
         self._before = Counts()
         self._numbers += 1

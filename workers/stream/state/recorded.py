@@ -1,31 +1,41 @@
 """What is recorded of each sensor, because reading the last R readings again cannot tell it. Pure.
 
-Counts since a sensor's first reading: scored, flagged, dropped. They are kept in a compacted topic,
-one document per sensor (`schemas.wire.sensor_state`), written in the transaction that commits the
-offsets they are counted up to.
+Counts since a sensor's first reading (scored, flagged, dropped), and the state of its alarms: what
+the rule has learnt, and the incident that is open. They are kept in a compacted topic, one document
+per sensor (`schemas.wire.sensor_state`), written in the transaction that commits the offsets they
+are counted up to.
 
 **Invariant.** A document is a function of the log alone: of the sensor's records from `since` to
 before `next_offset`. It holds however polls cut the log and wherever a process is killed, because
 
 * a request is counted when its scores are published, and its documents go with its offsets;
-* a record that a document has counted already (`next_offset` lies behind it) is not counted again:
-  at least once, documents can be ahead of the committed offset;
+* a record that a document has counted already (`next_offset` lies behind it) is not counted again,
+  and nothing of it is published again: at least once, documents can be ahead of the committed
+  offset, but never of the outputs (`Sink.settle`);
 * a sensor is forgotten by a rule of the log: when a TTL window begins
   (`workers.stream.state.state_ttl`), every sensor goes whose last record, scored or not, lies
   before the beginning of the window that ended. Its next record begins it anew. So there are at
   most as many documents as sensors in two TTL windows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.typing import NDArray
 
+from detector.scoring import Scores
 from schemas.settings import Guarantee
+from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
+from workers.stream.state.alarm_model import AlarmModel
+from workers.stream.state.alarm_table import ROW, ROW_VERSION, groups_of
+from workers.stream.state.alarms import Judged, Piece, SensorAlarms
+from workers.stream.state.arrivals import Arrivals
+from workers.stream.state.incident import IncidentChange, OpenIncident
 
 _NEXT, _SINCE, _SCORED, _FLAGGED, _DROPPED = range(5)
 _COLUMNS: Final = 5
@@ -43,6 +53,9 @@ class Met:
         sizes: readings of each, at least 1.
         offsets: the record of each reading, sensor by sensor, in arrival order.
         scored, dropped: what became of each; neither is warming up.
+        kept: the readings that were not dropped, in the same order...
+        kept_sensors: ...of these sensors...
+        clock_ms: ...and log time at each; -1 is unknown.
     """
 
     kept_from: int
@@ -51,13 +64,23 @@ class Met:
     offsets: Int64[np.ndarray, " k"]
     scored: Bool[np.ndarray, " k"]
     dropped: Bool[np.ndarray, " k"]
+    kept: Arrivals
+    kept_sensors: Sequence[str]
+    clock_ms: Int64[np.ndarray, " a"]
 
 
 class RecordedState:
     """The documents of one partition, and which of them changed since the last commit."""
 
-    def __init__(self) -> None:
-        """Begin without a document."""
+    def __init__(
+        self, alarms: AlarmModel | None = None, group_of: Callable[[str], int] | None = None
+    ) -> None:
+        """Begin without a document.
+
+        Args:
+            alarms: what judges scores; None where there are none.
+            group_of: the calibration group of a sensor.
+        """
         self.cold = ""
         """Why sensors begin anew although something was recorded of them; empty if none does."""
         self.cold_sensors = 0
@@ -67,6 +90,10 @@ class RecordedState:
         self._table = np.zeros((_SMALLEST, _COLUMNS), np.int64)
         self._changed = np.zeros(_SMALLEST, np.bool_)
         self._removed: set[bytes] = set()
+        self._group_of = group_of or (lambda _: 0)
+        self._alarms = None if alarms is None else SensorAlarms(alarms, _SMALLEST)
+        # Incidents that ended with what was known of their sensors, to publish with the next work.
+        self._ended: list[IncidentChange] = []
 
     @classmethod
     def restored(
@@ -77,6 +104,9 @@ class RecordedState:
         recorded: int | None,
         cold: str,
         guarantee: Guarantee,
+        alarms: AlarmModel | None = None,
+        group_of: Callable[[str], int] | None = None,
+        same_model: bool = True,
     ) -> "RecordedState":
         """Go on with the documents that a partition of the topic holds, or say why not.
 
@@ -88,8 +118,11 @@ class RecordedState:
                 what was recorded belongs to another past than what will be read.
             guarantee: exactly once, documents and offsets are of one transaction. At least once,
                 documents may be ahead, and some of a commit's may be there and others not.
+            alarms, group_of: as for the constructor.
+            same_model: whether the model that judges is the commit's: what the rule has learnt is
+                in the numbers of one model.
         """
-        state = cls()
+        state = cls(alarms, group_of)
         documents, unknown = _decoded(found)
         is_exact = guarantee is Guarantee.EXACTLY_ONCE
         ahead = sum(document.next_offset > next_offset for document in documents.values())
@@ -105,7 +138,7 @@ class RecordedState:
         if state.cold:
             state.cold_sensors, state._removed = len(found), set(found)
             return state
-        state._take(documents)
+        state._take(documents, same_model=same_model)
         state._removed = set(unknown)
         if unknown:
             state.cold_sensors = len(unknown)
@@ -129,18 +162,26 @@ class RecordedState:
         """Sensors that never filled a window, since they are recorded."""
         return int(np.count_nonzero(self._table[: self.sensors, _SCORED] == 0))
 
-    def count(self, pieces: Iterable[Met], flagged: Bool[np.ndarray, " n"]) -> None:
-        """Count the readings of a request whose scores are published.
+    def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
+        """Judge the scores of a request, and count its readings.
 
         Args:
             pieces: what was read, in order.
-            flagged: of the scored readings, piece by piece, in their order.
+            scores: of the scored readings, piece by piece, in their order.
+            clock_ms: log time behind the request; -1 is unknown.
         """
+        judged = Judged.of(scores)
+        judged.changes, self._ended = self._ended, []
         start = 0
         for met in pieces:
             stop = start + int(met.scored.sum())
-            self._count(met, flagged[start:stop])
+            self._judge(met, scores, judged, slice(start, stop))
             start = stop
+        if self._alarms is not None:
+            for change in self._alarms.silent(self._rows, clock_ms):
+                judged.changes.append(change)
+                self._changed[self._rows[change.sensor]] = True
+        return judged
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Key and value of what has to be written with the next commit; None removes a sensor.
@@ -148,9 +189,21 @@ class RecordedState:
         Removals come last: whatever part of it is there after a crash, something is.
         """
         rows = np.flatnonzero(self._changed[: self.sensors])
-        keys = [self._names[row].encode() for row in rows.tolist()]
-        for key, columns in zip(keys, self._table[rows].tolist(), strict=True):
-            yield key, encode_sensor_state(*columns)
+        names = [self._names[row] for row in rows.tolist()]
+        keys = [name.encode() for name in names]
+        states = self._states(rows)
+        for key, name, columns, state in zip(
+            keys, names, self._table[rows].tolist(), states, strict=True
+        ):
+            yield (
+                key,
+                encode_sensor_state(
+                    *columns,
+                    state_version=ROW_VERSION if state else 0,
+                    state=state,
+                    incident=self._incident(name),
+                ),
+            )
         yield from ((key, None) for key in sorted(self._removed.difference(keys)))
 
     def committed(self) -> None:
@@ -158,20 +211,33 @@ class RecordedState:
         self._changed[:] = False
         self._removed.clear()
 
-    def _count(self, met: Met, flagged: NDArray[np.bool_]) -> None:
-        self._forget_before(met.kept_from)
+    def _states(self, rows: NDArray[np.int64]) -> Sequence[bytes]:
+        if self._alarms is None:
+            return [b""] * len(rows)
+        return [b64encode(row.tobytes()) for row in self._alarms.table.rows[rows]]
+
+    def _incident(self, name: str) -> Sequence[Any] | None:
+        found = None if self._alarms is None else self._alarms.open.get(name)
+        return None if found is None else found.document()
+
+    def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
+        judged.changes += self._forget_before(met.kept_from)
         if not len(met.sensors):
             return
         rows = self._rows_of(met.sensors)
-        marks = np.zeros((len(met.offsets), 3), np.int64)
-        marks[:, 0], marks[:, 2] = met.scored, met.dropped
-        marks[met.scored, 1] = flagged
         firsts = np.cumsum(met.sizes) - met.sizes
         seen = self._table[rows, _NEXT]
         is_counted = met.offsets[firsts] < seen
         if is_counted.any():  # once after a restart, if at all
             is_counted = met.offsets < np.repeat(seen, met.sizes)
-            marks[is_counted] = 0
+        else:
+            is_counted = np.zeros(len(met.offsets), np.bool_)
+        if self._alarms is not None and len(met.kept_sensors):
+            self._fold(self._alarms, met, is_counted, (scores, judged), of)
+        marks = np.zeros((len(met.offsets), 3), np.int64)
+        marks[:, 0], marks[:, 2] = met.scored, met.dropped
+        marks[met.scored, 1] = judged.flagged[of]
+        marks[is_counted] = 0
         lasts = met.offsets[firsts + met.sizes - 1] + 1
         is_new = seen == 0
         self._table[rows[is_new], _SINCE] = met.offsets[firsts[is_new]]
@@ -179,42 +245,119 @@ class RecordedState:
         self._table[rows, _NEXT] = np.maximum(seen, lasts)
         self._changed[rows] |= lasts > seen
 
-    def _take(self, documents: Mapping[str, SensorState]) -> None:
+    def _fold(
+        self,
+        alarms: SensorAlarms,
+        met: Met,
+        is_counted: NDArray[np.bool_],
+        results: tuple[Scores, Judged],
+        of: slice,
+    ) -> None:
+        """Have the alarms go on with the readings that they do not know yet."""
+        kept, names = met.kept, list(met.kept_sensors)
+        at = np.full(len(kept.ts_ns), -1, np.int64)
+        at[met.scored[~met.dropped]] = np.arange(of.start, of.stop)
+        fresh = ~is_counted[~met.dropped]
+        clock_ms = met.clock_ms
+        if not fresh.all():
+            scores, judged = results
+            judged.flagged[at[~fresh & (at >= 0)]] = False
+            known = np.add.reduceat((~fresh & (at >= 0)).astype(np.int64), kept.firsts)
+            for name, skipped in zip(names, known.tolist(), strict=True):
+                judged.skipped[name] = judged.skipped.get(name, 0) + skipped
+            left = np.add.reduceat(fresh.astype(np.int64), kept.firsts) > 0
+            names = [name for name, is_left in zip(names, left.tolist(), strict=True) if is_left]
+            kept, at, clock_ms = kept.where(fresh), at[fresh], clock_ms[fresh]
+        piece = Piece(
+            sensors=names,
+            rows=self._rows_of(names),
+            sizes=kept.sizes,
+            ts_ns=kept.ts_ns,
+            offsets=kept.offsets,
+            indices=kept.indices,
+            clock_ms=clock_ms,
+            values=kept.values,
+            at=at,
+        )
+        alarms.judge(piece, *results)
+
+    def _take(self, documents: Mapping[str, SensorState], *, same_model: bool) -> None:
         self._names = list(documents)
         self._rows = {sensor: row for row, sensor in enumerate(documents)}
-        self._allocate(max(_SMALLEST, 2 * len(documents)))
+        self._allocate(max(_SMALLEST, 2 * len(documents)), kept=np.empty(0, np.int64))
         for row, of in enumerate(documents.values()):
             self._table[row] = of.next_offset, of.since, of.scored, of.flagged, of.dropped
+        if self._alarms is not None:
+            self._take_alarms(self._alarms, documents, same_model=same_model)
 
-    def _forget_before(self, offset: int) -> None:
-        """Forget sensors whose last record lies before an offset."""
+    def _take_alarms(
+        self, alarms: SensorAlarms, documents: Mapping[str, SensorState], *, same_model: bool
+    ) -> None:
+        rows = np.arange(len(documents))
+        alarms.table.begin(rows, groups_of(self._names, self._group_of))
+        anew = 0
+        for row, (name, of) in enumerate(documents.items()):
+            state = _state_of(of)
+            if state is None:
+                anew += 1
+                continue
+            alarms.table.rows[row] = state
+            if of.incident is not None:
+                alarms.open[name] = OpenIncident.of(of.incident)
+        if anew:
+            self.cold_sensors += anew
+            self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
+        if not same_model:
+            self._changed[rows] = True
+            for name in list(alarms.open):
+                ended = alarms.forget(name, self._rows[name], EndReason.MODEL_CHANGED)
+                self._ended += ended
+            kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
+            alarms.table.begin(rows, groups_of(self._names, self._group_of))
+            for column in ("quarter", "openings"):
+                alarms.table.rows[column][rows] = kept[column]
+
+    def _forget_before(self, offset: int) -> Sequence[IncidentChange]:
+        """Forget sensors whose last record lies before an offset; what of theirs was open ends."""
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
         if kept.all():
-            return
+            return ()
         names, slots = self._names, np.flatnonzero(kept)
-        self._removed |= {names[row].encode() for row in np.flatnonzero(~kept).tolist()}
+        gone = [(names[row], row) for row in np.flatnonzero(~kept).tolist()]
+        ended = [
+            change
+            for name, row in gone
+            if self._alarms is not None
+            for change in self._alarms.forget(name, row, EndReason.FORGOTTEN)
+        ]
+        self._removed |= {name.encode() for name, _ in gone}
         self._names = [names[row] for row in slots.tolist()]
         self._rows = {name: row for row, name in enumerate(self._names)}
-        table, changed = used[slots], self._changed[slots]
-        self._allocate(max(_SMALLEST, len(slots) + len(slots) // 4))
-        self._table[: len(slots)], self._changed[: len(slots)] = table, changed
+        self._allocate(max(_SMALLEST, len(slots) + len(slots) // 4), kept=slots)
+        return ended
 
-    def _allocate(self, capacity: int) -> None:
+    def _allocate(self, capacity: int, *, kept: NDArray[np.int64]) -> None:
+        """Room for `capacity` sensors; these rows of before come first."""
+        table, changed = self._table[kept], self._changed[kept]
         self._table = np.zeros((capacity, _COLUMNS), np.int64)
         self._changed = np.zeros(capacity, np.bool_)
+        self._table[: len(kept)], self._changed[: len(kept)] = table, changed
+        if self._alarms is not None:
+            self._alarms.table.resize(kept, capacity)
 
     def _rows_of(self, sensors: Sequence[str]) -> NDArray[np.int64]:
         """The row of each sensor, a new one for a sensor not met before."""
-        known = self._rows
+        known, before = self._rows, len(self._rows)
         for sensor in sensors:
             if sensor not in known:
                 known[sensor] = len(known)
                 self._names.append(sensor)
         if len(known) > len(self._table):
-            table, changed = self._table, self._changed
-            self._allocate(2 * len(known))
-            self._table[: len(table)], self._changed[: len(table)] = table, changed
+            self._allocate(2 * len(known), kept=np.arange(len(self._table)))
+        if self._alarms is not None and len(known) > before:
+            groups = groups_of(self._names[before:], self._group_of)
+            self._alarms.table.begin(np.arange(before, len(known)), groups)
         return np.fromiter(map(known.__getitem__, sensors), np.int64, len(sensors))
 
 
@@ -227,3 +370,13 @@ def _decoded(found: Mapping[bytes, bytes]) -> tuple[dict[str, SensorState], list
         except ValueError:
             unknown.append(key)
     return documents, unknown
+
+
+def _state_of(document: SensorState) -> Any:
+    """The row of the alarm table that a document holds; None if it holds none of this version."""
+    if document.state_version != ROW_VERSION:
+        return None
+    try:
+        return np.frombuffer(b64decode(document.state), ROW)[0]
+    except ValueError:
+        return None

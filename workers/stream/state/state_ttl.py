@@ -81,7 +81,7 @@ class StateTtl:
             offsets: ascending, at least one; at or behind `at.current`.
             stamps_ms: epoch milliseconds; below 0 is none.
         """
-        clock = np.maximum.accumulate(np.maximum(stamps_ms, at.latest_ms))
+        clock = log_time(stamps_ms, at.latest_ms)
         start, total = 0, len(offsets)
         while True:
             at = _started(at, clock, start)
@@ -108,6 +108,14 @@ class StateTtl:
         if at.since_ms >= 0:
             cut = min(cut, int(np.searchsorted(clock, at.since_ms + self.max_restore_age_ms // 2)))
         return cut
+
+
+def log_time(
+    stamps_ms: Int64[np.ndarray, " r"], latest_ms: int
+) -> Int64[np.ndarray, " r"]:
+    """Log time at each record, behind records that left it at `latest_ms`; -1 is unknown yet."""
+    clock: NDArray[np.int64] = np.maximum.accumulate(np.maximum(stamps_ms, latest_ms))
+    return clock
 
 
 def _started(at: TtlWindows, clock: NDArray[np.int64], start: int) -> TtlWindows:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
-from jaxtyping import Int64
 
+from detector.scoring import Scores
+from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
+    Answered,
     Batch,
     CommitMetadata,
     IllegalEventError,
@@ -74,7 +76,7 @@ class StreamState(Protocol):
     def polled(self, batch: Batch) -> Request | None:
         """Take one poll's records; None when all lay below `next_offset`."""
 
-    def scored(self, number: int, flagged: Int64[np.ndarray, " f"]) -> Request:
+    def scored(self, number: int, scores: Scores) -> Answered:
         """Close the oldest open request."""
 
 
@@ -109,15 +111,15 @@ class PassingState:
         clamped = min(offsets, max(self._next_offset - self._read_to - 1, 0))
         self._before += Counts(clamped=clamped, lost=offsets - clamped)
 
-    def scored(self, number: int, flagged: Int64[np.ndarray, " f"]) -> Request:  # noqa: ARG002
-        """See `StreamState`; nothing is ever flagged.
+    def scored(self, number: int, scores: Scores) -> Answered:
+        """See `StreamState`; nothing is ever judged.
 
         Raises:
             IllegalEventError: `number` is not the oldest open request's.
         """
         if not self._open or self._open[0].number != number:
             raise IllegalEventError(f"partition {self._partition}: request {number} is not oldest")
-        return self._open.popleft()
+        return Answered(request=self._open.popleft(), judged=Judged.of(scores))
 
     def _take(self, batch: Batch) -> None:
         """Note that a batch was read.

@@ -29,6 +29,9 @@ class _Sink(ProducingSink):
     def begin(self) -> None:
         self._renew()
 
+    def settle(self, deadline: Deadline) -> None:
+        self._settle(deadline)
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:

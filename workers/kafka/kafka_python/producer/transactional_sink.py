@@ -152,6 +152,9 @@ class _TransactionalSink(ProducingSink):
             self._transactions.begin()
         self._is_open = True
 
+    def settle(self, deadline: Deadline) -> None:
+        """Nothing to do: a transaction is seen whole or not at all."""
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:

@@ -1,0 +1,101 @@
+"""The numbers that alarms of a partition's sensors hang on, a row per sensor. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Int64
+from numpy.typing import NDArray
+
+from detector.calibration import alarm_rule, drift
+from workers.stream.state.alarm_model import AlarmModel
+
+QUARTER_NS: Final = 6 * 3600 * 10**9
+"""Openings are counted by quarters of a day of event time..."""
+QUARTERS: Final = 28
+"""...for a week."""
+_DAY: Final = 4
+
+ROW_VERSION: Final = 100 * alarm_rule.STATE_VERSION + 1
+"""Of what `ROW` means."""
+ROW: np.dtype[Any] = np.dtype(
+    [
+        ("rule", np.float64, (alarm_rule.STATE_SIZE,)),
+        ("drift", np.float64, (drift.STATE_SIZE,)),
+        ("last_ns", np.int64),
+        ("last_ms", np.int64),
+        ("first_offset", np.int64),
+        ("first_index", np.int64),
+        ("first_ns", np.int64),
+        ("last_flagged", np.int64),
+        ("flagged", np.int64),
+        ("quarter", np.int64),
+        ("openings", np.uint16, (QUARTERS,)),
+    ]
+)
+"""State of rule and drift watch; event time of the last reading and log time then; the run of
+flagged readings that goes on or went on last (its first reading, the number of its last, how
+many); the incidents that opened, in the last of a sensor's quarters of a day first."""
+
+Rows = Int64[np.ndarray, " u"]
+
+
+class AlarmTable:
+    """`ROW` of each sensor."""
+
+    def __init__(self, model: AlarmModel, capacity: int) -> None:
+        """Room for so many sensors; none has begun."""
+        self._model = model
+        self.groups = np.zeros(capacity, np.int64)
+        self.rows = np.zeros(capacity, ROW)
+
+    def begin(self, rows: Rows, groups: Rows) -> None:
+        """Sensors that have had no reading."""
+        fresh = np.zeros(len(rows), ROW)
+        fresh["last_ns"] = np.iinfo(np.int64).min
+        fresh["last_ms"] = -1
+        if self._model.rule is not None:
+            fresh["rule"] = self._model.rule.start(groups)
+        if self._model.watch is not None:
+            fresh["drift"] = self._model.watch.start(len(rows))
+        self.groups[rows], self.rows[rows] = groups, fresh
+
+    def resize(self, kept: Rows, capacity: int) -> None:
+        """Keep these rows, in this order, with room for `capacity`."""
+        for name in ("groups", "rows"):
+            old = getattr(self, name)
+            new = np.zeros(capacity, old.dtype)
+            new[: len(kept)] = old[kept]
+            setattr(self, name, new)
+
+    def count_opening(self, row: int, ts_ns: int) -> tuple[int, int]:
+        """Count an incident that opens; how many opened in the last day and week, with it."""
+        of, quarter = self.rows[row], ts_ns // QUARTER_NS
+        later = min(int(quarter - of["quarter"]), QUARTERS)
+        if later > 0:
+            of["openings"][later:] = of["openings"][: QUARTERS - later].copy()
+            of["openings"][:later] = 0
+            of["quarter"] = quarter
+        if of["openings"][0] < np.iinfo(np.uint16).max:
+            of["openings"][0] += 1
+        return self.opened(row, ts_ns)
+
+    def opened(self, row: int, ts_ns: int) -> tuple[int, int]:
+        """How many incidents of a sensor opened in the day and the week before an event time."""
+        day, week = openings(self.rows[row : row + 1], ts_ns)
+        return int(day[0]), int(week[0])
+
+
+def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Incidents of sensors that opened in the day and in the week before an event time."""
+    ages = ts_ns // QUARTER_NS - rows["quarter"][:, None] + np.arange(QUARTERS)
+    counts = rows["openings"].astype(np.int64)
+    return (
+        np.where(ages < _DAY, counts, 0).sum(axis=1),
+        np.where(ages < QUARTERS, counts, 0).sum(axis=1),
+    )
+
+
+def groups_of(sensors: Sequence[str], group_of: Any) -> NDArray[np.int64]:
+    """The calibration group of each sensor."""
+    return np.fromiter(map(group_of, sensors), np.int64, len(sensors))

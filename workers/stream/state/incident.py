@@ -1,0 +1,236 @@
+"""One incident of one sensor, reading by reading, from its opening to its end. Pure.
+
+Everything here is a sum, a maximum or a choice over the incident's readings in their order, so it
+is the same however the log is cut into requests, and wherever a process is killed: the whole of it
+is recorded with the sensor.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from math import isfinite, nan
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from schemas.wire.incident import MAX_EXCERPT, EndReason, IncidentKind, SeenBy
+
+UPDATE_EVERY_NS: Final = 60 * 10**9
+"""Event time between two updates that tell nothing but that it goes on."""
+
+
+class Place(NamedTuple):
+    """A reading of a sensor: offset of its record, its number in it, its event time."""
+
+    offset: int
+    index: int
+    ts_ns: int
+
+
+class Row(NamedTuple):
+    """A scored reading of an open incident.
+
+    `strength` are slopes of the tail beyond the bar, `severity` 1 to 3 is what they mean.
+    """
+
+    place: Place
+    score: float
+    strength: float
+    severity: int
+    flagged: bool
+
+
+class Told(NamedTuple):
+    """A channel at the reading that was farthest out: its number, and its values there."""
+
+    channel: int
+    share: float
+    observed: float | None
+    expected: float
+    band: float
+
+
+class What(StrEnum):
+    """What happened to an incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+_POINT: Final = np.dtype(
+    [("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")]
+)
+
+
+@dataclass(slots=True)
+class Points:
+    """A line of at most `MAX_EXCERPT` points, evenly spread: when it is full, every second goes."""
+
+    channel: int
+    stride: int = 1
+    passed: int = 0
+    line: list[tuple[int, float, float, float]] = field(default_factory=list)
+    """Event time, observed, expected, score; NaN is missing. Single precision: it is a picture."""
+
+    def add(self, ts_ns: int, observed: float, expected: float, score: float) -> None:
+        """Take the next reading's point, if it is its turn."""
+        if self.passed % self.stride == 0 and len(self.line) == MAX_EXCERPT:
+            self.stride *= 2
+            del self.line[1::2]
+        if self.passed % self.stride == 0:
+            self.line.append((ts_ns, *(_single(v) for v in (observed, expected, score))))
+        self.passed += 1
+
+    def document(self) -> list[Any]:
+        """As plain values."""
+        packed = np.array(self.line, _POINT).tobytes()
+        return [self.channel, self.stride, self.passed, b64encode(packed).decode()]
+
+    @classmethod
+    def of(cls, document: Sequence[Any]) -> Points:
+        """What `document` gave."""
+        channel, stride, passed, packed = document
+        line = np.frombuffer(b64decode(packed, validate=True), _POINT).tolist()
+        return cls(channel=channel, stride=stride, passed=passed, line=line)
+
+
+@dataclass(slots=True)
+class OpenIncident:
+    """An incident that goes on.
+
+    Attributes:
+        kind: what it is about.
+        seen_by: what opened it.
+        first: the first flagged reading; the id is made of it.
+        opened_ns: event time of the reading that opened it.
+        last_ns: event time of the last flagged reading.
+        until: the last reading.
+        readings, flagged, total, peak: counts, sum and largest of the scores.
+        strength, severity: of the reading that was farthest out.
+        told: the channels with the largest shares there.
+        latent: of that reading.
+        points: of the main channel at the opening.
+        rules: numbers of those that raised it, or held readings back.
+        suppressed: wish, incident that it looks like; None if it is not suppressed.
+        change: of a drift: offset, event time, epochs since.
+        sequence: events so far.
+        told_ns, told_severity: event time of the latest of them, and the severity that it said.
+    """
+
+    kind: IncidentKind
+    seen_by: SeenBy
+    first: Place
+    opened_ns: int
+    last_ns: int
+    until: Place
+    readings: int = 0
+    flagged: int = 0
+    total: float = 0.0
+    peak: float = 0.0
+    strength: float = 0.0
+    severity: int = 0
+    told: tuple[Told, ...] = ()
+    latent: tuple[float, ...] = ()
+    points: Points | None = None
+    rules: tuple[int, ...] = ()
+    suppressed: tuple[str, str] | None = None
+    change: tuple[int, int, int] | None = None
+    charge: float = 0.0
+    sequence: int = 0
+    told_ns: int = 0
+    told_severity: int = 0
+
+    def take(self, row: Row) -> bool:
+        """Add a reading; whether it is the one that was farthest out so far."""
+        self.until = row.place
+        self.readings += 1
+        self.total += row.score
+        if row.flagged:
+            self.flagged += 1
+            self.last_ns = row.place.ts_ns
+        self.peak = max(self.peak, row.score)
+        if self.severity == 0 or row.strength > self.strength:
+            self.strength, self.severity = row.strength, max(row.severity, self.severity)
+            return True
+        return False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to tell: more severe, or a minute of event time has passed."""
+        return (
+            self.severity > self.told_severity or self.until.ts_ns - self.told_ns >= UPDATE_EVERY_NS
+        )
+
+    def copy(self) -> OpenIncident:
+        """As it is now."""
+        points = self.points
+        copied = None if points is None else replace(points, line=list(points.line))
+        return replace(self, points=copied)
+
+    def document(self) -> list[Any]:
+        """As plain values in the order of the fields, for the sensor's document."""
+        plain = [getattr(self, name) for name in _FIELDS]
+        if self.points is not None:
+            plain[_FIELDS.index("points")] = self.points.document()
+        return plain
+
+    @classmethod
+    def of(cls, document: Sequence[Any]) -> OpenIncident:
+        """What `document` gave, through JSON.
+
+        Raises:
+            ValueError, TypeError: it is not that.
+        """
+        plain: dict[str, Any] = dict(zip(_FIELDS, document, strict=True))
+        plain["kind"], plain["seen_by"] = IncidentKind(plain["kind"]), SeenBy(plain["seen_by"])
+        plain["first"], plain["until"] = Place(*plain["first"]), Place(*plain["until"])
+        plain["told"] = tuple(Told(*one) for one in plain["told"])
+        if plain["points"] is not None:
+            plain["points"] = Points.of(plain["points"])
+        for name in ("latent", "rules"):
+            plain[name] = tuple(plain[name])
+        for name in ("suppressed", "change"):
+            plain[name] = None if plain[name] is None else tuple(plain[name])
+        return cls(**plain)
+
+
+_FIELDS: Final = tuple(one.name for one in fields(OpenIncident))
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChange:
+    """One thing that happened to an incident, to publish.
+
+    Attributes:
+        sensor: whose.
+        what: opened, updated or resolved.
+        at_ns: event time of the reading at which it happened.
+        incident: as it was then.
+        reason: why it ended; None of the others.
+        end_ns: event time at which the end was certain; None of the others.
+        opened_day, opened_week: incidents of the sensor that opened in that time, with this one.
+    """
+
+    sensor: str
+    what: What
+    at_ns: int
+    incident: OpenIncident
+    reason: EndReason | None = None
+    opened_day: int = 0
+    opened_week: int = 0
+
+
+def rounded(value: float) -> float:
+    """With seven digits: enough for people, and short in the sensor's document."""
+    return float(f"{value:.7g}")
+
+
+def _single(value: float) -> float:
+    """As it comes back from single precision; what is too large for it is drawn as missing."""
+    with np.errstate(over="ignore"):
+        single = float(np.float32(value))
+    return single if isfinite(single) else nan
