@@ -1,7 +1,7 @@
 """Why a window scored as it did: which look, over which span, which channel, and what is like it.
 
 Computed for the windows that somebody asks about; the shares of channels alone come with every
-flagged score.
+score.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ def explain(
     field = detector.receptive_field
     reach = np.full(len(ends), field) if lengths is None else lengths
     fused = detector.fused(rows, ends, groups, lengths=lengths, times=times)
-    shares = fusion.by_distance(fused, np.arange(len(ends)), reach < field)
+    shares = fusion.by_distance(fused, reach < field)
     names = [name for view in detector.views for name in view.features]
     own = [names.index(name) for name in pyramid.features]
     found = []

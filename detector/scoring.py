@@ -44,7 +44,8 @@ class Scores:
             better than the reading (see `detector.signal.denoising`); `expected` where it is
             missing.
         flagged: indices of the samples with score >= 1.0, ascending.
-        contribution: each channel's share in a flagged score, sums to 1.
+        contribution: each channel's share in the score, sums to 1; alike for all where nothing is
+            out.
         levels: log scores that the alarm rule reads: the ranking one (NaN where partial) and the
             short one.
         partial: whether the sensor has not sent a whole window yet: scored by the short look.
@@ -56,7 +57,7 @@ class Scores:
     expected: Float64[np.ndarray, "n channels"]
     denoised: Float64[np.ndarray, "n channels"]
     flagged: Int64[np.ndarray, " k"]
-    contribution: Float32[np.ndarray, "k channels"]
+    contribution: Float32[np.ndarray, "n channels"]
     levels: Float64[np.ndarray, "n levels"]
     partial: Bool[np.ndarray, " n"]
 
@@ -190,25 +191,6 @@ class Detector:
         measured = self._measure(rows, times, ends, groups, reach)
         return self.head.fusion.fuse(measured.distances, groups, reach < self.receptive_field)
 
-    def shares(
-        self,
-        rows: Rows,
-        ends: Ends,
-        groups: Groups,
-        *,
-        lengths: Ends | None = None,
-        times: Times | None = None,
-    ) -> Float64[np.ndarray, "n channels"]:
-        """Each channel's share in the scores of samples, flagged or not; arguments as for `score`.
-
-        Where values are missing it says what the others did.
-        """
-        reach = self._checked(rows, ends, groups, lengths)
-        partial = reach < self.receptive_field
-        measured = self._measure(rows, times, ends, groups, reach)
-        fused = self.head.fusion.fuse(measured.distances, groups, partial)
-        return self.head.fusion.shares(fused, measured.parts, np.arange(len(ends)), partial)
-
     def to(self, device: str | torch.device) -> "Detector":
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
         return Detector(self.identity, self.views.to(pick_device(device)), self.head)
@@ -308,12 +290,12 @@ class Detector:
             raw = (normal * threshold).astype(np.float32)
         score = np.round(normal, _SCORE_DECIMALS)
         flagged = np.flatnonzero(score >= 1.0)
-        shares = head.fusion.shares(fused, measured.parts, flagged, partial[flagged])
+        shares = head.fusion.shares(fused, measured.parts, partial)
         if missing is not None:
-            lost = missing[flagged]
-            gone = lost.max(axis=1) >= np.maximum(fused.raw / threshold, 1.0)[flagged]
-            dark = (lost >= 1.0) / np.maximum((lost >= 1.0).sum(axis=1, keepdims=True), 1)
-            shares = np.where(gone[:, None], dark, shares)
+            lost = missing >= 1.0
+            gone = missing.max(axis=1) >= np.maximum(fused.raw / threshold, 1.0)
+            dark = lost / np.maximum(lost.sum(axis=1, keepdims=True), 1)
+            shares = np.where(gone[:, None], dark.astype(np.float32), shares)
         expected, denoised = self._clean(rows, ends, groups, measured.expected)
         return Scores(
             score=score,
@@ -322,7 +304,7 @@ class Detector:
             expected=expected,
             denoised=denoised,
             flagged=flagged,
-            contribution=shares.astype(np.float32),
+            contribution=shares,
             levels=np.ascontiguousarray(levels.T),
             partial=partial,
         )

@@ -59,7 +59,7 @@ class Vigie:
             )
             score[here], levels[here] = scores.score, scores.levels
             errors[here] = ((rows[here] - scores.expected) / self.scale) ** 2
-            blame[begin + scores.flagged] = scores.contribution
+            blame[begin + scores.flagged] = scores.contribution[scores.flagged]
         return Scored(
             score=score,
             incidents=self._incidents(levels),

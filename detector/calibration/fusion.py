@@ -76,15 +76,15 @@ class Fusion(Units):
     def shares(
         self,
         fused: Fused,  # noqa: ARG002
-        parts: Float32[np.ndarray, "1 k channels"],
-        picks: Int[np.ndarray, " k"],
-        partial: Bool[np.ndarray, " k"],  # noqa: ARG002
-    ) -> Float64[np.ndarray, "k channels"]:
-        """Each channel's share in the scores of some of the windows; sums to 1."""
-        shares: Float64[np.ndarray, "k channels"] = parts[0, picks].astype(np.float64)
+        parts: Float32[np.ndarray, "1 n channels"],
+        partial: Bool[np.ndarray, " n"],  # noqa: ARG002
+    ) -> Float32[np.ndarray, "n channels"]:
+        """Each channel's share in the score of each window; sums to 1."""
+        shares = parts[0].astype(np.float64)
         shares[~shares.any(axis=1)] = 1.0  # nothing is out: all alike
         shares /= shares.sum(axis=1, keepdims=True)
-        return shares
+        rounded: Float32[np.ndarray, "n channels"] = shares.astype(np.float32)
+        return rounded
 
     def ready(self, device: torch.device) -> "DeviceFusion":
         """Ready to combine on a device."""

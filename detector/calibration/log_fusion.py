@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 from torch import Tensor
 
 from detector.calibration.fusion import LEVELS, Fused
+from detector.compiled import compiled
 from detector.signal.norm import added
 from detector.signal.series import trailing_mean, true_runs
 
@@ -99,33 +100,51 @@ class LogFusion:
         self,
         fused: Fused,
         parts: Float32[np.ndarray, "distances n channels"],
-        picks: Int[np.ndarray, " k"],
-        partial: Bool[np.ndarray, " k"],
-    ) -> Float64[np.ndarray, "k channels"]:
-        """Each channel's share in the scores of some of the windows; sums to 1.
+        partial: Bool[np.ndarray, " n"],
+    ) -> Float32[np.ndarray, "n channels"]:
+        """Each channel's share in the score of each window; sums to 1.
 
         A distance counts by how far its log lies above normal, a channel by its part of the
         square.
         """
-        own = parts[:, picks].astype(np.float64)
-        total = np.maximum(own.sum(axis=2), _TINY)
-        of_each = self.by_distance(fused, picks, partial) / total
-        shares: Float64[np.ndarray, "k channels"] = (of_each[:, :, None] * own).sum(axis=0)
-        spread = shares.sum(axis=1, keepdims=True)
-        shares[spread[:, 0] == 0] = 1.0  # nothing is far out: all alike
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares: Float32[np.ndarray, "n channels"] = _shares(self.by_distance(fused, partial), parts)
         return shares
 
     def by_distance(
-        self, fused: Fused, picks: Int[np.ndarray, " k"], partial: Bool[np.ndarray, " k"]
-    ) -> Float64[np.ndarray, "distances k"]:
-        """Each distance's share in the scores of some of the windows; sums to 1."""
-        above = np.maximum(fused.logs[:, picks] - np.log(1 + OFFSET), 0.0) + _TINY
-        weighted: Float64[np.ndarray, "distances k"] = above * np.where(
+        self, fused: Fused, partial: Bool[np.ndarray, " n"]
+    ) -> Float64[np.ndarray, "distances n"]:
+        """Each distance's share in the score of each window; sums to 1."""
+        above = np.maximum(fused.logs - np.log(1 + OFFSET), 0.0) + _TINY
+        weighted: Float64[np.ndarray, "distances n"] = above * np.where(
             partial, self.weight[1][:, None], self.weight[0][:, None]
         )
         weighted /= weighted.sum(axis=0)
         return weighted
+
+
+@compiled
+def _shares(
+    by_distance: Float64[np.ndarray, "distances n"], parts: Float32[np.ndarray, "distances n c"]
+) -> Float32[np.ndarray, "n c"]:
+    """By channel; alike for all where nothing is far out."""
+    distances, n, channels = parts.shape
+    shares = np.empty((n, channels), np.float32)
+    own = np.empty(channels)
+    for row in range(n):
+        own[:] = 0.0
+        for distance in range(distances):
+            total = 0.0
+            for channel in range(channels):
+                total += parts[distance, row, channel]
+            share = by_distance[distance, row] / max(total, _TINY)
+            for channel in range(channels):
+                own[channel] += share * parts[distance, row, channel]
+        total = 0.0
+        for channel in range(channels):
+            total += own[channel]
+        for channel in range(channels):
+            shares[row, channel] = own[channel] / total if total > 0.0 else 1.0 / channels
+    return shares
 
 
 def short_level(

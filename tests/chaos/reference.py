@@ -159,7 +159,7 @@ def _scored(
         groups = np.array([detector.group_of(sensor) for sensor in sensors], np.int32)
         lengths = np.array([len(window) for _, window in chunk], np.int64)
         scores = detector.score(rows, np.cumsum(lengths) - 1, groups, lengths=lengths)
-        flags = {int(nth): row for row, nth in enumerate(scores.flagged)}
+        flags = set(scores.flagged.tolist())
         for nth, (place, window) in enumerate(chunk):
             ts_ns = records[place.partition, place.offset].readings[place.nth].ts_ns
             reading = Denoised(
@@ -183,7 +183,7 @@ def _scored(
                     p_value=float(scores.p_value[nth]),
                     observed=window[-1],
                     expected=scores.expected[nth].tolist(),
-                    contribution=scores.contribution[flags[nth]].tolist(),
+                    contribution=scores.contribution[nth].tolist(),
                 ),
             )
 

@@ -64,7 +64,7 @@ class SimDetector:
             denoised=cleaned,
             partial=lengths < self.receptive_field,
             flagged=flagged,
-            contribution=np.ones((len(flagged), 1), np.float32),
+            contribution=np.ones((len(ends), 1), np.float32),
             levels=np.log(np.stack([score + 1, score + 1], axis=1)),
         )
 

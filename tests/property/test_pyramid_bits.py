@@ -51,14 +51,11 @@ def make_stream(kind, seed, missing):
 
 
 def score(detector, rows, ends, groups, lengths):
-    """Every output, by name; the contribution of a score that is not flagged is NaN."""
+    """Every output, by name."""
     scores = detector.score(
         rows, np.asarray(ends), np.asarray(groups, dtype=np.int32), lengths=np.asarray(lengths)
     )
-    wide = np.full((len(ends), rows.shape[1]), np.nan)
-    wide[scores.flagged] = scores.contribution
-    found = {name: getattr(scores, name) for name in FIELDS[:-1]} | {"contribution": wide}
-    return {name: values.reshape(len(ends), -1) for name, values in found.items()}
+    return {name: getattr(scores, name).reshape(len(ends), -1) for name in FIELDS}
 
 
 def group_of(detector, sensor):
@@ -213,7 +210,7 @@ def test_saving_and_loading_changes_no_bit(kind):
 @pytest.mark.parametrize("kind", DETECTORS)
 def test_the_streams_of_these_tests_have_all_kinds_of_scores(kind):
     _, scores = whole(kind, 1, 0.02)
-    flagged = ~np.isnan(scores["contribution"][..., 0])
+    flagged = scores["score"][..., 0] >= 1
 
     assert 0 < flagged.sum() < flagged.size
     assert flagged[:, : REACH - WARM_UP].any()

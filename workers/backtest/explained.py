@@ -108,14 +108,15 @@ def explained(
     tops = [incident.top for incident in asked]
     rows, times, ends, lengths = _windows(one, tops, detector, max_gap_s)
     groups = np.full(len(ends), detector.group_of(one.sensor), dtype=np.int32)
-    expected = detector.score(rows, ends, groups, lengths=lengths, times=times).expected
-    shares = detector.shares(rows, ends, groups, lengths=lengths, times=times)
+    scores = detector.score(rows, ends, groups, lengths=lengths, times=times)
     reasons = explain(detector, rows, ends, groups, lengths=lengths, times=times)
     half = band(detector, detector.group_of(one.sensor))
     return [
         ExplainedIncident(
             incident=incident,
-            channels=_accounts(detector, shares[i], rows[ends[i]], expected[i], half),
+            channels=_accounts(
+                detector, scores.contribution[i], rows[ends[i]], scores.expected[i], half
+            ),
             why=reasons[i],
         )
         for i, incident in enumerate(asked)

@@ -171,7 +171,7 @@ class OutputBuilder(DeadLetterBuilder):
             scores.partial[rows],
             samples.rows[samples.ends[rows]],
             scores.expected[rows],
-            scores.contribution,
+            scores.contribution[rows],
         )
         # To Python's numbers column by column: one by one it costs more than all the rest.
         for owner, *flagged in zip(*(column.tolist() for column in columns), strict=True):

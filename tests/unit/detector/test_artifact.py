@@ -27,6 +27,12 @@ DATA = Path(__file__).parent / "data"
 SCORES = ("score", "raw", "p_value", "expected", "denoised", "flagged", "contribution")
 
 
+def recorded_of(scores, name):
+    """As old programs gave it: shares of the flagged samples alone."""
+    found = getattr(scores, name)
+    return found[scores.flagged] if name == "contribution" else found
+
+
 @pytest.fixture
 def folder(tmp_path):
     return save(trained(), tmp_path / "model")
@@ -121,7 +127,7 @@ class TestFormat1:
         for name in SCORES:
             # Another processor may multiply matrices in another order; one bit of 24 is 1e-7.
             np.testing.assert_allclose(
-                getattr(scores, name), self.recorded[name], rtol=1e-5, atol=2e-6, err_msg=name
+                recorded_of(scores, name), self.recorded[name], rtol=1e-5, atol=2e-6, err_msg=name
             )
 
     def test_no_bit_changes_when_it_is_saved_in_the_format_of_today(self, tmp_path):

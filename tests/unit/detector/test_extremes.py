@@ -40,7 +40,7 @@ def check(detector, values):
     scores = detector.score(values, ends, np.zeros(len(ends), np.int32))
     for found in (scores.score, scores.raw, scores.p_value, scores.expected, scores.denoised):
         assert np.isfinite(found).all()
-    assert np.isfinite(scores.contribution).all()
+    assert np.allclose(scores.contribution.sum(axis=1), 1, atol=1e-6)
     return scores
 
 

@@ -45,7 +45,7 @@ def test_without_times_whatever_asks_is_told_so(detector, stream):
     rows, _ = stream
     asked = (rows, *one_sensor([300, 301]))
 
-    for call in (detector.score, detector.fused, detector.shares):
+    for call in (detector.score, detector.fused):
         with pytest.raises(ValueError, match=NEEDS_TIMES):
             call(*asked)
     with pytest.raises(ValueError, match=NEEDS_TIMES):
@@ -115,15 +115,13 @@ def test_windows_are_explained_with_their_times(detector, stream):
     ends, groups = one_sensor([60, 610])
     lengths = np.array([61, REACH])
 
-    shares = detector.shares(rows, ends, groups, lengths=lengths, times=times)
     early, broken = explain(detector, rows, ends, groups, lengths=lengths, times=times)
     scores = detector.score(rows, ends, groups, lengths=lengths, times=times)
 
     assert broken.reasons[0].channel == 1
     assert sum(share for _, share in early.looks) == pytest.approx(1.0)
     assert scores.flagged.tolist() == [1]
-    assert np.allclose(scores.contribution[0], shares[1], atol=1e-6)
-    assert shares[1].argmax() == 1
+    assert scores.contribution[1].argmax() == 1
 
 
 def test_the_season_is_saved_and_loaded(detector, stream, tmp_path):

@@ -93,11 +93,7 @@ def _probing(probes: Sequence[NDArray[np.float64]], field: int) -> Work:
     )
 
 
-_OF_SAMPLES = tuple(
-    name
-    for name in (field.name for field in fields(Scores))
-    if name not in {"flagged", "contribution"}
-)
+_OF_SAMPLES = tuple(field.name for field in fields(Scores) if field.name != "flagged")
 
 
 def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
@@ -106,7 +102,6 @@ def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
     return Scores(
         **{name: getattr(scores, name)[start:stop] for name in _OF_SAMPLES},
         flagged=scores.flagged[first:last] - start,
-        contribution=scores.contribution[first:last],
     )
 
 
@@ -118,5 +113,4 @@ def join_scores(parts: Sequence[Scores]) -> Scores:
         flagged=np.concatenate(
             [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
         ),
-        contribution=np.concatenate([part.contribution for part in parts]),
     )

@@ -42,7 +42,7 @@ def test_shares_are_of_the_fourth_power_and_all_alike_where_nothing_is_out():
     partial = np.zeros(3, dtype=bool)
     fused = fusion.fuse(raw.numpy(), np.zeros(3, dtype=np.int64), partial)
 
-    shares = fusion.shares(fused, parts.numpy(), np.arange(3), partial)
+    shares = fusion.shares(fused, parts.numpy(), partial)
 
     assert raw[0, 0] == 0
     assert np.allclose(shares.sum(axis=1), 1)

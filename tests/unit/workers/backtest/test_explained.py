@@ -71,8 +71,8 @@ def test_its_incidents_are_explained(scored):
     assert account.why is not None
     assert account.why.reasons[0].channel == 1
     end = np.array([account.incident.top])
-    shares = detector.shares(scored.values, end, np.ones(1, dtype=np.int32), times=scored.ts_ns)
-    assert account.channels[0].share == pytest.approx(shares[0, 1])
+    scores = detector.score(scored.values, end, np.ones(1, np.int32), times=scored.ts_ns)
+    assert account.channels[0].share == scores.contribution[0, 1]
 
 
 def test_the_file_of_a_backtest_has_the_settled_score_of_every_scored_row(scored, tmp_path):
