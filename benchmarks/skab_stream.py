@@ -83,11 +83,12 @@ def from_backtest(detector: Detector, files: Sequence[SensorRows]) -> dict[Row, 
         )
         for f in files
     )
-    for request, scores in backtest(detector, chunks):
+    for answered, scores in backtest(detector, chunks):
+        request = answered.request
         for run in request.samples.runs:
             for row in range(run.start, run.stop):
                 scored[run.sensor, int(request.samples.ts_ns[row])] = (
-                    float(scores.score[row]),
+                    float(answered.judged.score[row]),
                     tuple(scores.denoised[row].tolist()),
                 )
     return scored

@@ -135,9 +135,10 @@ class Detector:
         """Calibration group of a sensor; `POOLED` for one that the training has not seen."""
         return self._groups.get(sensor, POOLED)
 
-    def threshold_of(self, group: int) -> float:
-        """Raw score at which a group's normalised score is 1."""
-        return float(self.head.calibration.threshold[group])
+    def threshold_of(self, group: int, *, partial: bool = False) -> float:
+        """Raw score at which a group's score is 1 on the first day; `partial`: of short windows."""
+        calibration = (self.head.partial if partial else None) or self.head.calibration
+        return float(calibration.threshold[group])
 
     def score(
         self,

@@ -25,7 +25,9 @@ def levels_of(
         calibrations: of whole windows, and of those that are not full.
     """
     thresholds = np.stack([one.threshold[groups] for one in calibrations])
-    levels: Float64[np.ndarray, "levels n"] = np.log(score * thresholds) * totals_of(fusion)[:, None]
+    levels: Float64[np.ndarray, "levels n"] = (
+        np.log(score * thresholds) * totals_of(fusion)[:, None]
+    )
     return levels
 
 

@@ -4,6 +4,7 @@ from schemas.settings.input import InputSettings
 from schemas.settings.loading import InvalidSettingsError, load_settings
 from schemas.settings.sections import (
     Guarantee,
+    IncidentMode,
     KafkaSettings,
     LogSettings,
     ProcessingSettings,
@@ -18,6 +19,7 @@ from schemas.settings.sections import (
 
 __all__ = [
     "Guarantee",
+    "IncidentMode",
     "InputSettings",
     "InvalidSettingsError",
     "KafkaSettings",

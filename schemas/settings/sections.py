@@ -171,6 +171,9 @@ class SensorSettings(Section):
     """File of their labels (.csv, .json), for the anomalies; read again when it changes."""
 
 
+IncidentMode = Literal["structured", "binary"]
+
+
 class StreamSettings(Section):
     """What is read and written, and the policies for it."""
 
@@ -211,6 +214,11 @@ class StreamSettings(Section):
         "application/vnd.vigie.denoised.v1+json", "application/vnd.vigie.denoised.v1+arrow"
     ] = "application/vnd.vigie.denoised.v1+json"
     """Format of the cleaned signal."""
+    incidents: IncidentMode = "structured"
+    """CloudEvents of incidents: one JSON document, or the data with attributes in headers."""
+    max_stale_s: Annotated[float, Field(ge=1, le=1e9)] = 3600.0
+    """An incident of a sensor that brings nothing for so long ends as stale; by the records'
+    timestamps."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a group without committed offsets begins."""
 

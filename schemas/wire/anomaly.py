@@ -117,9 +117,9 @@ class Anomaly(WireModel):
     ts_ns: TimestampNs = Field(alias="ts")
     """Event time of the reading: epoch milliseconds or RFC 3339."""
     score: Annotated[Number, Field(ge=1.0)]
-    """Normalised score; 1.0 is the threshold of this sensor and model version."""
+    """Normalised score; 1.0 is the threshold of this sensor and model version at this reading."""
     threshold: Number
-    """The threshold in the model's raw score."""
+    """The threshold in the model's raw score, as it was for this sensor at this reading."""
     raw_score: Number
     """The model's own score, comparable within one model version only."""
     p_value: Annotated[Number, Field(ge=0.0, le=1.0)]
@@ -148,3 +148,6 @@ class Anomaly(WireModel):
     """Which of the two it is: a sensor may be called "pooled"."""
     source: Source
     """Where the reading lies in the log."""
+    incident: UUID | None = None
+    """Id of the incident that it belongs to, if enough readings around it are flagged to open one:
+    the flagged readings before the opening have it as well. Null if the model opens none."""

@@ -48,7 +48,7 @@ class SensorState(WireModel):
     """The incident that is open; its fields in an order of their own."""
 
 
-def encode_sensor_state(  # noqa: PLR0917 - the columns of the table in their order
+def encode_sensor_state(
     next_offset: int,
     since: int,
     scored: int,

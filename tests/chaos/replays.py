@@ -16,7 +16,7 @@ from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
-from tests.support.partitions import NONE_FLAGGED
+from tests.support.partitions import close
 from workers.stream.input import Input
 from workers.stream.scoring.backend import Work
 from workers.stream.state.history import Samples
@@ -125,7 +125,7 @@ def backtested(log: PartitionLog) -> Iterator[Denoised]:
             continue
         samples = request.samples
         scores = Work.of(samples).scores(log.detector)
-        state.scored(request.number, flagged=scores.flagged)
+        close(state, request.number, scores.flagged)
         for run in samples.runs:
             for nth in range(run.start, run.stop):
                 yield Denoised(
@@ -186,7 +186,7 @@ def _restored(
         request = state.polled(batch)
         if request is None:
             continue
-        state.scored(request.number, flagged=NONE_FLAGGED)
+        close(state, request.number)
         samples = request.samples
         for nth, window in enumerate(_windows(samples)):
             place = _place(log.partition, samples, nth)

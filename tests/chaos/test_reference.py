@@ -20,7 +20,7 @@ from tests.chaos.oracle import Fate
 from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import PartitionLog, backtested, logs_of, restorable
 from tests.support.models import START_NS, encoded, small_detector
-from tests.support.partitions import NONE_FLAGGED
+from tests.support.partitions import close
 from workers.stream.state.restore import RestorePlan
 
 RECORDS = 1_500
@@ -74,7 +74,7 @@ def commits() -> tuple[Commit, ...]:
     for batch in log().batches(0, log().end, size=37):
         request = state.polled(batch)
         assert request is not None
-        pending = state.scored(request.number, flagged=NONE_FLAGGED)
+        pending = close(state, request.number)
         found.append(
             Commit(
                 partition=0,

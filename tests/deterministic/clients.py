@@ -247,6 +247,9 @@ class _SimSink:
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return 10**9
 
+    def settle(self, deadline: Deadline) -> None:
+        """What was sent is there, or has raised."""
+
 
 class TransactionalSimSink(_SimSink):
     """Thrown away and made anew after any failure, as the real one."""

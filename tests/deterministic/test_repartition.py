@@ -18,7 +18,7 @@ from tests.deterministic.broker import Fate, Log
 from tests.deterministic.schedule import MOST_EVENTS, POLLS
 from tests.deterministic.world import BYTES_AN_EVENT, Process, World
 from tests.support.logs import Rules
-from tests.support.partitions import NONE_FLAGGED
+from tests.support.partitions import close
 from tests.support.repartition import (
     BYTES_A_RECORD,
     SOURCES,
@@ -126,7 +126,7 @@ def check(world: ReorderWorld, logs: Mapping[int, Sequence[Sent]], bound: Bound)
         state, _ = reorder_state(bound=bound)
         request = state.polled(shuffled_batch(log))
         assert request is not None
-        state.scored(request.number, NONE_FLAGGED)
+        close(state, request.number)
         sensors = {sent.offset: sent.sensor for sent in log}
         for record in request.released:
             expected[f"{sensors[record.offset]}{partition}"].append(

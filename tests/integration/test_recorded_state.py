@@ -215,4 +215,4 @@ def test_the_documents_are_of_the_contract(connection: Connection, settings: Set
     with table_of(settings).open() as table:
         documents = [v for p in range(2) for v in table.latest(p).values()]
     assert len(documents) == len(SENSORS)
-    assert all(SensorState.model_validate_json(value).version == 1 for value in documents)
+    assert all(SensorState.model_validate_json(value).version == 2 for value in documents)

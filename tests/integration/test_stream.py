@@ -62,12 +62,13 @@ def expected_from_backtest(
         values=np.array([values for _, _, values in records]),
     )
     expected: dict[tuple[str, int], Scored] = {}
-    for request, scores in backtest(detector, [chunk]):
+    for answered, scores in backtest(detector, [chunk]):
+        request = answered.request
         for run in request.samples.runs:
             for row in range(run.start, run.stop):
                 expected[run.sensor, int(request.samples.ts_ns[row])] = Scored(
                     int(request.samples.ts_ns[row]),
-                    float(scores.score[row]),
+                    float(answered.judged.score[row]),
                     tuple(scores.denoised[row].tolist()),
                 )
     return expected

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
 from tests.support.logs import LOGS, MAX_GAP, RULES, Entry, Rules, Windows, cuts_of, definition
-from tests.support.partitions import NONE_FLAGGED, Sample, batch_of, make_partition, windows_of
+from tests.support.partitions import (
+    Sample,
+    batch_of,
+    close,
+    make_partition,
+    windows_of,
+)
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import (
     Batch,
@@ -75,7 +81,7 @@ def run(log: Sequence[Entry], rules: Rules, cuts: Sequence[int], start: RestoreP
         request = state.polled(batch(log[low:high], start.next_offset))
         if request is None:
             continue
-        pending = state.scored(request.number, flagged=NONE_FLAGGED)
+        pending = close(state, request.number)
         done.windows |= windows_of(request.samples)
         done.counts += pending.counts
         done.commits.append(pending)
@@ -211,7 +217,7 @@ def test_memory_is_bounded_when_no_sensor_comes_twice() -> None:
         samples = [Sample(f"s{at}", at, 0.0) for at in range(low, low + 50)]
         request = state.polled(batch_of(samples, start=low))
         assert request is not None
-        pending = state.scored(request.number, flagged=NONE_FLAGGED)
+        pending = close(state, request.number)
         assert state.sensors <= 400
         assert pending.next_offset - pending.restore_point.restore_from <= 400
         assert state.windows.capacity <= 1000

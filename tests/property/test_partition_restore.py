@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.partitions import (
-    NONE_FLAGGED,
     Sample,
     Window,
     batch_of,
+    close,
     make_partition,
     windows_of,
 )
@@ -57,7 +57,7 @@ def feed(
         request = partition.polled(batch_of(samples[low:high], start=start + low))
         if request is None:
             continue
-        done = partition.scored(request.number, flagged=NONE_FLAGGED)
+        done = close(partition, request.number)
         fed.windows |= {offset: window for (offset, _), window in windows_of(request.samples)}
         fed.counts += done.counts
         fed.next_offset, fed.restore_from = done.next_offset, done.restore_point.restore_from

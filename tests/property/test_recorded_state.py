@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.settings import Guarantee
 from schemas.wire.sensor_state import SensorState
+from tests.support.partitions import flags
 from tests.support.recorded import Fated, recorded_by_definition
 from workers.stream.state.recorded import Met, RecordedState
 
@@ -56,7 +57,7 @@ def feed(state: RecordedState, records: Sequence[Fated], cuts: set[int]) -> None
         piece = [record for record in records if low <= record.offset < high]
         if piece:
             pieces, flagged = met(piece, edges[max(at - 1, 0)])
-            state.count([pieces], flagged)
+            state.judge([pieces], flags(len(flagged), np.flatnonzero(flagged)), clock_ms=-1)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.partitions import NONE_FLAGGED
+from tests.support.partitions import close
 from tests.support.repartition import (
     BYTES_A_RECORD,
     SOURCES,
@@ -49,7 +49,7 @@ def feed(state: ReorderState, log: Sequence[Sent], cuts: Sequence[int], into: Fe
         request = state.polled(shuffled_batch(log[low:high]))
         if request is None:
             continue
-        state.scored(request.number, NONE_FLAGGED)
+        close(state, request.number)
         into.released += [by_offset[record.offset] for record in request.released]
         into.counts += request.counts
         into.committed = (request.next_offset, request.restore_point.encode())

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.partitions import (
-    NONE_FLAGGED,
     Sample,
     Window,
     batch_of,
+    close,
     make_partition,
     windows_of,
 )
@@ -49,7 +49,7 @@ def feed(
         new = dict(windows_of(request.samples))
         assert not windows.keys() & new.keys()
         windows |= new
-        done = partition.scored(request.number, flagged=NONE_FLAGGED)
+        done = close(partition, request.number)
         assert done.counts.reconciled
         ends = done.next_offset, done.restore_point.restore_from
     return windows, *ends

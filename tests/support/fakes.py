@@ -146,6 +146,9 @@ class FakeSink:
     def room(self, *, key: bytes | None, headers: Sequence[tuple[str, Any]] = ()) -> int:
         return self.largest
 
+    def settle(self, deadline: Deadline) -> None:
+        pass
+
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from detector.scoring import Scores
 from schemas.columns import Failure, Readings
 from workers.stream.state.history import Samples
-from workers.stream.state.partition import Batch, PartitionConfig, PartitionState
+from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
 from workers.stream.state.restore import RestorePlan
 from workers.stream.state.state_ttl import UNLIMITED, StateTtl
+from workers.stream.state.stream_state import StreamState
 
 FAR_APART_NS = 10**15
 NONE_FLAGGED = np.empty(0, np.int64)
@@ -58,6 +61,31 @@ def make_partition(
         begin = RestorePlan.cold_at(0)
         start = replace(begin, next_offset=next_offset)
     return PartitionState(config, start, group_of=lambda _: 0)
+
+
+def flags(n: int, flagged: NDArray[np.int64] = NONE_FLAGGED) -> Scores:
+    """Scores of n samples of no channel, of which these are flagged."""
+    none = np.zeros(n, np.float32)
+    return Scores(
+        score=none.astype(np.float64),
+        raw=none,
+        p_value=none,
+        expected=np.zeros((n, 0)),
+        denoised=np.zeros((n, 0)),
+        flagged=flagged,
+        contribution=np.zeros((n, 0), np.float32),
+        levels=np.full((n, 2), np.nan),
+        partial=np.zeros(n, np.bool_),
+    )
+
+
+def close(
+    state: StreamState, number: int, flagged: NDArray[np.int64] = NONE_FLAGGED
+) -> ScoreRequest:
+    """Have the oldest request of a state scored, with nothing flagged but this."""
+    requests = state._open  # type: ignore[attr-defined]
+    n = len(requests[0].samples.ends) if requests else 0
+    return cast("ScoreRequest", state.scored(number, flags(n, flagged)).request)
 
 
 def windows_of(samples: Samples) -> Iterator[tuple[tuple[int, int], Window]]:

@@ -32,7 +32,8 @@ class Ledger:
 
     def document(self) -> SensorState:
         return SensorState(
-            version=1,
+            version=2,
+            state_version=0,
             next_offset=self.last + 1,
             since=self.since,
             scored=self.scored,

@@ -26,7 +26,7 @@ from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.stream.scoring.backend import Work
 from workers.stream.state.counts import Counts
-from workers.stream.state.partition import Batch, PartitionConfig, PartitionState, ScoreRequest
+from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
 from workers.stream.state.restore import RestorePlan
 
 IntArray = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class ScoredSensor:
 
 def backtest(
     detector: Detector, chunks: Iterable[Readings], *, max_gap_s: float = 0.0
-) -> Iterator[tuple[ScoreRequest, Scores]]:
+) -> Iterator[tuple[Answered, Scores]]:
     """Score readings as a live run would.
 
     Args:
@@ -101,7 +101,7 @@ def backtest(
         if request is None:
             continue
         scores = Work.of(request.samples).scores(detector)
-        yield state.scored(request.number, flagged=scores.flagged), scores
+        yield state.scored(request.number, scores), scores
 
 
 def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> History:
@@ -145,7 +145,8 @@ def score_history(
         score = np.full(len(one), np.nan)
         denoised = np.full((len(one), len(detector.channels)), np.nan)
         levels = np.full((len(one), LEVELS), np.nan)
-        for request, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
+        for answered, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
+            request = answered.request
             score[request.samples.offsets] = scores.score
             denoised[request.samples.offsets] = scores.denoised
             levels[request.samples.offsets] = scores.levels

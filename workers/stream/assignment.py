@@ -8,6 +8,7 @@ from typing import Protocol
 from detector.scoring import Detector
 from schemas.settings import Guarantee, StreamSettings
 from workers.kafka.client import CommittedOffset, Source, Table
+from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.partition import PartitionConfig, PartitionState
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, plan_restore
@@ -67,6 +68,7 @@ class PartitionOpener:
         self._detector, self._start = detector, stream.start
         self.model = ModelVersion(detector.name, detector.version)
         self._max_gap_ns = max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1)
+        self._alarms = AlarmModel.of(detector, max_stale_ms=max(round(stream.max_stale_s * 1e3), 1))
         self._state_ttl = StateTtl(
             max_restore_records=stream.max_restore_records,
             max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
@@ -109,6 +111,9 @@ class PartitionOpener:
             recorded=plan.recorded,
             cold=cold if committed else "nothing is committed",
             guarantee=self._guarantee,
+            alarms=self._alarms,
+            group_of=self._detector.group_of,
+            same_model=plan.model in {None, self.model},
         )
         state = PartitionState(config, plan, group_of=self._detector.group_of, recorded=recorded)
         return OpenedPartition(state=state, plan=plan, committed=committed)

@@ -14,6 +14,7 @@ from workers.stream.assignment import PartitionOpener
 from workers.stream.checkpoint import Checkpoint, Publisher
 from workers.stream.dead_letter_limit import DeadLetterLimit
 from workers.stream.health import ProgressTicks
+from workers.stream.incident_events import IncidentEvents
 from workers.stream.input import Input
 from workers.stream.loop import IngestLoop
 from workers.stream.outputs import OutputBuilder
@@ -44,6 +45,13 @@ def build_loop(
         settings.topics,
         denoised_content_type=stream.denoised_content_type if stream.denoised == "on" else None,
         labels_of=labels_of,
+        incidents=IncidentEvents(
+            detector,
+            topic=settings.topics.readings,
+            group=settings.kafka.group,
+            labels_of=labels_of,
+            mode=stream.incidents,
+        ),
     )
     publisher = Publisher(sink, builder, sensor_state=settings.topics.sensor_state)
     progress = ProgressTicks()

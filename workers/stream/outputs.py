@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import isnan
@@ -23,9 +23,12 @@ from schemas.wire.anomaly import (
     anomaly_id,
 )
 from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
+from workers.stream.incident_events import IncidentEvents
 from workers.stream.owned_partition import PartitionRequest
 from workers.stream.sensor_labels import LabelsOf, no_labels
-from workers.stream.state.history import Samples
+from workers.stream.state.alarms import Judged
+from workers.stream.state.history import Run, Samples
+from workers.stream.state.incident import Place
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
@@ -98,10 +101,12 @@ class OutputBuilder(DeadLetterBuilder):
         topics: TopicSettings,
         *,
         denoised_content_type: str | None,
+        incidents: IncidentEvents,
         labels_of: LabelsOf = no_labels,
     ) -> None:
         """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
         super().__init__(topics)
+        self._incidents = incidents
         self._detector = detector
         self._labels_of = labels_of
         self._model = f"{detector.name}@{detector.version}"
@@ -119,24 +124,39 @@ class OutputBuilder(DeadLetterBuilder):
         self._anomaly_headers: Headers = (("content-type", ANOMALY_JSON.encode()),)
 
     def outputs(self, asked: PartitionRequest, scores: Scores) -> Iterator[Output]:
-        """Denoised frames, one per sensor (more if it is large), then anomalies.
+        """Denoised frames, one per sensor (more if it is large), then anomalies, then incidents.
 
-        Both are in arrival order per sensor.
+        All are in arrival order per sensor.
 
         Args:
-            asked: a partition's request.
+            asked: a partition's request that was judged.
             scores: the request's scores, in its order.
         """
-        partition, samples = asked.partition.number, asked.request.samples
+        partition, samples, judged = asked.partition.number, asked.request.samples, asked.judged
+        assert judged is not None
         if self._encoder is not None:
-            for run in samples.runs:
+            for run in _unpublished(samples.runs, judged.skipped):
                 for start in range(run.start, run.stop, self._frame_rows):
                     part = slice(start, min(start + self._frame_rows, run.stop))
-                    yield self._frame(run.sensor, part, partition, samples, scores)
-        yield from self._anomalies(partition, samples, scores)
+                    yield self._frame(run.sensor, part, partition, samples, scores, judged)
+        yield from self._anomalies(partition, samples, scores, judged)
+        for change in judged.changes:
+            value, headers = self._incidents.encode(change, partition)
+            yield Output(
+                topic=self._topics.incidents,
+                key=change.sensor.encode(),
+                value=value,
+                headers=headers,
+            )
 
-    def _frame(
-        self, sensor: str, part: slice, partition: int, samples: Samples, scores: Scores
+    def _frame(  # noqa: PLR0917 - one call, for each frame
+        self,
+        sensor: str,
+        part: slice,
+        partition: int,
+        samples: Samples,
+        scores: Scores,
+        judged: Judged,
     ) -> Output:
         assert self._encoder is not None
         return Output(
@@ -146,7 +166,7 @@ class OutputBuilder(DeadLetterBuilder):
                 sensor,
                 samples.ts_ns[part],
                 scores.denoised[part],
-                scores.score[part],
+                judged.score[part],
                 samples.offsets[part],
                 samples.indices[part],
                 model=self._model,
@@ -155,8 +175,10 @@ class OutputBuilder(DeadLetterBuilder):
             headers=self._denoised_headers,
         )
 
-    def _anomalies(self, partition: int, samples: Samples, scores: Scores) -> Iterator[Output]:
-        rows = scores.flagged
+    def _anomalies(
+        self, partition: int, samples: Samples, scores: Scores, judged: Judged
+    ) -> Iterator[Output]:
+        rows = np.flatnonzero(judged.flagged)
         starts = np.array([run.start for run in samples.runs], np.int64)
         owners = np.searchsorted(starts, rows, side="right") - 1
         columns = (
@@ -165,21 +187,24 @@ class OutputBuilder(DeadLetterBuilder):
             samples.offsets[rows],
             samples.indices[rows],
             samples.ts_ns[rows],
-            scores.score[rows],
+            judged.score[rows],
+            judged.bar[rows],
             scores.raw[rows],
             scores.p_value[rows],
             scores.partial[rows],
             samples.rows[samples.ends[rows]],
             scores.expected[rows],
             scores.contribution[rows],
+            rows,
         )
         # To Python's numbers column by column: one by one it costs more than all the rest.
-        for owner, *flagged in zip(*(column.tolist() for column in columns), strict=True):
+        for owner, *flagged, row in zip(*(column.tolist() for column in columns), strict=True):
             sensor = samples.runs[owner].sensor
+            first = judged.incident.get(row)
             yield Output(
                 topic=self._topics.anomalies,
                 key=sensor.encode(),
-                value=encode_anomaly(self._anomaly(sensor, partition, *flagged)),
+                value=encode_anomaly(self._anomaly(sensor, partition, first, *flagged)),
                 headers=self._anomaly_headers,
             )
 
@@ -187,11 +212,13 @@ class OutputBuilder(DeadLetterBuilder):
         self,
         sensor: str,
         partition: int,
+        first: Place | None,
         group: int,
         offset: int,
         index: int,
         ts_ns: int,
         score: float,
+        bar: float,
         raw: float,
         p_value: float,
         partial: bool,  # noqa: FBT001
@@ -206,7 +233,7 @@ class OutputBuilder(DeadLetterBuilder):
             labels=dict(self._labels_of(sensor)),
             ts_ns=ts_ns,
             score=score,
-            threshold=self._detector.threshold_of(group),
+            threshold=bar * self._detector.threshold_of(group, partial=partial),
             raw_score=raw,
             p_value=p_value,
             partial=partial,
@@ -221,7 +248,21 @@ class OutputBuilder(DeadLetterBuilder):
             group=sensor if group else POOLED,
             group_kind=GroupKind.SENSOR if group else GroupKind.POOLED,
             source=Source(topic=topic, partition=partition, offset=offset, index=index),
+            incident=None if first is None else anomaly_id(topic, partition, *first[:2]),
         )
+
+
+def _unpublished(runs: Sequence[Run], skipped: Mapping[str, int]) -> Iterator[Run]:
+    """The samples that were not published before: of each sensor, the first ones may have been."""
+    if not skipped:
+        yield from runs
+        return
+    left = dict(skipped)
+    for run in runs:
+        passed = min(left.get(run.sensor, 0), run.stop - run.start)
+        left[run.sensor] = left.get(run.sensor, 0) - passed
+        if run.start + passed < run.stop:
+            yield run._replace(start=run.start + passed)
 
 
 def shortened(output: Output, room: int) -> Output:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -217,68 +218,80 @@ class SensorAlarms:
             self._follow_one(all_, place, stop - int(piece.sizes[place]), stop)
 
     def _follow_one(self, all_: _Followed, sensor: int, start: int, stop: int) -> None:
-        piece, judged = all_.piece, all_.judged
-        name, row = piece.sensors[sensor], int(piece.rows[sensor])
-        first = int(all_.before[sensor])
-        opened = {e.opened - first + start: e for e in all_.told.opened if e.sensor == sensor}
+        """Go through one sensor's readings; what ended before a reading comes before it."""
+        piece, told = all_.piece, all_.told
+        shift = start - int(all_.before[sensor])
+        opened = {e.opened + shift: e for e in told.opened if e.sensor == sensor}
         ended: dict[int, list[alarm_rule.Incident]] = {}
-        for event in all_.told.ended:
+        for event in told.ended:
             if event.sensor == sensor and event.ended is not None:
-                ended.setdefault(event.ended - first + start, []).append(event)
+                ended.setdefault(event.ended + shift, []).append(event)
+        one = _One(piece.sensors[sensor], int(piece.rows[sensor]), sensor)
         for at in range(start, stop):
-            flagged, alarm = bool(all_.flagged[at]), bool(all_.told.alarm[at])
             ends = ended.get(at, [])
-            if name in self.open and ends and not alarm:
-                judged.changes += self._resolve(name, row, ends.pop(0), int(piece.ts_ns[at]))
-            if flagged:
-                self._run_on(name, row, piece.place(at), first + at - start)
-            if at in opened:
-                self._open(all_, sensor, at, opened[at])
-            incident = self.open.get(name)
-            if incident is not None and (flagged or alarm):
-                self._take(all_, incident, sensor, at)
-                if at in opened or (alarm and incident.is_due):
-                    what = What.OPENED if at in opened else What.UPDATED
-                    judged.changes.append(self._change(name, row, what, incident))
-            if flagged:
-                first_of = incident.first if incident is not None else self._run(row)
-                judged.incident[int(piece.at[at])] = first_of
+            if ends and one.name in self.open and not told.alarm[at]:
+                self._resolve(all_, one, at, ends.pop(0))
+            self._reading(all_, one, at, opened.get(at), number=at - shift)
             for event in ends:
-                judged.changes += self._resolve(name, row, event, int(piece.ts_ns[at]))
+                self._resolve(all_, one, at, event)
+
+    def _reading(
+        self,
+        all_: _Followed,
+        one: _One,
+        at: int,
+        opens: alarm_rule.Incident | None,
+        *,
+        number: int,
+    ) -> None:
+        """Take one reading into the run of flagged ones and into the incident."""
+        piece, flagged = all_.piece, bool(all_.flagged[at])
+        alarm = bool(all_.told.alarm[at])
+        if flagged:
+            self._run_on(one, piece.place(at), number)
+        if opens is not None:
+            self._open(all_, one, at, opens)
+        incident = self.open.get(one.name)
+        if incident is not None and (flagged or alarm):
+            self._take(all_, incident, one, at)
+            if opens is not None:
+                self._tell(all_, one, What.OPENED, incident)
+            elif alarm and incident.is_due:
+                self._tell(all_, one, What.UPDATED, incident)
+        if flagged:
+            first = self._run(one.row) if incident is None else incident.first
+            all_.judged.incident[int(piece.at[at])] = first
 
     def _run(self, row: int) -> Place:
         of = self.table.rows[row]
         return Place(int(of["first_offset"]), int(of["first_index"]), int(of["first_ns"]))
 
-    def _run_on(self, name: str, row: int, place: Place, number: int) -> None:
+    def _run_on(self, one: _One, place: Place, number: int) -> None:
         """Note a flagged reading: it begins a run, or goes on with one that is near enough."""
-        rule, of = self.model.rule, self.table.rows[row]
+        rule, of = self.model.rule, self.table.rows[one.row]
         assert rule is not None
-        if name not in self.open and (
-            not of["flagged"] or number - int(of["last_flagged"]) >= rule.dials.opens_within
-        ):
+        far = number - int(of["last_flagged"]) >= rule.dials.opens_within
+        if one.name not in self.open and (far or not of["flagged"]):
             of["first_offset"], of["first_index"], of["first_ns"] = place
             of["flagged"] = 0
         of["last_flagged"] = number
         of["flagged"] += 1
 
-    def _open(self, all_: _Followed, sensor: int, at: int, event: alarm_rule.Incident) -> None:
+    def _open(self, all_: _Followed, one: _One, at: int, event: alarm_rule.Incident) -> None:
         """An incident opens; its first reading is that of the run of flagged ones."""
-        piece = all_.piece
-        name, row, place = piece.sensors[sensor], int(piece.rows[sensor]), piece.place(at)
-        of = self.table.rows[row]
-        self.open[name] = OpenIncident(
+        place, of = all_.piece.place(at), self.table.rows[one.row]
+        self.open[one.name] = OpenIncident(
             kind=IncidentKind.ANOMALY,
             seen_by=_SEEN_BY[event.fired],
-            first=self._run(row) if of["flagged"] else place,
+            first=self._run(one.row) if of["flagged"] else place,
             opened_ns=place.ts_ns,
             last_ns=place.ts_ns,
             until=place,
             flagged=max(int(of["flagged"]) - int(all_.flagged[at]), 0),
         )
-        self.table.count_opening(row, place.ts_ns)
+        self.table.count_opening(one.row, place.ts_ns)
 
-    def _take(self, all_: _Followed, incident: OpenIncident, sensor: int, at: int) -> None:
+    def _take(self, all_: _Followed, incident: OpenIncident, one: _One, at: int) -> None:
         """Add a reading to an open incident."""
         piece, scores, rate = all_.piece, all_.scores, self._rate
         sample = int(piece.at[at])
@@ -286,7 +299,7 @@ class SensorAlarms:
         severity = Severity.of(tail_p_value(strength, rate), rate)
         row = Row(piece.place(at), score, strength, int(severity), bool(all_.flagged[at]))
         if incident.take(row):
-            incident.told = self._told(all_, sensor, at)
+            incident.told = self._told(all_, one, at)
             latent = getattr(scores, "latent", np.empty((0, 0)))
             if len(latent):
                 incident.latent = tuple(map(rounded, latent[sample, :MAX_LATENT].tolist()))
@@ -300,9 +313,9 @@ class SensorAlarms:
             score,
         )
 
-    def _told(self, all_: _Followed, sensor: int, at: int) -> tuple[Told, ...]:
+    def _told(self, all_: _Followed, one: _One, at: int) -> tuple[Told, ...]:
         piece, sample = all_.piece, int(all_.piece.at[at])
-        band = self.model.bands[self.table.groups[piece.rows[sensor]]]
+        band = self.model.bands[self.table.groups[one.row]]
         shares = all_.scores.contribution[sample].astype(np.float64)
         order = np.argsort(-shares, kind="stable")[:MAX_INCIDENT_CHANNELS].tolist()
         observed, expected = piece.values[at], all_.scores.expected[sample]
@@ -322,13 +335,17 @@ class SensorAlarms:
         assert self.model.rule is not None
         return self.model.rule.rate
 
-    def _resolve(
-        self, name: str, row: int, event: alarm_rule.Incident, end_ns: int
-    ) -> Iterator[IncidentChange]:
-        incident = self.open.pop(name, None)
+    def _tell(self, all_: _Followed, one: _One, what: What, incident: OpenIncident) -> None:
+        all_.judged.changes.append(self._change(one.name, one.row, what, incident))
+
+    def _resolve(self, all_: _Followed, one: _One, at: int, event: alarm_rule.Incident) -> None:
+        """An incident of the rule's has ended, for certain at this reading."""
+        incident = self.open.pop(one.name, None)
         if incident is not None and event.reason is not None:
-            self.table.rows[row]["flagged"] = 0
-            yield self._change(name, row, What.RESOLVED, incident, _REASONS[event.reason], end_ns)
+            self.table.rows[one.row]["flagged"] = 0
+            end = (_REASONS[event.reason], int(all_.piece.ts_ns[at]))
+            changed = self._change(one.name, one.row, What.RESOLVED, incident, end)
+            all_.judged.changes.append(changed)
 
     def _end(self, name: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
         """End an incident between two readings, at the last one; nothing if none is open."""
@@ -337,18 +354,19 @@ class SensorAlarms:
         incident = self.open.pop(name, None)
         if incident is not None:
             of["flagged"] = 0
-            end_ns = int(of["last_ns"][0])
-            yield self._change(name, row, What.RESOLVED, incident, reason, end_ns)
+            end = (reason, int(of["last_ns"][0]))
+            yield self._change(name, row, What.RESOLVED, incident, end)
 
-    def _change(  # noqa: PLR0917 - the last two are of an end alone
+    def _change(
         self,
         name: str,
         row: int,
         what: What,
         incident: OpenIncident,
-        reason: EndReason | None = None,
-        end_ns: int | None = None,
+        end: tuple[EndReason, int] | tuple[None, None] = (None, None),
     ) -> IncidentChange:
+        """The next event of an incident; `end` is why and when it ended."""
+        reason, end_ns = end
         at_ns = incident.until.ts_ns if end_ns is None else end_ns
         incident.sequence += 1
         incident.told_ns, incident.told_severity = at_ns, incident.severity
@@ -363,6 +381,14 @@ class SensorAlarms:
             opened_day=day,
             opened_week=week,
         )
+
+
+class _One(NamedTuple):
+    """A sensor of a piece: its name, its row in the table, its place among the piece's."""
+
+    name: str
+    row: int
+    place: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Place(NamedTuple):
     """A reading of a sensor: offset of its record, its number in it, its event time."""
 
     offset: int
-    index: int
+    nth: int
     ts_ns: int
 
 
@@ -82,7 +82,7 @@ class Points:
             self.stride *= 2
             del self.line[1::2]
         if self.passed % self.stride == 0:
-            self.line.append((ts_ns, *(_single(v) for v in (observed, expected, score))))
+            self.line.append((ts_ns, _single(observed), _single(expected), _single(score)))
         self.passed += 1
 
     def document(self) -> list[Any]:
@@ -220,6 +220,7 @@ class IncidentChange:
     at_ns: int
     incident: OpenIncident
     reason: EndReason | None = None
+    end_ns: int | None = None
     opened_day: int = 0
     opened_week: int = 0
 

@@ -20,7 +20,7 @@ before `next_offset`. It holds however polls cut the log and wherever a process 
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -40,6 +40,7 @@ from workers.stream.state.incident import IncidentChange, OpenIncident
 _NEXT, _SINCE, _SCORED, _FLAGGED, _DROPPED = range(5)
 _COLUMNS: Final = 5
 _SMALLEST: Final = 64
+_NO_TIMES: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,7 @@ class Met:
         sizes: readings of each, at least 1.
         offsets: the record of each reading, sensor by sensor, in arrival order.
         scored, dropped: what became of each; neither is warming up.
-        kept: the readings that were not dropped, in the same order...
+        kept: the readings that were not dropped, in the same order (for alarms alone)...
         kept_sensors: ...of these sensors...
         clock_ms: ...and log time at each; -1 is unknown.
     """
@@ -64,9 +65,9 @@ class Met:
     offsets: Int64[np.ndarray, " k"]
     scored: Bool[np.ndarray, " k"]
     dropped: Bool[np.ndarray, " k"]
-    kept: Arrivals
-    kept_sensors: Sequence[str]
-    clock_ms: Int64[np.ndarray, " a"]
+    kept: Arrivals | None = None
+    kept_sensors: Sequence[str] = ()
+    clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
 
 
 class RecordedState:
@@ -118,7 +119,8 @@ class RecordedState:
                 what was recorded belongs to another past than what will be read.
             guarantee: exactly once, documents and offsets are of one transaction. At least once,
                 documents may be ahead, and some of a commit's may be there and others not.
-            alarms, group_of: as for the constructor.
+            alarms: as for the constructor.
+            group_of: likewise.
             same_model: whether the model that judges is the commit's: what the rule has learnt is
                 in the numbers of one model.
         """
@@ -255,12 +257,13 @@ class RecordedState:
     ) -> None:
         """Have the alarms go on with the readings that they do not know yet."""
         kept, names = met.kept, list(met.kept_sensors)
+        assert kept is not None
         at = np.full(len(kept.ts_ns), -1, np.int64)
         at[met.scored[~met.dropped]] = np.arange(of.start, of.stop)
         fresh = ~is_counted[~met.dropped]
         clock_ms = met.clock_ms
         if not fresh.all():
-            scores, judged = results
+            judged = results[1]
             judged.flagged[at[~fresh & (at >= 0)]] = False
             known = np.add.reduceat((~fresh & (at >= 0)).astype(np.int64), kept.firsts)
             for name, skipped in zip(names, known.tolist(), strict=True):

@@ -110,9 +110,7 @@ class StateTtl:
         return cut
 
 
-def log_time(
-    stamps_ms: Int64[np.ndarray, " r"], latest_ms: int
-) -> Int64[np.ndarray, " r"]:
+def log_time(stamps_ms: Int64[np.ndarray, " r"], latest_ms: int) -> Int64[np.ndarray, " r"]:
     """Log time at each record, behind records that left it at `latest_ms`; -1 is unknown yet."""
     clock: NDArray[np.int64] = np.maximum.accumulate(np.maximum(stamps_ms, latest_ms))
     return clock

@@ -33,9 +33,9 @@ def scored():
         values=values,
     )
     score, levels = np.full(n, np.nan), np.full((n, 2), np.nan)
-    for request, scores in backtest(seasonal_detector(), [chunk]):
-        score[request.samples.offsets] = scores.score
-        levels[request.samples.offsets] = scores.levels
+    for answered, scores in backtest(seasonal_detector(), [chunk]):
+        score[answered.request.samples.offsets] = scores.score
+        levels[answered.request.samples.offsets] = scores.levels
     return ScoredSensor(
         sensor="s0",
         ts_ns=series.ts_ns,

@@ -7,7 +7,13 @@ import pytest
 
 from schemas.columns import Failure
 from schemas.wire.errors import Stage
-from tests.support.partitions import NONE_FLAGGED, batch_of, make_partition, reading, windows_of
+from tests.support.partitions import (
+    batch_of,
+    close,
+    make_partition,
+    reading,
+    windows_of,
+)
 from workers.stream.state.partition import (
     IllegalEventError,
     PartitionConfig,
@@ -19,7 +25,7 @@ def test_nothing_is_scored_until_the_window_is_full() -> None:
     request = partition.polled(batch_of([reading("a", t) for t in (1, 2)]))
     assert request is not None
     assert len(request.samples.ends) == 0
-    assert partition.scored(0, flagged=NONE_FLAGGED).counts.warming_up == 2
+    assert close(partition, 0).counts.warming_up == 2
 
 
 def test_readings_that_only_windows_to_come_will_hold_are_named() -> None:
@@ -78,7 +84,7 @@ def test_late_and_duplicate_readings_are_dropped_and_counted() -> None:
     partition = make_partition(receptive_field=1)
     times = [5, 6, 6, 4, 6, 7]
     partition.polled(batch_of([reading("a", t) for t in times]))
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert done.samples.ts_ns.tolist() == [5, 6, 7]
     assert (done.counts.duplicate, done.counts.late) == (2, 1)
     assert done.counts.reconciled
@@ -87,7 +93,7 @@ def test_late_and_duplicate_readings_are_dropped_and_counted() -> None:
 def test_a_gap_longer_than_allowed_restarts_the_warm_up() -> None:
     partition = make_partition(receptive_field=2, max_gap_ns=10)
     partition.polled(batch_of([reading("a", t) for t in (0, 10, 21, 31)]))
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert done.samples.ts_ns.tolist() == [10, 31]
     assert done.counts.gaps == 1
 
@@ -96,15 +102,15 @@ def test_a_gap_between_batches_restarts_the_warm_up_too() -> None:
     partition = make_partition(receptive_field=2, max_gap_ns=10)
     partition.polled(batch_of([reading("a", 0)]))
     partition.polled(batch_of([reading("a", 11), reading("a", 12)], start=1))
-    partition.scored(0, flagged=NONE_FLAGGED)
-    assert partition.scored(1, flagged=NONE_FLAGGED).samples.ts_ns.tolist() == [12]
+    close(partition, 0)
+    assert close(partition, 1).samples.ts_ns.tolist() == [12]
 
 
 def test_a_gap_is_measured_from_the_last_accepted_reading() -> None:
     """A late reading between two others must not hide the gap."""
     partition = make_partition(receptive_field=1, max_gap_ns=10)
     partition.polled(batch_of([reading("a", t) for t in (100, 95, 105, 95, 116)]))
-    assert partition.scored(0, flagged=NONE_FLAGGED).counts.gaps == 1
+    assert close(partition, 0).counts.gaps == 1
 
 
 def test_failures_name_the_position_of_their_record() -> None:
@@ -112,7 +118,7 @@ def test_failures_name_the_position_of_their_record() -> None:
     failure = Failure(position=1, stage=Stage.DECODE, exception="ValueError", message="no")
     records = [reading("a", 1), None, reading("a", 2)]
     partition.polled(batch_of(records, start=40, failures=[failure]))
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert [40 + failure.position for failure in done.failures] == [41]
     assert done.next_offset == 43
     assert (done.counts.records, done.counts.dead_lettered, done.counts.readings) == (3, 1, 2)
@@ -121,11 +127,11 @@ def test_failures_name_the_position_of_their_record() -> None:
 def test_the_restore_begins_at_the_oldest_reading_in_any_history() -> None:
     partition = make_partition(receptive_field=3)
     partition.polled(batch_of([reading("slow", 1)] + [reading("a", t) for t in range(1, 6)]))
-    assert partition.scored(0, flagged=NONE_FLAGGED).restore_point.restore_from == 0
+    assert close(partition, 0).restore_point.restore_from == 0
     partition.polled(
         batch_of([reading("slow", t) for t in (2, 3)] + [reading("a", t) for t in (6, 7)], start=6)
     )
-    assert partition.scored(1, flagged=NONE_FLAGGED).restore_point.restore_from == 6
+    assert close(partition, 1).restore_point.restore_from == 6
 
 
 def test_a_restore_gives_no_work_and_counts_as_restored() -> None:
@@ -133,7 +139,7 @@ def test_a_restore_gives_no_work_and_counts_as_restored() -> None:
     assert partition.polled(batch_of([reading("a", 1)])) is None
     request = partition.polled(batch_of([reading("a", t) for t in (2, 3)], start=1))
     assert request is not None
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert done.samples.ts_ns.tolist() == [3]
     assert (done.counts.records, done.counts.restored) == (1, 2)
 
@@ -142,7 +148,7 @@ def test_a_bad_record_in_the_restore_is_not_dead_lettered_again() -> None:
     partition = make_partition(receptive_field=1, next_offset=2)
     bad = [Failure(position=p, stage=Stage.DECODE, exception="E", message="") for p in (0, 2)]
     partition.polled(batch_of([None, reading("a", 1), None], failures=bad))
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert [failure.position for failure in done.failures] == [2]
 
 
@@ -151,9 +157,9 @@ def test_scores_out_of_turn_are_refused_and_change_nothing() -> None:
     partition.polled(batch_of([reading("a", 1)]))
     partition.polled(batch_of([reading("a", 2)], start=1))
     with pytest.raises(IllegalEventError, match="oldest open one is 0"):
-        partition.scored(1, flagged=NONE_FLAGGED)
+        close(partition, 1)
     assert partition.open_requests == 2
-    assert partition.scored(0, flagged=NONE_FLAGGED).samples.ts_ns.tolist() == [1]
+    assert close(partition, 0).samples.ts_ns.tolist() == [1]
 
 
 def test_an_offset_polled_twice_is_refused() -> None:
@@ -183,7 +189,7 @@ def test_a_partition_without_a_window_or_a_gap_is_refused(field: int, gap: int) 
 def test_a_frame_counts_its_readings_within_the_record() -> None:
     partition = make_partition(receptive_field=1)
     partition.polled(batch_of([[reading("a", t) for t in (1, 2, 3)], reading("a", 4)], start=7))
-    done = partition.scored(0, flagged=NONE_FLAGGED)
+    done = close(partition, 0)
     assert done.samples.offsets.tolist() == [7, 7, 7, 8]
     assert done.samples.indices.tolist() == [0, 1, 2, 0]
     assert np.array_equal(done.samples.ts_ns, [1, 2, 3, 4])
@@ -194,14 +200,14 @@ def test_dead_letters_are_counted_by_the_stage_at_which_they_failed(stage: Stage
     partition = make_partition(receptive_field=1)
     bad = [Failure(position=p, stage=stage, exception="E", message="") for p in (0, 2)]
     partition.polled(batch_of([None, reading("a", 1), None], failures=bad))
-    counts = partition.scored(0, flagged=NONE_FLAGGED).counts
+    counts = close(partition, 0).counts
     assert (counts.dead_lettered, counts.bad) == (2, {stage: 2})
 
 
 def test_missing_values_are_counted_and_the_reading_is_scored() -> None:
     partition = make_partition(receptive_field=1)
     partition.polled(batch_of([reading("a", 1, np.nan), reading("a", 2), reading("b", 1, np.nan)]))
-    counts = partition.scored(0, flagged=NONE_FLAGGED).counts
+    counts = close(partition, 0).counts
     assert (counts.missing, counts.scored) == (2, 3)
     assert counts.reconciled
 
@@ -213,5 +219,5 @@ def test_what_retention_deletes_under_a_reader_is_counted() -> None:
     partition.deleted(10)
     request = partition.polled(batch_of([reading("a", 15)], start=15))
     assert request is not None
-    counts = partition.scored(request.number, flagged=NONE_FLAGGED).counts
+    counts = close(partition, request.number).counts
     assert (counts.clamped, counts.lost, counts.restored, counts.records) == (3, 10, 2, 1)

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.settings import Guarantee
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
+from tests.support.partitions import flags
 from workers.stream.state.recorded import Met, RecordedState
 
 EXACTLY, AT_LEAST = Guarantee.EXACTLY_ONCE, Guarantee.AT_LEAST_ONCE
@@ -34,7 +35,8 @@ def one_reading(sensor, offset, *, kept_from=0):
 
 
 def count(state, *pieces):
-    state.count(pieces, np.zeros(sum(int(piece.scored.sum()) for piece in pieces), np.bool_))
+    n = sum(int(piece.scored.sum()) for piece in pieces)
+    state.judge(pieces, flags(n), clock_ms=-1)
 
 
 def test_the_template_writes_what_the_contract_reads():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.partitions import NONE_FLAGGED
+from tests.support.partitions import close
 from tests.support.repartition import Sent, reorder_state, shuffled_batch
 from workers.stream.state.partition import IllegalEventError
 from workers.stream.state.reorder import (
@@ -94,7 +94,7 @@ def test_a_later_poll_changes_nothing_of_a_request_that_is_still_open() -> None:
 
     second = polled(state, arrived(2, ts=60, clock=60))
 
-    assert state.scored(0, NONE_FLAGGED).number == 0
+    assert close(state, 0).number == 0
     assert offsets(first) == [0]
     assert offsets(second) == []
 
