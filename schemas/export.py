@@ -8,11 +8,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from schemas.codec.content_type import ANOMALY_JSON, DENOISED_JSON, FRAME_JSON, READING_JSON
+from schemas.codec.content_type import (
+    ANOMALY_JSON,
+    CLOUD_EVENT,
+    DENOISED_JSON, FRAME_JSON, READING_JSON
 from schemas.settings import Settings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
+from schemas.wire.incident import Incident, IncidentEvent
 from schemas.wire.reading import Frame, Reading
 from schemas.wire.sensor_state import SensorState
 
@@ -23,6 +27,8 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "frame": (Frame, FRAME_JSON),
     "anomaly": (Anomaly, ANOMALY_JSON),
     "denoised": (DenoisedFrame, DENOISED_JSON),
+    "incident": (Incident, None),
+    "incident-event": (IncidentEvent, CLOUD_EVENT),
     "dead-letter-headers": (DeadLetter, None),
     "sensor-state": (SensorState, None),
     "settings": (Settings, None),

@@ -15,6 +15,8 @@ DENOISED_ARROW = "application/vnd.vigie.denoised.v1+arrow"
 PLAIN_JSON = "application/json"
 """What a producer that knows nothing of Vigie says; read as one reading."""
 
+CLOUD_EVENT = "application/cloudevents+json"
+"""An event in the structured mode of CloudEvents."""
 _OWN = "application/vnd.vigie."
 
 HEADER = "content-type"

@@ -25,8 +25,10 @@ from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.stream.scoring.backend import Work
+from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
+from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import RestorePlan
 
 IntArray = npt.NDArray[np.int64]
@@ -90,6 +92,7 @@ def backtest(
         ),
         RestorePlan.cold_at(0),
         group_of=detector.group_of,
+        recorded=RecordedState(AlarmModel.of(detector), detector.group_of),
     )
     for chunk in chunks:
         records = len(chunk.positions)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isnan
-from typing import Final
 from uuid import UUID
 
 from detector.calibration import severity as by_p_value
 from detector.calibration.budget import WEEK_S
 from detector.scoring import Detector
+from schemas.codec.content_type import CLOUD_EVENT
 from schemas.settings import IncidentMode
 from schemas.wire.anomaly import POOLED, GroupKind, ModelRef, Severity, anomaly_id
 from schemas.wire.incident import (
@@ -27,7 +27,6 @@ from schemas.wire.timestamp import short_ns
 from workers.stream.sensor_labels import LabelsOf
 from workers.stream.state.incident import IncidentChange, OpenIncident, Told
 
-CLOUD_EVENT: Final = "application/cloudevents+json"
 _SEVERITIES = {1: Severity.LOW, 2: Severity.MEDIUM, 3: Severity.HIGH}
 
 Headers = tuple[tuple[str, bytes], ...]
