@@ -11,7 +11,10 @@ from pydantic import BaseModel
 from schemas.codec.content_type import (
     ANOMALY_JSON,
     CLOUD_EVENT,
-    DENOISED_JSON, FRAME_JSON, READING_JSON
+    DENOISED_JSON,
+    FRAME_JSON,
+    READING_JSON,
+)
 from schemas.settings import Settings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
