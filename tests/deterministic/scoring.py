@@ -66,6 +66,7 @@ class SimDetector:
             flagged=flagged,
             contribution=np.ones((len(ends), 1), np.float32),
             levels=np.log(np.stack([score + 1, score + 1], axis=1)),
+            latent=cleaned.astype(np.float32),
         )
 
 
