@@ -48,6 +48,8 @@ __all__ = [
     "table_of",
     "topic_specs",
     "verdicts_of",
+    "verdicts_sink_of",
+    "verdicts_table_of",
 ]
 
 _PUBLISHER_FLUSH_TIMEOUT_S = 30.0
@@ -167,6 +169,20 @@ def table_of(settings: Settings) -> OpensTable:
 def verdicts_of(settings: Settings) -> OpensTail:
     """How to read what people wish, and go on reading."""
     return TailConfig(connection=connection_of(settings.kafka), topic=settings.topics.verdicts)
+
+
+def verdicts_table_of(settings: Settings) -> OpensTable:
+    """How to look at what stands now."""
+    return TableConfig(connection=connection_of(settings.kafka), topic=settings.topics.verdicts)
+
+
+def verdicts_sink_of(settings: Settings) -> OpensSink:
+    """How to write it: every writer by the same name, so that the newest fences the others."""
+    return TransactionalSinkConfig(
+        connection=connection_of(settings.kafka),
+        transactional_id=f"vigie-verdicts-{settings.topics.verdicts}",
+        client_id="vigie-verdicts",
+    )
 
 
 def sink_of(settings: Settings, slot: int) -> OpensSink:
