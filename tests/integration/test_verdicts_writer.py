@@ -13,7 +13,7 @@ from schemas.wire.verdict import decode_wishes
 from tests.contract.kafka_tails import read_next
 from tests.support.broker import read_all
 from tests.support.wishes import off, wish_id
-from workers.kafka.factory import verdicts_of, verdicts_sink_of, verdicts_table_of
+from workers.kafka.factory import connection_of, verdicts_of, verdicts_sink_of, verdicts_table_of
 from workers.verdicts.standing import with_wish, without_wish
 from workers.verdicts.writer import WishWriter
 
@@ -30,11 +30,15 @@ def settings(connection, make_topic):
     )
 
 
+def table_of_verdicts(settings):
+    return verdicts_table_of(connection_of(settings.kafka), settings.topics.verdicts)
+
+
 @contextmanager
 def open_writer(settings, seed=0):
-    with verdicts_table_of(settings).open() as table:
+    with table_of_verdicts(settings).open() as table:
         yield WishWriter(
-            sink=verdicts_sink_of(settings),
+            sink=verdicts_sink_of(connection_of(settings.kafka), settings.topics.verdicts),
             table=table,
             topic=settings.topics.verdicts,
             rng=Random(seed),
@@ -42,7 +46,7 @@ def open_writer(settings, seed=0):
 
 
 def standing(settings, key):
-    with verdicts_table_of(settings).open() as table:
+    with table_of_verdicts(settings).open() as table:
         value = table.latest(0).get(key.encode())
     return () if value is None else decode_wishes(key.encode(), value).wishes
 

@@ -171,16 +171,16 @@ def verdicts_of(settings: Settings) -> OpensTail:
     return TailConfig(connection=connection_of(settings.kafka), topic=settings.topics.verdicts)
 
 
-def verdicts_table_of(settings: Settings) -> OpensTable:
-    """How to look at what stands now."""
-    return TableConfig(connection=connection_of(settings.kafka), topic=settings.topics.verdicts)
+def verdicts_table_of(connection: Connection, topic: str) -> OpensTable:
+    """How to look at what people wish, as it stands now."""
+    return TableConfig(connection=connection, topic=topic)
 
 
-def verdicts_sink_of(settings: Settings) -> OpensSink:
+def verdicts_sink_of(connection: Connection, topic: str) -> OpensSink:
     """How to write it: every writer by the same name, so that the newest fences the others."""
     return TransactionalSinkConfig(
-        connection=connection_of(settings.kafka),
-        transactional_id=f"vigie-verdicts-{settings.topics.verdicts}",
+        connection=connection,
+        transactional_id=f"vigie-verdicts-{topic}",
         client_id="vigie-verdicts",
     )
 

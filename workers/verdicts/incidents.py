@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from schemas.wire.deed import Deed
 from schemas.wire.fields import Name, Number, WireModel
 from schemas.wire.timestamp import TimestampNs
-from schemas.wire.verdict import MAX_LATENT, MAX_PROFILE
+from schemas.wire.verdict import MAX_LATENT, MAX_PROFILE, FalseAlarm, Fault, told
 
 __all__ = ["Judged", "JudgedChannel", "deeds_of", "find_incident"]
 
@@ -43,10 +43,30 @@ class Judged(WireModel):
     """Event time of its end; None while it is open."""
     charge: Annotated[Number, Field(ge=0.0)]
     """What it was charged to the budget."""
-    channels: tuple[JudgedChannel, ...]
+    channels: Annotated[tuple[JudgedChannel, ...], Field(min_length=1)]
     """Those that took part."""
     latent: tuple[Number, ...] | None = None
     """Where it lay in the latent space of the model."""
+
+    def as_fault(self, **wish: Any) -> Fault:
+        """The wish that says it was one; `wish` is what every wish says."""
+        return Fault(
+            incident=self.id,
+            charge=self.charge,
+            start_ns=self.first_ns,
+            end_ns=self.until_ns,
+            **wish,
+        )
+
+    def as_false_alarm(self, **wish: Any) -> FalseAlarm:
+        """The wish that says it was one."""
+        return FalseAlarm(
+            incident=self.id,
+            charge=self.charge,
+            profile=self.profile,
+            latent=self.position,
+            **wish,
+        )
 
     @property
     def is_open(self) -> bool:
@@ -92,7 +112,9 @@ def find_incident(incident: UUID, values: Iterable[bytes | None]) -> Judged | No
     try:
         return None if found is None else Judged.model_validate_json(json.dumps(found))
     except ValidationError as error:
-        raise ValueError(f"the event of incident {incident} cannot be used: {error}") from error
+        raise ValueError(
+            f"the event of incident {incident} cannot be used: {told(error)}"
+        ) from error
 
 
 def deeds_of(values: Iterable[bytes | None]) -> Iterator[Deed]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
-from schemas.wire.verdict import MAX_WISHES, FalseAlarm, Fault, SensorWishes, Wish
+from schemas.wire.deed import Deed
+from schemas.wire.errors import InvalidRecordError
+from schemas.wire.verdict import (
+    MAX_WISHES,
+    FalseAlarm,
+    Fault,
+    SensorWishes,
+    Wish,
+    decode_wishes,
+)
 from workers.errors import VigieError
 
-__all__ = ["no_wishes", "with_wish", "without_wish"]
+__all__ = ["no_wishes", "standing_in", "with_wish", "without_wish"]
 
 
 def no_wishes(key: str) -> SensorWishes:
@@ -51,6 +61,25 @@ def without_wish(document: SensorWishes, wish: UUID) -> SensorWishes:
             f"No wish {wish} stands for {document.key}: vigie verdict list shows those that do."
         )
     return document.model_copy(update={"wishes": wishes})
+
+
+def standing_in(found: Mapping[bytes, bytes]) -> tuple[list[Deed], list[str]]:
+    """What stands in a whole topic, by key, as lines of a file of deeds; and what is unreadable.
+
+    Args:
+        found: the last value of each key.
+    """
+    deeds, unreadable = [], []
+    for key, value in sorted(found.items()):
+        try:
+            document = decode_wishes(key, value)
+        except InvalidRecordError as error:
+            unreadable.append(str(error))
+            continue
+        deeds += [
+            Deed(sensor=document.key, after_ns=wish.after_ns, wish=wish) for wish in document.wishes
+        ]
+    return deeds, unreadable
 
 
 def _is_of_same_incident(one: Wish, other: Wish) -> bool:

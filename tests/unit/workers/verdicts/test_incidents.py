@@ -9,7 +9,7 @@ import pytest
 
 from schemas.wire.deed import Deed, format_deed
 from schemas.wire.verdict import MAX_LATENT, MAX_PROFILE
-from tests.support.wishes import new_normal, off
+from tests.support.wishes import WHO, false_alarm, fault, new_normal, off, wish_id
 from workers.verdicts.incidents import deeds_of, find_incident
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -69,7 +69,7 @@ def test_what_only_names_an_incident_is_not_it():
 def test_an_event_that_lacks_what_a_verdict_needs_is_an_error():
     lacking = incident()
     del lacking["charge"]
-    with pytest.raises(ValueError, match=r"incident .*1 cannot be used.*\ncharge"):
+    with pytest.raises(ValueError, match=r"incident .*1 cannot be used: charge: Field required"):
         find_incident(ONE, [event(lacking)])
 
 
@@ -90,3 +90,10 @@ def test_deeds_are_given_in_order_each_once():
     values = [event(json.loads(format_deed(deed))) for deed in deeds]
     noise = [event(incident()), None, b'{"wish"', event({"wish": {"kind": "later"}}), b'"wish"']
     assert list(deeds_of([*noise, values[0], *values, *values])) == deeds
+
+
+def test_a_verdict_takes_over_what_the_incident_says():
+    judged = find_incident(ONE, [event(incident(end=12_000))])
+    assert judged is not None
+    assert judged.as_fault(id=wish_id(3), **WHO) == fault(3, end_ns=12_000_000_000)
+    assert judged.as_false_alarm(id=wish_id(4), **WHO) == false_alarm(4, charge=0.5)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.wire.deed import Deed
 from schemas.wire.verdict import MAX_WISHES
-from tests.support.wishes import false_alarm, fault, forget, new_normal, off, wish_id
+from tests.support.wishes import document, false_alarm, fault, forget, new_normal, off, wish_id
 from workers.errors import VigieError
-from workers.verdicts.standing import no_wishes, with_wish, without_wish
+from workers.verdicts.standing import no_wishes, standing_in, with_wish, without_wish
 
 
 def standing(*wishes):
@@ -56,3 +57,22 @@ def test_a_withdrawn_wish_stands_no_more():
     assert without_wish(standing(off(1), forget(2)), wish_id(1)).wishes == (forget(2),)
     with pytest.raises(VigieError, match=r"stands for p1: vigie verdict list"):
         without_wish(standing(off(1)), wish_id(2))
+
+
+def test_a_whole_topic_is_told_as_lines_of_a_file_and_what_is_unreadable_by_its_key():
+    found = {
+        b"p2": document("p2", new_normal(2, after_ns=5)),
+        b"p1": document("p1", off(1), forget(3)),
+        b"p3": b'{"v":2}',
+        b"p\xff": b"",
+    }
+    deeds, unreadable = standing_in(found)
+    assert deeds == [
+        Deed(sensor="p1", wish=off(1)),
+        Deed(sensor="p1", wish=forget(3)),
+        Deed(sensor="p2", after_ns=5, wish=new_normal(2, after_ns=5)),
+    ]
+    assert [said.partition(":")[0] for said in unreadable] == [
+        "the wishes of b'p3'",
+        "the wishes of b'p\\xff'",
+    ]
