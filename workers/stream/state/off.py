@@ -98,6 +98,9 @@ class OffRules:
         self._rules = tuple(rules)
         self._by_sensor = ByName([rule.sensors for rule in rules], self._some)
 
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
     def for_sensor(self, sensor: str) -> "SensorOff | None":
         """What is about a sensor; None when nothing is."""
         return self._by_sensor.get(sensor)
