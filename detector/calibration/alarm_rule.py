@@ -31,7 +31,7 @@ from enum import IntEnum, IntFlag
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int8, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int8, Int64, UInt8
 
 from detector.calibration import alarm_fold as fold
 from detector.calibration import alarm_records as records
@@ -331,6 +331,22 @@ class AlarmRule:
 def rows_seen(states: States) -> Int64[np.ndarray, " sensors"]:
     """Rows that each sensor has had: the number of its next one."""
     return states.view(records.STATE)[:, 0]["rows"].astype(np.int64)
+
+
+def pack_states(states: States) -> UInt8[np.ndarray, "sensors bytes"]:
+    """States as bytes to be recorded, exact to the bit."""
+    return np.ascontiguousarray(states, dtype="<f8").view(np.uint8)
+
+
+def unpack_states(packed: UInt8[np.ndarray, "sensors bytes"]) -> States:
+    """What `pack_states` was given.
+
+    Raises:
+        ValueError: the bytes are not those of states of this version.
+    """
+    if packed.shape[1] != 8 * STATE_SIZE:
+        raise ValueError(f"an alarm state has {8 * STATE_SIZE} bytes, got {packed.shape[1]}")
+    return np.ascontiguousarray(packed).view("<f8").astype(np.float64)
 
 
 def open_incidents(states: States) -> Sequence[Incident]:

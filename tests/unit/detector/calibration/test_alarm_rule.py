@@ -11,7 +11,9 @@ from detector.calibration.alarm_rule import (
     EndReason,
     Fired,
     open_incidents,
+    pack_states,
     rows_seen,
+    unpack_states,
 )
 from tests.support.alarm_rules import ONE, make_rule, noise, random_levels, run, with_step
 
@@ -316,14 +318,23 @@ def test_states_are_not_changed_in_place():
     np.testing.assert_array_equal(states, kept)
 
 
-def test_states_survive_being_stored_as_bytes():
+def test_states_survive_being_packed_to_the_last_bit():
     rule, levels = make_rule(rate=1 / 300), random_levels(np.random.default_rng(8), 2_000)
     half = run(rule, levels[:777])
-    stored = np.frombuffer(half.states.tobytes(), np.float64).reshape(1, STATE_SIZE)
+    packed = pack_states(half.states)
+    stored = unpack_states(np.frombuffer(packed.tobytes(), np.uint8).reshape(1, -1))
 
     rest = rule.advance(levels[777:], np.array([1_223]), ONE, stored)
 
+    assert packed.shape == (1, 8 * STATE_SIZE)
+    assert packed.shape[1] <= 300
+    assert stored.tobytes() == half.states.tobytes()
     np.testing.assert_array_equal(rest.states, run(rule, levels).states)
+
+
+def test_bytes_of_another_length_are_no_states():
+    with pytest.raises(ValueError, match="bytes, got 16"):
+        unpack_states(np.zeros((2, 16), np.uint8))
 
 
 @pytest.mark.parametrize(
