@@ -92,7 +92,7 @@ class OffRows:
 
 
 class OffRules:
-    """All entries, and which of them are about a sensor."""
+    """All entries, and which of them are about a sensor. Made in each worker by `off_rules_of`."""
 
     def __init__(self, rules: Sequence[OffRule]) -> None:
         self._rules = tuple(rules)
@@ -154,7 +154,7 @@ def _fold(
     # A row before the first, with what is known from the call before.
     fulfilled = np.empty(len(ts_ns) + 1, dtype=np.bool_)
     fulfilled[0] = until_ns == HOLDS
-    fulfilled[1:] = known & _COMPARE[condition.comparison](value, condition.number)
+    fulfilled[1:] = _COMPARE[condition.comparison](value, condition.number)
     last_known = np.zeros(len(ts_ns) + 1, dtype=np.int64)
     last_known[1:] = np.maximum.accumulate(np.where(known, np.arange(1, len(ts_ns) + 1), 0))
     holds = fulfilled[last_known]
