@@ -127,7 +127,7 @@ def _parsed(text: str) -> Calendar:
     try:
         found: Component = Calendar.from_ical(text)
         if not isinstance(found, Calendar):
-            raise TypeError(f"begins with {found.name}")  # noqa: TRY301 - told as the others are
+            raise TypeError(f"begins with {found.name}")
     except _WRONG as error:
         told = str(error)
         lines = text.splitlines()
