@@ -7,7 +7,6 @@ from pathlib import Path
 
 from schemas.settings.off import OffSettings
 from workers.errors import SettingsError
-from workers.stream.state.maintenance import CalendarError, MaintenanceCalendar
 
 MAX_FILE_BYTES = 4 * 2**20
 
@@ -32,6 +31,8 @@ def _read(own: OffSettings, path: Path) -> str:
         ) from error
     if len(content) > MAX_FILE_BYTES:
         raise SettingsError(f"{where} is larger than {MAX_FILE_BYTES:,} bytes")
+    from workers.stream.state.maintenance import CalendarError, MaintenanceCalendar
+
     try:
         text = content.decode("utf-8-sig")
         MaintenanceCalendar(text, timezone=own.timezone)

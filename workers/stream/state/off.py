@@ -12,7 +12,7 @@ are cut into calls, when what one call gives is handed to the next.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
@@ -21,7 +21,9 @@ from detector.globs import ByName
 from schemas.settings.off import Comparison, OffSettings
 from schemas.settings.rules import patterns_of
 from schemas.wire.timestamp import NS_PER_S
-from workers.stream.state.maintenance import MaintenanceCalendar
+
+if TYPE_CHECKING:
+    from workers.stream.state.maintenance import MaintenanceCalendar
 
 HOLDS: Final = 2**63 - 1
 """In the place of an event time: the condition holds, and settling has not begun."""
@@ -73,7 +75,7 @@ class OffRule:
 
     name: str
     sensors: tuple[str, ...]
-    reason: ChannelCondition | MaintenanceCalendar
+    reason: "ChannelCondition | MaintenanceCalendar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ class OffRows:
 
 
 class OffRules:
-    """All entries, and which of them are about a sensor."""
+    """All entries, and which of them are about a sensor. Made in each worker by `off_rules_of`."""
 
     def __init__(self, rules: Sequence[OffRule]) -> None:
         self._rules = tuple(rules)
@@ -133,12 +135,12 @@ class SensorOff:
         why = np.full(len(ts_ns), -1, dtype=np.int64)
         later: dict[str, int] = {}
         for place, rule in self._rules:
-            if isinstance(rule.reason, MaintenanceCalendar):
-                off = rule.reason.covers(ts_ns)
-            else:
+            if isinstance(rule.reason, ChannelCondition):
                 off, until = _fold(rule.reason, ts_ns, values, until_ns.get(rule.name, _NEVER))
                 if until != _NEVER:
                     later[rule.name] = until
+            else:
+                off = rule.reason.covers(ts_ns)
             why[off & (why < 0)] = place
         return OffRows(off=why >= 0, why=why, until_ns=later)
 
@@ -157,7 +159,7 @@ def _fold(
     # A row before the first, with what is known from the call before.
     fulfilled = np.empty(len(ts_ns) + 1, dtype=np.bool_)
     fulfilled[0] = until_ns == HOLDS
-    fulfilled[1:] = known & _COMPARE[condition.comparison](value, condition.number)
+    fulfilled[1:] = _COMPARE[condition.comparison](value, condition.number)
     last_known = np.zeros(len(ts_ns) + 1, dtype=np.int64)
     last_known[1:] = np.maximum.accumulate(np.where(known, np.arange(1, len(ts_ns) + 1), 0))
     holds = fulfilled[last_known]
@@ -192,8 +194,11 @@ def off_rules_of(
 
 def _rule(own: OffSettings, channels: Sequence[str], calendars: Mapping[str, str]) -> OffRule:
     settle_ns = round(own.settle_s * NS_PER_S)
-    reason: ChannelCondition | MaintenanceCalendar
+    reason: "ChannelCondition | MaintenanceCalendar"
     if (condition := own.condition) is None:
+        # Its libraries take 0.5 s and 7 MB of each worker: only where there is a calendar.
+        from workers.stream.state.maintenance import MaintenanceCalendar
+
         reason = MaintenanceCalendar(
             calendars[own.name], timezone=own.timezone, settle_ns=settle_ns
         )

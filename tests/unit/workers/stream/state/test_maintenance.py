@@ -115,12 +115,12 @@ def test_a_cancelled_event_is_none():
     ) == [False]
 
 
-def test_settling_follows_each_event_over_the_end_of_a_week():
-    # 1970 began on a Thursday, and so does each span that is looked up at once.
-    event = ["DTSTART:20261202T230000Z", "DTEND:20261202T235959Z"]
-    calendar = MaintenanceCalendar(text_of(event), settle_ns=48 * HOUR)
+def test_settling_follows_each_event_into_the_next_span_that_is_looked_up():
+    event = ["DTSTART:20261118T230000Z", "DTEND:20261118T235959Z"]
+    calendar = MaintenanceCalendar(text_of(event), settle_ns=96 * HOUR)
+    assert ns("2026-11-19T00:00:00") % maintenance._SPAN_NS == 0
 
-    times = ("2026-12-03T00:00:00", "2026-12-04T23:59:58", "2026-12-04T23:59:59")
+    times = ("2026-11-19T00:00:00", "2026-11-22T23:59:58", "2026-11-22T23:59:59")
     assert covered(calendar, *times) == [True, True, False]
 
 
@@ -155,11 +155,11 @@ def test_what_is_covered_depends_on_the_time_alone(cuts, seed):
 def test_what_was_forgotten_is_looked_up_anew(monkeypatch):
     monkeypatch.setattr(maintenance, "_MOST_SPANS", 2)
     calendar = MaintenanceCalendar(text_of(WEEKLY))
-    times = ns("2026-11-02T05:30:00") + 168 * HOUR * np.arange(8)
+    times = ns("2026-11-02T05:30:00") + 672 * HOUR * np.arange(8)
 
-    assert calendar.covers(times).tolist() == [True] * 4 + [False] + [True] * 3
+    assert calendar.covers(times).tolist() == [True, False] + [True] * 6
     assert len(calendar._spans) <= 2
-    assert calendar.covers(times).tolist() == [True] * 4 + [False] + [True] * 3
+    assert calendar.covers(times).tolist() == [True, False] + [True] * 6
 
 
 GOOD = text_of(WEEKLY, DAY)
@@ -169,6 +169,7 @@ GOOD = text_of(WEEKLY, DAY)
     ("right", "wrong", "line", "says"),
     [
         (GOOD, "", 1, "is no calendar: it has to be one VCALENDAR"),
+        ("BEGIN:VCALENDAR", "BEGIN:CALENDAR", 1, "it has to be one VCALENDAR, from BEGIN to END"),
         (GOOD, "hello", 1, "is no calendar"),
         (GOOD, GOOD + GOOD, 1, "is no calendar"),
         ("END:VCALENDAR", "", 1, "is no calendar"),
