@@ -74,12 +74,14 @@ class DriftVerdict:
         sensor: its place in the call.
         row: row of the call that completed the evidence.
         epochs: since so many epochs, most likely.
+        closed: epochs that the sensor had closed then, with that one.
         evidence: the sum that passed the limit.
     """
 
     sensor: int
     row: int
     epochs: int
+    closed: int
     evidence: float
 
 
@@ -92,11 +94,13 @@ class DriftAdvanced:
         drifting: whether a verdict stands: given, and the evidence since then never below what
             it is on average while nothing has changed.
         verdicts: given in this call, in order of sensor and row.
+        ended: sensor and row at which a verdict stands no more, likewise.
     """
 
     states: States
     drifting: Bool[np.ndarray, " sensors"]
     verdicts: Sequence[DriftVerdict]
+    ended: Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +246,7 @@ class DriftWatch:
             raise ValueError(f"the sizes must sum up to {len(levels)} rows")
         after = np.array(states, dtype=np.float64, order="C")
         table = after.view(_STATE)[:, 0]
-        found = np.empty((len(levels) // self.epoch_rows + sensors, 4))
+        found = np.empty((len(levels) // self.epoch_rows + sensors, 5))
         count = _fold(
             np.ascontiguousarray(levels, dtype=np.float64),
             np.asarray(sizes, dtype=np.int64),
@@ -258,10 +262,24 @@ class DriftWatch:
             states=after,
             drifting=table["drifting"] > 0,
             verdicts=[
-                DriftVerdict(sensor=int(s), row=int(row), epochs=int(epochs), evidence=float(sum_))
-                for s, row, epochs, sum_ in found[:count]
+                DriftVerdict(
+                    sensor=int(s),
+                    row=int(row),
+                    epochs=int(epochs),
+                    closed=int(closed),
+                    evidence=float(sum_),
+                )
+                for s, row, epochs, sum_, closed in found[:count]
+                if epochs
             ],
+            ended=[(int(s), int(row)) for s, row, epochs, *_ in found[:count] if not epochs],
         )
+
+
+def epochs_closed(states: States) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Epochs that each sensor has closed, and readings of the one that is open."""
+    table = np.ascontiguousarray(states).view(_STATE)[:, 0]
+    return table["epochs"].astype(np.int64), table["filled"].astype(np.int64)
 
 
 def pack_states(states: States) -> UInt8[np.ndarray, "sensors bytes"]:
@@ -386,7 +404,11 @@ def _fold(  # noqa: PLR0917 - compiled functions take no keywords
                 s.drifting = 1.0
                 found[verdicts, 0], found[verdicts, 1] = sensor, row - 1
                 found[verdicts, 2], found[verdicts, 3] = _since(s), total
+                found[verdicts, 4] = s.epochs
                 verdicts += 1
-            elif total < min(WINDOW, limit):
+            elif total < min(WINDOW, limit) and s.drifting > 0.0:
                 s.drifting = 0.0
+                found[verdicts, 0], found[verdicts, 1] = sensor, row - 1
+                found[verdicts, 2], found[verdicts, 3] = 0, total
+                verdicts += 1
     return verdicts

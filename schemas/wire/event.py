@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -10,8 +10,8 @@ from schemas.wire.deed import Deed
 from schemas.wire.fields import Name, WireModel
 from schemas.wire.incident import Incident
 
-INCIDENT_SCHEMA = "urn:vigie:schema:incident:v1"
-DEED_SCHEMA = "urn:vigie:schema:deed:v1"
+INCIDENT_SCHEMA: Final = "urn:vigie:schema:incident:v1"
+DEED_SCHEMA: Final = "urn:vigie:schema:deed:v1"
 
 
 class _Event(WireModel):

@@ -156,9 +156,8 @@ class Suppressed(WireModel):
 
 
 class Change(WireModel):
-    """Where a drift began: at the place or up to a few epochs later."""
+    """Where a drift began: at the record or up to 16 epochs behind it."""
 
-    ts_ns: TimestampNs = Field(alias="ts")
     offset: Offset
     epochs: Count
     """Epochs of readings since then."""

@@ -21,6 +21,7 @@ from schemas.wire.incident import (
     Excerpt,
     Incident,
     IncidentChannel,
+    IncidentKind,
     SourceRange,
     Suppressed,
 )
@@ -84,7 +85,7 @@ class IncidentEvents:
             flagged=one.flagged,
             peak=one.peak,
             mean=one.total / max(one.readings, 1),
-            p_value=by_p_value.tail_p_value(one.strength, rate),
+            p_value=_p_value(one, rate),
             severity=_SEVERITIES[max(one.severity, 1)],
             direction=_direction(one.told[0]) if one.told else Direction.PATTERN,
             seen_by=one.seen_by,
@@ -186,6 +187,12 @@ class IncidentEvents:
         )
 
 
+def _p_value(one: OpenIncident, rate: float) -> float:
+    if one.kind is IncidentKind.DRIFT:  # evidence is a bet: it grows by x with a chance of 1/x
+        return min(1.0 / max(one.strength, 1.0), 1.0)
+    return by_p_value.tail_p_value(one.strength, rate)
+
+
 def _direction(told: Told) -> Direction:
     if told.observed is None:
         return Direction.MISSING
@@ -206,5 +213,5 @@ def _suppressed(one: OpenIncident) -> Suppressed | None:
 def _change(one: OpenIncident) -> Change | None:
     if one.change is None:
         return None
-    offset, ts_ns, epochs = one.change
-    return Change(offset=offset, ts_ns=ts_ns, epochs=epochs)
+    offset, epochs = one.change
+    return Change(offset=offset, epochs=epochs)

@@ -16,10 +16,10 @@ from workers.errors import SettingsError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.registry.parser import parser_of
-from workers.stream.health import Health
-from workers.stream.input import Input
 from workers.stream.build import policy_of
 from workers.stream.calendars import read_calendars
+from workers.stream.health import Health
+from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.plan import Plan, cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob

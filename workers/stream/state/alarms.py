@@ -28,8 +28,9 @@ from schemas.wire.incident import EndReason
 from schemas.wire.verdict import Fault, Forget, NewNormal
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import AlarmTable
+from workers.stream.state.drift_book import DriftBook
 from workers.stream.state.heeding import Due, Heeded, Heeding, deed_of
-from workers.stream.state.incident import IncidentChange, incident_id
+from workers.stream.state.incident import IncidentChange, OpenIncident, incident_id
 from workers.stream.state.incident_book import Followed, IncidentBook
 from workers.stream.state.off import UntilNs
 from workers.stream.state.piece import Judged, Piece
@@ -46,12 +47,18 @@ class SensorAlarms:
     Attributes:
         table: the numbers that are recorded, a row per sensor.
         book: the incidents.
+        drifts: the drifts; None for a model that does not watch.
         heeding: the wishes that hold.
         settling: by sensor, until when conditions put it off.
     """
 
     def __init__(
-        self, model: AlarmModel, capacity: int, *, partition: int = 0, board: WishBoard | None = None
+        self,
+        model: AlarmModel,
+        capacity: int,
+        *,
+        partition: int = 0,
+        board: WishBoard | None = None,
     ) -> None:
         """Room for so many sensors.
 
@@ -64,6 +71,7 @@ class SensorAlarms:
         self.model = model
         self.table = AlarmTable(model, capacity)
         self.book = IncidentBook(model, self.table)
+        self.drifts = None if model.watch is None else DriftBook(model.watch, self.table)
         self.heeding = Heeding(board or WishBoard())
         self.settling: dict[str, UntilNs] = {}
         self._partition = partition
@@ -105,13 +113,14 @@ class SensorAlarms:
         """
         if "wishes" in document:
             self.heeding.by_sensor[sensor] = Heeded.of(document["wishes"])
+        if "drift" in document and self.drifts is not None:
+            self.drifts.open[sensor] = OpenIncident.of(document["drift"])
         if "off" in document:
             self.settling[sensor] = {str(name): int(at) for name, at in document["off"].items()}
 
     def forget(self, sensor: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
         """Nothing is known of a sensor from now on; what is open of it ends."""
-        if sensor in self.book.open:
-            yield from self.end(sensor, row, reason)
+        yield from self.end(sensor, row, reason)
         self.heeding.forget(sensor)
         self.settling.pop(sensor, None)
 
@@ -123,6 +132,8 @@ class SensorAlarms:
             document["wishes"] = heeded.document()
         if settling:
             document["off"] = dict(settling)
+        if self.drifts is not None and sensor in self.drifts.open:
+            document["drift"] = self.drifts.open[sensor].document()
         return document or None
 
     # -- between readings ------------------------------------------------------------------------
@@ -196,7 +207,10 @@ class SensorAlarms:
         """End an incident between two readings, at the last one; nothing if none is open."""
         of = self.table.rows[row : row + 1]
         of["rule"] = end_incidents(np.ascontiguousarray(of["rule"]))
-        yield from self.book.end(name, row, reason, int(of["last_ns"][0]))
+        end_ns = int(of["last_ns"][0])
+        yield from self.book.end(name, row, reason, end_ns)
+        if self.drifts is not None and reason is not EndReason.STALE:
+            yield from self.drifts.end(name, reason, end_ns)
 
     # -- readings --------------------------------------------------------------------------------
 
@@ -217,13 +231,10 @@ class SensorAlarms:
         of["rule"] = told.states
         lasts = np.cumsum(piece.sizes) - 1
         of["last_ns"], of["last_ms"] = piece.ts_ns[lasts], piece.clock_ms[lasts]
-        if model.watch is not None:
-            watched = levels[:, 0].copy()
-            if (unheard := said.has(Ruling.OFF | Ruling.FORGOTTEN)) is not None:
-                watched[unheard] = np.nan
-            drifted = model.watch.advance(watched, piece.sizes, groups, of["drift"])
-            of["drift"] = drifted.states
         table.rows[piece.rows] = of
+        if self.drifts is not None:
+            unheard = said.has(Ruling.OFF | Ruling.FORGOTTEN)
+            judged.changes += self.drifts.take(piece, levels[:, 0], unheard)
 
         flagged = np.zeros(len(piece.at), np.bool_)
         flagged[is_sample] = self._publish(piece, said, told, scores, judged)
@@ -236,7 +247,14 @@ class SensorAlarms:
         policy = self.model.policy
         if not (policy.rules or policy.off or self.heeding.by_sensor):
             return Ruled(None, None)
-        return ruled(piece, groups, scores, self.model, self.heeding, self.settling)
+        return ruled(
+            piece,
+            groups,
+            scores,
+            model=self.model,
+            heeding=self.heeding,
+            settling=self.settling,
+        )
 
     def _publish(
         self,

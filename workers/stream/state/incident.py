@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from math import isfinite, nan
 from typing import Any, Final, NamedTuple
-
 from uuid import UUID
 
 import numpy as np
@@ -119,7 +118,7 @@ class OpenIncident:
         points: of the main channel at the opening.
         rules: bit set of those that raised it, or held readings of it back.
         suppressed: wish, incident that it looks like; None if it is not suppressed.
-        change: of a drift: offset, event time, epochs since.
+        change: of a drift: offset at or behind which it began, epochs since.
         sequence: events so far.
         told_ns, told_severity: event time of the latest of them, and the severity that it said.
     """
@@ -141,7 +140,7 @@ class OpenIncident:
     points: Points | None = None
     rules: int = 0
     suppressed: tuple[str, str] | None = None
-    change: tuple[int, int, int] | None = None
+    change: tuple[int, int] | None = None
     charge: float = 0.0
     sequence: int = 0
     told_ns: int = 0

@@ -94,9 +94,7 @@ class IncidentBook:
             one = _One(name, int(piece.rows[place]), heeding.false_alarms(name))
             self._follow_one(all_, one, place, range(stop - int(piece.sizes[place]), stop))
 
-    def end(
-        self, name: str, row: int, reason: EndReason, end_ns: int
-    ) -> Iterator[IncidentChange]:
+    def end(self, name: str, row: int, reason: EndReason, end_ns: int) -> Iterator[IncidentChange]:
         """End a sensor's incident between two readings; nothing if none is open."""
         incident = self.open.pop(name, None)
         if incident is not None:
@@ -251,6 +249,7 @@ class IncidentBook:
             incident.suppressed = (str(known[nearest].id), str(known[nearest].incident))
         elif incident.suppressed:
             incident.suppressed, incident.told_severity = None, 0
+
     def _tell(self, all_: Followed, one: _One, what: What, incident: OpenIncident) -> None:
         all_.judged.changes.append(self._change(one.name, one.row, what, incident))
 

@@ -32,10 +32,15 @@ from schemas.settings import Guarantee
 from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
 from workers.stream.state.alarm_model import AlarmModel
-from workers.stream.state.alarm_table import ROW, ROW_VERSION, groups_of
+from workers.stream.state.alarm_table import (
+    PACKED_BYTES,
+    ROW_VERSION,
+    groups_of,
+    pack_rows,
+    unpack_rows,
+)
 from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
-from workers.stream.state.heeding import Heeded
 from workers.stream.state.incident import IncidentChange, OpenIncident
 from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.wishes import WishBoard
@@ -234,7 +239,7 @@ class RecordedState:
     def _states(self, rows: NDArray[np.int64]) -> Sequence[bytes]:
         if self._alarms is None:
             return [b""] * len(rows)
-        return [b64encode(row.tobytes()) for row in self._alarms.table.rows[rows]]
+        return [b64encode(row) for row in pack_rows(self._alarms.table.rows[rows])]
 
     def _incident(self, name: str) -> Sequence[Any] | None:
         found = None if self._alarms is None else self._alarms.book.open.get(name)
@@ -316,13 +321,15 @@ class RecordedState:
     ) -> None:
         rows = np.arange(len(documents))
         alarms.table.begin(rows, groups_of(self._names, self._group_of))
-        anew = 0
-        for row, (name, of) in enumerate(documents.items()):
-            state = _state_of(of)
-            if state is None:
-                anew += 1
-                continue
-            alarms.table.rows[row] = state
+        packed = [_state_of(of) for of in documents.values()]
+        known = [row for row, state in enumerate(packed) if state is not None]
+        anew = len(packed) - len(known)
+        states = b"".join(state for state in packed if state is not None)
+        table = np.frombuffer(states, np.uint8).reshape(len(known), PACKED_BYTES)
+        alarms.table.rows[known] = unpack_rows(table)
+        names = list(documents)
+        for row in known:
+            name, of = names[row], documents[names[row]]
             if of.incident is not None:
                 alarms.book.open[name] = OpenIncident.of(of.incident)
             alarms.restore(name, of.more or {})
@@ -331,7 +338,7 @@ class RecordedState:
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:
             self._changed[rows] = True
-            for name in list(alarms.book.open):
+            for name in names:
                 self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
@@ -395,11 +402,12 @@ def _decoded(found: Mapping[bytes, bytes]) -> tuple[dict[str, SensorState], list
     return documents, unknown
 
 
-def _state_of(document: SensorState) -> Any:
-    """The row of the alarm table that a document holds; None if it holds none of this version."""
+def _state_of(document: SensorState) -> bytes | None:
+    """The packed row that a document holds; None if it holds none of this version."""
     if document.state_version != ROW_VERSION:
         return None
     try:
-        return np.frombuffer(b64decode(document.state), ROW)[0]
+        packed = b64decode(document.state, validate=True)
     except ValueError:
         return None
+    return packed if len(packed) == PACKED_BYTES else None

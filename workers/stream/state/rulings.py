@@ -38,6 +38,7 @@ def ruled(
     piece: Piece,
     groups: Int64[np.ndarray, " u"],
     scores: Scores,
+    *,
     model: AlarmModel,
     heeding: Heeding,
     settling: MutableMapping[str, UntilNs],
