@@ -7,6 +7,11 @@ highest one, so alike means: as near as two readings of one event.
 
 The profile tells events of other channels apart, the latent vector the states of the machine: the
 same event in another state is not alike, and needs a word of its own.
+
+Measured on six simulated pumps, plain and with a pyramid (radii 0.5 and 0.56, 0.5 and 0.59): an
+event that comes again in a like state (the nearest of 400 times) is alike in 64 and 66 of 100
+cases, at any time in 1 and 3. Of pairs of faults of other channels none in 2,716 is alike; of
+other kinds in the same channel 1.7 and 2.9 of 100.
 """
 
 from collections.abc import Mapping, Sequence
