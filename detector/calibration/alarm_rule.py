@@ -25,8 +25,9 @@ Unscored rows (no level at all) and gaps change nothing but break a run of rows 
 closes: an incident stays open over them, and no budget is earned.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from functools import cached_property
 
@@ -43,6 +44,7 @@ a little less sensitive than calibrated."""
 STATE_VERSION = 2
 """Of what a row of states means; recorded states of another version are not to be used."""
 STATE_SIZE = len(records.STATE.names or ())
+MOST_ROWS = 10**9
 WITHIN = 32
 """Most rows that `AlarmDials.opens_within` can look back on."""
 
@@ -134,15 +136,26 @@ class AlarmDials:
             "closes_after": (self.closes_after, 1, 10_000),
             "merge_gap": (self.merge_gap, 0, 1_000_000),
             "shortest": (self.shortest, 1, 10_000),
-            "longest": (self.longest, 32, 10**9),
+            "longest": (self.longest, 32, MOST_ROWS),
             "accept": (self.accept, 0.0, 1e6),
-            "accept_after": (self.accept_after, 0, 10**9),
+            "accept_after": (self.accept_after, 0, MOST_ROWS),
             "learning": (self.learning, 0.0, 10.0),
             "lowest": (self.lowest, -100.0, 100.0),
         }
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
                 raise ValueError(f"{name} must be in {low}..{high}, got {value}")
+
+    def accepting_after(self, seconds: float, interval_s: float) -> "AlarmDials":
+        """These dials, with a change accepted no sooner than that in sensor time.
+
+        Args:
+            seconds: that it must stand for, besides `accept` memories; 0 never accepts.
+            interval_s: sampling interval, greater than 0.
+        """
+        if seconds == 0.0:
+            return replace(self, accept=0.0)
+        return replace(self, accept_after=math.ceil(min(seconds / interval_s, MOST_ROWS)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,6 +201,7 @@ def train(
             device=device,
             budget=alarm_budget,
             dials=dials,
+            accept_after_s=rule.accept_after,
             split=Split(calibration=calibration),
             max_gap_s=max_gap,
             max_steps=max_steps,

@@ -168,6 +168,29 @@ def test_a_level_is_accepted_after_its_memories_and_its_rows():
     assert ends == {1_000: 1_400, 2_500: 2_500}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "interval_s", "rows"),
+    [(86_400.0, 1.0, 86_400), (86_400.0, 3_600.0, 24), (1.0, 7.0, 1), (1e300, 1e-9, 10**9)],
+)
+def test_a_duration_is_accepted_in_rows(seconds, interval_s, rows):
+    dials = AlarmDials(learning=0.0).accepting_after(seconds, interval_s)
+
+    assert dials == AlarmDials(learning=0.0, accept_after=rows)
+
+
+def test_a_duration_of_none_never_accepts():
+    assert AlarmDials().accepting_after(0.0, 1.0) == AlarmDials(accept=0.0)
+
+
+def test_learning_ends_long_incidents_before_a_day_does():
+    for height in (7.0, 20.0, 100.0):
+        levels = with_step(4_000, 500, 3_500, height)
+        by_memory, by_day = (run(make_rule(accept_after=rows), levels) for rows in (0, 86_400))
+
+        assert by_day.ended == by_memory.ended
+        assert by_day.ended[0].reason is EndReason.NEW_NORMAL
+
+
 def test_what_is_never_accepted_is_not_so_after_any_rows():
     rule = make_rule(accept=0.0, accept_after=100)
 
