@@ -35,7 +35,6 @@ from workers.stream.state.incident_book import Followed, IncidentBook
 from workers.stream.state.off import UntilNs
 from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.rulings import Ruled, ruled
-from workers.stream.state.wishes import WishBoard
 
 _SCORE_DECIMALS: Final = 6
 _NEVER: Final = np.iinfo(np.int64).min
@@ -56,23 +55,23 @@ class SensorAlarms:
         self,
         model: AlarmModel,
         capacity: int,
+        heeding: Heeding,
         *,
         partition: int = 0,
-        board: WishBoard | None = None,
     ) -> None:
         """Room for so many sensors.
 
         Args:
             model: what judges.
             capacity: sensors.
+            heeding: of wishes.
             partition: of the readings, for the ids of incidents.
-            board: what people wish; None where nobody can.
         """
         self.model = model
         self.table = AlarmTable(model, capacity)
         self.book = IncidentBook(model, self.table)
         self.drifts = None if model.watch is None else DriftBook(model.watch, self.table)
-        self.heeding = Heeding(board or WishBoard())
+        self.heeding = heeding
         self.settling: dict[str, UntilNs] = {}
         self._partition = partition
 

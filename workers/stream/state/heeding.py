@@ -23,16 +23,15 @@ from workers.stream.state.wishes import WishBoard
 
 
 class Due(NamedTuple):
-    """A wish that begins to hold, or (`withdrawn`) holds no more."""
+    """A wish that begins to hold, or (`withdrawn`) holds no more.
+
+    It is due before the first reading later than `after_ns`; None: before the next one.
+    """
 
     wish: Wish | None
     id: UUID
+    after_ns: int | None = None
     withdrawn: bool = False
-
-    @property
-    def after_ns(self) -> int | None:
-        """It is due before the first reading later than this; None: before the next one."""
-        return None if self.withdrawn or self.wish is None else self.wish.after_ns
 
 
 @dataclass(slots=True)
@@ -77,9 +76,9 @@ class Heeding:
         by_sensor: what holds; sensors without a wish are absent.
     """
 
-    def __init__(self, board: WishBoard) -> None:
-        """Heed what `board` tells; it goes on being told."""
-        self._board = board
+    def __init__(self, board: WishBoard, deeds: Sequence[Deed] = ()) -> None:
+        """Heed what `board` tells, which goes on being told; and do again what was done."""
+        self._board, self._deeds = board, deeds
         self._revision = 0
         self.by_sensor: dict[str, Heeded] = {}
         self._due: dict[str, list[Due]] = {}
@@ -98,6 +97,13 @@ class Heeding:
 
     def meet(self, sensor: str) -> None:
         """Note what is due for a sensor."""
+        if self._deeds and sensor not in self._due:
+            again = [
+                Due(deed.wish, deed.wish_id, deed.after_ns, deed.withdrawn)
+                for deed in self._deeds
+                if deed.concerns(sensor)
+            ]
+            self._due |= {sensor: again} if again else {}
         if not self._board.revision:
             return
         heeded = self.by_sensor.get(sensor, Heeded())
@@ -106,7 +112,7 @@ class Heeding:
                 heeded.wishes[wish.id] = wish
         difference = self._board.difference(sensor, heeded.wishes)
         due = [Due(heeded.wishes[one], one, withdrawn=True) for one in difference.withdrawn]
-        due += [Due(wish, wish.id) for wish in difference.new]
+        due += [Due(wish, wish.id, wish.after_ns) for wish in difference.new]
         if due:
             self._due[sensor] = due
         else:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from detector.scoring import Scores
 from schemas.settings import Guarantee
+from schemas.wire.deed import Deed
 from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
 from workers.stream.state.alarm_model import AlarmModel
@@ -41,6 +42,7 @@ from workers.stream.state.alarm_table import (
 )
 from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
+from workers.stream.state.heeding import Heeding
 from workers.stream.state.incident import IncidentChange, OpenIncident
 from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.wishes import WishBoard
@@ -87,16 +89,19 @@ class Judge:
         group_of: the calibration group of a sensor.
         partition: of the readings.
         board: what people wish; None where nobody can.
+        deeds: what was done about wishes before, to be done again; for readings from a file.
     """
 
     model: AlarmModel
     group_of: Callable[[str], int]
     partition: int = 0
     board: WishBoard | None = None
+    deeds: Sequence[Deed] = ()
 
     def alarms(self, capacity: int) -> SensorAlarms:
         """The alarms, with room for so many sensors."""
-        return SensorAlarms(self.model, capacity, partition=self.partition, board=self.board)
+        heeding = Heeding(self.board or WishBoard(), self.deeds)
+        return SensorAlarms(self.model, capacity, heeding, partition=self.partition)
 
 
 class RecordedState:
