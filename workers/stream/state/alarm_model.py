@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.budget import Allowance
 from detector.calibration.drift import DriftWatch
 from detector.calibration.published import totals_of
 from detector.explanation import band
@@ -26,6 +27,7 @@ class AlarmModel:
         thresholds: raw scores of published score 1: of whole windows, of those not full yet.
         bands: half the width of the normal band around expected values.
         max_stale_ms: log time for which a sensor with an open incident may be silent.
+        allowance: what the budget allows; None without a rule.
     """
 
     rule: AlarmRule | None
@@ -34,11 +36,12 @@ class AlarmModel:
     thresholds: Float64[np.ndarray, "2 groups"]
     bands: Float64[np.ndarray, "groups channels"]
     max_stale_ms: int = NEVER_STALE
+    allowance: Allowance | None = None
 
     @classmethod
     def of(cls, detector: Detector, *, max_stale_ms: int = NEVER_STALE) -> Self:
         """Of a detector."""
-        head = detector.head
+        head, identity = detector.head, detector.identity
         partial = head.partial or head.calibration
         return cls(
             rule=head.alarms,
@@ -47,6 +50,11 @@ class AlarmModel:
             thresholds=np.stack([head.calibration.threshold, partial.threshold]).astype(float),
             bands=np.stack([band(detector, group) for group in range(detector.n_groups)]),
             max_stale_ms=max_stale_ms,
+            allowance=None
+            if head.alarms is None
+            else Allowance.of(
+                head.alarms.rate, interval_s=identity.interval_s, training=identity.training
+            ),
         )
 
     def bars(

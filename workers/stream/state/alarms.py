@@ -13,8 +13,9 @@ reading, whether the sensor's next one tells, or the others' readings do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from detector.scoring import Scores
 from schemas.wire.incident import MAX_INCIDENT_CHANNELS, MAX_LATENT, EndReason, IncidentKind, SeenBy
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import AlarmTable
+from workers.stream.state.counts import Counts
 from workers.stream.state.incident import (
     IncidentChange,
     OpenIncident,
@@ -124,6 +126,15 @@ class Judged:
         flagged = np.zeros(len(scores.score), np.bool_)
         flagged[scores.flagged] = True
         return cls(score=scores.score.copy(), bar=np.ones(len(flagged)), flagged=flagged)
+
+    def counted(self, counts: Counts) -> Counts:
+        """Counts of the request with what was judged."""
+        return replace(
+            counts,
+            anomalies=int(self.flagged.sum()),
+            incidents_opened=sum(change.what is What.OPENED for change in self.changes),
+            resolved=dict(Counter(c.reason for c in self.changes if c.reason is not None)),
+        )
 
 
 class SensorAlarms:

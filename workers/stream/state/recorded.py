@@ -18,7 +18,6 @@ before `next_offset`. It holds however polls cut the log and wherever a process 
   most as many documents as sensors in two TTL windows.
 """
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,9 +31,10 @@ from schemas.settings import Guarantee
 from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
 from workers.stream.state.alarm_model import AlarmModel
-from workers.stream.state.alarm_table import ROW, ROW_VERSION, groups_of
+from workers.stream.state.alarm_table import ROW_VERSION, groups_of, packed, unpacked
 from workers.stream.state.alarms import Judged, Piece, SensorAlarms
 from workers.stream.state.arrivals import Arrivals
+from workers.stream.state.budget_use import BudgetUse, budget_use
 from workers.stream.state.incident import IncidentChange, OpenIncident
 
 _NEXT, _SINCE, _SCORED, _FLAGGED, _DROPPED = range(5)
@@ -164,6 +164,14 @@ class RecordedState:
         """Sensors that never filled a window, since they are recorded."""
         return int(np.count_nonzero(self._table[: self.sensors, _SCORED] == 0))
 
+    @property
+    def budget_use(self) -> BudgetUse:
+        """What its sensors made of their alarm budget: some milliseconds for 10,000 of them."""
+        if self._alarms is None:
+            return BudgetUse()
+        rows = self._alarms.table.rows[: self.sensors]
+        return budget_use(self._names, rows, self._alarms.model.allowance, self._alarms.open)
+
     def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
         """Judge the scores of a request, and count its readings.
 
@@ -216,7 +224,7 @@ class RecordedState:
     def _states(self, rows: NDArray[np.int64]) -> Sequence[bytes]:
         if self._alarms is None:
             return [b""] * len(rows)
-        return [b64encode(row.tobytes()) for row in self._alarms.table.rows[rows]]
+        return packed(self._alarms.table.rows[rows])
 
     def _incident(self, name: str) -> Sequence[Any] | None:
         found = None if self._alarms is None else self._alarms.open.get(name)
@@ -298,16 +306,12 @@ class RecordedState:
     ) -> None:
         rows = np.arange(len(documents))
         alarms.table.begin(rows, groups_of(self._names, self._group_of))
-        anew = 0
-        for row, (name, of) in enumerate(documents.items()):
-            state = _state_of(of)
-            if state is None:
-                anew += 1
-                continue
-            alarms.table.rows[row] = state
-            if of.incident is not None:
+        states, known = unpacked((of.state_version, of.state) for of in documents.values())
+        alarms.table.rows[rows[known]] = states[known]
+        for (name, of), is_known in zip(documents.items(), known.tolist(), strict=True):
+            if is_known and of.incident is not None:
                 alarms.open[name] = OpenIncident.of(of.incident)
-        if anew:
+        if anew := int((~known).sum()):
             self.cold_sensors += anew
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:
@@ -373,13 +377,3 @@ def _decoded(found: Mapping[bytes, bytes]) -> tuple[dict[str, SensorState], list
         except ValueError:
             unknown.append(key)
     return documents, unknown
-
-
-def _state_of(document: SensorState) -> Any:
-    """The row of the alarm table that a document holds; None if it holds none of this version."""
-    if document.state_version != ROW_VERSION:
-        return None
-    try:
-        return np.frombuffer(b64decode(document.state), ROW)[0]
-    except ValueError:
-        return None
