@@ -2,15 +2,18 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Final, Self
 
+DAY_S = 86_400.0
 WEEK_S = 604_800.0
 UNITS_S = {
     "second": 1.0,
     "minute": 60.0,
     "hour": 3_600.0,
-    "day": 86_400.0,
+    "day": DAY_S,
     "week": WEEK_S,
     "month": 2_629_800.0,
     "year": 31_557_600.0,
@@ -24,6 +27,8 @@ STRETCH = 10.0
 """How far beyond the history the tail of the scores is believed: by this factor in the rate."""
 FEW_BLOCKS = 10
 """With fewer independent blocks not even the tail's slope is known."""
+_DIGITS: Final = 6
+"""Of what is allowed: an allowance of one must not be a little more or less."""
 
 _BUDGET = re.compile(
     r"\s*(?P<incidents>\d+(?:\.\d*)?|\.\d+)\s*(?:per|/|an?\b|in)\s*(?P<sensor>sensor\s+and\s+)?"
@@ -123,6 +128,56 @@ class AlarmBudget:
         return f"{self.false_alarms:g} per {per}" + (
             " for the desk" if self.scope is Scope.DESK else ""
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allowance:
+    """False incidents that a trained model's budget allows in some time.
+
+    Attributes:
+        sensor_per_s: of one sensor in a second.
+        desk_per_s: of all together, however many; None: each sensor adds its own.
+    """
+
+    sensor_per_s: float
+    desk_per_s: float | None = None
+
+    @classmethod
+    def of(cls, rate: float, *, interval_s: float, training: Mapping[str, Any]) -> Self:
+        """By what a model says of itself.
+
+        Args:
+            rate: false incidents a reading of one sensor.
+            interval_s: sampling interval.
+            training: how it was trained; its `budget` tells whether that is the desk's.
+        """
+        budget = training.get("budget") or {}
+        is_desk = budget.get("scope") == Scope.DESK
+        return cls(
+            sensor_per_s=rate / interval_s,
+            desk_per_s=budget["false_alarms"] / budget["per_s"] if is_desk else None,
+        )
+
+    def sensor(self, period_s: float) -> float:
+        """Of one sensor in so many seconds."""
+        return round(self.sensor_per_s * period_s, _DIGITS)
+
+    def chance_over(self, period_s: float) -> float:
+        """How likely a sensor has more than it is allowed, and more than one, by chance alone.
+
+        Of a sensor that keeps the budget exactly; its false incidents come as a Poisson process.
+        """
+        mean = self.sensor(period_s)
+        if not mean:
+            return 0.0
+        at_most = math.floor(max(mean, 1.0))
+        terms = (n * math.log(mean) - mean - math.lgamma(n + 1) for n in range(at_most + 1))
+        return max(1.0 - math.fsum(map(math.exp, terms)), 0.0)
+
+    def desk(self, period_s: float, sensors: int) -> float:
+        """Of so many sensors together."""
+        per_s = self.sensor_per_s * sensors if self.desk_per_s is None else self.desk_per_s
+        return round(per_s * period_s, _DIGITS)
 
 
 class Basis(StrEnum):

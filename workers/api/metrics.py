@@ -10,7 +10,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from workers.stream.health import Health, LatencyHistogram, Phase, split_sensors_of
+from workers.stream.health import (
+    Health,
+    LatencyHistogram,
+    Phase,
+    budget_use_of,
+    split_sensors_of,
+)
+from workers.stream.state.budget_use import BudgetUse
 from workers.stream.state.counts import NUMBERS
 from workers.supervision.status import ScalingStatus
 
@@ -32,6 +39,7 @@ _TOLD = {
     "written": "Records written on, by vigie repartition.",
     "early": "Records written on before their time, as too many were held.",
     "missing": "Values that were null in the decoded readings.",
+    "incidents_opened": "Incidents that opened.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
@@ -100,6 +108,7 @@ class PipelineCollector(Collector):
             "",
             [((), split_sensors_of(healths).sensors)],
         )
+        yield from _of_budget(budget_use_of(healths))
         yield from _of_scaling(self._scaling())
 
 
@@ -130,11 +139,47 @@ def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
         [((*at, stage), times) for at, counts in counted for stage, times in counts.bad.items()],
     )
     yield _metric(
+        CounterMetricFamily,
+        "incidents_resolved",
+        "Incidents that ended, by the reason.",
+        "worker partition reason",
+        [((*at, why), times) for at, counts in counted for why, times in counts.resolved.items()],
+    )
+    yield _metric(
         GaugeMetricFamily,
         "lag_records",
         "End offset less position, by partition.",
         "worker partition",
         [((str(h.slot), str(p)), lag) for h in healths for p, lag in h.lag.items()],
+    )
+
+
+def _of_budget(use: BudgetUse) -> Iterator[Metric]:
+    """Of all sensors together; which sensors they are has no place in metrics."""
+    yield _metric(
+        GaugeMetricFamily, "incidents_open", "Incidents that go on.", "", [((), use.open)]
+    )
+    yield _metric(
+        GaugeMetricFamily,
+        "budget_incidents",
+        "Incidents that opened in the last day and week of event time, true ones too.",
+        "period",
+        [(("day",), use.day), (("week",), use.week)],
+    )
+    allowed = (("day", use.desk_day), ("week", use.desk_week))
+    yield _metric(
+        GaugeMetricFamily,
+        "budget_allowed",
+        "False incidents that the budget allows all sensors together.",
+        "period",
+        [((period,), number) for period, number in allowed if number is not None],
+    )
+    yield _metric(
+        GaugeMetricFamily,
+        "budget_sensors_over",
+        "Sensors with more incidents in the last day or week than the budget allows one.",
+        "",
+        [((), use.over)],
     )
 
 

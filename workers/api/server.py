@@ -18,10 +18,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from workers.api.budget import desk_json
 from workers.api.metrics import PipelineCollector
 from workers.api.scale import scale_application, scaling_as_json
 from workers.errors import SettingsError
-from workers.stream.health import Health, LatencyHistogram, split_sensors_of
+from workers.stream.health import Health, LatencyHistogram, budget_use_of, split_sensors_of
 from workers.stream.state.counts import Counts
 from workers.supervision.status import ScalingStatus
 from workers.supervision.supervisor import Supervisor
@@ -40,6 +41,7 @@ def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -
         "lag_records": sum(sum(health.lag.values()) for health in healths),
         "latency_ms": {"p50": latency.quantile(0.5), "p99": latency.quantile(0.99)},
         "split_sensors": asdict(split_sensors_of(healths)),
+        "budget": desk_json(budget_use_of(healths)),
         "workers": [
             {
                 "slot": health.slot,

@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.stream.state.budget_use import BudgetUse
 from workers.stream.state.counts import Counts
 from workers.stream.state.sensor_spans import SensorSpans, SplitSensors, split_sensors
 
@@ -83,6 +84,7 @@ class Health:
     `never_scored` are sensors that never filled a window, such as those whose steps are longer than
     the gap. `held` are records, by partition, that were read and wait to be written on; see
     `held_by`. `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
+    `budget_use` is, by partition, what its sensors made of their alarm budget.
     """
 
     slot: int
@@ -94,6 +96,7 @@ class Health:
     never_scored: int = 0
     held: Mapping[int, int] = field(default_factory=dict)
     spans: Mapping[int, SensorSpans] = field(default_factory=dict)
+    budget_use: Mapping[int, BudgetUse] = field(default_factory=dict)
     in_flight: int = 0
     commits: int = 0
     rewinds: int = 0
@@ -128,6 +131,7 @@ class Health:
             sensors=0,
             never_scored=0,
             spans={},
+            budget_use={},
             in_flight=0,
             resident_bytes=0,
         )
@@ -151,6 +155,11 @@ def split_sensors_of(healths: Iterable[Health]) -> SplitSensors:
     return split_sensors(one for health in healths for one in health.spans.items())
 
 
+def budget_use_of(healths: Iterable[Health]) -> BudgetUse:
+    """What the sensors of all partitions made of their alarm budget."""
+    return sum((use for health in healths for use in health.budget_use.values()), BudgetUse())
+
+
 _OF_THE_MOMENT = {
     "slot",
     "phase",
@@ -161,6 +170,7 @@ _OF_THE_MOMENT = {
     "never_scored",
     "held",
     "spans",
+    "budget_use",
     "in_flight",
     "resident_bytes",
 }

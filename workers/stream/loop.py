@@ -52,7 +52,8 @@ MAX_REWINDS = 20
 _IDLE_POLL_S = 0.1
 _BUSY_POLL_S = 0.002
 _HEALTH_EVERY_S = 0.25
-_SPANS_EVERY_S = 5.0
+_SENSORS_EVERY_S = 5.0
+"""What has to look at each sensor is noted more seldom."""
 _SPANS_AT_MOST = 4096
 """Sensors of all partitions that are told to the driver: some 150 kB."""
 
@@ -104,7 +105,7 @@ class IngestLoop:
         self._busy_s = 0.0
         self._latency = LatencyHistogram()
         self._process = psutil.Process(os.getpid())
-        self._health_at_s = self._spans_at_s = 0.0
+        self._health_at_s = self._sensors_at_s = 0.0
         self._log = structlog.get_logger("vigie.ingest").bind(slot=slot)
         self._registry_wait = RegistryWait(self._log, monotonic_s)
         self.health = Health(slot=slot)
@@ -413,7 +414,7 @@ class IngestLoop:
         if not at_once and now_s < self._health_at_s:
             return
         self._health_at_s = now_s + _HEALTH_EVERY_S
-        self._note_spans(opened, now_s)
+        self._note_sensors(opened, now_s)
         times = self._process.cpu_times()
         self.health = replace(
             self.health,
@@ -431,10 +432,11 @@ class IngestLoop:
             rejected_outputs=self._checkpoint.rejected_outputs,
         )
 
-    def _note_spans(self, opened: Mapping[int, OwnedPartition], now_s: float) -> None:
-        if now_s < self._spans_at_s:
+    def _note_sensors(self, opened: Mapping[int, OwnedPartition], now_s: float) -> None:
+        if now_s < self._sensors_at_s:
             return
-        self._spans_at_s = now_s + _SPANS_EVERY_S
+        self._sensors_at_s = now_s + _SENSORS_EVERY_S
         most = max(_SPANS_AT_MOST // max(len(opened), 1), 1)
         spans = {number: owned.state.spans(most) for number, owned in opened.items()}
-        self.health = replace(self.health, spans=spans)
+        uses = {number: owned.recorded.budget_use for number, owned in opened.items()}
+        self.health = replace(self.health, spans=spans, budget_use=uses)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.options import JsonOption, SettingsOptions, unbundled
+from workers.cli.options import JsonOption, ModelOption, SettingsOptions, unbundled
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +45,11 @@ def status(
     sensors: Annotated[
         bool, typer.Option("--sensors", help="Show the counts of each sensor instead.")
     ] = False,
+    budget: Annotated[
+        bool,
+        typer.Option("--budget", help="Show incidents against the alarm budget instead."),
+    ] = False,
+    model: ModelOption = None,
     options: SettingsOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,21 +59,29 @@ def status(
     the workers: --url asks them. Sensors that come in several partitions are found among the first
     and the latest records, and with --url among all.
 
+    --budget counts the incidents of the last day and week, by event time, of each sensor and of all
+    together, and says what the model's budget (--model) allows and how certain it is.
+
     Examples:
       vigie status
       vigie status --sensors
+      vigie status --budget --model model
       vigie status --url http://127.0.0.1:9464 --json
     """
     from workers.api.client import ask_status
     from workers.api.positions import positions_of
     from workers.kafka.factory import admin_of, connection_of, topic_specs
 
-    settings = options.load({"kafka.group": group})
+    settings = options.load(
+        {"kafka.group": group, "model.path": None if model is None else str(model)}
+    )
     admin = admin_of(replace(connection_of(settings.kafka), wait_timeout_s=0.0))
     admin.wait_for_broker()
     specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
-    if sensors:
-        _show_sensors(settings, admin, specs[-1], as_json=as_json)
+    recorded = next(spec for spec in specs if spec.name == settings.topics.sensor_state)
+    if sensors or budget:
+        show = _show_budget if budget else _show_sensors
+        show(settings, admin, recorded, as_json=as_json)
         return
     findings = admin.check_topics(specs)
     bounds = admin.topic_bounds({f.name: f.partitions for f in findings if f.partitions})
@@ -119,6 +132,34 @@ def _show_sensors(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json:
         print_json({"sensors": [asdict(at) for at in recorded], "unknown_documents": unknown})
     else:
         show_sensors(recorded, unknown=unknown, console=PlainConsole())
+
+
+def _show_budget(settings: Settings, admin: Admin, spec: TopicSpec, *, as_json: bool) -> None:
+    """Show the incidents of the recorded sensors against the model's budget.
+
+    Raises:
+        TopicError: the topic is missing.
+    """
+    from workers.api.budget import BudgetUnknownError, ModelBudget, recorded_budget
+    from workers.cli.views.budget import budget_json, show_budget
+    from workers.cli.views.plain import PlainConsole
+    from workers.cli.views.report import print_json
+    from workers.kafka.admin import require_topics
+    from workers.kafka.factory import table_of
+
+    budget: ModelBudget | str
+    try:
+        budget = ModelBudget.of(settings.model.path)
+    except BudgetUnknownError as error:
+        budget = str(error)
+    (found,) = require_topics(admin, [spec])
+    allowance = None if isinstance(budget, str) else budget.allowance
+    with table_of(settings).open() as table:
+        recorded = recorded_budget(table, range(found.partitions), allowance)
+    if as_json:
+        print_json(budget_json(budget, recorded))
+    else:
+        show_budget(budget, recorded, PlainConsole())
 
 
 def _split_sensors(

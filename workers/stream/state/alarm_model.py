@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.budget import Allowance
 from detector.calibration.drift import DriftWatch
 from detector.calibration.likeness import Likeness
 from detector.calibration.published import totals_of
@@ -48,6 +49,7 @@ class AlarmModel:
         thresholds: raw scores of published score 1: of whole windows, of those not full yet.
         bands: half the width of the normal band around expected values.
         policy: what the operator set.
+        allowance: what the budget allows; None without a rule.
     """
 
     channels: tuple[str, ...]
@@ -58,11 +60,12 @@ class AlarmModel:
     thresholds: Float64[np.ndarray, "2 groups"]
     bands: Float64[np.ndarray, "groups channels"]
     policy: AlarmPolicy
+    allowance: Allowance | None = None
 
     @classmethod
     def of(cls, detector: Detector, policy: AlarmPolicy | None = None) -> Self:
         """Of a detector."""
-        head = detector.head
+        head, identity = detector.head, detector.identity
         partial = head.partial or head.calibration
         return cls(
             channels=detector.channels,
@@ -73,6 +76,11 @@ class AlarmModel:
             thresholds=np.stack([head.calibration.threshold, partial.threshold]).astype(float),
             bands=np.stack([band(detector, group) for group in range(detector.n_groups)]),
             policy=policy or AlarmPolicy(),
+            allowance=None
+            if head.alarms is None
+            else Allowance.of(
+                head.alarms.rate, interval_s=identity.interval_s, training=identity.training
+            ),
         )
 
     @property

@@ -1,10 +1,11 @@
 """The numbers that alarms of a partition's sensors hang on, a row per sensor. Pure."""
 
-from collections.abc import Sequence
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
 from detector.calibration import alarm_rule, drift
@@ -132,6 +133,38 @@ def unpack_rows(packed: UInt8[np.ndarray, "n bytes"]) -> NDArray[Any]:
     for name in _TAIL.names or ():
         rows[name] = tail[name]
     return rows
+
+
+def packed(rows: NDArray[Any]) -> list[bytes]:
+    """Rows as they are recorded: base64."""
+    return [b2a_base64(row, newline=False) for row in pack_rows(rows)]
+
+
+def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.ndarray, " n"]]:
+    """Rows of what was recorded, in an array that can be changed.
+
+    Args:
+        states: of n sensors, the version of each and its packed row.
+
+    Returns:
+        The n rows, and which of them are known: the others are of another version, or damaged, and
+        all zero.
+    """
+    nothing, parts, known = bytes(PACKED_BYTES), [], []
+    for version, state in states:
+        row = _row(state) if version == ROW_VERSION else None
+        known.append(row is not None)
+        parts.append(nothing if row is None else row)
+    table = np.frombuffer(b"".join(parts), np.uint8).reshape(len(parts), PACKED_BYTES)
+    return unpack_rows(table), np.array(known, np.bool_)
+
+
+def _row(state: str) -> bytes | None:
+    try:
+        row = a2b_base64(state, strict_mode=True)
+    except ValueError:
+        return None
+    return row if len(row) == PACKED_BYTES else None
 
 
 def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from schemas.wire.errors import Stage
+from schemas.wire.incident import EndReason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +21,9 @@ class Counts:
     all) was forgotten when a TTL window began. Retention deleted ``lost`` offsets before they were
     read, and ``clamped`` ones that a restore wanted. ``missing`` values, null in the decoded
     readings, are no readings. ``bad`` are the ``dead_lettered`` records by the stage at which they
-    failed; stages without any are absent.
+    failed; stages without any are absent. Of the scored ones ``held_back`` lie over their bar and
+    a rule beside the model holds them back, and ``off`` are not judged. ``incidents_opened``
+    opened, and ``resolved`` ended, by reason; reasons without any are absent.
 
     Of `vigie repartition`, in records: ``records`` = ``written`` + held + ``dead_lettered``; of
     the written ones ``late`` came too late to be put in order, and ``early`` went on before their
@@ -44,12 +47,20 @@ class Counts:
     missing: int = 0
     written: int = 0
     early: int = 0
+    held_back: int = 0
+    off: int = 0
+    incidents_opened: int = 0
     bad: Mapping[Stage, int] = field(default_factory=dict)
+    resolved: Mapping[EndReason, int] = field(default_factory=dict)
 
     def __add__(self, other: Counts) -> Counts:
         """Sum field by field."""
         sums = {name: getattr(self, name) + getattr(other, name) for name in NUMBERS}
-        return Counts(**sums, bad=dict(Counter(self.bad) + Counter(other.bad)))
+        return Counts(
+            **sums,
+            bad=dict(Counter(self.bad) + Counter(other.bad)),
+            resolved=dict(Counter(self.resolved) + Counter(other.resolved)),
+        )
 
     @property
     def reconciled(self) -> bool:
@@ -57,5 +68,5 @@ class Counts:
         return self.readings == self.scored + self.warming_up + self.late + self.duplicate
 
 
-NUMBERS = tuple(f.name for f in fields(Counts) if f.name != "bad")
+NUMBERS = tuple(f.name for f in fields(Counts) if f.name not in {"bad", "resolved"})
 """The fields of `Counts` that are one number."""

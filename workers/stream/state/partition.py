@@ -297,7 +297,7 @@ class PartitionState:
             request=replace(
                 request,
                 samples=request.samples.without_windows(),
-                counts=replace(request.counts, anomalies=int(judged.flagged.sum())),
+                counts=judged.counted(request.counts),
                 restore_point=replace(request.restore_point, recorded=self.recorded.sensors),
             ),
             judged=judged,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from detector.scoring import Scores
 from schemas.wire.deed import Deed
-from workers.stream.state.incident import IncidentChange, Place
+from workers.stream.state.counts import Counts
+from workers.stream.state.incident import IncidentChange, Place, What
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,4 +111,15 @@ class Judged:
             bar=np.ones(n),
             flagged=flagged,
             alarm=np.zeros(n, np.bool_),
+        )
+
+    def counted(self, counts: Counts) -> Counts:
+        """Counts of the request with what was judged."""
+        return replace(
+            counts,
+            anomalies=int(self.flagged.sum()),
+            held_back=self.held,
+            off=0 if self.off is None else int(self.off.sum()),
+            incidents_opened=sum(change.what is What.OPENED for change in self.changes),
+            resolved=dict(Counter(c.reason for c in self.changes if c.reason is not None)),
         )

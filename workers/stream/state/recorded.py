@@ -18,7 +18,6 @@ before `next_offset`. It holds however polls cut the log and wherever a process 
   most as many documents as sensors in two TTL windows.
 """
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,15 +32,10 @@ from schemas.wire.deed import Deed
 from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
 from workers.stream.state.alarm_model import AlarmModel
-from workers.stream.state.alarm_table import (
-    PACKED_BYTES,
-    ROW_VERSION,
-    groups_of,
-    pack_rows,
-    unpack_rows,
-)
+from workers.stream.state.alarm_table import ROW_VERSION, groups_of, packed, unpacked
 from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
+from workers.stream.state.budget_use import BudgetUse, budget_use
 from workers.stream.state.heeding import Heeding
 from workers.stream.state.incident import IncidentChange, OpenIncident
 from workers.stream.state.piece import Judged, Piece
@@ -189,6 +183,14 @@ class RecordedState:
         """Sensors that never filled a window, since they are recorded."""
         return int(np.count_nonzero(self._table[: self.sensors, _SCORED] == 0))
 
+    @property
+    def budget_use(self) -> BudgetUse:
+        """What its sensors made of their alarm budget: some milliseconds for 10,000 of them."""
+        if self._alarms is None:
+            return BudgetUse()
+        rows = self._alarms.table.rows[: self.sensors]
+        return budget_use(self._names, rows, self._alarms.model.allowance, self._alarms.book.open)
+
     def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
         """Judge the scores of a request, and count its readings.
 
@@ -244,7 +246,7 @@ class RecordedState:
     def _states(self, rows: NDArray[np.int64]) -> Sequence[bytes]:
         if self._alarms is None:
             return [b""] * len(rows)
-        return [b64encode(row) for row in pack_rows(self._alarms.table.rows[rows])]
+        return packed(self._alarms.table.rows[rows])
 
     def _incident(self, name: str) -> Sequence[Any] | None:
         found = None if self._alarms is None else self._alarms.book.open.get(name)
@@ -326,15 +328,13 @@ class RecordedState:
     ) -> None:
         rows = np.arange(len(documents))
         alarms.table.begin(rows, groups_of(self._names, self._group_of))
-        packed = [_state_of(of) for of in documents.values()]
-        known = [row for row, state in enumerate(packed) if state is not None]
-        anew = len(packed) - len(known)
-        states = b"".join(state for state in packed if state is not None)
-        table = np.frombuffer(states, np.uint8).reshape(len(known), PACKED_BYTES)
-        alarms.table.rows[known] = unpack_rows(table)
+        states, is_known = unpacked((of.state_version, of.state) for of in documents.values())
+        known = np.flatnonzero(is_known)
+        anew = len(is_known) - len(known)
+        alarms.table.rows[known] = states[known]
         names = list(documents)
-        for row in known:
-            name, of = names[row], documents[names[row]]
+        for name in (names[row] for row in known.tolist()):
+            of = documents[name]
             if of.incident is not None:
                 alarms.book.open[name] = OpenIncident.of(of.incident)
             alarms.restore(name, of.more or {})
@@ -405,14 +405,3 @@ def _decoded(found: Mapping[bytes, bytes]) -> tuple[dict[str, SensorState], list
         except ValueError:
             unknown.append(key)
     return documents, unknown
-
-
-def _state_of(document: SensorState) -> bytes | None:
-    """The packed row that a document holds; None if it holds none of this version."""
-    if document.state_version != ROW_VERSION:
-        return None
-    try:
-        packed = b64decode(document.state, validate=True)
-    except ValueError:
-        return None
-    return packed if len(packed) == PACKED_BYTES else None

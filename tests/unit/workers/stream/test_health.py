@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from detector.calibration.budget import WEEK_S, Allowance
 from schemas.wire.errors import Stage
+from schemas.wire.incident import EndReason
 from workers.api.metrics import PipelineCollector
 from workers.api.server import status_of
 from workers.stream.health import (
@@ -17,6 +19,7 @@ from workers.stream.health import (
     LatencyHistogram,
     Phase,
 )
+from workers.stream.state.budget_use import BudgetUse, SensorUse
 from workers.stream.state.counts import Counts
 from workers.stream.state.sensor_spans import SensorSpans, Span
 from workers.supervision.status import (
@@ -120,6 +123,58 @@ def test_metrics_are_read_from_the_healths_at_scrape_time(
     assert 'vigie_lag_records{partition="1",worker="1"}' not in generate_latest(registry).decode()
 
 
+USE = BudgetUse(
+    sensors=20, day=3, week=12, open=2, over=1, farthest=(SensorUse("pump-7", 2, 9),),
+    allowance=Allowance(sensor_per_s=1 / WEEK_S),
+)  # fmt: skip
+
+
+def test_metrics_tell_incidents_and_what_the_budget_allows_all_sensors_together(
+    healths: list[Health], scaling: ScalingStatus
+) -> None:
+    ended = {EndReason.RECOVERED: 3, EndReason.STALE: 1}
+    counts = healths[0].counts[0]
+    first = replace(
+        healths[0],
+        counts={0: replace(counts, incidents_opened=5, resolved=ended)},
+        budget_use={0: USE},
+    )
+    other = replace(healths[1], budget_use={1: replace(USE, sensors=10, open=0)})
+    text = exposition([first, other], scaling)
+    assert 'vigie_incidents_opened_total{partition="0",worker="0"} 5.0' in text
+    assert 'vigie_incidents_resolved_total{partition="0",reason="recovered",worker="0"} 3.0' in text
+    assert 'vigie_incidents_resolved_total{partition="0",reason="stale",worker="0"} 1.0' in text
+    assert "vigie_incidents_open 2.0" in text
+    assert 'vigie_budget_incidents{period="day"} 6.0' in text
+    assert 'vigie_budget_incidents{period="week"} 24.0' in text
+    assert 'vigie_budget_allowed{period="week"} 30.0' in text
+    assert 'vigie_budget_allowed{period="day"} 4.285714' in text
+    assert "vigie_budget_sensors_over 2.0" in text
+    assert "pump-7" not in text
+    desk = status_of([first, other])["budget"]
+    assert (desk["sensors"], desk["last_week"], desk["allowed_week"]) == (30, 24, 30.0)
+    assert desk["farthest_over"][0] == {"sensor": "pump-7", "day": 2, "week": 9}
+
+
+def test_what_a_budget_allows_is_left_out_where_no_model_says_it(
+    healths: list[Health], scaling: ScalingStatus
+) -> None:
+    text = exposition(healths, scaling)
+    assert 'vigie_budget_incidents{period="day"} 0.0' in text
+    assert "vigie_budget_allowed{" not in text
+    assert status_of(healths)["budget"]["allowed_day"] is None
+
+
+def test_a_worker_that_is_gone_has_no_part_in_the_budget_but_its_counts_stay(
+    healths: list[Health],
+) -> None:
+    gone = replace(healths[0], counts={0: Counts(incidents_opened=5)}, budget_use={0: USE}).at_rest(
+        Phase.STOPPED
+    )
+    assert status_of([gone])["budget"]["open"] == 0
+    assert gone.total.incidents_opened == 5
+
+
 def test_metrics_tell_what_the_supervisor_did(
     healths: list[Health], scaling: ScalingStatus
 ) -> None:
@@ -173,7 +228,8 @@ def test_a_new_number_of_a_health_is_carried_over_unless_it_is_of_the_moment() -
     twice = one.carried(one)
     sums = {name for name in ones if name != "slot" and getattr(twice, name) == 2}
     assert ones.keys() - sums == {
-        "slot", "sensors", "never_scored", "held", "spans", "in_flight", "resident_bytes",
+        "slot", "sensors", "never_scored", "held", "spans", "budget_use", "in_flight",
+        "resident_bytes",
     }  # fmt: skip
 
 
