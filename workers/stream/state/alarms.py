@@ -104,6 +104,8 @@ class Judged:
     Attributes:
         score: published; 1.0 is the threshold of the sensor as it was at the reading.
         bar: that threshold, as a score of the sensor's first day.
+        strength: tail slopes beyond it; NaN where the rule does not know.
+        alarm: whether each is in an incident.
         flagged: whether each is an anomaly.
         incident: of each flagged one the first reading of the incident that it belongs to, if it
             becomes one.
@@ -113,6 +115,8 @@ class Judged:
 
     score: Float64[np.ndarray, " n"]
     bar: Float64[np.ndarray, " n"]
+    strength: Float64[np.ndarray, " n"]
+    alarm: Bool[np.ndarray, " n"]
     flagged: Bool[np.ndarray, " n"]
     incident: dict[int, Place] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -121,9 +125,16 @@ class Judged:
     @classmethod
     def of(cls, scores: Scores) -> Judged:
         """By the bars of the first day, before anything else is known."""
-        flagged = np.zeros(len(scores.score), np.bool_)
+        n = len(scores.score)
+        flagged = np.zeros(n, np.bool_)
         flagged[scores.flagged] = True
-        return cls(score=scores.score.copy(), bar=np.ones(len(flagged)), flagged=flagged)
+        return cls(
+            score=scores.score.copy(),
+            bar=np.ones(n),
+            strength=np.full(n, np.nan),
+            alarm=np.zeros(n, np.bool_),
+            flagged=flagged,
+        )
 
 
 class SensorAlarms:
@@ -157,6 +168,20 @@ class SensorAlarms:
             last_ms = int(self.table.rows[rows[sensor]]["last_ms"])
             if 0 <= last_ms <= clock_ms - self.model.max_stale_ms:
                 yield from self._end(sensor, rows[sensor], EndReason.STALE)
+
+    def standing(self, rows: dict[str, int]) -> Iterator[IncidentChange]:
+        """What is open of these sensors, as it is: nothing happens to it."""
+        for sensor, incident in self.open.items():
+            at_ns = incident.until.ts_ns
+            day, week = self.table.opened(rows[sensor], at_ns)
+            yield IncidentChange(
+                sensor=sensor,
+                what=What.UPDATED,
+                at_ns=at_ns,
+                incident=incident.copy(),
+                opened_day=day,
+                opened_week=week,
+            )
 
     def forget(self, sensor: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
         """End what is open of a sensor of which nothing is known from now on."""
@@ -200,6 +225,8 @@ class SensorAlarms:
         )
         score = np.round(scores.score[samples] / bar, _SCORE_DECIMALS)
         judged.bar[samples], judged.score[samples] = bar, score
+        judged.strength[samples] = told.strength[is_sample]
+        judged.alarm[samples] = told.alarm[is_sample]
         judged.flagged[samples] = score >= 1.0
         flagged = np.zeros(len(piece.at), np.bool_)
         flagged[is_sample] = score >= 1.0
