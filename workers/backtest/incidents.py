@@ -26,9 +26,8 @@ class FoundIncident:
     Attributes:
         told: as the stream publishes it, in its last state. Its end is null where the readings end
             first. The rows of the sensor are the offsets of its source.
-        first, opened, last: rows of the first flagged reading, of the one that opened it, of the
-            last flagged one.
-        until: row of the last reading in alarm: `last`, or calm ones behind it.
+        first, opened: rows of the first flagged reading, and of the one that opened it.
+        until: row of the last reading in alarm, which need not be flagged.
         top: row that was farthest over its bar, of which the channels are told.
         strength: slopes of the tail that it lies over it.
     """
@@ -36,7 +35,6 @@ class FoundIncident:
     told: Incident
     first: int
     opened: int
-    last: int
     until: int
     top: int
     strength: float
@@ -67,14 +65,13 @@ def found_incidents(
     found = []
     for change in latest.values():
         one = change.incident
-        opened, last = np.searchsorted(ts_ns, [one.opened_ns, one.last_ns]).tolist()
+        opened = int(np.searchsorted(ts_ns, one.opened_ns))
         inside = strength[opened : one.until.offset + 1]
         found.append(
             FoundIncident(
                 told=events.incident(change, partition),
                 first=one.first.offset,
                 opened=opened,
-                last=last,
                 until=one.until.offset,
                 top=opened + int(np.argmax(np.nan_to_num(inside, nan=-np.inf))),
                 strength=one.strength,

@@ -78,7 +78,7 @@ class Picture:
         observed: measured values, NaN = missing, [n, C].
         denoised: cleaned values, NaN where not scored, [n, C].
         score: published score, NaN where not scored; 1.0 is the threshold, [n].
-        incidents: what the alarm rule opened, with their severity.
+        incidents: as long as they were in alarm, with their severity.
         faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
     """
 
@@ -248,7 +248,7 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
     title = _name(picture.title, most=_TITLE_LETTERS)
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, parse_math=False)
     figure.legend(
-        handles.values(), handles, loc="outside upper right", ncols=len(handles), frameon=False
+        handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False
     )
 
 

@@ -39,7 +39,7 @@ def timeline(one: ScoredSensor, numbers: Mapping[int, int]) -> Markup:
         regions.append(
             Region(
                 start=incident.first,
-                end=incident.last,
+                end=incident.until,
                 style=f"incident {told.severity}",
                 target="" if number is None else f"incident-{number}",
                 title=f"{told.severity}, {short_ns(told.first_ns)}",
@@ -70,7 +70,7 @@ def incident_picture(told: ExplainedIncident, one: ScoredSensor, detector: Detec
     incident, main = told.incident, told.incident.told.channels[0]
     channel = detector.channels.index(main.channel)
     first = max(incident.first - BEFORE, 0)
-    last = min(incident.last + BEHIND, first + MOST_ROWS, len(one.ts_ns) - 1)
+    last = min(incident.until + BEHIND, first + MOST_ROWS, len(one.ts_ns) - 1)
     rows = slice(first, last + 1)
     expected = _expected(one, first, last, channel, detector)
     half = band(detector, detector.group_of(one.sensor))[channel]
@@ -83,7 +83,7 @@ def incident_picture(told: ExplainedIncident, one: ScoredSensor, detector: Detec
         regions=[
             Region(
                 start=incident.first - first,
-                end=min(incident.last, last) - first,
+                end=min(incident.until, last) - first,
                 style=f"incident {incident.told.severity}",
                 title="the incident",
             )

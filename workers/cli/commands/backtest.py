@@ -172,7 +172,14 @@ def _picture(
         return None
     one = most_telling(scored) if name is None else next(s for s in scored if s.sensor == name)
     spans = [Span(start_ns=start, end_ns=end) for start, end in one.labelled_spans()]
-    told = [incident.told for incident in one.incidents]
+    incidents = [
+        Span(
+            start_ns=incident.told.first_ns,
+            end_ns=int(one.ts_ns[incident.until]),
+            severity=incident.told.severity,
+        )
+        for incident in one.incidents
+    ]
     return draw(
         Picture(
             title=f"{one.sensor}, scored by {detector.name}@{detector.version}",
@@ -182,9 +189,7 @@ def _picture(
             observed=one.values,
             denoised=one.denoised,
             score=one.score,
-            incidents=[
-                Span(start_ns=i.first_ns, end_ns=i.last_ns, severity=i.severity) for i in told
-            ],
+            incidents=incidents,
             faults=None if one.labels is None else spans,
         ),
         path or Path("plot.png"),

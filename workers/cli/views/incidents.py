@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.cli.views.accounts import Facts
 
 MOST_SHOWN = 20
-_LABEL_WORDS = {True: "false", False: "an event", None: "-"}
+_LABEL_WORDS = {True: "false", False: "event", None: "-"}
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
@@ -60,8 +60,8 @@ def show_incidents(found: Account, detector: Detector) -> None:
             Column("lasted", justify="right"),
             "severity",
             "what",
-            "ended",
-            *(["labels say"] if found.labelled else []),
+            Column("ended", no_wrap=True),
+            *(["label"] if found.labelled else []),
             box=None,
             padding=(0, 2, 0, 0),
         )

@@ -52,7 +52,7 @@ def test_a_window_is_scored_by_the_hours_of_its_rows(scored):
 
 def test_its_incidents_are_explained(scored):
     detector = seasonal_detector()
-    found = [one for one in scored.incidents if one.first <= FAULT + 30 <= one.last]
+    found = [one for one in scored.incidents if one.first <= FAULT + 30 <= one.until]
     assert found
 
     (why, *_) = explanations(scored, found, detector)
