@@ -214,6 +214,11 @@ class RecordedState:
                 self._changed[self._rows[change.sensor]] = True
         return judged
 
+    def standing(self) -> Iterator[IncidentChange]:
+        """The incidents that are open now, as they are; to look at."""
+        if self._alarms is not None:
+            yield from self._alarms.standing(self._rows)
+
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Key and value of what has to be written with the next commit; None removes a sensor.
 
