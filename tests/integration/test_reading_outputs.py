@@ -22,6 +22,7 @@ from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until
 from workers.errors import OutputsLostError
 from workers.kafka.client import Connection
+from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.options import consumer_options
 
 pytestmark = pytest.mark.kafka
@@ -45,19 +46,22 @@ def page() -> dict[str, Any]:
 def repeated(
     connection: Connection, settings: Settings, records: list[Any] = RECORDS
 ) -> Iterator[None]:
-    """Readings through a loop whose commits fail after the outputs were sent, again and again."""
+    """Readings through a loop that fails between outputs and what is recorded, again and again.
+
+    Later it would be too late: what is recorded already is not published again.
+    """
     produce(connection, settings.topics.readings, encoded(records))
     with open_loop(settings, small_detector()) as loop:
         sink = loop._checkpoint._sink
-        commit, calls = sink.commit, iter(range(10_000))
+        settle, calls = sink.settle, iter(range(10_000))
 
-        def failing(*arguments: Any, **named: Any) -> None:
+        def failing(deadline: Deadline) -> None:
             if next(calls) % 3 < 2:
-                sink._settle(named["deadline"])  # type: ignore[attr-defined]
+                sink._settle(deadline)  # type: ignore[attr-defined]
                 raise OutputsLostError("the worker died before it could commit")
-            commit(*arguments, **named)
+            settle(deadline)
 
-        sink.commit = failing  # type: ignore[method-assign]
+        sink.settle = failing  # type: ignore[method-assign]
         step_until(loop, lambda: records_done(loop) == len(records), within=60)
         yield
 
