@@ -34,7 +34,7 @@ from workers.kafka.factory import table_of
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import QUARTER_NS, ROW, ROW_VERSION, packed
 from workers.stream.state.incident import OpenIncident, Place, Points, Told, rounded
-from workers.stream.state.recorded import Met, RecordedState
+from workers.stream.state.recorded import Judge, Met, RecordedState
 
 SENSORS, QUICK_SENSORS = 10_000, 500
 ROUNDS = 5
@@ -112,8 +112,7 @@ def restored(found: Mapping[bytes, bytes]) -> RecordedState:
         recorded=len(found),
         cold="",
         guarantee=Guarantee.EXACTLY_ONCE,
-        alarms=AlarmModel.of(detector),
-        group_of=detector.group_of,
+        judge=Judge(model=AlarmModel.of(detector), group_of=detector.group_of),
     )
     if state.cold:
         raise RuntimeError(state.cold)

@@ -103,6 +103,9 @@ class Rules:
         self._rules = tuple(rules)
         self._by_sensor = ByName([rule.sensors for rule in rules], self._some)
 
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
     def for_sensor(self, name: str) -> "SensorRules | None":
         """The rules of a sensor; None when there are none."""
         return self._by_sensor.get(name)

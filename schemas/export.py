@@ -20,7 +20,8 @@ from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.deed import Deed
 from schemas.wire.denoised import DenoisedFrame
-from schemas.wire.incident import Incident, IncidentEvent
+from schemas.wire.event import DeedEvent, IncidentEvent
+from schemas.wire.incident import Incident
 from schemas.wire.reading import Frame, Reading
 from schemas.wire.sensor_state import SensorState
 from schemas.wire.verdict import SensorWishes
@@ -34,6 +35,7 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "denoised": (DenoisedFrame, DENOISED_JSON),
     "incident": (Incident, None),
     "incident-event": (IncidentEvent, CLOUD_EVENT),
+    "deed-event": (DeedEvent, CLOUD_EVENT),
     "dead-letter-headers": (DeadLetter, None),
     "sensor-state": (SensorState, None),
     "verdicts": (SensorWishes, None),

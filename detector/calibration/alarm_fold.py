@@ -292,10 +292,10 @@ def _switch_off(s: Any, events: Any, count: int, sensor: int) -> int:
     """One row that is not judged: whatever goes on ends here."""
     if s.phase == OPEN:
         _close(s, SWITCHED_OFF)
-    if s.phase != QUIET:
-        s.reason = SWITCHED_OFF
-        count = _end(s, events, count, sensor)
-    return count
+    if s.phase == QUIET:
+        return count
+    s.reason = SWITCHED_OFF
+    return int(_end(s, events, count, sensor))
 
 
 @compiled
@@ -305,7 +305,7 @@ def _outside(s: Any, d: Any, events: Any, count: int, sensor: int) -> int:
         return count
     s.since += 1.0
     if s.phase == PENDING and s.since > d.merge_gap:
-        count = _end(s, events, count, sensor)
+        return int(_end(s, events, count, sensor))
     return count
 
 
@@ -320,7 +320,7 @@ def _inside(s: Any, d: Any, reason: float, events: Any, count: int, sensor: int)
         _close(s, reason)
         # Only what recovered may be taken up again: the other ends are decisions.
         if s.phase == PENDING and reason != RECOVERED:
-            count = _end(s, events, count, sensor)
+            return int(_end(s, events, count, sensor))
     return count
 
 

@@ -25,13 +25,14 @@ Unscored rows (no level at all) and gaps change nothing but break a run of rows 
 closes: an incident stays open over them, and no budget is earned.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int8, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int8, Int64, UInt8
 
 from detector.calibration import alarm_fold as fold
 from detector.calibration import alarm_records as records
@@ -43,6 +44,7 @@ a little less sensitive than calibrated."""
 STATE_VERSION = 2
 """Of what a row of states means; recorded states of another version are not to be used."""
 STATE_SIZE = len(records.STATE.names or ())
+MOST_ROWS = 10**9
 WITHIN = 32
 """Most rows that `AlarmDials.opens_within` can look back on."""
 
@@ -134,15 +136,26 @@ class AlarmDials:
             "closes_after": (self.closes_after, 1, 10_000),
             "merge_gap": (self.merge_gap, 0, 1_000_000),
             "shortest": (self.shortest, 1, 10_000),
-            "longest": (self.longest, 32, 10**9),
+            "longest": (self.longest, 32, MOST_ROWS),
             "accept": (self.accept, 0.0, 1e6),
-            "accept_after": (self.accept_after, 0, 10**9),
+            "accept_after": (self.accept_after, 0, MOST_ROWS),
             "learning": (self.learning, 0.0, 10.0),
             "lowest": (self.lowest, -100.0, 100.0),
         }
         for name, (value, low, high) in limits.items():
             if not low <= value <= high:
                 raise ValueError(f"{name} must be in {low}..{high}, got {value}")
+
+    def accepting_after(self, seconds: float, interval_s: float) -> "AlarmDials":
+        """These dials, with a change accepted no sooner than that in sensor time.
+
+        Args:
+            seconds: that it must stand for, besides `accept` memories; 0 never accepts.
+            interval_s: sampling interval, greater than 0.
+        """
+        if seconds == 0.0:
+            return replace(self, accept=0.0)
+        return replace(self, accept_after=math.ceil(min(seconds / interval_s, MOST_ROWS)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,6 +344,22 @@ class AlarmRule:
 def rows_seen(states: States) -> Int64[np.ndarray, " sensors"]:
     """Rows that each sensor has had: the number of its next one."""
     return states.view(records.STATE)[:, 0]["rows"].astype(np.int64)
+
+
+def pack_states(states: States) -> UInt8[np.ndarray, "sensors bytes"]:
+    """States as bytes to be recorded, exact to the bit."""
+    return np.ascontiguousarray(states, dtype="<f8").view(np.uint8)
+
+
+def unpack_states(packed: UInt8[np.ndarray, "sensors bytes"]) -> States:
+    """What `pack_states` was given.
+
+    Raises:
+        ValueError: the bytes are not those of states of this version.
+    """
+    if packed.shape[1] != 8 * STATE_SIZE:
+        raise ValueError(f"an alarm state has {8 * STATE_SIZE} bytes, got {packed.shape[1]}")
+    return np.ascontiguousarray(packed).view("<f8").astype(np.float64)
 
 
 def open_incidents(states: States) -> Sequence[Incident]:

@@ -22,6 +22,7 @@ from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
 from detector.training.fit_head import FittedHead, fit_head
+from detector.training.fit_likeness import fit_likeness
 from detector.training.reconstruction import ReconstructionTraining
 from detector.views.base import View
 from detector.views.joined import Views
@@ -51,6 +52,8 @@ class TrainingConfig(ReconstructionTraining):
         split: shares of each series, in time.
         budget: false incidents that are accepted.
         dials: what else the operator set of the alarm rule.
+        accept_after_s: a change is accepted as the new normal no sooner; 0 = never (see
+            `AlarmDials.accepting_after`).
         max_gap_s: a longer gap ends a window; 0 = ten sampling intervals.
         max_rows: rows used; a longer history is thinned evenly in pieces.
         further_views: training blocks of views that add to the score.
@@ -68,6 +71,7 @@ class TrainingConfig(ReconstructionTraining):
     split: Split = field(default_factory=Split)
     budget: AlarmBudget = field(default_factory=AlarmBudget)
     dials: AlarmDials = field(default_factory=AlarmDials)
+    accept_after_s: float = 86_400.0
     max_gap_s: float = 0.0
     max_rows: int = 2_000_000
     further_views: tuple[ViewTraining, ...] = ()
@@ -83,6 +87,8 @@ class TrainingConfig(ReconstructionTraining):
                 f"max_rows must be at least 1 and max_gap_s >= 0, "
                 f"got {self.max_rows} and {self.max_gap_s}"
             )
+        if not self.accept_after_s >= 0:
+            raise ValueError(f"accept_after_s must be >= 0, got {self.accept_after_s}")
 
 
 def train(
@@ -132,9 +138,14 @@ def train(
     crossfit = next((one.crossfit for one in fitted if one.crossfit is not None), None)
     views = Views([one.view for one in fitted])
     rate = config.budget.rate(data.interval_s, sensors=len(data.names))
-    fit = fit_head(views, data, rate=rate, dials=config.dials, crossfit=crossfit)
+    dials = config.dials.accepting_after(config.accept_after_s, data.interval_s)
+    fit = fit_head(views, data, rate=rate, dials=dials, crossfit=crossfit)
+    views, head = _without_idle_looks(fit.views, fit.head)
     identity = _identity(config, data, fitted, fit)
-    return Detector(identity, *_without_idle_looks(fit.views, fit.head))
+    likeness = fit_likeness(Detector(identity, views, head), data)
+    alike = None if likeness is None else likeness.radii
+    identity = replace(identity, training={**identity.training, "alike_within": alike})
+    return Detector(identity, views, replace(head, likeness=likeness))
 
 
 def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:

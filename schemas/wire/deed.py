@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from uuid import UUID
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from schemas.wire.fields import Name, Offset, WireModel
 from schemas.wire.timestamp import TimestampNs
@@ -30,8 +30,25 @@ class Deed(WireModel):
     """Offset of the record from which it holds; absent in a file that nothing streamed."""
     withdrawn: bool = False
     """Whether the wish holds no more from there on."""
-    wish: Wish
-    """The wish."""
+    wish: Wish | None = None
+    """The wish; absent where one was withdrawn whose words are gone."""
+    id: UUID | None = None
+    """The wish's id; absent in a file where the wish is there."""
+
+    @model_validator(mode="after")
+    def _check_wish(self) -> Deed:
+        if self.wish is None and not (self.withdrawn and self.id is not None):
+            raise ValueError("a deed needs its wish, or withdrawn and the wish's id")
+        if self.wish is not None and self.id not in {None, self.wish.id}:
+            raise ValueError("the id is not the wish's")
+        return self
+
+    @property
+    def wish_id(self) -> UUID:
+        """The wish's id."""
+        found = self.id if self.wish is None else self.wish.id
+        assert found is not None
+        return found
 
     def concerns(self, sensor: str) -> bool:
         """Whether it is of this sensor."""
@@ -66,7 +83,7 @@ def standing_at_the_end(deeds: Iterable[Deed]) -> list[Deed]:
     """Those whose wish was not withdrawn from their sensor later, each once, the last word."""
     last: dict[tuple[str, UUID], Deed] = {}
     for deed in deeds:
-        last.pop((deed.sensor, deed.wish.id), None)
+        last.pop((deed.sensor, deed.wish_id), None)
         if not deed.withdrawn:
-            last[deed.sensor, deed.wish.id] = deed
+            last[deed.sensor, deed.wish_id] = deed
     return list(last.values())

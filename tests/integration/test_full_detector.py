@@ -51,7 +51,8 @@ def folder(tmp_path_factory):
     path = write(folder / "train.csv", 2_400, seed=1, spoiled=3)
     code = cli.main(
         ["train", str(path), "-o", str(folder / "model"), *QUICK, "--budget", "1 per hour",
-         "--lowest-bar", "calibration", "--long-event", "never-accept", "--max-duration", "5000"]
+         "--lowest-bar", "calibration", "--long-event", "never-accept", "--max-duration", "5000",
+         "--accept-after", "28800"]
     )  # fmt: skip
     assert code == ExitCode.OK
     return folder
@@ -78,6 +79,7 @@ def test_the_full_detector_is_the_default_and_takes_its_dials(folder):
     assert detector.head.alarms is not None
     dials = detector.head.alarms.dials
     assert (dials.lowest, dials.learning, dials.accept, dials.longest) == (0.0, 0.0, 0.0, 5_000)
+    assert dials.accept_after == 28_800  # of a reading per second
     assert detector.head.drift is not None
 
 

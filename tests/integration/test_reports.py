@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_a_sensor_of_another_rate_is_named_with_the_reason_and_the_way_out(tmp_p
 
     reason = "sensor slow: its steps of 60 s are longer than the gap of 10 s"
     assert "learned from 600 readings of 1 sensor," in trained
+    assert re.search(r"alike +shares within 0\.\d\d of each other, states within \d", trained)
     assert f"not learned {reason}" in trained
     assert f"not scored {reason}" in tested
     for told in (trained, tested):

@@ -81,6 +81,48 @@ class Twin:
         inside = 0.0 if holds else self.dials.learning / self.memory
         return lambda _view, _level: (inside, inside)
 
+    def begin_anew(self):
+        before = (dict(self.centre), self._given_back(), dict(self.learnt))
+        self.spread = {view: start[1] for view, start in self.start.items()}
+        self.learnt = {"long": "nothing", "short": "nothing"}
+        self.offset, self.over = 1.0, []
+        it = self.incident
+        if it and it["opened"] is None:
+            self.incident = None
+        elif it:
+            reason = it["reason"] if it["pending"] else "new normal"
+            it |= {"wished": True, "pending": True, "reason": reason}
+        return before
+
+    def revert(self, before):
+        centre, spread, learnt = before
+        self.centre, self.spread, self.learnt = dict(centre), dict(spread), dict(learnt)
+        if self.incident:
+            self.incident["spread"] = dict(spread)
+
+    def forget(self):
+        self.revert(
+            (
+                {view: start[0] for view, start in self.start.items()},
+                {view: start[1] for view, start in self.start.items()},
+                {"long": "enough", "short": "enough"},
+            )
+        )
+        self.offset = 1.0
+
+    def forgive(self, charge):
+        if charge:
+            self.offset = max(self.offset - charge, self.dials.lowest)
+
+    def mark_fault(self):
+        it = self.incident
+        if it and not it.get("wished"):
+            self.forgive(it["charge"])
+            it |= {"charge": 0.0, "cost": "fault"}
+
+    def _given_back(self):
+        return dict(self.incident["spread"] if self._in_incident() else self.spread)
+
     def _in_incident(self):
         return self.incident is not None and not self.incident["pending"]
 

@@ -39,7 +39,7 @@ _TOLD = {
     "written": "Records written on, by vigie repartition.",
     "early": "Records written on before their time, as too many were held.",
     "missing": "Values that were null in the decoded readings.",
-    "incidents_opened": "Incidents that opened.",
+    "incidents_opened": "Incidents that opened, drifts too.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
@@ -157,7 +157,11 @@ def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
 def _of_budget(use: BudgetUse) -> Iterator[Metric]:
     """Of all sensors together; which sensors they are has no place in metrics."""
     yield _metric(
-        GaugeMetricFamily, "incidents_open", "Incidents that go on.", "", [((), use.open)]
+        GaugeMetricFamily,
+        "incidents_open",
+        "Incidents that go on, drifts too.",
+        "",
+        [((), use.open)],
     )
     yield _metric(
         GaugeMetricFamily,

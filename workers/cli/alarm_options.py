@@ -54,6 +54,15 @@ class AlarmOptions:
             "they are back.",
         ),
     ] = LongEvent.FOLLOW
+    accept_after: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that readings must stay away, at the least, before they are accepted as "
+            "they are; twice the rule's memory at the least, too. 0: never. With --long-event "
+            "follow the rule has mostly got used to them before.",
+            min=0,
+        ),
+    ] = 86_400.0
     opens_at: Annotated[
         int | None,
         typer.Option(

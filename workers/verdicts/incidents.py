@@ -16,7 +16,7 @@ from schemas.wire.verdict import MAX_LATENT, MAX_PROFILE, FalseAlarm, Fault, tol
 
 __all__ = ["Judged", "JudgedChannel", "deeds_of", "find_incident"]
 
-_WISH: Final = b'"wish"'
+_DEED: Final = b'"withdrawn"'
 
 
 class JudgedChannel(WireModel):
@@ -124,10 +124,10 @@ def deeds_of(values: Iterable[bytes | None]) -> Iterator[Deed]:
     """
     seen = set[str]()
     for value in values:
-        if value is None or _WISH not in value:
+        if value is None or _DEED not in value:
             continue
         data = _data(value)
-        if data is None or "wish" not in data:
+        if data is None or "withdrawn" not in data:
             continue
         try:
             deed = Deed.model_validate_json(json.dumps(data))

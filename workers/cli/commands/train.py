@@ -128,6 +128,15 @@ def train(
         ),
     ] = 0.0,
     only: OnlyOption = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Leave out what people said was a fault or is to be forgotten: a file that vigie "
+            "verdict deeds, or vigie verdict list --json, has written.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     columns: FileOptions,
     options: SettingsOptions,
     strict: StrictOption = False,
@@ -142,6 +151,7 @@ def train(
     Examples:
       vigie train history/*.parquet -o models/pumps
       vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
+      vigie train history/*.parquet --verdicts deeds.jsonl -o models/pumps
       vigie train plant.csv --only boiler-1 --only boiler-2 -o models/boilers
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
@@ -154,6 +164,7 @@ def train(
     from workers.data.bounds import check_range
     from workers.data.files import read_files
     from workers.data.findings.checks import findings_of, warnings_of
+    from workers.data.forgotten import read_deeds, without_forgotten
     from workers.data.history import check_usable
 
     with usage_errors("--budget"):
@@ -173,6 +184,9 @@ def train(
         refuse(warnings)
     print_warnings(warnings, PlainConsole(stderr=True, quiet=as_json))
     history = history.without_labelled()
+    if verdicts is not None:
+        covers_ns = 0 if layout.resample is None else layout.resample.interval_ns
+        history = without_forgotten(history, read_deeds(verdicts), covers_ns=covers_ns)
     check_range(history, LARGEST)
     began_s = clock.monotonic()
     try:
@@ -187,6 +201,7 @@ def train(
             device=device,
             budget=alarm_budget,
             dials=dials,
+            accept_after_s=rule.accept_after,
             split=Split(calibration=calibration),
             max_gap_s=max_gap,
             max_steps=max_steps,
@@ -328,6 +343,7 @@ def _report(
             ("thresholds", f"of their own for {own}; the pooled one for others"),
             ("budget", f"{training['budget_words']} ({training['budget_basis']})"),
             *([("promise", training["promise"])] if training["budget_warning"] is None else []),
+            *_alike_facts(training["alike_within"]),
             *standing_out_facts(stretches),
         ]
     )
@@ -379,3 +395,14 @@ def _unused_facts(rows: int, training: Mapping[str, Any]) -> list[tuple[str, str
     else:
         why = "they lie between gaps too close for a window"
     return [("not used", f"{unused:,} readings: {why}")] if unused else []
+
+
+def _alike_facts(within: Mapping[str, float] | None) -> list[tuple[str, str]]:
+    """What looks like a confirmed false alarm."""
+    if within is None:
+        return []
+    radii = (
+        f"shares within {within['profile']:.2f} of each other, states within "
+        f"{within['latent']:.2f} standard deviations"
+    )
+    return [("alike", radii)]

@@ -16,6 +16,7 @@ def print_wishes(standing: Sequence[Deed]) -> None:
     """Each with what it takes to withdraw it in its first line; no column cuts an id short."""
     for deed in standing:
         wish = deed.wish
+        assert wish is not None, "it stands"
         typer.echo(printable(f"{deed.sensor}  {wish.id}  {wish.kind}"))
         said = [*_what(wish), f"by {wish.by} at {short_ns(wish.at_ns)}"]
         typer.echo(printable(f"    {', '.join(said)}{': ' if wish.note else ''}{wish.note}"))

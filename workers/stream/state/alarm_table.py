@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, UInt8
 from numpy.typing import NDArray
 
 from detector.calibration import alarm_rule, drift
@@ -15,10 +15,14 @@ QUARTER_NS: Final = 6 * 3600 * 10**9
 """Openings are counted by quarters of a day of event time..."""
 QUARTERS: Final = 28
 """...for a week."""
+MARKS: Final = 4
+MARK_EPOCHS: Final = drift.WINDOW // MARKS
+"""The last offsets at which so many epochs of the drift watch began."""
 _DAY: Final = 4
 
-ROW_VERSION: Final = 100 * alarm_rule.STATE_VERSION + 1
+ROW_VERSION: Final = 10_000 * alarm_rule.STATE_VERSION + 100 * drift.STATE_VERSION + 1
 """Of what `ROW` means."""
+_PACKED: Final = ("rule", "drift")
 ROW: np.dtype[Any] = np.dtype(
     [
         ("rule", np.float64, (alarm_rule.STATE_SIZE,)),
@@ -30,13 +34,16 @@ ROW: np.dtype[Any] = np.dtype(
         ("first_ns", np.int64),
         ("last_flagged", np.int64),
         ("flagged", np.int64),
+        ("marks", np.int64, (MARKS,)),
         ("quarter", np.int64),
         ("openings", np.uint16, (QUARTERS,)),
     ]
 )
 """State of rule and drift watch; event time of the last reading and log time then; the run of
 flagged readings that goes on or went on last (its first reading, the number of its last, how
-many); the incidents that opened, in the last of a sensor's quarters of a day first."""
+many); where epochs of the drift watch began; the incidents that opened, in the last of a sensor's
+quarters of a day first."""
+_TAIL: Final = np.dtype([(name, ROW[name]) for name in ROW.names or () if name not in _PACKED])
 
 Rows = Int64[np.ndarray, " u"]
 
@@ -69,6 +76,10 @@ class AlarmTable:
             new[: len(kept)] = old[kept]
             setattr(self, name, new)
 
+    def mark(self, rows: Rows, number: int, offset: int) -> None:
+        """Note where an epoch of the drift watch begins, whose number is MARK_EPOCHS * `number`."""
+        self.rows["marks"][rows, number % MARKS] = offset
+
     def count_opening(self, row: int, ts_ns: int) -> tuple[int, int]:
         """Count an incident that opens; how many opened in the last day and week, with it."""
         of, quarter = self.rows[row], ts_ns // QUARTER_NS
@@ -87,6 +98,43 @@ class AlarmTable:
         return int(day[0]), int(week[0])
 
 
+def pack_rows(rows: NDArray[Any]) -> UInt8[np.ndarray, "n bytes"]:
+    """Rows as bytes to be recorded, exact to the bit."""
+    tail = np.empty(len(rows), _TAIL)
+    for name in _TAIL.names or ():
+        tail[name] = rows[name]
+    return np.concatenate(
+        [
+            alarm_rule.pack_states(rows["rule"]),
+            drift.pack_states(rows["drift"]),
+            tail.view(np.uint8).reshape(len(rows), _TAIL.itemsize),
+        ],
+        axis=1,
+    )
+
+
+PACKED_BYTES: Final = pack_rows(np.zeros(1, ROW)).shape[1]
+"""Of a packed row."""
+
+
+def unpack_rows(packed: UInt8[np.ndarray, "n bytes"]) -> NDArray[Any]:
+    """What `pack_rows` was given.
+
+    Raises:
+        ValueError: the bytes are not those of rows of this version.
+    """
+    if packed.shape[1] != PACKED_BYTES:
+        raise ValueError(f"a row has {PACKED_BYTES} bytes, got {packed.shape[1]}")
+    rows = np.empty(len(packed), ROW)
+    rule = 8 * alarm_rule.STATE_SIZE
+    rows["rule"] = alarm_rule.unpack_states(packed[:, :rule])
+    rows["drift"] = drift.unpack_states(packed[:, rule : -_TAIL.itemsize])
+    tail = np.ascontiguousarray(packed[:, -_TAIL.itemsize :]).view(_TAIL)[:, 0]
+    for name in _TAIL.names or ():
+        rows[name] = tail[name]
+    return rows
+
+
 def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Incidents of sensors that opened in the day and in the week before an event time."""
     ages = ts_ns // QUARTER_NS - rows["quarter"][:, None] + np.arange(QUARTERS)
@@ -98,26 +146,24 @@ def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray
 
 
 def packed(rows: NDArray[Any]) -> list[bytes]:
-    """Rows as they are recorded: base64."""
-    return [b2a_base64(row, newline=False) for row in rows.view(f"V{ROW.itemsize}")]
+    """Rows as a sensor's document holds them: packed, base64."""
+    return [b2a_base64(row, newline=False) for row in pack_rows(rows)]
 
 
 def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.ndarray, " n"]]:
-    """Rows of what was recorded, in an array that can be changed.
+    """The rows that documents hold.
 
     Args:
         states: of n sensors, the version of each and its packed row.
 
     Returns:
-        The n rows, and which of them are known: the others are of another version, or damaged, and
-        all zero.
+        The rows that are known, and which of the n those are: the others are of another version,
+        or damaged.
     """
-    nothing, parts, known = bytes(ROW.itemsize), [], []
-    for version, state in states:
-        row = _row(state) if version == ROW_VERSION else None
-        known.append(row is not None)
-        parts.append(nothing if row is None else row)
-    return np.frombuffer(bytearray().join(parts), ROW), np.array(known, np.bool_)
+    found = [_row(state) if version == ROW_VERSION else None for version, state in states]
+    known = np.array([row is not None for row in found], np.bool_)
+    bytes_ = np.frombuffer(b"".join(filter(None, found)), np.uint8)
+    return unpack_rows(bytes_.reshape(-1, PACKED_BYTES)), known
 
 
 def _row(state: str) -> bytes | None:
@@ -125,7 +171,7 @@ def _row(state: str) -> bytes | None:
         row = a2b_base64(state, strict_mode=True)
     except ValueError:
         return None
-    return row if len(row) == ROW.itemsize else None
+    return row if len(row) == PACKED_BYTES else None
 
 
 def groups_of(sensors: Sequence[str], group_of: Any) -> NDArray[np.int64]:

@@ -15,7 +15,8 @@ def rules_of(settings: Sequence[RuleSettings], channels: Sequence[str]) -> Rules
         channels: of the model, in order.
 
     Raises:
-        ValueError: a pattern fits no channel; names rule and pattern, and says which there are.
+        ValueError: a pattern fits no channel, or nothing could ever alarm; names the rule, and
+            says which channels there are.
     """
     return Rules([_rule(own, channels) for own in settings])
 
@@ -30,6 +31,12 @@ def _rule(own: RuleSettings, channels: Sequence[str]) -> Rule:
                 )
         return tuple(i for i, channel in enumerate(channels) if matches(channel, patterns))
 
+    own_channels = places("channels", patterns_of(own.channels))
+    if own.never_alone and len(own_channels) == len(channels):
+        raise ValueError(
+            f"[[rules]] {own.name!r}: never_alone of all channels holds every alarm back: name the "
+            f"channels that need company; the model has {', '.join(channels)}"
+        )
     limits = {
         key: value
         for key in ("least_deviation", "least_share", "above", "below")
@@ -38,7 +45,7 @@ def _rule(own: RuleSettings, channels: Sequence[str]) -> Rule:
     return Rule(
         name=own.name,
         sensors=patterns_of(own.sensors),
-        channels=places("channels", patterns_of(own.channels)),
+        channels=own_channels,
         direction=own.direction,
         never_alone=own.never_alone,
         all_of=places("all_of", own.all_of),

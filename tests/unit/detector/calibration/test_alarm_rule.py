@@ -11,7 +11,9 @@ from detector.calibration.alarm_rule import (
     EndReason,
     Fired,
     open_incidents,
+    pack_states,
     rows_seen,
+    unpack_states,
 )
 from tests.support.alarm_rules import ONE, make_rule, noise, random_levels, run, with_step
 
@@ -166,6 +168,29 @@ def test_a_level_is_accepted_after_its_memories_and_its_rows():
     assert ends == {1_000: 1_400, 2_500: 2_500}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "interval_s", "rows"),
+    [(86_400.0, 1.0, 86_400), (86_400.0, 3_600.0, 24), (1.0, 7.0, 1), (1e300, 1e-9, 10**9)],
+)
+def test_a_duration_is_accepted_in_rows(seconds, interval_s, rows):
+    dials = AlarmDials(learning=0.0).accepting_after(seconds, interval_s)
+
+    assert dials == AlarmDials(learning=0.0, accept_after=rows)
+
+
+def test_a_duration_of_none_never_accepts():
+    assert AlarmDials().accepting_after(0.0, 1.0) == AlarmDials(accept=0.0)
+
+
+def test_learning_ends_long_incidents_before_a_day_does():
+    for height in (7.0, 20.0, 100.0):
+        levels = with_step(4_000, 500, 3_500, height)
+        by_memory, by_day = (run(make_rule(accept_after=rows), levels) for rows in (0, 86_400))
+
+        assert by_day.ended == by_memory.ended
+        assert by_day.ended[0].reason is EndReason.NEW_NORMAL
+
+
 def test_what_is_never_accepted_is_not_so_after_any_rows():
     rule = make_rule(accept=0.0, accept_after=100)
 
@@ -316,14 +341,23 @@ def test_states_are_not_changed_in_place():
     np.testing.assert_array_equal(states, kept)
 
 
-def test_states_survive_being_stored_as_bytes():
+def test_states_survive_being_packed_to_the_last_bit():
     rule, levels = make_rule(rate=1 / 300), random_levels(np.random.default_rng(8), 2_000)
     half = run(rule, levels[:777])
-    stored = np.frombuffer(half.states.tobytes(), np.float64).reshape(1, STATE_SIZE)
+    packed = pack_states(half.states)
+    stored = unpack_states(np.frombuffer(packed.tobytes(), np.uint8).reshape(1, -1))
 
     rest = rule.advance(levels[777:], np.array([1_223]), ONE, stored)
 
+    assert packed.shape == (1, 8 * STATE_SIZE)
+    assert packed.shape[1] <= 300
+    assert stored.tobytes() == half.states.tobytes()
     np.testing.assert_array_equal(rest.states, run(rule, levels).states)
+
+
+def test_bytes_of_another_length_are_no_states():
+    with pytest.raises(ValueError, match="bytes, got 16"):
+        unpack_states(np.zeros((2, 16), np.uint8))
 
 
 @pytest.mark.parametrize(

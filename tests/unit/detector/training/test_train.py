@@ -163,6 +163,7 @@ def test_a_larger_budget_gives_a_lower_threshold():
         ({"max_steps": 0}, "max_steps must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be greater than 0"),
         ({"max_gap_s": -1.0}, "max_gap_s >= 0"),
+        ({"accept_after_s": -1.0}, "accept_after_s must be >= 0"),
         ({"last_weight": 1.0}, "last_weight must be in"),
     ],
 )

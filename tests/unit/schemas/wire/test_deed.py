@@ -25,7 +25,7 @@ def test_a_file_is_read_as_it_was_written():
     ("line", "said"),
     [
         ("nothing", "line 3 is no deed: Invalid JSON"),
-        ('{"sensor":"p1"}', "line 3 is no deed: wish: Field required"),
+        ('{"sensor":"p1"}', "line 3 is no deed: Value error, a deed needs its wish"),
         (format_deed(DEEDS[0]).replace('"fault"', '"luck"'), "line 3 is no deed: wish: "),
         (format_deed(DEEDS[0]).replace('"p1"', "1"), "line 3 is no deed: sensor: "),
         (format_deed(DEEDS[0]).replace("25000", "2.5"), "line 3 is no deed: after: "),

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from schemas.wire.incident import IncidentEvent
+from schemas.wire.event import IncidentEvent
 from tests.support.fakes import FakeStream, make_stream
 from tests.support.models import encoded, reading_records
 

@@ -142,7 +142,7 @@ def test_a_commit_that_recorded_nothing_begins_anew_beside_documents(guarantee):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (b"c", FOUND[b"a"].replace(b'"v":1', b'"v":2')),
+        (b"c", FOUND[b"a"].replace(b'"v":2', b'"v":3')),
         (b"c", b"no document"),
         (b"c", b"\xff\xfe"),
         (b"\xff", FOUND[b"a"]),

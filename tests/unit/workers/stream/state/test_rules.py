@@ -43,3 +43,8 @@ def test_a_channel_that_the_model_lacks_is_an_error_with_those_it_has(said):
     with pytest.raises(ValueError, match="the model has no channel 'speed'; it has temp_in, ") as e:
         rules_of([settings], CHANNELS)
     assert str(e.value).startswith(f"[[rules]] 'my rule': {next(iter(said))}: ")
+
+
+def test_a_rule_that_would_hold_every_alarm_back_is_an_error():
+    with pytest.raises(ValueError, match="'a': never_alone of all channels holds every alarm back"):
+        rules_of([RuleSettings(name="a", never_alone=True)], CHANNELS)
