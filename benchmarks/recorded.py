@@ -77,7 +77,7 @@ def incident_of(rng: np.random.Generator) -> OpenIncident:
         strength=float(rng.normal(9)),
         severity=3,
         told=tuple(Told(channel, *some(4)) for channel in range(MAX_INCIDENT_CHANNELS)),
-        latent=tuple(some(MAX_LATENT)),
+        latent=tuple(float(f"{value:.4g}") for value in rng.normal(0.0, 1.0, MAX_LATENT).tolist()),
         points=points,
         sequence=4_321,
         told_ns=NOW_NS,

@@ -21,6 +21,7 @@ from detector.evaluation.incidents import (
     MERGE_GAP_ROWS,
     AlarmCounts,
     count_alarms,
+    false_openings,
     merged_runs,
 )
 from detector.evaluation.outcome import Evaluation, Outcome, evaluate
@@ -48,6 +49,7 @@ __all__ = [
     "count_points",
     "detection_delays",
     "evaluate",
+    "false_openings",
     "hit_rate",
     "merged_runs",
     "ndcg",

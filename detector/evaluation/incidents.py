@@ -100,7 +100,7 @@ def count_alarms(incidents: Ranges, labels: Mask, judged: Mask, *, rate: float) 
     return AlarmCounts(
         asked=rate * int(np.count_nonzero(normal)),
         incidents=len(openings),
-        false=int(np.count_nonzero(_is_false(openings, labels))),
+        false=int(np.count_nonzero(false_openings(openings, labels))),
         events=len(events),
         found=int(np.count_nonzero(any_inside(events, alarm))),
         opened=int(np.count_nonzero(opened)),
@@ -120,7 +120,8 @@ def _covered(ranges: Ranges, n_rows: int) -> Mask:
     return covered
 
 
-def _is_false(openings: Int64[np.ndarray, " n"], labels: Mask) -> Mask:
+def false_openings(openings: Int64[np.ndarray, " n"], labels: Mask) -> Mask:
+    """Which of the rows are normal and `EARLY_ROWS` or more before the next event, [n]."""
     starts = np.append(true_runs(labels)[:, 0], len(labels) + EARLY_ROWS)
     ahead = starts[np.searchsorted(starts, openings)] - openings
     false: Mask = ~labels[openings] & (ahead >= EARLY_ROWS)

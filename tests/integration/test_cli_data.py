@@ -10,6 +10,7 @@ import pytest
 
 from detector.artifact import load
 from schemas.wire.deed import Deed, format_deed
+from schemas.wire.incident import Incident
 from tests.support.broker import MakeTopic, produce
 from tests.support.models import START_NS, encoded, plant_values
 from tests.support.wishes import fault, forget
@@ -189,6 +190,30 @@ def test_a_backtest_finds_the_labelled_fault_and_writes_scores_and_a_picture(
     assert np.array_equal(flagged[known] == 1.0, score[known] >= 1.0)
 
 
+def test_a_backtest_lists_and_writes_the_incidents_and_what_labels_say_of_them(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = write_readings(tmp_path / "test.csv", 400, seed=50, faulty=slice(200, 230))
+    lines, table = tmp_path / "made" / "incidents.jsonl", tmp_path / "incidents.csv"
+    asked = ["backtest", str(test), "--model", str(model)]
+
+    result = run(capsys, *asked, "--incidents", str(lines))
+    assert cli.main([*asked, "--incidents", str(table)]) == ExitCode.OK
+    told = " ".join(capsys.readouterr().out.split())
+
+    documents = [Incident.model_validate_json(line) for line in lines.read_text().splitlines()]
+    (document,) = (one for one in documents if 200 <= one.source.first_offset < 230)
+    listed = {one["id"]: one for one in result["incidents"]["listed"]}  # type: ignore[index]
+    assert listed.keys() == {str(one.id) for one in documents}
+    shown = listed[str(document.id)]
+    assert (shown["sensor"], shown["false"]) == ("pump-1", False)
+    assert (shown["peak"], shown["flagged"]) == (document.peak, document.flagged)
+    assert result["incident_file"] == str(lines)
+    assert "1 of 1 event found, 0 missed" in told
+    assert f"incident file: {table}" in told.replace("\n", "")
+    assert len(table.read_text().splitlines()) == 1 + len(documents)
+
+
 def test_a_backtest_does_not_depend_on_how_rows_lie_in_files(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,11 +231,13 @@ def test_a_backtest_does_not_depend_on_how_rows_lie_in_files(
                 )
         halves.insert(0, str(path))  # the later half first
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    first, second = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
 
-    run(capsys, "backtest", str(whole), "-m", str(model), "-o", str(one))
-    run(capsys, "backtest", *halves, "-m", str(model), "-o", str(two))
+    run(capsys, "backtest", str(whole), "-m", str(model), "-o", str(one), "--incidents", str(first))
+    run(capsys, "backtest", *halves, "-m", str(model), "-o", str(two), "--incidents", str(second))
 
     assert one.read_text() == two.read_text()
+    assert first.read_text() == second.read_text()
 
 
 def test_a_file_without_a_channel_of_the_model_is_refused(

@@ -64,7 +64,7 @@ def pyramid_detector(kind: str = "fleet") -> Detector:
 @functools.cache
 def seasonal_detector() -> Detector:
     """Of two sensors that know day and week: its rows need their times."""
-    config = make_pyramid_config(channels=("a", "b", "c"), max_steps=5)
+    config = make_pyramid_config(channels=("a", "b", "c"), version="1", max_steps=5)
     return train([seasonal_series(number) for number in range(2)], config)
 
 

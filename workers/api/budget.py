@@ -126,6 +126,7 @@ def recorded_budget(
         documents = dict(filter(None, map(_document, found.items())))
         rows, known = unpacked((of.state_version, of.state) for of in documents.values())
         names = [name for name, is_known in zip(documents, known.tolist(), strict=True) if is_known]
+        rows = rows[known]
         since = _since({name: documents[name].incident for name in names})
         drifts = _since({name: (documents[name].more or {}).get("drift") for name in names})
         desk += budget_use(names, rows, allowance, len(since) + len(drifts))

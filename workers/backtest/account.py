@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,9 +12,8 @@ from detector.scoring import Detector
 from schemas.wire.timestamp import short_ns
 from workers.backtest.backtest import ScoredSensor
 from workers.backtest.drifts import DriftResult, drift_of
-from workers.backtest.explained import MOST_EXPLAINED, ExplainedIncident, explained
-from workers.backtest.incidents import SensorAlarms, alarms_of
-from workers.backtest.judged import Judged, judge
+from workers.backtest.explained import MOST_EXPLAINED, ExplainedIncident, explanations
+from workers.backtest.judged import LabelCounts, false_incidents, judge
 
 MOST_LISTED = 10_000
 """Incidents and sensors that JSON lists one by one."""
@@ -25,7 +24,7 @@ class Account:
     """What became of the readings of all sensors.
 
     Attributes:
-        alarms: of each sensor, in the order of the sensors; empty for a model without the rule.
+        has_rule: whether the model opens incidents at all; an older one does not.
         incidents: of all, in order of time; the most severe have reasons.
         judged: against the labels, where there are any; else every incident counts as false.
         labelled: whether there were labels.
@@ -33,16 +32,12 @@ class Account:
         drifts: of each sensor; empty for a model without the verdict.
     """
 
-    alarms: Sequence[SensorAlarms]
+    has_rule: bool
     incidents: Sequence[ExplainedIncident]
-    judged: Judged
+    judged: LabelCounts
     labelled: bool
     asked: float
     drifts: Sequence[DriftResult]
-
-    def alarms_by_sensor(self) -> dict[str, SensorAlarms]:
-        """The alarms of each sensor by its name."""
-        return {one.sensor: one for one in self.alarms}
 
     def document(self, names: Sequence[str], budget: str) -> dict[str, Any]:
         """As plain values; `names` are the channels of the model, `budget` its budget in words."""
@@ -70,15 +65,11 @@ class Account:
         }
 
 
-def most_telling(sensors: Sequence[ScoredSensor], account: Account) -> ScoredSensor:
+def most_telling(sensors: Sequence[ScoredSensor]) -> ScoredSensor:
     """The sensor with the most rows flagged or in alarm inside labels, else the most such rows."""
-    alarms = account.alarms_by_sensor()
 
     def worth(one: ScoredSensor) -> tuple[int, int]:
-        told = alarms.get(one.sensor)
-        rows = one.score >= 1.0
-        if told is not None and told.incidents:
-            rows |= told.alarm
+        rows = one.flagged | one.alarm
         hits = 0 if one.labels is None else int(np.count_nonzero(rows & one.labels))
         return hits, int(np.count_nonzero(rows))
 
@@ -88,28 +79,33 @@ def most_telling(sensors: Sequence[ScoredSensor], account: Account) -> ScoredSen
 def account_of(
     sensors: Sequence[ScoredSensor], detector: Detector, *, max_gap_s: float = 0.0
 ) -> Account:
-    """Fold the alarm rule and the drift verdict over all sensors, and seek reasons.
+    """Count the incidents of all sensors, fold the drift verdict over them, and seek reasons.
 
     Args:
         sensors: as `score_history` gives them.
         detector: that scored them.
         max_gap_s: as for the backtest.
     """
-    alarms = [told for one in sensors if (told := alarms_of(one, detector)) is not None]
-    by_sensor = {one.sensor: one for one in sensors}
-    worth = [judge(by_sensor[one.sensor], one) for one in alarms]
-    judged = sum(worth, Judged())
+    judged = sum((judge(one) for one in sensors), LabelCounts())
     rule = detector.head.alarms
-    chosen = _most_severe(alarms)
-    reasons: list[ExplainedIncident] = []
-    for alarm in alarms:
-        own = [one for one in alarm.incidents if id(one) in chosen]
-        rest = [one for one in alarm.incidents if id(one) not in chosen]
-        reasons += explained(by_sensor[alarm.sensor], own, detector, max_gap_s=max_gap_s)
-        reasons += [ExplainedIncident(incident=one) for one in rest]
+    ranked = sorted((i for one in sensors for i in one.incidents), key=lambda i: -i.strength)
+    chosen = {id(one) for one in ranked[:MOST_EXPLAINED]}
+    incidents: list[ExplainedIncident] = []
+    for one in sensors:
+        asked = [incident for incident in one.incidents if id(incident) in chosen]
+        found = explanations(one, asked, detector, max_gap_s=max_gap_s)
+        why = dict(zip(map(id, asked), found, strict=True))
+        incidents += [
+            ExplainedIncident(
+                incident=incident,
+                is_false=None if one.labels is None else is_false,
+                why=why.get(id(incident)),
+            )
+            for incident, is_false in zip(one.incidents, false_incidents(one), strict=True)
+        ]
     return Account(
-        alarms=alarms,
-        incidents=sorted(reasons, key=lambda one: (one.incident.opened_ns, one.incident.sensor)),
+        has_rule=rule is not None,
+        incidents=sorted(incidents, key=_when),
         judged=judged,
         labelled=any(one.labels is not None for one in sensors),
         asked=0.0 if rule is None else rule.rate * judged.normal_rows,
@@ -117,9 +113,9 @@ def account_of(
     )
 
 
-def _most_severe(alarms: Iterable[SensorAlarms]) -> set[int]:
-    ranked = sorted((one for told in alarms for one in told.incidents), key=lambda one: -one.peak)
-    return {id(one) for one in ranked[:MOST_EXPLAINED]}
+def _when(one: ExplainedIncident) -> tuple[int, str]:
+    told = one.incident.told
+    return told.opened_ns, told.sensor_id
 
 
 def _drift(one: DriftResult) -> dict[str, Any]:

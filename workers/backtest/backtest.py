@@ -1,8 +1,10 @@
-"""Scoring recorded readings: the live state machine and scoring function, without a broker.
+"""Scoring and judging recorded readings: the live state machine, without a broker.
 
 A backtest equals a live run because it is the same code: readings pass through `PartitionState`,
-with the same policies, and `Detector.score` sees the same windows, lengths and times. The rows of a
-sensor arrive in the order of time.
+with the same policies, `Detector.score` sees the same windows, lengths and times, and the partition
+decides what is flagged and what is an incident. The rows of a sensor arrive in the order of time.
+
+Files have no log time: no sensor is forgotten, and no incident of one that fell silent is stale.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import true_runs
 from schemas.columns import Readings
+from workers.backtest.incidents import FoundIncident, found_incidents
 from workers.data.errors import FileFormatError
 from workers.data.files import read_files
 from workers.data.history import History, SensorRows
@@ -27,6 +30,7 @@ from workers.data.layout import Layout
 from workers.stream.scoring.backend import Work
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.counts import Counts
+from workers.stream.state.incident import IncidentChange
 from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
 from workers.stream.state.recorded import Judge, RecordedState
 from workers.stream.state.restore import RestorePlan
@@ -47,15 +51,28 @@ class ScoredSensor:
     sensor: str
     ts_ns: IntArray  # event times, increasing, [n]
     values: FloatArray  # as they were read, NaN = missing, [n, C]
-    score: FloatArray  # NaN where the window was not full, [n]
-    denoised: FloatArray  # likewise, [n, C]
+    score: FloatArray  # published: 1.0 is the threshold at the row; NaN where not scored, [n]
+    bar: FloatArray  # that threshold, as a score of the first day; NaN likewise, [n]
+    strength: FloatArray  # tail slopes beyond it; NaN likewise, [n]
+    flagged: BoolArray  # [n]
+    alarm: BoolArray  # rows in an incident, [n]
+    denoised: FloatArray  # NaN likewise, [n, C]
     levels: FloatArray  # what the alarm rule reads: long and short, NaN where unknown, [n, 2]
+    incidents: Sequence[FoundIncident]  # in order of time
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
     def scored(self) -> BoolArray:
         """Rows with a score."""
         return np.isfinite(self.score)
+
+    @property
+    def incident(self) -> IntArray:
+        """Number of the incident that each row belongs to, from 1; 0 outside, [n]."""
+        numbers = np.zeros(len(self.ts_ns), np.int64)
+        for number, one in enumerate(self.incidents, start=1):
+            numbers[one.first : one.until + 1] = number
+        return numbers
 
     def labelled_spans(self) -> list[tuple[int, int]]:
         """First and last time of each labelled stretch."""
@@ -67,22 +84,15 @@ class ScoredSensor:
         ]
 
 
-def backtest(
-    detector: Detector, chunks: Iterable[Readings], *, max_gap_s: float = 0.0
-) -> Iterator[tuple[Answered, Scores]]:
-    """Score readings as a live run would.
+def partition_of(detector: Detector, *, max_gap_s: float = 0.0) -> PartitionState:
+    """A partition of which nothing has been read.
 
     Args:
         detector: the model.
-        chunks: readings in arrival order, one reading a record, values [n, C] in the detector's
-            channel order; the cut into chunks changes no score.
         max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
-
-    Yields:
-        What was scored of each chunk (`samples.offsets` counts the records from 0), its scores.
     """
     gap_s = max_gap_s or detector.max_gap_s
-    state = PartitionState(
+    return PartitionState(
         PartitionConfig(
             partition=0,
             channels=len(detector.channels),
@@ -94,6 +104,24 @@ def backtest(
         group_of=detector.group_of,
         recorded=RecordedState(Judge(model=AlarmModel.of(detector), group_of=detector.group_of)),
     )
+
+
+def backtest(
+    detector: Detector, chunks: Iterable[Readings], state: PartitionState | None = None
+) -> Iterator[tuple[Answered, Scores]]:
+    """Score and judge readings as a live run would.
+
+    Args:
+        detector: the model.
+        chunks: readings in arrival order, one reading a record, values [n, C] in the detector's
+            channel order; the cut into chunks changes nothing.
+        state: as `partition_of` begins it, which is the default; it holds what is open in the end.
+
+    Yields:
+        What was scored of each chunk (`samples.offsets` counts the records from 0) and judged, and
+        its scores.
+    """
+    state = state or partition_of(detector)
     for chunk in chunks:
         records = len(chunk.positions)
         offsets = np.arange(state.next_offset, state.next_offset + records, dtype=np.int64)
@@ -133,7 +161,7 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
 def score_history(
     history: History, detector: Detector, *, max_gap_s: float = 0.0
 ) -> tuple[list[ScoredSensor], Counts]:
-    """Score the rows of each sensor.
+    """Score and judge the rows of each sensor.
 
     Args:
         history: with the channels of the detector, in its order.
@@ -144,28 +172,48 @@ def score_history(
         One `ScoredSensor` per sensor of the history, and where the rows went.
     """
     counts, scored = Counts(), []
-    for one in history.sensors:
-        score = np.full(len(one), np.nan)
-        denoised = np.full((len(one), len(detector.channels)), np.nan)
-        levels = np.full((len(one), LEVELS), np.nan)
-        for answered, scores in backtest(detector, _chunks(one), max_gap_s=max_gap_s):
-            request = answered.request
-            score[request.samples.offsets] = scores.score
-            denoised[request.samples.offsets] = scores.denoised
-            levels[request.samples.offsets] = scores.levels
-            counts += request.counts
-        scored.append(
-            ScoredSensor(
-                sensor=one.sensor,
-                ts_ns=one.ts_ns,
-                values=one.values,
-                score=score,
-                denoised=denoised,
-                levels=levels,
-                labels=one.labels,
-            )
-        )
+    for number, one in enumerate(history.sensors):
+        sensor, own = _score(one, number, detector, max_gap_s)
+        scored.append(sensor)
+        counts += own
     return scored, counts
+
+
+def _score(
+    one: SensorRows, number: int, detector: Detector, max_gap_s: float
+) -> tuple[ScoredSensor, Counts]:
+    """Score a sensor as if it had a partition of this number alone, its rows being the offsets."""
+    n, counts = len(one), Counts()
+    score, bar, strength = (np.full(n, np.nan) for _ in range(3))
+    flagged, alarm = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    denoised = np.full((n, len(detector.channels)), np.nan)
+    levels = np.full((n, LEVELS), np.nan)
+    changes: list[IncidentChange] = []
+    state = partition_of(detector, max_gap_s=max_gap_s)
+    for answered, scores in backtest(detector, _chunks(one), state):
+        judged, at = answered.judged, answered.request.samples.offsets
+        score[at], bar[at], strength[at] = judged.score, judged.bar, judged.strength
+        flagged[at], alarm[at] = judged.flagged, judged.alarm
+        denoised[at], levels[at] = scores.denoised, scores.levels
+        counts += answered.request.counts
+        changes += judged.changes
+    changes += state.recorded.standing()
+    return ScoredSensor(
+        sensor=one.sensor,
+        ts_ns=one.ts_ns,
+        values=one.values,
+        score=score,
+        bar=bar,
+        strength=strength,
+        flagged=flagged,
+        alarm=alarm,
+        denoised=denoised,
+        levels=levels,
+        incidents=found_incidents(
+            changes, one.ts_ns, np.where(alarm | flagged, strength, np.nan), detector, number
+        ),
+        labels=one.labels,
+    ), counts
 
 
 def unscored(

@@ -1,16 +1,15 @@
-"""Incidents with reasons: which channel, what was expected of it, what saw it, what is like it."""
+"""Incidents with reasons: what saw them, what is like them, and whether labels bear them out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.calibration.severity import Direction
-from detector.explanation import Explanation, band, explain
+from detector.explanation import Explanation, explain
 from detector.scoring import Detector
 from schemas.wire.timestamp import short_ns
 from workers.backtest.backtest import ScoredSensor
@@ -19,36 +18,8 @@ from workers.backtest.incidents import FoundIncident
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MOST_CHANNELS = 5
-"""Channels of an incident that are told of."""
 MOST_EXPLAINED = 500
 """Incidents that reasons are sought for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChannelAccount:
-    """One channel at the row of an incident that was farthest out.
-
-    Attributes:
-        share: in the score, 0..1.
-        observed: channel units; None where the value is missing.
-        expected: what the signal autoencoder makes of the window.
-        band: half the width of the normal band around it.
-    """
-
-    channel: str
-    unit: str
-    share: float
-    observed: float | None
-    expected: float
-    band: float
-
-    @property
-    def direction(self) -> str:
-        """`high`, `low`, `pattern`, or `missing`."""
-        if self.observed is None:
-            return "missing"
-        return str(Direction.of(self.observed, self.expected, self.band))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,70 +28,61 @@ class ExplainedIncident:
 
     Attributes:
         incident: which.
-        channels: with the largest shares, the main one first; empty where no reasons were sought.
-        why: looks, features and the nearest normal example; None likewise.
+        is_false: whether it is none by the labels; None without labels.
+        why: looks, features and the nearest normal example; None where no reasons were sought.
     """
 
     incident: FoundIncident
-    channels: Sequence[ChannelAccount] = ()
+    is_false: bool | None = None
     why: Explanation | None = None
 
     def document(self, names: Sequence[str]) -> dict[str, Any]:
         """As plain values; `names` are the channels of the model."""
-        one = self.incident
+        one = self.incident.told
         return {
-            "sensor": one.sensor,
+            "id": str(one.id),
+            "sensor": one.sensor_id,
             "opened": short_ns(one.opened_ns),
             "first": short_ns(one.first_ns),
             "last": short_ns(one.last_ns),
             "duration_s": one.duration_s,
-            "ended": None if one.reason is None else one.reason.name.lower().replace("_", " "),
-            "severity": one.severity.word,
+            "ended": None if one.end_reason is None else one.end_reason.replace("_", " "),
+            "severity": str(one.severity),
             "p_value": one.p_value,
             "peak": one.peak,
-            "seen_by": one.fired.name.lower(),
-            "channels": [
-                {**asdict(channel), "direction": channel.direction} for channel in self.channels
-            ],
+            "mean": one.mean,
+            "readings": one.readings,
+            "flagged": one.flagged,
+            "direction": str(one.direction),
+            "seen_by": str(one.seen_by),
+            "false": self.is_false,
+            "channels": [channel.model_dump(mode="json") for channel in one.channels],
             **_reasons(self.why, names),
         }
 
 
-def explained(
+def explanations(
     one: ScoredSensor,
     incidents: Sequence[FoundIncident],
     detector: Detector,
     *,
     max_gap_s: float = 0.0,
-) -> list[ExplainedIncident]:
-    """Explain incidents of a sensor, each at the row that was farthest out.
+) -> Sequence[Explanation | None]:
+    """Reasons for incidents of a sensor, each at the row that was farthest out.
 
     Args:
         one: that they are of.
-        incidents: at most `MOST_EXPLAINED`; more come without reasons.
+        incidents: at most `MOST_EXPLAINED`; of more the rest have none.
         detector: that scored the rows.
         max_gap_s: as for the backtest.
     """
-    asked, rest = incidents[:MOST_EXPLAINED], incidents[MOST_EXPLAINED:]
-    plain = [ExplainedIncident(incident=incident) for incident in rest]
-    if not asked:
-        return plain
-    tops = [incident.top for incident in asked]
+    tops = [incident.top for incident in incidents[:MOST_EXPLAINED]]
+    rest = [None] * (len(incidents) - len(tops))
+    if not tops:
+        return rest
     rows, times, ends, lengths = _windows(one, tops, detector, max_gap_s)
     groups = np.full(len(ends), detector.group_of(one.sensor), dtype=np.int32)
-    scores = detector.score(rows, ends, groups, lengths=lengths, times=times)
-    reasons = explain(detector, rows, ends, groups, lengths=lengths, times=times)
-    half = band(detector, detector.group_of(one.sensor))
-    return [
-        ExplainedIncident(
-            incident=incident,
-            channels=_accounts(
-                detector, scores.contribution[i], rows[ends[i]], scores.expected[i], half
-            ),
-            why=reasons[i],
-        )
-        for i, incident in enumerate(asked)
-    ] + plain
+    return [*explain(detector, rows, ends, groups, lengths=lengths, times=times), *rest]
 
 
 def _windows(
@@ -141,29 +103,6 @@ def _windows(
     ends = np.arange(1, len(tops) + 1, dtype=np.int64) * field - 1
     whole = np.array(lengths, dtype=np.int64)
     return np.concatenate(pieces), np.concatenate(times), ends, whole
-
-
-def _accounts(
-    detector: Detector,
-    shares: FloatArray,
-    observed: FloatArray,
-    expected: FloatArray,
-    half: FloatArray,
-) -> list[ChannelAccount]:
-    found = []
-    for place in np.argsort(-shares, kind="stable")[:MOST_CHANNELS].tolist():
-        value = float(observed[place])
-        found.append(
-            ChannelAccount(
-                channel=detector.channels[place],
-                unit=detector.units[place],
-                share=float(shares[place]),
-                observed=value if np.isfinite(value) else None,
-                expected=float(expected[place]),
-                band=float(half[place]),
-            )
-        )
-    return found
 
 
 def _reasons(why: Explanation | None, names: Sequence[str]) -> dict[str, Any]:

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 
+from detector.evaluation import EARLY_ROWS, false_openings
 from detector.signal.series import true_runs
 from workers.backtest.backtest import ScoredSensor
-from workers.backtest.incidents import SensorAlarms
-
-EARLY_ROWS = 16
-"""An incident that opens fewer rows than this before an event is the event's, not false."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class LabelCounts:
     """Counts over sensors; add two to pool them.
 
     Attributes:
@@ -39,9 +37,9 @@ class Judged:
     normal_rows: int = 0
     normal_alarm_rows: int = 0
 
-    def __add__(self, other: Judged) -> Judged:
+    def __add__(self, other: LabelCounts) -> LabelCounts:
         names = (one.name for one in fields(self))
-        return Judged(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return LabelCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
     def median_delay_s(self) -> float | None:
@@ -54,33 +52,39 @@ class Judged:
         return self.normal_alarm_rows / max(self.normal_rows, 1)
 
 
-def judge(one: ScoredSensor, alarms: SensorAlarms) -> Judged:
+def judge(one: ScoredSensor) -> LabelCounts:
     """Compare the incidents of a sensor with its labels; without labels all rows count as normal.
 
     Without labels `false` is every incident: what a healthy stretch may show of them.
     """
-    labels = np.zeros(len(one.ts_ns), np.bool_) if one.labels is None else one.labels
+    labels = _labels(one)
     normal = one.scored & ~labels
     events = [(a, b) for a, b in true_runs(labels).tolist() if one.scored[a:b].any()]
-    openings = np.array([incident.opened for incident in alarms.incidents], dtype=np.int64)
+    openings = np.array([incident.opened for incident in one.incidents], dtype=np.int64)
     delays, found = [], 0
     for start, end in events:
-        found += bool(alarms.alarm[start:end].any())
+        found += bool(one.alarm[start:end].any())
         own = openings[(openings > start - EARLY_ROWS) & (openings < end)]
         if len(own):
             delays.append(max(int(one.ts_ns[own[0]] - one.ts_ns[start]), 0) / 1e9)
-    return Judged(
+    return LabelCounts(
         incidents=len(openings),
-        false=sum(_is_false(row, events, labels) for row in openings.tolist()),
+        false=sum(false_incidents(one)),
         events=len(events),
         found=found,
         opened=len(delays),
         delays_s=tuple(delays),
         normal_rows=int(np.count_nonzero(normal)),
-        normal_alarm_rows=int(np.count_nonzero(normal & alarms.alarm)),
+        normal_alarm_rows=int(np.count_nonzero(normal & one.alarm)),
     )
 
 
-def _is_false(row: int, events: Sequence[tuple[int, int]], labels: np.ndarray) -> bool:
-    soon = any(0 <= start - row < EARLY_ROWS for start, _ in events)
-    return not (labels[row] or soon)
+def false_incidents(one: ScoredSensor) -> Sequence[bool]:
+    """Whether each incident of a sensor is false by its labels; without labels all are."""
+    openings = np.array([incident.opened for incident in one.incidents], dtype=np.int64)
+    false: Sequence[bool] = false_openings(openings, _labels(one)).tolist()
+    return false
+
+
+def _labels(one: ScoredSensor) -> npt.NDArray[np.bool_]:
+    return np.zeros(len(one.ts_ns), np.bool_) if one.labels is None else one.labels

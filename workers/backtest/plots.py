@@ -42,7 +42,8 @@ _MEASURED = "#9aa5b1"
 _DENOISED = "#0b5cad"
 _FLAGGED = "#d62728"
 _TRUE = "#f2a900"
-_INCIDENT = "#7a1fa2"
+# By severity, the darkest the most severe.
+_INCIDENTS = {"low": "#c79bd9", "medium": "#9c4dc4", "high": "#4a0072"}
 
 
 class PlotExtraError(VigieError):
@@ -51,11 +52,18 @@ class PlotExtraError(VigieError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A stretch of time that is known to be anomalous, from its first to its last moment."""
+    """A stretch of time that is known to be anomalous, from its first to its last moment.
+
+    Attributes:
+        start_ns, end_ns: first and last moment.
+        label: of a fault, a word or two, such as `level-shift flow`.
+        severity: of an incident: low, medium or high.
+    """
 
     start_ns: int
     end_ns: int
-    label: str = ""  # a word or two, such as `level-shift flow`
+    label: str = ""
+    severity: str = "high"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +78,7 @@ class Picture:
         observed: measured values, NaN = missing, [n, C].
         denoised: cleaned values, NaN where not scored, [n, C].
         score: published score, NaN where not scored; 1.0 is the threshold, [n].
-        incidents: what the alarm rule opened.
+        incidents: as long as they were in alarm, with their severity.
         faults: what is known to be wrong; None when nothing is known, which differs from "nothing".
     """
 
@@ -181,7 +189,9 @@ def _shade(axis: Axes, picture: Picture) -> None:
         axis.axvspan(
             start, end, color=_FLAGGED, alpha=0.16, linewidth=0, label="" if index else "flagged"
         )
-    _mark(axis, picture.incidents, "incident", _INCIDENT, (0.0, 0.07))
+    for severity, color in _INCIDENTS.items():
+        own = [span for span in picture.incidents if span.severity == severity]
+        _mark(axis, own, f"incident, {severity}", color, (0.0, 0.07))
     _mark(axis, picture.faults or (), "true fault", _TRUE, (0.93, 1.0))
 
 
@@ -238,7 +248,7 @@ def _finish(figure: Figure, axes: Sequence[Axes], picture: Picture) -> None:
     title = _name(picture.title, most=_TITLE_LETTERS)
     figure.suptitle(title, x=0.01, ha="left", fontsize=14, parse_math=False)
     figure.legend(
-        handles.values(), handles, loc="outside upper right", ncols=len(handles), frameon=False
+        handles.values(), handles, loc="outside lower center", ncols=len(handles), frameon=False
     )
 
 

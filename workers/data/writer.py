@@ -25,17 +25,17 @@ def open_readings(path: Path, channels: Sequence[str]) -> Iterator[ReadingsWrite
         path: `.parquet` and `.pq` are Parquet, everything else is CSV; an existing one is replaced.
         channels: names of the value columns.
     """
-    is_parquet = path.suffix.lower() in {".parquet", ".pq"}
-    time = pa.timestamp("ns", tz="UTC") if is_parquet else pa.string()
+    time = pa.timestamp("ns", tz="UTC") if _is_parquet(path) else pa.string()
     values = [(channel, pa.float64()) for channel in channels]
     schema = pa.schema([("ts", time), ("sensor_id", pa.string()), *values, ("label", pa.int8())])
-    options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
-    with (
-        pq.ParquetWriter(path, schema)
-        if is_parquet
-        else pa_csv.CSVWriter(path, schema, write_options=options)
-    ) as writer:
+    with _writer(path, schema) as writer:
         yield ReadingsWriter(writer, schema)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table: `.parquet` and `.pq` are Parquet, everything else is CSV."""
+    with _writer(path, table.schema) as writer:
+        writer.write_table(table)
 
 
 class ReadingsWriter:
@@ -70,6 +70,17 @@ class ReadingsWriter:
                 schema=self._schema,
             )
         )
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in {".parquet", ".pq"}
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    if _is_parquet(path):
+        return pq.ParquetWriter(path, schema)
+    options = pa_csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+    return pa_csv.CSVWriter(path, schema, write_options=options)
 
 
 def _as_text(times: Any, ts_ns: npt.NDArray[np.int64]) -> Any:

@@ -19,7 +19,6 @@ from workers.backtest.account import Account
 from workers.backtest.backtest import ScoredSensor
 from workers.backtest.drifts import DriftResult
 from workers.backtest.explained import ExplainedIncident
-from workers.backtest.incidents import SensorAlarms
 from workers.backtest.judged import judge
 from workers.data.finding import Finding, grouped
 from workers.data.history import History, SensorRows
@@ -120,7 +119,7 @@ def report_of(material: Material, limits: Limits | None = None) -> Report:
     limits = limits or Limits()
     found = material.found
     table = _sensors(material)
-    ranked = sorted(found.incidents, key=lambda one: -one.incident.peak)
+    ranked = sorted(found.incidents, key=lambda one: -one.incident.strength)
     listed = {id(one) for one in ranked[: limits.listed]}
     pictured = {id(one) for one in ranked[: limits.pictured]}
     shown = [one for one in found.incidents if id(one) in listed]
@@ -128,11 +127,10 @@ def report_of(material: Material, limits: Limits | None = None) -> Report:
     drawn = {row["sensor"] for row in restless[: limits.timelines]}
     numbers = {id(one.incident): place for place, one in enumerate(shown, start=1)}
     places = {one.sensor: one for one in material.sensors}
-    alarms = found.alarms_by_sensor()
     return Report(
         document=_document(material, table, limits),
         timelines=[
-            Timeline(sensor=one.sensor, picture=timeline(one, alarms.get(one.sensor), numbers))
+            Timeline(sensor=one.sensor, picture=timeline(one, numbers))
             for one in material.sensors
             if one.sensor in drawn and len(one.ts_ns)
         ],
@@ -154,9 +152,9 @@ def _pictured(
 ) -> PicturedIncident:
     detector = material.detector
     told = one.document(detector.channels)
-    if not (draw and one.channels):
+    if not (draw and one.incident.told.channels):
         return PicturedIncident(number=number, told=told, picture=None, examples=())
-    sensor = sensors[one.incident.sensor]
+    sensor = sensors[one.incident.told.sensor_id]
     normal = (*material.history.sensors, *material.normal)
     return PicturedIncident(
         number=number,
@@ -224,13 +222,11 @@ def _edge(sensors: Sequence[ScoredSensor], place: int) -> str | None:
 def _sensors(material: Material) -> list[dict[str, Any]]:
     """A line for each sensor: rows, incidents against the budget, drift."""
     detector, found = material.detector, material.found
-    alarms = found.alarms_by_sensor()
     drifts = {one.sensor: one for one in found.drifts}
     rule = detector.head.alarms
     table = []
     for one in material.sensors:
-        told = alarms.get(one.sensor)
-        worth = judge(one, told or _none(one))
+        worth = judge(one)
         group = detector.group_of(one.sensor)
         drift = drifts.get(one.sensor)
         table.append(
@@ -239,7 +235,7 @@ def _sensors(material: Material) -> list[dict[str, Any]]:
                 "known": group != 0,
                 "rows": len(one.ts_ns),
                 "scored": int(np.count_nonzero(one.scored)),
-                "flagged": int(np.count_nonzero(one.score >= 1.0)),
+                "flagged": int(np.count_nonzero(one.flagged)),
                 "highest": float(np.nanmax(one.score)) if one.scored.any() else None,
                 "threshold": detector.threshold_of(group),
                 "asked": 0.0 if rule is None else rule.rate * worth.normal_rows,
@@ -259,18 +255,6 @@ def _since(drift: DriftResult | None) -> str | None:
     if drift is None or drift.given_ns is None:
         return None
     return short_ns(drift.given_ns - round(drift.epochs * drift.epoch_s * 1e9))
-
-
-def _none(one: ScoredSensor) -> SensorAlarms:
-    n = len(one.ts_ns)
-    return SensorAlarms(
-        sensor=one.sensor,
-        alarm=np.zeros(n, np.bool_),
-        number=np.zeros(n, np.int64),
-        strength=np.full(n, np.nan),
-        bar=np.full(n, np.nan),
-        incidents=(),
-    )
 
 
 def _left_out(material: Material, limits: Limits) -> list[str]:

@@ -13,7 +13,6 @@ from detector.scoring import Detector
 from schemas.wire.timestamp import short_ns
 from workers.backtest.backtest import ScoredSensor
 from workers.backtest.explained import ExplainedIncident
-from workers.backtest.incidents import SensorAlarms
 from workers.data.history import SensorRows
 from workers.report.figures import Chart, Curve, Region
 
@@ -27,24 +26,23 @@ EXAMPLE_ROWS = 256
 _LOWEST, _HIGHEST = 0.05, 100.0
 
 
-def timeline(one: ScoredSensor, alarms: SensorAlarms | None, numbers: Mapping[int, int]) -> Markup:
-    """The score of a sensor over time, with the rule's bar, its incidents and the labels.
+def timeline(one: ScoredSensor, numbers: Mapping[int, int]) -> Markup:
+    """The score of a sensor over time, with its threshold, its incidents and the labels.
 
     Args:
         one: the sensor, with a row at least.
-        alarms: what the rule says of it.
         numbers: place on the page of each incident that has one, by its identity.
     """
     regions = []
-    for incident in () if alarms is None else alarms.incidents:
-        number = numbers.get(id(incident))
+    for incident in one.incidents:
+        number, told = numbers.get(id(incident)), incident.told
         regions.append(
             Region(
                 start=incident.first,
-                end=incident.last,
-                style=f"incident {incident.severity.word}",
+                end=incident.until,
+                style=f"incident {told.severity}",
                 target="" if number is None else f"incident-{number}",
-                title=f"{incident.severity.word}, {short_ns(incident.first_ns)}",
+                title=f"{told.severity}, {short_ns(told.first_ns)}",
             )
         )
     labels = np.zeros(len(one.ts_ns), np.bool_) if one.labels is None else one.labels
@@ -52,9 +50,10 @@ def timeline(one: ScoredSensor, alarms: SensorAlarms | None, numbers: Mapping[in
         Region(start=start, end=end - 1, style="truth", title="labelled anomalous")
         for start, end in _runs(labels)
     ]
-    curves = [Curve(values=np.clip(one.score, _LOWEST, _HIGHEST), style="score")]
-    if alarms is not None:
-        curves.insert(0, Curve(values=np.clip(alarms.bar, _LOWEST, _HIGHEST), style="bar"))
+    curves = [
+        Curve(values=np.clip(one.bar, _LOWEST, _HIGHEST), style="bar"),
+        Curve(values=np.clip(one.score, _LOWEST, _HIGHEST), style="score"),
+    ]
     top = max(float(np.nanmax(one.score)) if one.scored.any() else 1.0, 3.0)
     return Chart(
         curves=curves,
@@ -68,10 +67,10 @@ def timeline(one: ScoredSensor, alarms: SensorAlarms | None, numbers: Mapping[in
 
 def incident_picture(told: ExplainedIncident, one: ScoredSensor, detector: Detector) -> Markup:
     """The main channel around an incident: measured, and what was expected with its band."""
-    incident = told.incident
-    channel = detector.channels.index(told.channels[0].channel)
+    incident, main = told.incident, told.incident.told.channels[0]
+    channel = detector.channels.index(main.channel)
     first = max(incident.first - BEFORE, 0)
-    last = min(incident.last + BEHIND, first + MOST_ROWS, len(one.ts_ns) - 1)
+    last = min(incident.until + BEHIND, first + MOST_ROWS, len(one.ts_ns) - 1)
     rows = slice(first, last + 1)
     expected = _expected(one, first, last, channel, detector)
     half = band(detector, detector.group_of(one.sensor))[channel]
@@ -84,13 +83,13 @@ def incident_picture(told: ExplainedIncident, one: ScoredSensor, detector: Detec
         regions=[
             Region(
                 start=incident.first - first,
-                end=min(incident.last, last) - first,
-                style=f"incident {incident.severity.word}",
+                end=min(incident.until, last) - first,
+                style=f"incident {incident.told.severity}",
                 title="the incident",
             )
         ],
         ticks=_times(one.ts_ns[rows]),
-        label=f"{told.channels[0].channel} of {one.sensor} around the incident",
+        label=f"{main.channel} of {one.sensor} around the incident",
         height=150.0,
     ).svg()
 
@@ -108,7 +107,7 @@ def example_pictures(
     near = None if told.why is None else told.why.nearest
     if near is None:
         return ()
-    channel = detector.channels.index(told.channels[0].channel)
+    channel = detector.channels.index(told.incident.told.channels[0].channel)
     example = _rows_until(near.sensor, near.ts_ns, normal)
     if example is None:
         return ()

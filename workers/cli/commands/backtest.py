@@ -26,7 +26,6 @@ from workers.printable import printable
 if TYPE_CHECKING:
     from detector.evaluation import Evaluation
     from detector.scoring import Detector
-    from workers.backtest.account import Account
     from workers.backtest.backtest import ScoredSensor
     from workers.cli.views.accounts import Facts
     from workers.stream.state.counts import Counts
@@ -47,6 +46,13 @@ def backtest(
             "--out", "-o", help="Write scores, incidents and cleaned values, .csv or .parquet."
         ),
     ] = None,
+    incidents: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the incidents: .jsonl as the stream publishes them, .csv or .parquet as a "
+            "table."
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="Draw the sensor with the most to tell. Default with labels: plot.png."),
@@ -64,7 +70,7 @@ def backtest(
 ) -> None:
     """Score the rows of files as `vigie run` would score them coming over the topic.
 
-    It lists the incidents that the alarm rule opens, with their reasons, and how many of them the
+    It lists the incidents that the stream would open, with their reasons, and how many of them the
     budget allows. With a label column it says how good that is: incidents found and false,
     precision, recall and F1 of flagged rows, VUS-PR, delays; and draws a picture. Rows without a
     score, while a sensor warms up, are left out of the figures.
@@ -72,12 +78,14 @@ def backtest(
     Examples:
       vigie backtest test.csv --model models/pumps
       vigie backtest skab/valve1/*.csv -m model --label anomaly -o scores.parquet
+      vigie backtest test.csv -m model --incidents incidents.jsonl
     """
     from rich.console import Console
 
     from detector.artifact import load
     from workers.backtest.account import account_of
     from workers.backtest.backtest import evaluate_sensors, read_for, score_history, unscored
+    from workers.backtest.incident_file import write_incidents
     from workers.backtest.score_file import write_scores
     from workers.data.history import check_usable
 
@@ -94,8 +102,10 @@ def backtest(
     missed = unscored(sensors, detector, max_gap_s=max_gap)
     evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
-        write_scores(sensors, found.alarms_by_sensor(), detector.channels, out)
-    picture = _picture(sensors, found, detector, plot, plot_sensor, wanted=evaluation is not None)
+        write_scores(sensors, detector.channels, out)
+    if incidents is not None:
+        write_incidents(found.incidents, incidents)
+    picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
         "model": f"{detector.name}@{detector.version}",
         "sensors": len(sensors),
@@ -106,6 +116,7 @@ def backtest(
         "evaluation": None if evaluation is None else _figures(evaluation),
         **found.document(detector.channels, budget_words(detector)),
         "scores": None if out is None else str(out),
+        "incident_file": None if incidents is None else str(incidents),
         "plot": None if picture is None else str(picture),
     }
     if as_json:
@@ -119,9 +130,9 @@ def backtest(
     ]
     _show(result, counts, accounts)
     show_incidents(found, detector)
-    for name in ("scores", "plot"):
+    for name in ("scores", "incident_file", "plot"):
         if result[name] is not None:
-            typer.echo(printable(f"{name}: {result[name]}"))
+            typer.echo(printable(f"{name.replace('_', ' ')}: {result[name]}"))
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -141,7 +152,6 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
 
 def _picture(
     sensors: list[ScoredSensor],
-    found: Account,
     detector: Detector,
     path: Path | None,
     name: str | None,
@@ -160,12 +170,16 @@ def _picture(
         )
     if not scored:
         return None
-    one = (
-        most_telling(scored, found) if name is None else next(s for s in scored if s.sensor == name)
-    )
+    one = most_telling(scored) if name is None else next(s for s in scored if s.sensor == name)
     spans = [Span(start_ns=start, end_ns=end) for start, end in one.labelled_spans()]
-    told = found.alarms_by_sensor().get(one.sensor)
-    opened = [] if told is None else told.incidents
+    incidents = [
+        Span(
+            start_ns=incident.told.first_ns,
+            end_ns=int(one.ts_ns[incident.until]),
+            severity=incident.told.severity,
+        )
+        for incident in one.incidents
+    ]
     return draw(
         Picture(
             title=f"{one.sensor}, scored by {detector.name}@{detector.version}",
@@ -175,7 +189,7 @@ def _picture(
             observed=one.values,
             denoised=one.denoised,
             score=one.score,
-            incidents=[Span(start_ns=i.first_ns, end_ns=i.last_ns) for i in opened],
+            incidents=incidents,
             faults=None if one.labels is None else spans,
         ),
         path or Path("plot.png"),

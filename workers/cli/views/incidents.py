@@ -14,11 +14,12 @@ from workers.printable import printable
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
+    from schemas.wire.incident import Incident, IncidentChannel
     from workers.backtest.account import Account
-    from workers.backtest.explained import ChannelAccount, ExplainedIncident
     from workers.cli.views.accounts import Facts
 
 MOST_SHOWN = 20
+_LABEL_WORDS = {True: "false", False: "event", None: "-"}
 _SECONDS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
@@ -33,7 +34,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / unit_s:.3g} {unit}"
 
 
-def channel_words(one: ChannelAccount) -> str:
+def channel_words(one: IncidentChannel) -> str:
     """What a channel did: `flow high: 41.2 instead of 38.1 ± 0.6 l/min`."""
     unit = f" {one.unit}" if one.unit else ""
     seen = "no value" if one.observed is None else f"{one.observed:.4g}"
@@ -41,16 +42,15 @@ def channel_words(one: ChannelAccount) -> str:
     return f"{one.channel} {one.direction}: {seen} instead of {usual}"
 
 
-def ending(one: ExplainedIncident) -> str:
+def ending(one: Incident) -> str:
     """How an incident ended."""
-    reason = one.incident.reason
-    return "still open" if reason is None else reason.name.lower().replace("_", " ")
+    return "still open" if one.end_reason is None else one.end_reason.replace("_", " ")
 
 
 def show_incidents(found: Account, detector: Detector) -> None:
     """The incidents in order of time, their counts, and where normal operation has changed."""
     console = PlainConsole()
-    if not found.alarms:
+    if not found.has_rule:
         print_facts([("incidents", "the model is older than the alarm rule: train it anew")])
         return
     if found.incidents:
@@ -60,19 +60,21 @@ def show_incidents(found: Account, detector: Detector) -> None:
             Column("lasted", justify="right"),
             "severity",
             "what",
-            "ended",
+            Column("ended", no_wrap=True),
+            *(["label"] if found.labelled else []),
             box=None,
             padding=(0, 2, 0, 0),
         )
         for one in found.incidents[:MOST_SHOWN]:
-            what = channel_words(one.channels[0]) if one.channels else "-"
+            told = one.incident.told
             cells = (
-                short_ns(one.incident.opened_ns),
-                one.incident.sensor,
-                duration(one.incident.duration_s),
-                one.incident.severity.word,
-                what,
-                ending(one),
+                short_ns(told.opened_ns),
+                told.sensor_id,
+                duration(told.duration_s),
+                told.severity,
+                channel_words(told.channels[0]) if told.channels else "-",
+                ending(told),
+                *([_LABEL_WORDS[one.is_false]] if found.labelled else []),
             )
             table.add_row(*map(printable, cells))
         console.print(table)
@@ -88,13 +90,16 @@ def _counts(found: Account, detector: Detector) -> Facts:
     if found.labelled:
         delay = judged.median_delay_s
         late = "" if delay is None else f", {duration(delay)} after its start in the median"
+        opened = (
+            f"{judged.opened:,} with an incident of {'its' if judged.opened == 1 else 'their'} own"
+        )
         facts = [
             (
                 "incidents",
                 (
                     f"{judged.incidents:,}, {judged.false:,} of them false; {judged.found:,} of "
-                    f"{many(judged.events, 'event')} found, {judged.opened:,} with an incident of "
-                    f"{'its' if judged.opened == 1 else 'their'} own{late}"
+                    f"{many(judged.events, 'event')} found, {judged.events - judged.found:,} "
+                    f"missed, {opened}{late}"
                 ),
             )
         ]

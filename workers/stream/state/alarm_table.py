@@ -135,18 +135,8 @@ def unpack_rows(packed: UInt8[np.ndarray, "n bytes"]) -> NDArray[Any]:
     return rows
 
 
-def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Incidents of sensors that opened in the day and in the week before an event time."""
-    ages = ts_ns // QUARTER_NS - rows["quarter"][:, None] + np.arange(QUARTERS)
-    counts = rows["openings"].astype(np.int64)
-    return (
-        np.where(ages < _DAY, counts, 0).sum(axis=1),
-        np.where(ages < QUARTERS, counts, 0).sum(axis=1),
-    )
-
-
 def packed(rows: NDArray[Any]) -> list[bytes]:
-    """Rows as a sensor's document holds them: packed, base64."""
+    """Rows as they are recorded: base64."""
     return [b2a_base64(row, newline=False) for row in pack_rows(rows)]
 
 
@@ -160,10 +150,13 @@ def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.n
         The rows that are known, and which of the n those are: the others are of another version,
         or damaged.
     """
-    found = [_row(state) if version == ROW_VERSION else None for version, state in states]
-    known = np.array([row is not None for row in found], np.bool_)
-    bytes_ = np.frombuffer(b"".join(filter(None, found)), np.uint8)
-    return unpack_rows(bytes_.reshape(-1, PACKED_BYTES)), known
+    nothing, parts, known = bytes(PACKED_BYTES), [], []
+    for version, state in states:
+        row = _row(state) if version == ROW_VERSION else None
+        known.append(row is not None)
+        parts.append(nothing if row is None else row)
+    table = np.frombuffer(b"".join(parts), np.uint8).reshape(len(parts), PACKED_BYTES)
+    return unpack_rows(table), np.array(known, np.bool_)
 
 
 def _row(state: str) -> bytes | None:
@@ -172,6 +165,16 @@ def _row(state: str) -> bytes | None:
     except ValueError:
         return None
     return row if len(row) == PACKED_BYTES else None
+
+
+def openings(rows: NDArray[Any], ts_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Incidents of sensors that opened in the day and in the week before an event time."""
+    ages = ts_ns // QUARTER_NS - rows["quarter"][:, None] + np.arange(QUARTERS)
+    counts = rows["openings"].astype(np.int64)
+    return (
+        np.where(ages < _DAY, counts, 0).sum(axis=1),
+        np.where(ages < QUARTERS, counts, 0).sum(axis=1),
+    )
 
 
 def groups_of(sensors: Sequence[str], group_of: Any) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import AlarmTable
 from workers.stream.state.drift_book import DriftBook
 from workers.stream.state.heeding import Due, Heeded, Heeding, deed_of
-from workers.stream.state.incident import IncidentChange, OpenIncident, incident_id
+from workers.stream.state.incident import IncidentChange, OpenIncident, What, incident_id
 from workers.stream.state.incident_book import Followed, IncidentBook
 from workers.stream.state.off import UntilNs
 from workers.stream.state.piece import Judged, Piece
@@ -103,6 +103,21 @@ class SensorAlarms:
             last_ms = int(self.table.rows[rows[sensor]]["last_ms"])
             if 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms:
                 yield from self.end(sensor, rows[sensor], EndReason.STALE)
+
+    def standing(self, rows: dict[str, int]) -> Iterator[IncidentChange]:
+        """What is open of these sensors, as it is: nothing happens to it."""
+        drifts = {} if self.drifts is None else self.drifts.open
+        for sensor, incident in [*self.book.open.items(), *drifts.items()]:
+            at_ns = incident.until.ts_ns
+            day, week = self.table.opened(rows[sensor], at_ns)
+            yield IncidentChange(
+                sensor=sensor,
+                what=What.UPDATED,
+                at_ns=at_ns,
+                incident=incident.copy(),
+                opened_day=day,
+                opened_week=week,
+            )
 
     def restore(self, sensor: str, document: Mapping[str, Any]) -> None:
         """Go on with what `more` gave.
@@ -291,4 +306,5 @@ class SensorAlarms:
         judged.bar[samples], judged.score[samples] = bar, score
         judged.flagged[samples] = flagged
         judged.alarm[samples] = told.alarm[is_sample]
+        judged.strength[samples] = told.strength[is_sample]
         return flagged

@@ -21,8 +21,9 @@ class Counts:
     all) was forgotten when a TTL window began. Retention deleted ``lost`` offsets before they were
     read, and ``clamped`` ones that a restore wanted. ``missing`` values, null in the decoded
     readings, are no readings. ``bad`` are the ``dead_lettered`` records by the stage at which they
-    failed; stages without any are absent. ``incidents_opened`` opened, and ``resolved`` ended, by
-    reason; reasons without any are absent.
+    failed; stages without any are absent. Of the scored ones ``held_back`` lie over their bar and
+    a rule beside the model holds them back, and ``off`` are not judged. ``incidents_opened``
+    opened, and ``resolved`` ended, by reason; reasons without any are absent.
 
     Of `vigie repartition`, in records: ``records`` = ``written`` + held + ``dead_lettered``; of
     the written ones ``late`` came too late to be put in order, and ``early`` went on before their
@@ -46,6 +47,8 @@ class Counts:
     missing: int = 0
     written: int = 0
     early: int = 0
+    held_back: int = 0
+    off: int = 0
     incidents_opened: int = 0
     bad: Mapping[Stage, int] = field(default_factory=dict)
     resolved: Mapping[EndReason, int] = field(default_factory=dict)

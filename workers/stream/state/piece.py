@@ -79,6 +79,7 @@ class Judged:
         score: published; 1.0 is the threshold of the sensor as it was at the reading.
         bar: that threshold, as a score of the sensor's first day.
         flagged: whether each is an anomaly.
+        strength: tail slopes beyond it; NaN where the rule does not know.
         alarm: whether each lies in an incident that has opened.
         off: whether each was not judged; None where all were.
         incident: of each flagged one the first reading of the incident that it belongs to, if it
@@ -92,6 +93,7 @@ class Judged:
     score: Float64[np.ndarray, " n"]
     bar: Float64[np.ndarray, " n"]
     flagged: Bool[np.ndarray, " n"]
+    strength: Float64[np.ndarray, " n"]
     alarm: Bool[np.ndarray, " n"]
     off: Bool[np.ndarray, " n"] | None = None
     incident: dict[int, Place] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class Judged:
             score=scores.score.copy(),
             bar=np.ones(n),
             flagged=flagged,
+            strength=np.full(n, np.nan),
             alarm=np.zeros(n, np.bool_),
         )
 
@@ -118,6 +121,8 @@ class Judged:
         return replace(
             counts,
             anomalies=int(self.flagged.sum()),
+            held_back=self.held,
+            off=0 if self.off is None else int(self.off.sum()),
             incidents_opened=sum(change.what is What.OPENED for change in self.changes),
             resolved=dict(Counter(c.reason for c in self.changes if c.reason is not None)),
         )

@@ -214,6 +214,11 @@ class RecordedState:
                 self._changed[self._rows[change.sensor]] = True
         return judged
 
+    def standing(self) -> Iterator[IncidentChange]:
+        """The incidents that are open now, as they are; to look at."""
+        if self._alarms is not None:
+            yield from self._alarms.standing(self._rows)
+
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Key and value of what has to be written with the next commit; None removes a sensor.
 
@@ -328,15 +333,17 @@ class RecordedState:
     ) -> None:
         rows = np.arange(len(documents))
         alarms.table.begin(rows, groups_of(self._names, self._group_of))
-        states, known = unpacked((of.state_version, of.state) for of in documents.values())
-        alarms.table.rows[rows[known]] = states
-        for (name, of), is_known in zip(documents.items(), known.tolist(), strict=True):
-            if not is_known:
-                continue
+        states, is_known = unpacked((of.state_version, of.state) for of in documents.values())
+        known = np.flatnonzero(is_known)
+        anew = len(is_known) - len(known)
+        alarms.table.rows[known] = states[known]
+        names = list(documents)
+        for name in (names[row] for row in known.tolist()):
+            of = documents[name]
             if of.incident is not None:
                 alarms.book.open[name] = OpenIncident.of(of.incident)
             alarms.restore(name, of.more or {})
-        if anew := int((~known).sum()):
+        if anew:
             self.cold_sensors += anew
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:

@@ -1,29 +1,52 @@
-"""Incidents of a backtest: the rule over levels, what they were worth, and settled scores."""
+"""Incidents of a backtest: what the stream says of rows, what it was worth, and the files of it."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 from detector.calibration.alarm_numbers import AlarmNumbers
-from detector.calibration.alarm_rule import AlarmRule, EndReason
+from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.severity import tail_p_value
 from detector.scoring import Detector
+from schemas.wire.anomaly import anomaly_id
+from schemas.wire.incident import Incident
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values, small_detector
-from workers.backtest.account import account_of
-from workers.backtest.backtest import ScoredSensor
+from workers.backtest.account import account_of, most_telling
+from workers.backtest.backtest import ScoredSensor, score_history
 from workers.backtest.drifts import drift_of
-from workers.backtest.incidents import SensorAlarms, alarms_of
+from workers.backtest.incident_file import COLUMNS as TABLE
+from workers.backtest.incident_file import write_incidents
 from workers.backtest.judged import judge
 from workers.backtest.score_file import COLUMNS, write_scores
 from workers.data.files import read_files
+from workers.data.history import History, SensorRows
 
 FAULT = slice(400, 440)
+RATE = 1 / 2_000
+WARM_UP = 7
 
 
-def detector_with_rule() -> Detector:
-    """Centre 0, spread 1; bars at about 4."""
+class LevelDetector(Detector):
+    """Its levels are those of a table, by the second of a reading; a score is made of them."""
+
+    table: np.ndarray
+
+    def score(self, rows, ends, groups, *, lengths=None, times=None):
+        scores = super().score(rows, ends, groups, lengths=lengths, times=times)
+        levels = self.table[(times[ends] - START_NS) // SECOND_NS]
+        score = np.exp(levels[:, 0]) / self.head.calibration.threshold[groups]
+        return replace(scores, levels=levels, score=score, flagged=np.flatnonzero(score >= 1.0))
+
+
+def detector_with_rule(rows=800, faults=(FAULT,)) -> LevelDetector:
+    """Centre 0, spread 1; bars at about 4. The levels are noise, and 12 more in faults."""
     groups = 3
     pairs = {"centre": 0.0, "spread": 1.0, "quantile": 1.5, "slope": 0.5, "clusters": 0.2}
     numbers = AlarmNumbers(
@@ -31,95 +54,139 @@ def detector_with_rule() -> Detector:
         memory=np.full(groups, 700.0),
     )
     plain = small_detector()
-    rule = AlarmRule(numbers=numbers, rate=1 / 2_000)
-    return Detector(plain.identity, plain.views, replace(plain.head, alarms=rule))
-
-
-def make_scored(rows=800, *, faults=(FAULT,), labels=(FAULT,), unscored=(), sensor="s0"):
-    rng = np.random.default_rng(1)
-    levels = 0.5 * rng.standard_normal((rows, 2))
-    values = plant_values(rows, seed=0)
-    marked = np.zeros(rows, np.bool_)
+    rule = AlarmRule(numbers=numbers, rate=RATE)
+    detector = LevelDetector(plain.identity, plain.views, replace(plain.head, alarms=rule))
+    table = 0.5 * np.random.default_rng(1).standard_normal((rows, 2))
     for fault in faults:
-        levels[fault] += 12.0
+        table[fault] += 12.0
+    detector.table = table
+    return detector
+
+
+def score(
+    rows=800,
+    *,
+    faults=(FAULT,),
+    labels=(FAULT,),
+    sensors=("s0",),
+    left_out=slice(0),
+    detector=None,
+) -> list[ScoredSensor]:
+    """Sensors with the same faults in their second channel, scored."""
+    values, marked = plant_values(rows, seed=0), np.zeros(rows, np.bool_)
+    for fault in faults:
         values[fault, 1] += 5.0
     for label in labels:
         marked[label] = True
-    levels[:7] = np.nan
-    for hole in unscored:
-        levels[hole] = np.nan
-    return ScoredSensor(
-        sensor=sensor,
-        ts_ns=START_NS + np.arange(rows, dtype=np.int64) * SECOND_NS,
-        values=values,
-        score=np.exp(levels[:, 0] / 8),
-        denoised=values,
-        levels=levels,
-        labels=marked if labels else None,
+    kept = np.delete(np.arange(rows), left_out)
+    history = History(
+        channels=CHANNELS,
+        sensors=tuple(
+            SensorRows(
+                sensor=name,
+                ts_ns=START_NS + kept * SECOND_NS,
+                values=values[kept],
+                labels=marked[kept] if labels else None,
+            )
+            for name in sensors
+        ),
+        read=rows * len(sensors),
+        left_out=Counter(),
+        units={},
+        told_missing=Counter(),
+        unordered=Counter(),
     )
-
-
-def told(one: ScoredSensor, detector: Detector, **how: int) -> SensorAlarms:
-    """What the rule says of a sensor."""
-    found = alarms_of(one, detector, **how)
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize("chunk_rows", [1, 7, 401, 420, 799])
-def test_the_cut_into_chunks_changes_nothing(chunk_rows):
-    one, detector = make_scored(faults=(FAULT, slice(600, 603))), detector_with_rule()
-
-    whole, cut = told(one, detector), told(one, detector, chunk_rows=chunk_rows)
-
-    assert cut.incidents == whole.incidents
-    assert len(whole.incidents) == 2
-    for name in ("alarm", "number", "strength", "bar"):
-        np.testing.assert_array_equal(getattr(cut, name), getattr(whole, name))
+    return score_history(history, detector or detector_with_rule(rows, faults))[0]
 
 
 def test_an_incident_says_when_it_began_what_was_worst_and_how_it_ended():
-    (incident,) = told(make_scored(), detector_with_rule()).incidents
+    (one,) = score()
 
-    assert (incident.first, incident.opened) == (401, 401)
-    assert incident.first <= incident.top <= 440
-    assert incident.reason is EndReason.RECOVERED
-    assert incident.severity.word == "high"
-    assert incident.duration_s == incident.last - incident.first
+    (found,) = one.incidents
+
+    assert (found.first, found.opened) == (400, 401)
+    assert 439 < found.until <= 470
+    assert found.top == 400 + int(np.argmax(one.strength[FAULT]))
+    told = found.told
+    assert (told.first_ns, told.last_ns) == tuple(one.ts_ns[[400, 439]].tolist())
+    assert (told.end_reason, told.severity) == ("recovered", "high")
+    assert (told.flagged, told.duration_s) == (40, 39.0)
+    assert told.peak == one.score[FAULT].max()
+    assert told.p_value == tail_p_value(one.strength[found.top], RATE)
+    assert one.flagged[FAULT].all()
+    assert np.array_equal(one.flagged, one.score >= 1.0)
 
 
-def test_an_incident_at_the_end_of_the_readings_is_still_open():
-    (incident,) = told(make_scored(rows=430), detector_with_rule()).incidents
+def test_rows_in_alarm_have_the_number_of_their_incident():
+    (one,) = score(faults=(FAULT, slice(600, 603)))
 
-    assert incident.reason is None
-    assert incident.last == 429
+    assert len(one.incidents) == 2
+    assert set(one.incident[one.alarm].tolist()) == {1, 2}
+    for number, found in enumerate(one.incidents, start=1):
+        assert np.flatnonzero(one.incident == number)[[0, -1]].tolist() == [
+            found.first, found.until,
+        ]  # fmt: skip
+
+
+def test_an_incident_at_the_end_of_the_readings_is_open_and_as_it_is_then():
+    (one,) = score(rows=430)
+
+    (found,) = one.incidents
+
+    assert (found.told.end_reason, found.told.end_ns) == (None, None)
+    assert found.until == 429
+    assert (found.told.flagged, found.told.readings) == (30, 29)
+
+
+def test_the_score_of_a_row_is_by_the_threshold_of_that_row():
+    (one,) = score()
+
+    assert one.bar[WARM_UP] != one.bar[399]
+    table = detector_with_rule().table[WARM_UP:, 0]
+    threshold = small_detector().threshold_of(small_detector().group_of("s0"))
+    by_first_day = np.exp(table) / threshold
+    np.testing.assert_allclose(
+        one.score[WARM_UP:], by_first_day / one.bar[WARM_UP:], rtol=0, atol=1e-6
+    )
 
 
 def test_rows_without_a_score_open_nothing_and_have_no_bar():
-    alarms = told(make_scored(unscored=[FAULT]), detector_with_rule())
+    (one,) = score(faults=(slice(400, 440),), left_out=slice(380, 433))
+    back = slice(380, 380 + WARM_UP)
 
-    assert alarms.incidents == []
-    assert np.isnan(alarms.bar[FAULT]).all()
-    assert np.isfinite(alarms.bar[100:400]).all()
+    assert one.incidents == []
+    for column in (one.bar, one.score, one.strength):
+        assert np.isnan(column[back]).all()
+        assert np.isfinite(column[WARM_UP:380]).all()
+    assert not (one.flagged | one.alarm)[back].any()
+
+
+def test_the_ids_of_sensors_in_the_same_rows_differ():
+    first, second = score(sensors=("s0", "s1"))
+
+    for partition, one in enumerate((first, second)):
+        (found,) = one.incidents
+        assert found.told.id == anomaly_id("vigie.readings", partition, 400, 0)
+        assert found.told.source.partition == partition
 
 
 def test_incidents_are_judged_as_an_operator_counts_them():
     missed, vain = slice(200, 210), slice(600, 603)
-    one = make_scored(faults=(FAULT, vain), labels=(FAULT, missed))
+    (one,) = score(faults=(FAULT, vain), labels=(FAULT, missed))
 
-    judged = judge(one, told(one, detector_with_rule()))
+    judged = judge(one)
 
     assert (judged.incidents, judged.false) == (2, 1)
     assert (judged.events, judged.found, judged.opened) == (2, 1, 1)
     assert judged.median_delay_s == 1.0
-    assert judged.normal_rows == 800 - 7 - 50
+    assert judged.normal_rows == 800 - WARM_UP - 50
     assert 0 < judged.normal_alarm_rows < 120
 
 
 def test_an_incident_shortly_before_an_event_is_the_events():
-    one = make_scored(labels=(slice(415, 440),))
+    (one,) = score(labels=(slice(415, 440),))
 
-    judged = judge(one, told(one, detector_with_rule()))
+    judged = judge(one)
 
     assert (judged.false, judged.found, judged.delays_s) == (0, 1, (0.0,))
 
@@ -127,15 +194,17 @@ def test_an_incident_shortly_before_an_event_is_the_events():
 def test_without_labels_every_incident_counts_against_the_budget():
     detector = detector_with_rule()
 
-    found = account_of([make_scored(labels=())], detector)
+    found = account_of(score(labels=(), detector=detector), detector)
     document = found.document(CHANNELS, "1 per week")
 
     assert (document["budget"]["observed"], document["incidents"]["false"]) == (1, None)
-    assert document["budget"]["asked"] == pytest.approx((800 - 7) / 2_000)
+    assert [one["false"] for one in document["incidents"]["listed"]] == [None]
+    assert document["budget"]["asked"] == pytest.approx((800 - WARM_UP) * RATE)
 
 
 def test_an_incident_names_the_channel_what_was_expected_and_what_was_seen():
-    found = account_of([make_scored()], detector_with_rule())
+    detector = detector_with_rule()
+    found = account_of(score(detector=detector), detector)
 
     (listed,) = found.document(CHANNELS, "")["incidents"]["listed"]
     (pressure,) = [one for one in listed["channels"] if one["channel"] == "pressure"]
@@ -146,31 +215,105 @@ def test_an_incident_names_the_channel_what_was_expected_and_what_was_seen():
     assert sum(channel["share"] for channel in listed["channels"]) == pytest.approx(1.0)
 
 
-def test_the_file_has_scores_incidents_and_settled_scores(tmp_path):
-    one = make_scored()
-    alarms = told(one, detector_with_rule())
+def test_the_sensor_to_draw_has_the_most_rows_found_inside_of_labels():
+    faulty, quiet = *score(), *score(faults=(), sensors=("s1",))
 
-    write_scores([one], {"s0": alarms}, ("flow", "incident", "temperature"), tmp_path / "s.csv")
+    assert most_telling([quiet, faulty]) is faulty
+
+
+def test_the_file_has_scores_incidents_and_settled_scores(tmp_path):
+    (one,) = score()
+
+    write_scores([one], ("flow", "incident", "temperature"), tmp_path / "s.csv")
 
     history = read_files([tmp_path / "s.csv"])
     names = ("score", "flagged", "settled", "vigie_incident", "flow", "incident", "temperature")
     assert COLUMNS == ("score", "flagged", "settled", "incident")
     assert history.channels == names
     values = history.sensors[0].values
-    np.testing.assert_array_equal(values[:, 3] == 1, alarms.number == 1)
+    np.testing.assert_array_equal(values[:, 3] == 1, one.incident == 1)
+    np.testing.assert_array_equal(values[WARM_UP:, 1] == 1, one.flagged[WARM_UP:])
+
+
+def account(**how):
+    """Two incidents, the second of them false by the labels, unless `how` says otherwise."""
+    faults = how.setdefault("faults", (FAULT, slice(600, 603)))
+    detector = detector_with_rule(how.get("rows", 800), faults)
+    return account_of(score(detector=detector, **how), detector)
+
+
+@pytest.mark.parametrize("name", ["i.jsonl", "new/i.json", "i.ndjson"])
+def test_incidents_are_written_as_the_documents_of_the_stream(tmp_path, name):
+    found = account(labels=())
+
+    write_incidents(found.incidents, tmp_path / name)
+
+    lines = (tmp_path / name).read_text().splitlines()
+    assert [Incident.model_validate_json(line) for line in lines] == [
+        one.incident.told for one in found.incidents
+    ]
+    assert [json.loads(line)["source"]["first_offset"] for line in lines] == [400, 600]
+
+
+@pytest.mark.parametrize("name", ["i.csv", "i.parquet"])
+def test_incidents_are_written_as_a_table(tmp_path, name):
+    found = account()
+
+    write_incidents(found.incidents, tmp_path / name)
+
+    read = pq.read_table if name == "i.parquet" else pa_csv.read_csv
+    table = read(tmp_path / name)
+    assert table.column_names == TABLE.names
+    first, second = table.to_pylist()
+    assert (first["sensor_id"], first["severity"], first["end_reason"]) == (
+        "s0", "high", "recovered",
+    )  # fmt: skip
+    told = found.incidents[0].incident.told
+    assert first["id"] == str(told.id)
+    assert (first["flagged"], first["peak"]) == (40, told.peak)
+    assert (first["channel"], first["observed"]) == (
+        told.channels[0].channel, told.channels[0].observed,
+    )  # fmt: skip
+    assert (first["false"], second["false"]) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["i.csv", "i.parquet", "i.jsonl"])
+def test_no_incident_makes_a_file_without_a_row(tmp_path, name):
+    write_incidents(account(faults=(), labels=()).incidents, tmp_path / name)
+
+    text = (tmp_path / name).read_bytes()
+    if name == "i.parquet":
+        assert pq.read_table(tmp_path / name).num_rows == 0
+    else:
+        assert len(text.splitlines()) == (1 if name == "i.csv" else 0)
+
+
+def test_an_open_incident_has_no_end_in_the_table(tmp_path):
+    write_incidents(account(rows=430, faults=(FAULT,), labels=()).incidents, tmp_path / "i.parquet")
+
+    (row,) = pq.read_table(tmp_path / "i.parquet").to_pylist()
+
+    assert (row["end"], row["end_reason"], row["false"]) == (None, None, None)
 
 
 def test_a_model_older_than_the_rule_has_no_incidents():
     plain = small_detector()
     older = Detector(plain.identity, plain.views, replace(plain.head, alarms=None, drift=None))
 
-    assert alarms_of(make_scored(), older) is None
-    assert drift_of(make_scored(), older) is None
-    assert account_of([make_scored()], older).alarms == []
+    (one,) = score(detector=older)
+
+    assert one.incidents == []
+    assert one.flagged[FAULT].all()
+    assert not one.alarm.any()
+    assert (one.bar[one.scored] == 1.0).all()
+    assert drift_of(one, older) is None
+    assert not account_of([one], older).has_rule
 
 
 def test_a_history_too_short_for_a_drift_verdict_is_said():
-    drift = drift_of(make_scored(), small_detector())
+    (one,) = score()
+
+    drift = drift_of(one, small_detector())
 
     assert drift is not None
     assert drift.word == "no verdict"

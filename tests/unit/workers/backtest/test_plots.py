@@ -57,6 +57,26 @@ def test_the_picture_names_all_that_it_shows(tmp_path, monkeypatch):
     assert "speed" not in text
 
 
+def test_incidents_are_bars_by_their_severity(tmp_path, monkeypatch):
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+    begin = make_picture().ts_ns[100].item()
+    incidents = [
+        Span(start_ns=begin + i * S, end_ns=begin + (i + 5) * S, severity=severity)
+        for i, severity in enumerate(["low", "high", "high"])
+    ]
+
+    text = drawn_text(draw(make_picture(incidents=incidents), tmp_path / "p.svg", panels=[1]))
+
+    assert text.count("incident, low") == 1
+    assert text.count("incident, high") == 1
+    assert "incident, medium" not in text
+    colors = plots._INCIDENTS
+    # On a channel and on the score, and in the legend.
+    assert (text.count(colors["low"]), text.count(colors["high"])) == (2 + 1, 4 + 1)
+
+
 def test_without_knowledge_of_faults_none_is_in_the_legend(tmp_path, monkeypatch):
     import matplotlib as mpl
 

@@ -119,6 +119,9 @@ def test_an_incident_is_told_with_its_channel_its_picture_and_its_place_on_the_t
     assert targets == {f"incident-{one.number}" for one in report.incidents}
     assert all(f'id="{target}"' in text for target in targets)
     assert 'class="truth"' in text
+    assert "by the labels an event" in text
+    assert "from the start of an event" in " ".join(text.split())
+    assert f"{report.incidents[0].told['flagged']} readings flagged" in text
 
 
 def test_what_a_page_leaves_out_is_counted():
