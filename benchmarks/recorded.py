@@ -32,7 +32,7 @@ from workers.broker.embedded import BrokerConfig
 from workers.kafka.client import Connection
 from workers.kafka.factory import table_of
 from workers.stream.state.alarm_model import AlarmModel
-from workers.stream.state.alarm_table import QUARTER_NS, ROW, ROW_VERSION, packed
+from workers.stream.state.alarm_table import QUARTER_NS, ROW_VERSION, AlarmTable, packed
 from workers.stream.state.incident import OpenIncident, Place, Points, Told, rounded
 from workers.stream.state.recorded import Judge, Met, RecordedState
 
@@ -45,8 +45,10 @@ OFFSET = 3_000_000_000
 
 
 def rows_of(sensors: int, rng: np.random.Generator) -> NDArray[np.void]:
-    """Rows in which every byte counts, so that nothing is shorter than in a long run."""
-    rows = np.frombuffer(bytearray(rng.bytes(sensors * ROW.itemsize)), ROW)
+    """Rows of sensors that begin, with times and openings; packed they are as long whatever is in."""
+    table = AlarmTable(AlarmModel.of(small_detector()), sensors)
+    table.begin(np.arange(sensors), np.zeros(sensors, np.int64))
+    rows = table.rows
     rows["last_ns"] = NOW_NS - rng.integers(0, 10**12, sensors)
     rows["quarter"] = NOW_NS // QUARTER_NS - rng.integers(0, 40, sensors)
     rows["openings"] = rng.poisson(1 / 28, rows["openings"].shape)

@@ -39,6 +39,8 @@ _TOLD = {
     "written": "Records written on, by vigie repartition.",
     "early": "Records written on before their time, as too many were held.",
     "missing": "Values that were null in the decoded readings.",
+    "held_back": "Readings over their bar that a rule beside the model held back.",
+    "off": "Readings scored and not judged, as their sensor was off.",
     "incidents_opened": "Incidents that opened, drifts too.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
