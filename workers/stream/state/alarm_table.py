@@ -141,14 +141,14 @@ def packed(rows: NDArray[Any]) -> list[bytes]:
 
 
 def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.ndarray, " n"]]:
-    """Rows of what was recorded, in an array that can be changed.
+    """The rows that documents hold.
 
     Args:
         states: of n sensors, the version of each and its packed row.
 
     Returns:
-        The n rows, and which of them are known: the others are of another version, or damaged, and
-        all zero.
+        The rows that are known, and which of the n those are: the others are of another version,
+        or damaged.
     """
     nothing, parts, known = bytes(PACKED_BYTES), [], []
     for version, state in states:

@@ -138,6 +138,11 @@ class SensorAlarms:
         self.heeding.forget(sensor)
         self.settling.pop(sensor, None)
 
+    @property
+    def open_incidents(self) -> int:
+        """Incidents that go on, drifts too."""
+        return len(self.book.open) + (0 if self.drifts is None else len(self.drifts.open))
+
     def more(self, sensor: str) -> dict[str, Any] | None:
         """What is to be recorded of a sensor beside its row and its incident, if anything."""
         heeded, settling = self.heeding.by_sensor.get(sensor), self.settling.get(sensor)

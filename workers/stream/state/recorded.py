@@ -188,8 +188,8 @@ class RecordedState:
         """What its sensors made of their alarm budget: some milliseconds for 10,000 of them."""
         if self._alarms is None:
             return BudgetUse()
-        rows = self._alarms.table.rows[: self.sensors]
-        return budget_use(self._names, rows, self._alarms.model.allowance, self._alarms.book.open)
+        rows, allowance = self._alarms.table.rows[: self.sensors], self._alarms.model.allowance
+        return budget_use(self._names, rows, allowance, self._alarms.open_incidents)
 
     def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
         """Judge the scores of a request, and count its readings.
@@ -348,7 +348,7 @@ class RecordedState:
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:
             self._changed[rows] = True
-            for name in names:
+            for name in self._names:
                 self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
