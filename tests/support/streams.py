@@ -12,6 +12,7 @@ from detector.scoring import Detector
 from schemas.codec import decode_denoised
 from schemas.settings import Guarantee, Settings
 from schemas.wire.anomaly import Anomaly
+from schemas.wire.event import IncidentEvent
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
@@ -138,3 +139,15 @@ def anomalies(connection: Connection, settings: Settings) -> dict[UUID, Anomaly]
         assert not (once and anomaly.id in found), f"{anomaly.id} came twice"
         assert found.setdefault(anomaly.id, anomaly) == anomaly
     return found
+
+
+def incidents(connection: Connection, settings: Settings) -> dict[UUID, list[IncidentEvent]]:
+    """Every event of each incident in its order; repeats as in `scored_readings`."""
+    once = settings.processing.guarantee is Guarantee.EXACTLY_ONCE
+    found: dict[UUID, dict[str, IncidentEvent]] = {}
+    for record in read_all(connection, settings.topics.incidents):
+        event = IncidentEvent.model_validate_json(record.value)
+        events = found.setdefault(event.data.id, {})
+        assert not (once and event.id in events), f"{event.id} came twice"
+        assert events.setdefault(event.id, event) == event
+    return {name: list(events.values()) for name, events in found.items()}
