@@ -49,6 +49,7 @@ class Scores:
         levels: log scores that the alarm rule reads: the ranking one (NaN where partial) and the
             short one.
         partial: whether the sensor has not sent a whole window yet: scored by the short look.
+        latent: the signal view's latent vector of the window.
     """
 
     score: Float64[np.ndarray, " n"]
@@ -60,6 +61,7 @@ class Scores:
     contribution: Float32[np.ndarray, "n channels"]
     levels: Float64[np.ndarray, "n levels"]
     partial: Bool[np.ndarray, " n"]
+    latent: Float32[np.ndarray, "n latent"]
 
 
 class Detector:
@@ -228,7 +230,8 @@ class Detector:
         if self._shorter is None or not partial.any():
             return self._measured_by(self.views, (rows, row_groups, times), ends, groups)
         views, places = self._shorter
-        found = _Measured.empty(self.views.n_features, len(ends), rows.shape[1])
+        latent = self.signal.model.latent_size
+        found = _Measured.empty(self.views.n_features, len(ends), rows.shape[1], latent)
         for who, picked, where in (
             (self.views, np.flatnonzero(~partial), None),
             (views, np.flatnonzero(partial), places),
@@ -250,18 +253,21 @@ class Detector:
         prepared = views.prepare(*of)
         window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
-        distances, parts, expected = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        distances, parts = list[np.ndarray](), list[np.ndarray]()
+        expected, latents = list[np.ndarray](), list[np.ndarray]()
         size = _TILES * views.tile
         for begin in range(0, len(ends), size):
             block = slice(begin, begin + size)
-            features, newest = views.measure(prepared, window_ends[block])
+            features, newest, latent = views.measure(prepared, window_ends[block])
             total, own = self._fusion.combine(features, window_groups[block])
-            for found, value in ((distances, total), (parts, own), (expected, newest)):
+            several = ((distances, total), (parts, own), (expected, newest), (latents, latent))
+            for found, value in several:
                 found.append(value.cpu().numpy())
         return _Measured(
             distances=np.concatenate(distances, axis=1),
             parts=np.concatenate(parts, axis=1),
             expected=np.concatenate(expected),
+            latent=np.concatenate(latents),
         )
 
     def _finish(
@@ -308,6 +314,7 @@ class Detector:
             contribution=shares,
             levels=np.ascontiguousarray(levels.T),
             partial=partial,
+            latent=measured.latent,
         )
 
     def _p_value(
@@ -383,23 +390,26 @@ class Detector:
             contribution=wide.astype(np.float32),
             levels=np.zeros((0, LEVELS)),
             partial=np.zeros(0, dtype=np.bool_),
+            latent=np.zeros((0, self.signal.model.latent_size), dtype=np.float32),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    """Distances, each channel's part of them, and the expected sample in scaled units."""
+    """Distances, each channel's part of them, the expected sample in scaled units, the latent."""
 
     distances: Float32[np.ndarray, "distances n"]
     parts: Float32[np.ndarray, "distances n channels"]
     expected: Scaled
+    latent: Float32[np.ndarray, "n latent"]
 
     @classmethod
-    def empty(cls, distances: int, n: int, channels: int) -> "_Measured":
+    def empty(cls, distances: int, n: int, channels: int, latent: int) -> "_Measured":
         return cls(
             distances=np.zeros((distances, n), dtype=np.float32),
             parts=np.zeros((distances, n, channels), dtype=np.float32),
             expected=np.zeros((n, channels), dtype=np.float32),
+            latent=np.zeros((n, latent), dtype=np.float32),
         )
 
     def take(
@@ -410,6 +420,7 @@ class _Measured:
         self.distances[np.ix_(where, picked)] = some.distances
         self.parts[np.ix_(where, picked)] = some.parts
         self.expected[picked] = some.expected
+        self.latent[picked] = some.latent
 
 
 def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:

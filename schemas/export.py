@@ -18,10 +18,13 @@ from schemas.codec.content_type import (
 from schemas.settings import Settings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
+from schemas.wire.deed import Deed
 from schemas.wire.denoised import DenoisedFrame
-from schemas.wire.incident import Incident, IncidentEvent
+from schemas.wire.event import DeedEvent, IncidentEvent
+from schemas.wire.incident import Incident
 from schemas.wire.reading import Frame, Reading
 from schemas.wire.sensor_state import SensorState
+from schemas.wire.verdict import SensorWishes
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,8 +35,11 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "denoised": (DenoisedFrame, DENOISED_JSON),
     "incident": (Incident, None),
     "incident-event": (IncidentEvent, CLOUD_EVENT),
+    "deed-event": (DeedEvent, CLOUD_EVENT),
     "dead-letter-headers": (DeadLetter, None),
     "sensor-state": (SensorState, None),
+    "verdicts": (SensorWishes, None),
+    "deed": (Deed, None),
     "settings": (Settings, None),
 }
 """Model of each contract by file name, and its content type if it is a record's value."""

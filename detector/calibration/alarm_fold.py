@@ -12,73 +12,42 @@ from typing import Any
 
 import numpy as np
 
+from detector.calibration.alarm_records import (
+    ENDED,
+    ENDING,
+    FAULT,
+    FORGOTTEN,
+    FREE,
+    HELD,
+    LONG,
+    MAXIMUM_DURATION,
+    NEW_NORMAL,
+    OFF,
+    OPEN,
+    OPENED,
+    OWN,
+    PENDING,
+    QUIET,
+    RAISED,
+    RAISED_ONLY,
+    RECOVERED,
+    RULE,
+    SHORT,
+    SWITCHED_OFF,
+)
 from detector.compiled import compiled
-
-LONG, SHORT = 0, 1
-"""Columns of a sample's levels, and what fired."""
-QUIET, OPEN, PENDING = 0.0, 1.0, 2.0
-"""No incident; one in alarm; one that ended, as long as it may still be taken up again."""
-RECOVERED, NEW_NORMAL, MAXIMUM_DURATION = 0.0, 1.0, 2.0
-"""Why an incident ended."""
-OPENED, ENDED = 0.0, 1.0
-"""What an event says of an incident."""
-
-
-def _record(*names: str) -> np.dtype[Any]:
-    """Named float64 columns: a row of a plain float64 array, read by name."""
-    return np.dtype([(name, np.float64) for name in names])
-
-
-NUMBERS = _record(
-    *(f"{what}_{view}" for view in ("long", "short") for what in ("centre", "spread", "slope")),
-    "bar_long",
-    "bar_short",
-    "memory",
-)
-"""Start numbers of a calibration group: centre and spread in levels, slope and bar in spreads,
-memory in rows."""
-
-DIALS = _record(
-    "rate",
-    "opens_at",
-    "opens_within",
-    "closes_after",
-    "merge_gap",
-    "shortest",
-    "longest",
-    "accept",
-    "learning",
-    "lowest",
-)
-"""The budget as false incidents a row, and the dials of `AlarmDials`."""
-
-STATE = _record(
-    "rows",
-    *("centre_long", "spread_long", "centre_short", "spread_short"),
-    "offset",
-    *("over", "phase", "since"),
-    *("smooth_long", "smooth_short"),
-    *("age", "height_long", "height_short", "armed", "calm"),
-    *("before_spread_long", "before_spread_short"),
-    *("from_long", "half_long", "from_short", "half_short"),
-    *("first", "opened", "last", "peak", "strength", "fired", "charged", "reason"),
-)
-"""What is recorded of a sensor; see `start_states`."""
-
-EVENT = _record(
-    *("sensor", "what", "opened", "first", "last", "ended", "peak", "strength", "fired", "reason")
-)
-"""One thing that happened to an incident; rows count from the sensor's first ever."""
 
 LEARNS_OVER = 2_000.0
 """Rows in which centre and spread forget, outside of an incident."""
+ANEW = -1.0
+"""Rows learnt of a view whose next level becomes its centre."""
 STEP = 4.0
 """The longest step, in spreads, that a row can pull centre or spread by."""
 LEAST_SPREAD = 0.1
 """The spread never falls below this share of the calibrated one."""
 FEEDBACK = 6.0
 """Tail slopes by which a weak incident lifts the bar."""
-FREE = 0.85
+FREE_SHARE = 0.85
 """Share of that lift from which a strong incident, likely an event, is freed."""
 STRONG = 5.0
 """Tail slopes beyond the bar at which that lift is down to a quarter of its weak part."""
@@ -98,15 +67,43 @@ def _forgiving(peak: float) -> float:
 
 
 @compiled
-def _learn(s: Any, n: Any, long: float, short: float, rate: float) -> None:
-    """Move centre and spread by one row; a row far off pulls no further than `STEP` spreads."""
+def _adopt(s: Any, long: float, short: float, ruling: int) -> None:
+    """Where a reference begins anew, its centre is the first level."""
+    if ruling & (RAISED | FORGOTTEN):
+        return
+    if s.learnt_long == ANEW and not np.isnan(long):
+        s.centre_long = long
+        s.learnt_long = 0.0
+    if s.learnt_short == ANEW:
+        s.centre_short = short
+        s.learnt_short = 0.0
+
+
+@compiled
+def _learn_outside(s: Any, n: Any, long: float, short: float) -> None:
+    """Learn a row outside of incidents: the centre as a running mean until it is old enough."""
+    by_long = by_short = rate = 1.0 / LEARNS_OVER
+    if 0.0 <= s.learnt_long < LEARNS_OVER and not np.isnan(long):
+        s.learnt_long += 1.0
+        by_long = 1.0 / s.learnt_long
+    if 0.0 <= s.learnt_short < LEARNS_OVER:
+        s.learnt_short += 1.0
+        by_short = 1.0 / s.learnt_short
+    _learn(s, n, long, short, by_long, by_short, rate)
+
+
+@compiled
+def _learn(  # noqa: PLR0917 - compiled functions take no keywords
+    s: Any, n: Any, long: float, short: float, by_long: float, by_short: float, rate: float
+) -> None:
+    """Move centres and (at `rate`) spreads; a row far off pulls by `STEP` spreads at most."""
     if not np.isnan(long):
         step = min(max(long - s.centre_long, -STEP * s.spread_long), STEP * s.spread_long)
-        s.centre_long += rate * step
+        s.centre_long += by_long * step
         spread = s.spread_long + rate * (abs(step) - s.spread_long)
         s.spread_long = max(spread, LEAST_SPREAD * n.spread_long)
     step = min(max(short - s.centre_short, -STEP * s.spread_short), STEP * s.spread_short)
-    s.centre_short += rate * step
+    s.centre_short += by_short * step
     spread = s.spread_short + rate * (abs(step) - s.spread_short)
     s.spread_short = max(spread, LEAST_SPREAD * n.spread_short)
 
@@ -179,14 +176,14 @@ def _opens(s: Any, d: Any, strength: float) -> bool:
 
 
 @compiled
-def _open(s: Any, n: Any, strength: float, fired: float) -> None:
+def _open(s: Any, n: Any, strength: float, fired: float, cost: float) -> None:
     """Begin an incident, or take up the one that just ended."""
     if s.phase == QUIET:
         s.first = s.rows
         s.opened = np.nan
-        s.peak = strength
-        s.strength = strength
+        s.peak = s.strength = max(0.0, strength)
         s.fired = fired
+        s.cost = cost
         s.charged = 0.0
         s.before_spread_long, s.before_spread_short = s.spread_long, s.spread_short
         centre_long, bar_long, centre_short, bar_short = _bars(s, n)
@@ -197,13 +194,14 @@ def _open(s: Any, n: Any, strength: float, fired: float) -> None:
     s.armed = 0.0
     s.calm = 0.0
     s.height_long = np.nan
+    s.height_short = np.nan
 
 
 @compiled
 def _measure(s: Any, long: float, short: float) -> None:
     """The height of an incident: running means, over its first row to its last `HEIGHT_OVER`."""
     s.age += 1.0
-    if s.age == 1.0:
+    if np.isnan(s.height_short):
         s.height_short = short
     s.height_short += (short - s.height_short) / min(s.age, HEIGHT_OVER)
     if not np.isnan(long):
@@ -213,23 +211,28 @@ def _measure(s: Any, long: float, short: float) -> None:
 
 
 @compiled
-def _in_alarm(  # noqa: PLR0917 - compiled functions take no keywords
-    s: Any, n: Any, d: Any, long: float, short: float, strength: float
+def _in_alarm(  # noqa: PLR0917
+    s: Any, n: Any, d: Any, long: float, short: float, strength: float, ruling: int
 ) -> float:
     """One row of an open incident; the reason if it ends here, else NaN."""
     _measure(s, long, short)
     s.last = s.rows
-    s.peak = max(s.peak, strength)
+    if not ruling & HELD:
+        s.peak = max(s.peak, strength)
     centre_long, bar_long, centre_short, bar_short = _bars(s, n)
     if s.smooth_short > centre_short + 0.5 * bar_short:
         s.armed += 1.0
     calm = _is_over(s, centre_long, 0.5 * bar_long, centre_short, 0.5 * bar_short)
+    calm = (calm or ruling & HELD != 0) and ruling & RAISED == 0
     s.calm = s.calm + 1.0 if calm else 0.0
     if s.calm >= d.closes_after:
+        if ruling & HELD:  # what is left of it does not matter
+            return RECOVERED
         # Calm beside centres that have learnt the incident is not calm beside those before it.
         before = _is_over(s, s.from_long, s.half_long, s.from_short, s.half_short)
         return RECOVERED if before else NEW_NORMAL
-    if d.accept > 0.0 and s.age >= d.accept * n.memory:
+    accepts = d.accept > 0.0 and s.cost != FAULT and not ruling & (RAISED | FORGOTTEN)
+    if accepts and s.age >= max(d.accept * n.memory, d.accept_after):
         if not np.isnan(s.smooth_long):
             s.centre_long = max(s.centre_long, s.smooth_long)
         s.centre_short = max(s.centre_short, s.smooth_short)
@@ -238,19 +241,27 @@ def _in_alarm(  # noqa: PLR0917 - compiled functions take no keywords
 
 
 @compiled
+def _in_alarm_unscored(s: Any, d: Any) -> float:
+    """One raised row without levels; the reason if the incident ends here, else NaN."""
+    s.age += 1.0
+    s.last = s.rows
+    return MAXIMUM_DURATION if s.rows - s.first + 1.0 >= d.longest else np.nan
+
+
+@compiled
 def _close(s: Any, reason: float) -> None:
     """Leave the alarm, and lift the bar by what the incident costs, once."""
     s.reason = reason
-    if reason == RECOVERED:
+    if reason in (RECOVERED, SWITCHED_OFF):
         # What it taught was the event's. Kept, it would hide the next one behind a wide spread.
         s.spread_long = s.before_spread_long
         s.spread_short = s.before_spread_short
     s.since = 0.0
     s.over = 0.0
     s.phase = QUIET if np.isnan(s.opened) else PENDING
-    if s.phase == PENDING and s.charged == 0.0:
-        s.offset += FEEDBACK * (1.0 - FREE + FREE * _forgiving(s.peak))
-        s.charged = 1.0
+    if s.phase == PENDING and s.cost == OWN and s.charged == 0.0 and reason != SWITCHED_OFF:
+        s.charged = FEEDBACK * (1.0 - FREE_SHARE + FREE_SHARE * _forgiving(s.peak))
+        s.offset += s.charged
 
 
 @compiled
@@ -264,34 +275,43 @@ def _write(s: Any, event: Any, sensor: int, what: float) -> None:
     event.peak = s.peak
     event.strength = s.strength
     event.fired = s.fired
+    event.charged = s.charged
     event.reason = np.nan if what == OPENED else s.reason
+
+
+@compiled
+def _end(s: Any, events: Any, count: int, sensor: int) -> int:
+    """The incident is over now; the number of events after it."""
+    s.phase = QUIET
+    _write(s, events[count], sensor, ENDED)
+    return count + 1
+
+
+@compiled
+def _switch_off(s: Any, events: Any, count: int, sensor: int) -> int:
+    """One row that is not judged: whatever goes on ends here."""
+    if s.phase == OPEN:
+        _close(s, SWITCHED_OFF)
+    if s.phase != QUIET:
+        s.reason = SWITCHED_OFF
+        count = _end(s, events, count, sensor)
+    return count
 
 
 @compiled
 def _outside(s: Any, d: Any, events: Any, count: int, sensor: int) -> int:
     """One row without an alarm; an incident that nothing took up again is over now."""
+    if s.phase == OPEN:
+        return count
     s.since += 1.0
     if s.phase == PENDING and s.since > d.merge_gap:
-        s.phase = QUIET
-        _write(s, events[count], sensor, ENDED)
-        return count + 1
+        count = _end(s, events, count, sensor)
     return count
 
 
 @compiled
-def _inside(  # noqa: PLR0917
-    s: Any,
-    n: Any,
-    d: Any,
-    long: float,
-    short: float,
-    strength: float,
-    events: Any,
-    count: int,
-    sensor: int,
-) -> int:
-    """One row of an alarm."""
-    reason = _in_alarm(s, n, d, long, short, strength)
+def _inside(s: Any, d: Any, reason: float, events: Any, count: int, sensor: int) -> int:  # noqa: PLR0917
+    """One row of an alarm, which ends here for a reason or goes on (NaN)."""
     if np.isnan(s.opened) and s.age >= d.shortest:
         s.opened = s.rows
         _write(s, events[count], sensor, OPENED)
@@ -300,15 +320,67 @@ def _inside(  # noqa: PLR0917
         _close(s, reason)
         # Only what recovered may be taken up again: the other ends are decisions.
         if s.phase == PENDING and reason != RECOVERED:
-            s.phase = QUIET
-            _write(s, events[count], sensor, ENDED)
-            count += 1
+            count = _end(s, events, count, sensor)
     return count
+
+
+@compiled
+def _take_up(  # noqa: PLR0917
+    s: Any, n: Any, d: Any, strength: float, fired: float, ruling: int
+) -> bool:
+    """Whether a judged row is in an incident, which it opens if it has to."""
+    own = _opens(s, d, 0.0 if ruling & HELD else strength)
+    if s.phase != OPEN and (own or ruling & RAISED):
+        cost = FREE if ruling & FORGOTTEN else RAISED_ONLY
+        _open(s, n, strength, fired if own else RULE, cost)
+    if own and s.cost == RAISED_ONLY:
+        s.cost = OWN
+    return bool(s.phase == OPEN)
+
+
+@compiled
+def _learn_inside(  # noqa: PLR0917
+    s: Any, n: Any, d: Any, long: float, short: float, ruling: int
+) -> None:
+    """Learn a row of an incident."""
+    if ruling & HELD and s.cost != FAULT:
+        _learn_outside(s, n, long, short)
+    else:
+        learns = d.accept > 0.0 and s.cost != FAULT and not ruling & RAISED
+        rate = d.learning / n.memory if learns else 0.0
+        _learn(s, n, long, short, rate, rate, rate)
+
+
+@compiled
+def _ruled(s: Any, ruling: int, events: Any, count: int, sensor: int) -> tuple[int, int]:
+    """What wishes and rulings end before a row; the number of events, and what is left to rule."""
+    if s.phase == ENDING:
+        count = _end(s, events, count, sensor)
+    if ruling & OFF:
+        return _switch_off(s, events, count, sensor), OFF
+    return count, ruling & ~HELD if ruling & RAISED else ruling
+
+
+@compiled
+def _unscored(  # noqa: PLR0917
+    s: Any, n: Any, d: Any, ruling: int, events: Any, count: int, sensor: int
+) -> tuple[int, bool]:
+    """One row without levels; events, and whether it is in a reported alarm."""
+    s.over = 0.0
+    s.calm = 0.0
+    s.smooth_long = np.nan
+    if not ruling & RAISED:
+        return count, False
+    if s.phase != OPEN:
+        _open(s, n, 0.0, RULE, FREE if ruling & FORGOTTEN else RAISED_ONLY)
+    count = _inside(s, d, _in_alarm_unscored(s, d), events, count, sensor)
+    return count, not np.isnan(s.opened)
 
 
 @compiled
 def fold(  # noqa: PLR0917
     levels: Any,
+    rulings: Any,
     sizes: Any,
     groups: Any,
     numbers: Any,
@@ -323,6 +395,7 @@ def fold(  # noqa: PLR0917
 
     Args:
         levels: [rows, 2 or more], sensor behind sensor; long and short.
+        rulings: int8 of each row.
         sizes: rows of each sensor.
         groups: calibration group of each sensor.
         numbers: `NUMBERS` of each group.
@@ -340,42 +413,30 @@ def fold(  # noqa: PLR0917
         s = states[sensor]
         n = numbers[groups[sensor]]
         for _ in range(sizes[sensor]):
-            long, short = levels[row, LONG], levels[row, SHORT]
+            long, short, ruling = levels[row, LONG], levels[row, SHORT], int(rulings[row])
             if not np.isfinite(long):
                 long = np.nan
-            if not np.isfinite(short):
-                threshold[row], strengths[row], alarm[row] = np.nan, np.nan, False
-                s.over = 0.0
-                s.calm = 0.0
-                s.smooth_long = np.nan
-            else:
+            if ruling or s.phase == ENDING:
+                count, ruling = _ruled(s, ruling, events, count, sensor)
+            if np.isfinite(short) and ruling != OFF:
                 _smooth(s, long, short)
-                if s.phase != OPEN:
-                    count = _outside(s, d, events, count, sensor)
-                threshold[row], strengths[row], fired = _judge(s, n, long, short)
-                if _opens(s, d, strengths[row]) and s.phase != OPEN:
-                    _open(s, n, strengths[row], fired)
-                rate = 1.0 / LEARNS_OVER
-                alarm[row] = s.phase == OPEN
-                if s.phase == OPEN:
-                    count = _inside(s, n, d, long, short, strengths[row], events, count, sensor)
-                    rate = d.learning / n.memory if d.accept > 0.0 else 0.0
+                count = _outside(s, d, events, count, sensor)
+                _adopt(s, long, short, ruling)
+                threshold[row], strength, fired = _judge(s, n, long, short)
+                strengths[row], alarm[row] = strength, False
+                if _take_up(s, n, d, strength, fired, ruling):
+                    reason = _in_alarm(s, n, d, long, short, strength, ruling)
+                    count = _inside(s, d, reason, events, count, sensor)
                     alarm[row] = not np.isnan(s.opened)
-                _learn(s, n, long, short, rate)
-                s.offset = max(s.offset - FEEDBACK * d.rate, d.lowest)
+                    if not ruling & FORGOTTEN:
+                        _learn_inside(s, n, d, long, short, ruling)
+                elif not ruling & FORGOTTEN:
+                    _learn_outside(s, n, long, short)
+                if not ruling & FORGOTTEN:
+                    s.offset = max(s.offset - FEEDBACK * d.rate, d.lowest)
+            else:
+                threshold[row], strengths[row] = np.nan, np.nan
+                count, alarm[row] = _unscored(s, n, d, ruling, events, count, sensor)
             s.rows += 1.0
             row += 1
     return count
-
-
-@compiled
-def in_spreads(levels: Any, centre: float, spread: float) -> Any:
-    """Levels over a centre and a spread that learn as those of the rule outside of incidents."""
-    z = np.empty(len(levels))
-    m, s = centre, spread
-    for row in range(len(levels)):
-        z[row] = (levels[row] - max(m, centre)) / s
-        step = min(max(levels[row] - m, -STEP * s), STEP * s)
-        m += step / LEARNS_OVER
-        s = max(s + (abs(step) - s) / LEARNS_OVER, LEAST_SPREAD * spread)
-    return z

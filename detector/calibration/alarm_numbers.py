@@ -9,11 +9,13 @@ group, and what that cannot carry from a tail as telemetry usually has it.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from detector.calibration.alarm_fold import in_spreads
+from detector.calibration.alarm_fold import LEARNS_OVER, LEAST_SPREAD, STEP
+from detector.compiled import compiled
 
 VIEWS = ("long", "short")
 BEYOND = 0.1
@@ -173,7 +175,7 @@ def _describe(pieces: list[_Piece], view: int) -> dict[str, float]:
     centre = float(np.median(np.concatenate(columns)))
     spread = max(float(np.median([_spread(part) for part in cuts])), MIN_SPREAD)
     # Anew in each block: what a bad one teaches must not reach the next.
-    tails = np.array([_tail(in_spreads(part, centre, spread)) for part in cuts])
+    tails = np.array([_tail(_in_spreads(part, centre, spread)) for part in cuts])
     quantile, slope, clusters = np.median(tails, axis=0)
     return {
         "centre": centre,
@@ -188,6 +190,19 @@ def _spread(levels: Float64[np.ndarray, " rows"]) -> float:
     """Mean distance from the median, each of at most three mean distances."""
     distance = np.abs(levels - np.median(levels))
     return float(np.minimum(distance, 3.0 * distance.mean()).mean())
+
+
+@compiled
+def _in_spreads(levels: Any, centre: float, spread: float) -> Any:
+    """Levels over a centre and a spread that learn as those of the rule outside of incidents."""
+    z = np.empty(len(levels))
+    m, s = centre, spread
+    for row in range(len(levels)):
+        z[row] = (levels[row] - max(m, centre)) / s
+        step = min(max(levels[row] - m, -STEP * s), STEP * s)
+        m += step / LEARNS_OVER
+        s = max(s + (abs(step) - s) / LEARNS_OVER, LEAST_SPREAD * spread)
+    return z
 
 
 def _tail(z: Float64[np.ndarray, " rows"]) -> tuple[float, float, float]:

@@ -27,21 +27,22 @@ closes: an incident stays open over them, and no budget is earned.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int8, Int64, UInt8
 
 from detector.calibration import alarm_fold as fold
+from detector.calibration import alarm_records as records
 from detector.calibration.alarm_numbers import AlarmNumbers
 
 START_OFFSET = 1.0
 """Slopes that the bar stands above the calibrated one at first: the first weeks are the weak time,
 a little less sensitive than calibrated."""
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Of what a row of states means; recorded states of another version are not to be used."""
-STATE_SIZE = len(fold.STATE.names or ())
+STATE_SIZE = len(records.STATE.names or ())
 WITHIN = 32
 """Most rows that `AlarmDials.opens_within` can look back on."""
 
@@ -51,19 +52,39 @@ States = Float64[np.ndarray, "sensors state"]
 class Fired(IntEnum):
     """The view that was further beyond its bar when an incident opened."""
 
-    LONG = fold.LONG
-    SHORT = fold.SHORT
+    LONG = records.LONG
+    SHORT = records.SHORT
+    RULE = records.RULE
+    """None of them: a ruling raised it, and the levels alone would not have opened it here."""
+
+
+class Ruling(IntFlag):
+    """What else is known of a row than its levels: rules beside the model, wishes, calendars."""
+
+    HELD = records.HELD
+    """A rule says that it does not matter: it does not count as over the bars, is calm within an
+    incident, raises no peak, and is learnt from like a quiet row."""
+    RAISED = records.RAISED
+    """A rule says alarm, whatever the levels, even if there are none: it opens an incident at once
+    and holds it open up to `AlarmDials.longest`; nothing is learnt. Beats `HELD`."""
+    OFF = records.OFF
+    """Not judged, as if it had no levels; what goes on ends here. Beats all others."""
+    FORGOTTEN = records.FORGOTTEN
+    """Judged, but it moves neither centre nor spread nor bar, and an incident that it opens is free
+    of charge. What an incident before it taught is still given back, and its charge still due."""
 
 
 class EndReason(IntEnum):
     """Why an incident ended."""
 
-    RECOVERED = int(fold.RECOVERED)
-    """The levels are back."""
-    NEW_NORMAL = int(fold.NEW_NORMAL)
-    """They are not: the rule has got used to them."""
-    MAXIMUM_DURATION = int(fold.MAXIMUM_DURATION)
+    RECOVERED = int(records.RECOVERED)
+    """The levels are back, or a rule says that what is left of them does not matter."""
+    NEW_NORMAL = int(records.NEW_NORMAL)
+    """They are not: the rule has got used to them, or a person said so."""
+    MAXIMUM_DURATION = int(records.MAXIMUM_DURATION)
     """It was cut; if the levels stay, the next incident follows at once."""
+    OFF = int(records.SWITCHED_OFF)
+    """The sensor is not judged from this row on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +101,9 @@ class AlarmDials:
         accept: memories of an incident (see `AlarmNumbers.memory`) after which its level is the
             new normal. 0 never accepts: the incident stays open as long as the levels stay, and
             nothing is learnt inside of it.
+        accept_after: rows that it must have stood for as well, the later of the two counts; 0 asks
+            for none. No floor for learning, which may end an incident as the new normal before:
+            only with `learning` 0 is an incident sure to stay open so long.
         learning: speed of learning inside an incident, in memories; 0 holds an alarm through a
             long event, until it is accepted.
         lowest: tail slopes that the bar may sink by below the calibrated one while the budget is
@@ -99,6 +123,7 @@ class AlarmDials:
     shortest: int = 1
     longest: int = 604_800
     accept: float = 2.0
+    accept_after: int = 0
     learning: float = 1.0
     lowest: float = -3.0
 
@@ -111,6 +136,7 @@ class AlarmDials:
             "shortest": (self.shortest, 1, 10_000),
             "longest": (self.longest, 32, 10**9),
             "accept": (self.accept, 0.0, 1e6),
+            "accept_after": (self.accept_after, 0, 10**9),
             "learning": (self.learning, 0.0, 10.0),
             "lowest": (self.lowest, -100.0, 100.0),
         }
@@ -129,9 +155,11 @@ class Incident:
         first: first row over the bars that opened it.
         last: last row in alarm so far.
         ended: row at which its end was certain; None while it may go on.
-        peak: its largest strength so far.
-        strength: tail slopes beyond the bars when it opened; each is a factor e in how rare it is.
+        peak: its largest strength so far; 0 where no row that counts was over the bars.
+        strength: tail slopes beyond the bars when it opened; each is a factor e in how rare it is;
+            0 where a ruling opened it below them.
         fired: what saw it.
+        charge: tail slopes that it lifted the bar by; 0 while it is not charged, and if it is free.
         reason: why it ended; None while it may go on.
     """
 
@@ -143,6 +171,7 @@ class Incident:
     peak: float
     strength: float
     fired: Fired
+    charge: float
     reason: EndReason | None
 
 
@@ -196,11 +225,12 @@ class AlarmRule:
     def start(self, groups: Int[np.ndarray, " sensors"]) -> States:
         """States of sensors that have had no row."""
         numbers = self._numbers[groups]
-        states = np.zeros(len(groups), fold.STATE)
+        states = np.zeros(len(groups), records.STATE)
         for view in ("long", "short"):
             for what in ("centre", "spread"):
                 states[f"{what}_{view}"] = numbers[f"{what}_{view}"]
             states[f"smooth_{view}"] = np.nan
+            states[f"learnt_{view}"] = fold.LEARNS_OVER
         states["offset"] = START_OFFSET
         return states.view(np.float64).reshape(len(groups), STATE_SIZE)
 
@@ -210,6 +240,7 @@ class AlarmRule:
         sizes: Int[np.ndarray, " sensors"],
         groups: Int[np.ndarray, " sensors"],
         states: States,
+        rulings: Int8[np.ndarray, " rows"] | None = None,
     ) -> Advanced:
         """Take the next rows of many sensors; the same bits however they are cut into calls.
 
@@ -220,6 +251,7 @@ class AlarmRule:
             sizes: rows of each sensor, 0 or more.
             groups: calibration group of each sensor.
             states: from `start` or an earlier call; left as they are.
+            rulings: bits of `Ruling` of each row; None: no row has any.
 
         Raises:
             ValueError: shapes that do not fit.
@@ -232,17 +264,26 @@ class AlarmRule:
             )
         if int(np.sum(sizes)) != rows or (sensors and int(np.min(sizes)) < 0):
             raise ValueError(f"the sizes must sum up to {rows} rows, got {int(np.sum(sizes))}")
+        cut = 0
+        if rulings is None:
+            rulings = np.zeros(rows, dtype=np.int8)
+        elif len(rulings) != rows:
+            raise ValueError(f"{rows} rows need as many rulings, got {len(rulings)}")
+        else:
+            cut = int(np.count_nonzero(rulings & Ruling.OFF))
         after = np.array(states, dtype=np.float64, order="C")
         threshold, strength = np.empty(rows), np.empty(rows)
         alarm = np.empty(rows, dtype=np.bool_)
-        events = np.empty(2 * rows // self._least_rows() + 2 * sensors, fold.EVENT)
+        most = 2 * (rows // self._least_rows() + cut + sensors)
+        events = np.empty(most, records.EVENT)
         count = fold.fold(
             np.ascontiguousarray(levels, dtype=np.float64),
+            np.ascontiguousarray(rulings),
             np.asarray(sizes, dtype=np.int64),
             np.asarray(groups, dtype=np.int64),
             self._numbers,
             self._dials,
-            after.view(fold.STATE)[:, 0],
+            after.view(records.STATE)[:, 0],
             threshold,
             strength,
             alarm,
@@ -254,18 +295,24 @@ class AlarmRule:
             threshold=threshold,
             strength=strength,
             alarm=alarm,
-            opened=_incidents(happened[happened["what"] == fold.OPENED]),
-            ended=_incidents(happened[happened["what"] == fold.ENDED]),
+            opened=_incidents(happened[happened["what"] == records.OPENED]),
+            ended=_incidents(happened[happened["what"] == records.ENDED]),
         )
 
     def _least_rows(self) -> int:
         """Rows that an incident lasts at the least: they bound how many there can be."""
-        accepted = self.dials.accept * float(self.numbers.memory.min())
-        return max(1, int(min(self.dials.closes_after, self.dials.longest, accepted or np.inf)))
+        accepted = self.accepts_after(int(self.numbers.memory.argmin())) or np.inf
+        return max(1, int(min(self.dials.closes_after, self.dials.longest, accepted)))
+
+    def accepts_after(self, group: int) -> float:
+        """Rows that an incident of a group stands before its level is the new normal; 0: never."""
+        if self.dials.accept == 0.0:
+            return 0.0
+        return max(self.dials.accept * float(self.numbers.memory[group]), self.dials.accept_after)
 
     @cached_property
     def _numbers(self) -> np.ndarray:
-        table = np.empty(len(self.numbers.memory), fold.NUMBERS)
+        table = np.empty(len(self.numbers.memory), records.NUMBERS)
         bars = self.numbers.bars(max(self.rate, self.least_rate))
         for view, name in enumerate(("long", "short")):
             for what in ("centre", "spread", "slope"):
@@ -276,26 +323,42 @@ class AlarmRule:
 
     @cached_property
     def _dials(self) -> np.ndarray:
-        names = [name for name in fold.DIALS.names or () if name != "rate"]
+        names = [name for name in records.DIALS.names or () if name != "rate"]
         values = (self.rate, *(float(getattr(self.dials, name)) for name in names))
-        return np.array([values], fold.DIALS)
+        return np.array([values], records.DIALS)
 
 
 def rows_seen(states: States) -> Int64[np.ndarray, " sensors"]:
     """Rows that each sensor has had: the number of its next one."""
-    return states.view(fold.STATE)[:, 0]["rows"].astype(np.int64)
+    return states.view(records.STATE)[:, 0]["rows"].astype(np.int64)
+
+
+def pack_states(states: States) -> UInt8[np.ndarray, "sensors bytes"]:
+    """States as bytes to be recorded, exact to the bit."""
+    return np.ascontiguousarray(states, dtype="<f8").view(np.uint8)
+
+
+def unpack_states(packed: UInt8[np.ndarray, "sensors bytes"]) -> States:
+    """What `pack_states` was given.
+
+    Raises:
+        ValueError: the bytes are not those of states of this version.
+    """
+    if packed.shape[1] != 8 * STATE_SIZE:
+        raise ValueError(f"an alarm state has {8 * STATE_SIZE} bytes, got {packed.shape[1]}")
+    return np.ascontiguousarray(packed).view("<f8").astype(np.float64)
 
 
 def open_incidents(states: States) -> Sequence[Incident]:
     """The reported incidents that have not ended, at most one a sensor."""
-    table = np.ascontiguousarray(states, dtype=np.float64).view(fold.STATE)[:, 0]
+    table = np.ascontiguousarray(states, dtype=np.float64).view(records.STATE)[:, 0]
     table = table.copy()
-    events = np.zeros(len(table), fold.EVENT)
-    for name in ("opened", "first", "last", "peak", "strength", "fired"):
+    events = np.zeros(len(table), records.EVENT)
+    for name in ("opened", "first", "last", "peak", "strength", "fired", "charged"):
         events[name] = table[name]
     events["sensor"] = np.arange(len(table))
     events["ended"] = events["reason"] = np.nan
-    return _incidents(events[(table["phase"] != fold.QUIET) & ~np.isnan(table["opened"])])
+    return _incidents(events[(table["phase"] != records.QUIET) & ~np.isnan(table["opened"])])
 
 
 def _incidents(events: np.ndarray) -> list[Incident]:
@@ -309,6 +372,7 @@ def _incidents(events: np.ndarray) -> list[Incident]:
             peak=float(event["peak"]),
             strength=float(event["strength"]),
             fired=Fired(int(event["fired"])),
+            charge=float(event["charged"]),
             reason=None if np.isnan(event["reason"]) else EndReason(int(event["reason"])),
         )
         for event in events

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from detector.calibration import alarm_fold as fold
+from detector.calibration import alarm_records as records
 from detector.calibration.alarm_rule import States
 
 
 def end_incidents(states: States) -> States:
     """Leave an incident that is open, without a word and without charge; the rest goes on."""
     after = np.array(states, dtype=np.float64, order="C")
-    table = after.view(fold.STATE)[:, 0]
-    is_open = table["phase"] != fold.QUIET
+    table = after.view(records.STATE)[:, 0]
+    is_open = table["phase"] != records.QUIET
     for name, value in (
-        ("phase", fold.QUIET),
+        ("phase", records.QUIET),
         ("over", 0.0),
         ("since", 0.0),
         ("calm", 0.0),

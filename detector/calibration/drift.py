@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64, UInt8
 
 from detector.compiled import compiled
 
@@ -47,6 +47,21 @@ _STATE: np.dtype[Any] = np.dtype(
     ]
 )
 STATE_SIZE = _STATE.itemsize // 8
+STATE_VERSION = 1
+"""Of what a row of states means; recorded states of another version are not to be used."""
+MOST_EPOCH_ROWS = 65_534
+"""So that the counts of an epoch's levels fit into two bytes."""
+_PACKED: np.dtype[Any] = np.dtype(
+    [
+        ("epochs", "<f8"),
+        ("filled", "<u2"),
+        ("drifting", "u1"),
+        ("between", "<u2", (REFERENCES + 1,)),
+        ("products", "<f4", (WINDOW,)),
+    ]
+)
+"""The same numbers in as few bytes as hold them exactly."""
+_MOST = float(np.finfo(np.float32).max)
 
 States = Float64[np.ndarray, "sensors state"]
 
@@ -113,11 +128,13 @@ class DriftWatch:
             )
         if self.power.shape != self.count.shape or not ((self.power > 0) & (self.power <= 1)).all():
             raise ValueError("every group needs a power of its evidence above 0 and up to 1")
-        if self.epoch_rows < 2 or self.epoch_rows % 2 or not self.limit >= 1:  # noqa: PLR2004
+        if not 2 <= self.epoch_rows <= MOST_EPOCH_ROWS or self.epoch_rows % 2:  # noqa: PLR2004
             raise ValueError(
-                f"an epoch needs an even number of rows and a year at least one epoch, got "
-                f"{self.epoch_rows} and {self.limit}"
+                f"an epoch needs an even number of rows up to {MOST_EPOCH_ROWS}, got "
+                f"{self.epoch_rows}"
             )
+        if not self.limit >= 1:
+            raise ValueError(f"a year needs at least one epoch, got {self.limit}")
         listed = np.arange(REFERENCES) < self.count[:, None]
         if not (np.isfinite(self.medians) == listed).all():
             raise ValueError("medians must be finite as far as they are counted, and no further")
@@ -247,6 +264,31 @@ class DriftWatch:
         )
 
 
+def pack_states(states: States) -> UInt8[np.ndarray, "sensors bytes"]:
+    """States as bytes to be recorded, exact to the bit."""
+    return _converted(np.ascontiguousarray(states).view(_STATE)[:, 0], _PACKED).view(np.uint8)
+
+
+def unpack_states(packed: UInt8[np.ndarray, "sensors bytes"]) -> States:
+    """What `pack_states` was given.
+
+    Raises:
+        ValueError: the bytes are not those of states of this version.
+    """
+    if packed.shape[1] != _PACKED.itemsize:
+        raise ValueError(f"a drift state has {_PACKED.itemsize} bytes, got {packed.shape[1]}")
+    table = np.ascontiguousarray(packed).view(_PACKED)[:, 0]
+    return _converted(table, _STATE).view(np.float64)
+
+
+def _converted(table: np.ndarray, to: np.dtype[Any]) -> np.ndarray:
+    """Records of the same names in other numbers, one a row."""
+    converted = np.empty((len(table), 1), to)
+    for name in to.names or ():
+        converted[name][:, 0] = table[name]
+    return converted
+
+
 def _medians(levels: Float64[np.ndarray, " rows"], rows: int) -> Float64[np.ndarray, " epochs"]:
     """Upper medians of whole epochs."""
     whole = len(levels) // rows * rows
@@ -291,7 +333,8 @@ def _close_epoch(s: Any, references: int, rows: float, power: float) -> float:
     s.products[slot] = 1.0
     total = 0.0
     for place in range(WINDOW):
-        s.products[place] *= evidence
+        # As it is recorded: a sum over rounded numbers would not be the sum over their copies.
+        s.products[place] = np.float32(min(s.products[place] * evidence, _MOST))
         total += s.products[place]
     s.epochs += 1.0
     s.filled = 0.0

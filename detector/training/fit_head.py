@@ -180,7 +180,7 @@ def _measure(
     for begin in range(0, len(ends), _BATCH):
         rows, local = _cut(data, ends[begin : begin + _BATCH])
         prepared = views.prepare(rows, np.array(group))
-        measured, newest = views.measure(prepared, local.to(views.device))
+        measured, newest, _ = views.measure(prepared, local.to(views.device))
         features.append(measured.cpu().numpy())
         expected.append(newest.cpu().numpy())
     return np.concatenate(features, axis=1), np.concatenate(expected)

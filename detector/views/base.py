@@ -33,10 +33,12 @@ class Measured:
         features: >= 0; may be overwritten by the reader.
         expected: what the newest reading should have been, scaled units; None from a view that
             does not know (see `detector.views.joined`).
+        latent: the latent vector of each window; None as `expected`.
     """
 
     features: Float[Tensor, "features windows channels"]
     expected: Float[Tensor, "windows channels"] | None = None
+    latent: Float[Tensor, "windows latent"] | None = None
 
 
 class View(ABC, Generic[PreparedT]):

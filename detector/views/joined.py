@@ -76,16 +76,22 @@ class Views:
 
     def measure(
         self, prepared: tuple[Any, ...], ends: Int[Tensor, " windows"]
-    ) -> tuple[Float[Tensor, "features windows channels"], Float[Tensor, "windows channels"]]:
-        """The features of all views one behind the other, and what the signal view expected.
+    ) -> tuple[
+        Float[Tensor, "features windows channels"],
+        Float[Tensor, "windows channels"],
+        Float[Tensor, "windows latent"],
+    ]:
+        """The features of all views one behind the other; the signal view's expectation and latent.
 
         Arguments as for `View.measure`; at each of `ends` a window of every view ends.
         """
         measured = [view.measure(rows, ends) for view, rows in zip(self, prepared, strict=True)]
         features = [one.features for one in measured]
-        expected = measured[self._views.index(self.signal)].expected
-        assert expected is not None, "a reconstruction says what it expected"
-        return torch.cat(features) if len(features) > 1 else features[0], expected
+        signal = measured[self._views.index(self.signal)]
+        assert signal.expected is not None, "a reconstruction says what it expected"
+        assert signal.latent is not None, "a reconstruction has a latent vector of each window"
+        joined = torch.cat(features) if len(features) > 1 else features[0]
+        return joined, signal.expected, signal.latent
 
     def to(self, device: torch.device) -> "Views":
         """The same views on a device."""

@@ -157,13 +157,17 @@ class ReconstructionView(View[Prepared]):
         """
         tiles = self._tiles(ends)
         if not self.features:
+            latents = [self.model.encode(self.windows(prepared, tile)[0]) for tile in tiles]
+            outputs = [self.model.decode(one)[:, -1] for one in latents]
             return Measured(
                 features=torch.empty(0, len(ends), self.n_channels, device=self.device),
-                expected=self._expected(prepared, tiles)[: len(ends)],
+                expected=torch.cat(outputs)[: len(ends)],
+                latent=torch.cat(latents)[: len(ends)],
             )
         size = (len(tiles) * self.tile, self.n_channels)
         features = torch.empty(len(FEATURES), *size, device=self.device)
         output = torch.empty(size, device=self.device)
+        latent = torch.empty(size[0], self.model.latent_size, device=self.device)
         last, newest, mean, rms, still = features.unbind()
         shape = (1, self.n_channels) if prepared.source is None else size
         count = torch.full(shape, float(self.receptive_field), device=self.device)
@@ -171,7 +175,8 @@ class ReconstructionView(View[Prepared]):
         for number, tile_starts in enumerate(tiles):
             tile = slice(number * self.tile, (number + 1) * self.tile)
             values, mask = self.windows(prepared, tile_starts)
-            reconstruction = self.model.reconstruct(values)
+            latent[tile] = encoded = self.model.encode(values)
+            reconstruction = self.model.decode(encoded)
             output[tile] = reconstruction[:, -1]
             residual = values.sub_(reconstruction)
             if mask is not None:
@@ -191,7 +196,9 @@ class ReconstructionView(View[Prepared]):
         assert prepared.still is not None, "prepared by a view that measures it"
         torch.index_select(prepared.still, 0, ends, out=still[:kept])
         return Measured(
-            features=self._as_one(features[:, :kept], prepared, ends), expected=output[:kept]
+            features=self._as_one(features[:, :kept], prepared, ends),
+            expected=output[:kept],
+            latent=latent[:kept],
         )
 
     def _as_one(
@@ -208,11 +215,6 @@ class ReconstructionView(View[Prepared]):
         parts = self._units.fourth_powers(features, own)
         norm = added(parts).sqrt_().clamp_(min=_TINY)
         return parts.div_(norm.unsqueeze(1))[None]
-
-    def _expected(self, prepared: Prepared, tiles: Sequence[Int[Tensor, " tile"]]) -> Tensor:
-        return torch.cat(
-            [self.model.reconstruct(self.windows(prepared, tile)[0])[:, -1] for tile in tiles]
-        )
 
     def encode(
         self, prepared: Prepared, ends: Int[Tensor, " windows"]

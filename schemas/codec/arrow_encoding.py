@@ -16,7 +16,7 @@ from schemas.codec.arrow_frames import (
 )
 from schemas.wire.errors import InvalidRecordError
 
-_KINDS = {"score": "float64", "offset": "int64", "index": "int64"}
+_KINDS = {"score": "float64", "offset": "int64", "index": "int64", "off": "bool_"}
 _FACTS = ("sensor_id", "model", "topic", "partition")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -117,6 +117,7 @@ class DenoisedEncoder:
         offsets: Int64[np.ndarray, " readings"],
         indices: Int64[np.ndarray, " readings"],
         *,
+        off: Bool[np.ndarray, " readings"] | None = None,
         model: str,
         source: tuple[str, int],
     ) -> bytes:
@@ -129,6 +130,7 @@ class DenoisedEncoder:
             score: normalised scores.
             offsets: offset of each reading's record.
             indices: index of each reading in its record.
+            off: whether each was not judged; None where all were.
             model: name@version.
             source: topic and partition of the readings.
 
@@ -139,6 +141,8 @@ class DenoisedEncoder:
         columns = {"score": score, "offset": offsets}
         if np.count_nonzero(indices):
             columns["index"] = indices
+        if off is not None and off.any():
+            columns["off"] = off
         topic, partition = source
         facts: Facts = {"sensor_id": sensor, "model": model, "topic": topic, "partition": partition}
         return self._write(self._channels, values, ts_ns, facts, columns)

@@ -18,7 +18,7 @@ def allowed(key: tuple[str, ...]) -> str:
     schema = _resolved(_schema())
     for part in key:
         properties = schema.get("properties", {})
-        entry = properties.get(part, schema.get("additionalProperties"))
+        entry = properties.get(part, schema.get("items", schema.get("additionalProperties")))
         if not isinstance(entry, dict):
             return "a value of any type"
         schema = _resolved(entry)
@@ -47,8 +47,9 @@ def _words(schema: dict[str, Any]) -> str:
     if kind == "string":
         return _text(schema)
     if kind == "array":
-        return f"a list, each {_words(schema['items'])}"
-    return "a table" if kind == "object" else "a value of any type"
+        most = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"a list{most}, each {_words(schema['items'])}"
+    return {"object": "a table", "boolean": "true or false"}.get(str(kind), "a value of any type")
 
 
 def _range(schema: dict[str, Any]) -> str:

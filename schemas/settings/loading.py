@@ -6,6 +6,9 @@ more for the tables `kafka.client`, `stream.channels` and `input.words`, such as
 written), or the whole table as JSON. An empty variable counts as not given. Variables without `__`
 are not settings: Kubernetes alone makes a dozen for a service called vigie.
 
+Lists of tables (`[[rules]]`) come from the file alone, as a whole: their entries have no fixed
+places that a variable or a flag could name.
+
 Written here rather than taken from pydantic-settings, because an error must say where the wrong
 value came from, and that library merges its sources before it validates.
 """
@@ -20,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
@@ -113,7 +116,9 @@ def _from_file(path: Path | None, problems: list[str]) -> list[_Given]:
         path = DEFAULT_FILE
     found: list[_Given] = []
     for section, table in _read(path).items():
-        if section not in _sections():
+        if section in list_sections():
+            found.append(_Given(key=(section,), value=table, origin=str(path)))
+        elif section not in _sections():
             problems.append(_unknown((section,), str(path)))
         elif not isinstance(table, dict):
             problems.append(f"{path}: {section}: must be a table, [{section}]")
@@ -228,6 +233,17 @@ def _sections() -> dict[str, type[Section]]:
     return {name: cls for name, cls in found.items() if isinstance(cls, type)}
 
 
+@cache
+def list_sections() -> dict[str, type[Section]]:
+    """Class of an entry of each list of tables."""
+    lists = Settings.model_fields.keys() - _sections().keys()
+    return {
+        name: get_args(field.annotation)[0]
+        for name, field in Settings.model_fields.items()
+        if name in lists
+    }
+
+
 def _is_table(key: Key) -> bool:
     """Whether the field is a table of entries that the user names."""
     return key in {("kafka", "client"), ("stream", "channels"), ("input", "words")}
@@ -245,8 +261,10 @@ def _unknown(key: Key, origin: str) -> str:
     """What to say about a key that does not exist; its value is never shown."""
     where = f"{origin}: {'.'.join(key)}"
     section = _sections().get(key[0])
+    if key[0] in list_sections():
+        return f"{where}: is a list of tables: give its entries in the file, under [[{key[0]}]]"
     if section is None:
-        names = list(_sections())
+        names = [*_sections(), *list_sections()]
         hint = _hint(key[0], names, key[-1], form="[{}]") or "."
         return f"{where}: no such section{hint} Sections: {', '.join(names)}"
     if len(key) == 1:
@@ -281,11 +299,16 @@ def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterato
         key = max(
             (key for key in given if key == location[: len(key)]), key=len, default=location[:1]
         )
+        if location[:1] and location[0] in list_sections():
+            key = location[:3]
         # Of a field that may be of several types, the one that nearly fits has a reason.
         if key not in found or "error" not in found[key].get("ctx", {}):
             found[key] = error
     for key, error in found.items():
         reason = error.get("ctx", {}).get("error")
+        if key and key[0] in list_sections():
+            yield _explain_entry(error, given[key[:1]])
+            continue
         if key not in given:
             origins = sorted({item.origin for item in given.values() if item.key[:1] == key})
             yield f"{', '.join(origins)}: {'.'.join(key)}: {reason or error['msg']}"
@@ -296,3 +319,27 @@ def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterato
         if not hidden:
             text += f", got {excerpt(item.value)}"
         yield f"{text} ({reason})" if reason else text
+
+
+def _explain_entry(error: ErrorDetails, given: _Given) -> str:
+    """The line for a wrong entry of a list of tables: which entry, which key, what is allowed."""
+    (section, *place), reason = error["loc"][:3], error.get("ctx", {}).get("error")
+    key = (str(section), *map(str, place))
+    where = f"{given.origin}: [[{section}]]"
+    if not place:
+        return f"{where}: {reason or f'must be {allowed(key)}'}"
+    entry = given.value[int(place[0])]
+    where += f" number {int(place[0]) + 1}"
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+        where += f", {excerpt(entry['name'])}"
+    if len(place) == 1:
+        return f"{where}: {reason or f'must be {allowed(key)}, got {excerpt(entry)}'}"
+    where += f": {place[1]}"
+    if error["type"] == "missing":
+        return f"{where}: is missing: must be {allowed(key)}"
+    if error["type"] == "extra_forbidden":
+        names = list(list_sections()[key[0]].model_fields)
+        hint = _hint(key[2], names, key[2], form="{}")
+        return f"{where}: no such key{hint or '.'} [[{section}]] has: {', '.join(names)}"
+    text = f"{where}: must be {allowed(key)}, got {excerpt(entry[place[1]])}"
+    return f"{text} ({reason})" if reason else text

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from schemas.settings import Settings
 from schemas.settings.help import allowed
+from schemas.settings.loading import list_sections
 
 _HEAD = """# Configuration
 
@@ -24,7 +26,8 @@ Written by `make docs` from `schemas/settings/sections.py`; a test keeps it curr
 Settings come from `vigie.toml` in the working folder (or `--config FILE`), then from `VIGIE_*`
 variables, then from flags; the later wins, key by key. The variable of a key is
 `VIGIE_<SECTION>__<KEY>`: `VIGIE_TOPICS__PARTITIONS=8` sets `partitions` of `[topics]`. A wrong key
-or value is rejected with where it was given, the key, and what is allowed.
+or value is rejected with where it was given, the key, and what is allowed. Lists of tables, such as
+`[[rules]]`, come from the file alone: no variable and no flag could name one of their entries.
 
 Options of `kafka.client` go to the Kafka client as they are. Their texts never appear in a log or
 an error, but for keys known to be harmless; give passwords as variables rather than in the file:
@@ -44,7 +47,7 @@ sasl_plain_username = "vigie"       # and VIGIE_KAFKA__CLIENT__SASL_PLAIN_PASSWO
 def settings_page() -> str:
     """The page in Markdown: one table a section, one row a key."""
     sections = [
-        _section(name, cast("type[BaseModel]", field.annotation))
+        _section(name, list_sections().get(name) or cast("type[BaseModel]", field.annotation))
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join([_HEAD, *sections])
@@ -52,15 +55,20 @@ def settings_page() -> str:
 
 def _section(name: str, model: type[BaseModel]) -> str:
     rows = [_row(name, key, field) for key, field in model.model_fields.items()]
-    head = [f"## `[{name}]`\n\n{model.__doc__}\n", "| key | default | allowed | |"]
+    title = f"[[{name}]]" if name in list_sections() else f"[{name}]"
+    head = [f"## `{title}`\n\n{cleandoc(model.__doc__ or '')}\n", "| key | default | allowed | |"]
     return "\n".join([*head, "| --- | --- | --- | --- |", *rows, ""])
 
 
 def _row(section: str, key: str, field: FieldInfo) -> str:
-    default = to_jsonable_python(field.get_default(call_default_factory=True))
-    shown = "none" if default is None else f"`{json.dumps(default)}`"
+    shown = "must be given"
+    if not field.is_required():
+        default = to_jsonable_python(field.get_default(call_default_factory=True))
+        shown = "none" if default is None else f"`{json.dumps(default)}`"
     meaning = (field.description or "").replace("\n", " ")
-    cells = (f"`{key}`", shown, allowed((section, key)), meaning)
+    # The place of an entry of a list may be any.
+    path = (section, "0", key) if section in list_sections() else (section, key)
+    cells = (f"`{key}`", shown, allowed(path), meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

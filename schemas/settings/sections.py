@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from schemas.settings.input import InputSettings
+from schemas.settings.off import Off
+from schemas.settings.rules import Rules
 from schemas.settings.secret import concealed, revealed
 from schemas.settings.section import Section
 from schemas.wire.fields import Name
@@ -353,6 +355,10 @@ class Settings(Section):
     sensors: SensorSettings = SensorSettings()
     input: InputSettings = InputSettings()
     stream: StreamSettings = StreamSettings()
+    rules: Rules = ()
+    """What people know beside the model: a list of tables."""
+    off: Off = ()
+    """When sensors are not judged: a list of tables."""
     repartition: RepartitionSettings = RepartitionSettings()
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()

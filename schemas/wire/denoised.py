@@ -31,6 +31,8 @@ class DenoisedFrame(WireModel):
     """Offset of the record that each reading came in."""
     index: list[Index] = Field(default_factory=list)
     """Index of each reading in its record; left out when all are 0."""
+    off: list[bool] = Field(default_factory=list)
+    """Whether each reading was not judged; left out when all were."""
     model: Annotated[str, Field(min_length=1, max_length=512)]
     """Model as name@version."""
     topic: Name
@@ -42,8 +44,8 @@ class DenoisedFrame(WireModel):
     def _equally_long(self) -> Self:
         n = len(self.ts_ns)
         columns: dict[str, Sized] = {"score": self.score, "offset": self.offset, **self.values}
-        if self.index:
-            columns["index"] = self.index
+        columns |= {"index": self.index} if self.index else {}
+        columns |= {"off": self.off} if self.off else {}
         for name, column in columns.items():
             if len(column) != n:
                 raise ValueError(f"{name} has {len(column)} entries, but ts has {n}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -219,32 +219,3 @@ class Incident(WireModel):
     group_kind: GroupKind
     source: SourceRange
     budget: BudgetUsed | None = None
-
-
-class IncidentEvent(WireModel):
-    """CloudEvents 1.0, structured mode, of one change of an incident.
-
-    Repeats (at least once) carry the same id and the same sequence.
-    """
-
-    specversion: Literal["1.0"] = "1.0"
-    id: Annotated[str, Field(min_length=1, max_length=200)]
-    """The incident's id and the number of the event in it."""
-    source: Annotated[str, Field(min_length=1, max_length=1000)]
-    """/vigie/ and the consumer group."""
-    type: Literal["incident.opened", "incident.updated", "incident.resolved"]
-    subject: Name
-    """The sensor."""
-    time: Annotated[str, Field(max_length=40)]
-    """Event time of the reading at which it happened, RFC 3339."""
-    datacontenttype: Literal["application/json"] = "application/json"
-    dataschema: Literal["urn:vigie:schema:incident:v1"] = "urn:vigie:schema:incident:v1"
-    partitionkey: Name
-    """The sensor."""
-    sequence: Annotated[str, Field(pattern="^[0-9]{10}$")]
-    """Number of the event in its incident, from 0000000001 on."""
-    data: Incident
-
-    def attributes(self) -> dict[str, Any]:
-        """All but the data, as they are written; for the binary mode."""
-        return self.model_dump(mode="json", exclude={"data"})

@@ -7,7 +7,7 @@ encoded by a template.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -21,7 +21,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_OFFSET, strict=True)]
 
 _TEMPLATE: Final = (
     b'{"v":2,"next_offset":%d,"since":%d,"scored":%d,"flagged":%d,"dropped":%d,'
-    b'"state_version":%d,"state":"%b","incident":%b}'
+    b'"state_version":%d,"state":"%b","incident":%b,"more":%b}'
 )
 
 
@@ -46,6 +46,8 @@ class SensorState(WireModel):
     """State of the sensor's alarms, packed, base64."""
     incident: list[Any] | None = None
     """The incident that is open; its fields in an order of their own."""
+    more: dict[str, Any] | None = None
+    """Wishes that are heeded, and conditions that put the sensor off."""
 
 
 def encode_sensor_state(
@@ -58,8 +60,9 @@ def encode_sensor_state(
     state_version: int = 0,
     state: bytes = b"",
     incident: Sequence[Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The document as it is written; `state` is in base64 already."""
-    is_open = b"null" if incident is None else to_json(incident)
-    columns = (next_offset, since, scored, flagged, dropped, state_version, state, is_open)
-    return _TEMPLATE % columns
+    rest = (b"null" if one is None else to_json(one) for one in (incident, more))
+    columns = (next_offset, since, scored, flagged, dropped, state_version, state)
+    return _TEMPLATE % (*columns, *rest)

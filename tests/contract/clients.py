@@ -9,11 +9,12 @@ from kafka.errors import KafkaTimeoutError
 from tests.support.broker import suspend
 from workers.broker.embedded import EmbeddedBroker
 from workers.kafka.admin import Admin
-from workers.kafka.client import Connection, OpensSink, OpensSource, OpensTable
+from workers.kafka.client import Connection, OpensSink, OpensSource, OpensTable, OpensTail
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
 from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.consumer.table import TableConfig
+from workers.kafka.kafka_python.consumer.tail import TailConfig
 from workers.kafka.kafka_python.producer.sink import SinkConfig
 from workers.kafka.kafka_python.producer.transactional_sink import TransactionalSinkConfig
 
@@ -40,6 +41,9 @@ class Client(Protocol):
 
     def table(self, connection: Connection, topic: str, **limits: Any) -> OpensTable:
         """A compacted topic."""
+
+    def tail(self, connection: Connection, topic: str) -> OpensTail:
+        """The same, read on and on."""
 
     def admin(self, connection: Connection) -> Admin: ...
 
@@ -86,6 +90,9 @@ class KafkaPython:
 
     def table(self, connection: Connection, topic: str, **limits: Any) -> OpensTable:
         return TableConfig(connection=connection, topic=topic, **limits)
+
+    def tail(self, connection: Connection, topic: str) -> OpensTail:
+        return TailConfig(connection=connection, topic=topic)
 
     def admin(self, connection: Connection) -> Admin:
         return KafkaPythonAdmin(connection)

@@ -13,6 +13,7 @@ from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_membership import MembershipContract
 from tests.contract.kafka_outputs import KafkaOutputsContract
 from tests.contract.kafka_tables import KafkaTableContract
+from tests.contract.kafka_tails import KafkaTailContract
 from tests.contract.kafka_transactions import TransactionalContract
 from tests.support.member import Member
 from tests.support.wait import wait_until
@@ -43,6 +44,10 @@ class TestTables(KafkaTableContract):
 
     def sink_config(self, connection: Connection, **limits: Any) -> OpensSink:
         return self.client.transactional_sink(connection, f"tx-{uuid.uuid4().hex[:12]}", **limits)
+
+
+class TestTails(KafkaTailContract):
+    """Compacted topics that are read on and on."""
 
 
 class TestTablesAtLeastOnce(KafkaContract):

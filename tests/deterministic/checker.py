@@ -10,7 +10,7 @@ from uuid import UUID
 
 from schemas.settings import TopicSettings
 from schemas.wire.dead_letter import read_dead_letter
-from schemas.wire.incident import IncidentEvent
+from schemas.wire.event import IncidentEvent
 from schemas.wire.sensor_state import SensorState
 from tests.deterministic.broker import Broker, Fate, Sent
 from tests.deterministic.readings import Expected, Flagged, Place, Scored

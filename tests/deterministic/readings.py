@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.wire.anomaly import anomaly_id
-from schemas.wire.incident import IncidentEvent
+from schemas.wire.event import IncidentEvent
 from tests.deterministic.broker import Log
 from tests.deterministic.scoring import POISON, SimDetector
 from tests.support.incident_terms import Terms
@@ -173,10 +173,13 @@ def _heard(sample: Sample, memory: Remembering, detector: SimDetector) -> Heard:
         return Heard(*reading, "d" if is_dropped else "w")
     times_ns = [on_the_clock(ts) * 10**6 for ts, _ in window]
     number = detector.number(times_ns, [value for _, value in window])
-    levels = detector.levels(number, partial=len(window) < detector.receptive_field)
+    partial = len(window) < detector.receptive_field
+    levels = detector.levels(number, partial=partial)
     group = np.array([detector.group_of(sample.sensor)])
     (score,) = detector.scores(np.array([levels]), group).tolist()
-    return Heard(*reading, "s", Answer(score, *levels, (float(number),), (1.0,)))
+    return Heard(
+        *reading, "s", Answer(score, *levels, (float(number),), (1.0,), (float(number),), partial)
+    )
 
 
 def on_the_clock(tick: int) -> int:

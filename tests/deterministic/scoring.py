@@ -48,6 +48,7 @@ class SimDetector:
         self.head = SimpleNamespace(
             alarms=_rule(),
             drift=None,
+            likeness=None,
             fusion=None,
             calibration=calibration,
             partial=calibration,
@@ -102,6 +103,7 @@ class SimDetector:
             flagged=np.flatnonzero(score >= 1.0),
             contribution=np.ones((len(ends), 1), np.float32),
             levels=levels,
+            latent=cleaned.astype(np.float32),
         )
 
     def scores(self, levels: Any, groups: Any) -> Any:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from detector.artifact import load
+from schemas.wire.deed import Deed, format_deed
 from tests.support.broker import MakeTopic, produce
 from tests.support.models import START_NS, encoded, plant_values
+from tests.support.wishes import fault, forget
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 from workers.data.files import read_files
@@ -92,6 +94,25 @@ def test_training_from_files_names_what_its_thresholds_promise(
     assert result["training"]["budget_basis"] == "hoped"  # type: ignore[index]
     assert "The smallest honest budget" in result["training"]["budget_warning"]  # type: ignore[index]
     assert result["left_out"] == {"labelled anomalous": {"pump-1": 20}}
+
+
+def test_training_leaves_out_what_people_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = write_readings(tmp_path / "train.csv", 800, seed=1)
+    at_s = START_NS // SECOND_NS
+    wishes = [Deed(sensor="pump-1", wish=forget(1, at_s + 100, at_s + 119))]
+    wishes.append(Deed(sensor="pump-2", wish=fault(2, start_ns=START_NS, end_ns=START_NS)))
+    file = tmp_path / "deeds.jsonl"
+    file.write_text("".join(format_deed(deed) + "\n" for deed in wishes))
+
+    model = str(tmp_path / "m")
+    result = run(capsys, "train", str(train), "-o", model, "--verdicts", str(file), *QUICK)
+
+    assert result["left_out"] == {
+        "of a period to forget": {"pump-1": 20},
+        "of an incident that was a fault": {"pump-2": 1},
+    }
 
 
 def test_a_budget_in_other_words_is_a_usage_error(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import AlarmDials, AlarmRule
+from tests.support.alarm_rules import random_rulings
 
 SENSORS, ROWS = 3, 600
 
@@ -33,7 +34,10 @@ def make_levels(seed):
 
 def spoken(incidents, sensor):
     return [
-        (one.opened, one.first, one.last, one.ended, one.peak, one.strength, one.fired, one.reason)
+        (
+            *(one.opened, one.first, one.last, one.ended),
+            *(one.peak, one.strength, one.fired, one.charge, one.reason),
+        )
         for one in incidents
         if one.sensor == sensor
     ]
@@ -49,19 +53,30 @@ def spoken(incidents, sensor):
             AlarmDials(merge_gap=0, closes_after=2),
             AlarmDials(accept=0.0, longest=64),
             AlarmDials(shortest=9, lowest=0.0, learning=0.3),
+            AlarmDials(learning=0.0, accept=0.2, accept_after=50),
         ]
     ),
+    ruled=st.booleans(),
 )
-def test_chunks_do_not_show(seed, cuts, dials):
+def test_chunks_do_not_show(seed, cuts, dials, ruled):
     rule, levels, groups = make_rule(dials), make_levels(seed), np.ones(SENSORS, np.int64)
-    whole = rule.advance(levels.reshape(-1, 3), np.full(SENSORS, ROWS), groups, rule.start(groups))
+    rulings = random_rulings(np.random.default_rng(seed), SENSORS * ROWS).reshape(SENSORS, ROWS)
+
+    def advance(begin, end, states):
+        return rule.advance(
+            levels[:, begin:end].reshape(-1, 3),
+            np.full(SENSORS, end - begin),
+            groups,
+            states,
+            rulings[:, begin:end].ravel() if ruled else None,
+        )
+
+    whole = advance(0, ROWS, rule.start(groups))
 
     states = rule.start(groups)
     parts, opened, ended = [], [], []
     for begin, end in zip([0, *cuts], [*cuts, ROWS], strict=True):
-        part = rule.advance(
-            levels[:, begin:end].reshape(-1, 3), np.full(SENSORS, end - begin), groups, states
-        )
+        part = advance(begin, end, states)
         states = part.states
         parts.append([a.reshape(SENSORS, -1) for a in (part.threshold, part.strength, part.alarm)])
         opened += part.opened

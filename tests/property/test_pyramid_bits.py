@@ -22,7 +22,10 @@ ROWS = 420
 SENSORS = 3
 SCORED = ROWS - WARM_UP + 1
 DETECTORS = ("fleet", "signal", "channel", "commands")
-FIELDS = ("score", "raw", "p_value", "expected", "denoised", "levels", "partial", "contribution")
+FIELDS = (
+    *("score", "raw", "p_value", "expected", "denoised"),
+    *("levels", "partial", "contribution", "latent"),
+)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from tests.support.fleets import make_fleet, trained, trained_with_two_views
 ROWS = 700
 SENSORS = 3
 DETECTORS = (*KINDS, "two views")
-FIELDS = ("score", "raw", "p_value", "expected", "denoised", "contribution")
+FIELDS = ("score", "raw", "p_value", "expected", "denoised", "contribution", "latent")
 
 
 def make_detector(views):

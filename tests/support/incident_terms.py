@@ -17,13 +17,13 @@ from detector.calibration.drift import DriftWatch
 from detector.calibration.published import totals_of
 from detector.explanation import band
 from schemas.wire.anomaly import GroupKind, ModelRef, Severity, anomaly_id
+from schemas.wire.event import IncidentEvent
 from schemas.wire.incident import (
     BudgetUsed,
     Direction,
     Excerpt,
     Incident,
     IncidentChannel,
-    IncidentEvent,
     SourceRange,
 )
 from schemas.wire.sensor_state import SensorState

@@ -18,7 +18,8 @@ import numpy as np
 
 from detector.calibration import alarm_rule, drift
 from detector.calibration.alarm_states import end_incidents
-from schemas.wire.incident import EndReason, Incident, IncidentEvent, SeenBy
+from schemas.wire.event import IncidentEvent
+from schemas.wire.incident import EndReason, Incident, SeenBy
 from tests.support.incident_terms import Terms, ToldChannel, shown
 
 _MINUTE_NS: Final = 60 * 10**9
@@ -43,6 +44,7 @@ class Answer(NamedTuple):
     expected: tuple[float, ...]
     shares: tuple[float, ...]
     latent: tuple[float, ...] = ()
+    partial: bool = False
 
 
 class Heard(NamedTuple):
@@ -180,18 +182,26 @@ class _Sensor:
         # What recovered is over when nothing has taken it up again; all else ends by this reading.
         recovered = alarm_rule.EndReason.RECOVERED
         if any(end.reason is recovered for end in told.ended):
-            self._resolve(EndReason.RECOVERED, spot.ts_ns)
+            self._resolve(EndReason.RECOVERED, spot.ts_ns, told.ended[0].charge)
         if answer is not None:
-            bar = self.terms.bar(float(told.threshold[0]), int(self.group[0]), math.isnan(long))
+            bar = self.terms.bar(float(told.threshold[0]), int(self.group[0]), answer.partial)
             score = float(np.round(answer.score / bar, 6))
-            taken = Taken(spot, score, float(told.strength[0]), score >= 1.0, heard.values, answer)
+            strength = float(told.strength[0])
+            taken = Taken(
+                spot,
+                score,
+                strength if score >= 1.0 else min(strength, 0.0),
+                score >= 1.0,
+                heard.values,
+                answer,
+            )
             self.counts["scored"] += 1
             self.counts["flagged"] += taken.flagged
             incident = self._follow(taken, number, told)
             self._found.judged[spot[:2]] = Judged(score, bar, incident)
         for end in told.ended:
             if end.reason is not None and end.reason is not recovered:
-                self._resolve(_REASONS[end.reason], spot.ts_ns)
+                self._resolve(_REASONS[end.reason], spot.ts_ns, end.charge)
 
     def _follow(self, taken: Taken, number: int, told: alarm_rule.Advanced) -> str | None:
         """Note a scored reading; the id of the incident that it belongs to, if it is flagged."""
@@ -227,8 +237,9 @@ class _Sensor:
             flagged_before=before,
         )
 
-    def _resolve(self, reason: EndReason, end_ns: int) -> None:
+    def _resolve(self, reason: EndReason, end_ns: int, charge: float = 0.0) -> None:
         assert self.incident is not None
+        self.incident.charge = charge
         self._publish("resolved", end_ns, reason)
         self.incident, self.run = None, 0
 
@@ -280,6 +291,7 @@ class _Incident:
         self.flagged_before = flagged_before
         self.taken: list[Taken] = []
         self.sequence = self.told_ns = self.told_severity = 0
+        self.charge = 0.0
 
     @property
     def farthest(self) -> Taken:
@@ -351,7 +363,8 @@ class _Incident:
             peak=self.peak,
             mean=self.total / len(self.taken),
             seen_by=self.seen_by,
-            latent=[float(f"{value:.7g}") for value in farthest.answer.latent],
+            charge=self.charge,
+            latent=[float(f"{value:.4g}") for value in farthest.answer.latent[:64]],
         )
 
     def _told(self, taken: Taken) -> list[ToldChannel]:
@@ -375,9 +388,9 @@ class _Incident:
             "strength": farthest.strength,
             "severity": self.severity,
             "told": [list(one) for one in self._told(farthest)],
-            "latent": [float(f"{value:.7g}") for value in farthest.answer.latent],
+            "latent": [float(f"{value:.4g}") for value in farthest.answer.latent[:64]],
             "points": [channel, stride, len(self.taken), [shown(point) for point in line]],
-            "rules": [],
+            "rules": 0,
             "suppressed": None,
             "change": None,
             "charge": 0.0,

@@ -74,6 +74,7 @@ def flags(n: int, flagged: NDArray[np.int64] = NONE_FLAGGED) -> Scores:
         denoised=np.zeros((n, 0)),
         flagged=flagged,
         contribution=np.zeros((n, 0), np.float32),
+        latent=np.zeros((n, 0), np.float32),
         levels=np.full((n, 2), np.nan),
         partial=np.zeros(n, np.bool_),
     )

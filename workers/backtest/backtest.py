@@ -28,7 +28,7 @@ from workers.stream.scoring.backend import Work
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
-from workers.stream.state.recorded import RecordedState
+from workers.stream.state.recorded import Judge, RecordedState
 from workers.stream.state.restore import RestorePlan
 
 IntArray = npt.NDArray[np.int64]
@@ -92,7 +92,7 @@ def backtest(
         ),
         RestorePlan.cold_at(0),
         group_of=detector.group_of,
-        recorded=RecordedState(AlarmModel.of(detector), detector.group_of),
+        recorded=RecordedState(Judge(model=AlarmModel.of(detector), group_of=detector.group_of)),
     )
     for chunk in chunks:
         records = len(chunk.positions)

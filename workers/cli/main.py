@@ -37,6 +37,7 @@ COMMANDS = (
     "topics",
     "status",
     "scale",
+    "verdict",
     "dead-letters",
     "doctor",
     "broker",

@@ -22,7 +22,14 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-ASKED_FOR = (Reason.QUALITY, Reason.TAG, Reason.LABELLED, Reason.NOT_ASKED)
+ASKED_FOR = (
+    Reason.QUALITY,
+    Reason.TAG,
+    Reason.LABELLED,
+    Reason.FAULT,
+    Reason.FORGOTTEN,
+    Reason.NOT_ASKED,
+)
 """Reasons that the user gave."""
 
 

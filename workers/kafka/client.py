@@ -340,6 +340,38 @@ class OpensTable(Protocol):
         """Make the table; the broker is asked first by `Table.latest`."""
 
 
+class TableTail(Protocol):
+    """A compacted topic from its beginning, and on as it grows, without a group."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether `poll` has given all that the topic held when it was opened.
+
+        That includes what was in transactions which were open then: they are waited for.
+        """
+
+    def poll(self, *, timeout_s: float = 0.0) -> Sequence[tuple[bytes | None, bytes | None]]:
+        """Return key and value of what was committed since the last call, waiting for some if told.
+
+        In the order of each partition. Compaction may have left out any but the last of a key. A
+        value of None is a tombstone. While no broker answers, nothing comes.
+
+        Raises:
+            CorruptLogError, SettingsError, BrokerUnavailableError: see `Source`.
+        """
+
+
+class OpensTail(Protocol):
+    """A picklable configuration of a tail."""
+
+    def open(self, *, should_stop: ShouldStop = never) -> AbstractContextManager[TableTail]:
+        """Make the tail; waits for the broker.
+
+        Raises:
+            BrokerUnavailableError, StoppedError, TopicError, SettingsError: see `OpensSource.open`.
+        """
+
+
 class OpensSource(Protocol):
     """A picklable configuration of a source."""
 

@@ -16,6 +16,7 @@ from workers.kafka.client import (
     OpensSink,
     OpensSource,
     OpensTable,
+    OpensTail,
     ShouldStop,
     never,
 )
@@ -24,6 +25,7 @@ from workers.kafka.kafka_python.codecs import missing_packages
 from workers.kafka.kafka_python.consumer.reader import TopicReader, open_reader
 from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.consumer.table import TableConfig
+from workers.kafka.kafka_python.consumer.tail import TailConfig
 from workers.kafka.kafka_python.options import check_options
 from workers.kafka.kafka_python.producer.partition_producer import open_partition_producer
 from workers.kafka.kafka_python.producer.sink import SinkConfig
@@ -45,6 +47,9 @@ __all__ = [
     "source_of",
     "table_of",
     "topic_specs",
+    "verdicts_of",
+    "verdicts_sink_of",
+    "verdicts_table_of",
 ]
 
 _PUBLISHER_FLUSH_TIMEOUT_S = 30.0
@@ -159,6 +164,25 @@ def source_of(settings: Settings, slot: int) -> OpensSource:
 def table_of(settings: Settings) -> OpensTable:
     """How to look at what is recorded of each sensor."""
     return TableConfig(connection=connection_of(settings.kafka), topic=settings.topics.sensor_state)
+
+
+def verdicts_of(settings: Settings) -> OpensTail:
+    """How to read what people wish, and go on reading."""
+    return TailConfig(connection=connection_of(settings.kafka), topic=settings.topics.verdicts)
+
+
+def verdicts_table_of(connection: Connection, topic: str) -> OpensTable:
+    """How to look at what people wish, as it stands now."""
+    return TableConfig(connection=connection, topic=topic)
+
+
+def verdicts_sink_of(connection: Connection, topic: str) -> OpensSink:
+    """How to write it: every writer by the same name, so that the newest fences the others."""
+    return TransactionalSinkConfig(
+        connection=connection,
+        transactional_id=f"vigie-verdicts-{topic}",
+        client_id="vigie-verdicts",
+    )
 
 
 def sink_of(settings: Settings, slot: int) -> OpensSink:

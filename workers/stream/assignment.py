@@ -7,13 +7,15 @@ from typing import Protocol
 
 from detector.scoring import Detector
 from schemas.settings import Guarantee, StreamSettings
+from workers.errors import BrokerUnavailableError
 from workers.kafka.client import CommittedOffset, Source, Table
-from workers.stream.state.alarm_model import AlarmModel
+from workers.stream.state.alarm_model import AlarmModel, AlarmPolicy
 from workers.stream.state.partition import PartitionConfig, PartitionState
-from workers.stream.state.recorded import RecordedState
+from workers.stream.state.recorded import Judge, RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, plan_restore
 from workers.stream.state.state_ttl import StateTtl
 from workers.stream.state.stream_state import StreamState
+from workers.stream.wish_listener import WishListener
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,13 +64,27 @@ class PartitionOpener:
         detector: Detector,
         stream: StreamSettings,
         guarantee: Guarantee,
+        *,
+        policy: AlarmPolicy,
+        wishes: WishListener,
     ) -> None:
-        """Open partitions of `source` for `detector`; `table` has what is recorded of sensors."""
+        """Open partitions of `source` for `detector`.
+
+        Args:
+            source: the readings.
+            table: what is recorded of sensors.
+            detector: the model.
+            stream: policies.
+            guarantee: of the outputs.
+            policy: what the operator set of alarms.
+            wishes: what people wish.
+        """
+        self._wishes = wishes
         self._source, self._table, self._guarantee = source, table, guarantee
         self._detector, self._start = detector, stream.start
         self.model = ModelVersion(detector.name, detector.version)
         self._max_gap_ns = max(round((stream.max_gap_s or detector.max_gap_s) * 1e9), 1)
-        self._alarms = AlarmModel.of(detector, max_stale_ms=max(round(stream.max_stale_s * 1e3), 1))
+        self._alarms = AlarmModel.of(detector, policy)
         self._state_ttl = StateTtl(
             max_restore_records=stream.max_restore_records,
             max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
@@ -80,6 +96,9 @@ class PartitionOpener:
         Raises:
             BrokerUnavailableError: no answer in time.
         """
+        self._wishes.listen()
+        if not self._wishes.is_ready:
+            raise BrokerUnavailableError("the topic of the verdicts is not read to its end yet")
         source, receptive_field = self._source, self._detector.receptive_field
         topic_id = source.topic_id()
         beginning, end = source.bounds(partition)
@@ -111,8 +130,12 @@ class PartitionOpener:
             recorded=plan.recorded,
             cold=cold if committed else "nothing is committed",
             guarantee=self._guarantee,
-            alarms=self._alarms,
-            group_of=self._detector.group_of,
+            judge=Judge(
+                model=self._alarms,
+                group_of=self._detector.group_of,
+                partition=partition,
+                board=self._wishes.board,
+            ),
             same_model=plan.model in {None, self.model},
         )
         state = PartitionState(config, plan, group_of=self._detector.group_of, recorded=recorded)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from detector.scoring import Detector
 from schemas.settings import Settings
-from workers.kafka.client import Sink, Source, Table
+from workers.errors import SettingsError
+from workers.kafka.client import Sink, Source, Table, TableTail
 from workers.registry.parser import parser_of
 from workers.stream.assignment import PartitionOpener
 from workers.stream.checkpoint import Checkpoint, Publisher
@@ -18,10 +19,14 @@ from workers.stream.incident_events import IncidentEvents
 from workers.stream.input import Input
 from workers.stream.loop import IngestLoop
 from workers.stream.outputs import OutputBuilder
-from workers.stream.owned_partition import OwnedPartition
+from workers.stream.owned_partition import OwnedPartition, PartitionRequest
 from workers.stream.scoring.backend import Scoring
 from workers.stream.scoring.bisect import BatchBisector
 from workers.stream.sensor_labels import LabelsOf, no_labels
+from workers.stream.state.alarm_model import AlarmPolicy
+from workers.stream.state.off import off_rules_of
+from workers.stream.state.rules import rules_of
+from workers.stream.wish_listener import WishListener
 
 
 def build_loop(
@@ -34,12 +39,25 @@ def build_loop(
     detector: Detector,
     settings: Settings,
     labels_of: LabelsOf = no_labels,
+    wishes: TableTail | None = None,
+    calendars: Mapping[str, str] | None = None,
     monotonic_s: Callable[[], float] = time.monotonic,
     wall_s: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> IngestLoop:
-    """A loop that moves records from a source through scorers to a sink; nothing is read yet."""
+    """A loop that moves records from a source through scorers to a sink; nothing is read yet.
+
+    Raises:
+        SettingsError: rules or conditions name channels that the model lacks.
+    """
     stream, processing = settings.stream, settings.processing
+    policy = policy_of(settings, detector.channels, calendars or {})
+    listener = WishListener(wishes, monotonic_s)
+
+    def on_turn(_: Collection[OwnedPartition]) -> list[PartitionRequest]:
+        listener.listen()
+        return []
+
     builder = OutputBuilder(
         detector,
         settings.topics,
@@ -50,6 +68,7 @@ def build_loop(
             topic=settings.topics.readings,
             group=settings.kafka.group,
             labels_of=labels_of,
+            rules=policy.rules,
             mode=stream.incidents,
         ),
     )
@@ -67,7 +86,15 @@ def build_loop(
         records_in=Input(
             detector.channels, stream, settings.input, parser_of(settings, tick=progress.tick)
         ),
-        opener=PartitionOpener(source, table, detector, stream, processing.guarantee),
+        opener=PartitionOpener(
+            source,
+            table,
+            detector,
+            stream,
+            processing.guarantee,
+            policy=policy,
+            wishes=listener,
+        ),
         own=lambda number: OwnedPartition(number, DeadLetterLimit(number, stream)),
         scoring=scoring,
         bisector=bisector,
@@ -77,4 +104,24 @@ def build_loop(
         monotonic_s=monotonic_s,
         wall_s=wall_s,
         pause=pause,
+        on_turn=on_turn,
     )
+
+
+def policy_of(
+    settings: Settings, channels: Sequence[str], calendars: Mapping[str, str]
+) -> AlarmPolicy:
+    """What the operator set of alarms, for the channels of a model.
+
+    Raises:
+        SettingsError: rules or conditions name channels that the model lacks.
+    """
+    try:
+        return AlarmPolicy(
+            topic=settings.topics.readings,
+            max_stale_ms=max(round(settings.stream.max_stale_s * 1e3), 1),
+            rules=rules_of(settings.rules, channels),
+            off=off_rules_of(settings.off, channels, calendars),
+        )
+    except ValueError as error:
+        raise SettingsError(str(error)) from error

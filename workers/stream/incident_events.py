@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import isnan
 from uuid import UUID
 
 from detector.calibration import severity as by_p_value
 from detector.calibration.budget import WEEK_S
+from detector.rules import Rules
 from detector.scoring import Detector
 from schemas.codec.content_type import CLOUD_EVENT
 from schemas.settings import IncidentMode
-from schemas.wire.anomaly import POOLED, GroupKind, ModelRef, Severity, anomaly_id
+from schemas.wire.anomaly import POOLED, GroupKind, ModelRef, Severity
+from schemas.wire.deed import Deed
+from schemas.wire.event import DeedEvent, IncidentEvent
 from schemas.wire.incident import (
     BudgetUsed,
     Change,
@@ -19,13 +21,12 @@ from schemas.wire.incident import (
     Excerpt,
     Incident,
     IncidentChannel,
-    IncidentEvent,
     SourceRange,
     Suppressed,
 )
 from schemas.wire.timestamp import short_ns
 from workers.stream.sensor_labels import LabelsOf
-from workers.stream.state.incident import IncidentChange, OpenIncident, Told
+from workers.stream.state.incident import IncidentChange, OpenIncident, Told, incident_id
 
 _SEVERITIES = {1: Severity.LOW, 2: Severity.MEDIUM, 3: Severity.HIGH}
 
@@ -42,7 +43,7 @@ class IncidentEvents:
         topic: str,
         group: str,
         labels_of: LabelsOf,
-        rules: Sequence[str] = (),
+        rules: Rules | None = None,
         mode: IncidentMode = "structured",
     ) -> None:
         """Of a consumer group.
@@ -52,11 +53,11 @@ class IncidentEvents:
             topic: of the readings.
             group: of the consumers: names the source of the events.
             labels_of: labels of a sensor.
-            rules: names of the rules beside the model, by their numbers.
+            rules: beside the model, for their names.
             mode: structured is one JSON, binary is the data with the attributes in headers.
         """
         self._detector, self._topic, self._group = detector, topic, group
-        self._labels_of, self._rules, self._mode = labels_of, rules, mode
+        self._labels_of, self._rules, self._mode = labels_of, rules or Rules(()), mode
         self._model = ModelRef(name=detector.name, version=detector.version)
         training = detector.identity.training
         self._budget = str(training.get("budget_words", "unknown"))
@@ -89,7 +90,7 @@ class IncidentEvents:
             seen_by=one.seen_by,
             channels=[self._channel(told) for told in one.told],
             excerpt=self._excerpt(one),
-            rules=[self._rules[number] for number in one.rules],
+            rules=self._rules.named(one.rules),
             suppressed=_suppressed(one),
             change=_change(one),
             charge=one.charge,
@@ -130,7 +131,25 @@ class IncidentEvents:
 
     def encode(self, change: IncidentChange, partition: int) -> tuple[bytes, Headers]:
         """Value and headers of the record, as the mode has it."""
-        event = self.event(change, partition)
+        return self._encoded(self.event(change, partition))
+
+    def encode_deed(self, deed: Deed) -> tuple[bytes, Headers]:
+        """Value and headers of the record of a wish that holds, or holds no more."""
+        what = "withdrawn" if deed.withdrawn else "heeded"
+        after_ns = 0 if deed.after_ns is None else deed.after_ns
+        return self._encoded(
+            DeedEvent(
+                id=f"{deed.wish_id}-{what}-{deed.sensor}-{deed.offset}",
+                source=f"/vigie/{self._group}",
+                type="wish.withdrawn" if deed.withdrawn else "wish.heeded",
+                subject=deed.sensor,
+                time=short_ns(after_ns),
+                partitionkey=deed.sensor,
+                data=deed,
+            )
+        )
+
+    def _encoded(self, event: IncidentEvent | DeedEvent) -> tuple[bytes, Headers]:
         if self._mode == "structured":
             return event.model_dump_json().encode(), (("content-type", CLOUD_EVENT.encode()),)
         attributes = event.attributes()
@@ -165,12 +184,6 @@ class IncidentEvents:
             expected=expected,
             score=score,
         )
-
-
-def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
-    """The id that an incident has in every run: of its first flagged reading, and its kind."""
-    where = topic if one.kind == "anomaly" else f"{topic}/{one.kind}"
-    return anomaly_id(where, partition, one.first.offset, one.first.nth)
 
 
 def _direction(told: Told) -> Direction:

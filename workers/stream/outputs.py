@@ -26,9 +26,9 @@ from schemas.wire.dead_letter import TRUNCATED, dead_letter_headers
 from workers.stream.incident_events import IncidentEvents
 from workers.stream.owned_partition import PartitionRequest
 from workers.stream.sensor_labels import LabelsOf, no_labels
-from workers.stream.state.alarms import Judged
 from workers.stream.state.history import Run, Samples
 from workers.stream.state.incident import Place
+from workers.stream.state.piece import Judged
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
@@ -140,13 +140,13 @@ class OutputBuilder(DeadLetterBuilder):
                     part = slice(start, min(start + self._frame_rows, run.stop))
                     yield self._frame(run.sensor, part, partition, samples, scores, judged)
         yield from self._anomalies(partition, samples, scores, judged)
-        for change in judged.changes:
-            value, headers = self._incidents.encode(change, partition)
+        events = [
+            *((one.sensor, self._incidents.encode_deed(one)) for one in judged.deeds),
+            *((one.sensor, self._incidents.encode(one, partition)) for one in judged.changes),
+        ]
+        for sensor, (value, headers) in events:
             yield Output(
-                topic=self._topics.incidents,
-                key=change.sensor.encode(),
-                value=value,
-                headers=headers,
+                topic=self._topics.incidents, key=sensor.encode(), value=value, headers=headers
             )
 
     def _frame(  # noqa: PLR0917 - one call, for each frame
@@ -169,6 +169,7 @@ class OutputBuilder(DeadLetterBuilder):
                 judged.score[part],
                 samples.offsets[part],
                 samples.indices[part],
+                off=None if judged.off is None else judged.off[part],
                 model=self._model,
                 source=(self._topics.readings, partition),
             ),

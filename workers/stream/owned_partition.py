@@ -14,9 +14,9 @@ from detector.scoring import Scores
 from workers.errors import RunEndedError
 from workers.kafka.client import CommittedOffset, Record
 from workers.stream.dead_letter_limit import DeadLetterLimit
-from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.partition import Batch, IllegalEventError, Request
+from workers.stream.state.piece import Judged
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import MetadataTooLargeError, ModelVersion
 from workers.stream.state.stream_state import StreamState

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -18,6 +18,8 @@ from workers.kafka.factory import admin_of, connection_of, member_of, topic_spec
 from workers.registry.parser import parser_of
 from workers.stream.health import Health
 from workers.stream.input import Input
+from workers.stream.build import policy_of
+from workers.stream.calendars import read_calendars
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.plan import Plan, cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob
@@ -61,8 +63,10 @@ def run_pipeline(
     # Any number of partitions will do: that the topics exist is what a run needs.
     specs = topic_specs(settings.topics)
     findings = admin.grow_topics([replace(spec, partitions=1) for spec in specs])
-    _check_model(settings, settings.model.path)
     labels = SensorLabels.of_file(settings.sensors.path)
+    calendars = read_calendars(settings.off)
+    _check_model(settings, settings.model.path, calendars)
+    together = {settings.topics.readings, settings.topics.sensor_state}
     is_local, local_cores = settings.ray.address is None, cores()
     with ray_session(settings.ray, cpus=local_cores):
         plan = make_plan(
@@ -78,9 +82,9 @@ def run_pipeline(
         )
         supervisor = new_supervisor(
             plan,
-            Job(settings=settings, model=model, labels=labels),
+            Job(settings=settings, model=model, labels=labels, calendars=calendars),
             # Workers that hold a partition of the readings wait for its one of the sensor state.
-            group=group_admin(settings, [specs[0], specs[-1]]),
+            group=group_admin(settings, [spec for spec in specs if spec.name in together]),
         )
         with serve(supervisor):
             return supervisor.run(should_stop, observe)
@@ -127,9 +131,10 @@ def group_admin(settings: Settings, topics: Sequence[TopicSpec]) -> GroupAdmin:
     return GroupAdmin(partitions=partitions, remove=remove)
 
 
-def _check_model(settings: Settings, model: Path) -> None:
+def _check_model(settings: Settings, model: Path, calendars: Mapping[str, str]) -> None:
     """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
     channels = load(model, device="cpu").channels
+    policy_of(settings, channels, calendars)
     try:
         Input(channels, settings.stream, settings.input, parser_of(settings))
     except ValueError as error:

@@ -102,7 +102,8 @@ def test_what_lies_before_the_length_does_not_matter(detector, rows, filler):
 
     one, two = (score(detector, some, [300], lengths=length) for some in (rows, other))
 
-    for name in ("score", "raw", "p_value", "expected", "denoised", "levels", "contribution"):
+    values = ("score", "raw", "p_value", "expected", "denoised", "levels", "contribution", "latent")
+    for name in values:
         assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), name
 
 

@@ -194,13 +194,14 @@ def test_an_unseen_sensor_is_scored_with_the_pooled_numbers(detector):
     assert (scores.score >= 1).mean() < 0.02
 
 
-def test_latent_vectors_lead_back_to_the_windows(detector, fleet):
+def test_latent_vectors_come_with_the_scores_and_lead_back_to_the_windows(detector, fleet):
     rows, ends = fleet.noisy[0][:300], np.arange(15, 300)
 
     latent = detector.encode(rows, ends, 1)
     windows = detector.decode(latent, 1)
 
     assert latent.shape == (285, detector.signal.model.latent_size)
+    assert np.array_equal(score(detector, rows, ends).latent, latent)
     assert windows.shape == (285, 16, 4)
     step = 10.0**-detector.head.decimals
     assert np.abs(windows[:, -1] - score(detector, rows, ends).expected).max() < step.max() * 2

@@ -128,6 +128,15 @@ def train(
         ),
     ] = 0.0,
     only: OnlyOption = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Leave out what people said was a fault or is to be forgotten: a file that vigie "
+            "verdict deeds, or vigie verdict list --json, has written.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     columns: FileOptions,
     options: SettingsOptions,
     strict: StrictOption = False,
@@ -142,6 +151,7 @@ def train(
     Examples:
       vigie train history/*.parquet -o models/pumps
       vigie train pump.csv --time stamp --channel pressure=P1 --channel flow=Q --budget "1 per day"
+      vigie train history/*.parquet --verdicts deeds.jsonl -o models/pumps
       vigie train plant.csv --only boiler-1 --only boiler-2 -o models/boilers
       vigie train --topic-from 2026-01-01T00:00:00Z --topic-to 2026-01-08T00:00:00Z --channel flow
     """
@@ -154,6 +164,7 @@ def train(
     from workers.data.bounds import check_range
     from workers.data.files import read_files
     from workers.data.findings.checks import findings_of, warnings_of
+    from workers.data.forgotten import read_deeds, without_forgotten
     from workers.data.history import check_usable
 
     with usage_errors("--budget"):
@@ -173,6 +184,9 @@ def train(
         refuse(warnings)
     print_warnings(warnings, PlainConsole(stderr=True, quiet=as_json))
     history = history.without_labelled()
+    if verdicts is not None:
+        covers_ns = 0 if layout.resample is None else layout.resample.interval_ns
+        history = without_forgotten(history, read_deeds(verdicts), covers_ns=covers_ns)
     check_range(history, LARGEST)
     began_s = clock.monotonic()
     try:

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     TAG = "a tag that is no channel"
     REPEATED = "a time that repeats"
     LABELLED = "labelled anomalous"
+    FAULT = "of an incident that was a fault"
+    FORGOTTEN = "of a period to forget"
     NOT_ASKED = "of a sensor that --only does not name"
 
 

@@ -260,6 +260,7 @@ class NothingToScore:
         flagged=np.empty(0, np.int64),
         contribution=np.empty((0, 1), np.float32),
         levels=np.empty((0, LEVELS)),
+        latent=np.empty((0, 1), np.float32),
     )
 
     def submit(self, work: Work) -> ScoringFuture:  # noqa: ARG002

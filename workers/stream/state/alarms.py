@@ -1,149 +1,88 @@
 """From scores to flags and incidents: the alarm rule over the readings of a partition. Pure.
 
 Scores depend on the last R readings alone; what is a flag, what the published score is and what
-is an incident depends on everything the rule has learnt of the sensor since its first reading. So
-this is the part whose state is recorded (`workers.stream.state.recorded`), and every step of it is
-a function of the sensor's own readings, in their order, and of nothing else: no clock, no other
-sensor, no cut into requests.
+is an incident depends on everything the rule has learnt of the sensor since its first reading, and
+on what people said of it. So this is the part whose state is recorded
+(`workers.stream.state.recorded`), and every step of it is a function of the sensor's own readings,
+in their order, and of wishes that hold from a reading on: no clock, no other sensor, no cut into
+requests.
 
 The only thing told by the log's time is silence: a sensor with an open incident that brings no
-reading for `AlarmModel.max_stale_ms` of it has a *stale* incident. It ends at the sensor's last
+reading for `AlarmPolicy.max_stale_ms` of it has a *stale* incident. It ends at the sensor's last
 reading, whether the sensor's next one tells, or the others' readings do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from detector.calibration import alarm_rule
-from detector.calibration.alarm_rule import Fired
+from detector.calibration import alarm_rule, alarm_wishes
+from detector.calibration.alarm_rule import Ruling
 from detector.calibration.alarm_states import end_incidents
-from detector.calibration.severity import Severity, tail_p_value
 from detector.scoring import Scores
-from schemas.wire.incident import MAX_INCIDENT_CHANNELS, MAX_LATENT, EndReason, IncidentKind, SeenBy
+from schemas.wire.incident import EndReason
+from schemas.wire.verdict import Fault, Forget, NewNormal
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import AlarmTable
-from workers.stream.state.incident import (
-    IncidentChange,
-    OpenIncident,
-    Place,
-    Points,
-    Row,
-    Told,
-    What,
-    rounded,
-)
+from workers.stream.state.heeding import Due, Heeded, Heeding, deed_of
+from workers.stream.state.incident import IncidentChange, incident_id
+from workers.stream.state.incident_book import Followed, IncidentBook
+from workers.stream.state.off import UntilNs
+from workers.stream.state.piece import Judged, Piece
+from workers.stream.state.rulings import Ruled, ruled
+from workers.stream.state.wishes import WishBoard
 
-_SCORE_DECIMALS = 6
-_SEEN_BY = {Fired.LONG: SeenBy.LONG, Fired.SHORT: SeenBy.SHORT}
-_REASONS = {
-    alarm_rule.EndReason.RECOVERED: EndReason.RECOVERED,
-    alarm_rule.EndReason.NEW_NORMAL: EndReason.NEW_NORMAL,
-    alarm_rule.EndReason.MAXIMUM_DURATION: EndReason.MAXIMUM_DURATION,
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
-    """Accepted readings of u sensors, sensor by sensor, in their order.
-
-    Attributes:
-        sensors: names, none twice.
-        rows: of each in the table.
-        sizes: readings of each, at least 1.
-        ts_ns, offsets, indices: event time, record, number in the record of each reading.
-        clock_ms: log time at each.
-        values: [k, C].
-        at: which sample of the request each reading is; -1 is none, it was not scored.
-    """
-
-    sensors: Sequence[str]
-    rows: Int64[np.ndarray, " u"]
-    sizes: Int64[np.ndarray, " u"]
-    ts_ns: Int64[np.ndarray, " k"]
-    offsets: Int64[np.ndarray, " k"]
-    indices: Int64[np.ndarray, " k"]
-    clock_ms: Int64[np.ndarray, " k"]
-    values: Float64[np.ndarray, "k channels"]
-    at: Int64[np.ndarray, " k"]
-
-    def part(self, start: int, stop: int) -> Piece:
-        """Readings `start` to `stop`, with the sensors that they are of."""
-        ends = np.cumsum(self.sizes)
-        first = int(np.searchsorted(ends, start, side="right"))
-        last = int(np.searchsorted(ends, stop, side="left")) + 1
-        begins = np.maximum(ends - self.sizes, start)[first:last]
-        rows = slice(start, stop)
-        return Piece(
-            sensors=self.sensors[first:last],
-            rows=self.rows[first:last],
-            sizes=np.minimum(ends, stop)[first:last] - begins,
-            ts_ns=self.ts_ns[rows],
-            offsets=self.offsets[rows],
-            indices=self.indices[rows],
-            clock_ms=self.clock_ms[rows],
-            values=self.values[rows],
-            at=self.at[rows],
-        )
-
-    def place(self, row: int) -> Place:
-        """Where a reading lies."""
-        return Place(int(self.offsets[row]), int(self.indices[row]), int(self.ts_ns[row]))
-
-
-@dataclass(slots=True)
-class Judged:
-    """What becomes of the n samples of a request.
-
-    Attributes:
-        score: published; 1.0 is the threshold of the sensor as it was at the reading.
-        bar: that threshold, as a score of the sensor's first day.
-        flagged: whether each is an anomaly.
-        incident: of each flagged one the first reading of the incident that it belongs to, if it
-            becomes one.
-        skipped: how many of a sensor's first samples have been published before; by name.
-        changes: what happened to incidents, sensor by sensor in order.
-    """
-
-    score: Float64[np.ndarray, " n"]
-    bar: Float64[np.ndarray, " n"]
-    flagged: Bool[np.ndarray, " n"]
-    incident: dict[int, Place] = field(default_factory=dict)
-    skipped: dict[str, int] = field(default_factory=dict)
-    changes: list[IncidentChange] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, scores: Scores) -> Judged:
-        """By the bars of the first day, before anything else is known."""
-        flagged = np.zeros(len(scores.score), np.bool_)
-        flagged[scores.flagged] = True
-        return cls(score=scores.score.copy(), bar=np.ones(len(flagged)), flagged=flagged)
+_SCORE_DECIMALS: Final = 6
+_NEVER: Final = np.iinfo(np.int64).min
 
 
 class SensorAlarms:
-    """The alarms of the sensors of one partition: `table`, and by name the incidents `open` now."""
+    """The alarms of the sensors of one partition.
 
-    def __init__(self, model: AlarmModel, capacity: int) -> None:
-        """Room for so many sensors."""
+    Attributes:
+        table: the numbers that are recorded, a row per sensor.
+        book: the incidents.
+        heeding: the wishes that hold.
+        settling: by sensor, until when conditions put it off.
+    """
+
+    def __init__(
+        self, model: AlarmModel, capacity: int, *, partition: int = 0, board: WishBoard | None = None
+    ) -> None:
+        """Room for so many sensors.
+
+        Args:
+            model: what judges.
+            capacity: sensors.
+            partition: of the readings, for the ids of incidents.
+            board: what people wish; None where nobody can.
+        """
         self.model = model
         self.table = AlarmTable(model, capacity)
-        self.open: dict[str, OpenIncident] = {}
+        self.book = IncidentBook(model, self.table)
+        self.heeding = Heeding(board or WishBoard())
+        self.settling: dict[str, UntilNs] = {}
+        self._partition = partition
+
+    def look(self, sensors: Collection[str]) -> None:
+        """Take note of what people have said since the last look; it holds from readings on."""
+        self.heeding.look(sensors)
 
     def judge(self, piece: Piece, scores: Scores, judged: Judged) -> None:
         """Take readings in, whose scores these are; fills `judged` for their samples."""
-        rule = self.model.rule
-        if rule is None or not len(piece.at):
+        if self.model.rule is None or not len(piece.at):
             return
-        for start, stop, silent in self._parts(piece):
+        borders = {0: False, **self._due(piece), **self._silences(piece)}
+        starts = sorted(borders)
+        for start, stop in zip(starts, [*starts[1:], len(piece.at)], strict=True):
             part = piece.part(start, stop)
-            if silent:
-                judged.changes += self._end(part.sensors[0], int(part.rows[0]), EndReason.STALE)
+            if borders[start]:
+                judged.changes += self.end(part.sensors[0], int(part.rows[0]), EndReason.STALE)
+            self._heed(part, judged)
             self._judge(part, scores, judged)
 
     def silent(self, rows: dict[str, int], clock_ms: int) -> Iterator[IncidentChange]:
@@ -153,27 +92,113 @@ class SensorAlarms:
             rows: of sensors in the table.
             clock_ms: log time now.
         """
-        for sensor in list(self.open):
+        for sensor in list(self.book.open):
             last_ms = int(self.table.rows[rows[sensor]]["last_ms"])
-            if 0 <= last_ms <= clock_ms - self.model.max_stale_ms:
-                yield from self._end(sensor, rows[sensor], EndReason.STALE)
+            if 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms:
+                yield from self.end(sensor, rows[sensor], EndReason.STALE)
+
+    def restore(self, sensor: str, document: Mapping[str, Any]) -> None:
+        """Go on with what `more` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not that.
+        """
+        if "wishes" in document:
+            self.heeding.by_sensor[sensor] = Heeded.of(document["wishes"])
+        if "off" in document:
+            self.settling[sensor] = {str(name): int(at) for name, at in document["off"].items()}
 
     def forget(self, sensor: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
-        """End what is open of a sensor of which nothing is known from now on."""
-        if sensor in self.open:
-            yield from self._end(sensor, row, reason)
+        """Nothing is known of a sensor from now on; what is open of it ends."""
+        if sensor in self.book.open:
+            yield from self.end(sensor, row, reason)
+        self.heeding.forget(sensor)
+        self.settling.pop(sensor, None)
 
-    def _parts(self, piece: Piece) -> Iterator[tuple[int, int, bool]]:
-        """Where readings come after a silence in which an incident has ended: start, stop, so."""
+    def more(self, sensor: str) -> dict[str, Any] | None:
+        """What is to be recorded of a sensor beside its row and its incident, if anything."""
+        heeded, settling = self.heeding.by_sensor.get(sensor), self.settling.get(sensor)
+        document: dict[str, Any] = {}
+        if heeded is not None:
+            document["wishes"] = heeded.document()
+        if settling:
+            document["off"] = dict(settling)
+        return document or None
+
+    # -- between readings ------------------------------------------------------------------------
+
+    def _silences(self, piece: Piece) -> dict[int, bool]:
+        """Where readings come after a silence in which an incident has ended."""
         before = np.empty_like(piece.clock_ms)
         before[1:] = piece.clock_ms[:-1]
-        before[np.cumsum(piece.sizes) - piece.sizes] = self.table.rows["last_ms"][piece.rows]
-        silent = (before >= 0) & (piece.clock_ms - before >= self.model.max_stale_ms)
-        borders = np.flatnonzero(silent).tolist()
-        starts = sorted({0, *borders})
-        stops = [*starts[1:], len(silent)]
-        for start, stop in zip(starts, stops, strict=True):
-            yield start, stop, bool(silent[start])
+        before[piece.starts] = self.table.rows["last_ms"][piece.rows]
+        max_stale_ms = self.model.policy.max_stale_ms
+        silent = (before >= 0) & (piece.clock_ms - before >= max_stale_ms)
+        return dict.fromkeys(np.flatnonzero(silent).tolist(), True)
+
+    def _due(self, piece: Piece) -> dict[int, bool]:
+        """Where wishes begin to hold."""
+        found: dict[int, bool] = {}
+        for place in self.heeding.is_due(piece.sensors):
+            start = int(piece.starts[place])
+            rows = slice(start, start + int(piece.sizes[place]))
+            last_ns = int(self.table.rows["last_ns"][piece.rows[place]])
+            for row in self.heeding.borders(
+                piece.sensors[place], last_ns, piece.ts_ns[rows].tolist()
+            ):
+                found[start + row] = False
+        return found
+
+    def _heed(self, piece: Piece, judged: Judged) -> None:
+        """Have the wishes hold that are due before the first readings of the piece."""
+        for place in self.heeding.is_due(piece.sensors):
+            sensor, at = piece.sensors[place], int(piece.starts[place])
+            row, next_ns = int(piece.rows[place]), int(piece.ts_ns[at])
+            last_ns = int(self.table.rows["last_ns"][row])
+            for due in self.heeding.take(sensor, next_ns):
+                self._apply(sensor, row, due, last_ns)
+                judged.deeds.append(
+                    deed_of(
+                        sensor,
+                        due,
+                        after_ns=None if last_ns == _NEVER else last_ns,
+                        offset=int(piece.offsets[at]),
+                    )
+                )
+
+    def _apply(self, sensor: str, row: int, due: Due, last_ns: int) -> None:
+        """What a wish does to the sensor's state at once."""
+        rule, of = self.model.rule, self.table.rows[row : row + 1]
+        assert rule is not None
+        states = np.ascontiguousarray(of["rule"])
+        groups = self.table.groups[row : row + 1]
+        if due.withdrawn:
+            before = self.heeding.reverted(sensor, due)
+            if before is not None:
+                states = alarm_wishes.revert(states, np.array([before]))
+        elif isinstance(due.wish, NewNormal):
+            states, reference = alarm_wishes.begin_anew(states, rule, groups)
+            self.heeding.by_sensor[sensor].before = tuple(reference[0].tolist())
+        elif isinstance(due.wish, Forget) and due.wish.start_ns <= last_ns:
+            states = alarm_wishes.forget(states, rule, groups)
+        elif isinstance(due.wish, Fault):
+            incident = self.book.open.get(sensor)
+            policy = self.model.policy
+            if incident is not None and due.wish.incident == incident_id(
+                policy.topic, self._partition, incident
+            ):
+                states = alarm_wishes.mark_fault(states, rule)
+            else:
+                states = alarm_wishes.forgive(states, rule, np.array([due.wish.charge]))
+        of["rule"] = states
+
+    def end(self, name: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
+        """End an incident between two readings, at the last one; nothing if none is open."""
+        of = self.table.rows[row : row + 1]
+        of["rule"] = end_incidents(np.ascontiguousarray(of["rule"]))
+        yield from self.book.end(name, row, reason, int(of["last_ns"][0]))
+
+    # -- readings --------------------------------------------------------------------------------
 
     def _judge(self, piece: Piece, scores: Scores, judged: Judged) -> None:
         model, table = self.model, self.table
@@ -183,221 +208,65 @@ class SensorAlarms:
         levels = np.full((len(piece.at), 2), np.nan)
         levels[is_sample] = scores.levels[samples, :2]
         groups = table.groups[piece.rows]
+        said = self._ruled(piece, groups, scores)
         of = table.rows[piece.rows]
         before = alarm_rule.rows_seen(np.ascontiguousarray(of["rule"]))
-        told = model.rule.advance(levels, piece.sizes, groups, of["rule"])
+        told = model.rule.advance(
+            levels, piece.sizes, groups, np.ascontiguousarray(of["rule"]), said.ruling
+        )
         of["rule"] = told.states
-        if model.watch is not None:
-            watched = model.watch.advance(levels[:, 0], piece.sizes, groups, of["drift"])
-            of["drift"] = watched.states
         lasts = np.cumsum(piece.sizes) - 1
         of["last_ns"], of["last_ms"] = piece.ts_ns[lasts], piece.clock_ms[lasts]
+        if model.watch is not None:
+            watched = levels[:, 0].copy()
+            if (unheard := said.has(Ruling.OFF | Ruling.FORGOTTEN)) is not None:
+                watched[unheard] = np.nan
+            drifted = model.watch.advance(watched, piece.sizes, groups, of["drift"])
+            of["drift"] = drifted.states
         table.rows[piece.rows] = of
 
-        partial = np.isnan(levels[is_sample, 0])
-        bar = model.bars(
-            told.threshold[is_sample], partial, np.repeat(groups, piece.sizes)[is_sample]
-        )
-        score = np.round(scores.score[samples] / bar, _SCORE_DECIMALS)
-        judged.bar[samples], judged.score[samples] = bar, score
-        judged.flagged[samples] = score >= 1.0
         flagged = np.zeros(len(piece.at), np.bool_)
-        flagged[is_sample] = score >= 1.0
-        self._follow(_Followed(piece, flagged, told, before, scores, judged))
+        flagged[is_sample] = self._publish(piece, said, told, scores, judged)
+        self.book.follow(
+            Followed(piece, flagged, told, before, said.by, scores, judged),
+            self.heeding,
+        )
 
-    def _follow(self, all_: _Followed) -> None:
-        """Go through the readings of sensors of which there is something to tell."""
-        piece, told = all_.piece, all_.told
-        ends = np.cumsum(piece.sizes)
-        busy = set(np.searchsorted(ends, np.flatnonzero(all_.flagged), side="right").tolist())
-        busy.update(event.sensor for event in (*told.opened, *told.ended))
-        if self.open:
-            busy.update(i for i, name in enumerate(piece.sensors) if name in self.open)
-        for place in sorted(busy):
-            stop = int(ends[place])
-            self._follow_one(all_, place, stop - int(piece.sizes[place]), stop)
+    def _ruled(self, piece: Piece, groups: NDArray[np.int64], scores: Scores) -> Ruled:
+        policy = self.model.policy
+        if not (policy.rules or policy.off or self.heeding.by_sensor):
+            return Ruled(None, None)
+        return ruled(piece, groups, scores, self.model, self.heeding, self.settling)
 
-    def _follow_one(self, all_: _Followed, sensor: int, start: int, stop: int) -> None:
-        """Go through one sensor's readings; what ended before a reading comes before it."""
-        piece, told = all_.piece, all_.told
-        shift = start - int(all_.before[sensor])
-        opened = {e.opened + shift: e for e in told.opened if e.sensor == sensor}
-        ended: dict[int, list[alarm_rule.Incident]] = {}
-        for event in told.ended:
-            if event.sensor == sensor and event.ended is not None:
-                ended.setdefault(event.ended + shift, []).append(event)
-        one = _One(piece.sensors[sensor], int(piece.rows[sensor]), sensor)
-        for at in range(start, stop):
-            ends = ended.get(at, [])
-            if ends and one.name in self.open and not told.alarm[at]:
-                self._resolve(all_, one, at, ends.pop(0))
-            self._reading(all_, one, at, opened.get(at), number=at - shift)
-            for event in ends:
-                self._resolve(all_, one, at, event)
-
-    def _reading(
+    def _publish(
         self,
-        all_: _Followed,
-        one: _One,
-        at: int,
-        opens: alarm_rule.Incident | None,
-        *,
-        number: int,
-    ) -> None:
-        """Take one reading into the run of flagged ones and into the incident."""
-        piece, flagged = all_.piece, bool(all_.flagged[at])
-        alarm = bool(all_.told.alarm[at])
-        if flagged:
-            self._run_on(one, piece.place(at), number)
-        if opens is not None:
-            self._open(all_, one, at, opens)
-        incident = self.open.get(one.name)
-        if incident is not None and (flagged or alarm):
-            self._take(all_, incident, one, at)
-            if opens is not None:
-                self._tell(all_, one, What.OPENED, incident)
-            elif alarm and incident.is_due:
-                self._tell(all_, one, What.UPDATED, incident)
-        if flagged:
-            first = self._run(one.row) if incident is None else incident.first
-            all_.judged.incident[int(piece.at[at])] = first
-
-    def _run(self, row: int) -> Place:
-        of = self.table.rows[row]
-        return Place(int(of["first_offset"]), int(of["first_index"]), int(of["first_ns"]))
-
-    def _run_on(self, one: _One, place: Place, number: int) -> None:
-        """Note a flagged reading: it begins a run, or goes on with one that is near enough."""
-        rule, of = self.model.rule, self.table.rows[one.row]
-        assert rule is not None
-        far = number - int(of["last_flagged"]) >= rule.dials.opens_within
-        if one.name not in self.open and (far or not of["flagged"]):
-            of["first_offset"], of["first_index"], of["first_ns"] = place
-            of["flagged"] = 0
-        of["last_flagged"] = number
-        of["flagged"] += 1
-
-    def _open(self, all_: _Followed, one: _One, at: int, event: alarm_rule.Incident) -> None:
-        """An incident opens; its first reading is that of the run of flagged ones."""
-        place, of = all_.piece.place(at), self.table.rows[one.row]
-        self.open[one.name] = OpenIncident(
-            kind=IncidentKind.ANOMALY,
-            seen_by=_SEEN_BY[event.fired],
-            first=self._run(one.row) if of["flagged"] else place,
-            opened_ns=place.ts_ns,
-            last_ns=place.ts_ns,
-            until=place,
-            flagged=max(int(of["flagged"]) - int(all_.flagged[at]), 0),
-        )
-        self.table.count_opening(one.row, place.ts_ns)
-
-    def _take(self, all_: _Followed, incident: OpenIncident, one: _One, at: int) -> None:
-        """Add a reading to an open incident."""
-        piece, scores, rate = all_.piece, all_.scores, self._rate
-        sample = int(piece.at[at])
-        strength, score = float(all_.told.strength[at]), float(all_.judged.score[sample])
-        severity = Severity.of(tail_p_value(strength, rate), rate)
-        row = Row(piece.place(at), score, strength, int(severity), bool(all_.flagged[at]))
-        if incident.take(row):
-            incident.told = self._told(all_, one, at)
-            latent = getattr(scores, "latent", np.empty((0, 0)))
-            if len(latent):
-                incident.latent = tuple(map(rounded, latent[sample, :MAX_LATENT].tolist()))
-        if incident.points is None:
-            incident.points = Points(incident.told[0].channel)
-        channel = incident.points.channel
-        incident.points.add(
-            row.place.ts_ns,
-            float(piece.values[at, channel]),
-            float(scores.expected[sample, channel]),
-            score,
-        )
-
-    def _told(self, all_: _Followed, one: _One, at: int) -> tuple[Told, ...]:
-        piece, sample = all_.piece, int(all_.piece.at[at])
-        band = self.model.bands[self.table.groups[one.row]]
-        shares = all_.scores.contribution[sample].astype(np.float64)
-        order = np.argsort(-shares, kind="stable")[:MAX_INCIDENT_CHANNELS].tolist()
-        observed, expected = piece.values[at], all_.scores.expected[sample]
-        return tuple(
-            Told(
-                channel,
-                rounded(float(shares[channel])),
-                rounded(float(observed[channel])) if np.isfinite(observed[channel]) else None,
-                rounded(float(expected[channel])),
-                rounded(float(band[channel])),
-            )
-            for channel in order
-        )
-
-    @property
-    def _rate(self) -> float:
-        assert self.model.rule is not None
-        return self.model.rule.rate
-
-    def _tell(self, all_: _Followed, one: _One, what: What, incident: OpenIncident) -> None:
-        all_.judged.changes.append(self._change(one.name, one.row, what, incident))
-
-    def _resolve(self, all_: _Followed, one: _One, at: int, event: alarm_rule.Incident) -> None:
-        """An incident of the rule's has ended, for certain at this reading."""
-        incident = self.open.pop(one.name, None)
-        if incident is not None and event.reason is not None:
-            self.table.rows[one.row]["flagged"] = 0
-            end = (_REASONS[event.reason], int(all_.piece.ts_ns[at]))
-            changed = self._change(one.name, one.row, What.RESOLVED, incident, end)
-            all_.judged.changes.append(changed)
-
-    def _end(self, name: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
-        """End an incident between two readings, at the last one; nothing if none is open."""
-        of = self.table.rows[row : row + 1]
-        of["rule"] = end_incidents(np.ascontiguousarray(of["rule"]))
-        incident = self.open.pop(name, None)
-        if incident is not None:
-            of["flagged"] = 0
-            end = (reason, int(of["last_ns"][0]))
-            yield self._change(name, row, What.RESOLVED, incident, end)
-
-    def _change(
-        self,
-        name: str,
-        row: int,
-        what: What,
-        incident: OpenIncident,
-        end: tuple[EndReason, int] | tuple[None, None] = (None, None),
-    ) -> IncidentChange:
-        """The next event of an incident; `end` is why and when it ended."""
-        reason, end_ns = end
-        at_ns = incident.until.ts_ns if end_ns is None else end_ns
-        incident.sequence += 1
-        incident.told_ns, incident.told_severity = at_ns, incident.severity
-        day, week = self.table.opened(row, at_ns)
-        return IncidentChange(
-            sensor=name,
-            what=what,
-            at_ns=at_ns,
-            incident=incident.copy(),
-            reason=reason,
-            end_ns=end_ns,
-            opened_day=day,
-            opened_week=week,
-        )
-
-
-class _One(NamedTuple):
-    """A sensor of a piece: its name, its row in the table, its place among the piece's."""
-
-    name: str
-    row: int
-    place: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Followed:
-    """A piece with what the rule says of it; `before`: readings that its sensors had before."""
-
-    piece: Piece
-    flagged: NDArray[np.bool_]
-    told: alarm_rule.Advanced
-    before: NDArray[np.int64]
-    scores: Scores
-    judged: Judged
+        piece: Piece,
+        said: Ruled,
+        told: alarm_rule.Advanced,
+        scores: Scores,
+        judged: Judged,
+    ) -> NDArray[np.bool_]:
+        """Fill in what is published of the samples; which of them are flagged."""
+        is_sample = piece.at >= 0
+        samples = piece.at[is_sample]
+        groups = np.repeat(self.table.groups[piece.rows], piece.sizes)[is_sample]
+        threshold = told.threshold[is_sample]
+        bar = self.model.bars(threshold, scores.partial[samples], groups)
+        score = np.round(scores.score[samples] / bar, _SCORE_DECIMALS)
+        flagged: NDArray[np.bool_] = score >= 1.0
+        if said.ruling is not None:
+            ruling = said.ruling[is_sample]
+            off = (ruling & Ruling.OFF) != 0
+            raised = ((ruling & Ruling.RAISED) != 0) & ~off
+            held = ((ruling & Ruling.HELD) != 0) & ~raised & ~off
+            judged.held += int((flagged & held).sum())
+            score[raised] = np.maximum(score[raised], 1.0)
+            flagged = (flagged | raised) & ~held & ~off
+            if off.any():
+                if judged.off is None:
+                    judged.off = np.zeros(len(judged.score), np.bool_)
+                judged.off[samples] = off
+        judged.bar[samples], judged.score[samples] = bar, score
+        judged.flagged[samples] = flagged
+        judged.alarm[samples] = told.alarm[is_sample]
+        return flagged

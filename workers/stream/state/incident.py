@@ -14,8 +14,11 @@ from enum import StrEnum
 from math import isfinite, nan
 from typing import Any, Final, NamedTuple
 
+from uuid import UUID
+
 import numpy as np
 
+from schemas.wire.anomaly import anomaly_id
 from schemas.wire.incident import MAX_EXCERPT, EndReason, IncidentKind, SeenBy
 
 UPDATE_EVERY_NS: Final = 60 * 10**9
@@ -114,7 +117,7 @@ class OpenIncident:
         told: the channels with the largest shares there.
         latent: of that reading.
         points: of the main channel at the opening.
-        rules: numbers of those that raised it, or held readings back.
+        rules: bit set of those that raised it, or held readings of it back.
         suppressed: wish, incident that it looks like; None if it is not suppressed.
         change: of a drift: offset, event time, epochs since.
         sequence: events so far.
@@ -136,7 +139,7 @@ class OpenIncident:
     told: tuple[Told, ...] = ()
     latent: tuple[float, ...] = ()
     points: Points | None = None
-    rules: tuple[int, ...] = ()
+    rules: int = 0
     suppressed: tuple[str, str] | None = None
     change: tuple[int, int, int] | None = None
     charge: float = 0.0
@@ -191,8 +194,7 @@ class OpenIncident:
         plain["told"] = tuple(Told(*one) for one in plain["told"])
         if plain["points"] is not None:
             plain["points"] = Points.of(plain["points"])
-        for name in ("latent", "rules"):
-            plain[name] = tuple(plain[name])
+        plain["latent"] = tuple(plain["latent"])
         for name in ("suppressed", "change"):
             plain[name] = None if plain[name] is None else tuple(plain[name])
         return cls(**plain)
@@ -223,6 +225,12 @@ class IncidentChange:
     end_ns: int | None = None
     opened_day: int = 0
     opened_week: int = 0
+
+
+def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
+    """The id that an incident has in every run: of its first flagged reading, and its kind."""
+    where = topic if one.kind is IncidentKind.ANOMALY else f"{topic}/{one.kind}"
+    return anomaly_id(where, partition, one.first.offset, one.first.nth)
 
 
 def rounded(value: float) -> float:

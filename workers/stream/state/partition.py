@@ -48,9 +48,9 @@ from jaxtyping import Int64
 from detector.scoring import Scores
 from schemas.columns import Failure, Readings
 from schemas.wire.errors import Stage
-from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples, SensorWindows
+from workers.stream.state.piece import Judged
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import ModelVersion, RestorePlan, RestorePoint
 from workers.stream.state.sensor_spans import SensorSpans

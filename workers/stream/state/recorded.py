@@ -33,9 +33,12 @@ from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState, encode_sensor_state
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import ROW, ROW_VERSION, groups_of
-from workers.stream.state.alarms import Judged, Piece, SensorAlarms
+from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
+from workers.stream.state.heeding import Heeded
 from workers.stream.state.incident import IncidentChange, OpenIncident
+from workers.stream.state.piece import Judged, Piece
+from workers.stream.state.wishes import WishBoard
 
 _NEXT, _SINCE, _SCORED, _FLAGGED, _DROPPED = range(5)
 _COLUMNS: Final = 5
@@ -70,18 +73,32 @@ class Met:
     clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """What judges the scores of a partition.
+
+    Args:
+        model: that decides.
+        group_of: the calibration group of a sensor.
+        partition: of the readings.
+        board: what people wish; None where nobody can.
+    """
+
+    model: AlarmModel
+    group_of: Callable[[str], int]
+    partition: int = 0
+    board: WishBoard | None = None
+
+    def alarms(self, capacity: int) -> SensorAlarms:
+        """The alarms, with room for so many sensors."""
+        return SensorAlarms(self.model, capacity, partition=self.partition, board=self.board)
+
+
 class RecordedState:
     """The documents of one partition, and which of them changed since the last commit."""
 
-    def __init__(
-        self, alarms: AlarmModel | None = None, group_of: Callable[[str], int] | None = None
-    ) -> None:
-        """Begin without a document.
-
-        Args:
-            alarms: what judges scores; None where there are none.
-            group_of: the calibration group of a sensor.
-        """
+    def __init__(self, judge: Judge | None = None) -> None:
+        """Begin without a document; `judge` judges scores, None where there are none."""
         self.cold = ""
         """Why sensors begin anew although something was recorded of them; empty if none does."""
         self.cold_sensors = 0
@@ -91,8 +108,8 @@ class RecordedState:
         self._table = np.zeros((_SMALLEST, _COLUMNS), np.int64)
         self._changed = np.zeros(_SMALLEST, np.bool_)
         self._removed: set[bytes] = set()
-        self._group_of = group_of or (lambda _: 0)
-        self._alarms = None if alarms is None else SensorAlarms(alarms, _SMALLEST)
+        self._group_of = judge.group_of if judge is not None else lambda _: 0
+        self._alarms = judge.alarms(_SMALLEST) if judge is not None else None
         # Incidents that ended with what was known of their sensors, to publish with the next work.
         self._ended: list[IncidentChange] = []
 
@@ -105,8 +122,7 @@ class RecordedState:
         recorded: int | None,
         cold: str,
         guarantee: Guarantee,
-        alarms: AlarmModel | None = None,
-        group_of: Callable[[str], int] | None = None,
+        judge: Judge | None = None,
         same_model: bool = True,
     ) -> "RecordedState":
         """Go on with the documents that a partition of the topic holds, or say why not.
@@ -119,12 +135,11 @@ class RecordedState:
                 what was recorded belongs to another past than what will be read.
             guarantee: exactly once, documents and offsets are of one transaction. At least once,
                 documents may be ahead, and some of a commit's may be there and others not.
-            alarms: as for the constructor.
-            group_of: likewise.
+            judge: as for the constructor.
             same_model: whether the model that judges is the commit's: what the rule has learnt is
                 in the numbers of one model.
         """
-        state = cls(alarms, group_of)
+        state = cls(judge)
         documents, unknown = _decoded(found)
         is_exact = guarantee is Guarantee.EXACTLY_ONCE
         ahead = sum(document.next_offset > next_offset for document in documents.values())
@@ -174,6 +189,8 @@ class RecordedState:
         """
         judged = Judged.of(scores)
         judged.changes, self._ended = self._ended, []
+        if self._alarms is not None:
+            self._alarms.look(self._rows)
         start = 0
         for met in pieces:
             stop = start + int(met.scored.sum())
@@ -204,6 +221,7 @@ class RecordedState:
                     state_version=ROW_VERSION if state else 0,
                     state=state,
                     incident=self._incident(name),
+                    more=None if self._alarms is None else self._alarms.more(name),
                 ),
             )
         yield from ((key, None) for key in sorted(self._removed.difference(keys)))
@@ -219,7 +237,7 @@ class RecordedState:
         return [b64encode(row.tobytes()) for row in self._alarms.table.rows[rows]]
 
     def _incident(self, name: str) -> Sequence[Any] | None:
-        found = None if self._alarms is None else self._alarms.open.get(name)
+        found = None if self._alarms is None else self._alarms.book.open.get(name)
         return None if found is None else found.document()
 
     def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
@@ -306,15 +324,15 @@ class RecordedState:
                 continue
             alarms.table.rows[row] = state
             if of.incident is not None:
-                alarms.open[name] = OpenIncident.of(of.incident)
+                alarms.book.open[name] = OpenIncident.of(of.incident)
+            alarms.restore(name, of.more or {})
         if anew:
             self.cold_sensors += anew
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:
             self._changed[rows] = True
-            for name in list(alarms.open):
-                ended = alarms.forget(name, self._rows[name], EndReason.MODEL_CHANGED)
-                self._ended += ended
+            for name in list(alarms.book.open):
+                self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
             for column in ("quarter", "openings"):
@@ -361,6 +379,8 @@ class RecordedState:
         if self._alarms is not None and len(known) > before:
             groups = groups_of(self._names[before:], self._group_of)
             self._alarms.table.begin(np.arange(before, len(known)), groups)
+            for sensor in self._names[before:]:
+                self._alarms.heeding.meet(sensor)
         return np.fromiter(map(known.__getitem__, sensors), np.int64, len(sensors))
 
 

@@ -12,7 +12,6 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 
 from detector.scoring import Scores
-from workers.stream.state.alarms import Judged
 from workers.stream.state.counts import Counts
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
@@ -22,6 +21,7 @@ from workers.stream.state.partition import (
     IllegalEventError,
     Request,
 )
+from workers.stream.state.piece import Judged
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.sensor_spans import SensorSpans
 

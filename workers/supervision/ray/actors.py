@@ -23,7 +23,7 @@ from workers.errors import StoppedError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.client import Sink, Source
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import admin_of, connection_of, sink_of, source_of, table_of
+from workers.kafka.factory import admin_of, connection_of, sink_of, source_of, table_of, verdicts_of
 from workers.process import configure_logging
 from workers.stream.build import build_loop
 from workers.stream.health import Health, Phase
@@ -105,6 +105,7 @@ class Job:
     settings: Settings
     model: ModelFiles
     labels: SensorLabels = field(default_factory=SensorLabels)
+    calendars: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, scoring: Scoring | None) -> Callable[[Place], IngestLoop]:
         """See `WorkerJob`."""
@@ -120,6 +121,8 @@ class Job:
                 detector=detector,
                 settings=self.settings,
                 labels_of=self.labels.of,
+                wishes=place.stack.enter_context(verdicts_of(self.settings).open()),
+                calendars=self.calendars,
             )
 
         return make

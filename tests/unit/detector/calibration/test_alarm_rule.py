@@ -4,17 +4,18 @@ import time
 import numpy as np
 import pytest
 
-from detector.calibration import alarm_fold
+from detector.calibration import alarm_records
 from detector.calibration.alarm_rule import (
     STATE_SIZE,
     AlarmDials,
     EndReason,
     Fired,
     open_incidents,
+    pack_states,
     rows_seen,
+    unpack_states,
 )
-from tests.support.alarm_rules import ONE, make_rule, noise, run, with_step
-from tests.support.alarm_twin import Twin
+from tests.support.alarm_rules import ONE, make_rule, noise, random_levels, run, with_step
 
 
 def test_a_step_opens_one_incident_and_its_end_closes_it():
@@ -90,7 +91,7 @@ def test_an_incident_shorter_than_the_shortest_is_never_reported_nor_charged():
     assert not out.opened
     assert not out.ended
     assert not out.alarm.any()
-    assert out.states.view(alarm_fold.STATE)[0, 0]["offset"] == -3.0
+    assert out.states.view(alarm_records.STATE)[0, 0]["offset"] == -3.0
 
 
 def test_an_incident_is_reported_when_it_has_lasted():
@@ -154,6 +155,26 @@ def test_without_learning_an_alarm_holds_until_it_is_accepted():
     assert fast.ended < slow.ended
 
 
+def test_a_level_is_accepted_after_its_memories_and_its_rows():
+    levels = with_step(9_000, 500, 8_500, 7.0)
+    ends = {}
+    for rows in (1_000, 2_500):
+        rule = make_rule(learning=0.0, accept_after=rows)
+        (ended,) = run(rule, levels).ended
+        assert ended.reason is EndReason.NEW_NORMAL
+        ends[rows] = ended.ended - ended.first + 1
+        assert rule.accepts_after(1) == ends[rows]
+
+    assert ends == {1_000: 1_400, 2_500: 2_500}
+
+
+def test_what_is_never_accepted_is_not_so_after_any_rows():
+    rule = make_rule(accept=0.0, accept_after=100)
+
+    assert rule.accepts_after(1) == 0.0
+    assert not run(rule, with_step(9_000, 500, 8_500, 12.0)).ended
+
+
 @pytest.mark.parametrize("scale", [0.8, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("lowest", [-3.0, 0.0])
 def test_no_levels_whatever_spend_more_than_the_budget(scale, lowest):
@@ -166,7 +187,7 @@ def test_no_levels_whatever_spend_more_than_the_budget(scale, lowest):
 
     reported = [*out.ended, *open_incidents(out.states)]
     paid = sum(0.15 + 0.85 / (1 + max(one.peak, 0) / 5) ** 2 for one in reported)
-    offset = out.states.view(alarm_fold.STATE)[0, 0]["offset"]
+    offset = out.states.view(alarm_records.STATE)[0, 0]["offset"]
 
     assert len(reported) > 15
     earned = rule.rate * rows + (offset - 1.0) / 6 + len(open_incidents(out.states))
@@ -179,7 +200,7 @@ def test_never_below_calibration_is_never_below_calibration():
     kept = run(make_rule(lowest=0.0), noise(30_000))
     spent = run(make_rule(), noise(30_000))
 
-    states = [one.states.view(alarm_fold.STATE)[0, 0] for one in (kept, spent)]
+    states = [one.states.view(alarm_records.STATE)[0, 0] for one in (kept, spent)]
     assert [one["offset"] for one in states] == [0.0, -3.0]
     assert kept.threshold[-1] > spent.threshold[-1]
 
@@ -224,10 +245,10 @@ def test_unscored_rows_change_nothing_but_the_count_of_rows():
     assert rows_seen(gap.states).tolist() == [540]
     changed = {
         name
-        for name in alarm_fold.STATE.names or ()
+        for name in alarm_records.STATE.names or ()
         if not np.array_equal(
-            before.view(alarm_fold.STATE)[name],
-            gap.states.view(alarm_fold.STATE)[name],
+            before.view(alarm_records.STATE)[name],
+            gap.states.view(alarm_records.STATE)[name],
             equal_nan=True,
         )
     }
@@ -269,56 +290,6 @@ def test_a_gap_breaks_the_run_of_rows_that_opens():
     assert not run(make_rule(), levels).opened
 
 
-RANDOM_DIALS = [
-    {},
-    {"merge_gap": 0, "closes_after": 3},
-    {"accept": 0.0},
-    {"accept": 0.3, "learning": 0.2},
-    {"shortest": 7, "opens_at": 3, "opens_within": 5},
-    {"lowest": 0.0, "longest": 50, "accept": 0.0},
-]
-
-
-def random_levels(rng, rows):
-    """Everything that can happen, and more often than it does."""
-    levels = rng.standard_normal((rows, 3))
-    for _ in range(rows // 60):
-        at, length = rng.integers(0, rows), int(rng.exponential(40)) + 1
-        levels[at : at + length, : rng.integers(1, 3)] += rng.normal(4.0, 4.0)
-    for _ in range(rows // 400):
-        at = rng.integers(0, rows)
-        levels[at : at + 20, :2] = np.nan
-        levels[at + 20 : at + 60, 0] = np.nan
-    return levels
-
-
-@pytest.mark.parametrize("dials", RANDOM_DIALS, ids=str)
-@pytest.mark.parametrize("seed", range(4))
-def test_the_fold_equals_its_slow_twin(dials, seed):
-    rng = np.random.default_rng(seed)
-    levels = random_levels(rng, 3_000)
-    rule = make_rule(rate=1 / 300, memory=150.0, **dials)
-    twin = Twin(rule.numbers, rule.numbers.bars(rule.rate), rule.rate, rule.dials)
-
-    out = run(rule, levels)
-    slow = [twin.step(*row[:2]) for row in levels.tolist()]
-
-    np.testing.assert_allclose(out.threshold, [one[0] for one in slow], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(out.strength, [one[1] for one in slow], rtol=1e-9, atol=1e-9)
-    np.testing.assert_array_equal(out.alarm, [one[2] for one in slow])
-    assert len(out.opened) >= 3
-    assert [(one.opened, one.first, one.last, one.fired.name.lower()) for one in out.opened] == [
-        (*one[:3], one[5]) for one in twin.opened
-    ]
-    assert [
-        (one.opened, one.first, one.last, one.ended, one.reason.name.lower().replace("_", " "))
-        for one in out.ended
-    ] == [(*one[:4], one[5]) for one in twin.ended]
-    np.testing.assert_allclose(
-        [one.peak for one in out.ended], [one[4] for one in twin.ended], rtol=1e-9
-    )
-
-
 def test_sensors_in_one_call_do_not_see_each_other():
     rng = np.random.default_rng(3)
     rule = make_rule(rate=1 / 300, memory=150.0)
@@ -347,14 +318,23 @@ def test_states_are_not_changed_in_place():
     np.testing.assert_array_equal(states, kept)
 
 
-def test_states_survive_being_stored_as_bytes():
+def test_states_survive_being_packed_to_the_last_bit():
     rule, levels = make_rule(rate=1 / 300), random_levels(np.random.default_rng(8), 2_000)
     half = run(rule, levels[:777])
-    stored = np.frombuffer(half.states.tobytes(), np.float64).reshape(1, STATE_SIZE)
+    packed = pack_states(half.states)
+    stored = unpack_states(np.frombuffer(packed.tobytes(), np.uint8).reshape(1, -1))
 
     rest = rule.advance(levels[777:], np.array([1_223]), ONE, stored)
 
+    assert packed.shape == (1, 8 * STATE_SIZE)
+    assert packed.shape[1] <= 300
+    assert stored.tobytes() == half.states.tobytes()
     np.testing.assert_array_equal(rest.states, run(rule, levels).states)
+
+
+def test_bytes_of_another_length_are_no_states():
+    with pytest.raises(ValueError, match="bytes, got 16"):
+        unpack_states(np.zeros((2, 16), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -378,6 +358,7 @@ def test_sizes_that_do_not_fit_are_rejected(rows, sizes, sensors, message):
         {"closes_after": 0},
         {"longest": 31},
         {"accept": -1.0},
+        {"accept_after": -1},
         {"learning": float("nan")},
     ],
 )

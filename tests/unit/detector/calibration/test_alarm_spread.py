@@ -2,7 +2,7 @@
 
 import pytest
 
-from detector.calibration import alarm_fold
+from detector.calibration import alarm_records
 from detector.calibration.alarm_rule import EndReason
 from tests.support.alarm_rules import make_rule, run, with_step
 
@@ -19,9 +19,9 @@ def test_a_second_equal_event_some_minutes_later_is_found():
 
 def test_an_incident_that_recovered_gives_the_spreads_back_and_not_the_centres():
     rule, levels = make_rule(), with_step(3_000, 500, 300, 8.0)
-    before = run(rule, levels[:500]).states.view(alarm_fold.STATE)[0, 0]
+    before = run(rule, levels[:500]).states.view(alarm_records.STATE)[0, 0]
     (ended,) = run(rule, levels).ended
-    closed = run(rule, levels[: ended.last + 1]).states.view(alarm_fold.STATE)[0, 0]
+    closed = run(rule, levels[: ended.last + 1]).states.view(alarm_records.STATE)[0, 0]
 
     for view in ("long", "short"):  # the row that closes is a row of learning, too
         assert closed[f"spread_{view}"] == pytest.approx(before[f"spread_{view}"], rel=0.01)
@@ -31,7 +31,7 @@ def test_an_incident_that_recovered_gives_the_spreads_back_and_not_the_centres()
 def test_a_new_normal_keeps_the_spread_that_it_was_learnt_with():
     levels = with_step(3_000, 500, 2_500, 40.0)
     before, after = (
-        run(make_rule(), levels[:rows]).states.view(alarm_fold.STATE)[0, 0]
+        run(make_rule(), levels[:rows]).states.view(alarm_records.STATE)[0, 0]
         for rows in (500, 501 + 1_400)
     )
 

@@ -1,7 +1,17 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from detector.calibration.drift import FEWEST, REFERENCES, WINDOW, YEAR_S, DriftWatch
+from detector.calibration.drift import (
+    FEWEST,
+    REFERENCES,
+    WINDOW,
+    YEAR_S,
+    DriftWatch,
+    pack_states,
+    unpack_states,
+)
 
 EPOCH = 16
 
@@ -153,6 +163,51 @@ def test_chunks_do_not_show():
     assert given == len(whole.verdicts) >= 3
 
 
+@pytest.mark.parametrize("rows", [1, 777, 1_999, 4_000])
+def test_states_survive_being_packed_to_the_last_bit(rows):
+    rng = np.random.default_rng(7)
+    watch = make_watch(references=20, epochs_a_year=30)
+    levels = rng.standard_normal((3, 5_000)) + np.linspace(0, 2, 5_000)
+    groups = np.ones(3, dtype=np.int64)
+    half = run(watch, levels[:, :rows])
+    packed = pack_states(half.states)
+    stored = unpack_states(np.frombuffer(packed.tobytes(), np.uint8).reshape(3, -1))
+
+    rest = watch.advance(levels[:, rows:].ravel(), np.full(3, 5_000 - rows), groups, stored)
+
+    assert packed.shape[1] <= 420
+    assert stored.tobytes() == half.states.tobytes()
+    np.testing.assert_array_equal(rest.states, run(watch, levels).states)
+
+
+def test_the_counts_of_the_longest_epoch_are_packed_exactly():
+    watch = DriftWatch(
+        medians=np.r_[np.zeros(FEWEST), np.full(REFERENCES - FEWEST, np.inf)][None].repeat(2, 0),
+        count=np.full(2, FEWEST),
+        power=np.ones(2),
+        epoch_rows=65_534,
+        limit=10.0,
+    )
+    states = run(watch, np.ones((1, 65_533))).states
+
+    assert unpack_states(pack_states(states)).tobytes() == states.tobytes()
+
+
+def test_evidence_without_end_stays_a_number():
+    """64 epochs above all of 64 references: their product is beyond what is recorded."""
+    watch = make_watch(references=REFERENCES)
+    watch = dataclasses.replace(watch, power=np.ones(2), limit=1e300)
+    states = run(watch, np.full((1, 200 * EPOCH), 99.0)).states
+
+    assert np.isfinite(states).all()
+    assert unpack_states(pack_states(states)).tobytes() == states.tobytes()
+
+
+def test_bytes_of_another_length_are_no_states():
+    with pytest.raises(ValueError, match="bytes, got 16"):
+        unpack_states(np.zeros((2, 16), np.uint8))
+
+
 def test_a_sensor_with_few_epochs_is_compared_to_the_pooled_ones():
     rng = np.random.default_rng(6)
     rows = [FEWEST * EPOCH, (FEWEST - 1) * EPOCH]
@@ -193,6 +248,7 @@ def test_a_watch_survives_being_stored():
         ("medians", np.zeros((2, 3)), "medians must be"),
         ("medians", np.arange(128.0)[::-1].reshape(2, 64), "ascend"),
         ("epochs", np.array([3.0, 10.0]), "even number"),
+        ("epochs", np.array([65_536.0, 10.0]), "up to 65534"),
         ("epochs", np.array([4.0, 0.0]), "at least one epoch"),
         ("medians", np.full((2, 64), np.nan), "finite"),
         ("power", np.array([1.0, 0.0]), "above 0 and up to 1"),

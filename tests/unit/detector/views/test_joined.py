@@ -105,13 +105,15 @@ def test_a_second_view_may_come_first(rows):
     turned = Views([second, signal])
 
     prepared = turned.prepare(rows, np.array(1))
-    features, expected = turned.measure(prepared, torch.tensor([31, 40]))
+    features, expected, latent = turned.measure(prepared, torch.tensor([31, 40]))
 
     assert turned.signal is signal
     own = signal.measure(prepared[1], torch.tensor([31, 40]))
     assert own.expected is not None
     assert torch.equal(expected, own.expected)
     assert torch.equal(features[1:], own.features)
+    assert own.latent is not None
+    assert torch.equal(latent, own.latent)
 
 
 def test_views_without_a_reconstruction_are_rejected():
