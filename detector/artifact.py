@@ -12,7 +12,7 @@ and the arrays of view number i carry the prefix `views.i.` before the names tha
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
 (`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
 yet, where those are scored), `alarms.*` (the rule's budget and dials stand in `model.json`),
-`drift.*`, `denoiser.*`, `missing.limit`, `decimals`.
+`drift.*`, `likeness.*`, `denoiser.*`, `missing.limit`, `decimals`.
 
 Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
 alone; its arrays are `model.*` and `scaling.*`, without a prefix.
@@ -42,6 +42,7 @@ from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import AlarmDials, AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fusion
+from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration
 from detector.head import Head, Identity
@@ -234,10 +235,10 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         "missing.limit": head.missing_limit,
         "decimals": head.decimals,
     }
-    if head.alarms is not None:
-        arrays |= {f"alarms.{k}": array for k, array in head.alarms.numbers.arrays().items()}
-    if head.drift is not None:
-        arrays |= {f"drift.{k}": array for k, array in head.drift.arrays().items()}
+    numbers = head.alarms.numbers if head.alarms is not None else None
+    for part, one in (("alarms", numbers), ("drift", head.drift), ("likeness", head.likeness)):
+        if one is not None:
+            arrays |= {f"{part}.{name}": array for name, array in one.arrays().items()}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     for number, view in enumerate(detector.views):
         for name, value in view.tensors().items():
@@ -261,15 +262,10 @@ def _calibration(prefix: str, arrays: Mapping[str, np.ndarray]) -> Calibration:
 
 
 def _described(alarms: AlarmRule | None) -> dict[str, Any] | None:
-    return (
-        None
-        if alarms is None
-        else {
-            "rate": alarms.rate,
-            "least_rate": alarms.least_rate,
-            "dials": asdict(alarms.dials),
-        }
-    )
+    if alarms is None:
+        return None
+    numbers = {"rate": alarms.rate, "least_rate": alarms.least_rate}
+    return {**numbers, "dials": asdict(alarms.dials)}
 
 
 def _alarms(
@@ -354,6 +350,9 @@ def _assemble(
         partial=_calibration("partial", arrays) if _has_partial(arrays) else None,
         alarms=_alarms(description.get("alarms"), arrays, len(identity.sensors) + 1),
         drift=_drift(arrays, len(identity.sensors) + 1),
+        likeness=Likeness.from_arrays(
+            _under("likeness.", arrays), (len(identity.sensors) + 1, views.signal.model.latent_size)
+        ),
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import Fusion
+from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
 from detector.signal.denoising import Denoiser
@@ -51,6 +52,8 @@ class Head:
         partial: the same for windows that are not full yet; None if those are not scored.
         alarms: from levels to incidents; None for an artifact older than the rule.
         drift: from long levels to drift verdicts; None for an artifact older than them.
+        likeness: what looks like a remembered false alarm; None for an artifact older than it, and
+            where the calibration block has no exceedance to tell by.
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
@@ -61,6 +64,7 @@ class Head:
     partial: Calibration | None
     alarms: AlarmRule | None
     drift: DriftWatch | None
+    likeness: Likeness | None
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]

@@ -95,6 +95,7 @@ def fit_head(
             dials=dials,
         ),
         drift=scores.drift,
+        likeness=None,  # fitted on the scores of the finished detector
         denoiser=Denoiser(
             weight=np.concatenate([one.weight for one in cleaned]),
             limit=np.concatenate([one.limit for one in cleaned]),

@@ -22,6 +22,7 @@ from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
 from detector.training.fit_head import FittedHead, fit_head
+from detector.training.fit_likeness import fit_likeness
 from detector.training.reconstruction import ReconstructionTraining
 from detector.views.base import View
 from detector.views.joined import Views
@@ -133,8 +134,12 @@ def train(
     views = Views([one.view for one in fitted])
     rate = config.budget.rate(data.interval_s, sensors=len(data.names))
     fit = fit_head(views, data, rate=rate, dials=config.dials, crossfit=crossfit)
+    views, head = _without_idle_looks(fit.views, fit.head)
     identity = _identity(config, data, fitted, fit)
-    return Detector(identity, *_without_idle_looks(fit.views, fit.head))
+    likeness = fit_likeness(Detector(identity, views, head), data)
+    alike = None if likeness is None else likeness.radii
+    identity = replace(identity, training={**identity.training, "alike_within": alike})
+    return Detector(identity, views, replace(head, likeness=likeness))
 
 
 def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:

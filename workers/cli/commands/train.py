@@ -342,6 +342,7 @@ def _report(
             ("thresholds", f"of their own for {own}; the pooled one for others"),
             ("budget", f"{training['budget_words']} ({training['budget_basis']})"),
             *([("promise", training["promise"])] if training["budget_warning"] is None else []),
+            *_alike_facts(training["alike_within"]),
             *standing_out_facts(stretches),
         ]
     )
@@ -393,3 +394,14 @@ def _unused_facts(rows: int, training: Mapping[str, Any]) -> list[tuple[str, str
     else:
         why = "they lie between gaps too close for a window"
     return [("not used", f"{unused:,} readings: {why}")] if unused else []
+
+
+def _alike_facts(within: Mapping[str, float] | None) -> list[tuple[str, str]]:
+    """What looks like a confirmed false alarm."""
+    if within is None:
+        return []
+    radii = (
+        f"shares within {within['profile']:.2f} of each other, states within "
+        f"{within['latent']:.2f} standard deviations"
+    )
+    return [("alike", radii)]
