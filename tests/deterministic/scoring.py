@@ -20,16 +20,16 @@ _PATIENCE = 2
 """So many waits of some length answer any call: time passes."""
 
 
-RATE = 0.02
+RATE = 0.1
 _STEP = 9973
-_HEIGHT = 16.0
-"""Levels lie between 0 and this: near half of them are over the bar, so a sensor of a dozen
-readings sees incidents open, recover, be taken up again and come to stay."""
-_BAR = 7.0
+_HEIGHT = 30.0
+"""Levels lie between 0 and this, most of them far below: a sensor of a dozen readings sees
+incidents open, recover, be taken up again and come to stay."""
+_BAR = 2.0
 
 
 def _rule() -> AlarmRule:
-    return make_rule(rate=RATE, memory=20.0, learning=0.5, closes_after=1, merge_gap=1)
+    return make_rule(rate=RATE, memory=8.0, closes_after=1, merge_gap=1)
 
 
 class SimDetector:
@@ -72,8 +72,8 @@ class SimDetector:
 
     def levels(self, number: int, *, partial: bool) -> tuple[float, float]:
         """Long and short level of a window, made of its number."""
-        long = _HEIGHT * (number / _STEP) ** 2
-        short = 0.7 * long
+        long = _HEIGHT * (number / _STEP) ** 5
+        short = 0.5 * long
         return (float("nan") if partial else long), short
 
     def score(self, rows: Any, ends: Any, groups: Any, *, lengths: Any, times: Any) -> Scores:
