@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from math import isfinite, nan
+from struct import Struct
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -32,19 +33,6 @@ class Place(NamedTuple):
     ts_ns: int
 
 
-class Row(NamedTuple):
-    """A scored reading of an open incident.
-
-    `strength` are slopes of the tail beyond the bar, `severity` 1 to 3 is what they mean.
-    """
-
-    place: Place
-    score: float
-    strength: float
-    severity: int
-    flagged: bool
-
-
 class Told(NamedTuple):
     """A channel at the reading that was farthest out: its number, and its values there."""
 
@@ -63,6 +51,7 @@ class What(StrEnum):
     RESOLVED = "resolved"
 
 
+_FLOAT: Final = Struct("<f")
 _POINT: Final = np.dtype(
     [("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")]
 )
@@ -78,14 +67,17 @@ class Points:
     line: list[tuple[int, float, float, float]] = field(default_factory=list)
     """Event time, observed, expected, score; NaN is missing. Single precision: it is a picture."""
 
-    def add(self, ts_ns: int, observed: float, expected: float, score: float) -> None:
-        """Take the next reading's point, if it is its turn."""
-        if self.passed % self.stride == 0 and len(self.line) == MAX_EXCERPT:
+    def is_turn(self) -> bool:
+        """Count the next reading; whether it is to be added."""
+        self.passed += 1
+        if (self.passed - 1) % self.stride == 0 and len(self.line) == MAX_EXCERPT:
             self.stride *= 2
             del self.line[1::2]
-        if self.passed % self.stride == 0:
-            self.line.append((ts_ns, _single(observed), _single(expected), _single(score)))
-        self.passed += 1
+        return (self.passed - 1) % self.stride == 0
+
+    def add(self, ts_ns: int, observed: float, expected: float, score: float) -> None:
+        """Add a point."""
+        self.line.append((ts_ns, _single(observed), _single(expected), _single(score)))
 
     def document(self) -> list[Any]:
         """As plain values."""
@@ -146,17 +138,24 @@ class OpenIncident:
     told_ns: int = 0
     told_severity: int = 0
 
-    def take(self, row: Row) -> bool:
-        """Add a reading; whether it is the one that was farthest out so far."""
-        self.until = row.place
+    def take(self, place: Place, score: float, strength: float, *, flagged: bool) -> bool:
+        """Add a reading; whether it is the one that was farthest out so far.
+
+        Args:
+            place: where it lies.
+            score: published.
+            strength: slopes of the tail beyond the bar.
+            flagged: whether it is an anomaly.
+        """
+        self.until = place
         self.readings += 1
-        self.total += row.score
-        if row.flagged:
+        self.total += score
+        if flagged:
             self.flagged += 1
-            self.last_ns = row.place.ts_ns
-        self.peak = max(self.peak, row.score)
-        if self.severity == 0 or row.strength > self.strength:
-            self.strength, self.severity = row.strength, max(row.severity, self.severity)
+            self.last_ns = place.ts_ns
+        self.peak = max(self.peak, score)
+        if self.readings == 1 or strength > self.strength:
+            self.strength = strength
             return True
         return False
 
@@ -239,6 +238,8 @@ def rounded(value: float) -> float:
 
 def _single(value: float) -> float:
     """As it comes back from single precision; what is too large for it is drawn as missing."""
-    with np.errstate(over="ignore"):
-        single = float(np.float32(value))
+    try:
+        single: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
+    except OverflowError:
+        return nan
     return single if isfinite(single) else nan

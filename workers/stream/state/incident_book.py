@@ -5,8 +5,10 @@ Pure. The rule says at which reading an incident opens and ends; here stands wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,7 +28,6 @@ from workers.stream.state.incident import (
     OpenIncident,
     Place,
     Points,
-    Row,
     Told,
     What,
     rounded,
@@ -85,15 +86,24 @@ class IncidentBook:
     def follow(self, all_: Followed, heeding: Heeding) -> None:
         """Go through the readings of sensors of which there is something to tell."""
         piece, told = all_.piece, all_.told
-        ends = np.cumsum(piece.sizes)
-        busy = set(np.searchsorted(ends, np.flatnonzero(all_.flagged), side="right").tolist())
-        busy.update(event.sensor for event in (*told.opened, *told.ended))
-        if self.open:
-            busy.update(i for i, name in enumerate(piece.sensors) if name in self.open)
-        for place in sorted(busy):
-            name, stop = piece.sensors[place], int(ends[place])
+        shifts = piece.starts - all_.before
+        opened = {event.opened + int(shifts[event.sensor]): event for event in told.opened}
+        ended: dict[int, list[alarm_rule.Incident]] = {}
+        for event in told.ended:
+            assert event.ended is not None
+            ended.setdefault(event.ended + int(shifts[event.sensor]), []).append(event)
+        # Nothing happens to an incident at any other reading.
+        rows = np.flatnonzero(all_.flagged | told.alarm).tolist()
+        if ended:
+            rows = sorted({*rows, *ended})
+        if not rows:
+            return
+        places = np.searchsorted(np.cumsum(piece.sizes), rows, side="right").tolist()
+        for place, own in groupby(zip(places, rows, strict=True), itemgetter(0)):
+            name = piece.sensors[place]
             one = _One(name, int(piece.rows[place]), heeding.false_alarms(name))
-            self._follow_one(all_, one, place, range(stop - int(piece.sizes[place]), stop))
+            for _, at in own:
+                self._at(all_, one, at, opened.get(at), ended.get(at, ()), int(shifts[place]))
 
     def end(self, name: str, row: int, reason: EndReason, end_ns: int) -> Iterator[IncidentChange]:
         """End a sensor's incident between two readings; nothing if none is open."""
@@ -102,25 +112,26 @@ class IncidentBook:
             self._table.rows[row]["flagged"] = 0
             yield self._change(name, row, What.RESOLVED, incident, (reason, end_ns))
 
-    def _follow_one(self, all_: Followed, one: _One, sensor: int, rows: range) -> None:
-        """Go through one sensor's readings; what ended before a reading comes before it."""
-        told = all_.told
-        shift = rows.start - int(all_.before[sensor])
-        opened = {e.opened + shift: e for e in told.opened if e.sensor == sensor}
-        ended: dict[int, list[alarm_rule.Incident]] = {}
-        for event in told.ended:
-            if event.sensor == sensor and event.ended is not None:
-                ended.setdefault(event.ended + shift, []).append(event)
-        for at in rows:
-            # What recovered ends when nothing took it up again, though this reading may open the
-            # next one; what was cut or accepted ends with this reading.
-            ends = ended.get(at, [])
-            before = [end for end in ends if end.reason is _RECOVERED or not told.alarm[at]]
-            for event in before:
-                self._resolve(all_, one, at, event)
-            self._reading(all_, one, at, opened.get(at), number=at - shift)
-            for event in ends[len(before) :]:
-                self._resolve(all_, one, at, event)
+    def _at(  # noqa: PLR0917 - of one reading, thousands a second
+        self,
+        all_: Followed,
+        one: _One,
+        at: int,
+        opens: alarm_rule.Incident | None,
+        ends: Sequence[alarm_rule.Incident],
+        shift: int,
+    ) -> None:
+        """Take one reading in, with what begins and ends at it.
+
+        What recovered ends when nothing took it up again, though this reading may open the next
+        one; what was cut or accepted ends with this reading.
+        """
+        before = [end for end in ends if end.reason is _RECOVERED or not all_.told.alarm[at]]
+        for event in before:
+            self._resolve(all_, one, at, event)
+        self._reading(all_, one, at, opens, number=at - shift)
+        for event in ends[len(before) :]:
+            self._resolve(all_, one, at, event)
 
     def _reading(
         self,
@@ -184,15 +195,15 @@ class IncidentBook:
         sample, flagged = int(piece.at[at]), bool(all_.flagged[at])
         score, strength = float(all_.judged.score[sample]), float(all_.told.strength[at])
         by = 0 if all_.by is None else int(all_.by[at])
-        severity = Severity.of(tail_p_value(strength, rate), rate)
-        if by and flagged:  # what a person has called a limit is no matter of chance
-            severity = Severity.HIGH
-        # A reading that a rule holds back may lie over the bar.
-        row = Row(
-            piece.place(at), score, strength if flagged else min(strength, 0.0), severity, flagged
-        )
+        if not flagged:  # a reading that a rule holds back may lie over the bar
+            strength = min(strength, 0.0)
+        place = piece.place(at)
         incident.rules |= by
-        if incident.take(row):
+        if incident.take(place, score, strength, flagged=flagged):
+            # What a person has called a limit is no matter of chance.
+            limit = bool(by) and flagged
+            severity = Severity.HIGH if limit else Severity.of(tail_p_value(strength, rate), rate)
+            incident.severity = max(incident.severity, int(severity))
             incident.told = self._told(all_, one, at)
             incident.latent = tuple(
                 float(f"{value:.4g}") for value in scores.latent[sample, :MAX_LATENT].tolist()
@@ -200,13 +211,14 @@ class IncidentBook:
             self._suppress(incident, one, scores.contribution[sample], scores.latent[sample])
         if incident.points is None:
             incident.points = Points(incident.told[0].channel)
-        channel = incident.points.channel
-        incident.points.add(
-            row.place.ts_ns,
-            float(piece.values[at, channel]),
-            float(scores.expected[sample, channel]),
-            score,
-        )
+        if incident.points.is_turn():
+            channel = incident.points.channel
+            incident.points.add(
+                place.ts_ns,
+                float(piece.values[at, channel]),
+                float(scores.expected[sample, channel]),
+                score,
+            )
 
     def _told(self, all_: Followed, one: _One, at: int) -> tuple[Told, ...]:
         piece, sample = all_.piece, int(all_.piece.at[at])
