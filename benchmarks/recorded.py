@@ -45,7 +45,7 @@ OFFSET = 3_000_000_000
 
 
 def rows_of(sensors: int, rng: np.random.Generator) -> NDArray[np.void]:
-    """Rows of sensors that begin, with times and openings; packed, any row is as long."""
+    """Rows of sensors that begin, with times and openings; packed, all are equally long."""
     table = AlarmTable(AlarmModel.of(small_detector()), sensors)
     table.begin(np.arange(sensors), np.zeros(sensors, np.int64))
     rows = table.rows

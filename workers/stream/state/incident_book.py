@@ -34,6 +34,7 @@ from workers.stream.state.incident import (
 from workers.stream.state.piece import Judged, Piece
 
 _SEEN_BY: Final = {Fired.LONG: SeenBy.LONG, Fired.SHORT: SeenBy.SHORT, Fired.RULE: SeenBy.RULE}
+_RECOVERED: Final = alarm_rule.EndReason.RECOVERED
 _REASONS: Final = {
     alarm_rule.EndReason.RECOVERED: EndReason.RECOVERED,
     alarm_rule.EndReason.NEW_NORMAL: EndReason.NEW_NORMAL,
@@ -111,11 +112,14 @@ class IncidentBook:
             if event.sensor == sensor and event.ended is not None:
                 ended.setdefault(event.ended + shift, []).append(event)
         for at in rows:
+            # What recovered ends when nothing took it up again, though this reading may open the
+            # next one; what was cut or accepted ends with this reading.
             ends = ended.get(at, [])
-            if ends and one.name in self.open and not told.alarm[at]:
-                self._resolve(all_, one, at, ends.pop(0))
+            before = [end for end in ends if end.reason is _RECOVERED or not told.alarm[at]]
+            for event in before:
+                self._resolve(all_, one, at, event)
             self._reading(all_, one, at, opened.get(at), number=at - shift)
-            for event in ends:
+            for event in ends[len(before) :]:
                 self._resolve(all_, one, at, event)
 
     def _reading(

@@ -61,6 +61,7 @@ class Met:
         kept: the readings that were not dropped, in the same order (for alarms alone)...
         kept_sensors: ...of these sensors...
         clock_ms: ...and log time at each; -1 is unknown.
+        before_ms: log time before the piece: whether what is forgotten was stale by then.
     """
 
     kept_from: int
@@ -72,6 +73,7 @@ class Met:
     kept: Arrivals | None = None
     kept_sensors: Sequence[str] = ()
     clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
+    before_ms: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +260,7 @@ class RecordedState:
         return None if found is None else found.document()
 
     def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
-        judged.changes += self._forget_before(met.kept_from)
+        judged.changes += self._forget_before(met.kept_from, met.before_ms)
         if not len(met.sensors):
             return
         rows = self._rows_of(met.sensors)
@@ -355,8 +357,11 @@ class RecordedState:
             for column in ("quarter", "openings"):
                 alarms.table.rows[column][rows] = kept[column]
 
-    def _forget_before(self, offset: int) -> Sequence[IncidentChange]:
-        """Forget sensors whose last record lies before an offset; what of theirs was open ends."""
+    def _forget_before(self, offset: int, clock_ms: int) -> Sequence[IncidentChange]:
+        """Forget sensors whose last record lies before an offset; what of theirs was open ends.
+
+        As stale if it was by then: a request that ended here would have said so.
+        """
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
         if kept.all():
@@ -366,8 +371,12 @@ class RecordedState:
         ended = [
             change
             for name, row in gone
-            if self._alarms is not None
-            for change in self._alarms.forget(name, row, EndReason.FORGOTTEN)
+            if (alarms := self._alarms) is not None
+            for change in alarms.forget(
+                name,
+                row,
+                EndReason.STALE if alarms.is_silent(row, clock_ms) else EndReason.FORGOTTEN,
+            )
         ]
         self._removed |= {name.encode() for name, _ in gone}
         self._names = [names[row] for row in slots.tolist()]
