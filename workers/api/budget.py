@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from detector.artifact import ArtifactError, describe
+from detector.artifact import ArtifactError, load
 from detector.calibration.budget import WEEK_S, Allowance, Basis
 from schemas.wire.sensor_state import SensorState
 from workers.errors import VigieError
@@ -49,19 +49,19 @@ class ModelBudget:
         if folder is None:
             raise BudgetUnknownError("no model is named (--model, or model.path)")
         try:
-            of = describe(folder)
-            training, alarms = of["training"], of.get("alarms")
+            detector = load(folder, "cpu")
+            training, alarms = detector.identity.training, detector.head.alarms
             if alarms is None:
                 raise BudgetUnknownError(
                     f"the model in {folder} is older than the alarm rule; train it again"
                 )
             return cls(
-                model=f"{of['name']}@{of['version']}",
+                model=f"{detector.name}@{detector.version}",
                 words=training["budget_words"],
                 basis=Basis(training["budget_basis"]),
                 warning=training["budget_warning"],
                 allowance=Allowance.of(
-                    alarms["rate"], interval_s=of["interval_s"], training=training
+                    alarms.rate, interval_s=detector.interval_s, training=training
                 ),
             )
         except ArtifactError as error:

@@ -71,7 +71,7 @@ def test_a_day_are_four_quarters_and_a_week_twenty_eight(ages):
 
 @pytest.mark.parametrize(
     ("times", "over"),
-    [([], 0), ([1], 0), ([3], 0), ([1, 3], 1), ([3, 4], 1), ([3, 9], 0)],
+    [([], 0), ([0], 0), ([3], 0), ([1, 3], 1), ([3, 4], 1), ([3, 9], 0)],
 )
 def test_one_incident_is_never_too_many_and_a_second_one_in_the_week_is(times, over):
     use = use_of(table_of([NOW_NS - days * DAY_NS for days in times]))
