@@ -22,6 +22,7 @@ from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import true_runs
 from schemas.columns import Readings
 from schemas.wire.incident import IncidentKind
+from schemas.wire.limits import MAX_NAME_CHARS
 from workers.backtest.incidents import FoundIncident, found_incidents
 from workers.data.errors import FileFormatError
 from workers.data.files import read_files
@@ -147,8 +148,8 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     A channel that the layout does not name is the column of the same name.
 
     Raises:
-        FileFormatError: a file cannot be read, lacks a channel of the model, or there are too many
-            rows.
+        FileFormatError: a file cannot be read, lacks a channel of the model, there are too many
+            rows, or a name is longer than the outputs of a stream can hold.
     """
     foreign = sorted(set(layout.channels) - set(detector.channels))
     if foreign:
@@ -161,6 +162,12 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     history = read_files(paths, layout.model_copy(update={"channels": named}))
     if len(history) > MAX_ROWS:
         raise FileFormatError(f"{len(history):,} rows, at most {MAX_ROWS:,} are scored at once")
+    for name in (*detector.channels, *(one.sensor for one in history.sensors)):
+        if len(name) > MAX_NAME_CHARS:
+            raise FileFormatError(
+                f"the name {name[:40]}... has {len(name)} characters; a sensor or a channel of a "
+                f"stream has at most {MAX_NAME_CHARS}"
+            )
     return history
 
 
