@@ -25,7 +25,7 @@ MAX_INCIDENT_CHANNELS: Final = 5
 """Channels that an incident ranks."""
 MAX_EXCERPT: Final = 12
 """Points of an excerpt."""
-MAX_LATENT: Final = 64
+MAX_LATENT: Final = 32
 """Numbers of a latent vector that an incident carries."""
 
 Count = Annotated[int, Field(ge=0, strict=True)]
@@ -196,8 +196,10 @@ class Incident(WireModel):
     """Event time of the reading at which its end was certain; null while it goes on."""
     end_reason: EndReason | None = None
     """Why it ended; null while it goes on."""
+    until_ns: TimestampNs = Field(alias="until")
+    """Event time of its last reading in alarm so far: the bar may have risen above the scores."""
     duration_s: Annotated[Number, Field(ge=0)]
-    """From the first flagged reading to the last one."""
+    """From the first flagged reading to the last in alarm."""
     readings: Count
     """Scored readings from its opening on."""
     flagged: Count

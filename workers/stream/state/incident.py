@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.wire.anomaly import anomaly_id
 from schemas.wire.incident import MAX_EXCERPT, EndReason, IncidentKind, SeenBy
@@ -42,6 +43,12 @@ class Told(NamedTuple):
     expected: float
     band: float
 
+    @classmethod
+    def of(cls, channel: int, share: float, observed: float, expected: float, band: float) -> Told:
+        """As it is recorded: rounded; NaN was missing."""
+        seen = rounded(observed) if isfinite(observed) else None
+        return cls(channel, rounded(share), seen, rounded(expected), rounded(band))
+
 
 class What(StrEnum):
     """What happened to an incident."""
@@ -52,6 +59,16 @@ class What(StrEnum):
 
 
 _FLOAT: Final = Struct("<f")
+_LARGEST: Final = 3.4e38
+_TOLD: Final = np.dtype(
+    [
+        ("channel", "<u2"),
+        ("share", "<f4"),
+        ("observed", "<f4"),
+        ("expected", "<f4"),
+        ("band", "<f4"),
+    ]
+)
 _POINT: Final = np.dtype(
     [("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")]
 )
@@ -174,10 +191,15 @@ class OpenIncident:
 
     def document(self) -> list[Any]:
         """As plain values in the order of the fields, for the sensor's document."""
-        plain = [getattr(self, name) for name in _FIELDS]
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        told = [
+            (*one[:2], nan if one.observed is None else one.observed, *one[3:]) for one in self.told
+        ]
+        plain["told"] = _packed(np.array(told, _TOLD))
+        plain["latent"] = _packed(np.array(self.latent, "<f4"))
         if self.points is not None:
-            plain[_FIELDS.index("points")] = self.points.document()
-        return plain
+            plain["points"] = self.points.document()
+        return list(plain.values())
 
     @classmethod
     def of(cls, document: Sequence[Any]) -> OpenIncident:
@@ -189,10 +211,12 @@ class OpenIncident:
         plain: dict[str, Any] = dict(zip(_FIELDS, document, strict=True))
         plain["kind"], plain["seen_by"] = IncidentKind(plain["kind"]), SeenBy(plain["seen_by"])
         plain["first"], plain["until"] = Place(*plain["first"]), Place(*plain["until"])
-        plain["told"] = tuple(Told(*one) for one in plain["told"])
+        told = np.frombuffer(b64decode(plain["told"], validate=True), _TOLD)
+        plain["told"] = tuple(Told.of(*one) for one in told.tolist())
+        latent = np.frombuffer(b64decode(plain["latent"], validate=True), "<f4")
+        plain["latent"] = tuple(map(rounded, latent.tolist()))
         if plain["points"] is not None:
             plain["points"] = Points.of(plain["points"])
-        plain["latent"] = tuple(plain["latent"])
         for name in ("suppressed", "change"):
             plain[name] = None if plain[name] is None else tuple(plain[name])
         return cls(**plain)
@@ -232,8 +256,12 @@ def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
 
 
 def rounded(value: float) -> float:
-    """With seven digits: enough for people, and short in the sensor's document."""
-    return float(f"{value:.7g}")
+    """With the six digits that single precision keeps: that is how it is recorded."""
+    return float(f"{min(max(value, -_LARGEST), _LARGEST):.6g}")
+
+
+def _packed(values: NDArray[Any]) -> str:
+    return b64encode(values.tobytes()).decode()
 
 
 def _single(value: float) -> float:

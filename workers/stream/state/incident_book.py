@@ -205,10 +205,10 @@ class IncidentBook:
             severity = Severity.HIGH if limit else Severity.of(tail_p_value(strength, rate), rate)
             incident.severity = max(incident.severity, int(severity))
             incident.told = self._told(all_, one, at)
-            incident.latent = tuple(
-                float(f"{value:.4g}") for value in scores.latent[sample, :MAX_LATENT].tolist()
-            )
-            self._suppress(incident, one, scores.contribution[sample], scores.latent[sample])
+            latent = scores.latent[sample]
+            if len(latent) <= MAX_LATENT:  # a part of it is like nothing
+                incident.latent = tuple(map(rounded, latent.tolist()))
+            self._suppress(incident, one, scores.contribution[sample], latent)
         if incident.points is None:
             incident.points = Points(incident.told[0].channel)
         if incident.points.is_turn():
@@ -227,12 +227,12 @@ class IncidentBook:
         order = np.argsort(-shares, kind="stable")[:MAX_INCIDENT_CHANNELS].tolist()
         observed, expected = piece.values[at], all_.scores.expected[sample]
         return tuple(
-            Told(
+            Told.of(
                 channel,
-                rounded(float(shares[channel])),
-                rounded(float(observed[channel])) if np.isfinite(observed[channel]) else None,
-                rounded(float(expected[channel])),
-                rounded(float(band[channel])),
+                float(shares[channel]),
+                float(observed[channel]),
+                float(expected[channel]),
+                float(band[channel]),
             )
             for channel in order
         )
