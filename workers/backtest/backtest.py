@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detector.calibration.fusion import LEVELS
 from detector.evaluation import Evaluation, Outcome, evaluate
 from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import true_runs
 from schemas.columns import Readings
+from schemas.wire.incident import IncidentKind
+from schemas.wire.limits import MAX_NAME_CHARS
 from workers.backtest.incidents import FoundIncident, found_incidents
 from workers.data.errors import FileFormatError
 from workers.data.files import read_files
@@ -57,8 +58,9 @@ class ScoredSensor:
     flagged: BoolArray  # [n]
     alarm: BoolArray  # rows in an incident, [n]
     denoised: FloatArray  # NaN likewise, [n, C]
-    levels: FloatArray  # what the alarm rule reads: long and short, NaN where unknown, [n, 2]
+    whole: BoolArray  # rows scored by a whole window, [n]
     incidents: Sequence[FoundIncident]  # in order of time
+    drifts: Sequence[FoundIncident]  # likewise
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
@@ -84,17 +86,20 @@ class ScoredSensor:
         ]
 
 
-def partition_of(detector: Detector, *, max_gap_s: float = 0.0) -> PartitionState:
+def partition_of(
+    detector: Detector, *, max_gap_s: float = 0.0, partition: int = 0
+) -> PartitionState:
     """A partition of which nothing has been read.
 
     Args:
         detector: the model.
         max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
+        partition: its number, of which the ids of incidents are made.
     """
     gap_s = max_gap_s or detector.max_gap_s
     return PartitionState(
         PartitionConfig(
-            partition=0,
+            partition=partition,
             channels=len(detector.channels),
             receptive_field=detector.receptive_field,
             warm_up=detector.warm_up,
@@ -102,7 +107,9 @@ def partition_of(detector: Detector, *, max_gap_s: float = 0.0) -> PartitionStat
         ),
         RestorePlan.cold_at(0),
         group_of=detector.group_of,
-        recorded=RecordedState(Judge(model=AlarmModel.of(detector), group_of=detector.group_of)),
+        recorded=RecordedState(
+            Judge(model=AlarmModel.of(detector), group_of=detector.group_of, partition=partition)
+        ),
     )
 
 
@@ -141,8 +148,8 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     A channel that the layout does not name is the column of the same name.
 
     Raises:
-        FileFormatError: a file cannot be read, lacks a channel of the model, or there are too many
-            rows.
+        FileFormatError: a file cannot be read, lacks a channel of the model, there are too many
+            rows, or a name is longer than the outputs of a stream can hold.
     """
     foreign = sorted(set(layout.channels) - set(detector.channels))
     if foreign:
@@ -155,6 +162,12 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     history = read_files(paths, layout.model_copy(update={"channels": named}))
     if len(history) > MAX_ROWS:
         raise FileFormatError(f"{len(history):,} rows, at most {MAX_ROWS:,} are scored at once")
+    for name in (*detector.channels, *(one.sensor for one in history.sensors)):
+        if len(name) > MAX_NAME_CHARS:
+            raise FileFormatError(
+                f"the name {name[:40]}... has {len(name)} characters; a sensor or a channel of a "
+                f"stream has at most {MAX_NAME_CHARS}"
+            )
     return history
 
 
@@ -185,19 +198,20 @@ def _score(
     """Score a sensor as if it had a partition of this number alone, its rows being the offsets."""
     n, counts = len(one), Counts()
     score, bar, strength = (np.full(n, np.nan) for _ in range(3))
-    flagged, alarm = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    flagged, alarm, whole = (np.zeros(n, np.bool_) for _ in range(3))
     denoised = np.full((n, len(detector.channels)), np.nan)
-    levels = np.full((n, LEVELS), np.nan)
     changes: list[IncidentChange] = []
-    state = partition_of(detector, max_gap_s=max_gap_s)
+    state = partition_of(detector, max_gap_s=max_gap_s, partition=number)
     for answered, scores in backtest(detector, _chunks(one), state):
         judged, at = answered.judged, answered.request.samples.offsets
         score[at], bar[at], strength[at] = judged.score, judged.bar, judged.strength
         flagged[at], alarm[at] = judged.flagged, judged.alarm
-        denoised[at], levels[at] = scores.denoised, scores.levels
+        denoised[at], whole[at] = scores.denoised, ~scores.partial
         counts += answered.request.counts
         changes += judged.changes
     changes += state.recorded.standing()
+    taken = np.where(alarm | flagged, strength, np.nan)
+    found = found_incidents(changes, one.ts_ns, taken, detector, number)
     return ScoredSensor(
         sensor=one.sensor,
         ts_ns=one.ts_ns,
@@ -208,10 +222,9 @@ def _score(
         flagged=flagged,
         alarm=alarm,
         denoised=denoised,
-        levels=levels,
-        incidents=found_incidents(
-            changes, one.ts_ns, np.where(alarm | flagged, strength, np.nan), detector, number
-        ),
+        whole=whole,
+        incidents=[each for each in found if each.told.kind is IncidentKind.ANOMALY],
+        drifts=[each for each in found if each.told.kind is IncidentKind.DRIFT],
         labels=one.labels,
     ), counts
 

@@ -104,7 +104,7 @@ def backtest(
     if out is not None:
         write_scores(sensors, detector.channels, out)
     if incidents is not None:
-        write_incidents(found.incidents, incidents)
+        write_incidents(found.all_incidents, incidents)
     picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
         "model": f"{detector.name}@{detector.version}",

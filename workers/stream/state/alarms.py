@@ -100,8 +100,7 @@ class SensorAlarms:
             clock_ms: log time now.
         """
         for sensor in list(self.book.open):
-            last_ms = int(self.table.rows[rows[sensor]]["last_ms"])
-            if 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms:
+            if self.is_silent(rows[sensor], clock_ms):
                 yield from self.end(sensor, rows[sensor], EndReason.STALE)
 
     def standing(self, rows: dict[str, int]) -> Iterator[IncidentChange]:
@@ -118,6 +117,11 @@ class SensorAlarms:
                 opened_day=day,
                 opened_week=week,
             )
+
+    def is_silent(self, row: int, clock_ms: int) -> bool:
+        """Whether a sensor has brought nothing for so long that its incident is stale."""
+        last_ms = int(self.table.rows[row]["last_ms"])
+        return 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms
 
     def restore(self, sensor: str, document: Mapping[str, Any]) -> None:
         """Go on with what `more` gave.
@@ -137,6 +141,11 @@ class SensorAlarms:
         yield from self.end(sensor, row, reason)
         self.heeding.forget(sensor)
         self.settling.pop(sensor, None)
+
+    @property
+    def open_incidents(self) -> int:
+        """Incidents that go on, drifts too."""
+        return len(self.book.open) + (0 if self.drifts is None else len(self.drifts.open))
 
     def more(self, sensor: str) -> dict[str, Any] | None:
         """What is to be recorded of a sensor beside its row and its incident, if anything."""

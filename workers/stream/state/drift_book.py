@@ -108,7 +108,9 @@ class DriftBook:
         """Note where epochs began whose numbers are multiples of MARK_EPOCHS."""
         was, filled = drift.epochs_closed(before)
         now, _ = drift.epochs_closed(after)
-        is_new = (was == 0) & (filled == 0)
+        # Without references, no epoch is ever counted.
+        is_watched = self._watch.count[self._table.groups[piece.rows]] > 0
+        is_new = (was == 0) & (filled == 0) & is_watched
         for place in np.flatnonzero((was // MARK_EPOCHS != now // MARK_EPOCHS) | is_new).tolist():
             start = int(piece.starts[place])
             known = start + np.flatnonzero(

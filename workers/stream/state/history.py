@@ -198,6 +198,7 @@ class SensorWindows:
         clock_ms: Int64[np.ndarray, " m"],
         *,
         kept_from: int,
+        before_ms: int,
     ) -> Samples:
         """Take the readings of m records of one TTL window, in arrival order.
 
@@ -206,6 +207,7 @@ class SensorWindows:
             record_offsets: of each, ascending.
             clock_ms: log time at each.
             kept_from: where the TTL window before this one begins.
+            before_ms: log time before them.
         """
         arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
         accepted, of_shadow = self._accept(arrived)
@@ -250,6 +252,7 @@ class SensorWindows:
                     dropped=accepted.dropped,
                     kept=new,
                     kept_sensors=[self._names[row] for row in new.rows.tolist()],
+                    before_ms=before_ms,
                     clock_ms=clock_ms[np.searchsorted(record_offsets, new.offsets)],
                 )
             ],

@@ -61,6 +61,7 @@ class Met:
         kept: the readings that were not dropped, in the same order (for alarms alone)...
         kept_sensors: ...of these sensors...
         clock_ms: ...and log time at each; -1 is unknown.
+        before_ms: log time before the piece: whether what is forgotten was stale by then.
     """
 
     kept_from: int
@@ -72,6 +73,7 @@ class Met:
     kept: Arrivals | None = None
     kept_sensors: Sequence[str] = ()
     clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
+    before_ms: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +190,8 @@ class RecordedState:
         """What its sensors made of their alarm budget: some milliseconds for 10,000 of them."""
         if self._alarms is None:
             return BudgetUse()
-        rows = self._alarms.table.rows[: self.sensors]
-        return budget_use(self._names, rows, self._alarms.model.allowance, self._alarms.book.open)
+        rows, allowance = self._alarms.table.rows[: self.sensors], self._alarms.model.allowance
+        return budget_use(self._names, rows, allowance, self._alarms.open_incidents)
 
     def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
         """Judge the scores of a request, and count its readings.
@@ -258,7 +260,7 @@ class RecordedState:
         return None if found is None else found.document()
 
     def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
-        judged.changes += self._forget_before(met.kept_from)
+        judged.changes += self._forget_before(met.kept_from, met.before_ms)
         if not len(met.sensors):
             return
         rows = self._rows_of(met.sensors)
@@ -348,15 +350,18 @@ class RecordedState:
             self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
         if not same_model:
             self._changed[rows] = True
-            for name in names:
+            for name in self._names:
                 self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
             for column in ("quarter", "openings"):
                 alarms.table.rows[column][rows] = kept[column]
 
-    def _forget_before(self, offset: int) -> Sequence[IncidentChange]:
-        """Forget sensors whose last record lies before an offset; what of theirs was open ends."""
+    def _forget_before(self, offset: int, clock_ms: int) -> Sequence[IncidentChange]:
+        """Forget sensors whose last record lies before an offset; what of theirs was open ends.
+
+        As stale if it was by then: a request that ended here would have said so.
+        """
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
         if kept.all():
@@ -366,8 +371,12 @@ class RecordedState:
         ended = [
             change
             for name, row in gone
-            if self._alarms is not None
-            for change in self._alarms.forget(name, row, EndReason.FORGOTTEN)
+            if (alarms := self._alarms) is not None
+            for change in alarms.forget(
+                name,
+                row,
+                EndReason.STALE if alarms.is_silent(row, clock_ms) else EndReason.FORGOTTEN,
+            )
         ]
         self._removed |= {name.encode() for name, _ in gone}
         self._names = [names[row] for row in slots.tolist()]
