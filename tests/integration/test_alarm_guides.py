@@ -51,6 +51,7 @@ def done() -> dict[str, str]:
 def ran(folder: Path, done: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Runs the first block of commands of a guide, each once; what each said, in words."""
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "120")  # wide enough for what is looked for to stay in one line
 
     def run(guide: str, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
         block = re.findall(r"```console\n(.*?)```", guide, re.DOTALL)[0]
@@ -96,13 +97,19 @@ def test_the_incident_of_the_guide_is_the_one_that_the_commands_write(
     found, told = json.loads(written[1]), pasted(r"```json\n(.*?)```")
 
     assert len(written) == 2
-    for sentence in ("pressure pattern", "flow low: 74.7", "2 of 2 events found", "0 observed"):
-        assert sentence.split()[0] in said["backtest"]
+    for sentence in ("pressure pattern", "flow low", "2 of 2 events found", "0 observed"):
+        assert sentence in said["backtest"]
         assert sentence in " ".join(INCIDENTS.split())
     assert set(found) - set(told) == {"excerpt", "latent", "model", "calibration"}
     for name in ("kind", "sensor_id", "end_reason", "severity", "direction", "seen_by", "budget"):
         assert told[name] == found[name], name
-    for name in ("first", "opened", "last", "end"):  # another processor's last bits may move them
+    for name in (
+        "first",
+        "opened",
+        "last",
+        "until",
+        "end",
+    ):  # another processor's last bits may move them
         assert told[name] == pytest.approx(found[name], abs=5_000), name
     for name in ("peak", "mean", "flagged", "readings", "charge"):
         assert told[name] == pytest.approx(found[name], rel=0.25), name
@@ -117,12 +124,10 @@ def test_the_incident_of_the_guide_is_what_the_guide_says_of_its_fields() -> Non
     of = source["topic"], source["partition"], source["first_offset"], source["first_index"]
 
     assert told["id"] == str(anomaly_id(*of))
-    assert told["duration_s"] * 1000 == told["last"] - told["first"]
+    assert told["duration_s"] * 1000 == told["until"] - told["first"]
     assert told["readings"] == source["last_offset"] - (source["first_offset"] + 1) + 1
     dials = AlarmDials()
-    calm_from = source["last_offset"] - dials.closes_after
-    assert (told["end"] - told["opened"]) / 1000 == told["readings"] + dials.merge_gap
-    assert source["first_offset"] < calm_from
+    assert (told["end"] - told["until"]) / 1000 == dials.merge_gap + 1
 
 
 def test_the_guide_explains_every_field_end_and_event() -> None:

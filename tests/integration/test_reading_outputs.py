@@ -125,14 +125,8 @@ def test_repeated_events_of_incidents_are_dropped_by_incident_and_sequence(
     page: dict[str, Any],
 ) -> None:
     made = settings_with(connection, make_topic, group, "at_least_once")
-    settings = made.model_copy(
-        update={
-            "topics": made.topics.model_copy(
-                update={"incidents": make_topic(), "verdicts": make_topic()}
-            ),
-            "stream": made.stream.model_copy(update={"incidents": mode, "max_poll_records": 60}),
-        }
-    )
+    stream = made.stream.model_copy(update={"incidents": mode, "max_poll_records": 60})
+    settings = made.model_copy(update={"stream": stream})
     with repeated(connection, settings, with_a_fault()):
         raw = read_all(connection, settings.topics.incidents)
 
