@@ -95,11 +95,20 @@ class Judged:
 
 @dataclass
 class Defined:
-    """What a partition's whole log gives: by offset and number, in order, by sensor."""
+    """What a partition's whole log gives.
+
+    Attributes:
+        judged: by offset and number.
+        events: in order.
+        causes: by the id of an event, the offset of the record that brought it about.
+        documents: by sensor.
+    """
 
     judged: dict[tuple[int, int], Judged] = field(default_factory=dict)
     events: list[IncidentEvent] = field(default_factory=list)
+    causes: dict[str, int] = field(default_factory=dict)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    at: int = -1
 
 
 def defined(
@@ -117,6 +126,7 @@ def defined(
     sensors: dict[str, _Sensor] = {}
     clock_ms, begun, begins = -1, beginning, set(cuts)
     for record in records:
+        found.at = record.offset
         if record.offset in begins:
             for name in [name for name, one in sensors.items() if one.last < begun]:
                 sensors.pop(name).leave(EndReason.FORGOTTEN)
@@ -251,7 +261,9 @@ class _Sensor:
         opened = sum(age < _DAY for age in ages), sum(age < _WEEK for age in ages)
         data = self.incident.data(opened, reason, at_ns)
         sequence = self.incident.sequence
-        self._found.events.append(self.terms.event(data, what, at_ns, sequence))
+        event = self.terms.event(data, what, at_ns, sequence)
+        self._found.events.append(event)
+        self._found.causes[event.id] = self._found.at
 
     def document(self) -> dict[str, Any]:
         """What is recorded of it, unpacked."""

@@ -10,7 +10,7 @@ Files have no log time: no sensor is forgotten, and no incident of one that fell
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import true_runs
 from schemas.columns import Readings
+from schemas.wire.deed import Deed
 from schemas.wire.incident import IncidentKind
 from schemas.wire.limits import MAX_NAME_CHARS
 from workers.backtest.incidents import FoundIncident, found_incidents
@@ -28,8 +29,10 @@ from workers.data.errors import FileFormatError
 from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
+from workers.stream.incident_events import IncidentEvents
 from workers.stream.scoring.backend import Work
-from workers.stream.state.alarm_model import AlarmModel
+from workers.stream.sensor_labels import no_labels
+from workers.stream.state.alarm_model import AlarmModel, AlarmPolicy
 from workers.stream.state.counts import Counts
 from workers.stream.state.incident import IncidentChange
 from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
@@ -86,17 +89,33 @@ class ScoredSensor:
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a live run would judge.
+
+    Attributes:
+        max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
+        policy: rules and conditions that the operator set.
+        deeds: what was done about people's wishes, to be done again.
+    """
+
+    max_gap_s: float = 0.0
+    policy: AlarmPolicy = field(default_factory=AlarmPolicy)
+    deeds: Sequence[Deed] = ()
+
+
 def partition_of(
-    detector: Detector, *, max_gap_s: float = 0.0, partition: int = 0
+    detector: Detector, terms: Terms | None = None, *, partition: int = 0
 ) -> PartitionState:
     """A partition of which nothing has been read.
 
     Args:
         detector: the model.
-        max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
+        terms: how it judges.
         partition: its number, of which the ids of incidents are made.
     """
-    gap_s = max_gap_s or detector.max_gap_s
+    terms = terms or Terms()
+    gap_s = terms.max_gap_s or detector.max_gap_s
     return PartitionState(
         PartitionConfig(
             partition=partition,
@@ -108,7 +127,12 @@ def partition_of(
         RestorePlan.cold_at(0),
         group_of=detector.group_of,
         recorded=RecordedState(
-            Judge(model=AlarmModel.of(detector), group_of=detector.group_of, partition=partition)
+            Judge(
+                model=AlarmModel.of(detector, terms.policy),
+                group_of=detector.group_of,
+                partition=partition,
+                deeds=terms.deeds,
+            )
         ),
     )
 
@@ -172,28 +196,28 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
 
 
 def score_history(
-    history: History, detector: Detector, *, max_gap_s: float = 0.0
+    history: History, detector: Detector, terms: Terms | None = None
 ) -> tuple[list[ScoredSensor], Counts]:
     """Score and judge the rows of each sensor.
 
     Args:
         history: with the channels of the detector, in its order.
         detector: the model.
-        max_gap_s: a longer silence restarts a sensor's warm-up; 0 takes the model's.
+        terms: how it judges.
 
     Returns:
         One `ScoredSensor` per sensor of the history, and where the rows went.
     """
     counts, scored = Counts(), []
     for number, one in enumerate(history.sensors):
-        sensor, own = _score(one, number, detector, max_gap_s)
+        sensor, own = _score(one, number, detector, terms or Terms())
         scored.append(sensor)
         counts += own
     return scored, counts
 
 
 def _score(
-    one: SensorRows, number: int, detector: Detector, max_gap_s: float
+    one: SensorRows, number: int, detector: Detector, terms: Terms
 ) -> tuple[ScoredSensor, Counts]:
     """Score a sensor as if it had a partition of this number alone, its rows being the offsets."""
     n, counts = len(one), Counts()
@@ -201,7 +225,7 @@ def _score(
     flagged, alarm, whole = (np.zeros(n, np.bool_) for _ in range(3))
     denoised = np.full((n, len(detector.channels)), np.nan)
     changes: list[IncidentChange] = []
-    state = partition_of(detector, max_gap_s=max_gap_s, partition=number)
+    state = partition_of(detector, terms, partition=number)
     for answered, scores in backtest(detector, _chunks(one), state):
         judged, at = answered.judged, answered.request.samples.offsets
         score[at], bar[at], strength[at] = judged.score, judged.bar, judged.strength
@@ -211,7 +235,14 @@ def _score(
         changes += judged.changes
     changes += state.recorded.standing()
     taken = np.where(alarm | flagged, strength, np.nan)
-    found = found_incidents(changes, one.ts_ns, taken, detector, number)
+    events = IncidentEvents(
+        detector,
+        topic=terms.policy.topic,
+        group="backtest",
+        labels_of=no_labels,
+        rules=terms.policy.rules,
+    )
+    found = found_incidents(changes, one.ts_ns, taken, events, number)
     return ScoredSensor(
         sensor=one.sensor,
         ts_ns=one.ts_ns,

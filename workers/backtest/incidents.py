@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detector.scoring import Detector
 from schemas.wire.incident import Incident
 from workers.stream.incident_events import IncidentEvents
-from workers.stream.sensor_labels import no_labels
-from workers.stream.state.alarm_model import AlarmPolicy
 from workers.stream.state.incident import IncidentChange, Place
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,7 +41,7 @@ def found_incidents(
     changes: Iterable[IncidentChange],
     ts_ns: IntArray,
     strength: FloatArray,
-    detector: Detector,
+    events: IncidentEvents,
     partition: int,
 ) -> Sequence[FoundIncident]:
     """The incidents of a sensor and its drifts, in order of time, from all that happened to them.
@@ -53,12 +50,9 @@ def found_incidents(
         changes: in order; what is open still comes last, as it is.
         ts_ns: times of the sensor's rows, [n].
         strength: slopes of the tail over the bar; NaN of rows not flagged nor in alarm, [n].
-        detector: that judged.
+        events: of the model that judged.
         partition: that the incidents are said to be of.
     """
-    events = IncidentEvents(
-        detector, topic=AlarmPolicy().topic, group="backtest", labels_of=no_labels
-    )
     latest: dict[tuple[str, Place], IncidentChange] = {}
     for change in changes:
         latest[change.incident.kind, change.incident.first] = change

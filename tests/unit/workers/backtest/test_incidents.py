@@ -125,7 +125,8 @@ def test_an_incident_says_when_it_began_what_was_worst_and_how_it_ended():
     told = found.told
     assert (told.first_ns, told.last_ns) == tuple(one.ts_ns[[400, 439]].tolist())
     assert (told.end_reason, told.severity) == ("recovered", "high")
-    assert (told.flagged, told.duration_s) == (40, 39.0)
+    assert (told.flagged, told.duration_s) == (40, found.until - 400)
+    assert told.until_ns == one.ts_ns[found.until]
     assert told.peak == one.score[FAULT].max()
     assert told.p_value == tail_p_value(one.strength[found.top], RATE)
     assert one.flagged[FAULT].all()
