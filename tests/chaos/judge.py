@@ -102,7 +102,7 @@ class Judge:
             *checkers.equal(expected, seen),
             *checkers.same(undisturbed, seen),
             *self._check_incidents(undisturbed, seen, expected),
-            *self._check_recorded(expected),
+            *self._check_recorded(expected, exact=exact),
             *checkers.counted(counted, expected),
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
@@ -127,11 +127,14 @@ class Judge:
             *same_incidents(undisturbed, seen),
         ]
 
-    def _check_recorded(self, expected: Expected) -> Violations:
+    def _check_recorded(self, expected: Expected, *, exact: bool) -> Violations:
         """What is recorded of each sensor is what the log says, and what the calm run left."""
         self.counts["recorded sensors"] = len(expected.recorded)
+        kept_from = {} if exact else expected.kept_from
         calm, stormed = (
-            recorded_of(read_settled(self.cluster.direct, f"{group}-sensor-state", within=120.0))
+            recorded_of(
+                read_settled(self.cluster.direct, f"{group}-sensor-state", within=120.0), kept_from
+            )
             for group in ("calm", GROUP)
         )
         return recorded_alike(expected.recorded, calm, stormed)

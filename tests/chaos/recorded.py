@@ -13,13 +13,23 @@ Recorded = Mapping[tuple[int, str], Mapping[str, Any]]
 """By partition and sensor: counts, what the alarm rule has learnt, the open incident; unpacked."""
 
 
-def recorded_of(records: Iterable[Any]) -> Recorded:
-    """The last word on each key, of the committed records of the topic in order."""
+def recorded_of(records: Iterable[Any], kept_from: Mapping[int, int] | None = None) -> Recorded:
+    """The last word on each key, of the committed records of the topic in order.
+
+    Args:
+        records: of the topic.
+        kept_from: by partition, what was last heard of before is left out. At least once, it may
+            lie there until its partition is read on.
+    """
+    first = kept_from or {}
     last = {(record.partition, record.key.decode()): record.value for record in records}
-    return {
+    found = {
         place: unpacked(SensorState.model_validate_json(value))
         for place, value in last.items()
         if value is not None
+    }
+    return {
+        place: one for place, one in found.items() if one["next_offset"] > first.get(place[0], 0)
     }
 
 

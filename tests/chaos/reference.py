@@ -49,7 +49,8 @@ class Expected:
         denoised, flagged: by place.
         events: what happened to incidents, by id...
         causes: ...and the record that brought it about.
-        recorded: what is recorded in the end, by partition and sensor.
+        recorded: what is recorded in the end, by partition and sensor...
+        kept_from: ...of which nothing is whose last record lies before this, by partition.
     """
 
     ends: Mapping[int, int]
@@ -60,6 +61,7 @@ class Expected:
     events: dict[str, IncidentEvent] = field(default_factory=dict)
     causes: dict[str, tuple[int, int]] = field(default_factory=dict)
     recorded: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    kept_from: dict[int, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[str]:
@@ -100,6 +102,8 @@ def expected_of(
     )
     answers = dict(_answers(verdicts, known, detector))
     for partition, log in logs.items():
+        cuts = [window[0].offset for window in oracle.cut(log, rules)]
+        expected.kept_from[partition] = cuts[-2] if cuts[1:] else 0
         found = defined(
             Terms.of(
                 detector,
@@ -109,7 +113,7 @@ def expected_of(
                 max_stale_ms=max(round(settings.stream.max_stale_s * 1e3), 1),
             ),
             (_logged(partition, one, verdicts[partition, one.offset], answers) for one in log),
-            [window[0].offset for window in oracle.cut(log, rules)[1:]],
+            cuts[1:],
         )
         expected.events.update({event.id: event for event in found.events})
         expected.causes.update({id_: (partition, at) for id_, at in found.causes.items()})
@@ -210,8 +214,9 @@ def _answers(
         scores = detector.score(rows, np.cumsum(lengths) - 1, groups, lengths=lengths)
         for nth, (place, window) in enumerate(chunk):
             answer = Answer(
-                float(scores.score[nth]),
-                *scores.levels[nth, :2].tolist(),
+                score=float(scores.score[nth]),
+                long=float(scores.levels[nth, 0]),
+                short=float(scores.levels[nth, 1]),
                 expected=tuple(scores.expected[nth].tolist()),
                 shares=tuple(scores.contribution[nth].tolist()),
                 latent=tuple(scores.latent[nth].tolist()),

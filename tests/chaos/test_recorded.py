@@ -81,6 +81,7 @@ def test_the_last_word_on_a_sensor_counts_and_a_removed_one_is_gone():
     assert found.keys() == {(0, "a"), (1, "b")}
     assert found[0, "a"]["last"] == (5, 0)
     assert found[1, "b"]["since"] == 3
+    assert recorded_of(written, {1: 9}).keys() == {(0, "a")}
 
 
 def test_a_document_is_read_by_name():

@@ -17,7 +17,8 @@ from tests.deterministic.broker import Log
 from tests.deterministic.scoring import POISON, SimDetector
 from tests.support.incident_terms import Terms
 from tests.support.incident_twin import Answer, Heard, Logged, defined
-from tests.support.logs import Entry, Remembering, Rules, Sample, cuts_of, log_of
+from tests.support.logs import Entry, Remembering, Rules, cuts_of, log_of
+from tests.support.partitions import Sample
 from workers.kafka.client import Record
 
 EPOCH_MS = 1_000_000
@@ -58,6 +59,8 @@ class Expected:
     events: dict[str, IncidentEvent] = field(default_factory=dict)
     dead_letters: set[tuple[int, int]] = field(default_factory=set)
     recorded: dict[int, dict[str, Any]] = field(default_factory=dict)
+    kept_from: dict[int, int] = field(default_factory=dict)
+    """What was last heard of before that is forgotten."""
 
 
 def simulated(entries: Sequence[Entry], partition: int) -> list[Entry]:
@@ -124,7 +127,9 @@ def undisturbed(world: Mapping[int, Sequence[Entry]], rules: Rules) -> Expected:
             consumers=CONSUMERS,
             max_stale_ms=MAX_STALE_TICKS * TICK_MS,
         )
-        found = defined(terms, logged, cuts_of(entries, rules)[1:])
+        cuts = cuts_of(entries, rules)
+        expected.kept_from[partition] = cuts[-2] if cuts[1:] else 0
+        found = defined(terms, logged, cuts[1:])
         expected.events |= {event.id: event for event in found.events}
         expected.recorded[partition] = found.documents
         for record in logged:

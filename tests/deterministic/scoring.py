@@ -29,7 +29,8 @@ _BAR = 2.0
 
 
 def _rule() -> AlarmRule:
-    return make_rule(rate=RATE, memory=8.0, closes_after=1, merge_gap=1)
+    rule: AlarmRule = make_rule(rate=RATE, memory=8.0, closes_after=1, merge_gap=1)
+    return rule
 
 
 class SimDetector:

@@ -132,7 +132,7 @@ class Terms:
         *,
         told: Sequence[ToldChannel],
         strength: float,
-        points: tuple[int, Sequence[tuple[int, float, float, float]]],
+        points: tuple[int, Sequence[tuple[float, ...]]],
         opened: tuple[int, int],
         first: Any,
         until: Any,
@@ -165,7 +165,7 @@ class Terms:
             ],
             excerpt=Excerpt(
                 channel=detector.channels[channel],
-                ts_ns=list(times),
+                ts_ns=[int(ts_ns) for ts_ns in times],
                 observed=observed,
                 expected=expected,
                 score=score,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -340,8 +340,8 @@ class _Incident:
         return max(one.score for one in self.taken)
 
     @property
-    def points(self) -> tuple[int, int, list[tuple[int, float, float, float]]]:
-        """The main channel when it opened, the stride, and every so manieth reading of it."""
+    def points(self) -> tuple[int, int, list[tuple[float, ...]]]:
+        """The main channel when it opened, the stride, and a reading for each stride."""
         channel = self._told(self.taken[0])[0].channel
         stride = 1
         while math.ceil(len(self.taken) / stride) > _POINTS:
@@ -412,7 +412,7 @@ class _Incident:
         }
 
 
-def _singles(*values: float) -> Iterator[float]:
+def _singles(*values: float) -> tuple[float, ...]:
     with np.errstate(over="ignore"):
         singles = [float(np.float32(value)) for value in values]
-    return (single if math.isfinite(single) else math.nan for single in singles)
+    return tuple(single if math.isfinite(single) else math.nan for single in singles)
