@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.drift import FEWEST, REFERENCES, DriftWatch
 from detector.scoring import Scores
 from tests.support.alarm_rules import make_rule
 from tests.support.logs import Rules
@@ -33,6 +34,19 @@ def _rule() -> AlarmRule:
     return rule
 
 
+def _watch() -> DriftWatch:
+    """With epochs of two readings, so that its state is never empty."""
+    medians = np.full((2, REFERENCES), np.inf)
+    medians[:, :FEWEST] = np.linspace(0.0, _HEIGHT, FEWEST)
+    return DriftWatch(
+        medians=medians,
+        count=np.array([FEWEST, FEWEST]),
+        power=np.array([0.5, 0.5]),
+        epoch_rows=2,
+        limit=100.0,
+    )
+
+
 class SimDetector:
     """What a loop asks of a detector; a score names each reading of its window, when and where."""
 
@@ -48,7 +62,7 @@ class SimDetector:
         calibration = SimpleNamespace(threshold=np.exp([_BAR, _BAR + 1]))
         self.head = SimpleNamespace(
             alarms=_rule(),
-            drift=None,
+            drift=_watch(),
             likeness=None,
             fusion=None,
             calibration=calibration,

@@ -204,14 +204,17 @@ def forgotten_before_a_look_at_the_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RecordedState, "_forget_before", lambda self, offset, _: forget(self, offset, -1))
 
 
-def count_no_openings_that_were_recorded(patch: pytest.MonkeyPatch) -> None:
-    take = RecordedState._take_alarms
+def _restore_all_but(column: str) -> Plant:
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        take = RecordedState._take_alarms
 
-    def forgetful(self: RecordedState, alarms: SensorAlarms, *rest: Any, **named: Any) -> None:
-        take(self, alarms, *rest, **named)
-        alarms.table.rows["openings"] = 0
+        def forgetful(self: RecordedState, alarms: SensorAlarms, *rest: Any, **named: Any) -> None:
+            take(self, alarms, *rest, **named)
+            alarms.table.rows[column] = 0
 
-    patch.setattr(RecordedState, "_take_alarms", forgetful)
+        patch.setattr(RecordedState, "_take_alarms", forgetful)
+
+    return plant
 
 
 FOUND = r"differ|came twice|without its offset|stuck|counts otherwise|out of order"
@@ -235,7 +238,7 @@ FOUND = r"differ|came twice|without its offset|stuck|counts otherwise|out of ord
         (record_no_latest_event, 0),
         (stale_by_the_clock_of_the_request, 0),
         (forgotten_before_a_look_at_the_clock, 90),
-        (count_no_openings_that_were_recorded, 0),
+        *((_restore_all_but(column), 0) for column in ("openings", "drift", "last_ms", "flagged")),
     ],
 )
 def test_the_simulation_finds_a_planted_bug(
