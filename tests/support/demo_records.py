@@ -65,6 +65,7 @@ def make_incident(
         "first": ts_ns,
         "opened": ts_ns,
         "last": ts_ns,
+        "until": ts_ns,
         "end": end_ns,
         "end_reason": None if end_row is None else "recovered",
         "duration_s": 0.0,
