@@ -112,7 +112,8 @@ class OpenIncident:
         last_ns: event time of the last flagged reading.
         until: the last reading.
         readings, flagged, total, peak: counts, sum and largest of the scores.
-        strength, severity: of the reading that was farthest out.
+        strength: of the reading that was farthest out.
+        severity: the highest of a reading.
         told: the channels with the largest shares there.
         latent: of that reading.
         points: of the main channel at the opening.
@@ -155,10 +156,12 @@ class OpenIncident:
             self.flagged += 1
             self.last_ns = row.place.ts_ns
         self.peak = max(self.peak, row.score)
-        if self.severity == 0 or row.strength > self.strength:
-            self.strength, self.severity = row.strength, max(row.severity, self.severity)
-            return True
-        return False
+        is_farthest = self.severity == 0 or row.strength > self.strength
+        if is_farthest:
+            self.strength = row.strength
+        # Not by the strength alone: a hard limit makes any reading severe.
+        self.severity = max(self.severity, row.severity)
+        return is_farthest
 
     @property
     def is_due(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -106,17 +107,19 @@ class IncidentBook:
         told = all_.told
         shift = rows.start - int(all_.before[sensor])
         opened = {e.opened + shift: e for e in told.opened if e.sensor == sensor}
-        ended: dict[int, list[alarm_rule.Incident]] = {}
+        before: dict[int, alarm_rule.Incident] = {}
+        with_it: dict[int, alarm_rule.Incident] = {}
         for event in told.ended:
             if event.sensor == sensor and event.ended is not None:
-                ended.setdefault(event.ended + shift, []).append(event)
+                # The next one may open at the very reading at which it is certain.
+                is_before = event.last < event.ended
+                (before if is_before else with_it)[event.ended + shift] = event
         for at in rows:
-            ends = ended.get(at, [])
-            if ends and one.name in self.open and not told.alarm[at]:
-                self._resolve(all_, one, at, ends.pop(0))
+            if at in before:
+                self._resolve(all_, one, at, before[at])
             self._reading(all_, one, at, opened.get(at), number=at - shift)
-            for event in ends:
-                self._resolve(all_, one, at, event)
+            if at in with_it:
+                self._resolve(all_, one, at, with_it[at])
 
     def _reading(
         self,
@@ -153,7 +156,9 @@ class IncidentBook:
         """Note a flagged reading: it begins a run, or goes on with one that is near enough."""
         rule, of = self._model.rule, self._table.rows[one.row]
         assert rule is not None
-        far = number - int(of["last_flagged"]) >= rule.dials.opens_within
+        # Within `shortest`, the rule may have an incident that it has not reported yet.
+        near = max(rule.dials.opens_within, rule.dials.shortest)
+        far = number - int(of["last_flagged"]) >= near
         if one.name not in self.open and (far or not of["flagged"]):
             of["first_offset"], of["first_index"], of["first_ns"] = place
             of["flagged"] = 0
@@ -179,6 +184,8 @@ class IncidentBook:
         piece, scores, rate = all_.piece, all_.scores, self._model.rate
         sample, flagged = int(piece.at[at]), bool(all_.flagged[at])
         score, strength = float(all_.judged.score[sample]), float(all_.told.strength[at])
+        if isnan(strength):  # raised by a rule, and without a level
+            strength = 0.0
         by = 0 if all_.by is None else int(all_.by[at])
         severity = Severity.of(tail_p_value(strength, rate), rate)
         if by and flagged:  # what a person has called a limit is no matter of chance

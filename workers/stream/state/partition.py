@@ -338,6 +338,7 @@ class PartitionState:
                     offsets[columns.positions],
                     clock_ms[piece.start : piece.stop][columns.positions],
                     kept_from=piece.ttl.previous,
+                    since_ms=piece.ttl.since_ms,
                 )
             )
         return Samples.joined(parts), forgotten

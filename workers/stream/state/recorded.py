@@ -37,7 +37,7 @@ from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
 from workers.stream.state.budget_use import BudgetUse, budget_use
 from workers.stream.state.heeding import Heeding
-from workers.stream.state.incident import IncidentChange, OpenIncident
+from workers.stream.state.incident import IncidentChange
 from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.wishes import WishBoard
 
@@ -53,7 +53,8 @@ class Met:
 
     Args:
         kept_from: where the TTL window before that one begins: who was not met since is forgotten
-            before anything of this piece is counted.
+            before anything of this piece is counted...
+        since_ms: ...at this log time, at which its own TTL window begins; -1 is unknown.
         sensors: u names, none twice.
         sizes: readings of each, at least 1.
         offsets: the record of each reading, sensor by sensor, in arrival order.
@@ -69,6 +70,7 @@ class Met:
     offsets: Int64[np.ndarray, " k"]
     scored: Bool[np.ndarray, " k"]
     dropped: Bool[np.ndarray, " k"]
+    since_ms: int = -1
     kept: Arrivals | None = None
     kept_sensors: Sequence[str] = ()
     clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
@@ -94,7 +96,7 @@ class Judge:
 
     def alarms(self, capacity: int) -> SensorAlarms:
         """The alarms, with room for so many sensors."""
-        heeding = Heeding(self.board or WishBoard(), self.deeds)
+        heeding = Heeding(self.board, self.deeds)
         return SensorAlarms(self.model, capacity, heeding, partition=self.partition)
 
 
@@ -258,7 +260,7 @@ class RecordedState:
         return None if found is None else found.document()
 
     def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
-        judged.changes += self._forget_before(met.kept_from)
+        judged.changes += self._forget_before(met.kept_from, met.since_ms)
         if not len(met.sensors):
             return
         rows = self._rows_of(met.sensors)
@@ -336,16 +338,19 @@ class RecordedState:
         states, is_known = unpacked((of.state_version, of.state) for of in documents.values())
         known = np.flatnonzero(is_known)
         anew = len(is_known) - len(known)
-        alarms.table.rows[known] = states[known]
         names = list(documents)
-        for name in (names[row] for row in known.tolist()):
-            of = documents[name]
-            if of.incident is not None:
-                alarms.book.open[name] = OpenIncident.of(of.incident)
-            alarms.restore(name, of.more or {})
+        for row in known.tolist():
+            try:
+                alarms.restore(names[row], documents[names[row]])
+            except (ValueError, TypeError, KeyError, IndexError):
+                anew += 1
+            else:
+                alarms.table.rows[row] = states[row]
         if anew:
             self.cold_sensors += anew
-            self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
+            self.cold = (
+                f"the alarm states of {anew} documents are of another version of Vigie, or damaged"
+            )
         if not same_model:
             self._changed[rows] = True
             for name in names:
@@ -354,9 +359,15 @@ class RecordedState:
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
             for column in ("quarter", "openings"):
                 alarms.table.rows[column][rows] = kept[column]
+            alarms.heeding.forget_references()
 
-    def _forget_before(self, offset: int) -> Sequence[IncidentChange]:
-        """Forget sensors whose last record lies before an offset; what of theirs was open ends."""
+    def _forget_before(self, offset: int, clock_ms: int) -> Sequence[IncidentChange]:
+        """Forget sensors whose last record lies before an offset; what of theirs was open ends.
+
+        Args:
+            offset: where the TTL window before the current one begins.
+            clock_ms: log time at which the current one began.
+        """
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
         if kept.all():
@@ -367,7 +378,7 @@ class RecordedState:
             change
             for name, row in gone
             if self._alarms is not None
-            for change in self._alarms.forget(name, row, EndReason.FORGOTTEN)
+            for change in self._alarms.forget(name, row, clock_ms)
         ]
         self._removed |= {name.encode() for name, _ in gone}
         self._names = [names[row] for row in slots.tolist()]
