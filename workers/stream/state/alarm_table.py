@@ -15,9 +15,10 @@ QUARTER_NS: Final = 6 * 3600 * 10**9
 """Openings are counted by quarters of a day of event time..."""
 QUARTERS: Final = 28
 """...for a week."""
-MARKS: Final = 4
-MARK_EPOCHS: Final = drift.WINDOW // MARKS
-"""The last offsets at which so many epochs of the drift watch began."""
+MARKS: Final = 5
+MARK_EPOCHS: Final = drift.WINDOW // (MARKS - 1)
+"""The offsets at which every so many epochs of the drift watch began: of one more than fit into its
+window, because one of them begins before it."""
 _DAY: Final = 4
 
 ROW_VERSION: Final = 10_000 * alarm_rule.STATE_VERSION + 100 * drift.STATE_VERSION + 2

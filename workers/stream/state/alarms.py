@@ -15,6 +15,7 @@ reading, whether the sensor's next one tells, or the others' readings do.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from detector.calibration.alarm_rule import Ruling
 from detector.calibration.alarm_states import end_incidents
 from detector.scoring import Scores
 from schemas.wire.incident import EndReason
+from schemas.wire.sensor_state import SensorState
 from schemas.wire.verdict import Fault, Forget, NewNormal
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.alarm_table import AlarmTable
@@ -123,22 +125,30 @@ class SensorAlarms:
         last_ms = int(self.table.rows[row]["last_ms"])
         return 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms
 
-    def restore(self, sensor: str, document: Mapping[str, Any]) -> None:
-        """Go on with what `more` gave.
+    def restore(self, sensor: str, document: SensorState) -> None:
+        """Go on with what was recorded of a sensor beside its row: all of it, or nothing.
 
         Raises:
-            ValueError, TypeError, KeyError: it is not that.
+            ValueError, TypeError, KeyError, IndexError: it is not what `more` gave.
         """
-        if "wishes" in document:
-            self.heeding.by_sensor[sensor] = Heeded.of(document["wishes"])
-        if "drift" in document and self.drifts is not None:
-            self.drifts.open[sensor] = OpenIncident.of(document["drift"])
-        if "off" in document:
-            self.settling[sensor] = {str(name): int(at) for name, at in document["off"].items()}
+        more: Mapping[str, Any] = document.more or {}
+        incident = None if document.incident is None else OpenIncident.of(document.incident)
+        drift = OpenIncident.of(more["drift"]) if "drift" in more else None
+        settling = {str(name): int(at) for name, at in more.get("off", {}).items()}
+        if "wishes" in more:
+            self.heeding.by_sensor[sensor] = Heeded.of(more["wishes"])
+        if incident is not None:
+            self.book.open[sensor] = incident
+        if drift is not None and self.drifts is not None:
+            self.drifts.open[sensor] = drift
+        if settling:
+            self.settling[sensor] = settling
 
-    def forget(self, sensor: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
-        """Nothing is known of a sensor from now on; what is open of it ends."""
-        yield from self.end(sensor, row, reason)
+    def forget(self, sensor: str, row: int, clock_ms: int) -> Iterator[IncidentChange]:
+        """Nothing is known of a sensor from log time `clock_ms` on; what is open of it ends."""
+        if self.is_silent(row, clock_ms):
+            yield from self.end(sensor, row, EndReason.STALE)
+        yield from self.end(sensor, row, EndReason.FORGOTTEN)
         self.heeding.forget(sensor)
         self.settling.pop(sensor, None)
 
@@ -207,15 +217,17 @@ class SensorAlarms:
         states = np.ascontiguousarray(of["rule"])
         groups = self.table.groups[row : row + 1]
         if due.withdrawn:
-            before = self.heeding.reverted(sensor, due)
+            before = self.heeding.withdraw(sensor, due)
             if before is not None:
-                states = alarm_wishes.revert(states, np.array([before]))
-        elif isinstance(due.wish, NewNormal):
+                of["rule"] = alarm_wishes.revert(states, np.array([before]))
+            return
+        before = None
+        if isinstance(due.wish, NewNormal):
             states, reference = alarm_wishes.begin_anew(states, rule, groups)
-            self.heeding.by_sensor[sensor].before = tuple(reference[0].tolist())
+            before = tuple(reference[0].tolist())
         elif isinstance(due.wish, Forget) and due.wish.start_ns <= last_ns:
             states = alarm_wishes.forget(states, rule, groups)
-        elif isinstance(due.wish, Fault):
+        elif isinstance(due.wish, Fault) and last_ns != _NEVER:  # else nothing was charged
             incident = self.book.open.get(sensor)
             policy = self.model.policy
             if incident is not None and due.wish.incident == incident_id(
@@ -225,6 +237,7 @@ class SensorAlarms:
             else:
                 states = alarm_wishes.forgive(states, rule, np.array([due.wish.charge]))
         of["rule"] = states
+        self.heeding.heed(sensor, due, before)
 
     def end(self, name: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
         """End an incident between two readings, at the last one; nothing if none is open."""
@@ -238,7 +251,7 @@ class SensorAlarms:
     # -- readings --------------------------------------------------------------------------------
 
     def _judge(self, piece: Piece, scores: Scores, judged: Judged) -> None:
-        model, table = self.model, self.table
+        model, table, first = self.model, self.table, len(judged.changes)
         assert model.rule is not None
         is_sample = piece.at >= 0
         samples = piece.at[is_sample]
@@ -255,9 +268,10 @@ class SensorAlarms:
         lasts = np.cumsum(piece.sizes) - 1
         of["last_ns"], of["last_ms"] = piece.ts_ns[lasts], piece.clock_ms[lasts]
         table.rows[piece.rows] = of
+        drifts: list[IncidentChange] = []
         if self.drifts is not None:
             unheard = said.has(Ruling.OFF | Ruling.FORGOTTEN)
-            judged.changes += self.drifts.take(piece, levels[:, 0], unheard)
+            drifts = list(self.drifts.take(piece, levels[:, 0], unheard))
 
         flagged = np.zeros(len(piece.at), np.bool_)
         flagged[is_sample] = self._publish(piece, said, told, scores, judged)
@@ -265,6 +279,10 @@ class SensorAlarms:
             Followed(piece, flagged, told, before, said.by, scores, judged),
             self.heeding,
         )
+        if drifts:
+            # Of each sensor in the order of its readings, wherever the log was cut.
+            own = sorted([*drifts, *judged.changes[first:]], key=attrgetter("at_ns"))
+            judged.changes[first:] = own
 
     def _ruled(self, piece: Piece, groups: NDArray[np.int64], scores: Scores) -> Ruled:
         policy = self.model.policy

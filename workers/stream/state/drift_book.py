@@ -8,9 +8,11 @@ model was calibrated on, and since how many epochs. Where those began is known t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from detector.calibration import drift
@@ -21,6 +23,35 @@ from workers.stream.state.incident import IncidentChange, OpenIncident, What
 from workers.stream.state.piece import Piece
 
 _MEDIUM = 2
+
+
+@dataclass(slots=True)
+class _Epochs:
+    """The epochs of a sensor in a piece.
+
+    Attributes:
+        row: of the sensor in the table.
+        next: number of the next mark.
+        now: epochs closed behind the piece.
+        behind: readings that the watch had before the piece.
+        rows: readings of an epoch.
+        offsets: of the readings that it has of the piece.
+    """
+
+    row: Int64[np.ndarray, " 1"]
+    next: int
+    now: int
+    behind: int
+    rows: int
+    offsets: Int64[np.ndarray, " k"]
+
+    def mark(self, table: AlarmTable, closed: int) -> None:
+        """Note where epochs began, up to the one that follows on so many closed ones."""
+        while self.next * MARK_EPOCHS <= closed:
+            # The reading that closed the epoch before; there is none before the first one.
+            closing = max(self.next * MARK_EPOCHS * self.rows - self.behind - 1, 0)
+            table.mark(self.row, self.next, int(self.offsets[closing]))
+            self.next += 1
 
 
 class DriftBook:
@@ -51,11 +82,21 @@ class DriftBook:
         groups = self._table.groups[piece.rows]
         told = self._watch.advance(levels, piece.sizes, groups, states)
         rows["drift"][piece.rows] = told.states
-        self._mark(piece, levels, states, told.states)
+        said: dict[int, list[tuple[int, DriftVerdict | None]]] = {}
         for verdict in told.verdicts:
-            yield self._opened(piece, verdict)
+            said.setdefault(verdict.sensor, []).append((verdict.row, verdict))
         for place, row in told.ended:
-            yield from self.end(piece.sensors[place], EndReason.RECOVERED, int(piece.ts_ns[row]))
+            said.setdefault(place, []).append((row, None))
+        for place, epochs in self._begun(piece, levels, states, told.states):
+            # A verdict looks at the marks as they were at its reading.
+            for row, found in sorted(said.get(place, []), key=itemgetter(0)):
+                if found is None:
+                    name = piece.sensors[place]
+                    yield from self.end(name, EndReason.RECOVERED, int(piece.ts_ns[row]))
+                else:
+                    epochs.mark(self._table, found.closed)
+                    yield self._opened(piece, found)
+            epochs.mark(self._table, epochs.now)
 
     def end(self, sensor: str, reason: EndReason, end_ns: int) -> Iterator[IncidentChange]:
         """A drift stands no more; nothing if none does."""
@@ -98,29 +139,28 @@ class DriftBook:
         number = max(verdict.closed - verdict.epochs, 0) // MARK_EPOCHS
         return int(marks[number % MARKS])
 
-    def _mark(
+    def _begun(
         self,
         piece: Piece,
         levels: Float64[np.ndarray, " k"],
         before: NDArray[np.float64],
         after: NDArray[np.float64],
-    ) -> None:
-        """Note where epochs began whose numbers are multiples of MARK_EPOCHS."""
+    ) -> Iterator[tuple[int, _Epochs]]:
+        """The sensors of a piece of which epochs began, or ended: its first one, others."""
         was, filled = drift.epochs_closed(before)
-        now, _ = drift.epochs_closed(after)
-        # Without references, no epoch is ever counted.
-        is_watched = self._watch.count[self._table.groups[piece.rows]] > 0
-        is_new = (was == 0) & (filled == 0) & is_watched
-        for place in np.flatnonzero((was // MARK_EPOCHS != now // MARK_EPOCHS) | is_new).tolist():
+        now, filled_now = drift.epochs_closed(after)
+        is_first = (was == 0) & (filled == 0) & ((now > 0) | (filled_now > 0))
+        for place in np.flatnonzero((was != now) | is_first).tolist():
             start = int(piece.starts[place])
-            known = start + np.flatnonzero(
-                np.isfinite(levels[start : start + int(piece.sizes[place])])
+            stop = start + int(piece.sizes[place])
+            yield (
+                place,
+                _Epochs(
+                    row=piece.rows[place : place + 1],
+                    next=0 if is_first[place] else int(was[place]) // MARK_EPOCHS + 1,
+                    now=int(now[place]),
+                    behind=int(was[place]) * self._watch.epoch_rows + int(filled[place]),
+                    rows=self._watch.epoch_rows,
+                    offsets=piece.offsets[start:stop][np.isfinite(levels[start:stop])],
+                ),
             )
-            row = piece.rows[place : place + 1]
-            if is_new[place] and len(known):
-                self._table.mark(row, 0, int(piece.offsets[known[0]]))
-            first, last = int(was[place]) // MARK_EPOCHS + 1, int(now[place]) // MARK_EPOCHS
-            for number in range(first, last + 1):
-                epochs = number * MARK_EPOCHS - int(was[place])
-                closing = epochs * self._watch.epoch_rows - int(filled[place]) - 1
-                self._table.mark(row, number, int(piece.offsets[known[closing]]))

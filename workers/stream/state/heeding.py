@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from schemas.wire.deed import Deed
-from schemas.wire.verdict import FalseAlarm, Forget, NewNormal, Off, Wish
+from schemas.wire.verdict import FalseAlarm, Forget, Off, Wish
 from workers.stream.state.wishes import WishBoard
 
 
@@ -40,11 +40,13 @@ class Heeded:
 
     Attributes:
         wishes: by id, in the order in which they were heeded; None of one that is not known (yet).
-        before: what a new normal replaced, to revert it.
+        anew: the new normal that was heeded last, if it was not withdrawn...
+        before: ...and what it replaced, to revert it.
     """
 
     wishes: dict[UUID, Wish | None] = field(default_factory=dict)
-    before: tuple[float, ...] | None = None
+    anew: UUID | None = None
+    before: tuple[float, ...] = ()
 
     def of_kind(self, kind: type[Any]) -> list[Any]:
         """The wishes of one kind."""
@@ -53,7 +55,9 @@ class Heeded:
     def document(self) -> dict[str, Any]:
         """As plain values, for the sensor's document."""
         ids = [b64encode(one.bytes).rstrip(b"=").decode() for one in self.wishes]
-        return {"ids": ids, **({} if self.before is None else {"before": self.before})}
+        if self.anew is None:
+            return {"ids": ids}
+        return {"ids": ids, "anew": list(self.wishes).index(self.anew), "before": self.before}
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Heeded:
@@ -63,9 +67,12 @@ class Heeded:
             ValueError, TypeError, KeyError: it is not that.
         """
         ids = [UUID(bytes=b64decode(f"{one}==", validate=True)) for one in document["ids"]]
-        before = document.get("before")
+        if "anew" not in document:
+            return cls(wishes=dict.fromkeys(ids))
         return cls(
-            wishes=dict.fromkeys(ids), before=None if before is None else tuple(map(float, before))
+            wishes=dict.fromkeys(ids),
+            anew=ids[document["anew"]],
+            before=tuple(map(float, document["before"])),
         )
 
 
@@ -76,21 +83,24 @@ class Heeding:
         by_sensor: what holds; sensors without a wish are absent.
     """
 
-    def __init__(self, board: WishBoard, deeds: Sequence[Deed] = ()) -> None:
-        """Heed what `board` tells, which goes on being told; and do again what was done."""
+    def __init__(self, board: WishBoard | None, deeds: Sequence[Deed] = ()) -> None:
+        """Heed what `board` tells, which goes on being told; and do again what was done.
+
+        Without a board nobody says anything, so nothing is withdrawn either.
+        """
         self._board, self._deeds = board, deeds
-        self._revision = 0
+        self._revision: int | None = None  # before the first look
         self.by_sensor: dict[str, Heeded] = {}
         self._due: dict[str, list[Due]] = {}
 
     def look(self, sensors: Collection[str]) -> None:
         """Note what has changed on the board, for these of the sensors known here."""
-        if self._board.revision == self._revision:
+        if self._board is None or self._board.revision == self._revision:
             return
-        if self._revision == 0:  # what is withdrawn may have left no trace on the board
+        if self._revision is None:  # what is withdrawn may have left no trace on the board
             for sensor in list(self.by_sensor):
                 self.meet(sensor)
-        changes = self._board.changed_since(self._revision)
+        changes = self._board.changed_since(self._revision or 0)
         self._revision = self._board.revision
         for sensor in changes.among(sensors):
             self.meet(sensor)
@@ -104,7 +114,7 @@ class Heeding:
                 if deed.concerns(sensor)
             ]
             self._due |= {sensor: again} if again else {}
-        if not self._board.revision:
+        if self._board is None:
             return
         heeded = self.by_sensor.get(sensor, Heeded())
         for wish in self._board.standing(sensor):
@@ -141,41 +151,41 @@ class Heeding:
         return sorted(found)
 
     def take(self, sensor: str, next_ns: int) -> list[Due]:
-        """What is to be heeded before a reading of that event time; it holds from now on."""
+        """What is to be done before a reading of that event time, each by `heed` or `withdraw`."""
         waiting, taken = list[Due](), list[Due]()
         for due in self._due.get(sensor, ()):
             is_later = due.after_ns is not None and next_ns <= due.after_ns
             (waiting if is_later else taken).append(due)
-        if not taken:
-            return []
         if waiting:
             self._due[sensor] = waiting
         else:
             self._due.pop(sensor, None)
-        heeded = self.by_sensor.setdefault(sensor, Heeded())
-        for due in taken:
-            if due.withdrawn:
-                heeded.wishes.pop(due.id, None)
-            else:
-                heeded.wishes[due.id] = due.wish
-        if not heeded.wishes and heeded.before is None:
-            del self.by_sensor[sensor]
         return taken
 
-    def reverted(self, sensor: str, due: Due) -> tuple[float, ...] | None:
-        """What a new normal replaced that is withdrawn; None of another wish.
+    def heed(self, sensor: str, due: Due, before: tuple[float, ...] | None = None) -> None:
+        """A wish holds from now on; `before` is what it replaced if it is a new normal."""
+        heeded = self.by_sensor.setdefault(sensor, Heeded())
+        heeded.wishes[due.id] = due.wish
+        if before is not None:
+            heeded.anew, heeded.before = due.id, before
 
-        One whose words are gone is one if no other new normal stands.
-        """
+    def withdraw(self, sensor: str, due: Due) -> tuple[float, ...] | None:
+        """A wish holds no more; what it replaced if it was the last new normal, to be put back."""
         heeded = self.by_sensor.get(sensor)
-        if heeded is None or heeded.before is None or not isinstance(due.wish, NewNormal | None):
+        if heeded is None:
             return None
-        if due.wish is None and heeded.of_kind(NewNormal):
-            return None
-        before, heeded.before = heeded.before, None
+        heeded.wishes.pop(due.id, None)
+        before = None
+        if heeded.anew == due.id:
+            before, heeded.anew, heeded.before = heeded.before, None, ()
         if not heeded.wishes:
             del self.by_sensor[sensor]
         return before
+
+    def forget_references(self) -> None:
+        """What new normals replaced were another model's numbers: they are not put back."""
+        for heeded in self.by_sensor.values():
+            heeded.anew, heeded.before = None, ()
 
     def forget(self, sensor: str) -> None:
         """Nothing is known of the sensor any more; what stands is due when it comes again."""

@@ -121,7 +121,8 @@ class OpenIncident:
         last_ns: event time of the last flagged reading.
         until: the last reading.
         readings, flagged, total, peak: counts, sum and largest of the scores.
-        strength, severity: of the reading that was farthest out.
+        strength: of the reading that was farthest out.
+        severity: the highest of a reading.
         told: the channels with the largest shares there.
         latent: of that reading.
         points: of the main channel at the opening.

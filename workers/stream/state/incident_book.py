@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isnan
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -35,7 +36,6 @@ from workers.stream.state.incident import (
 from workers.stream.state.piece import Judged, Piece
 
 _SEEN_BY: Final = {Fired.LONG: SeenBy.LONG, Fired.SHORT: SeenBy.SHORT, Fired.RULE: SeenBy.RULE}
-_RECOVERED: Final = alarm_rule.EndReason.RECOVERED
 _REASONS: Final = {
     alarm_rule.EndReason.RECOVERED: EndReason.RECOVERED,
     alarm_rule.EndReason.NEW_NORMAL: EndReason.NEW_NORMAL,
@@ -123,15 +123,15 @@ class IncidentBook:
     ) -> None:
         """Take one reading in, with what begins and ends at it.
 
-        What recovered ends when nothing took it up again, though this reading may open the next
-        one; what was cut or accepted ends with this reading.
+        The next one may open at the very reading at which the end of one is certain.
         """
-        before = [end for end in ends if end.reason is _RECOVERED or not all_.told.alarm[at]]
-        for event in before:
-            self._resolve(all_, one, at, event)
+        for event in ends:
+            if event.ended is not None and event.last < event.ended:
+                self._resolve(all_, one, at, event)
         self._reading(all_, one, at, opens, number=at - shift)
-        for event in ends[len(before) :]:
-            self._resolve(all_, one, at, event)
+        for event in ends:
+            if event.last == event.ended:
+                self._resolve(all_, one, at, event)
 
     def _reading(
         self,
@@ -168,7 +168,9 @@ class IncidentBook:
         """Note a flagged reading: it begins a run, or goes on with one that is near enough."""
         rule, of = self._model.rule, self._table.rows[one.row]
         assert rule is not None
-        far = number - int(of["last_flagged"]) >= rule.dials.opens_within
+        # Within `shortest`, the rule may have an incident that it has not reported yet.
+        near = max(rule.dials.opens_within, rule.dials.shortest)
+        far = number - int(of["last_flagged"]) >= near
         if one.name not in self.open and (far or not of["flagged"]):
             of["first_offset"], of["first_index"], of["first_ns"] = place
             of["flagged"] = 0
@@ -194,15 +196,17 @@ class IncidentBook:
         piece, scores, rate = all_.piece, all_.scores, self._model.rate
         sample, flagged = int(piece.at[at]), bool(all_.flagged[at])
         score, strength = float(all_.judged.score[sample]), float(all_.told.strength[at])
+        if isnan(strength):  # raised by a rule, and without a level
+            strength = 0.0
         by = 0 if all_.by is None else int(all_.by[at])
         if not flagged:  # a reading that a rule holds back may lie over the bar
             strength = min(strength, 0.0)
         place = piece.place(at)
         incident.rules |= by
+        if by and flagged:  # what a person has called a limit is no matter of chance
+            incident.severity = int(Severity.HIGH)
         if incident.take(place, score, strength, flagged=flagged):
-            # What a person has called a limit is no matter of chance.
-            limit = bool(by) and flagged
-            severity = Severity.HIGH if limit else Severity.of(tail_p_value(strength, rate), rate)
+            severity = Severity.of(tail_p_value(strength, rate), rate)
             incident.severity = max(incident.severity, int(severity))
             incident.told = self._told(all_, one, at)
             latent = scores.latent[sample]

@@ -39,7 +39,7 @@ from workers.stream.state.alarms import SensorAlarms
 from workers.stream.state.arrivals import Arrivals
 from workers.stream.state.budget_use import BudgetUse, budget_use
 from workers.stream.state.heeding import Heeding
-from workers.stream.state.incident import IncidentChange, OpenIncident
+from workers.stream.state.incident import IncidentChange
 from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.wishes import WishBoard
 
@@ -98,7 +98,7 @@ class Judge:
 
     def alarms(self, capacity: int) -> SensorAlarms:
         """The alarms, with room for so many sensors."""
-        heeding = Heeding(self.board or WishBoard(), self.deeds)
+        heeding = Heeding(self.board, self.deeds)
         return SensorAlarms(self.model, capacity, heeding, partition=self.partition)
 
 
@@ -346,16 +346,19 @@ class RecordedState:
         states, is_known = unpacked((of.state_version, of.state) for of in documents.values())
         known = np.flatnonzero(is_known)
         anew = len(is_known) - len(known)
-        alarms.table.rows[known] = states[known]
         names = list(documents)
-        for name in (names[row] for row in known.tolist()):
-            of = documents[name]
-            if of.incident is not None:
-                alarms.book.open[name] = OpenIncident.of(of.incident)
-            alarms.restore(name, of.more or {})
+        for row in known.tolist():
+            try:
+                alarms.restore(names[row], documents[names[row]])
+            except (ValueError, TypeError, KeyError, IndexError):
+                anew += 1
+            else:
+                alarms.table.rows[row] = states[row]
         if anew:
             self.cold_sensors += anew
-            self.cold = f"the alarm states of {anew} documents are of another version of Vigie"
+            self.cold = (
+                f"the alarm states of {anew} documents are of another version of Vigie, or damaged"
+            )
         if not same_model:
             self._changed[rows] = True
             for name in self._names:
@@ -364,11 +367,16 @@ class RecordedState:
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
             for column in ("quarter", "openings"):
                 alarms.table.rows[column][rows] = kept[column]
+            alarms.heeding.forget_references()
 
     def _forget_before(self, offset: int, clock_ms: int) -> Sequence[IncidentChange]:
         """Forget sensors whose last record lies before an offset; what of theirs was open ends.
 
         As stale if it was by then: a request that ended here would have said so.
+
+        Args:
+            offset: where the TTL window before the current one begins.
+            clock_ms: log time before the current one.
         """
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
@@ -379,12 +387,8 @@ class RecordedState:
         ended = [
             change
             for name, row in gone
-            if (alarms := self._alarms) is not None
-            for change in alarms.forget(
-                name,
-                row,
-                EndReason.STALE if alarms.is_silent(row, clock_ms) else EndReason.FORGOTTEN,
-            )
+            if self._alarms is not None
+            for change in self._alarms.forget(name, row, clock_ms)
         ]
         keys = {name.encode() for name, _ in gone}
         if self._is_exact:
