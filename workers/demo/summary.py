@@ -17,7 +17,7 @@ from rich.text import Text
 from schemas.wire.verdict import Fault as FaultWish
 from schemas.wire.verdict import Wish
 from workers.demo.accounts import Accounts
-from workers.demo.learning import BUDGET
+from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
 from workers.demo.screen import milliseconds, titled
 from workers.demo.verdict import FoundFault, SeenIncident, Verdict, in_words
@@ -96,7 +96,8 @@ def as_dict(summary: Summary) -> dict[str, Any]:
             "healthy_pump_hours": _finite(summary.healthy_h),
             "healthy_alarm_share": _finite(verdict.healthy_alarm_share),
             "budget": {
-                "words": f"{BUDGET} of plant time",
+                "words": f"{BUDGET_WORDS} of the plant's time",
+                "certified": summary.model["budget_is_certified"],
                 "allowed_false_incidents": _finite(verdict.allowed),
                 "seen_false_incidents": verdict.false,
             },
@@ -221,25 +222,23 @@ def _show_verdict(summary: Summary, console: Console) -> None:
             f"Median delay {verdict.median_delay_rows:.0f} readings, "
             f"{verdict.median_delay_rows * PLANT_INTERVAL_S:.0f} s of the plant's time."
         )
-    certified = summary.model["budget_is_certified"]
+    basis = "long enough" if summary.model["budget_is_certified"] else "too short"
     console.print(
         f"[bold]False incidents[/bold]: asked for at most {verdict.allowed:.2f}, saw "
-        f"{verdict.false}, in {summary.healthy_h:,.1f} pump-hours without a fault (the budget: "
-        f"{BUDGET}, {'which' if certified else 'more than'} its history can certify)."
-    )
-    console.print(
-        f"{verdict.healthy_alarm_share:.1%} of those hours lie in an incident, most of them while "
-        "one waits for calm to end."
+        f"{verdict.false}, in {summary.healthy_h:,.1f} pump-hours without a fault. The budget is "
+        f"{BUDGET_WORDS}; the history is {basis} to certify that. "
+        f"{verdict.healthy_alarm_share:.1%} of these hours lie in an incident."
     )
     for count, what in (
-        (verdict.held_back, "held back: they look like a confirmed false alarm"),
+        (verdict.held_back, "held back: alike to a false alarm"),
         (verdict.drifts, "of kind drift: normal operation has changed"),
     ):
         if count:
-            console.print(f"{count} more incidents are {what}.")
+            console.print(f"{count} more {what}.")
     console.print(
-        f"The operator called {spoken.faults} of them a fault and {spoken.false_alarms} a false "
-        f"alarm; the stream heeded {spoken.heeded} of these words."
+        f"The operator, who knows what was broken, called {spoken.faults} of them faults and "
+        f"{spoken.false_alarms} false alarms, once they had ended; the stream heeded "
+        f"{spoken.heeded} of these verdicts."
     )
 
 
