@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +19,17 @@ from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.judge import GROUP, RECEPTIVE_FIELD, Judge, outcome, outputs_of
-from tests.chaos.load import Load, LoadJob
+from tests.chaos.load import Load, LoadJob, Sensors
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.reader import LiveReader, following
 from tests.chaos.report import Report, Struck
 from tests.chaos.schedule import FaultBatch
+from tests.chaos.wisher import Wisher
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
+from workers.demo.operator import wish_writer
 from workers.errors import VigieError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, topic_specs
@@ -138,7 +141,7 @@ class _Run:
         topics = self._settings.topics
         outputs = outputs_of(topics)
         self._reader: LiveReader = stack.enter_context(
-            following(cluster.direct, outputs, denoised=topics.denoised)
+            following(cluster.direct, outputs, denoised=topics.denoised, kept=topics.incidents)
         )
         self._load = Load(
             LoadJob(
@@ -160,6 +163,18 @@ class _Run:
             partitions=_PARTITIONS,
         )
 
+        self._wisher: Wisher | None = None
+        if plan.guarantee is Guarantee.EXACTLY_ONCE:  # else a repeat may heed them elsewhere
+            # The last sensor is forgotten now and then, and a backtest that is told of the deeds
+            # of all its lives does not know which is which.
+            names = Sensors(plan.seed).names[:-1]
+            self._wisher = Wisher(
+                partial(wish_writer, cluster.direct, topics.verdicts),
+                self._reader.kept,
+                names,
+                seed=plan.seed,
+            )
+
     def strike(self) -> None:
         """Start, then one batch after the other, each when the one before is got over."""
         self._nemesis.pipeline.start()
@@ -170,6 +185,9 @@ class _Run:
             raise RuntimeError(
                 f"the pipeline does not work at all:\n{self._nemesis.pipeline.log_tail()}"
             )
+        if self._wisher is not None:
+            self._wisher.start()
+            self._stack.callback(self._wisher.finish)
         for number, batch in enumerate(self._plan.batches):
             time.sleep(batch.quiet_s)
             names = ", ".join(fault.kind.value for fault in batch.faults)
@@ -201,6 +219,9 @@ class _Run:
 
     def end(self) -> Violations:
         """Stop the load, let everything be done, stop the pipeline."""
+        if self._wisher is not None:
+            self._wisher.finish()
+            self.counts |= {"wishes": self._wisher.said}
         self._load.halt()
         pipeline = self._nemesis.pipeline
         if not self._recovered(within_s=self._plan.recovery_s):

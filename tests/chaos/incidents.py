@@ -8,6 +8,7 @@ from uuid import UUID
 
 from schemas.wire.anomaly import anomaly_id
 from schemas.wire.event import IncidentEvent
+from schemas.wire.incident import IncidentKind
 from tests.chaos.checkers import Violations, differing, found
 from tests.chaos.outcome import At, Outcome
 
@@ -21,7 +22,9 @@ def unique_incidents(outcome: Outcome) -> Violations:
     foreign = []
     for _, event in outcome.incidents:
         source = event.data.source
-        first = (source.topic, source.partition, source.first_offset, source.first_index)
+        is_anomaly = event.data.kind is IncidentKind.ANOMALY
+        topic = source.topic if is_anomaly else f"{source.topic}/{event.data.kind}"
+        first = (topic, source.partition, source.first_offset, source.first_index)
         if event.id != f"{anomaly_id(*first)}-{int(event.sequence)}":
             foreign.append(f"{event.id} of {first}")
         elif str(event.data.id) != event.id.rpartition("-")[0]:

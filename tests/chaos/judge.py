@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 from schemas.settings import Guarantee, Settings, TopicSettings
+from schemas.wire.deed import Deed
 from tests.chaos import checkers, oracle
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster
@@ -26,18 +28,26 @@ from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import backtested, logs_of, restorable
 from tests.chaos.segments import Fate, topic_fates
 from tests.chaos.transactions import decided, published, remainder, writers_of_commits
+from tests.chaos.wishes import heeded
 from tests.support.broker import read_settled
 from tests.support.models import small_detector
 from workers.kafka.factory import admin_of
 
 RECEPTIVE_FIELD: Final = 16
 GROUP: Final = "chaos"
+CALM: Final = "calm"
 _CLOSED_WITHIN_S: Final = 30.0  # longer than the broker lets a transaction be open
 
 
 def outputs_of(topics: TopicSettings) -> tuple[str, ...]:
     """The topics whose records are judged one by one."""
     return topics.denoised, topics.anomalies, topics.incidents, topics.dead_letters
+
+
+def calm_settings(settings: Settings) -> Settings:
+    """Those of the undisturbed run, as far as they show in what it publishes."""
+    group = settings.kafka.model_copy(update={"group": CALM})
+    return settings.model_copy(update={"kafka": group})
 
 
 def outcome(cluster: Cluster, settings: Settings) -> Outcome:
@@ -79,8 +89,12 @@ class Judge:
         source = read_settled(direct, topics.readings, within=120.0)
         bounds = admin_of(direct).topic_bounds({topics.readings: self.partitions})
         ends = {partition: end for (_, partition), (_, end) in bounds.items()}
-        expected = expected_of(source, ends, small_detector(RECEPTIVE_FIELD), self.settings)
         whole = outcome(self.cluster, self.settings)
+        deeds = [event.data for _, event in whole.deeds]
+        detector = small_detector(RECEPTIVE_FIELD)
+        expected = expected_of(source, ends, detector, self.settings, deeds)
+        # Nobody says anything to the undisturbed run: the definition is what both have in common.
+        calm = expected_of(source, ends, detector, calm_settings(self.settings))
         exact = self.guarantee is Guarantee.EXACTLY_ONCE
         seen = whole if exact else without_repeats(whole)
         commits = read_commits(direct, GROUP, topics.readings)
@@ -100,10 +114,12 @@ class Judge:
             *checkers.unique(seen, topics.readings),
             *checkers.ordered(seen),
             *checkers.equal(expected, seen),
-            *checkers.same(undisturbed, seen),
-            *self._check_incidents(undisturbed, seen, expected),
-            *self._check_recorded(expected, exact=exact),
-            *checkers.counted(counted, expected),
+            *checkers.equal(calm, undisturbed),
+            *(() if deeds else checkers.same(undisturbed, seen)),
+            *self._check_incidents(undisturbed, seen, expected, calm),
+            *self._check_recorded(expected, calm, exact=exact),
+            *self._check_wishes(source, deeds, expected),
+            *checkers.counted(counted, calm),
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
@@ -111,7 +127,7 @@ class Judge:
         ]
 
     def _check_incidents(
-        self, undisturbed: Outcome, seen: Outcome, expected: Expected
+        self, undisturbed: Outcome, seen: Outcome, expected: Expected, calm: Expected
     ) -> Violations:
         """Incidents are those of the definition, of the calm run, and of the anomalies."""
         reasons = [e.data.end_reason.value for e in expected.events.values() if e.data.end_reason]
@@ -124,20 +140,44 @@ class Judge:
             *ordered_incidents(seen),
             *anomalies_belong(seen),
             *equal_incidents(expected.events, seen),
-            *same_incidents(undisturbed, seen),
+            *equal_incidents(calm.events, undisturbed),
+            *(() if seen.deeds else same_incidents(undisturbed, seen)),
         ]
 
-    def _check_recorded(self, expected: Expected, *, exact: bool) -> Violations:
+    def _check_recorded(self, expected: Expected, calm: Expected, *, exact: bool) -> Violations:
         """What is recorded of each sensor is what the log says, and what the calm run left."""
         self.counts["recorded sensors"] = len(expected.recorded)
         kept_from = {} if exact else expected.kept_from
-        calm, stormed = (
+        left, stormed = (
             recorded_of(
                 read_settled(self.cluster.direct, f"{group}-sensor-state", within=120.0), kept_from
             )
-            for group in ("calm", GROUP)
+            for group in (CALM, GROUP)
         )
-        return recorded_alike(expected.recorded, calm, stormed)
+        own = checkers.differing("recorded sensors of the calm run", calm.recorded, left)
+        # With deeds the two are not alike, but each is as the definition says.
+        like = stormed if any(expected.deeds.values()) else left
+        return [*own, *recorded_alike(expected.recorded, like, stormed)]
+
+    def _check_wishes(
+        self, source: Sequence[Any], deeds: Sequence[Deed], expected: Expected
+    ) -> Violations:
+        """What was wished is heeded once, from a place that all agree on."""
+        self.counts["deeds"] = len(deeds)
+        if not deeds:
+            return []
+        stamps = {(record.partition, record.offset): record.timestamp for record in source}
+        latest_ms, held = dict[str, int](), dict[str, Sequence[UUID]]()
+        for (partition, sensor), document in expected.recorded.items():
+            at_ms = stamps[partition, document["next_offset"] - 1]
+            if at_ms >= latest_ms.get(sensor, 0):
+                latest_ms[sensor] = at_ms
+                held[sensor] = (document["wishes"] or {"ids": ()})["ids"]
+        written = read_settled(self.cluster.direct, self.settings.topics.verdicts, within=120.0)
+        return [
+            *checkers.found("deeds that do not fit the log", expected.strays),
+            *heeded(written, deeds, latest_ms, held),
+        ]
 
     def _check_replays(
         self,
@@ -149,7 +189,7 @@ class Judge:
         """The backtest agrees with the oracle, and each commit allowed the replay."""
         detector = small_detector(RECEPTIVE_FIELD)
         logs = logs_of(source, ends, detector, self.settings, expected.verdicts)
-        backtest = backtested(logs)
+        backtest = backtested(logs, expected.deeds)
         return [
             *checkers.differing("readings of the backtest", expected.denoised, backtest.denoised),
             *checkers.differing("incidents of the backtest", expected.events, backtest.events),

@@ -41,6 +41,7 @@ class Denoised(NamedTuple):
     ts_ns: int
     score: float | None
     values: tuple[float | None, ...]
+    off: bool = False
 
 
 class Flagged(NamedTuple):
@@ -132,13 +133,14 @@ def _denoised(record: Any) -> list[Denoised]:
         raise ValueError(f"the key {record.key!r} is not the sensor {frame.sensor_id!r}")
     indices = frame.index or [0] * len(frame.offset)
     return [
-        Denoised(Place(frame.partition, offset, index), frame.sensor_id, ts_ns, score, values)
-        for offset, index, ts_ns, score, values in zip(
+        Denoised(Place(frame.partition, offset, index), frame.sensor_id, ts_ns, score, values, off)
+        for offset, index, ts_ns, score, values, off in zip(
             frame.offset,
             indices,
             frame.ts_ns,
             frame.score,
             zip(*frame.values.values(), strict=True),
+            frame.off or [False] * len(frame.offset),
             strict=True,
         )
     ]

@@ -28,11 +28,16 @@ def digest(record: Any) -> int:
 class LiveReader:
     """Follows some topics from a thread; made by `following`."""
 
-    def __init__(self, connection: Connection, topics: Sequence[str], *, denoised: str) -> None:
+    def __init__(
+        self, connection: Connection, topics: Sequence[str], *, denoised: str, kept: str = ""
+    ) -> None:
         self.seen: list[tuple[str, int, int, int]] = []
         """(topic, partition, offset, digest) of each record, in the order in which it came."""
         self.arrivals_s: dict[int, list[float]] = {}
         """When something came of each partition of the source, in `time.monotonic`."""
+        self.kept: list[bytes] = []
+        """Values of the topic of that name."""
+        self._kept = kept
         self._connection, self._topics, self._denoised = connection, topics, denoised
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos-reader", daemon=True)
@@ -90,6 +95,8 @@ class LiveReader:
             now_s = time.monotonic()
             for tp, records in polled.items():
                 self.seen += [(r.topic, r.partition, r.offset, digest(r)) for r in records]
+                if tp.topic == self._kept:
+                    self.kept += [r.value for r in records]
                 if tp.topic == self._denoised:
                     for source in {_source_of(r.value) for r in records}:
                         self.arrivals_s.setdefault(source, []).append(now_s)
@@ -109,10 +116,13 @@ def _longest_silence(arrivals_s: Sequence[float], from_s: float, to_s: float) ->
 
 @contextmanager
 def following(
-    connection: Connection, topics: Sequence[str], *, denoised: str
+    connection: Connection, topics: Sequence[str], *, denoised: str, kept: str = ""
 ) -> Iterator[LiveReader]:
-    """Follow these topics, one of which has the denoised frames, until the block ends."""
-    reader = LiveReader(connection, topics, denoised=denoised)
+    """Follow these topics, one of which has the denoised frames, until the block ends.
+
+    The values of the topic `kept` are kept.
+    """
+    reader = LiveReader(connection, topics, denoised=denoised, kept=kept)
     reader.start()
     try:
         yield reader

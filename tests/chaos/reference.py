@@ -22,12 +22,14 @@ from detector.scoring import Detector
 from schemas.codec import Decoder, encode_anomaly
 from schemas.settings import Settings
 from schemas.wire.anomaly import Anomaly, GroupKind, ModelRef, Severity, Source, anomaly_id
+from schemas.wire.deed import Deed
 from schemas.wire.event import IncidentEvent
 from tests.chaos import oracle
 from tests.chaos.hooks.wrapping import POISON
 from tests.chaos.outcome import Denoised, Flagged, Place
+from tests.support.incident_life import Answer, Heard, Logged
 from tests.support.incident_terms import Terms
-from tests.support.incident_twin import Answer, Heard, Judged, Logged, defined
+from tests.support.incident_twin import Judged, defined
 
 _CHUNK: Final = 4_096
 _LETTERS: Final = {
@@ -51,6 +53,8 @@ class Expected:
         causes: ...and the record that brought it about.
         recorded: what is recorded in the end, by partition and sensor...
         kept_from: ...of which nothing is whose last record lies before this, by partition.
+        deeds: those about wishes that found their place, by partition...
+        strays: ...and what is wrong with the others.
     """
 
     ends: Mapping[int, int]
@@ -62,6 +66,8 @@ class Expected:
     causes: dict[str, tuple[int, int]] = field(default_factory=dict)
     recorded: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     kept_from: dict[int, int] = field(default_factory=dict)
+    deeds: dict[int, list[Deed]] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> Counter[str]:
@@ -72,7 +78,11 @@ class Expected:
 
 
 def expected_of(
-    records: Sequence[Any], ends: Mapping[int, int], detector: Detector, settings: Settings
+    records: Sequence[Any],
+    ends: Mapping[int, int],
+    detector: Detector,
+    settings: Settings,
+    deeds: Sequence[Deed] = (),
 ) -> Expected:
     """Compute it.
 
@@ -81,6 +91,7 @@ def expected_of(
         ends: of its partitions.
         detector: the model.
         settings: of the run.
+        deeds: about wishes, as the run told of them: where each holds from is its choice.
     """
     rules = rules_of(detector, settings)
     logs: dict[int, list[oracle.Record]] = {partition: [] for partition in ends}
@@ -114,7 +125,10 @@ def expected_of(
             ),
             (_logged(partition, one, verdicts[partition, one.offset], answers) for one in log),
             cuts[1:],
+            deeds=deeds,
         )
+        expected.deeds[partition] = found.deeds
+        expected.strays.extend(found.strays)
         expected.events.update({event.id: event for event in found.events})
         expected.causes.update({id_: (partition, at) for id_, at in found.causes.items()})
         expected.recorded.update(
@@ -124,13 +138,21 @@ def expected_of(
             record, place = known[partition, offset], Place(partition, offset, nth)
             values = (None if isnan(v) else v for v in answers[place].denoised)
             reading = Denoised(
-                place, record.sensor, record.readings[nth].ts_ns, judged.score, tuple(values)
+                place,
+                record.sensor,
+                record.readings[nth].ts_ns,
+                judged.score,
+                tuple(values),
+                judged.off,
             )
             expected.denoised[place] = reading
             if judged.incident is not None:
                 expected.flagged[place] = _flag(
                     reading, answers[place], judged, detector, settings.topics.readings
                 )
+    done = {deed.model_dump_json() for own in expected.deeds.values() for deed in own}
+    lost = (deed for deed in deeds if deed.model_dump_json() not in done)
+    expected.strays.extend(f"no reading comes behind {deed}" for deed in lost)
     return expected
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from detector.scoring import Detector
 from schemas.settings import Settings
+from schemas.wire.deed import Deed
 from schemas.wire.errors import Stage
 from schemas.wire.event import IncidentEvent
 from tests.chaos.checkers import Violations, found
@@ -66,13 +67,14 @@ class PartitionLog:
         """First offset behind the log."""
         return int(self._offsets[-1]) + 1 if len(self._offsets) else 0
 
-    def judge(self) -> Judge:
-        """What judges its scores."""
+    def judge(self, deeds: Sequence[Deed] = ()) -> Judge:
+        """What judges its scores, and does these deeds again."""
         policy = policy_of(self.settings, self.detector.channels, {})
         return Judge(
             model=AlarmModel.of(self.detector, policy),
             group_of=self.detector.group_of,
             partition=self.partition,
+            deeds=deeds,
         )
 
     def state(self, start: RestorePlan, judge: Judge | None = None) -> PartitionState:
@@ -141,8 +143,15 @@ class Replayed:
     events: dict[str, IncidentEvent] = field(default_factory=dict)
 
 
-def backtested(logs: Sequence[PartitionLog]) -> Replayed:
-    """What a backtest of these logs gives: the state machine from its beginning, large batches."""
+def backtested(
+    logs: Sequence[PartitionLog], deeds: Mapping[int, Sequence[Deed]] | None = None
+) -> Replayed:
+    """What a backtest of these logs gives: the state machine from its beginning, large batches.
+
+    Args:
+        logs: of the partitions.
+        deeds: about wishes, by partition.
+    """
     found = Replayed()
     for log in logs:
         events = IncidentEvents(
@@ -151,7 +160,7 @@ def backtested(logs: Sequence[PartitionLog]) -> Replayed:
             group=log.settings.kafka.group,
             labels_of=no_labels,
         )
-        state = log.state(RestorePlan.cold_at(0), log.judge())
+        state = log.state(RestorePlan.cold_at(0), log.judge((deeds or {}).get(log.partition, ())))
         for batch in log.batches(0, log.end):
             request = state.polled(batch)
             if request is None:
@@ -170,6 +179,7 @@ def backtested(logs: Sequence[PartitionLog]) -> Replayed:
                         int(samples.ts_ns[nth]),
                         float(judged.score[nth]),
                         tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
+                        judged.off is not None and bool(judged.off[nth]),
                     )
                     found.denoised[reading.place] = reading
     return found

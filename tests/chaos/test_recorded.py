@@ -9,7 +9,7 @@ import pytest
 
 from schemas.wire.sensor_state import encode_sensor_state
 from tests.chaos.recorded import Recorded, recorded_alike, recorded_of
-from tests.support.incident_twin import Spot
+from tests.support.incident_life import Spot
 from workers.stream.state import alarm_table
 from workers.stream.state.alarm_table import ROW, ROW_VERSION
 from workers.stream.state.incident import OpenIncident, Place, Points, Told

@@ -187,6 +187,6 @@ def _sources(
         yield names.anomalies, at, flag.place[:2]
     for at, letter in outcome.letters:
         yield names.dead_letters, at, (letter.partition, letter.offset)
-    for at, event in outcome.incidents:
+    for at, event in (*outcome.incidents, *outcome.deeds):
         if event.id in causes:  # another judge finds those that nothing should have brought about
             yield names.incidents, at, causes[event.id]

@@ -15,8 +15,9 @@ from schemas.wire.anomaly import anomaly_id
 from schemas.wire.event import IncidentEvent
 from tests.deterministic.broker import Log
 from tests.deterministic.scoring import POISON, SimDetector
+from tests.support.incident_life import Answer, Heard, Logged
 from tests.support.incident_terms import Terms
-from tests.support.incident_twin import Answer, Heard, Logged, defined
+from tests.support.incident_twin import defined
 from tests.support.logs import Entry, Remembering, Rules, cuts_of, log_of
 from tests.support.partitions import Sample
 from workers.kafka.client import Record

@@ -37,7 +37,7 @@ class DriftTwin:
         watch = self._terms.watch
         if watch is None:
             return
-        if math.isfinite(level):
+        if math.isfinite(level) and watch.count[self._group[0]]:  # else it does not listen
             self._offsets.append(spot.offset)
         told = watch.advance(np.array([level]), _ONE, self._group, self._state)
         self._state = told.states

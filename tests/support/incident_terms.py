@@ -25,9 +25,11 @@ from schemas.wire.incident import (
     IncidentChannel,
     IncidentKind,
     SourceRange,
+    Suppressed,
 )
 from schemas.wire.sensor_state import SensorState
 from schemas.wire.timestamp import short_ns
+from schemas.wire.verdict import FalseAlarm
 from workers.stream.state import alarm_table
 
 _WEEK_S = 7 * 24 * 3600
@@ -96,7 +98,9 @@ class Terms:
         return group_of
 
     def bar(self, level: float, group: int, partial: bool) -> float:  # noqa: FBT001 - a fact
-        """The rule's threshold as a score of a sensor's first day."""
+        """The rule's threshold as a score of a sensor's first day; 1 where nothing is judged."""
+        if math.isnan(level):
+            return 1.0
         view = int(partial)
         return float(np.exp(level / self.totals[view]) / self.thresholds[view][group])
 
@@ -123,6 +127,24 @@ class Terms:
             )
             for channel in order[:_MOST_CHANNELS]
         ]
+
+    def nearest(
+        self, sensor: str, answer: Any, remembered: Sequence[FalseAlarm]
+    ) -> FalseAlarm | None:
+        """The remembered false alarm that a reading is most alike to, if it is alike to one."""
+        likeness = self.detector.head.likeness
+        known = [wish for wish in remembered if len(wish.latent) == len(answer.latent)]
+        if likeness is None or not known:
+            return None
+        channels = self.detector.channels
+        nearest = likeness.alike(
+            np.array(answer.shares, np.float64),
+            np.array(answer.latent, np.float64),
+            np.array([[wish.profile.get(name, 0.0) for name in channels] for wish in known]),
+            np.array([wish.latent for wish in known]),
+            self.group_of(sensor),
+        )
+        return None if nearest is None else known[nearest]
 
     def incident_id(self, first: tuple[int, int, int], kind: str = "anomaly") -> UUID:
         """Of its first flagged reading."""
@@ -262,8 +284,29 @@ def unpacked(document: SensorState) -> dict[str, Any]:
             first_of_week - age: int(count) for age, count in enumerate(row["openings"]) if count
         },
         "incident": _incident(document.incident),
-        "wishes": more.get("wishes"),
+        "wishes": _wishes(more.get("wishes")),
     }
+
+
+def _wishes(document: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The ids of the wishes that hold, and what the last new normal replaced."""
+    if document is None:
+        return None
+    ids = [UUID(bytes=b64decode(f"{one}==")) for one in document["ids"]]
+    is_anew = "anew" in document
+    return {
+        "ids": ids,
+        "anew": ids[document["anew"]] if is_anew else None,
+        "before": list(document["before"]) if is_anew else None,
+    }
+
+
+def suppressed_by(pair: tuple[str, str] | None) -> Suppressed | None:
+    """As it is told: by which wish, like which incident."""
+    if pair is None:
+        return None
+    reason = "looks like an incident that was called a false alarm"
+    return Suppressed(reason=reason, wish=UUID(pair[0]), incident=UUID(pair[1]))
 
 
 def _incident(document: Sequence[Any] | None) -> dict[str, Any] | None:
