@@ -43,7 +43,7 @@ def _watch() -> DriftWatch:
         count=np.array([FEWEST, FEWEST]),
         power=np.array([0.5, 0.5]),
         epoch_rows=2,
-        limit=4.0,
+        limit=2.0,
     )
 
 

@@ -69,6 +69,17 @@ def test_schedules_are_full_of_incidents() -> None:
     assert all(number > 5 for number in kinds.values()), kinds
 
 
+def test_schedules_have_drifts_that_begin_and_are_forgotten() -> None:
+    drifts = Counter(
+        str(event.data.end_reason or "opened")
+        for seed in range(100)
+        for event in Schedule.of_seed(seed).expected.events.values()
+        if event.data.kind == "drift"
+    )
+    assert drifts.keys() >= {"opened", "forgotten"}
+    assert all(number > 5 for number in drifts.values()), drifts
+
+
 def test_an_incident_may_open_with_the_reading_that_ends_the_one_before() -> None:
     schedule = Schedule.of_seed(115)  # rare
     events = schedule.expected.events.values()
