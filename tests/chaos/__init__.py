@@ -5,8 +5,10 @@ scorer, exactly once unless said otherwise, which reaches the broker only throug
 (`pipeline`, `cluster`, `proxy`, `disk`). A producer that cannot be harmed writes readings with
 everything that sensors do wrong: late, doubled, out of order, gaps, clocks that jump, missing
 values, faults that last, sensors that fall silent in them, frames, records that are no JSON, and
-now and then one that no scorer survives (`load`). A `read_committed` reader follows the
-outputs from the first moment on (`reader`).
+now and then one that no scorer survives (`load`). Somebody reads the incidents, and all the time
+wishes things of the sensors (`wisher`): a fault, a false alarm, a new normal, off, forget, and what
+was wished before not any more. A `read_committed` reader follows the outputs from the first moment
+on (`reader`).
 
 **What happens.** A seed decides (`schedule`). Faults come in batches of one to three; behind each
 batch every partition has to be committed past what lay in it then, in time, and new readings have
@@ -23,9 +25,10 @@ faults aim at transactions:
 
 **What has to hold.** `oracle` judges the log of the source reading by reading, in plain Python, by
 the policies alone; `reference` scores its windows one by one, and goes on to flags, incidents and
-what is recorded by `tests.support.incident_twin`; a second pipeline works on the same
-log undisturbed; `replays` has the product's state machine do a backtest, and start from commits of
-the run. The judges (`checkers`) compare, and share no code with the product where that can be:
+what is recorded by `tests.support.incident_twin`; a second pipeline works on the same log
+undisturbed, and hears of no wish; `replays` has the product's state machine do a backtest, and
+start from commits of the run. The judges (`checkers`) compare, and share no code with the product
+where that can be:
 
 1. Nothing lost, nothing twice, nothing invented: each offset ends in exactly one way.
 2. No number differs by a bit, in no field of any output, nor in what is recorded of a sensor: flags
@@ -41,8 +44,13 @@ the run. The judges (`checkers`) compare, and share no code with the product whe
 7. Nothing is left: no open transaction, and the last stable offset of every partition, also of the
    broker's own topics of offsets and transactions, is its end.
 8. Nothing ends by itself, drains end with 0, no process is left behind.
+9. What is wished is heeded (`wishes`): each wish that stands, by each sensor that it concerns,
+   once, from a place that the run chose and told of (its deeds). The definition and the backtest
+   do those deeds at those places, and give every number of the run, and of what is recorded. The
+   undisturbed run is compared with the definition without deeds; without any, with the run too.
 
-At least once, 1 to 3 hold for the first of each id, and 5 does not apply.
+At least once, 1 to 3 hold for the first of each id, 5 does not apply, and nothing is wished: a
+repeat may heed a wish at another place.
 
 **What a judge is worth.** `test_checkers` plants every violation once, and the judge has to find
 it. A run whose log does not grow fails.
