@@ -14,7 +14,7 @@ from schemas.settings import Guarantee, Settings
 from schemas.wire.anomaly import Anomaly
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
-from workers.kafka.client import Connection
+from workers.kafka.client import Connection, TableTail
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of, table_of
 from workers.stream.build import build_loop
@@ -51,6 +51,7 @@ def open_loop(
     *,
     slot: int = 0,
     scoring: Scoring | None = None,
+    wishes: TableTail | None = None,
 ) -> Iterator[IngestLoop]:
     """An ingest loop as a worker runs it; closing it leaves without draining, as a kill would."""
     with ExitStack() as stack:
@@ -65,6 +66,7 @@ def open_loop(
             scoring=scoring or LocalScoring(detector),
             detector=detector,
             settings=settings,
+            wishes=wishes,
         )
 
 

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -68,6 +68,14 @@ _POINT: Final = np.dtype(
 )
 
 
+_TOLD: Final = np.dtype(
+    [("channel", "<u2"), *((name, "<f8") for name in ("share", "observed", "expected", "band"))]
+)
+_LATENT: Final = np.dtype("<f4")
+_LEAST, _MOST = 1e-37, 3.4e38
+"""Between them single precision has all its digits."""
+
+
 @dataclass(slots=True)
 class Points:
     """A line of at most `MAX_EXCERPT` points, evenly spread: when it is full, every second goes."""
@@ -89,14 +97,13 @@ class Points:
 
     def document(self) -> list[Any]:
         """As plain values."""
-        packed = np.array(self.line, _POINT).tobytes()
-        return [self.channel, self.stride, self.passed, b64encode(packed).decode()]
+        return [self.channel, self.stride, self.passed, _packed(self.line, _POINT)]
 
     @classmethod
     def of(cls, document: Sequence[Any]) -> Points:
         """What `document` gave."""
         channel, stride, passed, packed = document
-        line = np.frombuffer(b64decode(packed, validate=True), _POINT).tolist()
+        line = _unpacked(packed, _POINT)
         return cls(channel=channel, stride=stride, passed=passed, line=line)
 
 
@@ -181,6 +188,11 @@ class OpenIncident:
         plain = [getattr(self, name) for name in _FIELDS]
         if self.points is not None:
             plain[_FIELDS.index("points")] = self.points.document()
+        # In digits, these would be half of the sensor's document.
+        plain[_FIELDS.index("latent")] = _packed(self.latent, _LATENT)
+        plain[_FIELDS.index("told")] = _packed(
+            [tuple(nan if value is None else value for value in one) for one in self.told], _TOLD
+        )
         return plain
 
     @classmethod
@@ -193,10 +205,13 @@ class OpenIncident:
         plain: dict[str, Any] = dict(zip(_FIELDS, document, strict=True))
         plain["kind"], plain["seen_by"] = IncidentKind(plain["kind"]), SeenBy(plain["seen_by"])
         plain["first"], plain["until"] = Place(*plain["first"]), Place(*plain["until"])
-        plain["told"] = tuple(Told(*one) for one in plain["told"])
+        plain["told"] = tuple(
+            Told(channel, share, None if isnan(observed) else observed, *more)
+            for channel, share, observed, *more in _unpacked(plain["told"], _TOLD)
+        )
         if plain["points"] is not None:
             plain["points"] = Points.of(plain["points"])
-        plain["latent"] = tuple(plain["latent"])
+        plain["latent"] = tuple(map(shortened, _unpacked(plain["latent"], _LATENT)))
         for name in ("suppressed", "change"):
             plain[name] = None if plain[name] is None else tuple(plain[name])
         return cls(**plain)
@@ -236,8 +251,29 @@ def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
 
 
 def rounded(value: float) -> float:
-    """With seven digits: enough for people, and short in the sensor's document."""
+    """With seven digits: enough for people."""
     return float(f"{value:.7g}")
+
+
+def shortened(value: float) -> float:
+    """With four digits: they come back from single precision, in which they are recorded."""
+    if not abs(value) >= _LEAST:
+        return 0.0
+    return float(f"{max(min(value, _MOST), -_MOST):.4g}")
+
+
+def _packed(values: Sequence[Any], kind: np.dtype[Any]) -> str:
+    return b64encode(np.array(values, kind).tobytes()).decode()
+
+
+def _unpacked(packed: str, kind: np.dtype[Any]) -> list[Any]:
+    """What `_packed` was given, as plain numbers.
+
+    Raises:
+        ValueError, TypeError: it is not that.
+    """
+    values: list[Any] = np.frombuffer(b64decode(packed, validate=True), kind).tolist()
+    return values
 
 
 def _single(value: float) -> float:

@@ -31,6 +31,7 @@ from workers.stream.state.incident import (
     Told,
     What,
     rounded,
+    shortened,
 )
 from workers.stream.state.piece import Judged, Piece
 
@@ -197,9 +198,7 @@ class IncidentBook:
         incident.rules |= by
         if incident.take(row):
             incident.told = self._told(all_, one, at)
-            incident.latent = tuple(
-                float(f"{value:.4g}") for value in scores.latent[sample, :MAX_LATENT].tolist()
-            )
+            incident.latent = tuple(map(shortened, scores.latent[sample, :MAX_LATENT].tolist()))
             self._suppress(incident, one, scores.contribution[sample], scores.latent[sample])
         if incident.points is None:
             incident.points = Points(incident.told[0].channel)
