@@ -286,6 +286,17 @@ def test_a_drift_is_told_with_where_it_began_however_the_log_was_cut() -> None:
     assert [what for what, *_ in found[0]][:2] == ["opened", "resolved"]
 
 
+@pytest.mark.parametrize("quiet", [0, 5, 16, 21, 30])
+def test_a_slow_drift_began_before_all_but_the_oldest_mark(quiet: int) -> None:
+    """Nearly as many epochs ago as the watch looks back on, wherever marks lie."""
+    log = entries([*[-2.0] * 4 * quiet, *[0.66] * 4 * 90], "c")
+    world = World(log, make_model(watch=make_watch(limit=150.0)))
+    world.run([len(log)])
+    offset, epochs = next(e.incident.change for e in world.seen.told() if e.incident.change) or ()
+    assert 48 < epochs < 64
+    assert 4 * quiet - 4 * 16 - 1 <= offset <= 4 * quiet
+
+
 def test_two_drifts_of_one_request_are_two() -> None:
     log = entries([*drifting(), *drifting()], "c")
     worlds = [World(log, make_model(watch=make_watch(limit=30.0))) for _ in range(2)]
