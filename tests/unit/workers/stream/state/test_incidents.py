@@ -292,7 +292,7 @@ def test_a_slow_drift_began_before_all_but_the_oldest_mark(quiet: int) -> None:
     log = entries([*[-2.0] * 4 * quiet, *[0.66] * 4 * 90], "c")
     world = World(log, make_model(watch=make_watch(limit=150.0)))
     world.run([len(log)])
-    offset, epochs = next(e.incident.change for e in world.seen.told() if e.incident.change) or ()
+    offset, epochs = next(e.incident.change for e in world.seen.told() if e.incident.change)
     assert 48 < epochs < 64
     assert 4 * quiet - 4 * 16 - 1 <= offset <= 4 * quiet
 
