@@ -21,6 +21,7 @@ class _Event(WireModel):
     """
 
     specversion: Literal["1.0"] = "1.0"
+    """Version of CloudEvents."""
     id: Annotated[str, Field(min_length=1, max_length=600)]
     """The same after every restart: who reads may drop what has an id that it has seen."""
     source: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -30,6 +31,7 @@ class _Event(WireModel):
     time: Annotated[str, Field(max_length=40)]
     """Event time of the reading at which it happened, RFC 3339."""
     datacontenttype: Literal["application/json"] = "application/json"
+    """Of the data."""
     partitionkey: Name
     """The sensor."""
 

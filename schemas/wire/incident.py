@@ -88,7 +88,9 @@ class IncidentChannel(WireModel):
     """One channel, at the reading of the incident that was farthest out."""
 
     channel: Name
+    """Its name."""
     unit: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
+    """Unit of its values; empty where nobody said."""
     share: Annotated[Number, Field(ge=-SHARE_TOLERANCE, le=1 + SHARE_TOLERANCE)]
     """Its share in the score, 0 to 1."""
     observed: Number | None
@@ -104,10 +106,15 @@ class Excerpt(WireModel):
     """A few points of the main channel, evenly spread over the incident, for a picture."""
 
     channel: Name
+    """Its name."""
     ts_ns: Annotated[list[TimestampNs], Field(max_length=MAX_EXCERPT, alias="ts")]
+    """Event times, ascending."""
     observed: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
+    """As it was read; null was missing."""
     expected: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
+    """What the model expected."""
     score: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
+    """Normalised scores."""
 
     @model_validator(mode="after")
     def _equally_long(self) -> Self:
@@ -121,7 +128,9 @@ class SourceRange(WireModel):
     """Where an incident's readings lie in the log."""
 
     topic: Name
+    """Of the readings."""
     partition: Partition
+    """Of the sensor."""
     first_offset: Offset
     """Record of the first flagged reading..."""
     first_index: Index = 0
@@ -149,6 +158,7 @@ class Suppressed(WireModel):
     """Why nobody needs to be told."""
 
     reason: Text
+    """In words."""
     wish: UUID
     """The wish that asked for it."""
     incident: UUID
@@ -159,6 +169,7 @@ class Change(WireModel):
     """Where a drift began: at the record or up to 16 epochs behind it."""
 
     offset: Offset
+    """Offset of a record."""
     epochs: Count
     """Epochs of readings since then."""
 
@@ -170,6 +181,7 @@ class Incident(WireModel):
     """uuid5 of topic, partition, offset and index of the first flagged reading."""
     kind: IncidentKind = IncidentKind.ANOMALY
     sensor_id: Name
+    """The sensor."""
     labels: Labels = Field(default_factory=dict)
     """Labels of the sensor; as for anomalies, they may have changed when it is sent again."""
     first_ns: TimestampNs = Field(alias="first")
@@ -181,6 +193,7 @@ class Incident(WireModel):
     end_ns: TimestampNs | None = Field(alias="end", default=None)
     """Event time of the reading at which its end was certain; null while it goes on."""
     end_reason: EndReason | None = None
+    """Why it ended; null while it goes on."""
     duration_s: Annotated[Number, Field(ge=0)]
     """From the first flagged reading to the last one."""
     readings: Count
@@ -201,9 +214,11 @@ class Incident(WireModel):
     channels: Annotated[list[IncidentChannel], Field(max_length=MAX_INCIDENT_CHANNELS)]
     """The channels with the largest shares, the main one first."""
     excerpt: Excerpt | None = None
+    """Points of it for a picture; null of a drift."""
     rules: list[Text] = Field(default_factory=list)
     """Rules beside the model that raised it or held readings of it back."""
     suppressed: Suppressed | None = None
+    """Null if somebody should look at it."""
     change: Change | None = None
     """Of a drift: where it began."""
     charge: Annotated[Number, Field(ge=0)] = 0.0
@@ -218,3 +233,4 @@ class Incident(WireModel):
     group_kind: GroupKind
     source: SourceRange
     budget: BudgetUsed | None = None
+    """The alarm budget as the sensor stands."""
