@@ -17,6 +17,8 @@ from benchmarks.outputs import read_outputs
 from benchmarks.replaying import ends_of
 from benchmarks.table import parser
 from benchmarks.workload import SENSORS, fill, make_topics, train_model
+from detector.artifact import load, save
+from detector.scoring import Detector
 from detector.training.pyramid import PyramidTraining
 from schemas.codec import FRAME_JSON, READING_JSON
 from schemas.settings import Guarantee
@@ -141,6 +143,15 @@ class Bench:
         folder = self.model.with_name("full")
         if not folder.exists():
             train_model(folder, further_views=(PyramidTraining(),))
+        return folder
+
+    def model_without_alarms(self) -> Path:
+        """The plain detector without alarm rule and drift watch: flags by a fixed threshold."""
+        folder = self.model.with_name("without-alarms")
+        if not folder.exists():
+            whole = load(self.model)
+            head = replace(whole.head, alarms=None, drift=None)
+            save(Detector(whole.identity, whole.views, head), folder)
         return folder
 
     def vigie(

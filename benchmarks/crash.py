@@ -211,6 +211,8 @@ def _settings(
         "topics.anomalies": topics.anomalies,
         "topics.dead_letters": topics.dead_letters,
         "topics.sensor_state": topics.sensor_state,
+        "topics.incidents": topics.incidents,
+        "topics.verdicts": topics.verdicts,
         "model.path": model,
         "model.device": "cpu",
         "workers.ingest": WORKERS,

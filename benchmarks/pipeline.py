@@ -50,6 +50,8 @@ class PipelineJob:
                 "anomalies": topics.anomalies,
                 "dead_letters": topics.dead_letters,
                 "sensor_state": topics.sensor_state,
+                "incidents": topics.incidents,
+                "verdicts": topics.verdicts,
             },
             "model": {"path": self.model, "device": "cpu"},
             "workers": {"ingest": self.ingest},

@@ -34,12 +34,14 @@ _EXACT = Guarantee.EXACTLY_ONCE
 
 JSON, JSON_LOOSE = "vigie, JSON readings", "vigie at least once, JSON readings"
 FULL = "vigie full detector, JSON readings"
+NO_ALARMS = "vigie without alarms, JSON readings"
 FRAMES, FRAMES_LOOSE = "vigie, frames of 100", "vigie at least once, frames of 100"
 PACED, PACED_LOOSE = "vigie, 2,000 readings/s", "vigie at least once, 2,000 readings/s"
 PLAIN, SCORE = "plain packed, 1 process", "score only, 2 cores"
 
 CONTESTANTS: Mapping[str, Callable[[Bench], Figures]] = {
     JSON: lambda bench: bench.vigie("json", _EXACT),
+    NO_ALARMS: lambda bench: bench.vigie("json", _EXACT, model=bench.model_without_alarms()),
     FULL: lambda bench: bench.vigie("json", _EXACT, model=bench.full_model()),
     JSON_LOOSE: lambda bench: bench.vigie("json", _LOOSE),
     PLAIN: lambda bench: bench.plain("json", plain.Output.PACKED),
@@ -91,6 +93,7 @@ class Aim:
 AIMS = (
     Aim(what="JSON, readings/s", of=JSON, least=60_000.0),
     Aim(what="full detector over the plain one, JSON", of=FULL, over=JSON, least=0.5),
+    Aim(what="alarms, incidents, their state over none, JSON", of=JSON, over=NO_ALARMS, least=0.9),
     Aim(what="JSON over at least once", of=JSON, over=JSON_LOOSE, least=0.9),
     Aim(what="frames over at least once", of=FRAMES, over=FRAMES_LOOSE, least=0.9),
     Aim(what="p50 ms at 2,000/s", of=PACED, figure="p50 ms", most=50.0),

@@ -74,6 +74,8 @@ class Topics:
     anomalies: str
     dead_letters: str
     sensor_state: str
+    incidents: str
+    verdicts: str
 
 
 def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
@@ -141,14 +143,17 @@ def make_topics(
         anomalies=f"{name}-anomalies",
         dead_letters=f"{name}-dead-letters",
         sensor_state=f"{name}-sensor-state",
+        incidents=f"{name}-incidents",
+        verdicts=f"{name}-verdicts",
     )
     stamped = {"message.timestamp.type": "LogAppendTime", **configs}
     specs = [
         TopicSpec(name=output, partitions=PARTITIONS, configs=stamped)
-        for output in (topics.denoised, topics.anomalies, topics.dead_letters)
+        for output in (topics.denoised, topics.anomalies, topics.dead_letters, topics.incidents)
     ]
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(8 * 2**20)}
     specs.append(TopicSpec(name=topics.sensor_state, partitions=PARTITIONS, configs=compacted))
+    specs.append(TopicSpec(name=topics.verdicts, partitions=1, configs=compacted))
     if readings is None:
         specs.append(TopicSpec(name=topics.readings, partitions=PARTITIONS, configs=configs))
     admin_of(connection).create_topics(specs)

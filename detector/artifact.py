@@ -154,18 +154,6 @@ def load(
     return detector.to(pick_device(device))
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """What an artifact says of itself (`model.json`), after checking every byte of it.
-
-    Args:
-        folder: written by `save`.
-
-    Raises:
-        ArtifactError: missing, truncated, damaged, foreign or newer.
-    """
-    return _parse(Path(folder), _verified(Path(folder))[DESCRIPTION])
-
-
 def _verified(folder: Path) -> dict[str, bytes]:
     """The bytes of both files, equal to what the manifest says."""
     manifest = folder / MANIFEST

@@ -21,7 +21,7 @@ class _Event(WireModel):
     """
 
     specversion: Literal["1.0"] = "1.0"
-    """Version of CloudEvents."""
+    """Of CloudEvents."""
     id: Annotated[str, Field(min_length=1, max_length=600)]
     """The same after every restart: who reads may drop what has an id that it has seen."""
     source: Annotated[str, Field(min_length=1, max_length=1000)]

@@ -25,7 +25,7 @@ MAX_INCIDENT_CHANNELS: Final = 5
 """Channels that an incident ranks."""
 MAX_EXCERPT: Final = 12
 """Points of an excerpt."""
-MAX_LATENT: Final = 64
+MAX_LATENT: Final = 32
 """Numbers of a latent vector that an incident carries."""
 
 Count = Annotated[int, Field(ge=0, strict=True)]
@@ -90,7 +90,7 @@ class IncidentChannel(WireModel):
     channel: Name
     """Its name."""
     unit: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
-    """Unit of its values; empty where nobody said."""
+    """Its unit; empty where unknown."""
     share: Annotated[Number, Field(ge=-SHARE_TOLERANCE, le=1 + SHARE_TOLERANCE)]
     """Its share in the score, 0 to 1."""
     observed: Number | None
@@ -100,21 +100,22 @@ class IncidentChannel(WireModel):
     band: Annotated[Number, Field(ge=0)]
     """Half the width of the normal band around the expected value."""
     direction: Direction
+    """Which way it left what was expected of it."""
 
 
 class Excerpt(WireModel):
     """A few points of the main channel, evenly spread over the incident, for a picture."""
 
     channel: Name
-    """Its name."""
+    """The main channel when the incident opened."""
     ts_ns: Annotated[list[TimestampNs], Field(max_length=MAX_EXCERPT, alias="ts")]
-    """Event times, ascending."""
+    """Event time of each point."""
     observed: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
-    """As it was read; null was missing."""
+    """Value of each, as it was read; null was missing."""
     expected: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
     """What the model expected."""
     score: Annotated[list[Number | None], Field(max_length=MAX_EXCERPT)]
-    """Normalised scores."""
+    """Normalised score of each."""
 
     @model_validator(mode="after")
     def _equally_long(self) -> Self:
@@ -128,9 +129,9 @@ class SourceRange(WireModel):
     """Where an incident's readings lie in the log."""
 
     topic: Name
-    """Of the readings."""
+    """Topic of the readings."""
     partition: Partition
-    """Of the sensor."""
+    """Partition of the topic."""
     first_offset: Offset
     """Record of the first flagged reading..."""
     first_index: Index = 0
@@ -169,7 +170,7 @@ class Change(WireModel):
     """Where a drift began: at the record or up to 16 epochs behind it."""
 
     offset: Offset
-    """Offset of a record."""
+    """Record at or behind which it began."""
     epochs: Count
     """Epochs of readings since then."""
 
@@ -180,8 +181,9 @@ class Incident(WireModel):
     id: UUID
     """uuid5 of topic, partition, offset and index of the first flagged reading."""
     kind: IncidentKind = IncidentKind.ANOMALY
+    """What it is about."""
     sensor_id: Name
-    """The sensor."""
+    """The sensor; also the record's key."""
     labels: Labels = Field(default_factory=dict)
     """Labels of the sensor; as for anomalies, they may have changed when it is sent again."""
     first_ns: TimestampNs = Field(alias="first")
@@ -194,8 +196,10 @@ class Incident(WireModel):
     """Event time of the reading at which its end was certain; null while it goes on."""
     end_reason: EndReason | None = None
     """Why it ended; null while it goes on."""
+    until_ns: TimestampNs = Field(alias="until")
+    """Event time of its last reading in alarm so far: the bar may have risen above the scores."""
     duration_s: Annotated[Number, Field(ge=0)]
-    """From the first flagged reading to the last one."""
+    """From the first flagged reading to the last in alarm."""
     readings: Count
     """Scored readings from its opening on."""
     flagged: Count
@@ -211,14 +215,15 @@ class Incident(WireModel):
     direction: Direction
     """Of the main channel."""
     seen_by: SeenBy
+    """What opened it."""
     channels: Annotated[list[IncidentChannel], Field(max_length=MAX_INCIDENT_CHANNELS)]
     """The channels with the largest shares, the main one first."""
     excerpt: Excerpt | None = None
-    """Points of it for a picture; null of a drift."""
+    """For a picture; null where there is none."""
     rules: list[Text] = Field(default_factory=list)
     """Rules beside the model that raised it or held readings of it back."""
     suppressed: Suppressed | None = None
-    """Null if somebody should look at it."""
+    """Why nobody needs to be told; null of an incident to look at."""
     change: Change | None = None
     """Of a drift: where it began."""
     charge: Annotated[Number, Field(ge=0)] = 0.0
@@ -226,11 +231,14 @@ class Incident(WireModel):
     latent: Annotated[list[Number], Field(max_length=MAX_LATENT)] = Field(default_factory=list)
     """Latent vector of the reading that was farthest out."""
     model: ModelRef
+    """The model that judged."""
     calibration: Name
     """Version of the calibration: part of the model's artifact, so the model's."""
     group: Name
     """Calibration group: the sensor's name, or "pooled"."""
     group_kind: GroupKind
+    """Which of the two it is: a sensor may be called so."""
     source: SourceRange
+    """Where its readings lie in the log."""
     budget: BudgetUsed | None = None
-    """The alarm budget as the sensor stands."""
+    """How the sensor stands with its alarm budget."""

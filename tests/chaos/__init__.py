@@ -4,8 +4,9 @@
 scorer, exactly once unless said otherwise, which reaches the broker only through a proxy
 (`pipeline`, `cluster`, `proxy`, `disk`). A producer that cannot be harmed writes readings with
 everything that sensors do wrong: late, doubled, out of order, gaps, clocks that jump, missing
-values, frames, records that are no JSON, and now and then one that no scorer survives (`load`). A
-`read_committed` reader follows the outputs from the first moment on (`reader`).
+values, faults that last, sensors that fall silent in them, frames, records that are no JSON, and
+now and then one that no scorer survives (`load`). A `read_committed` reader follows the
+outputs from the first moment on (`reader`).
 
 **What happens.** A seed decides (`schedule`). Faults come in batches of one to three; behind each
 batch every partition has to be committed past what lay in it then, in time, and new readings have
@@ -21,13 +22,16 @@ faults aim at transactions:
   transaction may be open: the worker wakes up, hears that all is well, and owns nothing any more.
 
 **What has to hold.** `oracle` judges the log of the source reading by reading, in plain Python, by
-the policies alone; `reference` scores its windows one by one; a second pipeline works on the same
+the policies alone; `reference` scores its windows one by one, and goes on to flags, incidents and
+what is recorded by `tests.support.incident_twin`; a second pipeline works on the same
 log undisturbed; `replays` has the product's state machine do a backtest, and start from commits of
 the run. The judges (`checkers`) compare, and share no code with the product where that can be:
 
 1. Nothing lost, nothing twice, nothing invented: each offset ends in exactly one way.
-2. No number differs by a bit, in no field of any output.
+2. No number differs by a bit, in no field of any output, nor in what is recorded of a sensor: flags
+   and incidents depend on all that the alarm rule has learnt since the sensor's first reading.
 3. Ids are unique, and those of their readings; a sensor's outputs are in order, in one partition.
+   An incident is opened, updated, resolved, its events numbered without a hole; anomalies name it.
 4. Commits go forward only, and reach the end; each of them allows a restart.
 5. A transaction is whole: it holds the outputs of exactly the offsets that it commits. So what one
    unit of work reads is contiguous across a rebalance (Jepsen: no skip, no internal skip), and no

@@ -17,7 +17,7 @@ from tests.chaos import checkers
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.hooks.switches import Switches
-from tests.chaos.judge import GROUP, RECEPTIVE_FIELD, Judge, outcome
+from tests.chaos.judge import GROUP, RECEPTIVE_FIELD, Judge, outcome, outputs_of
 from tests.chaos.load import Load, LoadJob
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome
@@ -76,6 +76,8 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "topics.denoised": f"{group}-denoised",
         "topics.dead_letters": f"{group}-dead-letters",
         "topics.sensor_state": f"{group}-sensor-state",
+        "topics.incidents": f"{group}-incidents",
+        "topics.verdicts": f"{group}-verdicts",
         "processing.guarantee": plan.guarantee.value,
         "processing.flush_timeout_s": "5",
         "processing.drain_timeout_s": "20",
@@ -87,6 +89,8 @@ def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
         "workers.max_restarts": "1000",
         # Small, so that a run meets many stretches.
         "stream.max_restore_records": "4000",
+        # Sensors fall silent for longer now and then.
+        "stream.max_stale_s": "4",
     }
 
 
@@ -132,7 +136,7 @@ class _Run:
         switches = Switches(str(folder / "switches"))
         stack.callback(switches.close)
         topics = self._settings.topics
-        outputs = (topics.denoised, topics.anomalies, topics.dead_letters)
+        outputs = outputs_of(topics)
         self._reader: LiveReader = stack.enter_context(
             following(cluster.direct, outputs, denoised=topics.denoised)
         )
@@ -310,13 +314,16 @@ class _Run:
     def _make_topics(self, group: str) -> None:
         settings = Settings.model_validate(_nested(self._assignments("localhost:1", group)))
         names = settings.topics
+        tables = {spec.name: spec for spec in topic_specs(names)}
         admin_of(self._cluster.direct).create_topics(
             [
                 TopicSpec(name=names.readings, partitions=_PARTITIONS),
                 TopicSpec(name=names.denoised, partitions=2),
                 TopicSpec(name=names.anomalies, partitions=2),
                 TopicSpec(name=names.dead_letters, configs={"max.message.bytes": str(8 * 2**20)}),
-                replace(topic_specs(settings.topics)[-1], partitions=_PARTITIONS),
+                TopicSpec(name=names.incidents, partitions=2),
+                replace(tables[names.sensor_state], partitions=_PARTITIONS),
+                tables[names.verdicts],
             ],
         )
 

@@ -7,15 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from schemas.settings import Guarantee, Settings
+from schemas.settings import Guarantee, Settings, TopicSettings
 from tests.chaos import checkers, oracle
 from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster
 from tests.chaos.commits import Commit, read_commits
+from tests.chaos.incidents import (
+    anomalies_belong,
+    equal_incidents,
+    ordered_incidents,
+    same_incidents,
+    unique_incidents,
+)
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.reader import LiveReader, digest
-from tests.chaos.recorded import expected_recorded, recorded_alike, recorded_of
-from tests.chaos.reference import Expected, decoded, expected_of, rules_of
+from tests.chaos.recorded import recorded_alike, recorded_of
+from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import backtested, logs_of, restorable
 from tests.chaos.segments import Fate, topic_fates
 from tests.chaos.transactions import decided, published, remainder, writers_of_commits
@@ -28,6 +35,11 @@ GROUP: Final = "chaos"
 _CLOSED_WITHIN_S: Final = 30.0  # longer than the broker lets a transaction be open
 
 
+def outputs_of(topics: TopicSettings) -> tuple[str, ...]:
+    """The topics whose records are judged one by one."""
+    return topics.denoised, topics.anomalies, topics.incidents, topics.dead_letters
+
+
 def outcome(cluster: Cluster, settings: Settings) -> Outcome:
     """What was published under these settings."""
     topics = settings.topics
@@ -35,7 +47,7 @@ def outcome(cluster: Cluster, settings: Settings) -> Outcome:
         topics,
         (
             record
-            for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
+            for topic in outputs_of(topics)
             for record in read_settled(cluster.direct, topic, within=120.0)
         ),
     )
@@ -89,28 +101,43 @@ class Judge:
             *checkers.ordered(seen),
             *checkers.equal(expected, seen),
             *checkers.same(undisturbed, seen),
-            *self._check_recorded(source, expected),
+            *self._check_incidents(undisturbed, seen, expected),
+            *self._check_recorded(expected, exact=exact),
             *checkers.counted(counted, expected),
             *checkers.committed(commits, ends),
             *self._check_replays(source, ends, expected, commits),
             *self._check_reader(exact=exact),
-            *self._check_transactions(commits, whole, exact=exact),
+            *self._check_transactions(commits, whole, expected, exact=exact),
         ]
 
-    def _check_recorded(self, source: Sequence[Any], expected: Expected) -> Violations:
-        """The counts of each sensor are what the log says, and those of the calm run."""
-        logs: dict[int, list[oracle.Record]] = {partition: [] for partition in expected.ends}
-        detector = small_detector(RECEPTIVE_FIELD)
-        for partition, record in decoded(source, detector, self.settings):
-            logs[partition].append(record)
-        rules = rules_of(detector, self.settings)
-        wanted = expected_recorded(logs, expected.verdicts, expected.flagged, rules)
-        self.counts["recorded sensors"] = len(wanted)
+    def _check_incidents(
+        self, undisturbed: Outcome, seen: Outcome, expected: Expected
+    ) -> Violations:
+        """Incidents are those of the definition, of the calm run, and of the anomalies."""
+        reasons = [e.data.end_reason.value for e in expected.events.values() if e.data.end_reason]
+        self.counts |= {
+            "incident events": len(expected.events),
+            **{f"incidents {why}": reasons.count(why) for why in sorted(set(reasons))},
+        }
+        return [
+            *unique_incidents(seen),
+            *ordered_incidents(seen),
+            *anomalies_belong(seen),
+            *equal_incidents(expected.events, seen),
+            *same_incidents(undisturbed, seen),
+        ]
+
+    def _check_recorded(self, expected: Expected, *, exact: bool) -> Violations:
+        """What is recorded of each sensor is what the log says, and what the calm run left."""
+        self.counts["recorded sensors"] = len(expected.recorded)
+        kept_from = {} if exact else expected.kept_from
         calm, stormed = (
-            recorded_of(read_settled(self.cluster.direct, f"{group}-sensor-state", within=120.0))
+            recorded_of(
+                read_settled(self.cluster.direct, f"{group}-sensor-state", within=120.0), kept_from
+            )
             for group in ("calm", GROUP)
         )
-        return recorded_alike(wanted, calm, stormed)
+        return recorded_alike(expected.recorded, calm, stormed)
 
     def _check_replays(
         self,
@@ -122,9 +149,10 @@ class Judge:
         """The backtest agrees with the oracle, and each commit allowed the replay."""
         detector = small_detector(RECEPTIVE_FIELD)
         logs = logs_of(source, ends, detector, self.settings, expected.verdicts)
-        backtest = {reading.place: reading for log in logs for reading in backtested(log)}
+        backtest = backtested(logs)
         return [
-            *checkers.differing("readings of the backtest", expected.denoised, backtest),
+            *checkers.differing("readings of the backtest", expected.denoised, backtest.denoised),
+            *checkers.differing("incidents of the backtest", expected.events, backtest.events),
             *(
                 violation
                 for log in logs
@@ -133,11 +161,11 @@ class Judge:
         ]
 
     def _check_transactions(
-        self, commits: Sequence[Commit], whole: Outcome, *, exact: bool
+        self, commits: Sequence[Commit], whole: Outcome, expected: Expected, *, exact: bool
     ) -> Violations:
         """No transaction came in pieces, and none is left."""
         topics = self.settings.topics
-        outputs = (topics.denoised, topics.anomalies, topics.dead_letters, topics.sensor_state)
+        outputs = (*outputs_of(topics), topics.sensor_state)
         left = remainder(
             self.cluster.direct, (topics.readings, *outputs), within_s=_CLOSED_WITHIN_S
         )
@@ -147,14 +175,14 @@ class Judge:
             violations += checkers.whole(
                 commits,
                 writers_of_commits(self.cluster.log, known),
-                published(self.cluster.log, known, whole, topics),
+                published(self.cluster.log, known, whole, topics, expected.causes),
             )
         return violations
 
     def _check_reader(self, *, exact: bool) -> Violations:
         topics = self.settings.topics
         final, aborted = {}, []
-        for topic in (topics.denoised, topics.anomalies, topics.dead_letters):
+        for topic in outputs_of(topics):
             for record in read_settled(self.cluster.direct, topic, within=120.0):
                 final[topic, record.partition, record.offset] = digest(record)
             fates = topic_fates(self.cluster.log, topic)
@@ -162,7 +190,7 @@ class Judge:
         self.counts["aborted records"] = len(aborted)
         on_disk = {
             (topic, *at)
-            for topic in (topics.denoised, topics.anomalies, topics.dead_letters)
+            for topic in outputs_of(topics)
             for at, fate in topic_fates(self.cluster.log, topic).items()
             if fate is (Fate.COMMITTED if exact else Fate.PLAIN)
         }

@@ -32,6 +32,8 @@ _HALT_WITHIN_S: Final = 60.0
 _AGAIN_AFTER_S: Final = 0.5
 _STUCK_AFTER_S: Final = 40.0  # longer than a record may take
 _FAR_S: Final = 10**9
+_BREAKS: Final = 0.006
+_FALLS_SILENT: Final = 0.01
 _HEADER: Final = "content-type"
 _BAD: Final = (
     b"no JSON", b"", b"{}", b"[1,2,3]", b'{"sensor_id":"s1","ts":1,"values":{}}', b"\xff\xfe\x00",
@@ -54,12 +56,16 @@ class _Sensor:
     values: np.ndarray[Any, np.dtype[np.float64]]
     row: int = 0
     shift_s: float = 0.0
+    faulty_until: int = -1  # a row
+    silent: int = 0  # of its turns
 
     def ts_ns(self, row: int) -> int:
         return START_NS + row * SECOND_NS + int(self.shift_s * SECOND_NS)
 
     def at(self, row: int) -> list[float]:
         found: list[float] = self.values[row % _ROWS].tolist()
+        if row < self.faulty_until:  # its pressure stands where the flow does not want it
+            found[1] += 3.0
         return found
 
 
@@ -70,6 +76,9 @@ class Sensors:
     Attributes:
         names: of the sensors; the last one is heard of a hundred times less often, so that its
             history reaches far back.
+
+    Faults last for some dozen readings, and in some of them the sensor falls silent for longer
+    than an incident goes on without it.
     """
 
     seed: int
@@ -96,7 +105,19 @@ class Sensors:
         weights = [100] * (self.count - 1) + [1]
         while True:
             (sensor,) = self._rng.choices(self._sensors, weights)
+            if sensor.silent:
+                sensor.silent -= 1
+                continue
+            self._age(sensor)
             yield from self._next(sensor)
+
+    def _age(self, sensor: _Sensor) -> None:
+        """Now and then something breaks for a while, and now and then the sensor with it."""
+        if sensor.row >= sensor.faulty_until:
+            if self._rng.random() < _BREAKS:
+                sensor.faulty_until = sensor.row + self._rng.randint(20, 90)
+        elif self._rng.random() < _FALLS_SILENT:
+            sensor.silent = self._rng.randint(40, 120)
 
     def _next(self, sensor: _Sensor) -> Iterator[Sent]:
         draw = self._rng.random()

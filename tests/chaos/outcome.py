@@ -1,4 +1,4 @@
-"""What came out of a pipeline, parsed: denoised readings, anomalies, dead letters."""
+"""What came out of a pipeline, parsed: denoised readings, anomalies, incidents, dead letters."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from schemas.codec import decode_denoised
 from schemas.settings import TopicSettings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import read_dead_letter
+from schemas.wire.event import DeedEvent, IncidentEvent
+
+_EVENT: TypeAdapter[IncidentEvent | DeedEvent] = TypeAdapter(IncidentEvent | DeedEvent)
 
 
 class Place(NamedTuple):
@@ -65,9 +69,11 @@ class Outcome:
     denoised: list[tuple[At, Denoised]] = field(default_factory=list)
     flagged: list[tuple[At, Flagged]] = field(default_factory=list)
     letters: list[tuple[At, Letter]] = field(default_factory=list)
+    incidents: list[tuple[At, IncidentEvent]] = field(default_factory=list)
+    deeds: list[tuple[At, DeedEvent]] = field(default_factory=list)
 
     def add(self, topics: TopicSettings, record: Any) -> None:
-        """Parse one record of one of the three topics.
+        """Parse one record of one of the four topics.
 
         Raises:
             ValueError: it is none of ours, or damaged.
@@ -79,12 +85,20 @@ class Outcome:
             self.flagged.append((at, _flagged(record)))
         elif record.topic == topics.dead_letters:
             self.letters.append((at, _letter(record)))
+        elif record.topic == topics.incidents:
+            event = _EVENT.validate_json(record.value)
+            if record.key != event.subject.encode():
+                raise ValueError(f"the key {record.key!r} is not the sensor {event.subject!r}")
+            if isinstance(event, IncidentEvent):
+                self.incidents.append((at, event))
+            else:
+                self.deeds.append((at, event))
         else:
             raise ValueError(f"{record.topic} is no topic of the outputs")
 
 
 def outcome_of(topics: TopicSettings, records: Iterable[Any]) -> Outcome:
-    """Parse the records of the three topics; each in the order of its topic."""
+    """Parse the records of the four topics; each in the order of its topic."""
     outcome = Outcome()
     for record in records:
         outcome.add(topics, record)
@@ -100,6 +114,8 @@ def without_repeats(outcome: Outcome) -> Outcome:
         denoised=_firsts(outcome.denoised, lambda reading: reading),
         flagged=_firsts(outcome.flagged, lambda flag: (flag.place, repr(flag.document))),
         letters=_firsts(outcome.letters, lambda letter: letter),
+        incidents=_firsts(outcome.incidents, repr),
+        deeds=_firsts(outcome.deeds, repr),
     )
 
 

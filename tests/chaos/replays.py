@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Any, Final
 
@@ -12,19 +13,25 @@ from numpy.typing import NDArray
 from detector.scoring import Detector
 from schemas.settings import Settings
 from schemas.wire.errors import Stage
+from schemas.wire.event import IncidentEvent
 from tests.chaos.checkers import Violations, found
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Verdict
 from tests.chaos.outcome import Denoised, Place
 from tests.support.partitions import close
+from workers.stream.build import policy_of
+from workers.stream.incident_events import IncidentEvents
 from workers.stream.input import Input
 from workers.stream.scoring.backend import Work
+from workers.stream.sensor_labels import no_labels
+from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.history import Samples
 from workers.stream.state.partition import (
     Batch,
     PartitionConfig,
     PartitionState,
 )
+from workers.stream.state.recorded import Judge, RecordedState
 from workers.stream.state.restore import RestorePlan, decode_metadata, plan_restore
 from workers.stream.state.state_ttl import StateTtl
 
@@ -59,8 +66,17 @@ class PartitionLog:
         """First offset behind the log."""
         return int(self._offsets[-1]) + 1 if len(self._offsets) else 0
 
-    def state(self, start: RestorePlan) -> PartitionState:
-        """The state machine, before `start`."""
+    def judge(self) -> Judge:
+        """What judges its scores."""
+        policy = policy_of(self.settings, self.detector.channels, {})
+        return Judge(
+            model=AlarmModel.of(self.detector, policy),
+            group_of=self.detector.group_of,
+            partition=self.partition,
+        )
+
+    def state(self, start: RestorePlan, judge: Judge | None = None) -> PartitionState:
+        """The state machine, before `start`; without a judge nothing becomes an alarm."""
         stream = self.settings.stream
         gap_s = stream.max_gap_s or self.detector.max_gap_s
         config = PartitionConfig(
@@ -74,7 +90,8 @@ class PartitionLog:
                 max_restore_age_ms=max(round(stream.max_restore_age_s * 1e3), 2),
             ),
         )
-        return PartitionState(config, start, group_of=self.detector.group_of)
+        recorded = RecordedState(judge)
+        return PartitionState(config, start, group_of=self.detector.group_of, recorded=recorded)
 
     def batches(
         self, start: int, stop: int, *, size: int = _CHUNK, live_from: int = 0
@@ -116,25 +133,46 @@ def logs_of(
     ]
 
 
-def backtested(log: PartitionLog) -> Iterator[Denoised]:
-    """What a backtest of this log gives: the state machine from its beginning, large batches."""
-    state = log.state(RestorePlan.cold_at(0))
-    for batch in log.batches(0, log.end):
-        request = state.polled(batch)
-        if request is None:
-            continue
-        samples = request.samples
-        scores = Work.of(samples).scores(log.detector)
-        close(state, request.number, scores.flagged)
-        for run in samples.runs:
-            for nth in range(run.start, run.stop):
-                yield Denoised(
-                    _place(log.partition, samples, nth),
-                    run.sensor,
-                    int(samples.ts_ns[nth]),
-                    float(scores.score[nth]),
-                    tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
-                )
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """What a backtest gives: readings by place, and what happened to incidents, by id."""
+
+    denoised: dict[Place, Denoised] = field(default_factory=dict)
+    events: dict[str, IncidentEvent] = field(default_factory=dict)
+
+
+def backtested(logs: Sequence[PartitionLog]) -> Replayed:
+    """What a backtest of these logs gives: the state machine from its beginning, large batches."""
+    found = Replayed()
+    for log in logs:
+        events = IncidentEvents(
+            log.detector,
+            topic=log.settings.topics.readings,
+            group=log.settings.kafka.group,
+            labels_of=no_labels,
+        )
+        state = log.state(RestorePlan.cold_at(0), log.judge())
+        for batch in log.batches(0, log.end):
+            request = state.polled(batch)
+            if request is None:
+                continue
+            samples = request.samples
+            scores = Work.of(samples).scores(log.detector)
+            judged = state.scored(request.number, scores).judged
+            for change in judged.changes:
+                event = events.event(change, log.partition)
+                found.events[event.id] = event
+            for run in samples.runs:
+                for nth in range(run.start, run.stop):
+                    reading = Denoised(
+                        _place(log.partition, samples, nth),
+                        run.sensor,
+                        int(samples.ts_ns[nth]),
+                        float(judged.score[nth]),
+                        tuple(None if isnan(v) else v for v in scores.denoised[nth].tolist()),
+                    )
+                    found.denoised[reading.place] = reading
+    return found
 
 
 def restorable(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
-from schemas.wire.sensor_state import SensorState, encode_sensor_state
-from tests.chaos.oracle import Fate, Reading, Record, Rules, Verdict
-from tests.chaos.outcome import Place
-from tests.chaos.recorded import Recorded, expected_recorded, recorded_alike, recorded_of
+from schemas.wire.sensor_state import encode_sensor_state
+from tests.chaos.recorded import Recorded, recorded_alike, recorded_of
+from tests.support.incident_twin import Spot
+from workers.stream.state.alarm_table import ROW
+from workers.stream.state.incident import OpenIncident, Place, Points, Told
 
 
 class Written(NamedTuple):
@@ -18,68 +21,98 @@ class Written(NamedTuple):
     value: bytes | None
 
 
-def state(**other: int) -> SensorState:
-    fields = {"next_offset": 9, "since": 0, "scored": 7, "flagged": 1, "dropped": 0} | other
-    return SensorState(version=1, **fields)
+def state(**other: Any) -> dict[str, Any]:
+    fields = {"next_offset": 9, "since": 0, "scored": 7, "flagged": 1, "dropped": 0}
+    return fields | {"rule": [1.0, None], "incident": None} | other
 
 
-RIGHT: dict[tuple[int, str], SensorState] = {(0, "a"): state(), (1, "b"): state(since=3)}
+RIGHT: Recorded = {(0, "a"): state(), (1, "b"): state(since=3, incident={"sequence": 1})}
 
 
-def test_the_right_counts_pass():
+def test_the_right_documents_pass():
     assert recorded_alike(RIGHT, RIGHT, RIGHT) == []
 
 
 @pytest.mark.parametrize(
     ("stormed", "what"),
     [
-        (RIGHT | {(0, "a"): state(scored=8)}, "that differ"),
-        (RIGHT | {(0, "a"): state(flagged=0)}, "that differ"),
-        (RIGHT | {(0, "a"): state(dropped=1)}, "that differ"),
-        (RIGHT | {(0, "a"): state(since=1)}, "that differ"),
-        (RIGHT | {(0, "a"): state(next_offset=8)}, "that differ"),
-        ({(0, "a"): state()}, "missing"),
-        (RIGHT | {(1, "a"): state()}, "too many"),
+        ({(0, "a"): state(scored=8)}, "that differ"),
+        ({(0, "a"): state(flagged=0)}, "that differ"),
+        ({(0, "a"): state(dropped=1)}, "that differ"),
+        ({(0, "a"): state(since=1)}, "that differ"),
+        ({(0, "a"): state(next_offset=8)}, "that differ"),
+        ({(0, "a"): state(rule=[1.0000000000000002, None])}, "that differ"),
+        ({(1, "b"): state(since=3, incident={"sequence": 2})}, "that differ"),
+        ({(1, "b"): state(since=3)}, "that differ"),
+        ({(1, "a"): state()}, "too many"),
     ],
 )
-def test_wrong_counts_are_named(stormed: Recorded, what: str):
-    named = [violation.check for violation in recorded_alike(RIGHT, RIGHT, stormed)]
+def test_wrong_documents_are_named(stormed: Recorded, what: str):
+    named = [violation.check for violation in recorded_alike(RIGHT, RIGHT, {**RIGHT, **stormed})]
     assert named == [
         f"recorded sensors {what}",
         f"recorded sensors, against the undisturbed run {what}",
     ]
 
 
+def test_a_document_that_is_lost_is_named():
+    (one, other) = recorded_alike(RIGHT, RIGHT, {(0, "a"): state()})
+    assert one.check == "recorded sensors missing"
+    assert other.check == "recorded sensors, against the undisturbed run missing"
+
+
+def packed(**columns: Any) -> bytes:
+    row = np.zeros(1, ROW)
+    for name, value in columns.items():
+        row[name] = value
+    return b64encode(row.tobytes())
+
+
 def test_the_last_word_on_a_sensor_counts_and_a_removed_one_is_gone():
-    value = encode_sensor_state(9, 0, 7, 1, 0)
+    value = encode_sensor_state(9, 0, 7, 1, 0, state=packed(last_ns=5))
     written: list[Any] = [
-        Written(0, b"a", encode_sensor_state(2, 0, 1, 0, 0)),
+        Written(0, b"a", encode_sensor_state(2, 0, 1, 0, 0, state=packed())),
         Written(0, b"b", value),
         Written(0, b"a", value),
         Written(0, b"b", None),
-        Written(1, b"b", encode_sensor_state(9, 3, 7, 1, 0)),
+        Written(1, b"b", encode_sensor_state(9, 3, 7, 1, 0, state=packed())),
     ]
-    assert recorded_of(written) == RIGHT
+    found = recorded_of(written)
+    assert found.keys() == {(0, "a"), (1, "b")}
+    assert found[0, "a"]["last"] == (5, 0)
+    assert found[1, "b"]["since"] == 3
+    assert recorded_of(written, {1: 9}).keys() == {(0, "a")}
 
 
-def test_what_must_be_recorded_is_counted_reading_by_reading():
-    """A sensor that was silent for two TTL windows is none; a dead letter is in no count."""
-    times = tuple(Reading(n, (0.0,)) for n in range(3))
-    log = [
-        Record(offset=0, sensor="gone", readings=times[:1]),
-        *(Record(offset=n, sensor="a", readings=times) for n in (1, 2)),
-        Record(offset=4, stage="decode"),
-        Record(offset=5, sensor="a", readings=times),
-    ]
-    fates = (Fate.SCORED, Fate.LATE, Fate.WARMING_UP)
-    verdicts = {
-        (0, record.offset): Verdict(stage=record.stage)
-        if record.stage
-        else Verdict(fates=fates[: len(record.readings)])
-        for record in log
-    }
-    rules = Rules(receptive_field=1, max_gap_ns=1, max_records=4)  # cut at 2 and at 4
-    found = expected_recorded({0: log}, verdicts, [Place(0, 2, 0)], rules)
-    assert found == {
-        (0, "a"): state(next_offset=6, since=1, scored=3, flagged=1, dropped=3),
-    }
+def test_a_document_is_read_by_name():
+    """As it is written by the stream, whose code the reader does not share."""
+    place = Place(3, 1, 70)
+    incident = OpenIncident(
+        kind="anomaly",  # type: ignore[arg-type]
+        seen_by="long",  # type: ignore[arg-type]
+        first=place,
+        opened_ns=80,
+        last_ns=90,
+        until=Place(5, 0, 90),
+        told=(Told(1, 0.5, None, 2.0, 1.0),),
+        points=Points(1),
+        sequence=2,
+    )
+    incident.points.add(80, float("nan"), 2.0, 1.5)  # type: ignore[union-attr]
+    value = encode_sensor_state(
+        9,
+        0,
+        7,
+        1,
+        0,
+        state=packed(
+            first_offset=3, first_index=1, first_ns=70, quarter=9, openings=[1, 0, 2, *[0] * 25]
+        ),
+        incident=incident.document(),
+    )
+    (document,) = recorded_of([Written(0, b"a", value)]).values()
+    assert document["run"] == (*Spot(3, 1, 70), 0, 0)
+    assert document["openings"] == {9: 1, 7: 2}
+    assert document["incident"]["told"] == [[1, 0.5, None, 2.0, 1.0]]
+    assert document["incident"]["points"] == [1, 1, 1, [[80, None, 2.0, 1.5]]]
+    assert document["incident"]["sequence"] == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,8 +24,11 @@ from tests.support.models import START_NS, encoded, small_detector
 from tests.support.partitions import close
 from workers.stream.state.restore import RestorePlan
 
-RECORDS = 1_500
-SETTINGS = Settings.model_validate({"stream": {"max_restore_records": 400}})
+RECORDS = 1_650
+SETTINGS = Settings.model_validate(
+    {"stream": {"max_restore_records": 800, "max_stale_s": 1, "max_gap_s": 30}}
+)
+TICK_MS = 10
 
 
 class Raw(NamedTuple):
@@ -49,7 +53,7 @@ def source() -> list[Raw]:
     for row, one in enumerate(encoded(poisoned)):
         sent.insert(700 + row * 5, Sent(key=one["key"], value=one["value"]))
     return [
-        Raw(0, offset, START_NS // 10**6 + offset, one.key, one.value, one.headers)
+        Raw(0, offset, START_NS // 10**6 + offset * TICK_MS, one.key, one.value, one.headers)
         for offset, one in enumerate(sent)
     ]
 
@@ -98,9 +102,17 @@ def test_the_load_holds_everything_that_sensors_do_wrong():
 
 
 def test_the_backtest_agrees_with_the_oracle_bit_by_bit():
-    backtest = {reading.place: reading for reading in backtested(log())}
+    backtest = backtested([log()])
 
-    assert checkers.differing("readings", expected().denoised, backtest) == []
+    assert checkers.differing("readings", expected().denoised, backtest.denoised) == []
+    assert checkers.differing("incidents", expected().events, backtest.events) == []
+
+
+def test_the_load_opens_incidents_that_end_in_every_way():
+    whys = Counter(event.data.end_reason or event.type for event in expected().events.values())
+
+    assert whys.keys() >= {"recovered", "stale", "incident.opened", "incident.updated"}, whys
+    assert any(one["incident"] for one in expected().recorded.values())
 
 
 def test_every_commit_allows_the_replay():

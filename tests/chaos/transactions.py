@@ -134,7 +134,9 @@ def writers_of_commits(log: Path, known: Decided) -> dict[int, Writer]:
     }
 
 
-def published(log: Path, known: Decided, outcome: Outcome, names: Any) -> list[Published]:
+def published(
+    log: Path, known: Decided, outcome: Outcome, names: Any, causes: Mapping[str, tuple[int, int]]
+) -> list[Published]:
     """What each transaction wrote to each partition of the outputs.
 
     Args:
@@ -142,9 +144,10 @@ def published(log: Path, known: Decided, outcome: Outcome, names: Any) -> list[P
         known: see `decided`.
         outcome: what is in the outputs.
         names: of the topics, as `schemas.settings.TopicSettings`.
+        causes: the record that each event of an incident comes from, by the event's id.
     """
     sources: dict[tuple[str, At], set[tuple[int, int]]] = {}
-    for topic, at, source in _sources(outcome, names):
+    for topic, at, source in _sources(outcome, names, causes):
         sources.setdefault((topic, at), set()).add(source)
     return [
         Published(
@@ -152,7 +155,7 @@ def published(log: Path, known: Decided, outcome: Outcome, names: Any) -> list[P
             (topic, partition),
             frozenset().union(*(sources.get((topic, At(partition, n)), ()) for n in offsets)),
         )
-        for topic in (names.denoised, names.anomalies, names.dead_letters)
+        for topic in (names.denoised, names.anomalies, names.incidents, names.dead_letters)
         for partition, writer, offsets in _numbered(log, topic, known)
     ]
 
@@ -174,7 +177,9 @@ def _numbered(
             yield partition, Writer(*producer, next(own.get(producer, iter(())), -1)), one.offsets
 
 
-def _sources(outcome: Outcome, names: Any) -> Iterable[tuple[str, At, tuple[int, int]]]:
+def _sources(
+    outcome: Outcome, names: Any, causes: Mapping[str, tuple[int, int]]
+) -> Iterable[tuple[str, At, tuple[int, int]]]:
     """Topic and place of each output, and the record of the source that it was made from."""
     for at, reading in outcome.denoised:
         yield names.denoised, at, reading.place[:2]
@@ -182,3 +187,6 @@ def _sources(outcome: Outcome, names: Any) -> Iterable[tuple[str, At, tuple[int,
         yield names.anomalies, at, flag.place[:2]
     for at, letter in outcome.letters:
         yield names.dead_letters, at, (letter.partition, letter.offset)
+    for at, event in outcome.incidents:
+        if event.id in causes:  # another judge finds those that nothing should have brought about
+            yield names.incidents, at, causes[event.id]

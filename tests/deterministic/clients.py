@@ -343,7 +343,14 @@ class TransactionalSimSink(_SimSink):
 
 
 class PlainSimSink(_SimSink):
-    """At least once: what is sent is seen."""
+    """At least once: what is sent is seen once the client is made to wait for it.
+
+    Until then it is under way, topic by topic: what has a partition of its own gets there first.
+    """
+
+    def __init__(self, line: Line, source: SimSource) -> None:
+        super().__init__(line, source)
+        self._under_way: list[Sent] = []
 
     def begin(self) -> None:
         with self._line.call(BrokerUnavailableError):
@@ -361,13 +368,19 @@ class PlainSimSink(_SimSink):
     ) -> None:
         with self._line.call(OutputsLostError):
             done = Transaction(fate=Fate.COMMITTED)
-            sent = Sent(done, topic, value, headers, key, partition)
-            self._broker.sent.append(sent)
+            self._under_way.append(Sent(done, topic, value, headers, key, partition))
+
+    def settle(self, deadline: Deadline) -> None:
+        under_way, self._under_way = self._under_way, []
+        self._broker.sent += [sent for sent in under_way if sent.partition is not None]
+        with self._line.call(OutputsLostError):
+            self._broker.sent += [sent for sent in under_way if sent.partition is None]
 
     def commit(
         self, offsets: Mapping[int, CommittedOffset], generation: Generation, *, deadline: Deadline
     ) -> None:
+        self.settle(deadline)
         self._source.commit(offsets, generation, deadline=deadline)
 
     def abort(self) -> None:
-        pass
+        self._under_way.clear()

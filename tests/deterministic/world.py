@@ -22,7 +22,7 @@ from tests.deterministic.clients import (
     SimTable,
     TransactionalSimSink,
 )
-from tests.deterministic.readings import on_the_wire
+from tests.deterministic.readings import CONSUMERS, MAX_STALE_TICKS, TICK_MS, on_the_wire
 from tests.deterministic.scoring import SimDetector, SimScoring
 from tests.support.clock import FakeClock
 from tests.support.logs import MAX_GAP, Entry, Rules
@@ -119,11 +119,14 @@ class World:
         self.settings = Settings.model_validate(
             {
                 "topics": {"readings": "r"},
+                "kafka": {"group": CONSUMERS},
                 "stream": {
-                    "max_gap_s": MAX_GAP / 1e3,
+                    "max_gap_s": MAX_GAP * TICK_MS / 1e3,
+                    "max_stale_s": MAX_STALE_TICKS * TICK_MS / 1e3,
                     "max_poll_records": poll,
                     "max_restore_records": rules.max_records,
-                    "max_restore_age_s": rules.max_age_ms / 1e3,
+                    # Half of it counts, in whole ticks.
+                    "max_restore_age_s": min(rules.max_age_ms // 2 * 2 * TICK_MS / 1e3, 1e9),
                     "max_dead_letter_share": 0,
                     "max_dead_letters_in_row": 0,
                 },

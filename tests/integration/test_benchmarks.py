@@ -12,7 +12,7 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from benchmarks import commit_interval, decoding, processes, recovery, soak, throughput
+from benchmarks import commit_interval, decoding, processes, recorded, recovery, soak, throughput
 from benchmarks.bench import QUICK, Bench, read_options
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
@@ -50,6 +50,14 @@ def test_decoding_is_measured_of_every_envelope(tmp_path):
     figures = json.loads((tmp_path / "decoding.json").read_text())["us_per_record"]
     assert len(figures) == 8
     assert all(0 < us < 10_000 for us in figures.values())
+
+
+@pytest.mark.kafka
+def test_recorded_state_is_measured(tmp_path):
+    recorded.main(["--quick", "--json", str(tmp_path / "recorded.json")])
+    figures = json.loads((tmp_path / "recorded.json").read_text())["figures"]
+    assert figures["bytes, mean"] < 2_048
+    assert 0 < figures["s for both"] < 30
 
 
 def is_dead(pid):

@@ -104,5 +104,5 @@ def test_a_topic_that_is_not_there_is_named(
         ["status", "--budget", "--bootstrap", connection.bootstrap,
          "--set", "topics.sensor_state=never-made"]
     )  # fmt: skip
-    assert code == ExitCode.LOOK_FIRST
+    assert code == ExitCode.USAGE
     assert "never-made" in capsys.readouterr().err

@@ -71,7 +71,7 @@ def said(tmp_path: Path) -> str:
 
 @pytest.mark.timeout(240)
 def test_a_short_demo_accounts_for_every_record_and_finds_faults(tmp_path: Path) -> None:
-    with vigie_demo(tmp_path, "--seconds", "12", "--json") as process:
+    with vigie_demo(tmp_path, "--seconds", "15", "--json") as process:
         assert process.wait(timeout=220) == 0, (tmp_path / "stderr").read_text()
 
     result: dict[str, Any] = json.loads(said(tmp_path))
@@ -81,7 +81,13 @@ def test_a_short_demo_accounts_for_every_record_and_finds_faults(tmp_path: Path)
     assert accounts["sent"] == sum(accounts[part] for part in parts)
     assert accounts["scored"] > 8 * 500
     assert min(accounts["dead_lettered"], accounts["duplicate"], accounts["late"]) > 0
-    assert result["detection"]["recall"] >= 0.5
+    detection = result["detection"]
+    assert detection["recall"] >= 0.5
+    assert detection["precision"] >= 0.5
+    assert len(detection["by_incident"]) == detection["incidents"] == accounts["incidents"]
+    assert detection["budget"]["allowed_false_incidents"] > 0
+    operator = detection["operator"]
+    assert 0 < operator["heeded"] <= operator["faults"] + operator["false_alarms"]
     assert result["noise_gain_db"]["mean"] > 2
     assert Path(result["picture"]).stat().st_size > 10_000
     assert Path(result["folder"], "model", "model.json").is_file()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
@@ -21,6 +22,7 @@ from tests.support.models import encoded, reading_records, small_detector
 from tests.support.streams import make_settings, open_loop, records_done, step_until
 from workers.errors import OutputsLostError
 from workers.kafka.client import Connection
+from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.options import consumer_options
 
 pytestmark = pytest.mark.kafka
@@ -41,21 +43,26 @@ def page() -> dict[str, Any]:
 
 
 @contextmanager
-def repeated(connection: Connection, settings: Settings) -> Iterator[None]:
-    """Readings through a loop whose commits fail after the outputs were sent, again and again."""
-    produce(connection, settings.topics.readings, encoded(RECORDS))
+def repeated(
+    connection: Connection, settings: Settings, records: list[Any] = RECORDS
+) -> Iterator[None]:
+    """Readings through a loop that fails between outputs and what is recorded, again and again.
+
+    Later it would be too late: what is recorded already is not published again.
+    """
+    produce(connection, settings.topics.readings, encoded(records))
     with open_loop(settings, small_detector()) as loop:
         sink = loop._checkpoint._sink
-        commit, calls = sink.commit, iter(range(10_000))
+        settle, calls = sink.settle, iter(range(10_000))
 
-        def failing(*arguments: Any, **named: Any) -> None:
+        def failing(deadline: Deadline) -> None:
             if next(calls) % 3 < 2:
-                sink._settle(named["deadline"])  # type: ignore[attr-defined]
+                sink._settle(deadline)  # type: ignore[attr-defined]
                 raise OutputsLostError("the worker died before it could commit")
-            commit(*arguments, **named)
+            settle(deadline)
 
-        sink.commit = failing  # type: ignore[method-assign]
-        step_until(loop, lambda: records_done(loop) == len(RECORDS), within=60)
+        sink.settle = failing  # type: ignore[method-assign]
+        step_until(loop, lambda: records_done(loop) == len(records), within=60)
         yield
 
 
@@ -98,6 +105,48 @@ def test_repeats_under_at_least_once_are_dropped_by_their_ids(
     places = [place for place, *_ in page["denoised_readings"](frames, page["Seen"]())]
     assert len(places) == len(set(places)) == SCORED
     assert sum(len(json.loads(frame.value)["offset"]) for frame in frames) > SCORED
+
+
+def with_a_fault() -> list[Any]:
+    """An incident of the first sensor, from its opening to its end."""
+    records = reading_records(SENSORS, 170)
+    for number, (sensor, _, channels) in enumerate(records):
+        if sensor == SENSORS[0] and 100 <= number // len(SENSORS) < 110:
+            np.add(channels, 5.0, out=channels)
+    return records
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_repeated_events_of_incidents_are_dropped_by_incident_and_sequence(
+    mode: str,
+    connection: Connection,
+    make_topic: MakeTopic,
+    group: str,
+    page: dict[str, Any],
+) -> None:
+    made = settings_with(connection, make_topic, group, "at_least_once")
+    stream = made.stream.model_copy(update={"incidents": mode, "max_poll_records": 60})
+    settings = made.model_copy(update={"stream": stream})
+    with repeated(connection, settings, with_a_fault()):
+        raw = read_all(connection, settings.topics.incidents)
+
+    found = list(page["incident_events"](raw, {}))
+
+    assert len(raw) > len(found), "nothing was repeated: this test would prove nothing"
+    assert {event["specversion"] for event, _ in found} == {"1.0"}
+    of_one: dict[str, list[tuple[str, str]]] = {}
+    for event, data in found:
+        assert event["id"] == f"{data['id']}-{int(event['sequence'])}"
+        assert (event["subject"], event["source"]) == (data["sensor_id"], f"/vigie/{group}")
+        of_one.setdefault(data["id"], []).append((event["sequence"], event["type"]))
+    for told in of_one.values():
+        assert [sequence for sequence, _ in told] == [f"{n + 1:010d}" for n in range(len(told))]
+        assert (told[0][1], told[-1][1]) == ("incident.opened", "incident.resolved")
+    of_anomalies = {
+        json.loads(record.value)["incident"]
+        for record in read_all(connection, settings.topics.anomalies)
+    }
+    assert set(of_one) <= of_anomalies
 
 
 def test_a_repeat_says_what_the_original_said(

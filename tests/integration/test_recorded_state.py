@@ -149,7 +149,7 @@ def test_a_lost_topic_is_named_and_counts_begin_anew(
         wait_until(lambda: settings.topics.sensor_state not in admin.list_topics(), within=15)
     finally:
         admin.close()
-    admin_of(connection).create_topics([topic_specs(settings.topics)[-1]])
+    admin_of(connection).create_topics([topic_specs(settings.topics)[4]])
     produce(connection, settings.topics.readings, encoded(RECORDS[half:]))
     reasons = run(settings, until=len(RECORDS) - half)
     assert reasons
@@ -197,7 +197,7 @@ def test_a_partition_without_its_partition_of_the_topic_waits(
             step_until(loop, lambda: records_done(loop) >= len(RECORDS) - in_second)
             step_until(loop, lambda: any(e["event"] == "partition_waits" for e in logs))
         assert records_done(loop) == len(RECORDS) - in_second
-        spec = replace(topic_specs(settings.topics)[-1], partitions=1)
+        spec = replace(topic_specs(settings.topics)[4], partitions=1)
         admin_of(connection).grow_topics([spec])
         step_until(loop, lambda: records_done(loop) >= len(RECORDS))
     assert counts(settings).keys() == set(SENSORS)

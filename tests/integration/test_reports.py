@@ -195,6 +195,18 @@ def test_any_word_can_be_a_label(tmp_path, say, word):
     assert "20 of 400 rows: labelled anomalous" in told
 
 
+@pytest.mark.parametrize("where", ["sensor", "channel"])
+def test_a_name_that_no_stream_can_have_is_refused(tmp_path, say, capsys, where):
+    channels = ("x" * 250, *CHANNELS[1:]) if where == "channel" else CHANNELS
+    say("train", write(tmp_path / "t.csv", 400, channels=channels), "-o", tmp_path / "m", *QUICK)
+    name = "x" * 250 if where == "sensor" else "pump"
+    test = write(tmp_path / "b.csv", 60, channels=channels, sensor=name)
+
+    assert cli.main(["backtest", str(test), "-m", str(tmp_path / "m")]) == ExitCode.FAILURE
+
+    assert "has 250 characters" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("sensor", NASTY)
 def test_any_sensor_can_be_drawn(tmp_path, say, sensor):
     say("train", write(tmp_path / "t.csv", 400), "-o", tmp_path / "m", *QUICK)

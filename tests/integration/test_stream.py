@@ -193,4 +193,4 @@ def test_a_second_view_with_a_longer_window_goes_through_kills(
         own = np.array([trained.group_of(name)], dtype=np.int32)
         for end in range(15, 60):
             alone = trained.score(rows[end - 15 : end + 1], np.array([15]), own)
-            assert live[name, stamps[end]].score == alone.score[0]
+            assert live[name, stamps[end]].denoised == tuple(alone.denoised[0].tolist())

@@ -12,14 +12,17 @@ from detector.scoring import Detector
 from schemas.codec import decode_denoised
 from schemas.settings import Guarantee, Settings
 from schemas.wire.anomaly import Anomaly
+from schemas.wire.event import IncidentEvent
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection, TableTail
 from workers.kafka.deadline import Deadline
-from workers.kafka.factory import sink_of, source_of, table_of
+from workers.kafka.factory import sink_of, source_of, table_of, verdicts_of
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring
+
+_OUTPUTS = ("anomalies", "denoised", "dead_letters", "incidents")
 
 
 def make_settings(
@@ -37,8 +40,9 @@ def make_settings(
             "kafka": {"bootstrap": connection.bootstrap, "group": group},
             "topics": {
                 "readings": make_topic(partitions=partitions),
-                **{name: make_topic() for name in ("anomalies", "denoised", "dead_letters")},
+                **{name: make_topic() for name in _OUTPUTS},
                 "sensor_state": make_topic(partitions, **{"cleanup.policy": "compact"}),
+                "verdicts": make_topic(1, **{"cleanup.policy": "compact"}),
             },
         }
     )
@@ -58,6 +62,7 @@ def open_loop(
         source = stack.enter_context(source_of(settings, slot).open())
         sink = stack.enter_context(sink_of(settings, slot).open(source))
         table = stack.enter_context(table_of(settings).open())
+        wishes = stack.enter_context(verdicts_of(settings).open())
         yield build_loop(
             slot=slot,
             source=source,
@@ -135,3 +140,15 @@ def anomalies(connection: Connection, settings: Settings) -> dict[UUID, Anomaly]
         assert not (once and anomaly.id in found), f"{anomaly.id} came twice"
         assert found.setdefault(anomaly.id, anomaly) == anomaly
     return found
+
+
+def incidents(connection: Connection, settings: Settings) -> dict[UUID, list[IncidentEvent]]:
+    """Every event of each incident in its order; repeats as in `scored_readings`."""
+    once = settings.processing.guarantee is Guarantee.EXACTLY_ONCE
+    found: dict[UUID, dict[str, IncidentEvent]] = {}
+    for record in read_all(connection, settings.topics.incidents):
+        event = IncidentEvent.model_validate_json(record.value)
+        events = found.setdefault(event.data.id, {})
+        assert not (once and event.id in events), f"{event.id} came twice"
+        assert events.setdefault(event.id, event) == event
+    return {name: list(events.values()) for name, events in found.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from detector.artifact import ArtifactError, describe
+from detector.artifact import ArtifactError, load
 from detector.calibration.budget import WEEK_S, Allowance, Basis
 from schemas.wire.sensor_state import SensorState
 from workers.errors import VigieError
@@ -49,19 +49,19 @@ class ModelBudget:
         if folder is None:
             raise BudgetUnknownError("no model is named (--model, or model.path)")
         try:
-            of = describe(folder)
-            training, alarms = of["training"], of.get("alarms")
+            detector = load(folder, "cpu")
+            training, alarms = detector.identity.training, detector.head.alarms
             if alarms is None:
                 raise BudgetUnknownError(
                     f"the model in {folder} is older than the alarm rule; train it again"
                 )
             return cls(
-                model=f"{of['name']}@{of['version']}",
+                model=f"{detector.name}@{detector.version}",
                 words=training["budget_words"],
                 basis=Basis(training["budget_basis"]),
                 warning=training["budget_warning"],
                 allowance=Allowance.of(
-                    alarms["rate"], interval_s=of["interval_s"], training=training
+                    alarms.rate, interval_s=detector.interval_s, training=training
                 ),
             )
         except ArtifactError as error:
@@ -79,7 +79,8 @@ class SensorBudget:
         partition: of the readings.
         last_day, last_week: incidents that opened by its partition's event time.
         over: whether that is more than its budget allows.
-        open_since_ns: event time at which the incident opened that goes on; None if none does.
+        open_since_ns: event time at which the incident opened that goes on; None if none does...
+        drift_since_ns: ...and the drift.
     """
 
     sensor: str
@@ -88,6 +89,7 @@ class SensorBudget:
     last_week: int
     over: bool
     open_since_ns: int | None
+    drift_since_ns: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,12 +127,9 @@ def recorded_budget(
         rows, known = unpacked((of.state_version, of.state) for of in documents.values())
         names = [name for name, is_known in zip(documents, known.tolist(), strict=True) if is_known]
         rows = rows[known]
-        since = {
-            name: OpenIncident.of(incident).opened_ns
-            for name in names
-            if (incident := documents[name].incident) is not None
-        }
-        desk += budget_use(names, rows, allowance, since)
+        since = _since({name: documents[name].incident for name in names})
+        drifts = _since({name: (documents[name].more or {}).get("drift") for name in names})
+        desk += budget_use(names, rows, allowance, len(since) + len(drifts))
         day, week = openings(rows, latest_ns(rows))
         columns = (day, week, are_over(day, week, allowance))
         sensors += [
@@ -141,11 +140,12 @@ def recorded_budget(
                 last_week=of_week,
                 over=over,
                 open_since_ns=since.get(name),
+                drift_since_ns=drifts.get(name),
             )
             for name, of_day, of_week, over in zip(
                 names, *(column.tolist() for column in columns), strict=True
             )
-            if of_week or name in since
+            if of_week or name in since or name in drifts
         ]
         unknown += len(found) - len(names)
     sensors.sort(key=lambda at: (not at.over, -at.last_week, -at.last_day, at.sensor))
@@ -159,6 +159,11 @@ def _document(item: tuple[bytes, bytes]) -> tuple[str, SensorState] | None:
         return key.decode(), SensorState.model_validate_json(value)
     except ValueError:
         return None
+
+
+def _since(found: Mapping[str, Sequence[Any] | None]) -> dict[str, int]:
+    """Event time at which the incidents opened of those sensors that have one."""
+    return {name: OpenIncident.of(one).opened_ns for name, one in found.items() if one is not None}
 
 
 def desk_json(use: BudgetUse) -> dict[str, Any]:

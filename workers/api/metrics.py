@@ -39,7 +39,9 @@ _TOLD = {
     "written": "Records written on, by vigie repartition.",
     "early": "Records written on before their time, as too many were held.",
     "missing": "Values that were null in the decoded readings.",
-    "incidents_opened": "Incidents that opened.",
+    "held_back": "Readings over their bar that a rule beside the model held back.",
+    "off": "Readings scored and not judged, as their sensor was off.",
+    "incidents_opened": "Incidents that opened, drifts too.",
 }
 _QUANTILES = (0.5, 0.9, 0.99)
 _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
@@ -157,7 +159,11 @@ def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
 def _of_budget(use: BudgetUse) -> Iterator[Metric]:
     """Of all sensors together; which sensors they are has no place in metrics."""
     yield _metric(
-        GaugeMetricFamily, "incidents_open", "Incidents that go on.", "", [((), use.open)]
+        GaugeMetricFamily,
+        "incidents_open",
+        "Incidents that go on, drifts too.",
+        "",
+        [((), use.open)],
     )
     yield _metric(
         GaugeMetricFamily,

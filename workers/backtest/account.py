@@ -26,6 +26,7 @@ class Account:
     Attributes:
         has_rule: whether the model opens incidents at all; an older one does not.
         incidents: of all, in order of time; the most severe have reasons.
+        drift_incidents: likewise, of another kind: they count against no budget.
         judged: against the labels, where there are any; else every incident counts as false.
         labelled: whether there were labels.
         asked: false incidents that the budget allows on the normal rows.
@@ -34,10 +35,16 @@ class Account:
 
     has_rule: bool
     incidents: Sequence[ExplainedIncident]
+    drift_incidents: Sequence[ExplainedIncident]
     judged: LabelCounts
     labelled: bool
     asked: float
     drifts: Sequence[DriftResult]
+
+    @property
+    def all_incidents(self) -> Sequence[ExplainedIncident]:
+        """Of both kinds, in order of time."""
+        return sorted([*self.incidents, *self.drift_incidents], key=_when)
 
     def document(self, names: Sequence[str], budget: str) -> dict[str, Any]:
         """As plain values; `names` are the channels of the model, `budget` its budget in words."""
@@ -79,7 +86,7 @@ def most_telling(sensors: Sequence[ScoredSensor]) -> ScoredSensor:
 def account_of(
     sensors: Sequence[ScoredSensor], detector: Detector, *, max_gap_s: float = 0.0
 ) -> Account:
-    """Count the incidents of all sensors, fold the drift verdict over them, and seek reasons.
+    """Count the incidents and drifts of all sensors, and seek reasons.
 
     Args:
         sensors: as `score_history` gives them.
@@ -106,6 +113,9 @@ def account_of(
     return Account(
         has_rule=rule is not None,
         incidents=sorted(incidents, key=_when),
+        drift_incidents=[
+            ExplainedIncident(incident=each) for one in sensors for each in one.drifts
+        ],
         judged=judged,
         labelled=any(one.labels is not None for one in sensors),
         asked=0.0 if rule is None else rule.rate * judged.normal_rows,

@@ -10,25 +10,29 @@ Files have no log time: no sensor is forgotten, and no incident of one that fell
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.calibration.fusion import LEVELS
 from detector.evaluation import Evaluation, Outcome, evaluate
 from detector.scoring import Detector, Scores
 from detector.signal.scorable import Unscorable, unscorable
 from detector.signal.series import true_runs
 from schemas.columns import Readings
+from schemas.wire.deed import Deed
+from schemas.wire.incident import IncidentKind
+from schemas.wire.limits import MAX_NAME_CHARS
 from workers.backtest.incidents import FoundIncident, found_incidents
 from workers.data.errors import FileFormatError
 from workers.data.files import read_files
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
+from workers.stream.incident_events import IncidentEvents
 from workers.stream.scoring.backend import Work
-from workers.stream.state.alarm_model import AlarmModel
+from workers.stream.sensor_labels import no_labels
+from workers.stream.state.alarm_model import AlarmModel, AlarmPolicy
 from workers.stream.state.counts import Counts
 from workers.stream.state.incident import IncidentChange
 from workers.stream.state.partition import Answered, Batch, PartitionConfig, PartitionState
@@ -57,8 +61,9 @@ class ScoredSensor:
     flagged: BoolArray  # [n]
     alarm: BoolArray  # rows in an incident, [n]
     denoised: FloatArray  # NaN likewise, [n, C]
-    levels: FloatArray  # what the alarm rule reads: long and short, NaN where unknown, [n, 2]
+    whole: BoolArray  # rows scored by a whole window, [n]
     incidents: Sequence[FoundIncident]  # in order of time
+    drifts: Sequence[FoundIncident]  # likewise
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
 
     @property
@@ -84,17 +89,36 @@ class ScoredSensor:
         ]
 
 
-def partition_of(detector: Detector, *, max_gap_s: float = 0.0) -> PartitionState:
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a live run would judge.
+
+    Attributes:
+        max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
+        policy: rules and conditions that the operator set.
+        deeds: what was done about people's wishes, to be done again.
+    """
+
+    max_gap_s: float = 0.0
+    policy: AlarmPolicy = field(default_factory=AlarmPolicy)
+    deeds: Sequence[Deed] = ()
+
+
+def partition_of(
+    detector: Detector, terms: Terms | None = None, *, partition: int = 0
+) -> PartitionState:
     """A partition of which nothing has been read.
 
     Args:
         detector: the model.
-        max_gap_s: a longer silence of a sensor restarts its warm-up; 0 takes the model's.
+        terms: how it judges.
+        partition: its number, of which the ids of incidents are made.
     """
-    gap_s = max_gap_s or detector.max_gap_s
+    terms = terms or Terms()
+    gap_s = terms.max_gap_s or detector.max_gap_s
     return PartitionState(
         PartitionConfig(
-            partition=0,
+            partition=partition,
             channels=len(detector.channels),
             receptive_field=detector.receptive_field,
             warm_up=detector.warm_up,
@@ -102,7 +126,14 @@ def partition_of(detector: Detector, *, max_gap_s: float = 0.0) -> PartitionStat
         ),
         RestorePlan.cold_at(0),
         group_of=detector.group_of,
-        recorded=RecordedState(Judge(model=AlarmModel.of(detector), group_of=detector.group_of)),
+        recorded=RecordedState(
+            Judge(
+                model=AlarmModel.of(detector, terms.policy),
+                group_of=detector.group_of,
+                partition=partition,
+                deeds=terms.deeds,
+            )
+        ),
     )
 
 
@@ -141,8 +172,8 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     A channel that the layout does not name is the column of the same name.
 
     Raises:
-        FileFormatError: a file cannot be read, lacks a channel of the model, or there are too many
-            rows.
+        FileFormatError: a file cannot be read, lacks a channel of the model, there are too many
+            rows, or a name is longer than the outputs of a stream can hold.
     """
     foreign = sorted(set(layout.channels) - set(detector.channels))
     if foreign:
@@ -155,49 +186,63 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
     history = read_files(paths, layout.model_copy(update={"channels": named}))
     if len(history) > MAX_ROWS:
         raise FileFormatError(f"{len(history):,} rows, at most {MAX_ROWS:,} are scored at once")
+    for name in (*detector.channels, *(one.sensor for one in history.sensors)):
+        if len(name) > MAX_NAME_CHARS:
+            raise FileFormatError(
+                f"the name {name[:40]}... has {len(name)} characters; a sensor or a channel of a "
+                f"stream has at most {MAX_NAME_CHARS}"
+            )
     return history
 
 
 def score_history(
-    history: History, detector: Detector, *, max_gap_s: float = 0.0
+    history: History, detector: Detector, terms: Terms | None = None
 ) -> tuple[list[ScoredSensor], Counts]:
     """Score and judge the rows of each sensor.
 
     Args:
         history: with the channels of the detector, in its order.
         detector: the model.
-        max_gap_s: a longer silence restarts a sensor's warm-up; 0 takes the model's.
+        terms: how it judges.
 
     Returns:
         One `ScoredSensor` per sensor of the history, and where the rows went.
     """
     counts, scored = Counts(), []
     for number, one in enumerate(history.sensors):
-        sensor, own = _score(one, number, detector, max_gap_s)
+        sensor, own = _score(one, number, detector, terms or Terms())
         scored.append(sensor)
         counts += own
     return scored, counts
 
 
 def _score(
-    one: SensorRows, number: int, detector: Detector, max_gap_s: float
+    one: SensorRows, number: int, detector: Detector, terms: Terms
 ) -> tuple[ScoredSensor, Counts]:
     """Score a sensor as if it had a partition of this number alone, its rows being the offsets."""
     n, counts = len(one), Counts()
     score, bar, strength = (np.full(n, np.nan) for _ in range(3))
-    flagged, alarm = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+    flagged, alarm, whole = (np.zeros(n, np.bool_) for _ in range(3))
     denoised = np.full((n, len(detector.channels)), np.nan)
-    levels = np.full((n, LEVELS), np.nan)
     changes: list[IncidentChange] = []
-    state = partition_of(detector, max_gap_s=max_gap_s)
+    state = partition_of(detector, terms, partition=number)
     for answered, scores in backtest(detector, _chunks(one), state):
         judged, at = answered.judged, answered.request.samples.offsets
         score[at], bar[at], strength[at] = judged.score, judged.bar, judged.strength
         flagged[at], alarm[at] = judged.flagged, judged.alarm
-        denoised[at], levels[at] = scores.denoised, scores.levels
+        denoised[at], whole[at] = scores.denoised, ~scores.partial
         counts += answered.request.counts
         changes += judged.changes
     changes += state.recorded.standing()
+    taken = np.where(alarm | flagged, strength, np.nan)
+    events = IncidentEvents(
+        detector,
+        topic=terms.policy.topic,
+        group="backtest",
+        labels_of=no_labels,
+        rules=terms.policy.rules,
+    )
+    found = found_incidents(changes, one.ts_ns, taken, events, number)
     return ScoredSensor(
         sensor=one.sensor,
         ts_ns=one.ts_ns,
@@ -208,10 +253,9 @@ def _score(
         flagged=flagged,
         alarm=alarm,
         denoised=denoised,
-        levels=levels,
-        incidents=found_incidents(
-            changes, one.ts_ns, np.where(alarm | flagged, strength, np.nan), detector, number
-        ),
+        whole=whole,
+        incidents=[each for each in found if each.told.kind is IncidentKind.ANOMALY],
+        drifts=[each for each in found if each.told.kind is IncidentKind.DRIFT],
         labels=one.labels,
     ), counts
 

@@ -49,14 +49,12 @@ def drift_of(one: ScoredSensor, detector: Detector) -> DriftResult | None:
     group = detector.group_of(one.sensor)
     if watch.count[group] == 0:
         return DriftResult(sensor=one.sensor, judged=None)
-    long = np.ascontiguousarray(one.levels[:, 0])
-    told = watch.advance(long, np.array([len(long)]), np.array([group]), watch.start(1))
-    first = told.verdicts[0] if told.verdicts else None
+    first = one.drifts[0].told if one.drifts else None
     return DriftResult(
         sensor=one.sensor,
-        judged=int(np.count_nonzero(np.isfinite(long))) // watch.epoch_rows,
-        drifting=bool(told.drifting[0]),
-        given_ns=None if first is None else int(one.ts_ns[first.row]),
-        epochs=0 if first is None else first.epochs,
+        judged=int(np.count_nonzero(one.whole)) // watch.epoch_rows,
+        drifting=bool(one.drifts) and one.drifts[-1].told.end_ns is None,
+        given_ns=None if first is None else first.opened_ns,
+        epochs=0 if first is None or first.change is None else first.change.epochs,
         epoch_s=watch.epoch_rows * detector.interval_s,
     )

@@ -26,7 +26,7 @@ COLUMNS = pa.schema(
         ("false", pa.bool_()),
     ]
 )
-"""Of the table. channel is the main one; false is empty without labels."""
+"""Of the table. channel is the main one, empty of a drift; false is empty without labels."""
 
 
 def write_incidents(incidents: Sequence[ExplainedIncident], path: Path) -> None:

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detector.scoring import Detector
-from schemas.settings import TopicSettings
 from schemas.wire.incident import Incident
 from workers.stream.incident_events import IncidentEvents
-from workers.stream.sensor_labels import no_labels
 from workers.stream.state.incident import IncidentChange, Place
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class FoundIncident:
-    """An incident of one sensor.
+    """An incident of one sensor, or a drift.
 
     Attributes:
         told: as the stream publishes it, in its last state. Its end is null where the readings end
@@ -44,21 +41,18 @@ def found_incidents(
     changes: Iterable[IncidentChange],
     ts_ns: IntArray,
     strength: FloatArray,
-    detector: Detector,
+    events: IncidentEvents,
     partition: int,
 ) -> Sequence[FoundIncident]:
-    """The incidents of a sensor, in order of time, from all that happened to them.
+    """The incidents of a sensor and its drifts, in order of time, from all that happened to them.
 
     Args:
         changes: in order; what is open still comes last, as it is.
         ts_ns: times of the sensor's rows, [n].
         strength: slopes of the tail over the bar; NaN of rows not flagged nor in alarm, [n].
-        detector: that judged.
+        events: of the model that judged.
         partition: that the incidents are said to be of.
     """
-    events = IncidentEvents(
-        detector, topic=TopicSettings().readings, group="backtest", labels_of=no_labels
-    )
     latest: dict[tuple[str, Place], IncidentChange] = {}
     for change in changes:
         latest[change.incident.kind, change.incident.first] = change

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from detector.evaluation import EARLY_ROWS, false_openings
 from detector.signal.series import true_runs
 from workers.backtest.backtest import ScoredSensor
+from workers.backtest.incidents import FoundIncident
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +56,20 @@ class LabelCounts:
 def judge(one: ScoredSensor) -> LabelCounts:
     """Compare the incidents of a sensor with its labels; without labels all rows count as normal.
 
-    Without labels `false` is every incident: what a healthy stretch may show of them.
+    Without labels `false` is every incident: what a healthy stretch may show of them. An incident
+    that is suppressed, nobody is told of: it finds nothing, and is not false.
     """
     labels = _labels(one)
     normal = one.scored & ~labels
     events = [(a, b) for a, b in true_runs(labels).tolist() if one.scored[a:b].any()]
-    openings = np.array([incident.opened for incident in one.incidents], dtype=np.int64)
+    openings = np.array([each.opened for each in one.incidents if is_told(each)], dtype=np.int64)
+    alarm = one.alarm.copy()
+    for each in one.incidents:
+        if not is_told(each):
+            alarm[each.first : each.until + 1] = False
     delays, found = [], 0
     for start, end in events:
-        found += bool(one.alarm[start:end].any())
+        found += bool(alarm[start:end].any())
         own = openings[(openings > start - EARLY_ROWS) & (openings < end)]
         if len(own):
             delays.append(max(int(one.ts_ns[own[0]] - one.ts_ns[start]), 0) / 1e9)
@@ -75,15 +81,20 @@ def judge(one: ScoredSensor) -> LabelCounts:
         opened=len(delays),
         delays_s=tuple(delays),
         normal_rows=int(np.count_nonzero(normal)),
-        normal_alarm_rows=int(np.count_nonzero(normal & one.alarm)),
+        normal_alarm_rows=int(np.count_nonzero(normal & alarm)),
     )
 
 
 def false_incidents(one: ScoredSensor) -> Sequence[bool]:
-    """Whether each incident of a sensor is false by its labels; without labels all are."""
+    """Whether each incident of a sensor is false by its labels; without labels all told of are."""
     openings = np.array([incident.opened for incident in one.incidents], dtype=np.int64)
-    false: Sequence[bool] = false_openings(openings, _labels(one)).tolist()
-    return false
+    false = false_openings(openings, _labels(one)).tolist()
+    return [each and is_told(of) for each, of in zip(false, one.incidents, strict=True)]
+
+
+def is_told(incident: FoundIncident) -> bool:
+    """Whether anybody is told of an incident: not of one that is suppressed."""
+    return incident.told.suppressed is None
 
 
 def _labels(one: ScoredSensor) -> npt.NDArray[np.bool_]:

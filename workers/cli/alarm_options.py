@@ -42,8 +42,8 @@ class AlarmOptions:
         Bar,
         typer.Option(
             help="budget: a quiet sensor's bar sinks a little until the budget is used, and more "
-            "events are found. calibration: never below the calibrated bar; about a third of the "
-            "false incidents and an eighth of the events fewer.",
+            "events are found. calibration: never below the calibrated bar; half of the "
+            "false incidents and a quarter of the events fewer.",
         ),
     ] = Bar.BUDGET
     long_event: Annotated[

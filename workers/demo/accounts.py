@@ -40,6 +40,7 @@ class Accounts:
     duplicate: int
     late: int
     anomalies: int  # flagged readings in the topic, each counted once
+    incidents: int  # of all kinds, in the topic
     repeats: int  # outputs that came more than once (at-least-once), not counted again
     checks: tuple[Check, ...]
     note: str = ""
@@ -73,7 +74,13 @@ def balance(
     """
     complete = counts.records == broker.committed
     if not complete:
-        counts = replace(counts, records=broker.committed, duplicate=sent.repeated, late=sent.late)
+        counts = replace(
+            counts,
+            records=broker.committed,
+            duplicate=sent.repeated,
+            late=sent.late,
+            incidents_opened=len(ledger.incidents),
+        )
     books = ledger.books(-(-sent.readings // len(ledger.machines)))
     scored, flagged, alarmed = ((books & bit) > 0 for bit in (SCORED, FLAGGED, ALARMED))
     was_sent = np.arange(books.size).reshape(books.shape) < sent.readings
@@ -86,10 +93,12 @@ def balance(
         duplicate=counts.duplicate,
         late=counts.late,
         anomalies=int(alarmed.sum()),
+        incidents=len(ledger.incidents),
         repeats=ledger.repeats,
         checks=(),
         note="" if complete else RESTARTED,
     )
+    over = [event for event in ledger.incidents.values() if event.data.end_ns is not None]
     unscored, unsent = was_sent & ~warm & ~scored, scored & ~was_sent
     equations = {
         "records sent = scored + warming up + dead letters + dropped by policy": (
@@ -109,6 +118,18 @@ def balance(
             int((flagged & alarmed).sum()),
         ),
         "anomalies of readings with a score below 1: none": (0, int((alarmed & ~flagged).sum())),
+        "incidents that the workers opened = incidents in the topic": (
+            counts.incidents_opened,
+            accounts.incidents,
+        ),
+        "events of the incidents, by their numbers = events in the topic": (
+            sum(int(event.sequence) for event in ledger.incidents.values()),
+            len(ledger.incident_events),
+        ),
+        "flagged readings of ended incidents = anomalies that carry their ids": (
+            sum(event.data.flagged for event in over),
+            sum(ledger.anomalies_of[event.data.id] for event in over),
+        ),
         "bad records sent = dead letters in the topic": (sent.bad, accounts.dead_lettered),
         "readings sent twice = duplicates dropped": (sent.repeated, counts.duplicate),
         "readings sent late = late ones dropped": (sent.late, counts.late),

@@ -7,8 +7,10 @@ last rows only.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
+from schemas.wire.event import DeedEvent, IncidentEvent
 from workers.stream.health import LatencyHistogram
 
 ByteArray = npt.NDArray[np.uint8]
@@ -38,7 +41,10 @@ class Ledger:
     kept_rows: int  # whose scores and cleaned values are kept
     repeats: int = 0  # outputs that had come before; an id makes them harmless
     dead_letters: set[tuple[int, int]] = field(default_factory=set)  # partition and offset
-    latest: dict[str, Anomaly] = field(default_factory=dict)  # of each pump, the newest last
+    incidents: dict[UUID, IncidentEvent] = field(default_factory=dict)  # what was told last of each
+    incident_events: set[str] = field(default_factory=set)  # ids of all that was told of them
+    anomalies_of: Counter[UUID] = field(default_factory=Counter)  # that carry an incident's id
+    heeded: set[UUID] = field(default_factory=set)  # wishes that hold
     # From event time to the record of the cleaned reading.
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
 
@@ -64,6 +70,10 @@ class Ledger:
             raise ValueError("an output carries a time at which no reading was sent")
         return rows
 
+    def row(self, ts_ns: int) -> int:
+        """The row of one event time; raises as `rows` does."""
+        return int(self.rows([ts_ns])[0])
+
     def add_denoised(self, frame: DenoisedFrame, *, stamp_ms: int) -> None:
         """Enter scores and cleaned values of a record stamped at `stamp_ms` (epoch)."""
         rows, machine = self.rows(frame.ts_ns), self._columns[frame.sensor_id]
@@ -79,9 +89,27 @@ class Ledger:
     def add_anomaly(self, anomaly: Anomaly) -> None:
         """Enter one flagged reading."""
         row = self.rows([anomaly.ts_ns])
+        repeats = self.repeats
         self._enter(row, self._columns[anomaly.sensor_id], np.array([ALARMED]))
-        self.latest.pop(anomaly.sensor_id, None)
-        self.latest[anomaly.sensor_id] = anomaly
+        if anomaly.incident is not None and self.repeats == repeats:
+            self.anomalies_of[anomaly.incident] += 1
+
+    def add_incident(self, event: IncidentEvent) -> None:
+        """Enter what happened to an incident; what is known already, or outdated, changes nothing.
+
+        The one that was told of last comes last.
+        """
+        self.repeats += event.id in self.incident_events
+        self.incident_events.add(event.id)
+        before = self.incidents.get(event.data.id)
+        if before is None or event.sequence > before.sequence:
+            self.incidents.pop(event.data.id, None)
+            self.incidents[event.data.id] = event
+
+    def add_deed(self, event: DeedEvent) -> None:
+        """Enter a wish that was heeded."""
+        if event.type == "wish.heeded":
+            self.heeded.add(event.data.wish_id)
 
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Enter one record that could not be read."""

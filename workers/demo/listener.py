@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
 
 from schemas.codec import decode_denoised
 from schemas.settings import TopicSettings
 from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import read_dead_letter
+from schemas.wire.event import DeedEvent, IncidentEvent
 from workers.demo.ledger import Ledger
 from workers.kafka.client import Connection, Record
 from workers.kafka.factory import open_reader
+
+_EVENT: Final[TypeAdapter[IncidentEvent | DeedEvent]] = TypeAdapter(
+    Annotated[IncidentEvent | DeedEvent, Field(discriminator="type")]
+)
 
 
 class Listener(threading.Thread):
     """Enters every record of the output topics into the ledger.
 
     The ledger belongs to the listener's thread until `finish` has returned; what others read of it
-    before that (`Ledger.latest`, counts) may be a moment old.
+    before that (`Ledger.incidents`, counts) may be a moment old.
     """
 
     def __init__(self, connection: Connection, topics: TopicSettings, ledger: Ledger) -> None:
@@ -43,7 +51,8 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         """Read until `finish`, and then what is still there."""
-        topics = (self._topics.anomalies, self._topics.denoised, self._topics.dead_letters)
+        named = self._topics
+        topics = (named.incidents, named.anomalies, named.denoised, named.dead_letters)
         try:
             with open_reader(self._connection, topics, client_id="vigie-demo-audience") as reader:
                 while not self._finishing.is_set():
@@ -63,6 +72,12 @@ class Listener(threading.Thread):
                 )
             elif record.topic == self._topics.anomalies:
                 self._ledger.add_anomaly(Anomaly.model_validate_json(value))
+            elif record.topic == self._topics.incidents:
+                event = _EVENT.validate_json(value)
+                if isinstance(event, IncidentEvent):
+                    self._ledger.add_incident(event)
+                else:
+                    self._ledger.add_deed(event)
             else:
                 self._ledger.add_dead_letter(
                     read_dead_letter([(name, content or b"") for name, content in record.headers])

@@ -68,6 +68,15 @@ def draw_pump(
             observed=np.concatenate([chunk.noisy[:, machine] for chunk in truth]),
             denoised=clean[:, machine],
             score=scores[:, machine],
+            incidents=[
+                Span(
+                    start_ns=max(one.told.first_ns, int(ts_ns[0])),
+                    end_ns=int(ts_ns[-1]) if one.told.end_ns is None else one.told.end_ns,
+                    severity=one.told.severity.value,
+                )
+                for one in verdict.incidents
+                if one.machine == machine and one.end_row > rows[0]
+            ],
             faults=spans,
         ),
         path,

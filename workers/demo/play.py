@@ -5,26 +5,30 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from detector.calibration.budget import Basis
+from detector.evaluation import EARLY_ROWS
 from detector.scoring import Detector
 from detector.training.train import Progress
 from schemas.settings import Settings
-from schemas.wire.anomaly import Anomaly
+from schemas.wire.incident import Incident
 from workers.backtest.plots import PlotExtraError
 from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
 from workers.demo.learning import learn
-from workers.demo.ledger import FLAGGED, Ledger
+from workers.demo.ledger import Ledger
 from workers.demo.listener import Listener
+from workers.demo.operator import Operator, wish_writer
 from workers.demo.picture import draw_pump
 from workers.demo.scenario import Scenario
-from workers.demo.screen import Alarm, View
-from workers.demo.summary import Summary
-from workers.demo.verdict import Verdict, gain_db, judge
+from workers.demo.screen import Shown, View
+from workers.demo.summary import Spoken, Summary
+from workers.demo.verdict import Verdict, fault_behind, gain_db, in_words, judge
 from workers.kafka.factory import admin_of, connection_of, topic_specs
 from workers.plant.faults import Fault
 from workers.plant.plant import PlantChunk
@@ -101,9 +105,10 @@ def play(
             healths = run_pipeline(settings, should_stop=show.should_stop, observe=show.observe)
         finally:
             show.feeder.stop(within_s=_CATCH_UP_WITHIN_S)
-        if show.listener is None or show.ledger is None:
+        if show.listener is None or show.operator is None:
             raise KeyboardInterrupt
         audience.step("reading the topics back")
+        show.operator.finish(within_s=_READ_WITHIN_S)
         show.listener.finish(within_s=_READ_WITHIN_S)
         counts = sum((health.total for health in healths), Counts())
         return _sum_up(show, counts, detector, folder)
@@ -142,6 +147,7 @@ class _Show:
         self.feeder = Feeder(scenario, self._connection, settings.topics.readings)
         self.ledger: Ledger | None = None
         self.listener: Listener | None = None
+        self.operator: Operator | None = None
         self.feeder.start()
 
     def should_stop(self) -> bool:
@@ -191,6 +197,17 @@ class _Show:
         )
         self.listener = Listener(self._connection, self.settings.topics, self.ledger)
         self.listener.start()
+        open_writer = partial(wish_writer, self._connection, self.settings.topics.verdicts)
+        self.operator = Operator(open_writer, self.ledger, self.fault_of)
+        self.operator.start()
+
+    def fault_of(self, incident: Incident) -> Fault | None:
+        """What the simulator had broken when an incident opened."""
+        assert self.ledger is not None
+        row, warm_up = self.ledger.row(incident.opened_ns), self._detector.warm_up
+        near = self.scenario.faults_between(max(row - warm_up, 0), row + EARLY_ROWS)
+        machine = self.ledger.machines.index(incident.sensor_id)
+        return fault_behind(near, machine, row, warm_up=warm_up)
 
     def _view(self, healths: list[Health], ledger: Ledger) -> View:
         counts = sum((health.total for health in healths), Counts())
@@ -212,20 +229,22 @@ class _Show:
             workers=len(healths),
             p50_ms=latency.quantile(0.5),
             p99_ms=latency.quantile(0.99),
-            alarms=[self._alarm(one, ledger) for one in reversed(list(ledger.latest.values()))],
+            incidents=[self._shown(one.data) for one in reversed(list(ledger.incidents.values()))],
+            opened=len(ledger.incidents),
             note=self._note or ("everything is sent; finishing" if self.feeder.is_done else ""),
         )
 
-    def _alarm(self, anomaly: Anomaly, ledger: Ledger) -> Alarm:
-        row = int(ledger.rows([anomaly.ts_ns])[0])
-        tail = self._detector.receptive_field - 1
-        truths = (
-            f"{fault.kind.name.lower()} of {' and '.join(fault.channels)}".replace("_", " ")
-            for fault in self.scenario.faults_between(row - tail, row + 1)
-            if ledger.machines[fault.machine] == anomaly.sensor_id
+    def _shown(self, incident: Incident) -> Shown:
+        assert self.operator is not None
+        fault = self.fault_of(incident)
+        wish = self.operator.said.get(incident.id)
+        until_ns = time.time_ns() if incident.end_ns is None else incident.end_ns
+        return Shown(
+            told=incident,
+            truth="" if fault is None else in_words(fault),
+            verdict="" if wish is None else wish.kind.replace("_", " "),
+            lasted_s=(until_ns - incident.opened_ns) / 1e9 * self.scenario.lapse,
         )
-        age_s = (time.time_ns() - anomaly.ts_ns) / 1e9
-        return Alarm(anomaly=anomaly, truth=next(truths, ""), age_s=age_s)
 
 
 def facts_of(settings: Settings) -> Broker:
@@ -241,13 +260,15 @@ def facts_of(settings: Settings) -> Broker:
 
 def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Summary:
     assert show.ledger is not None
+    assert show.operator is not None
+    rule = detector.head.alarms
+    assert rule is not None
     ledger, sent, scenario = show.ledger, show.feeder.sent, show.scenario
     rows = sent.readings // scenario.machines
     broker = facts_of(show.settings)
     accounts = balance(sent, ledger, counts, broker, warm_up=detector.warm_up)
-    flags = (ledger.books(rows)[:rows] & FLAGGED) > 0
     faults = scenario.faults_between(0, rows)
-    verdict = judge(flags, faults, receptive_field=detector.receptive_field)
+    verdict = judge(ledger, faults, rows=rows, warm_up=detector.warm_up, rate=rule.rate)
     # What lies behind the last whole row was prepared and not sent.
     truth = [part for chunk in show.feeder.truth if len(part := chunk.part(0, rows))]
     picture, note = _draw(scenario, truth, ledger, verdict, folder)
@@ -255,6 +276,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         seconds=rows * scenario.interval_ns / 1e9,
         accounts=accounts,
         verdict=verdict,
+        spoken=Spoken.of(show.operator.said.values(), ledger.heeded),
         machines=ledger.machines,
         interval_s=scenario.interval_ns / 1e9,
         gain_db=_gain(truth, ledger, faults, detector),
@@ -262,7 +284,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         model={
             "name": detector.name,
             "version": detector.version,
-            "promise": str(detector.identity.training["promise"]),
+            "budget_is_certified": detector.identity.training["budget_basis"] == Basis.COUNTED,
         },
         picture=picture,
         picture_note=note,

@@ -25,8 +25,9 @@ BAD_RECORDS: tuple[bytes, ...] = (
 )
 """What a broken gateway sends: no JSON, wrong type, channels missing, no time, NaN, wrong shape."""
 
-# Four hours of the plant for twenty pumps; a larger plant shares the work.
-_TRAINING_ROWS, _TRAINING_READINGS = 14_400, 600_000
+# Eight hours of the plant for twenty pumps; a larger plant shares the work. Four hours hold 16
+# jumps of a pump's load, and larger ones in the show opened false incidents.
+_TRAINING_ROWS, _TRAINING_READINGS = 28_800, 600_000
 _FEWEST_TRAINING_ROWS = 1_200
 _KEPT_ROWS, _KEPT_READINGS = 10_000, 400_000
 _EPOCH_ROWS = 1_200

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from schemas.wire.anomaly import Anomaly
-from workers.plant.physics import CHANNELS
+from schemas.wire.incident import Direction, Incident
 from workers.stream.state.counts import Counts
 
-_SHOWN_ALARMS = 6
-_UNITS = {channel.name: channel.unit for channel in CHANNELS}
+_SHOWN_INCIDENTS = 8
+_WIDE = 110
+"""A narrower terminal has no room for what was observed and expected."""
+_ARROWS = {
+    Direction.HIGH: "↑",
+    Direction.LOW: "↓",
+    Direction.PATTERN: "~",
+    Direction.MISSING: "?",
+}
+_COLUMNS: Mapping[str, JustifyMethod] = {
+    "pump": "left",
+    "state": "left",
+    "lasted": "right",
+    "severity": "left",
+    "channel": "left",
+    "observed": "right",
+    "expected": "right",
+    "what the simulator broke": "left",
+}
+_FOR_WIDE = {"observed", "expected"}
 _SEVERITY_STYLE = {"low": "yellow", "medium": "dark_orange", "high": "bold red"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """One line of the list of alarms."""
+class Shown:
+    """One line of the list of incidents."""
 
-    anomaly: Anomaly
+    told: Incident
     truth: str  # what the simulator has broken; empty when nothing
-    age_s: float  # since the reading
+    verdict: str  # what the operator has said of it; empty when nothing yet
+    lasted_s: float  # of the plant's time, so far
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +61,22 @@ class View:
     workers: int
     p50_ms: float | None  # from the record's time to the hand-over of its outputs
     p99_ms: float | None
-    alarms: Sequence[Alarm]  # newest first
+    incidents: Sequence[Shown]  # what was told of last first
+    opened: int  # incidents, since the beginning
     note: str = ""  # what is happening, when it is not just running
 
 
-def draw(view: View) -> RenderableType:
-    """The live picture of a terminal."""
-    return Group(_time(view), "", _figures(view), "", _alarms(view.alarms))
+def draw(view: View, *, width: int) -> RenderableType:
+    """The live picture of a terminal that is so many letters wide."""
+    is_wide = width >= _WIDE
+    return Group(_time(view), "", _figures(view), "", _incidents(view.incidents, is_wide=is_wide))
 
 
 def one_line(view: View) -> str:
     """The same for a log file: one line."""
     return (
         f"{view.elapsed_s:5.0f} s  {view.scored_per_s:,.0f} readings/s  lag {view.lag:,}  "
-        f"{view.sensors} sensors  {view.counts.anomalies:,} anomalies  "
+        f"{view.sensors} sensors  {view.opened:,} incidents  "
         f"latency p50 {milliseconds(view.p50_ms)} p99 {milliseconds(view.p99_ms)}  "
         f"{view.counts.dead_lettered} dead letters"
     )
@@ -97,7 +117,7 @@ def _figures(view: View) -> Table:
     table.add_row(
         "readings/s", Text(f"{view.scored_per_s:,.0f}", style="bold"),
         "sensors", f"{view.sensors}",
-        "anomalies", Text(f"{counts.anomalies:,}", style="bold red" if counts.anomalies else ""),
+        "incidents", Text(f"{view.opened:,}", style="bold red" if view.opened else ""),
     )  # fmt: skip
     letters = counts.dead_lettered
     table.add_row(
@@ -118,26 +138,46 @@ def _figures(view: View) -> Table:
     return table
 
 
-def _alarms(alarms: Sequence[Alarm]) -> Table:
-    table = titled("Latest alarms")
-    table.add_column("pump")
-    table.add_column("channel")
-    for name in ("observed", "expected", "score"):
-        table.add_column(name, justify="right")
-    table.add_column("what the simulator broke")
-    for alarm in alarms[:_SHOWN_ALARMS]:
-        anomaly = alarm.anomaly
-        channel = max(anomaly.contribution, key=lambda name: anomaly.contribution[name])
-        unit, observed = _UNITS[channel], anomaly.observed[channel]
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _incidents(incidents: Sequence[Shown], *, is_wide: bool) -> Table:
+    table = titled("Incidents, in minutes of the plant")
+    for name, justify in _COLUMNS.items():
+        if is_wide or name not in _FOR_WIDE:
+            table.add_column(name, justify=justify, no_wrap=True, min_width=len(name))
+    table.columns[-1].ratio = 1
+    shown = incidents[:_SHOWN_INCIDENTS]
+    for one in shown:
+        cells = zip(_COLUMNS, _cells(one), strict=True)
         table.add_row(
-            anomaly.sensor_id,
-            channel.replace("_", " "),
-            f"{'missing' if observed is None else f'{observed:.2f}'} {unit}",
-            f"{anomaly.expected[channel]:.2f} {unit}",
-            Text(f"{anomaly.score:.1f}", style=_SEVERITY_STYLE.get(anomaly.severity.value, "")),
-            Text(alarm.truth or "nothing: a false alarm", style="" if alarm.truth else "yellow"),
-            style="" if alarm.age_s < 3.0 else "dim",  # noqa: PLR2004 - seconds on the screen
+            *(cell for name, cell in cells if is_wide or name not in _FOR_WIDE),
+            style="" if one.told.end_ns is None else "dim",
         )
-    for _ in range(_SHOWN_ALARMS - len(alarms[:_SHOWN_ALARMS])):
+    for _ in range(_SHOWN_INCIDENTS - len(shown)):
         table.add_row()
     return table
+
+
+def _cells(one: Shown) -> tuple[Text | str, ...]:
+    told, main = one.told, one.told.channels[0]
+    severity = told.severity.value
+    observed = "missing" if main.observed is None else f"{main.observed:.1f} {main.unit}"
+    truth = Text(_short(one.truth)) if one.truth else Text("nothing: a false one", style="yellow")
+    return (
+        told.sensor_id,
+        "going on" if told.end_ns is None else one.verdict or "ended",
+        clock(one.lasted_s),
+        Text(severity, style=_SEVERITY_STYLE[severity]),
+        f"{_short(main.channel.replace('_', ' '))} {_ARROWS[main.direction]}",
+        observed,
+        f"{main.expected:.1f} {main.unit}",
+        truth,
+    )
+
+
+def _short(text: str) -> str:
+    return text.replace("temperature", "temp")

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.wire.verdict import Fault as FaultWish
+from schemas.wire.verdict import Wish
 from workers.demo.accounts import Accounts
 from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
 from workers.demo.screen import milliseconds, titled
-from workers.demo.verdict import FoundFault, Verdict
+from workers.demo.verdict import FoundFault, SeenIncident, Verdict, in_words
 
 _HOUR_S = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoken:
+    """What the operator said of incidents, and how much of it the stream heeded."""
+
+    faults: int
+    false_alarms: int
+    heeded: int
+
+    @classmethod
+    def of(cls, said: Iterable[Wish], heeded: Collection[UUID]) -> Self:
+        """By the wishes, and the ids of those that hold."""
+        wishes = list(said)
+        faults = sum(isinstance(wish, FaultWish) for wish in wishes)
+        return cls(
+            faults=faults,
+            false_alarms=len(wishes) - faults,
+            heeded=sum(wish.id in heeded for wish in wishes),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +52,21 @@ class Summary:
     seconds: float  # of streaming
     accounts: Accounts
     verdict: Verdict
+    spoken: Spoken
     machines: tuple[str, ...]
     interval_s: float  # between two readings of a pump, in the show
     gain_db: Mapping[str, float]  # of each channel, on rows without a fault
     # p50 and p99, from event time to the record of the cleaned reading.
     latency_ms: Mapping[str, float | None]
-    model: Mapping[str, Any]  # what was learned, and what its calibration can promise
+    model: Mapping[str, Any]  # what was learned, and whether its history can certify the budget
     picture: Path | None  # None when it could not be drawn, and `picture_note` says why
     picture_note: str
     folder: Path  # of model, log and picture
+
+    @property
+    def healthy_h(self) -> float:
+        """Pump-hours of the plant's time without a fault."""
+        return self.verdict.healthy_rows * PLANT_INTERVAL_S / _HOUR_S
 
     @property
     def mean_gain_db(self) -> float:
@@ -58,11 +87,23 @@ def as_dict(summary: Summary) -> dict[str, Any]:
             "faults": len(verdict.faults),
             "found": verdict.found,
             "recall": _finite(verdict.recall),
-            "segments": verdict.segments,
-            "false_segments": verdict.false,
+            "incidents": len(verdict.incidents),
+            "false_incidents": verdict.false,
             "precision": _finite(verdict.precision),
             "median_delay_readings": _finite(verdict.median_delay_rows),
-            "median_delay_s": _finite(verdict.median_delay_rows * summary.interval_s),
+            "median_delay_plant_s": _finite(verdict.median_delay_rows * PLANT_INTERVAL_S),
+            "median_delay_show_s": _finite(verdict.median_delay_rows * summary.interval_s),
+            "healthy_pump_hours": _finite(summary.healthy_h),
+            "healthy_alarm_share": _finite(verdict.healthy_alarm_share),
+            "budget": {
+                "words": f"{BUDGET_WORDS} of the plant's time",
+                "certified": summary.model["budget_is_certified"],
+                "allowed_false_incidents": _finite(verdict.allowed),
+                "seen_false_incidents": verdict.false,
+            },
+            "held_back": verdict.held_back,
+            "drifts": verdict.drifts,
+            "operator": asdict(summary.spoken),
             "by_fault": [
                 {
                     "sensor_id": summary.machines[one.fault.machine],
@@ -74,6 +115,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
                 }
                 for one in verdict.faults
             ],
+            "by_incident": [_incident(one) for one in verdict.incidents],
         },
         "noise_gain_db": {
             "mean": _finite(summary.mean_gain_db),
@@ -116,7 +158,11 @@ def _accounts_table(accounts: Accounts) -> Table:
     table.add_column(justify="right")
     table.add_column(style="dim")
     rows = (
-        ("scored", accounts.scored, f"{accounts.anomalies:,} of them flagged"),
+        (
+            "scored",
+            accounts.scored,
+            f"{accounts.anomalies:,} of them flagged, in {accounts.incidents:,} incidents",
+        ),
         ("warming up", accounts.warming_up, "the first readings of a pump fill its window"),
         ("dead letters", accounts.dead_lettered, "bad records, kept with the reason"),
         ("dropped: came twice", accounts.duplicate, "policy: one reading per pump and time"),
@@ -164,23 +210,35 @@ def _faults_table(verdict: Verdict) -> Table:
 
 
 def _show_verdict(summary: Summary, console: Console) -> None:
-    verdict = summary.verdict
-    hours = verdict.watched_rows * PLANT_INTERVAL_S / _HOUR_S
+    verdict, spoken = summary.verdict, summary.spoken
     console.print(
-        f"[bold]Recall {_share(verdict.recall)}[/bold]: {verdict.found} of {len(verdict.faults)} "
-        f"faults found. [bold]Precision {_share(verdict.precision)}[/bold]: "
-        f"{verdict.segments - verdict.false} of {verdict.segments} flagged segments "
-        "touch a fault."
+        f"[bold]Recall {_share(verdict.recall)}[/bold]: an incident opened for {verdict.found} of "
+        f"{len(verdict.faults)} faults. [bold]Precision {_share(verdict.precision)}[/bold]: "
+        f"{len(verdict.incidents) - verdict.false} of {len(verdict.incidents)} incidents touch a "
+        "fault."
     )
     if math.isfinite(verdict.median_delay_rows):
         console.print(
-            f"Median delay {verdict.median_delay_rows * PLANT_INTERVAL_S:.0f} s of the plant's "
-            "time, one reading a second."
+            f"Median delay {verdict.median_delay_rows:.0f} readings, "
+            f"{verdict.median_delay_rows * PLANT_INTERVAL_S:.0f} s of the plant's time."
         )
+    basis = "long enough" if summary.model["budget_is_certified"] else "too short"
     console.print(
-        f"False alarms: {verdict.false} in {hours:,.1f} pump-hours of plant time "
-        f"(budget: {BUDGET_WORDS}).",
-        style="dim",
+        f"[bold]False incidents[/bold]: asked for at most {verdict.allowed:.2f}, saw "
+        f"{verdict.false}, in {summary.healthy_h:,.1f} pump-hours without a fault. The budget is "
+        f"{BUDGET_WORDS}; the history is {basis} to certify that. "
+        f"{verdict.healthy_alarm_share:.1%} of these hours lie in an incident."
+    )
+    for count, what in (
+        (verdict.held_back, "held back: alike to a false alarm"),
+        (verdict.drifts, "of kind drift: normal operation has changed"),
+    ):
+        if count:
+            console.print(f"{count} more {what}.")
+    console.print(
+        f"The operator, who knows what was broken, called {spoken.faults} of them faults and "
+        f"{spoken.false_alarms} false alarms, once they had ended; the stream heeded "
+        f"{spoken.heeded} of these verdicts."
     )
 
 
@@ -190,6 +248,20 @@ def _gain_table(summary: Summary) -> Table:
         table.add_column(channel.replace("_", " ").replace("temperature", "temp"), justify="right")
     table.add_row(*(f"{gain:+.1f}" for gain in summary.gain_db.values()))
     return table
+
+
+def _incident(one: SeenIncident) -> dict[str, Any]:
+    told = one.told
+    return {
+        "id": str(told.id),
+        "sensor_id": told.sensor_id,
+        "severity": told.severity.value,
+        "channel": told.channels[0].channel if told.channels else None,
+        "direction": told.direction.value,
+        "opened_row": one.opened_row,
+        "end_row": one.end_row,
+        "fault": None if one.fault is None else in_words(one.fault),
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -152,7 +152,7 @@ def _pictured(
 ) -> PicturedIncident:
     detector = material.detector
     told = one.document(detector.channels)
-    if not (draw and one.incident.told.channels):
+    if not draw:
         return PicturedIncident(number=number, told=told, picture=None, examples=())
     sensor = sensors[one.incident.told.sensor_id]
     normal = (*material.history.sensors, *material.normal)

@@ -25,6 +25,7 @@ from schemas.wire.incident import (
     SourceRange,
     Suppressed,
 )
+from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.timestamp import short_ns
 from workers.stream.sensor_labels import LabelsOf
 from workers.stream.state.incident import IncidentChange, OpenIncident, Told, incident_id
@@ -80,7 +81,8 @@ class IncidentEvents:
             last_ns=one.last_ns,
             end_ns=change.end_ns,
             end_reason=change.reason,
-            duration_s=max(one.last_ns - one.first.ts_ns, 0) / 1e9,
+            until_ns=one.until.ts_ns,
+            duration_s=max(one.until.ts_ns - one.first.ts_ns, 0) / 1e9,
             readings=one.readings,
             flagged=one.flagged,
             peak=one.peak,
@@ -163,7 +165,7 @@ class IncidentEvents:
     def _channel(self, told: Told) -> IncidentChannel:
         return IncidentChannel(
             channel=self._detector.channels[told.channel],
-            unit=self._detector.units[told.channel],
+            unit=self._detector.units[told.channel][:MAX_NAME_CHARS],
             share=told.share,
             observed=told.observed,
             expected=told.expected,

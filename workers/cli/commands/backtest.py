@@ -64,6 +64,19 @@ def backtest(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(help="What people said and the stream heeded: vigie verdict deeds > FILE."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="Settings file, for its [[rules]] and [[off]]. Default: vigie.toml here, if there "
+            "is one.",
+        ),
+    ] = None,
     only: OnlyOption = None,
     columns: FileOptions,
     as_json: JsonOption = False,
@@ -79,32 +92,43 @@ def backtest(
       vigie backtest test.csv --model models/pumps
       vigie backtest skab/valve1/*.csv -m model --label anomaly -o scores.parquet
       vigie backtest test.csv -m model --incidents incidents.jsonl
+      vigie backtest test.csv -m model --verdicts deeds.jsonl --config vigie.toml
     """
     from rich.console import Console
 
     from detector.artifact import load
+    from schemas.settings import load_settings
     from workers.backtest.account import account_of
-    from workers.backtest.backtest import evaluate_sensors, read_for, score_history, unscored
+    from workers.backtest.backtest import Terms, evaluate_sensors, read_for, score_history, unscored
     from workers.backtest.incident_file import write_incidents
     from workers.backtest.score_file import write_scores
+    from workers.data.forgotten import read_deeds
     from workers.data.history import check_usable
+    from workers.stream.build import policy_of
+    from workers.stream.calendars import read_calendars
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
     detector = load(model)
+    settings = load_settings(config, {})
+    terms = Terms(
+        max_gap_s=max_gap,
+        policy=policy_of(settings, detector.channels, read_calendars(settings.off)),
+        deeds=() if verdicts is None else read_deeds(verdicts),
+    )
     with Console(stderr=True, quiet=as_json).status("scoring"):
         history = read_for(detector, files, layout)
         check_usable(history, layout.max_left_out)
         history = history.only(only or ())
-        sensors, counts = score_history(history, detector, max_gap_s=max_gap)
+        sensors, counts = score_history(history, detector, terms)
         found = account_of(sensors, detector, max_gap_s=max_gap)
     missed = unscored(sensors, detector, max_gap_s=max_gap)
     evaluation = evaluate_sensors(sensors, detector)
     if out is not None:
         write_scores(sensors, detector.channels, out)
     if incidents is not None:
-        write_incidents(found.incidents, incidents)
+        write_incidents(found.all_incidents, incidents)
     picture = _picture(sensors, detector, plot, plot_sensor, wanted=evaluation is not None)
     result = {
         "model": f"{detector.name}@{detector.version}",

@@ -38,8 +38,10 @@ def demo(
 
     Starts a Kafka broker and a local Ray, learns a model from a stretch of the plant without
     faults, then streams readings with faults in them and scores them live. The plant runs in time
-    lapse. At the end every record is accounted for, the alarms are compared with the faults, and a
-    picture shows one pump. Ctrl-C ends the streaming early; the summary comes all the same.
+    lapse. An operator, who knows what was broken, says of each incident that is over whether it was
+    a fault or a false alarm. At the end every record is accounted for, the incidents are compared
+    with the faults and the false ones with the budget, and a picture shows one pump. Ctrl-C ends
+    the streaming early; the summary comes all the same.
 
     Examples:
       vigie demo

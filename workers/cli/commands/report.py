@@ -61,7 +61,7 @@ def report(
 
     from detector.artifact import load
     from workers.backtest.account import account_of
-    from workers.backtest.backtest import read_for, score_history
+    from workers.backtest.backtest import Terms, read_for, score_history
     from workers.data.findings.checks import findings_of, warnings_of
     from workers.data.history import check_usable
     from workers.report.content import Material, report_of
@@ -74,7 +74,7 @@ def report(
         check_usable(history, layout.max_left_out)
         history = history.only(only or ())
         findings = warnings_of(findings_of(history, layout, now_ns=clock.time_ns()))
-        sensors, counts = score_history(history, detector, max_gap_s=max_gap)
+        sensors, counts = score_history(history, detector, Terms(max_gap_s=max_gap))
         examples = read_for(detector, normal, layout).sensors if normal else ()
         told = report_of(
             Material(

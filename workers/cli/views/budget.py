@@ -10,7 +10,7 @@ from rich.table import Table
 
 from detector.calibration.budget import WEEK_S
 from schemas.wire.timestamp import short_ns
-from workers.api.budget import ModelBudget, RecordedBudget, desk_json
+from workers.api.budget import ModelBudget, RecordedBudget, SensorBudget, desk_json
 from workers.cli.views.accounts import many
 from workers.printable import printable
 
@@ -39,8 +39,9 @@ def budget_json(budget: ModelBudget | str, recorded: RecordedBudget) -> dict[str
         "desk": {k: v for k, v in desk_json(recorded.desk).items() if k != "farthest_over"},
         "sensors": [
             {
-                **{k: v for k, v in asdict(at).items() if k != "open_since_ns"},
+                **{k: v for k, v in asdict(at).items() if not k.endswith("_ns")},
                 "open_since": None if at.open_since_ns is None else short_ns(at.open_since_ns),
+                "drift_since": None if at.drift_since_ns is None else short_ns(at.drift_since_ns),
             }
             for at in recorded.sensors
         ],
@@ -83,8 +84,9 @@ def _show_desk(use: BudgetUse, console: Console) -> None:
     console.print()
     console.print(table)
     console.print(
-        f"All incidents count, true ones too, of the {many(use.sensors, 'sensor')} heard in the "
-        "last week. Days are counted by quarters, up to the latest event time of each partition."
+        f"All incidents but drifts count, true ones too, of {many(use.sensors, 'sensor')} heard in "
+        "the last week. Days are counted by quarters, up to the latest event time of each "
+        "partition."
     )
 
 
@@ -92,7 +94,7 @@ def _show_sensors(recorded: RecordedBudget, console: Console) -> None:
     allowance = recorded.desk.allowance
     listed = recorded.sensors
     if allowance is not None:
-        listed = [at for at in listed if at.over or at.open_since_ns is not None]
+        listed = [at for at in listed if at.over or _since(at)]
         console.print(
             f"\nOver the budget: {many(recorded.desk.over, 'sensor')}. One is allowed "
             f"{allowance.sensor(WEEK_S):,.2f} a week; a single incident is never over it. One that "
@@ -109,12 +111,18 @@ def _show_sensors(recorded: RecordedBudget, console: Console) -> None:
             f"{at.last_day:,}",
             f"{at.last_week:,}",
             "over" if at.over else "",
-            "" if at.open_since_ns is None else short_ns(at.open_since_ns),
+            _since(at),
         )
     console.print()
     console.print(table)
     if len(listed) > MOST_SHOWN:
         console.print(f"and {len(listed) - MOST_SHOWN:,} more (--json shows all)")
+
+
+def _since(at: SensorBudget) -> str:
+    """When what is open of a sensor opened."""
+    found = ((at.open_since_ns, ""), (at.drift_since_ns, " (drift)"))
+    return "\n".join(f"{short_ns(ns)}{what}" for ns, what in found if ns is not None)
 
 
 def _table(first: str, *columns: str) -> Table:

@@ -74,7 +74,7 @@ class _Terminal(Audience):
     def watching(self, view: View) -> None:
         if self._step != _STREAMING:
             self.step(_STREAMING)
-        self._live.update(draw(view))
+        self._live.update(draw(view, width=self._console.width))
 
     def done(self) -> None:
         if self._step:

@@ -72,7 +72,7 @@ def show_incidents(found: Account, detector: Detector) -> None:
                 told.sensor_id,
                 duration(told.duration_s),
                 told.severity,
-                channel_words(told.channels[0]) if told.channels else "-",
+                channel_words(told.channels[0]),
                 ending(told),
                 *([_LABEL_WORDS[one.is_false]] if found.labelled else []),
             )

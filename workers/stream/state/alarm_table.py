@@ -21,7 +21,7 @@ MARK_EPOCHS: Final = drift.WINDOW // (MARKS - 1)
 window, because one of them begins before it."""
 _DAY: Final = 4
 
-ROW_VERSION: Final = 10_000 * alarm_rule.STATE_VERSION + 100 * drift.STATE_VERSION + 1
+ROW_VERSION: Final = 10_000 * alarm_rule.STATE_VERSION + 100 * drift.STATE_VERSION + 2
 """Of what `ROW` means."""
 _PACKED: Final = ("rule", "drift")
 ROW: np.dtype[Any] = np.dtype(
@@ -37,7 +37,7 @@ ROW: np.dtype[Any] = np.dtype(
         ("flagged", np.int64),
         ("marks", np.int64, (MARKS,)),
         ("quarter", np.int64),
-        ("openings", np.uint16, (QUARTERS,)),
+        ("openings", np.uint8, (QUARTERS,)),
     ]
 )
 """State of rule and drift watch; event time of the last reading and log time then; the run of
@@ -89,7 +89,7 @@ class AlarmTable:
             of["openings"][later:] = of["openings"][: QUARTERS - later].copy()
             of["openings"][:later] = 0
             of["quarter"] = quarter
-        if of["openings"][0] < np.iinfo(np.uint16).max:
+        if of["openings"][0] < np.iinfo(np.uint8).max:
             of["openings"][0] += 1
         return self.opened(row, ts_ns)
 
@@ -142,14 +142,14 @@ def packed(rows: NDArray[Any]) -> list[bytes]:
 
 
 def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.ndarray, " n"]]:
-    """Rows of what was recorded, in an array that can be changed.
+    """The rows that documents hold.
 
     Args:
         states: of n sensors, the version of each and its packed row.
 
     Returns:
-        The n rows, and which of them are known: the others are of another version, or damaged, and
-        all zero.
+        The rows that are known, and which of the n those are: the others are of another version,
+        or damaged.
     """
     nothing, parts, known = bytes(PACKED_BYTES), [], []
     for version, state in states:

@@ -102,7 +102,7 @@ class SensorAlarms:
             clock_ms: log time now.
         """
         for sensor in list(self.book.open):
-            if self._is_silent(rows[sensor], clock_ms):
+            if self.is_silent(rows[sensor], clock_ms):
                 yield from self.end(sensor, rows[sensor], EndReason.STALE)
 
     def standing(self, rows: dict[str, int]) -> Iterator[IncidentChange]:
@@ -119,6 +119,11 @@ class SensorAlarms:
                 opened_day=day,
                 opened_week=week,
             )
+
+    def is_silent(self, row: int, clock_ms: int) -> bool:
+        """Whether a sensor has brought nothing for so long that its incident is stale."""
+        last_ms = int(self.table.rows[row]["last_ms"])
+        return 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms
 
     def restore(self, sensor: str, document: SensorState) -> None:
         """Go on with what was recorded of a sensor beside its row: all of it, or nothing.
@@ -141,11 +146,16 @@ class SensorAlarms:
 
     def forget(self, sensor: str, row: int, clock_ms: int) -> Iterator[IncidentChange]:
         """Nothing is known of a sensor from log time `clock_ms` on; what is open of it ends."""
-        if self._is_silent(row, clock_ms):
+        if self.is_silent(row, clock_ms):
             yield from self.end(sensor, row, EndReason.STALE)
         yield from self.end(sensor, row, EndReason.FORGOTTEN)
         self.heeding.forget(sensor)
         self.settling.pop(sensor, None)
+
+    @property
+    def open_incidents(self) -> int:
+        """Incidents that go on, drifts too."""
+        return len(self.book.open) + (0 if self.drifts is None else len(self.drifts.open))
 
     def more(self, sensor: str) -> dict[str, Any] | None:
         """What is to be recorded of a sensor beside its row and its incident, if anything."""
@@ -158,10 +168,6 @@ class SensorAlarms:
         if self.drifts is not None and sensor in self.drifts.open:
             document["drift"] = self.drifts.open[sensor].document()
         return document or None
-
-    def _is_silent(self, row: int, clock_ms: int) -> bool:
-        last_ms = int(self.table.rows[row]["last_ms"])
-        return 0 <= last_ms <= clock_ms - self.model.policy.max_stale_ms
 
     # -- between readings ------------------------------------------------------------------------
 

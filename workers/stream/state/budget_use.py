@@ -7,7 +7,7 @@ say the same. All incidents count, true ones too: nobody has judged them yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -38,8 +38,8 @@ class BudgetUse:
     Attributes:
         sensors: that brought a reading in the last week.
         day, week: incidents of all that opened in the last 24 hours and 7 days, by quarters of a
-            day.
-        open: incidents that go on.
+            day; without drifts, which have no part in the budget.
+        open: incidents that go on, drifts too.
         over: sensors over their budget, see `are_over`...
         farthest: ...and the first of them, the farthest first.
         allowance: what the budget is; None is unknown: then none is over it.
@@ -113,7 +113,7 @@ def budget_use(
     names: Sequence[str],
     rows: NDArray[Any],
     allowance: Allowance | None,
-    open_: Collection[str],
+    open_: int,
     *,
     most: int = MOST_NAMED,
 ) -> BudgetUse:
@@ -123,7 +123,7 @@ def budget_use(
         names: of n sensors.
         rows: [n] of `alarm_table.ROW`.
         allowance: the budget.
-        open_: sensors with an incident that goes on.
+        open_: incidents that go on.
         most: sensors that are named of those over the budget.
     """
     now_ns = latest_ns(rows)
@@ -135,7 +135,7 @@ def budget_use(
         sensors=int((rows["last_ns"] > now_ns - _WEEK_NS).sum()),
         day=int(day.sum()),
         week=int(week.sum()),
-        open=len(open_),
+        open=open_,
         over=len(places),
         farthest=tuple(SensorUse(names[at], int(day[at]), int(week[at])) for at in first),
         allowance=allowance,

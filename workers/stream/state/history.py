@@ -198,7 +198,7 @@ class SensorWindows:
         clock_ms: Int64[np.ndarray, " m"],
         *,
         kept_from: int,
-        since_ms: int,
+        before_ms: int,
     ) -> Samples:
         """Take the readings of m records of one TTL window, in arrival order.
 
@@ -207,7 +207,7 @@ class SensorWindows:
             record_offsets: of each, ascending.
             clock_ms: log time at each.
             kept_from: where the TTL window before this one begins.
-            since_ms: log time at which this one begins; -1 is unknown.
+            before_ms: log time before them.
         """
         arrived = by_sensor(self._rows_of(readings.sensors), readings, record_offsets)
         accepted, of_shadow = self._accept(arrived)
@@ -245,7 +245,6 @@ class SensorWindows:
             met=[
                 Met(
                     kept_from=kept_from,
-                    since_ms=since_ms,
                     sensors=[self._names[row] for row in arrived.rows.tolist()],
                     sizes=arrived.sizes,
                     offsets=arrived.offsets,
@@ -253,6 +252,7 @@ class SensorWindows:
                     dropped=accepted.dropped,
                     kept=new,
                     kept_sensors=[self._names[row] for row in new.rows.tolist()],
+                    before_ms=before_ms,
                     clock_ms=clock_ms[np.searchsorted(record_offsets, new.offsets)],
                 )
             ],

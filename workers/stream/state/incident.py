@@ -11,11 +11,13 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from math import isfinite, isnan, nan
+from math import isfinite, nan
+from struct import Struct
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.wire.anomaly import anomaly_id
 from schemas.wire.incident import MAX_EXCERPT, EndReason, IncidentKind, SeenBy
@@ -32,19 +34,6 @@ class Place(NamedTuple):
     ts_ns: int
 
 
-class Row(NamedTuple):
-    """A scored reading of an open incident.
-
-    `strength` are slopes of the tail beyond the bar, `severity` 1 to 3 is what they mean.
-    """
-
-    place: Place
-    score: float
-    strength: float
-    severity: int
-    flagged: bool
-
-
 class Told(NamedTuple):
     """A channel at the reading that was farthest out: its number, and its values there."""
 
@@ -53,6 +42,12 @@ class Told(NamedTuple):
     observed: float | None
     expected: float
     band: float
+
+    @classmethod
+    def of(cls, channel: int, share: float, observed: float, expected: float, band: float) -> Told:
+        """As it is recorded: rounded; NaN was missing."""
+        seen = rounded(observed) if isfinite(observed) else None
+        return cls(channel, rounded(share), seen, rounded(expected), rounded(band))
 
 
 class What(StrEnum):
@@ -63,17 +58,21 @@ class What(StrEnum):
     RESOLVED = "resolved"
 
 
+_FLOAT: Final = Struct("<f")
+_LEAST: Final = 1e-37
+_LARGEST: Final = 3.4e38
+_TOLD: Final = np.dtype(
+    [
+        ("channel", "<u2"),
+        ("share", "<f4"),
+        ("observed", "<f4"),
+        ("expected", "<f4"),
+        ("band", "<f4"),
+    ]
+)
 _POINT: Final = np.dtype(
     [("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")]
 )
-
-
-_TOLD: Final = np.dtype(
-    [("channel", "<u2"), *((name, "<f8") for name in ("share", "observed", "expected", "band"))]
-)
-_LATENT: Final = np.dtype("<f4")
-_LEAST, _MOST = 1e-37, 3.4e38
-"""Between them single precision has all its digits."""
 
 
 @dataclass(slots=True)
@@ -86,24 +85,28 @@ class Points:
     line: list[tuple[int, float, float, float]] = field(default_factory=list)
     """Event time, observed, expected, score; NaN is missing. Single precision: it is a picture."""
 
-    def add(self, ts_ns: int, observed: float, expected: float, score: float) -> None:
-        """Take the next reading's point, if it is its turn."""
-        if self.passed % self.stride == 0 and len(self.line) == MAX_EXCERPT:
+    def is_turn(self) -> bool:
+        """Count the next reading; whether it is to be added."""
+        self.passed += 1
+        if (self.passed - 1) % self.stride == 0 and len(self.line) == MAX_EXCERPT:
             self.stride *= 2
             del self.line[1::2]
-        if self.passed % self.stride == 0:
-            self.line.append((ts_ns, _single(observed), _single(expected), _single(score)))
-        self.passed += 1
+        return (self.passed - 1) % self.stride == 0
+
+    def add(self, ts_ns: int, observed: float, expected: float, score: float) -> None:
+        """Add a point."""
+        self.line.append((ts_ns, _single(observed), _single(expected), _single(score)))
 
     def document(self) -> list[Any]:
         """As plain values."""
-        return [self.channel, self.stride, self.passed, _packed(self.line, _POINT)]
+        packed = np.array(self.line, _POINT).tobytes()
+        return [self.channel, self.stride, self.passed, b64encode(packed).decode()]
 
     @classmethod
     def of(cls, document: Sequence[Any]) -> Points:
         """What `document` gave."""
         channel, stride, passed, packed = document
-        line = _unpacked(packed, _POINT)
+        line = np.frombuffer(b64decode(packed, validate=True), _POINT).tolist()
         return cls(channel=channel, stride=stride, passed=passed, line=line)
 
 
@@ -154,21 +157,26 @@ class OpenIncident:
     told_ns: int = 0
     told_severity: int = 0
 
-    def take(self, row: Row) -> bool:
-        """Add a reading; whether it is the one that was farthest out so far."""
-        self.until = row.place
+    def take(self, place: Place, score: float, strength: float, *, flagged: bool) -> bool:
+        """Add a reading; whether it is the one that was farthest out so far.
+
+        Args:
+            place: where it lies.
+            score: published.
+            strength: slopes of the tail beyond the bar.
+            flagged: whether it is an anomaly.
+        """
+        self.until = place
         self.readings += 1
-        self.total += row.score
-        if row.flagged:
+        self.total += score
+        if flagged:
             self.flagged += 1
-            self.last_ns = row.place.ts_ns
-        self.peak = max(self.peak, row.score)
-        is_farthest = self.severity == 0 or row.strength > self.strength
-        if is_farthest:
-            self.strength = row.strength
-        # Not by the strength alone: a hard limit makes any reading severe.
-        self.severity = max(self.severity, row.severity)
-        return is_farthest
+            self.last_ns = place.ts_ns
+        self.peak = max(self.peak, score)
+        if self.readings == 1 or strength > self.strength:
+            self.strength = strength
+            return True
+        return False
 
     @property
     def is_due(self) -> bool:
@@ -185,15 +193,15 @@ class OpenIncident:
 
     def document(self) -> list[Any]:
         """As plain values in the order of the fields, for the sensor's document."""
-        plain = [getattr(self, name) for name in _FIELDS]
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        told = [
+            (*one[:2], nan if one.observed is None else one.observed, *one[3:]) for one in self.told
+        ]
+        plain["told"] = _packed(np.array(told, _TOLD))
+        plain["latent"] = _packed(np.array(self.latent, "<f4"))
         if self.points is not None:
-            plain[_FIELDS.index("points")] = self.points.document()
-        # In digits, these would be half of the sensor's document.
-        plain[_FIELDS.index("latent")] = _packed(self.latent, _LATENT)
-        plain[_FIELDS.index("told")] = _packed(
-            [tuple(nan if value is None else value for value in one) for one in self.told], _TOLD
-        )
-        return plain
+            plain["points"] = self.points.document()
+        return list(plain.values())
 
     @classmethod
     def of(cls, document: Sequence[Any]) -> OpenIncident:
@@ -205,13 +213,12 @@ class OpenIncident:
         plain: dict[str, Any] = dict(zip(_FIELDS, document, strict=True))
         plain["kind"], plain["seen_by"] = IncidentKind(plain["kind"]), SeenBy(plain["seen_by"])
         plain["first"], plain["until"] = Place(*plain["first"]), Place(*plain["until"])
-        plain["told"] = tuple(
-            Told(channel, share, None if isnan(observed) else observed, *more)
-            for channel, share, observed, *more in _unpacked(plain["told"], _TOLD)
-        )
+        told = np.frombuffer(b64decode(plain["told"], validate=True), _TOLD)
+        plain["told"] = tuple(Told.of(*one) for one in told.tolist())
+        latent = np.frombuffer(b64decode(plain["latent"], validate=True), "<f4")
+        plain["latent"] = tuple(map(rounded, latent.tolist()))
         if plain["points"] is not None:
             plain["points"] = Points.of(plain["points"])
-        plain["latent"] = tuple(map(shortened, _unpacked(plain["latent"], _LATENT)))
         for name in ("suppressed", "change"):
             plain[name] = None if plain[name] is None else tuple(plain[name])
         return cls(**plain)
@@ -251,33 +258,20 @@ def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
 
 
 def rounded(value: float) -> float:
-    """With seven digits: enough for people."""
-    return float(f"{value:.7g}")
-
-
-def shortened(value: float) -> float:
-    """With four digits: they come back from single precision, in which they are recorded."""
-    if not abs(value) >= _LEAST:
+    """With the six digits that single precision keeps: that is how it is recorded."""
+    if abs(value) < _LEAST:
         return 0.0
-    return float(f"{max(min(value, _MOST), -_MOST):.4g}")
+    return float(f"{min(max(value, -_LARGEST), _LARGEST):.6g}")
 
 
-def _packed(values: Sequence[Any], kind: np.dtype[Any]) -> str:
-    return b64encode(np.array(values, kind).tobytes()).decode()
-
-
-def _unpacked(packed: str, kind: np.dtype[Any]) -> list[Any]:
-    """What `_packed` was given, as plain numbers.
-
-    Raises:
-        ValueError, TypeError: it is not that.
-    """
-    values: list[Any] = np.frombuffer(b64decode(packed, validate=True), kind).tolist()
-    return values
+def _packed(values: NDArray[Any]) -> str:
+    return b64encode(values.tobytes()).decode()
 
 
 def _single(value: float) -> float:
     """As it comes back from single precision; what is too large for it is drawn as missing."""
-    with np.errstate(over="ignore"):
-        single = float(np.float32(value))
+    try:
+        single: float = _FLOAT.unpack(_FLOAT.pack(value))[0]
+    except OverflowError:
+        return nan
     return single if isfinite(single) else nan

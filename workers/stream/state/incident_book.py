@@ -5,9 +5,11 @@ Pure. The rule says at which reading an incident opens and ends; here stands wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import isnan
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -27,11 +29,9 @@ from workers.stream.state.incident import (
     OpenIncident,
     Place,
     Points,
-    Row,
     Told,
     What,
     rounded,
-    shortened,
 )
 from workers.stream.state.piece import Judged, Piece
 
@@ -86,15 +86,24 @@ class IncidentBook:
     def follow(self, all_: Followed, heeding: Heeding) -> None:
         """Go through the readings of sensors of which there is something to tell."""
         piece, told = all_.piece, all_.told
-        ends = np.cumsum(piece.sizes)
-        busy = set(np.searchsorted(ends, np.flatnonzero(all_.flagged), side="right").tolist())
-        busy.update(event.sensor for event in (*told.opened, *told.ended))
-        if self.open:
-            busy.update(i for i, name in enumerate(piece.sensors) if name in self.open)
-        for place in sorted(busy):
-            name, stop = piece.sensors[place], int(ends[place])
+        shifts = piece.starts - all_.before
+        opened = {event.opened + int(shifts[event.sensor]): event for event in told.opened}
+        ended: dict[int, list[alarm_rule.Incident]] = {}
+        for event in told.ended:
+            assert event.ended is not None
+            ended.setdefault(event.ended + int(shifts[event.sensor]), []).append(event)
+        # Nothing happens to an incident at any other reading.
+        rows = np.flatnonzero(all_.flagged | told.alarm).tolist()
+        if ended:
+            rows = sorted({*rows, *ended})
+        if not rows:
+            return
+        places = np.searchsorted(np.cumsum(piece.sizes), rows, side="right").tolist()
+        for place, own in groupby(zip(places, rows, strict=True), itemgetter(0)):
+            name = piece.sensors[place]
             one = _One(name, int(piece.rows[place]), heeding.false_alarms(name))
-            self._follow_one(all_, one, place, range(stop - int(piece.sizes[place]), stop))
+            for _, at in own:
+                self._at(all_, one, at, opened.get(at), ended.get(at, ()), int(shifts[place]))
 
     def end(self, name: str, row: int, reason: EndReason, end_ns: int) -> Iterator[IncidentChange]:
         """End a sensor's incident between two readings; nothing if none is open."""
@@ -103,24 +112,26 @@ class IncidentBook:
             self._table.rows[row]["flagged"] = 0
             yield self._change(name, row, What.RESOLVED, incident, (reason, end_ns))
 
-    def _follow_one(self, all_: Followed, one: _One, sensor: int, rows: range) -> None:
-        """Go through one sensor's readings; what ended before a reading comes before it."""
-        told = all_.told
-        shift = rows.start - int(all_.before[sensor])
-        opened = {e.opened + shift: e for e in told.opened if e.sensor == sensor}
-        before: dict[int, alarm_rule.Incident] = {}
-        with_it: dict[int, alarm_rule.Incident] = {}
-        for event in told.ended:
-            if event.sensor == sensor and event.ended is not None:
-                # The next one may open at the very reading at which it is certain.
-                is_before = event.last < event.ended
-                (before if is_before else with_it)[event.ended + shift] = event
-        for at in rows:
-            if at in before:
-                self._resolve(all_, one, at, before[at])
-            self._reading(all_, one, at, opened.get(at), number=at - shift)
-            if at in with_it:
-                self._resolve(all_, one, at, with_it[at])
+    def _at(  # noqa: PLR0917 - of one reading, thousands a second
+        self,
+        all_: Followed,
+        one: _One,
+        at: int,
+        opens: alarm_rule.Incident | None,
+        ends: Sequence[alarm_rule.Incident],
+        shift: int,
+    ) -> None:
+        """Take one reading in, with what begins and ends at it.
+
+        The next one may open at the very reading at which the end of one is certain.
+        """
+        for event in ends:
+            if event.ended is not None and event.last < event.ended:
+                self._resolve(all_, one, at, event)
+        self._reading(all_, one, at, opens, number=at - shift)
+        for event in ends:
+            if event.last == event.ended:
+                self._resolve(all_, one, at, event)
 
     def _reading(
         self,
@@ -188,27 +199,30 @@ class IncidentBook:
         if isnan(strength):  # raised by a rule, and without a level
             strength = 0.0
         by = 0 if all_.by is None else int(all_.by[at])
-        severity = Severity.of(tail_p_value(strength, rate), rate)
-        if by and flagged:  # what a person has called a limit is no matter of chance
-            severity = Severity.HIGH
-        # A reading that a rule holds back may lie over the bar.
-        row = Row(
-            piece.place(at), score, strength if flagged else min(strength, 0.0), severity, flagged
-        )
+        if not flagged:  # a reading that a rule holds back may lie over the bar
+            strength = min(strength, 0.0)
+        place = piece.place(at)
         incident.rules |= by
-        if incident.take(row):
+        if by and flagged:  # what a person has called a limit is no matter of chance
+            incident.severity = int(Severity.HIGH)
+        if incident.take(place, score, strength, flagged=flagged):
+            severity = Severity.of(tail_p_value(strength, rate), rate)
+            incident.severity = max(incident.severity, int(severity))
             incident.told = self._told(all_, one, at)
-            incident.latent = tuple(map(shortened, scores.latent[sample, :MAX_LATENT].tolist()))
-            self._suppress(incident, one, scores.contribution[sample], scores.latent[sample])
+            latent = scores.latent[sample]
+            if len(latent) <= MAX_LATENT:  # a part of it is like nothing
+                incident.latent = tuple(map(rounded, latent.tolist()))
+            self._suppress(incident, one, scores.contribution[sample], latent)
         if incident.points is None:
             incident.points = Points(incident.told[0].channel)
-        channel = incident.points.channel
-        incident.points.add(
-            row.place.ts_ns,
-            float(piece.values[at, channel]),
-            float(scores.expected[sample, channel]),
-            score,
-        )
+        if incident.points.is_turn():
+            channel = incident.points.channel
+            incident.points.add(
+                place.ts_ns,
+                float(piece.values[at, channel]),
+                float(scores.expected[sample, channel]),
+                score,
+            )
 
     def _told(self, all_: Followed, one: _One, at: int) -> tuple[Told, ...]:
         piece, sample = all_.piece, int(all_.piece.at[at])
@@ -217,12 +231,12 @@ class IncidentBook:
         order = np.argsort(-shares, kind="stable")[:MAX_INCIDENT_CHANNELS].tolist()
         observed, expected = piece.values[at], all_.scores.expected[sample]
         return tuple(
-            Told(
+            Told.of(
                 channel,
-                rounded(float(shares[channel])),
-                rounded(float(observed[channel])) if np.isfinite(observed[channel]) else None,
-                rounded(float(expected[channel])),
-                rounded(float(band[channel])),
+                float(shares[channel]),
+                float(observed[channel]),
+                float(expected[channel]),
+                float(band[channel]),
             )
             for channel in order
         )

@@ -329,7 +329,7 @@ class PartitionState:
         for piece in self.config.state_ttl.pieces(self._ttl, live.offsets, live.stamps_ms):
             if piece.ttl.current != self._windows.begins_at:
                 forgotten += self._windows.roll(piece.ttl.current)
-            self._ttl = piece.ttl
+            before_ms, self._ttl = self._ttl.latest_ms, piece.ttl
             columns = between(live.readings, piece.start, piece.stop)
             offsets = live.offsets[piece.start : piece.stop]
             parts.append(
@@ -338,7 +338,7 @@ class PartitionState:
                     offsets[columns.positions],
                     clock_ms[piece.start : piece.stop][columns.positions],
                     kept_from=piece.ttl.previous,
-                    since_ms=piece.ttl.since_ms,
+                    before_ms=before_ms,
                 )
             )
         return Samples.joined(parts), forgotten

@@ -12,6 +12,8 @@ before `next_offset`. It holds however polls cut the log and wherever a process 
 * a record that a document has counted already (`next_offset` lies behind it) is not counted again,
   and nothing of it is published again: at least once, documents can be ahead of the committed
   offset, but never of the outputs (`Sink.settle`);
+* at least once, a sensor that is forgotten keeps its last document for one commit more: who reads
+  the records behind the committed offset again must find that they were counted;
 * a sensor is forgotten by a rule of the log: when a TTL window begins
   (`workers.stream.state.state_ttl`), every sensor goes whose last record, scored or not, lies
   before the beginning of the window that ended. Its next record begins it anew. So there are at
@@ -53,8 +55,7 @@ class Met:
 
     Args:
         kept_from: where the TTL window before that one begins: who was not met since is forgotten
-            before anything of this piece is counted...
-        since_ms: ...at this log time, at which its own TTL window begins; -1 is unknown.
+            before anything of this piece is counted.
         sensors: u names, none twice.
         sizes: readings of each, at least 1.
         offsets: the record of each reading, sensor by sensor, in arrival order.
@@ -62,6 +63,7 @@ class Met:
         kept: the readings that were not dropped, in the same order (for alarms alone)...
         kept_sensors: ...of these sensors...
         clock_ms: ...and log time at each; -1 is unknown.
+        before_ms: log time before the piece: whether what is forgotten was stale by then.
     """
 
     kept_from: int
@@ -70,10 +72,10 @@ class Met:
     offsets: Int64[np.ndarray, " k"]
     scored: Bool[np.ndarray, " k"]
     dropped: Bool[np.ndarray, " k"]
-    since_ms: int = -1
     kept: Arrivals | None = None
     kept_sensors: Sequence[str] = ()
     clock_ms: Int64[np.ndarray, " a"] = field(default_factory=lambda: _NO_TIMES)
+    before_ms: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,11 @@ class RecordedState:
         self._names: list[str] = []  # by row: a commit must not list every sensor
         self._table = np.zeros((_SMALLEST, _COLUMNS), np.int64)
         self._changed = np.zeros(_SMALLEST, np.bool_)
+        # To remove with the next commit; at least once, with the one after it.
         self._removed: set[bytes] = set()
+        self._forgotten: set[bytes] = set()
+        self._last_documents: dict[bytes, bytes] = {}
+        self._is_exact = True
         self._group_of = judge.group_of if judge is not None else lambda _: 0
         self._alarms = judge.alarms(_SMALLEST) if judge is not None else None
         # Incidents that ended with what was known of their sensors, to publish with the next work.
@@ -147,7 +153,7 @@ class RecordedState:
         """
         state = cls(judge)
         documents, unknown = _decoded(found)
-        is_exact = guarantee is Guarantee.EXACTLY_ONCE
+        state._is_exact = is_exact = guarantee is Guarantee.EXACTLY_ONCE
         ahead = sum(document.next_offset > next_offset for document in documents.values())
         if cold and found:
             state.cold = cold
@@ -190,8 +196,8 @@ class RecordedState:
         """What its sensors made of their alarm budget: some milliseconds for 10,000 of them."""
         if self._alarms is None:
             return BudgetUse()
-        rows = self._alarms.table.rows[: self.sensors]
-        return budget_use(self._names, rows, self._alarms.model.allowance, self._alarms.book.open)
+        rows, allowance = self._alarms.table.rows[: self.sensors], self._alarms.model.allowance
+        return budget_use(self._names, rows, allowance, self._alarms.open_incidents)
 
     def judge(self, pieces: Iterable[Met], scores: Scores, *, clock_ms: int) -> Judged:
         """Judge the scores of a request, and count its readings.
@@ -226,15 +232,23 @@ class RecordedState:
 
         Removals come last: whatever part of it is there after a crash, something is.
         """
-        rows = np.flatnonzero(self._changed[: self.sensors])
+        written = dict(self._documents(np.flatnonzero(self._changed[: self.sensors])))
+        written = self._last_documents | written
+        yield from written.items()
+        yield from ((key, None) for key in sorted(self._removed.difference(written)))
+
+    def committed(self) -> None:
+        """The changes are written."""
+        self._changed[:] = False
+        self._removed, self._forgotten = self._forgotten, set()
+        self._last_documents.clear()
+
+    def _documents(self, rows: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes]]:
         names = [self._names[row] for row in rows.tolist()]
-        keys = [name.encode() for name in names]
         states = self._states(rows)
-        for key, name, columns, state in zip(
-            keys, names, self._table[rows].tolist(), states, strict=True
-        ):
+        for name, columns, state in zip(names, self._table[rows].tolist(), states, strict=True):
             yield (
-                key,
+                name.encode(),
                 encode_sensor_state(
                     *columns,
                     state_version=ROW_VERSION if state else 0,
@@ -243,12 +257,6 @@ class RecordedState:
                     more=None if self._alarms is None else self._alarms.more(name),
                 ),
             )
-        yield from ((key, None) for key in sorted(self._removed.difference(keys)))
-
-    def committed(self) -> None:
-        """The changes are written."""
-        self._changed[:] = False
-        self._removed.clear()
 
     def _states(self, rows: NDArray[np.int64]) -> Sequence[bytes]:
         if self._alarms is None:
@@ -260,7 +268,7 @@ class RecordedState:
         return None if found is None else found.document()
 
     def _judge(self, met: Met, scores: Scores, judged: Judged, of: slice) -> None:
-        judged.changes += self._forget_before(met.kept_from, met.since_ms)
+        judged.changes += self._forget_before(met.kept_from, met.before_ms)
         if not len(met.sensors):
             return
         rows = self._rows_of(met.sensors)
@@ -353,7 +361,7 @@ class RecordedState:
             )
         if not same_model:
             self._changed[rows] = True
-            for name in names:
+            for name in self._names:
                 self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))
@@ -364,9 +372,11 @@ class RecordedState:
     def _forget_before(self, offset: int, clock_ms: int) -> Sequence[IncidentChange]:
         """Forget sensors whose last record lies before an offset; what of theirs was open ends.
 
+        As stale if it was by then: a request that ended here would have said so.
+
         Args:
             offset: where the TTL window before the current one begins.
-            clock_ms: log time at which the current one began.
+            clock_ms: log time before the current one.
         """
         used = self._table[: self.sensors]
         kept = used[:, _NEXT] > offset
@@ -380,7 +390,14 @@ class RecordedState:
             if self._alarms is not None
             for change in self._alarms.forget(name, row, clock_ms)
         ]
-        self._removed |= {name.encode() for name, _ in gone}
+        keys = {name.encode() for name, _ in gone}
+        if self._is_exact:
+            self._removed |= keys
+        else:
+            ending = {change.sensor for change in ended}
+            rows = [row for name, row in gone if self._changed[row] or name in ending]
+            self._last_documents |= dict(self._documents(np.array(rows, np.int64)))
+            self._forgotten |= keys
         self._names = [names[row] for row in slots.tolist()]
         self._rows = {name: row for row, name in enumerate(self._names)}
         self._allocate(max(_SMALLEST, len(slots) + len(slots) // 4), kept=slots)
@@ -402,6 +419,9 @@ class RecordedState:
             if sensor not in known:
                 known[sensor] = len(known)
                 self._names.append(sensor)
+                if self._removed or self._forgotten:
+                    self._removed.discard(sensor.encode())
+                    self._forgotten.discard(sensor.encode())
         if len(known) > len(self._table):
             self._allocate(2 * len(known), kept=np.arange(len(self._table)))
         if self._alarms is not None and len(known) > before:

@@ -44,7 +44,9 @@ class Recorded:
         return self.partitions[partition]
 
 
-def document(openings: int, *, is_open: bool = False, last_ns: int = NOW_NS) -> bytes:
+def document(
+    openings: int, *, is_open: bool = False, is_drift: bool = False, last_ns: int = NOW_NS
+) -> bytes:
     """Of a sensor with so many incidents in the last quarter of a day before `NOW_NS`."""
     row = np.zeros(1, ROW)
     row["last_ns"], row["quarter"] = last_ns, NOW_NS // QUARTER_NS
@@ -57,6 +59,7 @@ def document(openings: int, *, is_open: bool = False, last_ns: int = NOW_NS) -> 
     return encode_sensor_state(
         10, 0, 8, 1, 2, state_version=ROW_VERSION, state=packed(row)[0],
         incident=incident.document() if is_open else None,
+        more={"drift": incident.document()} if is_drift else None,
     )  # fmt: skip
 
 
@@ -143,6 +146,14 @@ def test_without_a_model_incidents_are_shown_and_what_is_missing():
 def test_a_quiet_plant_is_shown_in_a_few_words():
     assert "No incident is open." in shown(CERTAIN, recorded({b"a": document(0)}))
     assert "No incident in the last week." in shown("none", recorded({}, allowance=None))
+
+
+def test_a_drift_is_open_and_has_no_part_in_the_budget():
+    found = recorded({b"a": document(0, is_open=True, is_drift=True), b"b": document(0)})
+    assert (found.desk.open, found.desk.week, found.desk.over) == (2, 0, 0)
+    assert "a 0 0 2027-01-15T08:00:00Z 2027-01-15T08:00:00Z (drift)" in shown(CERTAIN, found)
+    (told,) = budget_json(CERTAIN, found)["sensors"]
+    assert told["drift_since"] == "2027-01-15T08:00:00Z"
 
 
 def test_a_terminal_is_not_flooded():

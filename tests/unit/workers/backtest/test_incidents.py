@@ -13,6 +13,7 @@ import pytest
 
 from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import AlarmRule
+from detector.calibration.drift import REFERENCES, DriftWatch
 from detector.calibration.severity import tail_p_value
 from detector.scoring import Detector
 from schemas.wire.anomaly import anomaly_id
@@ -20,7 +21,7 @@ from schemas.wire.incident import Incident
 from tests.support.models import CHANNELS, SECOND_NS, START_NS, plant_values, small_detector
 from workers.backtest.account import account_of, most_telling
 from workers.backtest.backtest import ScoredSensor, score_history
-from workers.backtest.drifts import drift_of
+from workers.backtest.drifts import DriftResult, drift_of
 from workers.backtest.incident_file import COLUMNS as TABLE
 from workers.backtest.incident_file import write_incidents
 from workers.backtest.judged import judge
@@ -45,8 +46,11 @@ class LevelDetector(Detector):
         return replace(scores, levels=levels, score=score, flagged=np.flatnonzero(score >= 1.0))
 
 
-def detector_with_rule(rows=800, faults=(FAULT,)) -> LevelDetector:
-    """Centre 0, spread 1; bars at about 4. The levels are noise, and 12 more in faults."""
+def detector_with_rule(rows=800, faults=(FAULT,), drift=slice(0)) -> LevelDetector:
+    """Centre 0, spread 1; bars at about 4. The levels are noise, and 12 more in faults.
+
+    It watches for drift by epochs of 16 rows.
+    """
     groups = 3
     pairs = {"centre": 0.0, "spread": 1.0, "quantile": 1.5, "slope": 0.5, "clusters": 0.2}
     numbers = AlarmNumbers(
@@ -55,10 +59,21 @@ def detector_with_rule(rows=800, faults=(FAULT,)) -> LevelDetector:
     )
     plain = small_detector()
     rule = AlarmRule(numbers=numbers, rate=RATE)
-    detector = LevelDetector(plain.identity, plain.views, replace(plain.head, alarms=rule))
+    watch = DriftWatch(
+        medians=np.tile(
+            np.r_[np.linspace(-0.4, 0.6, 20), np.full(REFERENCES - 20, np.inf)], (3, 1)
+        ),
+        count=np.full(3, 20),
+        power=np.ones(3),
+        epoch_rows=16,
+        limit=30.0,
+    )
+    head = replace(plain.head, alarms=rule, drift=watch)
+    detector = LevelDetector(plain.identity, plain.views, head)
     table = 0.5 * np.random.default_rng(1).standard_normal((rows, 2))
     for fault in faults:
         table[fault] += 12.0
+    table[drift] += 2.0
     detector.table = table
     return detector
 
@@ -110,7 +125,8 @@ def test_an_incident_says_when_it_began_what_was_worst_and_how_it_ended():
     told = found.told
     assert (told.first_ns, told.last_ns) == tuple(one.ts_ns[[400, 439]].tolist())
     assert (told.end_reason, told.severity) == ("recovered", "high")
-    assert (told.flagged, told.duration_s) == (40, 39.0)
+    assert (told.flagged, told.duration_s) == (40, found.until - 400)
+    assert told.until_ns == one.ts_ns[found.until]
     assert told.peak == one.score[FAULT].max()
     assert told.p_value == tail_p_value(one.strength[found.top], RATE)
     assert one.flagged[FAULT].all()
@@ -308,6 +324,43 @@ def test_a_model_older_than_the_rule_has_no_incidents():
     assert (one.bar[one.scored] == 1.0).all()
     assert drift_of(one, older) is None
     assert not account_of([one], older).has_rule
+
+
+def test_a_drift_is_an_incident_of_its_own_kind_and_counts_against_no_budget(tmp_path):
+    detector = detector_with_rule(faults=(), drift=slice(300, 800))
+    sensors = score(faults=(), labels=(), detector=detector)
+
+    found = account_of(sensors, detector)
+    write_incidents(found.all_incidents, tmp_path / "i.csv")
+
+    (one,) = sensors[0].drifts
+    assert (one.told.kind, one.told.end_reason) == ("drift", None)
+    assert 300 + 16 < one.opened < 800
+    assert (found.judged.incidents, found.judged.false, list(found.incidents)) == (0, 0, [])
+    (row,) = pa_csv.read_csv(tmp_path / "i.csv").to_pylist()
+    assert (row["kind"], row["channel"], row["false"]) == ("drift", None, None)
+    assert one.told.change is not None
+    (drift,) = found.drifts
+    assert drift == DriftResult(
+        sensor="s0",
+        judged=(800 - WARM_UP) // 16,
+        drifting=True,
+        given_ns=one.told.opened_ns,
+        epochs=one.told.change.epochs,
+        epoch_s=16.0,
+    )
+    assert drift.word == "drifting"
+
+
+def test_a_drift_that_is_over_has_ended():
+    detector = detector_with_rule(3_000, faults=(), drift=slice(300, 700))
+
+    (one,) = score(3_000, faults=(), labels=(), detector=detector)
+
+    assert one.drifts[0].told.end_reason == "recovered"
+    drift = drift_of(one, detector)
+    assert drift is not None
+    assert drift.word == "drifted, and is back"
 
 
 def test_a_history_too_short_for_a_drift_verdict_is_said():

@@ -1,7 +1,8 @@
-"""The demo's pure parts: what is sent, the books, the accounts, the verdict."""
+"""The demo's pure parts: what is sent, the books, the accounts, the screen."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,34 +12,28 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from schemas.codec import READING_JSON, Decoder
-from schemas.wire.anomaly import Anomaly, ModelRef, Severity, Source, anomaly_id
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
+from schemas.wire.event import IncidentEvent
+from tests.support.demo_records import (
+    INTERVAL_NS,
+    KEPT_ROWS,
+    MS,
+    PUMPS,
+    START_NS,
+    make_anomaly,
+    make_incident,
+    make_ledger,
+)
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Sent
 from workers.demo.ledger import Ledger
 from workers.demo.scenario import BAD_RECORDS, Scenario
-from workers.demo.screen import Alarm, View, draw, one_line
-from workers.demo.verdict import gain_db, judge, merged
-from workers.plant.faults import Fault, FaultKind
+from workers.demo.screen import Shown, View, draw, one_line
 from workers.plant.physics import CHANNEL_NAMES
 from workers.stream.state.counts import Counts
 
-START_NS = 1_700_000_000_000_000_000
-MS = 1_000_000
-KEPT_ROWS = 500
-INTERVAL_NS = 20 * MS
-PUMPS = ("pump-1", "pump-2")
-
-
-def make_ledger() -> Ledger:
-    return Ledger(
-        machines=PUMPS,
-        channels=("flow",),
-        start_ns=START_NS,
-        interval_ns=INTERVAL_NS,
-        kept_rows=KEPT_ROWS,
-    )
+INCIDENT = make_incident("pump-1", 5).data.id
 
 
 def make_frame(pump: str, rows: list[int], scores: list[float]) -> DenoisedFrame:
@@ -56,28 +51,6 @@ def make_frame(pump: str, rows: list[int], scores: list[float]) -> DenoisedFrame
     )
 
 
-def make_anomaly(pump: str, row: int) -> Anomaly:
-    return Anomaly.model_validate(
-        {
-            "id": anomaly_id("readings", 0, row, 0),
-            "sensor_id": pump,
-            "ts": START_NS + row * INTERVAL_NS,
-            "score": 2.0,
-            "threshold": 1.0,
-            "raw_score": 2.0,
-            "p_value": 0.01,
-            "severity": Severity.MEDIUM,
-            "observed": {"flow": 1.0},
-            "expected": {"flow": 0.0},
-            "contribution": {"flow": 1.0},
-            "model": ModelRef(name="m", version="1"),
-            "group": "pooled",
-            "group_kind": "pooled",
-            "source": Source(topic="readings", partition=0, offset=row),
-        }
-    )
-
-
 def make_letter(offset: int) -> DeadLetter:
     return DeadLetter.model_validate(
         {
@@ -88,28 +61,20 @@ def make_letter(offset: int) -> DeadLetter:
     )  # fmt: skip
 
 
-def make_fault(start: int, end: int, *, machine: int = 0) -> Fault:
-    return Fault(
-        machine=machine,
-        kind=FaultKind.LEVEL_SHIFT,
-        channels=("flow",),
-        start_row=start,
-        end_row=end,
-        magnitude=10.0,
-    )
-
-
 def played(ledger: Ledger) -> tuple[Sent, Counts, Broker]:
-    """Ten rows of both pumps, R = 3, one anomaly, one dead letter, one repeat, one late one."""
+    """Ten rows of both pumps, R = 3, one anomaly in one incident, and one of each odd record."""
     for pump in PUMPS:
         scores = [1.5 if (pump, row) == ("pump-1", 5) else 0.1 for row in range(2, 10)]
         ledger.add_denoised(make_frame(pump, list(range(2, 10)), scores), stamp_ms=0)
-    ledger.add_anomaly(make_anomaly("pump-1", 5))
+    ledger.add_anomaly(make_anomaly("pump-1", 5, incident=INCIDENT))
+    ledger.add_incident(make_incident("pump-1", 5))
+    ledger.add_incident(make_incident("pump-1", 5, 8, number=2))
     ledger.add_dead_letter(make_letter(99))
     sent = Sent(readings=20, repeated=1, late=1, bad=1)
     counts = Counts(
-        records=23, readings=22, scored=16, warming_up=4, duplicate=1, late=1, dead_lettered=1
-    )
+        records=23, readings=22, scored=16, warming_up=4, duplicate=1, late=1, dead_lettered=1,
+        incidents_opened=1,
+    )  # fmt: skip
     return sent, counts, Broker(records=23, committed=23)
 
 
@@ -121,12 +86,23 @@ def test_a_complete_show_balances():
 
     assert accounts.balanced, [check for check in accounts.checks if not check.holds]
     assert (accounts.scored, accounts.warming_up, accounts.dead_lettered) == (16, 4, 1)
-    assert (accounts.anomalies, accounts.repeats, accounts.note) == (1, 0, "")
+    assert (accounts.anomalies, accounts.incidents) == (1, 1)
+    assert (accounts.repeats, accounts.note) == (0, "")
 
 
 @pytest.mark.parametrize(
     "loss",
-    ["a score", "an anomaly", "a dead letter", "a commit", "a record", "a drop"],
+    [
+        "a score",
+        "an anomaly",
+        "an anomaly's incident",
+        "an incident",
+        "an event of one",
+        "a dead letter",
+        "a commit",
+        "a record",
+        "a drop",
+    ],
 )
 def test_whatever_is_missing_the_books_do_not_balance(loss):
     ledger = make_ledger()
@@ -135,6 +111,13 @@ def test_whatever_is_missing_the_books_do_not_balance(loss):
         ledger._books[7, 1] = 0
     elif loss == "an anomaly":
         ledger._books[5, 0] &= 3
+    elif loss == "an anomaly's incident":
+        ledger.anomalies_of.clear()
+    elif loss == "an incident":
+        ledger.incidents.clear()
+        ledger.incident_events.clear()
+    elif loss == "an event of one":
+        ledger.incident_events.pop()
     elif loss == "a dead letter":
         ledger.dead_letters.clear()
     elif loss == "a commit":
@@ -172,13 +155,15 @@ def test_outputs_that_come_twice_count_once_and_are_noted():
     ledger = make_ledger()
     sent, counts, broker = played(ledger)
     ledger.add_denoised(make_frame("pump-2", [4, 5], [0.1, 0.1]), stamp_ms=0)
-    ledger.add_anomaly(make_anomaly("pump-1", 5))
+    ledger.add_anomaly(make_anomaly("pump-1", 5, incident=INCIDENT))
+    ledger.add_incident(make_incident("pump-1", 5))
     ledger.add_dead_letter(make_letter(99))
 
     accounts = balance(sent, ledger, counts, broker, warm_up=3)
 
     assert accounts.balanced
-    assert accounts.repeats == 4
+    assert accounts.repeats == 5
+    assert ledger.incidents[INCIDENT].type == "incident.resolved"
 
 
 def test_an_output_with_a_time_at_which_nothing_was_sent_is_rejected():
@@ -198,55 +183,6 @@ def test_the_ledger_forgets_values_of_long_ago_and_never_shows_them_as_new():
     assert new[0, 0] == pytest.approx(0.7)
     assert clean[0, 0, 0] == KEPT_ROWS + 1
     assert np.count_nonzero(ledger.books(KEPT_ROWS + 2)) == 2
-
-
-@given(
-    start=st.integers(0, 80),
-    length=st.integers(1, 10),
-    at=st.integers(0, 99),
-    gap=st.integers(1, 8),
-)
-def test_a_fault_is_found_by_any_flag_from_its_start_to_its_last_window(start, length, at, gap):
-    flags = np.zeros((100, 2), dtype=bool)
-    flags[at, 0] = True
-    fault = make_fault(start, start + length)
-
-    verdict = judge(flags, [fault], receptive_field=gap)
-
-    found = start <= at < start + length + gap - 1
-    assert verdict.found == int(found)
-    assert verdict.false == int(not found)
-    assert verdict.faults[0].delay_rows == (at - start if found else None)
-
-
-def test_a_flag_of_another_pump_finds_nothing():
-    flags = np.zeros((50, 2), dtype=bool)
-    flags[11, 1] = True
-
-    verdict = judge(flags, [make_fault(10, 20)], receptive_field=4)
-
-    assert (verdict.found, verdict.precision) == (0, 0.0)
-
-
-def test_a_fault_at_the_very_end_is_not_judged():
-    verdict = judge(np.zeros((50, 2), dtype=bool), [make_fault(48, 60)], receptive_field=4)
-
-    assert verdict.faults == ()
-
-
-def test_flags_less_than_a_window_apart_are_one_segment():
-    flags = np.zeros(30, dtype=bool)
-    flags[[3, 6, 15]] = True
-
-    assert merged(flags, gap=4) == [(3, 7), (15, 16)]
-
-
-def test_ten_times_less_error_is_twenty_decibels():
-    truth = np.zeros((4, 2))
-    noisy, denoised = np.full((4, 2), 10.0), np.full((4, 2), 1.0)
-    noisy[0], denoised[1] = np.nan, np.nan
-
-    assert gain_db(truth, noisy, denoised) == pytest.approx([20.0, 20.0])
 
 
 def test_bad_records_are_dead_letters_each():
@@ -279,34 +215,83 @@ def make_view(**changes) -> View:
     values = {
         "elapsed_s": 30.0, "seconds": 90.0, "sent_per_s": 1000.0, "scored_per_s": 990.0,
         "counts": counts, "lag": 17, "sensors": 20, "workers": 2, "p50_ms": 25.0,
-        "p99_ms": None, "alarms": (),
+        "p99_ms": None, "incidents": (), "opened": 9,
     }  # fmt: skip
     return View(**{**values, **changes})
 
 
-def shown(view: View) -> str:
-    console = Console(width=110, record=True, quiet=False, file=None)
+def make_shown(event: IncidentEvent, **changes) -> Shown:
+    values = {"told": event.data, "truth": "", "verdict": "", "lasted_s": 125.0}
+    return Shown(**{**values, **changes})
+
+
+def shown(view: View, *, width: int = 120) -> str:
+    console = Console(width=width, file=None)
     with console.capture() as capture:
-        console.print(draw(view))
+        console.print(draw(view, width=width))
     return capture.get()
 
 
-def test_the_screen_shows_every_figure_and_the_truth_beside_the_alarm():
-    anomaly = make_anomaly("pump-007", 1).model_copy(update={"observed": {"flow": None}})
-    alarm = Alarm(anomaly=anomaly, truth="", age_s=0.5)
+def test_the_screen_shows_every_figure_and_the_truth_beside_the_incident():
+    one = make_shown(make_incident("pump-1", 3))
 
-    text = shown(make_view(alarms=(alarm,)))
+    text = shown(make_view(incidents=(one,)))
 
-    for words in ("990", "1,000", "25 ms", "17", "pump-007", "missing", "false alarm", "30 of 90"):
+    for words in ("990", "1,000", "25 ms", "17", "30 of 90"):
         assert words in text
+    assert re.search(r"incidents +9", text)
+    line = next(line for line in text.splitlines() if "pump-1" in line)
+    for words in (
+        "going on",
+        "2:05",
+        "high",
+        "flow ↑",
+        "92.0 m³/h",
+        "81.2 m³/h",
+        "nothing: a false one",
+    ):
+        assert words in line
+
+
+def test_the_screen_shows_what_became_of_an_incident():
+    event = make_incident("pump-2", 3, 9, number=2)
+    channel = {"channel": "flow", "share": 1.0, "observed": None, "expected": 1.0, "band": 1.0}
+    lost = make_incident("pump-1", 3, channels=[channel | {"direction": "missing"}])
+
+    text = shown(
+        make_view(
+            incidents=[
+                make_shown(event, truth="drift of flow"),
+                make_shown(event, truth="drift of flow", verdict="fault"),
+                make_shown(lost),
+            ]
+        )
+    )
+
+    ended, said, missing = [line for line in text.splitlines() if "pump-" in line]
+    assert "ended" in ended
+    assert "drift of flow" in ended
+    assert "ended" not in said
+    assert "fault" in said
+    assert "missing" in missing
+
+
+def test_on_a_narrow_terminal_each_incident_still_has_one_line():
+    one = make_shown(make_incident("pump-001", 3), truth="broken correlation of flow")
+
+    text = shown(make_view(incidents=[one] * 5), width=80)
+
+    assert sum("pump-001" in line for line in text.splitlines()) == 5
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_screen_without_an_end_says_how_to_end_it():
     assert "Ctrl-C" in shown(make_view(seconds=None))
 
 
-def test_one_line_for_a_log_has_lag_and_latency():
+def test_one_line_for_a_log_has_lag_incidents_and_latency():
     line = one_line(make_view())
 
     assert "lag 17" in line
+    assert "9 incidents" in line
     assert "p50 25 ms p99 -" in line

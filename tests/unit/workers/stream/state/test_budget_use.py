@@ -46,7 +46,7 @@ def table_of(*incidents: list[int], last_ns: int = NOW_NS) -> AlarmTable:
     return table
 
 
-def use_of(table: AlarmTable, allowance: Allowance | None = WEEKLY, **open_: int) -> BudgetUse:
+def use_of(table: AlarmTable, allowance: Allowance | None = WEEKLY, *, open_: int = 0) -> BudgetUse:
     names = [f"s{number}" for number in range(len(table.rows))]
     return budget_use(names, table.rows, allowance, open_)
 
@@ -71,7 +71,7 @@ def test_a_day_are_four_quarters_and_a_week_twenty_eight(ages):
 
 @pytest.mark.parametrize(
     ("times", "over"),
-    [([], 0), ([1], 0), ([3], 0), ([1, 3], 1), ([3, 4], 1), ([3, 9], 0)],
+    [([], 0), ([0], 0), ([3], 0), ([1, 3], 1), ([3, 4], 1), ([3, 9], 0)],
 )
 def test_one_incident_is_never_too_many_and_a_second_one_in_the_week_is(times, over):
     use = use_of(table_of([NOW_NS - days * DAY_NS for days in times]))
@@ -97,7 +97,7 @@ def test_the_farthest_over_are_named_and_only_so_many():
 
 
 def test_partitions_add_up_and_name_the_farthest_of_all():
-    one = use_of(table_of([NOW_NS] * 3, []), s0=1)
+    one = use_of(table_of([NOW_NS] * 3, []), open_=1)
     other = use_of(table_of([NOW_NS] * 5, last_ns=NOW_NS + DAY_NS // 2))
     both = BudgetUse() + one + other
     assert (both.sensors, both.day, both.week, both.open, both.over) == (3, 8, 8, 1, 2)
@@ -149,4 +149,4 @@ def test_rows_of_another_version_or_damaged_are_not_known():
     rows, known = unpacked(states)
     assert known.tolist() == [False] * 5 + [True]
     assert not any(rows[:5].tobytes())
-    assert unpacked([])[0].dtype == ROW
+    assert (unpacked([])[0].dtype, len(unpacked([])[0])) == (ROW, 0)

@@ -32,7 +32,7 @@ from workers.stream.state.alarm_table import (
     unpacked,
 )
 from workers.stream.state.heeding import Due, Heeded, Heeding
-from workers.stream.state.incident import OpenIncident, Place, Points, Told, shortened
+from workers.stream.state.incident import OpenIncident, Place, Points, Told, rounded
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SINGLES = st.floats(width=32, allow_infinity=False)
@@ -86,7 +86,7 @@ def incidents(draw: st.DrawFn) -> OpenIncident:
         peak=draw(FLOATS),
         strength=draw(FLOATS),
         told=tuple(draw(st.lists(told, max_size=5))),
-        latent=tuple(map(shortened, draw(st.lists(SINGLES, max_size=9)))),
+        latent=tuple(map(rounded, draw(st.lists(SINGLES, max_size=9)))),
         points=points if points.line else None,
         suppressed=draw(st.none() | st.tuples(ids, ids)),
         change=draw(st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9))),

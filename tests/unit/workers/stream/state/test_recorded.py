@@ -79,6 +79,29 @@ def test_a_sensor_forgotten_is_removed_once():
     assert list(state.changes()) == []
 
 
+def test_at_least_once_a_forgotten_sensor_keeps_its_last_document_for_one_commit_more():
+    """A commit that half happened must not have its last readings counted anew."""
+    state = restored(guarantee=AT_LEAST)
+    count(state, one_reading("b", 11), one_reading("c", 40, kept_from=20))
+    last = (b"b", encode_sensor_state(12, 3, 5, 0, 0))
+    assert last in list(state.changes())
+    assert (b"b", None) not in list(state.changes())
+    state.committed()
+    assert list(state.changes()) == [(b"a", None), (b"b", None)]
+    state.committed()
+    assert list(state.changes()) == []
+
+
+def test_at_least_once_a_forgotten_sensor_that_is_back_is_not_removed():
+    state = restored(guarantee=AT_LEAST)
+    count(state, one_reading("c", 40, kept_from=20))
+    state.committed()
+    count(state, one_reading("b", 41, kept_from=20))
+    assert dict(state.changes()) == {b"a": None, b"b": encode_sensor_state(42, 41, 1, 0, 0)}
+    state.committed()
+    assert list(state.changes()) == []
+
+
 def test_a_sensor_forgotten_and_back_before_the_commit_begins_anew():
     state = restored()
     count(state, one_reading("c", 20, kept_from=8), one_reading("b", 21, kept_from=8))
