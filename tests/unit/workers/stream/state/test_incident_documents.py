@@ -52,7 +52,8 @@ def points_by_definition(values: list[float]) -> list[float]:
 def test_an_excerpt_is_evenly_spread_from_the_first_reading_on(values: list[float]) -> None:
     points = Points(0)
     for at, value in enumerate(values):
-        points.add(at, value, 0.0, 1.0)
+        if points.is_turn():
+            points.add(at, value, 0.0, 1.0)
     np.testing.assert_array_equal(
         [observed for _, observed, _, _ in points.line], points_by_definition(values)
     )
@@ -69,8 +70,9 @@ def test_what_is_too_large_for_a_picture_is_missing_in_it() -> None:
 def incidents(draw: st.DrawFn) -> OpenIncident:
     points = Points(draw(st.integers(0, 9)))
     for at in range(draw(st.integers(0, 30))):
-        points.add(at, draw(SINGLES), draw(SINGLES), 1.0)
-    told = st.builds(Told, st.integers(0, 99), FLOATS, st.none() | FLOATS, FLOATS, FLOATS)
+        if points.is_turn():
+            points.add(at, draw(SINGLES), draw(SINGLES), 1.0)
+    told = st.builds(Told.of, st.integers(0, 99), FLOATS, FLOATS | st.just(nan), FLOATS, FLOATS)
     place = st.builds(Place, *[st.integers(0, 2**62)] * 3)
     ids = st.uuids().map(str)
     return OpenIncident(
@@ -138,7 +140,7 @@ def long(latent: int, channels: int = MAX_INCIDENT_CHANNELS) -> OpenIncident:
     points = Points(999)
     for at in range(MAX_EXCERPT):
         points.add(FAR.ts_ns + at, nan, -1.0, 1.0)
-    told = Told(9_999, 0.1234567, -1.234567e-30, -1.234567e-30, 1.234567e-30)
+    told = Told.of(9_999, 0.1234567, -1.234567e-30, -1.234567e-30, 1.234567e-30)
     return OpenIncident(
         kind=IncidentKind.ANOMALY,
         seen_by=SeenBy.SHORT,
