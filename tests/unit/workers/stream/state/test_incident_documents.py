@@ -198,5 +198,5 @@ def test_a_document_has_2_kilobytes_and_above_only_where_all_is_at_its_longest()
     assert incident is not None
     assert OpenIncident.of(incident).readings > MAX_EXCERPT
     assert len(value) <= 1900
-    assert size(long(8, 3), 0) <= 2200
-    assert size(long(MAX_LATENT), 4) <= 2900
+    assert size(long(8, 3), 0) <= 2100
+    assert size(long(MAX_LATENT), 4) <= 2560
