@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,8 @@ import pytest
 from schemas.wire.sensor_state import encode_sensor_state
 from tests.chaos.recorded import Recorded, recorded_alike, recorded_of
 from tests.support.incident_twin import Spot
-from workers.stream.state.alarm_table import ROW
+from workers.stream.state import alarm_table
+from workers.stream.state.alarm_table import ROW, ROW_VERSION
 from workers.stream.state.incident import OpenIncident, Place, Points, Told
 
 
@@ -65,17 +65,21 @@ def packed(**columns: Any) -> bytes:
     row = np.zeros(1, ROW)
     for name, value in columns.items():
         row[name] = value
-    return b64encode(row.tobytes())
+    return alarm_table.packed(row)[0]
+
+
+def document(*counts: int, **columns: Any) -> bytes:
+    return encode_sensor_state(*counts, state_version=ROW_VERSION, state=packed(**columns))
 
 
 def test_the_last_word_on_a_sensor_counts_and_a_removed_one_is_gone():
-    value = encode_sensor_state(9, 0, 7, 1, 0, state=packed(last_ns=5))
+    value = document(9, 0, 7, 1, 0, last_ns=5)
     written: list[Any] = [
-        Written(0, b"a", encode_sensor_state(2, 0, 1, 0, 0, state=packed())),
+        Written(0, b"a", document(2, 0, 1, 0, 0)),
         Written(0, b"b", value),
         Written(0, b"a", value),
         Written(0, b"b", None),
-        Written(1, b"b", encode_sensor_state(9, 3, 7, 1, 0, state=packed())),
+        Written(1, b"b", document(9, 3, 7, 1, 0)),
     ]
     found = recorded_of(written)
     assert found.keys() == {(0, "a"), (1, "b")}
@@ -95,24 +99,29 @@ def test_a_document_is_read_by_name():
         last_ns=90,
         until=Place(5, 0, 90),
         told=(Told(1, 0.5, None, 2.0, 1.0),),
+        latent=(0.1,),
         points=Points(1),
         sequence=2,
     )
-    incident.points.add(80, float("nan"), 2.0, 1.5)  # type: ignore[union-attr]
+    assert incident.points is not None
+    assert incident.points.is_turn()
+    incident.points.add(80, float("nan"), 2.0, 1.5)
     value = encode_sensor_state(
         9,
         0,
         7,
         1,
         0,
+        state_version=ROW_VERSION,
         state=packed(
             first_offset=3, first_index=1, first_ns=70, quarter=9, openings=[1, 0, 2, *[0] * 25]
         ),
         incident=incident.document(),
     )
-    (document,) = recorded_of([Written(0, b"a", value)]).values()
-    assert document["run"] == (*Spot(3, 1, 70), 0, 0)
-    assert document["openings"] == {9: 1, 7: 2}
-    assert document["incident"]["told"] == [[1, 0.5, None, 2.0, 1.0]]
-    assert document["incident"]["points"] == [1, 1, 1, [[80, None, 2.0, 1.5]]]
-    assert document["incident"]["sequence"] == 2
+    (read,) = recorded_of([Written(0, b"a", value)]).values()
+    assert read["run"] == (*Spot(3, 1, 70), 0, 0)
+    assert read["openings"] == {9: 1, 7: 2}
+    assert read["incident"]["latent"] == [0.1]
+    assert read["incident"]["told"] == [[1, 0.5, None, 2.0, 1.0]]
+    assert read["incident"]["points"] == [1, 1, 1, [[80, None, 2.0, 1.5]]]
+    assert read["incident"]["sequence"] == 2

@@ -43,7 +43,7 @@ def _watch() -> DriftWatch:
         count=np.array([FEWEST, FEWEST]),
         power=np.array([0.5, 0.5]),
         epoch_rows=2,
-        limit=100.0,
+        limit=4.0,
     )
 
 
@@ -54,7 +54,9 @@ class SimDetector:
     channels, units = ("x",), ("bar",)
     max_gap_s = interval_s = 1.0
     n_groups = 2
-    identity = SimpleNamespace(training={"budget_words": "many", "budget_basis": "counted"})
+    identity = SimpleNamespace(
+        interval_s=1.0, training={"budget_words": "many", "budget_basis": "counted"}
+    )
 
     def __init__(self, receptive_field: int, warm_up: int) -> None:
         self.receptive_field, self.warm_up = receptive_field, warm_up

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import numpy as np
 
-from detector.calibration import alarm_rule, drift
 from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.published import totals_of
@@ -24,18 +23,21 @@ from schemas.wire.incident import (
     Excerpt,
     Incident,
     IncidentChannel,
+    IncidentKind,
     SourceRange,
 )
 from schemas.wire.sensor_state import SensorState
 from schemas.wire.timestamp import short_ns
+from workers.stream.state import alarm_table
 
 _WEEK_S = 7 * 24 * 3600
 _MOST_CHANNELS = 5
 _LEAST_P_VALUE = 1e-12
+_LARGEST = 3.4e38
 
 
 class ToldChannel(NamedTuple):
-    """A channel of an incident, with seven digits."""
+    """A channel of an incident, with six digits."""
 
     channel: int
     share: float
@@ -114,17 +116,18 @@ class Terms:
         return [
             ToldChannel(
                 channel,
-                _short(answer.shares[channel]),
-                _short(values[channel]) if math.isfinite(values[channel]) else None,
-                _short(answer.expected[channel]),
-                _short(bands[channel]),
+                short(answer.shares[channel]),
+                short(values[channel]) if math.isfinite(values[channel]) else None,
+                short(answer.expected[channel]),
+                short(bands[channel]),
             )
             for channel in order[:_MOST_CHANNELS]
         ]
 
-    def incident_id(self, first: tuple[int, int, int]) -> UUID:
+    def incident_id(self, first: tuple[int, int, int], kind: str = "anomaly") -> UUID:
         """Of its first flagged reading."""
-        return anomaly_id(self.topic, self.partition, first[0], first[1])
+        where = self.topic if kind == "anomaly" else f"{self.topic}/{kind}"
+        return anomaly_id(where, self.partition, first[0], first[1])
 
     def incident(
         self,
@@ -133,25 +136,17 @@ class Terms:
         told: Sequence[ToldChannel],
         strength: float,
         points: tuple[int, Sequence[tuple[float, ...]]],
-        opened: tuple[int, int],
-        first: Any,
-        until: Any,
         **plain: Any,
     ) -> Incident:
-        """All that is published of one."""
-        detector, group = self.detector, self.group_of(sensor)
-        training, channel = detector.identity.training, points[0]
+        """All that is published of one that the alarm rule opened."""
+        detector, channel = self.detector, points[0]
         times, *columns = zip(*points[1], strict=True)
         observed, expected, score = (
             [None if math.isnan(value) else value for value in column] for column in columns
         )
-        return Incident(
+        return self.published(
+            sensor,
             **plain,
-            id=self.incident_id(first),
-            sensor_id=sensor,
-            first_ns=first.ts_ns,
-            until_ns=until.ts_ns,
-            duration_s=max(until.ts_ns - first.ts_ns, 0) / 1e9,
             p_value=self.p_value(strength),
             severity=(Severity.LOW, Severity.MEDIUM, Severity.HIGH)[self.severity(strength) - 1],
             direction=_direction(told[0]),
@@ -171,6 +166,29 @@ class Terms:
                 expected=expected,
                 score=score,
             ),
+        )
+
+    def published(
+        self,
+        sensor: str,
+        *,
+        opened: tuple[int, int],
+        first: Any,
+        until: Any,
+        kind: str = "anomaly",
+        **plain: Any,
+    ) -> Incident:
+        """What incidents of all kinds have."""
+        detector, group = self.detector, self.group_of(sensor)
+        training = detector.identity.training
+        return Incident(
+            **plain,
+            id=self.incident_id(first, kind),
+            kind=IncidentKind(kind),
+            sensor_id=sensor,
+            first_ns=first.ts_ns,
+            until_ns=until.ts_ns,
+            duration_s=max(until.ts_ns - first.ts_ns, 0) / 1e9,
             model=ModelRef(name=detector.name, version=detector.version),
             calibration=detector.version,
             group=sensor if group else "pooled",
@@ -215,16 +233,9 @@ def _direction(told: ToldChannel) -> Direction:
     return Direction.LOW if told.observed < told.expected - told.band else Direction.PATTERN
 
 
-_ROW = np.dtype(
-    [
-        ("rule", np.float64, (alarm_rule.STATE_SIZE,)),
-        ("drift", np.float64, (drift.STATE_SIZE,)),
-        *((name, np.int64) for name in ("last_ns", "last_ms", "offset", "nth", "ts_ns")),
-        *((name, np.int64) for name in ("last_flagged", "flagged", "quarter")),
-        ("openings", np.uint16, (28,)),
-    ]
-)
-_RUN = ("last_flagged", "flagged")
+_RUN = ("first_offset", "first_index", "first_ns", "last_flagged", "flagged")
+_FLOATS = ("share", "observed", "expected", "band")
+_TOLD = np.dtype([("channel", "<u2"), *((name, "<f4") for name in _FLOATS)])
 _POINT = np.dtype([("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")])
 _INCIDENT = (
     *("kind", "seen_by", "first", "opened_ns", "last_ns", "until", "readings", "flagged", "total"),
@@ -234,27 +245,44 @@ _INCIDENT = (
 
 
 def unpacked(document: SensorState) -> dict[str, Any]:
-    """A document with its numbers and its open incident by name."""
-    (row,) = np.frombuffer(b64decode(document.state), _ROW)
+    """A document with its numbers and its open incidents by name."""
+    (row,), _ = alarm_table.unpacked([(document.state_version, document.state)])
     first_of_week = int(row["quarter"])
-    incident = None
-    if document.incident is not None:
-        incident = dict(zip(_INCIDENT, document.incident, strict=True))
-        channel, stride, passed, line = incident["points"]
-        points = np.frombuffer(b64decode(line), _POINT).tolist()
-        incident["points"] = [channel, stride, passed, [shown(point) for point in points]]
+    more = document.more or {}
     return {
         **{name: getattr(document, name) for name in ("next_offset", "since")},
         **{name: getattr(document, name) for name in ("scored", "flagged", "dropped")},
         "rule": _numbers(row["rule"]),
         "drift": _numbers(row["drift"]),
+        "marks": row["marks"].tolist(),
+        "drifting": _incident(more.get("drift")),
         "last": (int(row["last_ns"]), int(row["last_ms"])),
-        "run": tuple(int(row[name]) for name in ("offset", "nth", "ts_ns", *_RUN)),
+        "run": tuple(int(row[name]) for name in _RUN),
         "openings": {
             first_of_week - age: int(count) for age, count in enumerate(row["openings"]) if count
         },
-        "incident": incident,
+        "incident": _incident(document.incident),
+        "wishes": more.get("wishes"),
     }
+
+
+def _incident(document: Sequence[Any] | None) -> dict[str, Any] | None:
+    """An open incident by name."""
+    if document is None:
+        return None
+    incident = dict(zip(_INCIDENT, document, strict=True))
+    told = np.frombuffer(b64decode(incident["told"]), _TOLD).tolist()
+    incident["told"] = [
+        [channel, *(None if math.isnan(value) else short(value) for value in values)]
+        for channel, *values in told
+    ]
+    latent = np.frombuffer(b64decode(incident["latent"]), "<f4").tolist()
+    incident["latent"] = [short(value) for value in latent]
+    if incident["points"] is not None:
+        channel, stride, passed, line = incident["points"]
+        points = np.frombuffer(b64decode(line), _POINT).tolist()
+        incident["points"] = [channel, stride, passed, [shown(point) for point in points]]
+    return incident
 
 
 def _numbers(values: Any) -> list[float | None]:
@@ -267,5 +295,6 @@ def shown(values: Sequence[float]) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values]
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.7g}")
+def short(value: float) -> float:
+    """With six digits, and no farther out than single precision goes."""
+    return float(f"{max(-_LARGEST, min(value, _LARGEST)):.6g}")

@@ -16,16 +16,18 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from detector.calibration import alarm_rule, drift
+from detector.calibration import alarm_rule
 from detector.calibration.alarm_states import end_incidents
 from schemas.wire.event import IncidentEvent
 from schemas.wire.incident import EndReason, Incident, SeenBy
-from tests.support.incident_terms import Terms, ToldChannel, shown
+from tests.support.drift_twin import DriftTwin
+from tests.support.incident_terms import Terms, ToldChannel, short, shown
 
 _MINUTE_NS: Final = 60 * 10**9
 _QUARTER_NS: Final = 6 * 3600 * 10**9
 _DAY, _WEEK = 4, 28
 _POINTS: Final = 12
+_MOST_LATENT: Final = 32
 _SEEN_BY = {alarm_rule.Fired.LONG: SeenBy.LONG, alarm_rule.Fired.SHORT: SeenBy.SHORT}
 _REASONS = {
     alarm_rule.EndReason.RECOVERED: EndReason.RECOVERED,
@@ -150,7 +152,7 @@ class _Sensor:
         self.terms, self.name, self.since, self.last = terms, name, since, since
         self.group = np.array([terms.group_of(name)])
         self.rule = terms.rule.start(self.group)
-        self.drift = np.zeros((1, drift.STATE_SIZE))
+        self.drift = DriftTwin(terms, name)
         self.counts: Counter[str] = Counter()
         self.last_ns, self.last_ms = np.iinfo(np.int64).min, -1
         self.first = Spot(0, 0, 0)  # of the latest run of flagged readings
@@ -179,6 +181,13 @@ class _Sensor:
         self.rule = end_incidents(self.rule)
         if self.incident is not None:
             self._resolve(reason, self.last_ns)
+        if reason is not EndReason.STALE:
+            self._tell(self.drift.leave(reason, self.last_ns))
+
+    def _tell(self, events: Iterable[IncidentEvent]) -> None:
+        for event in events:
+            self._found.events.append(event)
+            self._found.causes[event.id] = self._found.at
 
     def _hear(self, spot: Spot, heard: Heard) -> None:
         answer = heard.answer
@@ -186,13 +195,11 @@ class _Sensor:
         number = int(alarm_rule.rows_seen(self.rule)[0])
         told = self.terms.rule.advance(np.array([[long, short]]), _ONE, self.group, self.rule)
         self.rule = told.states
-        if self.terms.watch is not None:
-            watched = self.terms.watch.advance(np.array([long]), _ONE, self.group, self.drift)
-            self.drift = watched.states
+        self._tell(self.drift.hear(spot, long))
         # What recovered is over when nothing has taken it up again; all else ends by this reading.
-        recovered = alarm_rule.EndReason.RECOVERED
-        if any(end.reason is recovered for end in told.ended):
-            self._resolve(EndReason.RECOVERED, spot.ts_ns, told.ended[0].charge)
+        for end in told.ended:
+            if end.ended is not None and end.last < end.ended:
+                self._end(end, spot)
         if answer is not None:
             bar = self.terms.bar(float(told.threshold[0]), int(self.group[0]), answer.partial)
             score = float(np.round(answer.score / bar, 6))
@@ -210,13 +217,18 @@ class _Sensor:
             incident = self._follow(taken, number, told)
             self._found.judged[spot[:2]] = Judged(score, bar, incident)
         for end in told.ended:
-            if end.reason is not None and end.reason is not recovered:
-                self._resolve(_REASONS[end.reason], spot.ts_ns, end.charge)
+            if end.last == end.ended:
+                self._end(end, spot)
+
+    def _end(self, end: alarm_rule.Incident, spot: Spot) -> None:
+        assert end.reason is not None
+        self._resolve(_REASONS[end.reason], spot.ts_ns, end.charge)
 
     def _follow(self, taken: Taken, number: int, told: alarm_rule.Advanced) -> str | None:
         """Note a scored reading; the id of the incident that it belongs to, if it is flagged."""
         if taken.flagged:
-            far = number - self.last_flagged >= self.terms.rule.dials.opens_within
+            dials = self.terms.rule.dials
+            far = number - self.last_flagged >= max(dials.opens_within, dials.shortest)
             if self.incident is None and (far or not self.run):
                 self.first, self.run = taken.spot, 0
             self.run, self.last_flagged = self.run + 1, number
@@ -261,9 +273,7 @@ class _Sensor:
         opened = sum(age < _DAY for age in ages), sum(age < _WEEK for age in ages)
         data = self.incident.data(opened, reason, at_ns)
         sequence = self.incident.sequence
-        event = self.terms.event(data, what, at_ns, sequence)
-        self._found.events.append(event)
-        self._found.causes[event.id] = self._found.at
+        self._tell([self.terms.event(data, what, at_ns, sequence)])
 
     def document(self) -> dict[str, Any]:
         """What is recorded of it, unpacked."""
@@ -273,7 +283,7 @@ class _Sensor:
             "since": self.since,
             **{name: self.counts[name] for name in ("scored", "flagged", "dropped")},
             "rule": shown(self.rule[0].tolist()),
-            "drift": shown(self.drift[0].tolist()),
+            **self.drift.document(),
             "last": (self.last_ns, self.last_ms),
             "run": (*self.first, self.last_flagged, self.run),
             "openings": {
@@ -282,6 +292,7 @@ class _Sensor:
                 if latest[0] - quarter < _WEEK
             },
             "incident": None if self.incident is None else self.incident.recorded(),
+            "wishes": None,
         }
 
 
@@ -340,6 +351,12 @@ class _Incident:
         return max(one.score for one in self.taken)
 
     @property
+    def latent(self) -> list[float]:
+        """Of the farthest; a cut one would be like nothing."""
+        latent = self.farthest.answer.latent
+        return [short(value) for value in latent] if len(latent) <= _MOST_LATENT else []
+
+    @property
     def points(self) -> tuple[int, int, list[tuple[float, ...]]]:
         """The main channel when it opened, the stride, and a reading for each stride."""
         channel = self._told(self.taken[0])[0].channel
@@ -376,7 +393,7 @@ class _Incident:
             mean=self.total / len(self.taken),
             seen_by=self.seen_by,
             charge=self.charge,
-            latent=[float(f"{value:.4g}") for value in farthest.answer.latent[:64]],
+            latent=self.latent,
         )
 
     def _told(self, taken: Taken) -> list[ToldChannel]:
@@ -400,7 +417,7 @@ class _Incident:
             "strength": farthest.strength,
             "severity": self.severity,
             "told": [list(one) for one in self._told(farthest)],
-            "latent": [float(f"{value:.4g}") for value in farthest.answer.latent[:64]],
+            "latent": self.latent,
             "points": [channel, stride, len(self.taken), [shown(point) for point in line]],
             "rules": 0,
             "suppressed": None,
