@@ -312,4 +312,4 @@ def test_the_logs_have_something_to_say() -> None:
             found.update({change.reason, change.incident.kind, change.incident.seen_by})
 
     collect()
-    assert {"recovered", "off", "stale", "forgotten", "drift", "rule", None} <= found
+    assert {"recovered", "off", "stale", "drift", "rule", None} <= found

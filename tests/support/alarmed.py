@@ -115,8 +115,8 @@ def scores_of(samples: Samples, receptive_field: int) -> Scores:
     levels = rows[:, :2].copy()
     levels[partial, 0] = np.nan
     ranked = np.where(partial, rows[:, 1], rows[:, 0])
-    with np.errstate(over="ignore"):
-        score = np.round(np.exp(np.nan_to_num(ranked)), 6)
+    ranked = np.nan_to_num(ranked, posinf=50.0, neginf=-50.0)
+    score = np.round(np.exp(ranked), 6)
     weights = np.nan_to_num(np.abs(rows), posinf=1e30, neginf=1e30) * [1, 1, 0] + 1e-3
     return Scores(
         score=score,
@@ -128,7 +128,7 @@ def scores_of(samples: Samples, receptive_field: int) -> Scores:
         contribution=(weights / weights.sum(axis=1, keepdims=True)).astype(np.float32),
         levels=levels,
         partial=partial,
-        latent=np.nan_to_num(rows[:, [0, 2]]).astype(np.float32),
+        latent=np.nan_to_num(rows[:, [0, 2]], posinf=1e9, neginf=-1e9).astype(np.float32),
     )
 
 

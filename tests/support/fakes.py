@@ -17,7 +17,7 @@ from workers.errors import (
     StaleGenerationError,
     TransactionAbortedError,
 )
-from workers.kafka.client import CommittedOffset, Generation, PollResult, Record
+from workers.kafka.client import CommittedOffset, Generation, PollResult, Record, TableTail
 from workers.kafka.deadline import Deadline
 from workers.stream.build import build_loop
 from workers.stream.loop import IngestLoop
@@ -243,6 +243,7 @@ def make_stream(
     processing: dict[str, Any] | None = None,
     labels_of: LabelsOf = no_labels,
     detector: Detector | None = None,
+    wishes: TableTail | None = None,
 ) -> FakeStream:
     """A loop with a detector, `small_detector` if none is given, on the given records."""
     detector = detector or small_detector()
@@ -259,6 +260,7 @@ def make_stream(
         detector=detector,
         settings=settings,
         labels_of=labels_of,
+        wishes=wishes,
         monotonic_s=clock,
         pause=clock.advance,
     )

@@ -15,7 +15,7 @@ from schemas.wire.anomaly import Anomaly
 from schemas.wire.event import IncidentEvent
 from tests.support.broker import MakeTopic, read_all
 from tests.support.wait import wait_until
-from workers.kafka.client import Connection
+from workers.kafka.client import Connection, TableTail
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import sink_of, source_of, table_of, verdicts_of
 from workers.stream.build import build_loop
@@ -55,6 +55,7 @@ def open_loop(
     *,
     slot: int = 0,
     scoring: Scoring | None = None,
+    wishes: TableTail | None = None,
 ) -> Iterator[IngestLoop]:
     """An ingest loop as a worker runs it; closing it leaves without draining, as a kill would."""
     with ExitStack() as stack:

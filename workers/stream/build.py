@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
+import numpy as np
+
 from detector.scoring import Detector
 from schemas.settings import Settings
 from workers.errors import SettingsError
@@ -106,6 +108,20 @@ def build_loop(
         pause=pause,
         on_turn=on_turn,
     )
+
+
+def warm_up(detector: Detector) -> None:
+    """Have what is compiled ready before the first reading comes: loading it takes seconds."""
+    rows = np.zeros((detector.receptive_field, len(detector.channels)))
+    ends = np.array([len(rows) - 1])
+    groups = np.zeros(1, np.int32)
+    times = np.arange(len(rows), dtype=np.int64)
+    levels = detector.score(rows, ends, groups, times=times).levels
+    sizes, group = np.ones(1, np.int64), np.zeros(1, np.int64)
+    if (rule := detector.head.alarms) is not None:
+        rule.advance(levels[:, :2], sizes, group, rule.start(group))
+    if (watch := detector.head.drift) is not None:
+        watch.advance(levels[:, 0], sizes, group, watch.start(1))
 
 
 def policy_of(

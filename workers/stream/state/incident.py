@@ -59,6 +59,7 @@ class What(StrEnum):
 
 
 _FLOAT: Final = Struct("<f")
+_LEAST: Final = 1e-37
 _LARGEST: Final = 3.4e38
 _TOLD: Final = np.dtype(
     [
@@ -258,6 +259,8 @@ def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
 
 def rounded(value: float) -> float:
     """With the six digits that single precision keeps: that is how it is recorded."""
+    if abs(value) < _LEAST:
+        return 0.0
     return float(f"{min(max(value, -_LARGEST), _LARGEST):.6g}")
 
 

@@ -25,7 +25,7 @@ from workers.kafka.client import Sink, Source
 from workers.kafka.deadline import Deadline
 from workers.kafka.factory import admin_of, connection_of, sink_of, source_of, table_of, verdicts_of
 from workers.process import configure_logging
-from workers.stream.build import build_loop
+from workers.stream.build import build_loop, warm_up
 from workers.stream.health import Health, Phase
 from workers.stream.loop import IngestLoop
 from workers.stream.repartition.build import (
@@ -110,6 +110,7 @@ class Job:
     def prepare(self, scoring: Scoring | None) -> Callable[[Place], IngestLoop]:
         """See `WorkerJob`."""
         detector = self.model.load()
+        warm_up(detector)
 
         def make(place: Place) -> IngestLoop:
             return build_loop(
