@@ -41,6 +41,7 @@ _FIRST_RECORDS: Final = 50
 _GIVEN_UP_S: Final = 240.0
 _FLOWS_WITHIN_S: Final = 60.0  # longer than the producer of readings needs to notice a failure
 _LOOK_S: Final = 0.3
+_HEARD_S: Final = 5.0  # of readings behind the last wishes, and the last fault
 
 log = structlog.get_logger("chaos")
 
@@ -222,6 +223,7 @@ class _Run:
         if self._wisher is not None:
             self._wisher.finish()
             self.counts |= {"wishes": self._wisher.said}
+            time.sleep(_HEARD_S)
         self._load.halt()
         pipeline = self._nemesis.pipeline
         if not self._recovered(within_s=self._plan.recovery_s):

@@ -47,6 +47,7 @@ def test_a_run_full_of_faults_changes_no_score(tmp_path: Path) -> None:
     assert report.kills >= 8, told  # one or two may meet nobody on a busy machine
     assert {kind for one in report.struck for kind in one.kinds} >= KILLS, told
     assert report.counts["scored"] > 1_000, told
+    assert report.counts["deeds"] > 20, told
 
 
 @pytest.mark.slow
