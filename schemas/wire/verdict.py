@@ -101,6 +101,8 @@ class FalseAlarm(_Wish):
     """Share of each channel in it, of those that had the largest."""
     latent: Annotated[tuple[Number, ...], Field(max_length=MAX_LATENT)] = ()
     """Where it lay in the latent space of the model; empty if that is unknown."""
+    model: Annotated[str, Field(max_length=512)] = ""
+    """Version of that model: another one's latent space is another; empty if it is unknown."""
 
 
 class NewNormal(_Wish):

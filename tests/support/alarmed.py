@@ -89,6 +89,7 @@ def make_model(
 ) -> AlarmModel:
     """A model whose published score is exp(level - threshold)."""
     return AlarmModel(
+        version="1",
         channels=CHANNELS,
         rule=rule or make_rule(closes_after=3, merge_gap=4),
         watch=watch,

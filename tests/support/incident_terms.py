@@ -164,7 +164,8 @@ class Terms:
         detector, channel = self.detector, points[0]
         times, *columns = zip(*points[1], strict=True)
         observed, expected, score = (
-            [None if math.isnan(value) else value for value in column] for column in columns
+            [None if math.isnan(value) else float(f"{value:.6g}") for value in column]
+            for column in columns
         )
         return self.published(
             sensor,

@@ -28,7 +28,13 @@ from schemas.wire.incident import (
 from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.timestamp import short_ns
 from workers.stream.sensor_labels import LabelsOf
-from workers.stream.state.incident import IncidentChange, OpenIncident, Told, incident_id
+from workers.stream.state.incident import (
+    IncidentChange,
+    OpenIncident,
+    Told,
+    incident_id,
+    rounded,
+)
 
 _SEVERITIES = {1: Severity.LOW, 2: Severity.MEDIUM, 3: Severity.HIGH}
 
@@ -178,7 +184,7 @@ class IncidentEvents:
             return None
         times, *columns = zip(*one.points.line, strict=True)
         observed, expected, score = (
-            [None if isnan(value) else value for value in column] for column in columns
+            [None if isnan(value) else rounded(value) for value in column] for column in columns
         )
         return Excerpt(
             channel=self._detector.channels[one.points.channel],

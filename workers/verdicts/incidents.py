@@ -47,6 +47,8 @@ class Judged(WireModel):
     """Those that took part."""
     latent: tuple[Number, ...] | None = None
     """Where it lay in the latent space of the model."""
+    calibration: str = ""
+    """Version of the model and its calibration."""
 
     def as_fault(self, **wish: Any) -> Fault:
         """The wish that says it was one; `wish` is what every wish says."""
@@ -65,6 +67,7 @@ class Judged(WireModel):
             charge=self.charge,
             profile=self.profile,
             latent=self.position,
+            model=self.calibration,
             **wish,
         )
 

@@ -41,6 +41,7 @@ class AlarmModel:
     """The part of a detector that judges scores, and what the operator set.
 
     Attributes:
+        version: of the detector.
         channels: names, in their order.
         rule: None for a model that is older than it: scores are as they come, nothing opens.
         watch: None for a model that is older than it.
@@ -52,6 +53,7 @@ class AlarmModel:
         allowance: what the budget allows; None without a rule.
     """
 
+    version: str
     channels: tuple[str, ...]
     rule: AlarmRule | None
     watch: DriftWatch | None
@@ -68,6 +70,7 @@ class AlarmModel:
         head, identity = detector.head, detector.identity
         partial = head.partial or head.calibration
         return cls(
+            version=detector.version,
             channels=detector.channels,
             rule=head.alarms,
             watch=head.drift,

@@ -257,7 +257,11 @@ class IncidentBook:
         if likeness is None or not (is_first or incident.suppressed):
             return
         group = int(self._table.groups[one.row])
-        known = [wish for wish in one.remembered if len(wish.latent) == len(latent)]
+        known = [
+            wish
+            for wish in one.remembered
+            if len(wish.latent) == len(latent) and wish.model in {"", self._model.version}
+        ]
         profiles = np.array(
             [[wish.profile.get(name, 0.0) for name in self._model.channels] for wish in known]
         ).reshape(len(known), len(profile))

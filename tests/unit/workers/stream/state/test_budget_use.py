@@ -24,6 +24,7 @@ NOW_NS = 1_800_000_000 * 10**9 // QUARTER_NS * QUARTER_NS + QUARTER_NS // 2
 DAY_NS = int(DAY_S) * 10**9
 WEEKLY = Allowance(sensor_per_s=1 / WEEK_S)
 MODEL = AlarmModel(
+    version="1",
     channels=("x",),
     rule=None,
     watch=None,
