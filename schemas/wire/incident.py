@@ -220,8 +220,10 @@ class Incident(WireModel):
     """The channels with the largest shares, the main one first."""
     excerpt: Excerpt | None = None
     """For a picture; null where there is none."""
-    rules: list[Text] = Field(default_factory=list)
-    """Rules beside the model that raised it or held readings of it back."""
+    raised_by: list[Text] = Field(default_factory=list)
+    """Rules beside the model by which readings of it are an alarm, whatever the model says."""
+    held_back_by: list[Text] = Field(default_factory=list)
+    """Rules beside the model that held readings of it back."""
     suppressed: Suppressed | None = None
     """Why nobody needs to be told; null of an incident to look at."""
     change: Change | None = None

@@ -262,8 +262,17 @@ _TOLD = np.dtype([("channel", "<u2"), *((name, "<f4") for name in _FLOATS)])
 _POINT = np.dtype([("ts", "<i8"), ("observed", "<f4"), ("expected", "<f4"), ("score", "<f4")])
 _INCIDENT = (
     *("kind", "seen_by", "first", "opened_ns", "last_ns", "until", "readings", "flagged", "total"),
-    *("peak", "strength", "severity", "told", "latent", "points", "rules", "suppressed", "change"),
-    *("charge", "sequence", "told_ns", "told_severity"),
+    *("peak", "strength", "severity", "told", "latent", "points"),
+    *(
+        "raised_by",
+        "held_back_by",
+        "suppressed",
+        "change",
+        "charge",
+        "sequence",
+        "told_ns",
+        "told_severity",
+    ),
 )
 
 

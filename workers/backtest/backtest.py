@@ -60,6 +60,7 @@ class ScoredSensor:
     strength: FloatArray  # tail slopes beyond it; NaN likewise, [n]
     flagged: BoolArray  # [n]
     alarm: BoolArray  # rows in an incident, [n]
+    off: BoolArray  # rows that were not judged: the sensor was off, [n]
     denoised: FloatArray  # NaN likewise, [n, C]
     whole: BoolArray  # rows scored by a whole window, [n]
     incidents: Sequence[FoundIncident]  # in order of time
@@ -68,8 +69,19 @@ class ScoredSensor:
 
     @property
     def scored(self) -> BoolArray:
-        """Rows with a score."""
-        return np.isfinite(self.score)
+        """Rows that were scored and judged."""
+        judged: BoolArray = np.isfinite(self.score) & ~self.off
+        return judged
+
+    @property
+    def judged_score(self) -> FloatArray:
+        """The score, NaN where the row was not judged, below 1 where it is not flagged, [n].
+
+        A rule beside the model may hold a row back whose score is above.
+        """
+        below = np.where(self.flagged, self.score, np.minimum(self.score, np.nextafter(1.0, 0.0)))
+        judged: FloatArray = np.where(self.scored, below, np.nan)
+        return judged
 
     @property
     def incident(self) -> IntArray:
@@ -222,7 +234,7 @@ def _score(
     """Score a sensor as if it had a partition of this number alone, its rows being the offsets."""
     n, counts = len(one), Counts()
     score, bar, strength = (np.full(n, np.nan) for _ in range(3))
-    flagged, alarm, whole = (np.zeros(n, np.bool_) for _ in range(3))
+    flagged, alarm, whole, off = (np.zeros(n, np.bool_) for _ in range(4))
     denoised = np.full((n, len(detector.channels)), np.nan)
     changes: list[IncidentChange] = []
     state = partition_of(detector, terms, partition=number)
@@ -231,6 +243,7 @@ def _score(
         score[at], bar[at], strength[at] = judged.score, judged.bar, judged.strength
         flagged[at], alarm[at] = judged.flagged, judged.alarm
         denoised[at], whole[at] = scores.denoised, ~scores.partial
+        off[at] = False if judged.off is None else judged.off
         counts += answered.request.counts
         changes += judged.changes
     changes += state.recorded.standing()
@@ -240,7 +253,6 @@ def _score(
         topic=terms.policy.topic,
         group="backtest",
         labels_of=no_labels,
-        rules=terms.policy.rules,
     )
     found = found_incidents(changes, one.ts_ns, taken, events, number)
     return ScoredSensor(
@@ -252,6 +264,7 @@ def _score(
         strength=strength,
         flagged=flagged,
         alarm=alarm,
+        off=off,
         denoised=denoised,
         whole=whole,
         incidents=[each for each in found if each.told.kind is IncidentKind.ANOMALY],
@@ -283,7 +296,9 @@ def evaluate_sensors(sensors: Sequence[ScoredSensor], detector: Detector) -> Eva
     """Figures over the sensors; None without labels or without a single score."""
     outcomes = [
         Outcome(
-            ts_ns=one.ts_ns[one.scored], labels=one.labels[one.scored], scores=one.score[one.scored]
+            ts_ns=one.ts_ns[one.scored],
+            labels=one.labels[one.scored],
+            scores=one.judged_score[one.scored],
         )
         for one in sensors
         if one.labels is not None and one.scored.any()

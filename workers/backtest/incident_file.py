@@ -18,11 +18,14 @@ _TEXT, _FLOAT, _COUNT = pa.string(), pa.float64(), pa.int64()
 COLUMNS = pa.schema(
     [
         *((name, _TEXT) for name in ("id", "kind", "sensor_id")),
-        *((name, _TEXT) for name in ("first", "opened", "last", "end", "end_reason", "severity")),
-        *((name, _FLOAT) for name in ("p_value", "peak", "mean")),
+        *((name, _TEXT) for name in ("first", "opened", "last", "until", "end", "end_reason")),
+        ("duration_s", _FLOAT),
+        *((name, _TEXT) for name in ("severity", "seen_by", "raised_by", "held_back_by")),
+        ("suppressed", _TEXT),
+        *((name, _FLOAT) for name in ("p_value", "peak", "mean", "charge")),
         *((name, _COUNT) for name in ("readings", "flagged")),
-        *((name, _TEXT) for name in ("direction", "channel")),
-        *((name, _FLOAT) for name in ("observed", "expected")),
+        *((name, _TEXT) for name in ("direction", "channel", "unit")),
+        *((name, _FLOAT) for name in ("share", "observed", "expected", "band")),
         ("false", pa.bool_()),
     ]
 )
@@ -51,13 +54,17 @@ def _row(one: ExplainedIncident) -> dict[str, Any]:
     same = told.model_dump(
         mode="json",
         include={"id", "kind", "sensor_id", "end_reason", "severity", "p_value", "peak", "mean",
-                 "readings", "flagged", "direction"},
+                 "readings", "flagged", "direction", "duration_s", "seen_by", "charge"},
     )  # fmt: skip
     return {
         **same,
         "first": format_ns(told.first_ns),
         "opened": format_ns(told.opened_ns),
         "last": format_ns(told.last_ns),
+        "until": format_ns(told.until_ns),
+        "raised_by": ", ".join(told.raised_by),
+        "held_back_by": ", ".join(told.held_back_by),
+        "suppressed": "" if told.suppressed is None else told.suppressed.reason,
         "end": None if told.end_ns is None else format_ns(told.end_ns),
         **(_main(told.channels[0]) if told.channels else {}),
         "false": one.is_false,
@@ -65,4 +72,4 @@ def _row(one: ExplainedIncident) -> dict[str, Any]:
 
 
 def _main(channel: IncidentChannel) -> dict[str, Any]:
-    return channel.model_dump(include={"channel", "observed", "expected"})
+    return channel.model_dump(include={"channel", "unit", "share", "observed", "expected", "band"})

@@ -70,7 +70,6 @@ def build_loop(
             topic=settings.topics.readings,
             group=settings.kafka.group,
             labels_of=labels_of,
-            rules=policy.rules,
             mode=stream.incidents,
         ),
     )

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from detector.calibration import severity as by_p_value
 from detector.calibration.budget import WEEK_S
-from detector.rules import Rules
 from detector.scoring import Detector
 from schemas.codec.content_type import CLOUD_EVENT
 from schemas.settings import IncidentMode
@@ -51,7 +50,6 @@ class IncidentEvents:
         topic: str,
         group: str,
         labels_of: LabelsOf,
-        rules: Rules | None = None,
         mode: IncidentMode = "structured",
     ) -> None:
         """Of a consumer group.
@@ -61,11 +59,10 @@ class IncidentEvents:
             topic: of the readings.
             group: of the consumers: names the source of the events.
             labels_of: labels of a sensor.
-            rules: beside the model, for their names.
             mode: structured is one JSON, binary is the data with the attributes in headers.
         """
         self._detector, self._topic, self._group = detector, topic, group
-        self._labels_of, self._rules, self._mode = labels_of, rules or Rules(()), mode
+        self._labels_of, self._mode = labels_of, mode
         self._model = ModelRef(name=detector.name, version=detector.version)
         training = detector.identity.training
         self._budget = str(training.get("budget_words", "unknown"))
@@ -99,7 +96,8 @@ class IncidentEvents:
             seen_by=one.seen_by,
             channels=[self._channel(told) for told in one.told],
             excerpt=self._excerpt(one),
-            rules=self._rules.named(one.rules),
+            raised_by=list(one.raised_by),
+            held_back_by=list(one.held_back_by),
             suppressed=_suppressed(one),
             change=_change(one),
             charge=one.charge,
@@ -142,13 +140,13 @@ class IncidentEvents:
         """Value and headers of the record, as the mode has it."""
         return self._encoded(self.event(change, partition))
 
-    def encode_deed(self, deed: Deed) -> tuple[bytes, Headers]:
+    def encode_deed(self, deed: Deed, partition: int) -> tuple[bytes, Headers]:
         """Value and headers of the record of a wish that holds, or holds no more."""
         what = "withdrawn" if deed.withdrawn else "heeded"
         after_ns = 0 if deed.after_ns is None else deed.after_ns
         return self._encoded(
             DeedEvent(
-                id=f"{deed.wish_id}-{what}-{deed.sensor}-{deed.offset}",
+                id=f"{deed.wish_id}-{what}-{deed.sensor}-{partition}-{deed.offset}",
                 source=f"/vigie/{self._group}",
                 type="wish.withdrawn" if deed.withdrawn else "wish.heeded",
                 subject=deed.sensor,

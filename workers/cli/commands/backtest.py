@@ -17,6 +17,7 @@ from workers.cli.options import (
     OnlyOption,
     unbundled,
 )
+from workers.cli.terms_options import RulesOption, VerdictsOption, terms_of
 from workers.cli.views.accounts import account, history_facts, many, unscorable_facts
 from workers.cli.views.incidents import budget_words, show_incidents
 from workers.cli.views.plain import PlainConsole
@@ -64,19 +65,8 @@ def backtest(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
-    verdicts: Annotated[
-        Path | None,
-        typer.Option(help="What people said and the stream heeded: vigie verdict deeds > FILE."),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            help="Settings file, for its [[rules]] and [[off]]. Default: vigie.toml here, if there "
-            "is one.",
-        ),
-    ] = None,
+    verdicts: VerdictsOption = None,
+    config: RulesOption = None,
     only: OnlyOption = None,
     columns: FileOptions,
     as_json: JsonOption = False,
@@ -97,26 +87,17 @@ def backtest(
     from rich.console import Console
 
     from detector.artifact import load
-    from schemas.settings import load_settings
     from workers.backtest.account import account_of
-    from workers.backtest.backtest import Terms, evaluate_sensors, read_for, score_history, unscored
+    from workers.backtest.backtest import evaluate_sensors, read_for, score_history, unscored
     from workers.backtest.incident_file import write_incidents
     from workers.backtest.score_file import write_scores
-    from workers.data.forgotten import read_deeds
     from workers.data.history import check_usable
-    from workers.stream.build import policy_of
-    from workers.stream.calendars import read_calendars
 
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
     detector = load(model)
-    settings = load_settings(config, {})
-    terms = Terms(
-        max_gap_s=max_gap,
-        policy=policy_of(settings, detector.channels, read_calendars(settings.off)),
-        deeds=() if verdicts is None else read_deeds(verdicts),
-    )
+    terms = terms_of(detector, max_gap_s=max_gap, config=config, verdicts=verdicts)
     with Console(stderr=True, quiet=as_json).status("scoring"):
         history = read_for(detector, files, layout)
         check_usable(history, layout.max_left_out)
@@ -212,7 +193,7 @@ def _picture(
             ts_ns=one.ts_ns,
             observed=one.values,
             denoised=one.denoised,
-            score=one.score,
+            score=one.judged_score,
             incidents=incidents,
             faults=None if one.labels is None else spans,
         ),
@@ -228,7 +209,9 @@ def _show(result: dict[str, Any], counts: Counts, accounts: Facts) -> None:
     console.print(
         f"{many(counts.readings, 'reading')} of {many(result['sensors'], 'sensor')}: "
         f"{counts.scored:,} scored, {counts.warming_up:,} warming up, "
-        f"{dropped:,} dropped (late or twice); {counts.anomalies:,} flagged",
+        f"{dropped:,} dropped (late or twice); {counts.anomalies:,} flagged"
+        + (f"; {counts.held_back:,} held back by rules" if counts.held_back else "")
+        + (f"; {counts.off:,} not judged (off)" if counts.off else ""),
         style="bold",
     )
     print_facts(accounts)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from workers.cli.options import FileOptions, FilesArgument, JsonOption, OnlyOption, unbundled
+from workers.cli.terms_options import RulesOption, VerdictsOption, terms_of
 from workers.cli.views.report import print_json
 from workers.printable import printable
 
@@ -44,6 +45,8 @@ def report(
             help="Seconds of silence that restart a sensor's warm-up. 0 takes the model's.", min=0
         ),
     ] = 0.0,
+    verdicts: VerdictsOption = None,
+    config: RulesOption = None,
     only: OnlyOption = None,
     columns: FileOptions,
     as_json: JsonOption = False,
@@ -61,7 +64,7 @@ def report(
 
     from detector.artifact import load
     from workers.backtest.account import account_of
-    from workers.backtest.backtest import Terms, read_for, score_history
+    from workers.backtest.backtest import read_for, score_history
     from workers.data.findings.checks import findings_of, warnings_of
     from workers.data.history import check_usable
     from workers.report.content import Material, report_of
@@ -69,12 +72,13 @@ def report(
 
     layout = columns.layout()
     detector = load(model)
+    terms = terms_of(detector, max_gap_s=max_gap, config=config, verdicts=verdicts)
     with Console(stderr=True, quiet=as_json).status("scoring"):
         history = read_for(detector, files, layout)
         check_usable(history, layout.max_left_out)
         history = history.only(only or ())
         findings = warnings_of(findings_of(history, layout, now_ns=clock.time_ns()))
-        sensors, counts = score_history(history, detector, Terms(max_gap_s=max_gap))
+        sensors, counts = score_history(history, detector, terms)
         examples = read_for(detector, normal, layout).sensors if normal else ()
         told = report_of(
             Material(

@@ -47,5 +47,10 @@ def counts_table(healths: Sequence[Health]) -> None:
     table.add_column("")
     table.add_column("count", justify="right")
     for name, value in asdict(total).items():
-        table.add_row(name.replace("_", " "), f"{value:,}")
+        words = name.replace("_", " ")
+        if isinstance(value, dict):
+            for why, times in sorted(value.items()):
+                table.add_row(f"{words}, {why}".replace("_", " "), f"{times:,}")
+        else:
+            table.add_row(words, f"{value:,}")
     PlainConsole().print(table)

@@ -17,6 +17,8 @@ from detector.scoring import Detector
 from workers.stream.state.off import OffRules
 
 NEVER_STALE = 2**62
+_FAR = 80.0
+"""Logs of raw scores beyond are as far as can be; their exponentials must stay numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,7 @@ class AlarmModel:
         A reading that is not judged, NaN, has the bar of the first day, 1.
         """
         view = partial.astype(np.int64)
-        bars = np.exp(levels / self.totals[view]) / self.thresholds[view, groups]
+        logs = np.clip(levels / self.totals[view], -_FAR, _FAR)
+        bars = np.exp(logs) / self.thresholds[view, groups]
         judged: Float64[np.ndarray, " n"] = np.where(np.isnan(bars), 1.0, bars)
         return judged

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.calibration import alarm_rule, alarm_wishes
+from detector.calibration.alarm_records import QUIET, STATE
 from detector.calibration.alarm_rule import Ruling
 from detector.calibration.alarm_states import end_incidents
 from detector.scoring import Scores
+from schemas.wire.anomaly import anomaly_id
 from schemas.wire.incident import EndReason
 from schemas.wire.sensor_state import SensorState
 from schemas.wire.verdict import Fault, Forget, NewNormal
@@ -39,6 +41,8 @@ from workers.stream.state.piece import Judged, Piece
 from workers.stream.state.rulings import Ruled, ruled
 
 _SCORE_DECIMALS: Final = 6
+_CHARGED: Final = (STATE.names or ()).index("charged")
+_PHASE: Final = (STATE.names or ()).index("phase")
 _NEVER: Final = np.iinfo(np.int64).min
 
 
@@ -85,12 +89,16 @@ class SensorAlarms:
         """Take readings in, whose scores these are; fills `judged` for their samples."""
         if self.model.rule is None or not len(piece.at):
             return
-        borders = {0: False, **self._due(piece), **self._silences(piece)}
-        starts = sorted(borders)
+        silent = self._silences(piece)
+        # Between two sensors, nothing has to be cut.
+        inside = {*self._due(piece), *np.flatnonzero(silent).tolist()}
+        starts = sorted({0, *inside.difference(piece.starts.tolist())})
         for start, stop in zip(starts, [*starts[1:], len(piece.at)], strict=True):
             part = piece.part(start, stop)
-            if borders[start]:
-                judged.changes += self.end(part.sensors[0], int(part.rows[0]), EndReason.STALE)
+            for place in np.flatnonzero(silent[start:stop][part.starts]).tolist():
+                judged.changes += self.end(
+                    part.sensors[place], int(part.rows[place]), EndReason.STALE
+                )
             self._heed(part, judged)
             self._judge(part, scores, judged)
 
@@ -171,18 +179,21 @@ class SensorAlarms:
 
     # -- between readings ------------------------------------------------------------------------
 
-    def _silences(self, piece: Piece) -> dict[int, bool]:
-        """Where readings come after a silence in which an incident has ended."""
+    def _silences(self, piece: Piece) -> NDArray[np.bool_]:
+        """The readings that come after a silence in which an incident has ended."""
         before = np.empty_like(piece.clock_ms)
         before[1:] = piece.clock_ms[:-1]
         before[piece.starts] = self.table.rows["last_ms"][piece.rows]
         max_stale_ms = self.model.policy.max_stale_ms
+        silent: NDArray[np.bool_]
         silent = (before >= 0) & (piece.clock_ms - before >= max_stale_ms)
-        return dict.fromkeys(np.flatnonzero(silent).tolist(), True)
+        if silent[piece.starts].any():
+            silent[piece.starts] &= self.table.rows["rule"][piece.rows, _PHASE] != QUIET
+        return silent
 
-    def _due(self, piece: Piece) -> dict[int, bool]:
+    def _due(self, piece: Piece) -> set[int]:
         """Where wishes begin to hold."""
-        found: dict[int, bool] = {}
+        found: set[int] = set()
         for place in self.heeding.is_due(piece.sensors):
             start = int(piece.starts[place])
             rows = slice(start, start + int(piece.sizes[place]))
@@ -190,7 +201,7 @@ class SensorAlarms:
             for row in self.heeding.borders(
                 piece.sensors[place], last_ns, piece.ts_ns[rows].tolist()
             ):
-                found[start + row] = False
+                found.add(start + row)
         return found
 
     def _heed(self, piece: Piece, judged: Judged) -> None:
@@ -235,9 +246,21 @@ class SensorAlarms:
             ):
                 states = alarm_wishes.mark_fault(states, rule)
             else:
-                states = alarm_wishes.forgive(states, rule, np.array([due.wish.charge]))
+                charge = self._charged(row, due.wish)
+                states = alarm_wishes.forgive(states, rule, np.array([charge]))
         of["rule"] = states
         self.heeding.heed(sensor, due, before)
+
+    def _charged(self, row: int, wish: Fault) -> float:
+        """What an incident that is over lifted the bar by.
+
+        It may have been open still when it was called a fault: of the last one, the row knows.
+        """
+        of, topic = self.table.rows[row], self.model.policy.topic
+        first = (int(of["first_offset"]), int(of["first_index"]))
+        if wish.incident == anomaly_id(topic, self._partition, *first):
+            return float(of["rule"][_CHARGED])
+        return wish.charge
 
     def end(self, name: str, row: int, reason: EndReason) -> Iterator[IncidentChange]:
         """End an incident between two readings, at the last one; nothing if none is open."""

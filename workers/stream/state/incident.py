@@ -127,7 +127,7 @@ class OpenIncident:
         told: the channels with the largest shares there.
         latent: of that reading.
         points: of the main channel at the opening.
-        rules: bit set of those that raised it, or held readings of it back.
+        raised_by, held_back_by: names of rules that raised readings of it, or held some back.
         suppressed: wish, incident that it looks like; None if it is not suppressed.
         change: of a drift: offset at or behind which it began, epochs since.
         sequence: events so far.
@@ -149,7 +149,8 @@ class OpenIncident:
     told: tuple[Told, ...] = ()
     latent: tuple[float, ...] = ()
     points: Points | None = None
-    rules: int = 0
+    raised_by: tuple[str, ...] = ()
+    held_back_by: tuple[str, ...] = ()
     suppressed: tuple[str, str] | None = None
     change: tuple[int, int] | None = None
     charge: float = 0.0
@@ -185,6 +186,10 @@ class OpenIncident:
             self.severity > self.told_severity or self.until.ts_ns - self.told_ns >= UPDATE_EVERY_NS
         )
 
+    def forget_model(self) -> None:
+        """Drop what only the model that judged can put into words: places of its channels."""
+        self.told, self.points, self.latent = (), None, ()
+
     def copy(self) -> OpenIncident:
         """As it is now."""
         points = self.points
@@ -219,6 +224,8 @@ class OpenIncident:
         plain["latent"] = tuple(map(rounded, latent.tolist()))
         if plain["points"] is not None:
             plain["points"] = Points.of(plain["points"])
+        for name in ("raised_by", "held_back_by"):
+            plain[name] = tuple(plain[name])
         for name in ("suppressed", "change"):
             plain[name] = None if plain[name] is None else tuple(plain[name])
         return cls(**plain)

@@ -202,7 +202,10 @@ class IncidentBook:
         if not flagged:  # a reading that a rule holds back may lie over the bar
             strength = min(strength, 0.0)
         place = piece.place(at)
-        incident.rules |= by
+        if by:
+            named = self._model.policy.rules.named(by)
+            name = "raised_by" if flagged else "held_back_by"
+            setattr(incident, name, tuple(sorted({*getattr(incident, name), *named})))
         if by and flagged:  # what a person has called a limit is no matter of chance
             incident.severity = int(Severity.HIGH)
         if incident.take(place, score, strength, flagged=flagged):

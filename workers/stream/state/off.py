@@ -116,10 +116,30 @@ class OffRules:
 
 
 class SensorOff:
-    """The entries that are about one sensor, each with its place among all."""
+    """The entries that are about one sensor, each with its place among all.
+
+    Sensors that the same entries are about share one.
+    """
 
     def __init__(self, rules: Sequence[tuple[int, OffRule]]) -> None:
         self._rules = tuple(rules)
+
+    def may_be_off(
+        self, ts_ns: Times, values: Float64[np.ndarray, "n channels"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Readings that put a sensor off by themselves, of any sensors of these entries.
+
+        Of a sensor without one, that is not settling, nothing else has to be asked.
+        """
+        found = np.zeros(len(ts_ns), dtype=np.bool_)
+        for _, rule in self._rules:
+            if isinstance(rule.reason, ChannelCondition):
+                value = values[:, rule.reason.channel]
+                compare = _COMPARE[rule.reason.comparison]
+                found |= np.isfinite(value) & compare(value, rule.reason.number)
+            else:
+                found |= rule.reason.covers(ts_ns)
+        return found
 
     def mask(
         self, ts_ns: Times, values: Float64[np.ndarray, "n channels"], until_ns: UntilNs

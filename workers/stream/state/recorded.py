@@ -350,7 +350,7 @@ class RecordedState:
         for row in known.tolist():
             try:
                 alarms.restore(names[row], documents[names[row]])
-            except (ValueError, TypeError, KeyError, IndexError):
+            except (ValueError, TypeError, KeyError, IndexError, AttributeError):
                 anew += 1
             else:
                 alarms.table.rows[row] = states[row]
@@ -362,6 +362,8 @@ class RecordedState:
         if not same_model:
             self._changed[rows] = True
             for name in self._names:
+                if (incident := alarms.book.open.get(name)) is not None:
+                    incident.forget_model()
                 self._ended += alarms.end(name, self._rows[name], EndReason.MODEL_CHANGED)
             kept = alarms.table.rows[rows][["quarter", "openings"]].copy()
             alarms.table.begin(rows, groups_of(self._names, self._group_of))

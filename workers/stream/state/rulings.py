@@ -13,7 +13,7 @@ from detector.rules import SensorRules
 from detector.scoring import Scores
 from workers.stream.state.alarm_model import AlarmModel
 from workers.stream.state.heeding import Heeding
-from workers.stream.state.off import UntilNs
+from workers.stream.state.off import SensorOff, UntilNs
 from workers.stream.state.piece import Piece
 
 
@@ -57,20 +57,12 @@ def ruled(
     by: Int64[np.ndarray, " k"] | None = None
     starts = piece.starts.tolist()
     rules: dict[int, tuple[SensorRules, list[np.ndarray], list[np.ndarray]]] = {}
-    any_said = False
+    any_said = bool(model.policy.off) and _off(piece, model, settling, ruling)
     for place, (sensor, start, size) in enumerate(
         zip(piece.sensors, starts, piece.sizes.tolist(), strict=True)
     ):
         rows = slice(start, start + size)
         any_said |= _periods(sensor, piece, rows, heeding, ruling)
-        if (off := model.policy.off.for_sensor(sensor)) is not None:
-            told = off.mask(piece.ts_ns[rows], piece.values[rows], settling.get(sensor, {}))
-            ruling[rows][told.off] |= Ruling.OFF
-            any_said = True
-            if told.until_ns:
-                settling[sensor] = told.until_ns
-            else:
-                settling.pop(sensor, None)
         if (own := model.policy.rules.for_sensor(sensor)) is not None:
             scored = start + np.flatnonzero(piece.at[rows] >= 0)
             _, found, bands = rules.setdefault(id(own), (own, [], []))
@@ -108,3 +100,39 @@ def _periods(
         inside = (ts_ns >= period.start_ns) & (ts_ns <= period.end_ns)
         ruling[rows][inside] |= Ruling.FORGOTTEN
     return bool(off or forget)
+
+
+def _off(
+    piece: Piece,
+    model: AlarmModel,
+    settling: MutableMapping[str, UntilNs],
+    ruling: Int8[np.ndarray, " k"],
+) -> bool:
+    """Rule by conditions and calendars; whether any sensor is off.
+
+    Most sensors run: what puts one off is looked for in the readings of all at once.
+    """
+    starts, sizes = piece.starts, piece.sizes
+    alike: dict[int, tuple[SensorOff, list[int]]] = {}
+    for place, sensor in enumerate(piece.sensors):
+        if (own := model.policy.off.for_sensor(sensor)) is not None:
+            alike.setdefault(id(own), (own, []))[1].append(place)
+    any_off = False
+    for own, places in alike.values():
+        begins = np.cumsum(sizes[places]) - sizes[places]
+        rows = np.repeat(starts[places] - begins, sizes[places])
+        rows += np.arange(len(rows))
+        hits = np.add.reduceat(own.may_be_off(piece.ts_ns[rows], piece.values[rows]), begins) > 0
+        for place, is_hit in zip(places, hits.tolist(), strict=True):
+            sensor = piece.sensors[place]
+            if not is_hit and sensor not in settling:
+                continue
+            part = slice(int(starts[place]), int(starts[place] + sizes[place]))
+            told = own.mask(piece.ts_ns[part], piece.values[part], settling.get(sensor, {}))
+            ruling[part][told.off] |= Ruling.OFF
+            any_off = True
+            if told.until_ns:
+                settling[sensor] = told.until_ns
+            else:
+                settling.pop(sensor, None)
+    return any_off

@@ -210,8 +210,7 @@ def test_a_reading_that_a_rule_holds_back_neither_flags_nor_opens() -> None:
 def test_an_incident_names_the_rules_that_held_readings_of_it_back() -> None:
     world = run([0, LOUDER, LOUDER, LOUD, *CALM], rules=SMALL)
     opened, resolved = world.seen.told()
-    assert (opened.incident.rules, resolved.incident.rules) == (0, 1)
-    assert SMALL.named(resolved.incident.rules) == ["small"]
+    assert (opened.incident.held_back_by, resolved.incident.held_back_by) == ((), ("small",))
     assert not world.seen.outcomes[3, 0].flagged
 
 
