@@ -264,7 +264,8 @@ def test_batches_of_several_sensors_come_out_by_sensor_each_reading_once(
 def test_the_command_makes_its_topics_and_says_so_where_they_are_missing(
     connection: Connection, make_topic: MakeTopic, group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    topics = {name: f"{group}-{name}" for name in ("anomalies", "denoised", "dead_letters")}
+    missing = ("anomalies", "denoised", "dead_letters", "incidents", "verdicts")
+    topics = {name: f"{group}-{name}" for name in missing}
     topics |= {name: make_topic(partitions=3) for name in ("readings", "sensor_state")}
     topics["partitions"] = "3"
     settings = {f"topics.{name}": value for name, value in topics.items()}

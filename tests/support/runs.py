@@ -33,6 +33,8 @@ def vigie_run(
             "topics.denoised": topics.denoised,
             "topics.dead_letters": topics.dead_letters,
             "topics.sensor_state": topics.sensor_state,
+            "topics.incidents": topics.incidents,
+            "topics.verdicts": topics.verdicts,
             "processing.drain_timeout_s": "10",
         }.items()
     ]
