@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-from rich.table import Column, Table
 
 from schemas.wire.timestamp import short_ns
 from workers.cli.views.accounts import many
@@ -54,34 +53,48 @@ def show_incidents(found: Account, detector: Detector) -> None:
         print_facts([("incidents", "the model is older than the alarm rule: train it anew")])
         return
     if found.incidents:
-        table = Table(
-            Column("opened", no_wrap=True),
-            "sensor",
-            Column("lasted", justify="right"),
-            "severity",
-            "what",
-            Column("ended", no_wrap=True),
-            *(["label"] if found.labelled else []),
-            box=None,
-            padding=(0, 2, 0, 0),
-        )
-        for one in found.incidents[:MOST_SHOWN]:
-            told = one.incident.told
-            cells = (
-                short_ns(told.opened_ns),
-                told.sensor_id,
-                duration(told.duration_s),
-                told.severity,
-                channel_words(told.channels[0]),
-                ending(told),
-                *([_LABEL_WORDS[one.is_false]] if found.labelled else []),
-            )
-            table.add_row(*map(printable, cells))
-        console.print(table)
+        for line in _listed(found):
+            console.print(printable(line), markup=False, highlight=False)
         if len(found.incidents) > MOST_SHOWN:
             more = many(len(found.incidents) - MOST_SHOWN, "more incident")
             console.print(f"and {more} (--json, or vigie report)")
     print_facts([*_counts(found, detector), *_drifts(found)])
+
+
+def _listed(found: Account) -> Iterator[str]:
+    """Two lines an incident: when and how bad, then what; a narrow terminal cuts neither."""
+    head = ("opened", "sensor", "lasted", "severity", "ended", *(["label"] * found.labelled))
+    shown = found.incidents[:MOST_SHOWN]
+    rows = [head]
+    for one in shown:
+        told = one.incident.told
+        rows.append(
+            (
+                short_ns(told.opened_ns),
+                told.sensor_id,
+                duration(told.duration_s),
+                told.severity,
+                ending(told),
+                *([_LABEL_WORDS[one.is_false]] * found.labelled),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    yield next(lines)
+    for one, line in zip(shown, lines, strict=True):
+        yield line
+        yield f"    {channel_words(one.incident.told.channels[0])}{_beside(one.incident.told)}"
+
+
+def _beside(told: Incident) -> str:
+    """What else decided on an incident than the model."""
+    words = [f"raised by {', '.join(told.raised_by)}"] if told.raised_by else []
+    words += [f"held back by {', '.join(told.held_back_by)}"] if told.held_back_by else []
+    words += [f"suppressed, {told.suppressed.reason}"] if told.suppressed is not None else []
+    return "".join(f"; {each}" for each in words)
 
 
 def _counts(found: Account, detector: Detector) -> Facts:
