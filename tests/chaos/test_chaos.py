@@ -14,6 +14,7 @@ from tests.chaos.report import Report
 from tests.chaos.schedule import KILLS, short_schedule
 
 pytestmark = [
+    pytest.mark.chaos,
     pytest.mark.kafka,
     pytest.mark.ray,
     pytest.mark.timeout(900),
