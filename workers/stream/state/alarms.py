@@ -194,8 +194,9 @@ class SensorAlarms:
     def _due(self, piece: Piece) -> set[int]:
         """Where wishes begin to hold."""
         found: set[int] = set()
+        starts = piece.starts
         for place in self.heeding.is_due(piece.sensors):
-            start = int(piece.starts[place])
+            start = int(starts[place])
             rows = slice(start, start + int(piece.sizes[place]))
             last_ns = int(self.table.rows["last_ns"][piece.rows[place]])
             for row in self.heeding.borders(
@@ -206,8 +207,9 @@ class SensorAlarms:
 
     def _heed(self, piece: Piece, judged: Judged) -> None:
         """Have the wishes hold that are due before the first readings of the piece."""
+        starts = piece.starts
         for place in self.heeding.is_due(piece.sensors):
-            sensor, at = piece.sensors[place], int(piece.starts[place])
+            sensor, at = piece.sensors[place], int(starts[place])
             row, next_ns = int(piece.rows[place]), int(piece.ts_ns[at])
             last_ns = int(self.table.rows["last_ns"][row])
             for due in self.heeding.take(sensor, next_ns):
