@@ -114,6 +114,23 @@ class Rules:
         """Names of the rules in a bit set of `Judged.by`, in the order of the settings."""
         return [rule.name for place, rule in enumerate(self._rules) if by >> place & 1]
 
+    def beyond(self, by: int, row: Float[np.ndarray, " channels"]) -> list[int]:
+        """Places of the channels of a row that lie beyond a hard limit of the rules of a bit set.
+
+        Args:
+            by: of `Judged.by`.
+            row: observed values, channel units.
+        """
+        rules = [rule for place, rule in enumerate(self._rules) if by >> place & 1]
+        return sorted(
+            {
+                channel
+                for rule in rules
+                for channel in rule.channels
+                if row[channel] > rule.above or row[channel] < rule.below
+            }
+        )
+
     def _some(self, places: tuple[int, ...]) -> "SensorRules":
         return SensorRules([(place, self._rules[place]) for place in places])
 

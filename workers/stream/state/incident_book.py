@@ -202,16 +202,20 @@ class IncidentBook:
         if not flagged:  # a reading that a rule holds back may lie over the bar
             strength = min(strength, 0.0)
         place = piece.place(at)
+        was_raised = bool(incident.raised_by)
         if by:
             named = self._model.policy.rules.named(by)
             name = "raised_by" if flagged else "held_back_by"
             setattr(incident, name, tuple(sorted({*getattr(incident, name), *named})))
-        if by and flagged:  # what a person has called a limit is no matter of chance
-            incident.severity = int(Severity.HIGH)
-        if incident.take(place, score, strength, flagged=flagged):
+        is_limit = bool(by) and flagged
+        is_farthest = incident.take(place, score, strength, flagged=flagged)
+        if is_farthest:
             severity = Severity.of(tail_p_value(strength, rate), rate)
             incident.severity = max(incident.severity, int(severity))
-            incident.told = self._told(all_, one, at)
+        if is_limit:  # what a person has called a limit is no matter of chance
+            incident.severity = int(Severity.HIGH)
+        if is_farthest or (is_limit and not was_raised):
+            incident.told = self._told(all_, one, at, by if is_limit else 0)
             latent = scores.latent[sample]
             if len(latent) <= MAX_LATENT:  # a part of it is like nothing
                 incident.latent = tuple(map(rounded, latent.tolist()))
@@ -227,12 +231,16 @@ class IncidentBook:
                 score,
             )
 
-    def _told(self, all_: Followed, one: _One, at: int) -> tuple[Told, ...]:
+    def _told(self, all_: Followed, one: _One, at: int, by: int) -> tuple[Told, ...]:
+        """The channels beyond a limit of the rules `by`, then those with the largest shares."""
         piece, sample = all_.piece, int(all_.piece.at[at])
         band = self._model.bands[self._table.groups[one.row]]
         shares = all_.scores.contribution[sample].astype(np.float64)
-        order = np.argsort(-shares, kind="stable")[:MAX_INCIDENT_CHANNELS].tolist()
         observed, expected = piece.values[at], all_.scores.expected[sample]
+        order = np.argsort(-shares, kind="stable").tolist()
+        if by:
+            beyond = self._model.policy.rules.beyond(by, observed)
+            order = [*beyond, *(channel for channel in order if channel not in beyond)]
         return tuple(
             Told.of(
                 channel,
@@ -241,7 +249,7 @@ class IncidentBook:
                 float(expected[channel]),
                 float(band[channel]),
             )
-            for channel in order
+            for channel in order[:MAX_INCIDENT_CHANNELS]
         )
 
     def _suppress(
@@ -253,8 +261,12 @@ class IncidentBook:
     ) -> None:
         """Whether it looks like a false alarm that was called one: at its opening, and as long as.
 
-        Once it has been told of as one to look at, it stays so.
+        Once it has been told of as one to look at, it stays so; a hard limit always alarms.
         """
+        if incident.raised_by:
+            if incident.suppressed:
+                incident.suppressed, incident.told_severity = None, 0
+            return
         is_first = incident.readings == 1
         likeness = self._model.likeness
         if likeness is None or not (is_first or incident.suppressed):

@@ -223,6 +223,8 @@ def test_a_reading_beyond_a_hard_limit_opens_at_once_and_is_severe() -> None:
     assert (opened.incident.seen_by, opened.incident.severity) == (SeenBy.RULE, 3)
     assert world.seen.outcomes[1, 0].score == 1.0
     assert world.seen.outcomes[1, 0].flagged
+    assert opened.incident.raised_by == ("too fast",)
+    assert (opened.incident.told[0].channel, opened.incident.told[0].observed) == (2, 99.0)
 
 
 def test_a_hard_limit_within_an_incident_makes_it_severe_though_it_is_weaker() -> None:
@@ -231,6 +233,7 @@ def test_a_hard_limit_within_an_incident_makes_it_severe_though_it_is_weaker() -
     world = World(rows, make_model(rules=TOO_FAST))
     world.run()
     assert [e.incident.severity for e in world.seen.told()] == [1, 3]
+    assert [e.incident.told[0].channel for e in world.seen.told()][1] == 2
 
 
 def test_a_raised_reading_without_a_level_can_be_recorded() -> None:
