@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import Field, ValidationError, model_validator
 
-from schemas.wire.fields import Name, Offset, WireModel
+from schemas.wire.fields import Name, Offset, Partition, WireModel
 from schemas.wire.timestamp import TimestampNs
 from schemas.wire.verdict import Off, Wish, told
 
@@ -25,7 +25,12 @@ class Deed(WireModel):
     sensor: Name
     """The sensor; in a file also a pattern of sensors, for a wish that turns them off."""
     after_ns: TimestampNs | None = Field(default=None, alias="after")
-    """Event time of the sensor's last reading before; absent: from its first reading on."""
+    """It holds for the sensor's readings later than this event time; absent: from its first one on.
+
+    Of a sensor that begins, or begins anew, this is just before its first reading.
+    """
+    partition: Partition | None = None
+    """Partition of the readings; absent in a file that nothing streamed."""
     offset: Offset | None = None
     """Offset of the record from which it holds; absent in a file that nothing streamed."""
     withdrawn: bool = False

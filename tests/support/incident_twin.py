@@ -88,7 +88,7 @@ def defined(
         beginning: of the first of them.
         deeds: about wishes, in order; those of other partitions are left over.
     """
-    found, to_do = Defined(), DeedsToDo(deeds)
+    found, to_do = Defined(), DeedsToDo(deeds, terms.partition)
     sensors: dict[str, _Sensor] = {}
     clock_ms, begun, begins = -1, beginning, set(cuts)
     for record in records:
@@ -136,7 +136,7 @@ class _Sensor:
                 continue
             if self.is_silent(clock_ms):
                 self.leave(EndReason.STALE)
-            for deed in self._deeds.take(self.name, record.offset, self.last_ns):
+            for deed in self._deeds.take(self.name, record.offset, self.last_ns, heard.ts_ns):
                 self._do(deed)
             self._hear(Spot(record.offset, nth, heard.ts_ns), heard)
             self.last_ns, self.last_ms = heard.ts_ns, clock_ms
@@ -165,7 +165,9 @@ class _Sensor:
         self._found.strays += [stray] if stray else []
         self._found.deeds.append(deed)
         what = "withdrawn" if deed.withdrawn else "heeded"
-        self._found.causes[f"{deed.wish_id}-{what}-{self.name}-{deed.offset}"] = self._found.at
+        self._found.causes[f"{deed.wish_id}-{what}-{self.name}-{deed.partition}-{deed.offset}"] = (
+            self._found.at
+        )
 
     def _hear(self, spot: Spot, heard: Heard) -> None:
         answer = heard.answer

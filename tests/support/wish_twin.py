@@ -21,15 +21,18 @@ _NEVER: Final = np.iinfo(np.int64).min
 class DeedsToDo:
     """Deeds by their place: the sensor, the record before which they hold, the reading behind."""
 
-    def __init__(self, deeds: Iterable[Deed]) -> None:
-        """Take them in order."""
+    def __init__(self, deeds: Iterable[Deed], partition: int) -> None:
+        """Take those of a partition, in order."""
         self._deeds: dict[tuple[str, int | None, int | None], list[Deed]] = defaultdict(list)
         for deed in deeds:
+            if deed.partition != partition:
+                continue
             self._deeds[deed.sensor, deed.offset, deed.after_ns].append(deed)
 
-    def take(self, sensor: str, offset: int, last_ns: int) -> list[Deed]:
+    def take(self, sensor: str, offset: int, last_ns: int, next_ns: int) -> list[Deed]:
         """Those that are done before a reading of this record, behind one of this event time."""
-        return self._deeds.pop((sensor, offset, None if last_ns == _NEVER else last_ns), [])
+        after_ns = next_ns - 1 if last_ns == _NEVER else last_ns
+        return self._deeds.pop((sensor, offset, after_ns), [])
 
 
 class Wishes:

@@ -140,13 +140,13 @@ class IncidentEvents:
         """Value and headers of the record, as the mode has it."""
         return self._encoded(self.event(change, partition))
 
-    def encode_deed(self, deed: Deed, partition: int) -> tuple[bytes, Headers]:
+    def encode_deed(self, deed: Deed) -> tuple[bytes, Headers]:
         """Value and headers of the record of a wish that holds, or holds no more."""
         what = "withdrawn" if deed.withdrawn else "heeded"
         after_ns = 0 if deed.after_ns is None else deed.after_ns
         return self._encoded(
             DeedEvent(
-                id=f"{deed.wish_id}-{what}-{deed.sensor}-{partition}-{deed.offset}",
+                id=f"{deed.wish_id}-{what}-{deed.sensor}-{deed.partition}-{deed.offset}",
                 source=f"/vigie/{self._group}",
                 type="wish.withdrawn" if deed.withdrawn else "wish.heeded",
                 subject=deed.sensor,

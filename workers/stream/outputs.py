@@ -141,7 +141,7 @@ class OutputBuilder(DeadLetterBuilder):
                     yield self._frame(run.sensor, part, partition, samples, scores, judged)
         yield from self._anomalies(partition, samples, scores, judged)
         events = [
-            *((one.sensor, self._incidents.encode_deed(one, partition)) for one in judged.deeds),
+            *((one.sensor, self._incidents.encode_deed(one)) for one in judged.deeds),
             *((one.sensor, self._incidents.encode(one, partition)) for one in judged.changes),
         ]
         for sensor, (value, headers) in events:

@@ -212,13 +212,16 @@ class SensorAlarms:
             sensor, at = piece.sensors[place], int(starts[place])
             row, next_ns = int(piece.rows[place]), int(piece.ts_ns[at])
             last_ns = int(self.table.rows["last_ns"][row])
+            # Of a sensor that begins anew: the readings of its life before are not meant.
+            after_ns = max(next_ns - 1, _NEVER + 1) if last_ns == _NEVER else last_ns
             for due in self.heeding.take(sensor, next_ns):
                 self._apply(sensor, row, due, last_ns)
                 judged.deeds.append(
                     deed_of(
                         sensor,
                         due,
-                        after_ns=None if last_ns == _NEVER else last_ns,
+                        after_ns=after_ns,
+                        partition=self._partition,
                         offset=int(piece.offsets[at]),
                     )
                 )

