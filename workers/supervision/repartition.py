@@ -54,7 +54,9 @@ def run_repartition(
     admin = admin_of(connection_of(settings.kafka))
     admin.wait_for_broker(should_stop=should_stop)
     _look_at_source(admin, source)
-    readings, _, _, dead_letters, _ = topic_specs(settings.topics)
+    specs = {spec.name: spec for spec in topic_specs(settings.topics)}
+    readings = specs[settings.topics.readings]
+    dead_letters = specs[settings.topics.dead_letters]
     topics = {
         Hop.REKEY: [source, shuffled if len(hops) > 1 else readings, dead_letters],
         Hop.REORDER: [shuffled, readings, source],
