@@ -171,7 +171,7 @@ def test_a_document_of_another_version_is_named_and_its_sensor_begins_anew(
         (partition, value) = next(
             (p, table.latest(p)[b"pump-1"]) for p in range(2) if b"pump-1" in table.latest(p)
         )
-    newer = value.replace(b'"v":1', b'"v":99')
+    newer = value.replace(b'"v":2', b'"v":99')
     record = {"key": b"pump-1", "value": newer, "partition": partition}
     produce(connection, settings.topics.sensor_state, [record])
     more = reading_records(SENSORS, 70, spike_at=40)[len(RECORDS) :]
