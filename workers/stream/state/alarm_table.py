@@ -81,8 +81,8 @@ class AlarmTable:
         """Note where an epoch of the drift watch begins, whose number is MARK_EPOCHS * `number`."""
         self.rows["marks"][rows, number % MARKS] = offset
 
-    def count_opening(self, row: int, ts_ns: int) -> tuple[int, int]:
-        """Count an incident that opens; how many opened in the last day and week, with it."""
+    def count_opening(self, row: int, ts_ns: int) -> None:
+        """Count an incident that opens in the quarter of an hour of its event time."""
         of, quarter = self.rows[row], ts_ns // QUARTER_NS
         later = min(int(quarter - of["quarter"]), QUARTERS)
         if later > 0:
@@ -91,7 +91,6 @@ class AlarmTable:
             of["quarter"] = quarter
         if of["openings"][0] < np.iinfo(np.uint8).max:
             of["openings"][0] += 1
-        return self.opened(row, ts_ns)
 
     def opened(self, row: int, ts_ns: int) -> tuple[int, int]:
         """How many incidents of a sensor opened in the day and the week before an event time."""
@@ -148,8 +147,8 @@ def unpacked(states: Iterable[tuple[int, str]]) -> tuple[NDArray[Any], Bool[np.n
         states: of n sensors, the version of each and its packed row.
 
     Returns:
-        The rows that are known, and which of the n those are: the others are of another version,
-        or damaged.
+        The n rows, and which of them are known: the others, of another version or damaged, are
+        zeros.
     """
     nothing, parts, known = bytes(PACKED_BYTES), [], []
     for version, state in states:
