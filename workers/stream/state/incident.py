@@ -266,9 +266,9 @@ def incident_id(topic: str, partition: int, one: OpenIncident) -> UUID:
 
 def rounded(value: float) -> float:
     """With the six digits that single precision keeps: that is how it is recorded."""
-    if abs(value) < _LEAST:
-        return 0.0
-    return float(f"{min(max(value, -_LARGEST), _LARGEST):.6g}")
+    kept = float(f"{min(max(value, -_LARGEST), _LARGEST):.6g}")
+    # What comes back from single precision may lie just below the least: so compare it rounded.
+    return kept if abs(kept) >= _LEAST else 0.0
 
 
 def _packed(values: NDArray[Any]) -> str:

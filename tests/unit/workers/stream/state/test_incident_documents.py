@@ -66,6 +66,12 @@ def test_what_is_too_large_for_a_picture_is_missing_in_it() -> None:
     assert isnan(points.line[0][1])
 
 
+@pytest.mark.parametrize("value", [1e-37, -1e-37, 9.9999996e-38, 9.9e-38, 3.4e38, 1e300, 0.1])
+def test_what_was_rounded_stays_so_in_single_precision(value: float) -> None:
+    once = rounded(value)
+    assert rounded(float(np.float32(once))) == once
+
+
 @st.composite
 def incidents(draw: st.DrawFn) -> OpenIncident:
     points = Points(draw(st.integers(0, 9)))
