@@ -1,5 +1,6 @@
 """Settings: what there is (`sections`), and how file, environment and flags make it (`loading`)."""
 
+from schemas.settings.gateway import GatewaySettings, OidcSettings, SmtpSettings
 from schemas.settings.input import InputSettings
 from schemas.settings.loading import InvalidSettingsError, load_settings
 from schemas.settings.sections import (
@@ -18,17 +19,20 @@ from schemas.settings.sections import (
 )
 
 __all__ = [
+    "GatewaySettings",
     "Guarantee",
     "IncidentMode",
     "InputSettings",
     "InvalidSettingsError",
     "KafkaSettings",
     "LogSettings",
+    "OidcSettings",
     "ProcessingSettings",
     "RaySettings",
     "RegistrySettings",
     "RepartitionSettings",
     "Settings",
+    "SmtpSettings",
     "StreamSettings",
     "TopicSettings",
     "WorkerSettings",

@@ -14,6 +14,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from schemas.settings.gateway import (
+    GatewaySettings,
+    Inhibitions,
+    OidcSettings,
+    SmtpSettings,
+)
 from schemas.settings.input import InputSettings
 from schemas.settings.off import Off
 from schemas.settings.rules import Rules
@@ -363,6 +369,11 @@ class Settings(Section):
     processing: ProcessingSettings = ProcessingSettings()
     workers: WorkerSettings = WorkerSettings()
     ray: RaySettings = RaySettings()
+    gateway: GatewaySettings = GatewaySettings()
+    smtp: SmtpSettings = SmtpSettings()
+    oidc: OidcSettings = OidcSettings()
+    inhibit: Inhibitions = ()
+    """Which incidents mute others: a list of tables."""
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""What the gateway's HTTP interface takes and gives."""

@@ -1,0 +1,75 @@
+"""What all documents of the interface share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.wire.limits import MAX_LABEL_NAME_CHARS, MAX_NAME_CHARS
+
+__all__ = [
+    "BY_NAME_AND_ALIAS",
+    "MAX_NOTE_CHARS",
+    "MAX_PAGE",
+    "Glob",
+    "LabelName",
+    "Note",
+    "Page",
+    "PersonName",
+    "Request",
+    "Response",
+    "Seconds",
+    "ShortText",
+    "Time",
+    "example",
+]
+
+MAX_NOTE_CHARS: Final = 4000
+"""Longest note or comment of a person."""
+MAX_PAGE: Final = 500
+"""Most entries of a page."""
+
+Time = AwareDatetime
+"""RFC 3339 with its zone."""
+ShortText = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
+PersonName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Glob = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+"""A name, or a pattern of names with `*`, `?` and `[...]`."""
+LabelName = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_NAME_CHARS)]
+Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    """What comes in: an unknown field is an error, as it would be without effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Response(BaseModel):
+    """What goes out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+BY_NAME_AND_ALIAS: Final = ConfigDict(
+    validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+)
+"""For documents whose names on the wire are not Python's."""
+
+Entry = TypeVar("Entry")
+
+
+class Page(Response, Generic[Entry]):
+    """A part of a list, and the way to the next."""
+
+    items: list[Entry]
+    """The entries, in the order of the list."""
+    next: str | None = None
+    """Cursor of the next page, for `?cursor=`; null at the end."""
+
+
+def example(*values: Any) -> dict[str, Any]:
+    """Examples of a model, as `json_schema_extra` takes them."""
+    return {"examples": list(values)}

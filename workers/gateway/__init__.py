@@ -1,0 +1,1 @@
+"""From the topic of the incidents to those who asked to be told, by way of one database."""

@@ -1,0 +1,1 @@
+"""The gateway's database: SQLite by default, PostgreSQL in production."""

@@ -1,0 +1,170 @@
+"""Opening the database: one engine for SQLite and PostgreSQL, and the schema brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from workers.errors import SettingsError, VigieError
+
+__all__ = ["Database", "DatabaseUnavailableError", "is_unavailable", "open_database"]
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_BUSY_MS: Final = 10_000
+_POOL: Final = 16
+
+
+class DatabaseUnavailableError(VigieError):
+    """The database does not answer: start it, or correct gateway.database; then again."""
+
+
+class Database:
+    """The engine, and transactions on it."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Of an open engine."""
+        self.engine = engine
+        self._reading = engine.execution_options(vigie_reads=True)
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads only: on SQLite it waits for no writer, and none for it.
+
+        Raises:
+            DatabaseUnavailableError: see `begin`.
+        """
+        with self._guarded(), self._reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back by an error.
+
+        On SQLite it takes the lock for writing at once, so that two never wait for each other.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer; whether a commit under way happened is
+                not known.
+        """
+        with self._guarded(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if is_unavailable(error):
+                raise DatabaseUnavailableError(
+                    f"The database does not answer ({_brief(error)}): start it, or correct "
+                    "gateway.database."
+                ) from error
+            raise
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; two gateways may do so at once.
+
+        Raises:
+            SettingsError: the database is of a later version of Vigie.
+            DatabaseUnavailableError: see `begin`.
+        """
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self.begin() as connection:
+            if not self.is_sqlite:  # one migrates, the others wait
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(748123971)")
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except Exception as error:
+                if "Can't locate revision" in str(error):
+                    raise SettingsError(
+                        "gateway.database was written by a later version of Vigie: use that one, "
+                        "or another database"
+                    ) from error
+                raise
+
+
+def is_unavailable(error: DBAPIError) -> bool:
+    """Whether the database is gone or busy, rather than the statement wrong."""
+    return error.connection_invalidated or isinstance(error, OperationalError)
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[Database]:
+    """Open a database; its schema is not looked at.
+
+    Args:
+        url: SQLAlchemy's, of SQLite or PostgreSQL.
+
+    Raises:
+        SettingsError: it cannot be used, and why.
+    """
+    engine = _engine(url)
+    try:
+        yield Database(engine)
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            engine = create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000})
+            _prepare_sqlite(engine)
+            return engine
+        if parsed.get_backend_name() != "postgresql":
+            raise SettingsError(
+                f"gateway.database is of {parsed.get_backend_name()}: use sqlite:///vigie.db or "
+                "postgresql+psycopg://user:password@host/database"
+            )
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=_POOL,
+            max_overflow=_POOL,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5},
+        )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise SettingsError(
+            "gateway.database is no URL of a database, such as sqlite:///vigie.db"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"gateway.database needs the package {error.name}: pip install 'vigie[postgres]'"
+        ) from error
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """WAL, so that who reads never waits; foreign keys; transactions that begin when we say so."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # or the driver begins them itself, too late
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"busy_timeout={_BUSY_MS}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("vigie_reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _brief(error: DBAPIError) -> str:
+    return str(error.orig).strip().split("\n")[0][:200]
