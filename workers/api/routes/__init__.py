@@ -1,0 +1,1 @@
+"""The routes of the gateway: each module has a `router`."""
