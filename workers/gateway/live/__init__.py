@@ -1,0 +1,5 @@
+"""Readings and scores as they come, for the page: memory (`live`) and what fills it (`feed`)."""
+
+from workers.gateway.live.live import STEPS, Following, LiveFeed, LiveSensor
+
+__all__ = ["STEPS", "Following", "LiveFeed", "LiveSensor"]
