@@ -1,0 +1,147 @@
+"""Who asks, and how often: looked at before anything else that costs something.
+
+A request with good credentials is counted by them; one with none, or with bad ones, by its
+address. So somebody who guesses tokens is slowed down, and nobody who shares an address with them
+and has a token is. An address beyond its number is not looked up any more.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Final
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from workers.api.auth import ANYONE, COOKIE, STATE_KEY, unauthorized
+from workers.api.credentials import Credentials
+from workers.api.problems import ProblemError, problem_response
+from workers.errors import SettingsError
+from workers.gateway.principals import Principal
+from workers.gateway.store.database import DatabaseUnavailableError
+
+__all__ = ["Gate", "RateLimits"]
+
+UNCOUNTED: Final = frozenset({"/healthz"})
+"""What watches the process must never take a limit for a death."""
+_IPV6_PREFIX: Final = 64
+
+
+class _Kind(Enum):
+    """What a request shows."""
+
+    TOKEN = auto()
+    COOKIE = auto()
+    OTHER = auto()
+
+
+class RateLimits:
+    """So many requests in a while, each of whoever it is counted by."""
+
+    def __init__(self, rate: str) -> None:
+        """Of a rate such as `600/minute`.
+
+        Raises:
+            SettingsError: it is none.
+        """
+        try:
+            self._item: RateLimitItem = parse(rate)
+        except ValueError as error:
+            raise SettingsError(
+                f"gateway.rate_limit must be a rate such as 600/minute, got {rate!r}"
+            ) from error
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def count(self, key: str) -> int | None:
+        """Count a request; None, or the seconds after which another one is let through."""
+        return None if self._limiter.hit(self._item, key) else self._wait_s(key)
+
+    def exhausted(self, key: str) -> int | None:
+        """The same, without counting."""
+        return None if self._limiter.test(self._item, key) else self._wait_s(key)
+
+    def _wait_s(self, key: str) -> int:
+        ends = self._limiter.get_window_stats(self._item, key).reset_time
+        return max(math.ceil(ends - time.time()), 1)
+
+
+class Gate:
+    """ASGI: leaves who asks in the request's state, for `workers.api.auth`."""
+
+    def __init__(
+        self, app: ASGIApp, *, credentials: Credentials, limits: RateLimits, open_access: bool
+    ) -> None:
+        """In front of `app`; `open_access` makes everybody an administrator."""
+        self._app = app
+        self._credentials, self._limits, self._open = credentials, limits, open_access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 429."""
+        if scope["type"] != "http" or scope["path"] in UNCOUNTED:
+            await self._app(scope, receive, send)
+            return
+        by = f"address:{_address(scope)}"
+        wait_s, found = None, None
+        if self._open:
+            found = ANYONE
+        elif shown := _shown(Headers(scope=scope)):
+            wait_s = self._limits.exhausted(by)
+            if wait_s is None:
+                found = await run_in_threadpool(self._looked_up, *shown)
+                if isinstance(found, Principal):
+                    by = found.id
+        if wait_s is None:
+            wait_s = self._limits.count(by)
+        if wait_s is not None:
+            answer = problem_response(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "Too many requests; wait a while.",
+                {"Retry-After": str(wait_s)},
+            )
+            await answer(scope, receive, send)
+            return
+        scope.setdefault("state", {})[STATE_KEY] = found
+        await self._app(scope, receive, send)
+
+    def _looked_up(self, kind: _Kind, secret: str) -> Principal | Exception:
+        """Who it is, or why that is not known: for routes that want to know."""
+        try:
+            if kind is _Kind.TOKEN:
+                return self._credentials.of_token(secret).principal
+            if kind is _Kind.COOKIE:
+                return self._credentials.of_cookie(secret)
+        except (ProblemError, DatabaseUnavailableError) as error:
+            return error
+        return unauthorized()
+
+
+def _shown(headers: Headers) -> tuple[_Kind, str] | None:
+    """What a request shows; a token comes before a cookie, as no browser adds it by itself."""
+    if "authorization" in headers:
+        scheme, _, secret = headers["authorization"].partition(" ")
+        return (_Kind.TOKEN if scheme.lower() == "bearer" else _Kind.OTHER), secret.strip()
+    cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    return (_Kind.COOKIE, cookie) if cookie else None
+
+
+def _address(scope: Scope) -> str:
+    """Of the peer; those of one IPv6 network count as one, as a single host may have them all."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+    return str(address)

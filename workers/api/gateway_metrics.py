@@ -1,0 +1,167 @@
+"""Prometheus metrics of the gateway, read from the database and the process at scrape time.
+
+Counts by state of deliveries that are over need a look at each; they are at most a minute old. All
+the rest is of the moment, and read by an index.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, func, select
+
+from detector.calibration.severity import Severity
+from schemas.api.incidents import IncidentState
+from schemas.api.subscriptions import DeliveryState
+from workers.gateway.store.database import Database
+from workers.gateway.store.tables import deliveries, incidents, subscriptions
+
+__all__ = ["GatewayCollector"]
+
+_LIVE: Final = (DeliveryState.WAITING.value, DeliveryState.MUTED.value)
+_COUNT_EVERY_S: Final = 60.0
+
+
+class GatewayCollector(Collector):
+    """Reads the state at scrape time.
+
+    `health` is that of the gateway: `attempts` by outcome, `streams`, `intake_lag_records`; what it
+    does not say is left out.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        health: Callable[[], Mapping[str, Any]],
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Of a gateway."""
+        self._database, self._health = database, health
+        self._clock, self._monotonic = clock, monotonic
+        self._over: dict[str, int] = {}
+        self._counted_at: float | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of this moment.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        with self._database.read() as connection:
+            yield from list(self._of_deliveries(connection))
+            yield from list(_of_incidents(connection))
+            yield _gauge(
+                "subscriptions",
+                "Subscriptions, by whether they are enabled.",
+                "enabled",
+                [
+                    ((str(bool(enabled)).lower(),), number)
+                    for enabled, number in connection.execute(
+                        select(subscriptions.c.enabled, func.count()).group_by(
+                            subscriptions.c.enabled
+                        )
+                    )
+                ],
+            )
+        yield from _of_process(self._health())
+
+    def _of_deliveries(self, connection: Connection) -> Iterator[Metric]:
+        counts = dict(self._counts_over(connection))
+        for state in _LIVE:  # the condition as it stands in the index
+            counts[state] = connection.execute(
+                select(func.count()).select_from(deliveries).where(deliveries.c.state == state)
+            ).scalar_one()
+        yield _gauge(
+            "deliveries",
+            "Deliveries that are kept, by state.",
+            "state",
+            [((state.value,), counts.get(state.value, 0)) for state in DeliveryState],
+        )
+        waiting = deliveries.c.state == DeliveryState.WAITING.value
+        now_ns = self._clock()
+        due_ns = connection.execute(
+            select(deliveries.c.due_ns).where(waiting).order_by(deliveries.c.due_ns).limit(1)
+        ).scalar()
+        yield _gauge(
+            "delivery_overdue_seconds",
+            "For how long the delivery that is due the longest has been due; 0 when none is.",
+            "",
+            [((), max(now_ns - due_ns, 0) / 1e9 if due_ns is not None else 0.0)],
+        )
+        created_ns = connection.execute(select(func.min(deliveries.c.created_ns)).where(waiting))
+        oldest_ns = created_ns.scalar()
+        yield _gauge(
+            "delivery_oldest_waiting_seconds",
+            "Age of the oldest delivery that waits, for whatever reason.",
+            "",
+            [((), max(now_ns - oldest_ns, 0) / 1e9 if oldest_ns is not None else 0.0)],
+        )
+
+    def _counts_over(self, connection: Connection) -> Mapping[str, int]:
+        now = self._monotonic()
+        if self._counted_at is None or now - self._counted_at >= _COUNT_EVERY_S:
+            rows = connection.execute(
+                select(deliveries.c.state, func.count())
+                .where(deliveries.c.state.not_in(_LIVE))
+                .group_by(deliveries.c.state)
+            )
+            self._over = {state: number for state, number in rows}  # noqa: C416 - rows to ints
+            self._counted_at = now
+        return self._over
+
+
+def _of_incidents(connection: Connection) -> Iterator[Metric]:
+    rows = connection.execute(
+        select(incidents.c.state, incidents.c.severity, func.count())
+        .where(incidents.c.state.in_((IncidentState.OPEN.value, IncidentState.ACKNOWLEDGED.value)))
+        .group_by(incidents.c.state, incidents.c.severity)
+    )
+    found = {(state, severity): number for state, severity, number in rows}
+    yield _gauge(
+        "incidents_open",
+        "Incidents that go on, by severity and whether somebody looks after them.",
+        "severity acknowledged",
+        [
+            (
+                (severity.name.lower(), str(state is IncidentState.ACKNOWLEDGED).lower()),
+                found.get((state.value, severity.value), 0),
+            )
+            for state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+            for severity in Severity
+        ],
+    )
+
+
+def _of_process(health: Mapping[str, Any]) -> Iterator[Metric]:
+    attempts = health.get("attempts")
+    if isinstance(attempts, Mapping):
+        family = CounterMetricFamily(
+            "vigie_gateway_delivery_attempts",
+            "Attempts to deliver since the start of the process, by what became of them.",
+            labels=["outcome"],
+        )
+        for outcome, number in sorted(attempts.items()):
+            family.add_metric([str(outcome)], number)
+        yield family
+    for key, name, told in (
+        ("streams", "streams", "Clients of /v1/stream."),
+        ("intake_lag_records", "intake_lag_records", "Incidents in the topic, not yet taken in."),
+    ):
+        if isinstance(health.get(key), int | float):
+            yield _gauge(name, told, "", [((), health[key])])
+
+
+def _gauge(
+    name: str, told: str, labels: str, found: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    family = GaugeMetricFamily(f"vigie_gateway_{name}", told, labels=labels.split())
+    for values, number in found:
+        family.add_metric(values, number)
+    return family
