@@ -167,8 +167,9 @@ def with_event(
 ) -> GroupState:
     """The group behind an event of an incident.
 
-    Events of an incident come in their order. Acknowledgements, and ends of members, have to be given whether or not the subscription wants
-    to be told of them: or the group would go on repeating what is over.
+    Events of an incident come in their order. Acknowledgements, and ends of members, have to be
+    given whether or not the subscription wants to be told of them: or the group would go on
+    repeating what is over.
 
     Args:
         state: the group before.

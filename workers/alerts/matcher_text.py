@@ -36,6 +36,7 @@ def parse_matcher(text: str) -> Matcher:
     Raises:
         ValueError: it is none; says what one looks like.
     """
+    _check_length(text)
     matcher, end = _parse(text, 0, _LAST_VALUE)
     assert end == len(text)
     return matcher
@@ -47,6 +48,7 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     Raises:
         ValueError: one of them is none; says what one looks like.
     """
+    _check_length(text)
     inner = text.strip()
     if inner.startswith("{") and inner.endswith("}"):
         inner = inner[1:-1].strip()
@@ -67,9 +69,12 @@ def format_matcher(matcher: Matcher) -> str:
     return f"{name}{how}{_quote(matcher.value)}"
 
 
-def _parse(text: str, start: int, value_form: re.Pattern[str]) -> tuple[Matcher, int]:
+def _check_length(text: str) -> None:
     if len(text) > MAX_TEXT_CHARS:
         raise ValueError(f"matchers have at most {MAX_TEXT_CHARS} characters, got {len(text)}")
+
+
+def _parse(text: str, start: int, value_form: re.Pattern[str]) -> tuple[Matcher, int]:
     head = _NAME.match(text, start)
     rest = value_form.match(text, head.end()) if head else None
     if head is None or rest is None:
