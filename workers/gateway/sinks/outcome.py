@@ -41,10 +41,16 @@ class Outcome:
     retry_after_s: float | None = None
     """How long the receiver asked to wait."""
 
+    def __post_init__(self) -> None:
+        """Cut to what is kept; a NUL is nothing that PostgreSQL keeps."""
+        response = self.response.encode(errors="replace")[:MAX_RESPONSE_BYTES]
+        object.__setattr__(self, "error", self.error[:_MAX_ERROR_CHARS].replace("\0", "�"))
+        object.__setattr__(self, "response", response.decode(errors="ignore").replace("\0", "�"))
+
     @classmethod
     def failed(cls, error: str, verdict: Verdict = Verdict.RETRY) -> Self:
         """An attempt without an answer."""
-        return cls(verdict=verdict, error=error[:_MAX_ERROR_CHARS])
+        return cls(verdict=verdict, error=error)
 
     @property
     def is_delivered(self) -> bool:

@@ -2,26 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Self
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self
 
-from schemas.api.sinks import Sink
+from schemas.api.sinks import (
+    AlertmanagerSink,
+    AppriseSink,
+    EmailSink,
+    KafkaSink,
+    PagerDutySink,
+    Sink,
+    WebhookSink,
+)
 from schemas.settings import Settings
 from workers.alerts.message import Message
-from workers.gateway.sinks.outcome import Outcome
+from workers.gateway.sinks.addresses import AddressGuard
+from workers.gateway.sinks.alertmanager import send_alerts
+from workers.gateway.sinks.apprise import send_by_apprise
+from workers.gateway.sinks.blocking import BlockingCalls
+from workers.gateway.sinks.email import send_mail
+from workers.gateway.sinks.guarded import HttpPoster, Resolve
+from workers.gateway.sinks.kafka import KafkaTopics
+from workers.gateway.sinks.outcome import Outcome, Verdict
+from workers.gateway.sinks.pagerduty import send_to_pagerduty
+from workers.gateway.sinks.webhook import send_webhook
 
 __all__ = ["Senders"]
 
+_THREADS: Final = 16
 
+
+@dataclass(frozen=True, kw_only=True)
 class Senders:
-    """One for a gateway: it holds the connections that are used again."""
+    """One for a gateway: it holds the connections and threads that are used again."""
+
+    settings: Settings
+    http: HttpPoster
+    kafka: KafkaTopics
+    mails: BlockingCalls
+    apprise: BlockingCalls
+    tls: ssl.SSLContext | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Open what all sinks share; close it at the end."""
-        yield cls()
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> AsyncIterator[Self]:
+        """Open what all sinks share; close it at the end.
+
+        Args:
+            settings: of the gateway, the mail server, the broker.
+            resolve: how names become addresses; the system's way unless given.
+            tls: whom to trust; the system's authorities unless given.
+        """
+        gateway = settings.gateway
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(
+                HttpPoster.open(
+                    AddressGuard(gateway.allow_targets),
+                    # An Alertmanager sink posts to each of its members at once.
+                    max_connections=4 * gateway.max_in_flight,
+                    resolve=resolve,
+                    tls=tls,
+                )
+            )
+            yield cls(
+                settings=settings,
+                http=http,
+                kafka=stack.enter_context(KafkaTopics.open(settings)),
+                mails=stack.enter_context(BlockingCalls.open("mail", threads=_THREADS)),
+                apprise=stack.enter_context(BlockingCalls.open("apprise", threads=_THREADS)),
+                tls=tls,
+            )
 
     async def send(self, sink: Sink, signing: Sequence[str], message: Message) -> Outcome:
         """Send once; never raises for a fault of the receiver, nor takes longer than allowed.
@@ -31,4 +91,34 @@ class Senders:
             signing: secrets (whsec_...) that sign, the newest first; webhooks only.
             message: what.
         """
-        raise NotImplementedError
+        timeout_s = self.settings.gateway.deliver_timeout_s
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        try:
+            match sink:
+                case WebhookSink():
+                    return await send_webhook(self.http, sink, signing, message, deadline=deadline)
+                case AlertmanagerSink():
+                    return await send_alerts(self.http, sink, message, deadline=deadline)
+                case PagerDutySink():
+                    return await send_to_pagerduty(self.http, sink, message, deadline=deadline)
+                case KafkaSink():
+                    return await self.kafka.send(sink, message, deadline=deadline)
+                case EmailSink():
+                    return await self._mail(sink, message, timeout_s, deadline)
+                case AppriseSink():
+                    return await self.apprise.run(
+                        lambda: send_by_apprise(sink, message), deadline=deadline
+                    )
+        except (LookupError, TypeError, ValueError) as error:
+            # An event or a secret of a form that no sink can write: another attempt is no better.
+            return Outcome.failed(
+                f"it cannot be written for this sink ({type(error).__name__})", Verdict.REJECTED
+            )
+
+    async def _mail(
+        self, sink: EmailSink, message: Message, timeout_s: float, deadline: float
+    ) -> Outcome:
+        return await self.mails.run(
+            lambda: send_mail(self.settings.smtp, sink, message, timeout_s=timeout_s, tls=self.tls),
+            deadline=deadline,
+        )

@@ -1,0 +1,1 @@
+"""A notification in the forms that receivers read. Pure."""

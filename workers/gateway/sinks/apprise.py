@@ -1,0 +1,97 @@
+"""Slack, Teams, Discord, ntfy, MQTT and others, by the library Apprise.
+
+It follows no redirects here, but dials what its URL says: only administrators give such URLs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from functools import cache
+from typing import Any, Final
+
+from schemas.api.sinks import AppriseSink
+from schemas.api.subscriptions import EventType
+from workers.alerts.facts import facts_of
+from workers.alerts.message import Message
+from workers.alerts.templates import render
+from workers.gateway.sinks.outcome import Outcome, Verdict
+
+__all__ = ["send_by_apprise"]
+
+_STATUS: Final = re.compile(r"\berror[=: ]+(\d{3})\b")
+_KINDS: Final = {"high": "failure", "medium": "warning", "low": "warning"}
+
+
+def send_by_apprise(sink: AppriseSink, message: Message) -> Outcome:
+    """Send; blocks. What Apprise says is not passed on, as its URL may be in it."""
+    try:
+        library, heard = _library()
+    except ModuleNotFoundError as error:
+        return Outcome.failed(
+            f"the package {error.name} is missing: pip install 'vigie[notify]'", Verdict.REJECTED
+        )
+    sender = library.Apprise(asset=library.AppriseAsset(async_mode=False, http_redirects=False))
+    if not sender.add(sink.url.get_secret_value()):
+        return Outcome.failed(
+            "Apprise does not know this URL: see its documentation for the form that it has to "
+            "have",
+            Verdict.REJECTED,
+        )
+    shown = render(message)
+    heard.begin()
+    if sender.notify(title=shown.title, body=shown.text, notify_type=_kind(message)):
+        return Outcome(verdict=Verdict.DELIVERED)
+    status = heard.status()
+    return Outcome(
+        verdict=Verdict.RETRY,
+        status=status,
+        error=f"HTTP {status}, says Apprise" if status else "Apprise could not deliver it",
+    )
+
+
+def _kind(message: Message) -> str:
+    told = facts_of(message)
+    if told and all(facts.is_over for facts in told):
+        return "success"
+    if message.type == EventType.UNHEALTHY:
+        return "failure"
+    severities = {_KINDS.get(facts.severity, "info") for facts in told}
+    return next((kind for kind in ("failure", "warning") if kind in severities), "info")
+
+
+class _Heard(logging.Handler):
+    """Keeps what Apprise says in each thread, and passes nothing on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said = threading.local()
+
+    def begin(self) -> None:
+        self._said.statuses = []
+
+    def status(self) -> int | None:
+        """Of HTTP, if it was said."""
+        return next(iter(self._said.statuses), None)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        statuses: list[int] | None = getattr(self._said, "statuses", None)
+        found = _STATUS.search(record.getMessage())
+        if statuses is not None and found:
+            statuses.append(int(found[1]))
+
+
+@cache
+def _library() -> tuple[Any, _Heard]:
+    """The library, and what listens to its log, which holds URLs.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    import apprise
+
+    heard, log = _Heard(), logging.getLogger("apprise")
+    log.addHandler(heard)
+    log.propagate = False
+    return apprise, heard
