@@ -123,7 +123,9 @@ class SubscriptionSpec(Request):
     """For people."""
 
     @model_validator(mode="after")
-    def _group_of_incidents(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.group is not None and self.cooldown_s:
+            raise ValueError("a group has interval_s, not cooldown_s: give one of the two")
         if self.escalate is not None and EventType.OPENED not in self.types:
             raise ValueError(f"escalate needs {EventType.OPENED} among types: nothing else can be")
         return self
@@ -166,6 +168,8 @@ class DeliveryState(StrEnum):
     """For its time: a retry, hours, a silence."""
     MUTED = "muted"
     """Held back; told later if the reason goes away while the incident goes on."""
+    GROUPED = "grouped"
+    """It is told in the notifications of its group."""
     DELIVERED = "delivered"
     """The receiver took it."""
     DEAD = "dead"

@@ -109,6 +109,8 @@ class GatewaySettings(Section):
     """Records not read at which the detector counts as unhealthy."""
     unhealthy_after_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How long it must be behind, or nobody reading, before that is told."""
+    tenant_label: Annotated[str, Field(max_length=64)] = "tenant"
+    """Label of a sensor that names its tenant: tokens and subscriptions of one see its own only."""
     pipeline: Annotated[str, Field(max_length=2048, pattern=r"^(https?://[^\s]+)?$")] = ""
     """Address of the metrics of `vigie run`, for the account and workers; empty is none."""
 

@@ -100,6 +100,8 @@ incidents = Table(
     Index(None, "state", "opened_event_ns", "id"),
     Index(None, "opened_event_ns", "id"),
     Index(None, "resolved_ns"),
+    Index(None, "updated_ns"),
+    Index(None, "acknowledged_until_ns"),
 )
 """Incidents as the stream told of them last, and what people did. `sequence` is that of the stream;
 `search` is the text that is searched, in lower case."""
@@ -180,6 +182,7 @@ deliveries = Table(
     Column("type", String(64), nullable=False),
     Column("incident_id", String(36), nullable=True, index=True),
     Column("order_key", String(300), nullable=False),
+    Column("sensor", String(249), nullable=False, server_default=""),
     Column("payload", Text, nullable=True),
     Column("state", String(16), nullable=False),
     Column("muted_by", String(16), nullable=True),
@@ -195,6 +198,7 @@ deliveries = Table(
     _ns("delivered_ns", nullable=True),
     UniqueConstraint("subscription_id", "event_id"),
     Index(None, "subscription_id", "order_key", "id"),
+    Index(None, "subscription_id", "created_ns"),
     Index(None, "created_ns"),
     Index(
         "ix_deliveries_due",
@@ -246,13 +250,11 @@ groups = Table(
     ),
     Column("key", String(64), primary_key=True),
     Column("labels", Text, nullable=False),
-    Column("members", Text, nullable=False),
-    Column("number", Integer, nullable=False),
+    Column("state", Text, nullable=False),
     _ns("due_ns", nullable=True),
-    _ns("told_ns", nullable=True),
     Index(None, "due_ns"),
 )
-"""Incidents that are one notification; `members` is the state of `workers.alerts.groups`."""
+"""Incidents that are one notification; `state` is that of `workers.alerts.groups`."""
 
 silences = Table(
     "silences",

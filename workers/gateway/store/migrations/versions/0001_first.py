@@ -98,6 +98,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("incidents", schema=None) as batch_op:
         batch_op.create_index(
+            batch_op.f("ix_incidents_acknowledged_until_ns"),
+            ["acknowledged_until_ns"],
+            unique=False,
+        )
+        batch_op.create_index(
             batch_op.f("ix_incidents_opened_event_ns_id"), ["opened_event_ns", "id"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_incidents_resolved_ns"), ["resolved_ns"], unique=False)
@@ -107,6 +112,7 @@ def upgrade() -> None:
             ["state", "opened_event_ns", "id"],
             unique=False,
         )
+        batch_op.create_index(batch_op.f("ix_incidents_updated_ns"), ["updated_ns"], unique=False)
 
     op.create_table(
         "leases",
@@ -192,6 +198,7 @@ def upgrade() -> None:
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("incident_id", sa.String(length=36), nullable=True),
         sa.Column("order_key", sa.String(length=300), nullable=False),
+        sa.Column("sensor", sa.String(length=249), server_default="", nullable=False),
         sa.Column("payload", sa.Text(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("muted_by", sa.String(length=16), nullable=True),
@@ -243,6 +250,11 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'muted'"),
         )
         batch_op.create_index(
+            batch_op.f("ix_deliveries_subscription_id_created_ns"),
+            ["subscription_id", "created_ns"],
+            unique=False,
+        )
+        batch_op.create_index(
             batch_op.f("ix_deliveries_subscription_id_order_key_id"),
             ["subscription_id", "order_key", "id"],
             unique=False,
@@ -253,10 +265,8 @@ def upgrade() -> None:
         sa.Column("subscription_id", sa.String(length=36), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("labels", sa.Text(), nullable=False),
-        sa.Column("members", sa.Text(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
         sa.Column("due_ns", sa.BigInteger(), nullable=True),
-        sa.Column("told_ns", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["subscription_id"],
             ["subscriptions.id"],
@@ -343,6 +353,7 @@ def downgrade() -> None:
     op.drop_table("groups")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_deliveries_subscription_id_order_key_id"))
+        batch_op.drop_index(batch_op.f("ix_deliveries_subscription_id_created_ns"))
         batch_op.drop_index(
             "ix_deliveries_muted",
             postgresql_where=sa.text("state = 'muted'"),
@@ -375,10 +386,12 @@ def downgrade() -> None:
     op.drop_table("positions")
     op.drop_table("leases")
     with op.batch_alter_table("incidents", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_incidents_updated_ns"))
         batch_op.drop_index(batch_op.f("ix_incidents_state_opened_event_ns_id"))
         batch_op.drop_index(batch_op.f("ix_incidents_sensor_id"))
         batch_op.drop_index(batch_op.f("ix_incidents_resolved_ns"))
         batch_op.drop_index(batch_op.f("ix_incidents_opened_event_ns_id"))
+        batch_op.drop_index(batch_op.f("ix_incidents_acknowledged_until_ns"))
 
     op.drop_table("incidents")
     op.drop_table("idempotency")

@@ -1,0 +1,69 @@
+"""What holds notifications back now: silences and inhibitions, as the database has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from schemas.settings.gateway import Inhibition
+from workers.alerts.event import AlertEvent
+from workers.alerts.inhibition import Inhibited, OpenIncidents
+from workers.alerts.matchers import LabelMatchers
+from workers.alerts.muting import Circumstances
+from workers.gateway.store.incidents import labels_of, open_rows
+from workers.gateway.store.silences import active_silences
+
+__all__ = ["CircumstancesReader", "silences_for"]
+
+_Silence = tuple[str, str, LabelMatchers]
+
+
+class CircumstancesReader:
+    """Reads what holds at the time of a transaction."""
+
+    def __init__(self, inhibitions: Sequence[Inhibition]) -> None:
+        """With the tables of `[[inhibit]]`."""
+        self._inhibitions = tuple(inhibitions)
+
+    def read(self, connection: Connection, *, now_ns: int) -> Circumstances:
+        """What holds now, open incidents of this transaction included."""
+        silences = compiled_silences(connection, now_ns=now_ns)
+        going_on = self._open_incidents(connection)
+
+        def silenced_by(event: AlertEvent, tenant: str) -> str | None:
+            return next(iter(silences_for(silences, event, tenant)), None)
+
+        def inhibited_by(event: AlertEvent) -> Inhibited | None:
+            if event.incident_id is None:
+                return None
+            return going_on.inhibiting(event.incident_id, event.labels)
+
+        return Circumstances(now_ns=now_ns, silenced_by=silenced_by, inhibited_by=inhibited_by)
+
+    def _open_incidents(self, connection: Connection) -> OpenIncidents:
+        # Without tables only incidents of the detector itself mute others: there are few.
+        going_on = OpenIncidents(self._inhibitions)
+        kinds = None if self._inhibitions else ("detector",)
+        for row in open_rows(connection, kinds=kinds):
+            going_on.add(row.id, labels_of(row))
+        return going_on
+
+
+def compiled_silences(connection: Connection, *, now_ns: int) -> list[_Silence]:
+    """The silences that hold now: id, tenant, matchers."""
+    return [
+        (id_, tenant, LabelMatchers.of(matchers))
+        for id_, tenant, matchers in active_silences(connection, now_ns=now_ns)
+    ]
+
+
+def silences_for(silences: Sequence[_Silence], event: AlertEvent, tenant: str) -> list[str]:
+    """Ids of the silences that hold for an event; one of a tenant silences its own alone."""
+    if event.incident_id is None:
+        return []
+    return [
+        id_
+        for id_, owner, matchers in silences
+        if owner in {"", tenant} and matchers.match(event.labels)
+    ]

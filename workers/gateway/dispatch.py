@@ -1,0 +1,332 @@
+"""Delivering what is due: leased from the outbox, sent, and what became of it written down.
+
+A delivery is sent after its row was leased and before what became of it is committed: after a crash
+it is sent again under the same id, never not at all. A receiver that hangs holds its own deliveries
+up and nobody else's: of one subscription only a few are sent at once, of one that fails or is slow
+only one, and all the slow ones together have lanes of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from schemas.api.subscriptions import DeliveryState, EventType
+from schemas.settings import Settings
+from workers.alerts.message import Group, Message
+from workers.alerts.schedule import next_due_ns
+from workers.gateway.announce import announce
+from workers.gateway.book import Entry, SubscriptionBook
+from workers.gateway.outbox import Outbox
+from workers.gateway.sealing import Sealer
+from workers.gateway.signal import Signal
+from workers.gateway.sinks.outcome import Outcome, Verdict
+from workers.gateway.sinks.sender import Senders
+from workers.gateway.store import deliveries
+from workers.gateway.store import subscriptions as stored
+from workers.gateway.store.database import Database, DatabaseUnavailableError
+from workers.gateway.store.deliveries import Due, Settled
+
+__all__ = ["Dispatcher"]
+
+_PER_SUBSCRIPTION: Final = 8
+_LEASED_AT_ONCE: Final = 64
+_LANES: Final = 5
+"""Most deliveries under way, the slow ones included, in terms of gateway.max_in_flight."""
+_POLL_S: Final = 0.5
+_SLOW_S: Final = 2.0
+"""An attempt that takes longer moves to a slow lane."""
+_LEASE_MARGIN_NS: Final = 30 * 10**9
+_BATCH_S: Final = 0.02
+"""How long what became of deliveries is collected before it is committed."""
+_CLOSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    due: Due
+    entry: Entry
+    outcome: Outcome
+    at_ns: int
+    took_s: float
+
+
+class Dispatcher:
+    """Sends what is due for as long as the gateway runs."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        book: SubscriptionBook,
+        sealer: Sealer,
+        senders: Senders,
+        outbox: Outbox,
+        holder: str,
+        signal: Signal,
+        clock_ns: Callable[[], int] = time.time_ns,
+        rng: Random,
+    ) -> None:
+        """Note what to use; `run` begins."""
+        self._database, self._settings = database, settings
+        self._sealer, self._senders, self._outbox = sealer, senders, outbox
+        self._holder, self._signal, self._clock_ns, self._rng = holder, signal, clock_ns, rng
+        self._book = book
+        self._entries: Mapping[str, Entry] = {}
+        self._signing = dict[str, list[str]]()
+        self._failing = dict[str, int]()
+        self._in_flight = Counter[str]()
+        self._slow = set[asyncio.Task[None]]()
+        self._tasks = dict[asyncio.Task[None], str]()
+        self._done = asyncio.Queue[_Done]()
+        self.counts = Counter[str]()
+        """Attempts by their verdict, since the start."""
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries that are being sent."""
+        return len(self._tasks)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Send until it is told to stop, then finish what is being sent within a few seconds."""
+        settling = asyncio.create_task(self._settle_for_ever())
+        try:
+            with self._signal.listen() as heard:
+                while not stopping.is_set():
+                    taken = await self._take()
+                    if not taken:
+                        await heard.wait(_POLL_S)
+        finally:
+            await self._close(settling)
+
+    async def _close(self, settling: asyncio.Task[None]) -> None:
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        settling.cancel()
+        await asyncio.gather(settling, return_exceptions=True)
+        rest = [self._done.get_nowait() for _ in range(self._done.qsize())]
+        try:
+            await asyncio.to_thread(self._end, rest)
+        except DatabaseUnavailableError as error:
+            structlog.get_logger("vigie.gateway").warning("leases_not_given_back", error=str(error))
+
+    def _end(self, rest: Sequence[_Done]) -> None:
+        with self._database.begin() as connection:
+            self._settle(connection, rest)
+            deliveries.free_leases(connection, holder=self._holder)
+
+    # -- taking ------------------------------------------------------------------------------------
+
+    async def _take(self) -> bool:
+        """Lease and begin to send as many as there is room for; false if there was nothing."""
+        most = self._settings.gateway.max_in_flight
+        fast = len(self._tasks) - len(self._slow)
+        free = min(most - fast, _LANES * most - len(self._tasks), _LEASED_AT_ONCE)
+        if free <= 0:
+            await asyncio.wait(self._tasks, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        try:
+            found = await asyncio.to_thread(self._lease, free, self._busy())
+        except DatabaseUnavailableError as error:
+            structlog.get_logger("vigie.gateway").warning("deliveries_wait", error=str(error))
+            return False
+        for due in found:
+            entry = self._entries.get(due.subscription_id)
+            if entry is not None:
+                self._begin(due, entry)
+        return bool(found)
+
+    def _busy(self) -> set[str]:
+        """Subscriptions of which none is taken now."""
+        no_room = len(self._slow) >= self._settings.gateway.max_in_flight
+        slow = {self._tasks[task] for task in self._slow}
+        busy = {
+            id_
+            for id_, number in self._in_flight.items()
+            if number >= (1 if id_ in self._failing or id_ in slow else _PER_SUBSCRIPTION)
+        }
+        return busy | slow | (self._failing.keys() if no_room else set())
+
+    def _lease(self, limit: int, busy: set[str]) -> list[Due]:
+        now_ns = self._clock_ns()
+        timeout_ns = round(self._settings.gateway.deliver_timeout_s * 1e9)
+        with self._database.begin() as connection:
+            found = deliveries.lease(
+                connection,
+                holder=self._holder,
+                now_ns=now_ns,
+                until_ns=now_ns + timeout_ns + _LEASE_MARGIN_NS,
+                limit=limit,
+                per_subscription=_PER_SUBSCRIPTION,
+                busy=busy,
+            )
+            if found:
+                self._entries = self._book.read(connection).entries
+                ids = list({one.subscription_id for one in found})
+                secrets = stored.signing_secrets(
+                    connection, ids, sealer=self._sealer, now_ns=now_ns
+                )
+                self._signing |= {id_: secrets.get(id_, []) for id_ in ids}
+        return found
+
+    def _begin(self, due: Due, entry: Entry) -> None:
+        self._in_flight[entry.id] += 1
+        if entry.failing_since_ns is not None:
+            self._failing.setdefault(entry.id, entry.failing_since_ns)
+        task = asyncio.create_task(self._send(due, entry))
+        self._tasks[task] = entry.id
+        timer = asyncio.get_running_loop().call_later(_SLOW_S, self._slow.add, task)
+        task.add_done_callback(lambda done: self._ended(done, timer))
+
+    def _ended(self, task: asyncio.Task[None], timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._slow.discard(task)
+        id_ = self._tasks.pop(task)
+        self._in_flight[id_] -= 1
+        if not self._in_flight[id_]:
+            del self._in_flight[id_]
+        self._signal.notify()
+
+    # -- sending -----------------------------------------------------------------------------------
+
+    async def _send(self, due: Due, entry: Entry) -> None:
+        at_ns, began_s = self._clock_ns(), time.monotonic()
+        if at_ns >= due.expires_ns:
+            outcome = Outcome.failed("too old to be told", Verdict.REJECTED)
+        else:
+            message = message_of(due, entry, url=self._settings.gateway.url)
+            signing = self._signing.get(entry.id, [])
+            try:
+                outcome = await self._senders.send(entry.spec.sink, signing, message)
+            except Exception as error:  # noqa: BLE001 - one message must not stop the others
+                structlog.get_logger("vigie.gateway").exception("sink_failed", delivery=due.id)
+                outcome = Outcome.failed(f"{type(error).__name__} in Vigie's own code")
+        self.counts[outcome.verdict.value] += 1
+        took_s = time.monotonic() - began_s
+        self._done.put_nowait(
+            _Done(due=due, entry=entry, outcome=outcome, at_ns=at_ns, took_s=took_s)
+        )
+
+    async def _settle_for_ever(self) -> None:
+        while True:
+            batch = [await self._done.get()]
+            await asyncio.sleep(_BATCH_S)
+            batch += [self._done.get_nowait() for _ in range(self._done.qsize())]
+            while True:
+                try:
+                    await asyncio.to_thread(self._settle_once, batch)
+                    break
+                except DatabaseUnavailableError:
+                    await asyncio.sleep(_POLL_S)
+            self._signal.notify()  # what waited for its turn behind these can go
+
+    def _settle_once(self, batch: Sequence[_Done]) -> None:
+        with self._database.begin() as connection:
+            self._settle(connection, batch)
+
+    def _settle(self, connection: Connection, batch: Sequence[_Done]) -> None:
+        now_ns = self._clock_ns()
+        settled = [self._settled(one, now_ns) for one in batch]
+        deliveries.settle(connection, settled, holder=self._holder)
+        for one in batch:
+            self._note_health(connection, one, now_ns)
+
+    def _settled(self, done: _Done, now_ns: int) -> Settled:
+        outcome, due = done.outcome, done.due
+        state, due_ns = DeliveryState.DEAD, now_ns
+        if outcome.is_delivered:
+            state = DeliveryState.DELIVERED
+        elif outcome.verdict is Verdict.GONE:
+            state = DeliveryState.DEAD
+        elif outcome.verdict is Verdict.RETRY:
+            next_ns = next_due_ns(
+                due.attempts + 1,
+                now_ns,
+                self._rng.random(),
+                outcome.retry_after_s,
+                due.expires_ns,
+            )
+            if next_ns is not None:
+                state, due_ns = DeliveryState.WAITING, next_ns
+        reason = outcome.error or (f"answered {outcome.status}" if outcome.status else "")
+        return Settled(
+            id=due.id,
+            state=state,
+            due_ns=due_ns,
+            reason="" if outcome.is_delivered else reason,
+            at_ns=done.at_ns,
+            took_ms=done.took_s * 1e3,
+            status=outcome.status,
+            error=outcome.error,
+            response=outcome.response,
+            ended_ns=now_ns,
+        )
+
+    # -- the health of subscriptions ---------------------------------------------------------------
+
+    def _note_health(self, connection: Connection, done: _Done, now_ns: int) -> None:
+        id_, outcome = done.entry.id, done.outcome
+        if outcome.is_delivered:
+            if self._failing.pop(id_, None) is not None:
+                stored.set_health(connection, id_, failing_since_ns=None, now_ns=now_ns)
+            return
+        if outcome.verdict is Verdict.GONE:
+            self._disable(connection, done, "the receiver wants no more (410 Gone)", now_ns)
+            return
+        since_ns = self._failing.get(id_)
+        if since_ns is None:
+            self._failing[id_] = now_ns
+            stored.set_health(connection, id_, failing_since_ns=now_ns, now_ns=now_ns)
+        elif now_ns - since_ns >= self._settings.gateway.disable_after_s * 1e9:
+            days = (now_ns - since_ns) / 86_400e9
+            reason = f"nothing could be delivered for {days:.1f} days: {outcome.error}"
+            self._disable(connection, done, reason, now_ns)
+
+    def _disable(self, connection: Connection, done: _Done, reason: str, now_ns: int) -> None:
+        entry = done.entry
+        since_ns = self._failing.pop(entry.id, now_ns)
+        stored.set_health(
+            connection, entry.id, failing_since_ns=since_ns, disabled_reason=reason, now_ns=now_ns
+        )
+        announce(
+            connection,
+            self._outbox,
+            EventType.DISABLED,
+            subject=entry.id,
+            data={"subscription": entry.id, "name": entry.spec.name, "reason": reason},
+            tenant=entry.spec.tenant,
+            now_ns=now_ns,
+        )
+        structlog.get_logger("vigie.gateway").error(
+            "subscription_disabled", subscription=entry.id, name=entry.spec.name, reason=reason
+        )
+
+
+def message_of(due: Due, entry: Entry, *, url: str) -> Message:
+    """What is sent: the same in every attempt."""
+    group = due.payload.get("group")
+    return Message(
+        id=due.event_id,
+        type=due.type,
+        at_ns=due.created_ns,
+        events=due.documents,
+        group=None if group is None else Group(key=group["key"], labels=group["labels"]),
+        url=url,
+        template=entry.spec.template,
+        suppressed=int(due.payload.get("suppressed", 0)),
+        subscription=entry.id,
+        name=entry.spec.name,
+        note=str(due.payload.get("note", "")),
+    )

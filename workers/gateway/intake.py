@@ -1,0 +1,303 @@
+"""From the topic of the incidents into the database: one transaction for a batch and its offsets.
+
+The positions are in the database, not in a consumer group: what was taken in and up to where is
+one commit, so that a crash anywhere neither loses nor doubles anything. Of several gateways one
+reads at a time (a lease); should two, the second finds the positions moved and starts over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection as Transaction
+
+from workers.alerts.event import AlertEvent
+from workers.errors import StoppedError, VigieError
+from workers.gateway.cloud_event import document_of
+from workers.gateway.outbox import News, Outbox
+from workers.gateway.signal import Signal
+from workers.gateway.store import events, incidents, positions
+from workers.gateway.store.database import Database
+from workers.kafka.admin import TopicSpec
+from workers.kafka.client import Connection, Record
+from workers.kafka.factory import admin_of, open_reader
+
+__all__ = ["Intake", "IntakeState", "Kept", "take_in"]
+
+_LEASE: Final = "intake"
+_LEASE_NS: Final = 10 * 10**9
+_POLL_S: Final = 0.2
+_MAX_RECORDS: Final = 500
+_PAUSE_S: Final = 1.0
+_PARTITIONS_EVERY_S: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What one batch came to.
+
+    Attributes:
+        events: that were news.
+        deliveries: that came of them.
+        unreadable: records that are no event of an incident.
+    """
+
+    events: int = 0
+    deliveries: int = 0
+    unreadable: int = 0
+
+
+class _MovedError(Exception):
+    """Somebody else took the records in."""
+
+
+def take_in(
+    connection: Transaction,
+    records: Sequence[Record],
+    *,
+    topic: str,
+    before: Mapping[int, int | None],
+    outbox: Outbox,
+    tenant_label: str,
+    now_ns: int,
+) -> Kept:
+    """Take a batch in: positions, incidents, events and deliveries, all in one transaction.
+
+    Raises:
+        _MovedError: the positions are others than `before`; nothing may be committed.
+    """
+    after = {record.partition: record.offset + 1 for record in records}
+    if not positions.advance(connection, topic, before, after):
+        raise _MovedError
+    happened, news, unreadable = [], [], 0
+    for record in records:
+        if record.value is None:
+            continue
+        try:
+            event = AlertEvent.of(document_of(record))
+        except ValueError as error:
+            unreadable += 1
+            structlog.get_logger("vigie.gateway").warning(
+                "record_unreadable",
+                topic=topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=str(error),
+            )
+            continue
+        tenant = _tenant(event, tenant_label)
+        if event.type.startswith("wish."):
+            is_news = _take_in_deed(connection, event, now_ns=now_ns)
+        else:
+            is_news = incidents.take_in(connection, event, tenant=tenant, now_ns=now_ns)
+        if is_news:
+            at_ns = now_ns if record.timestamp < 0 else record.timestamp * 10**6
+            news.append(News(event=event, tenant=tenant, at_ns=at_ns))
+            happened.append(
+                events.Happened(
+                    document=event.document, incident_id=event.incident_id, tenant=tenant
+                )
+            )
+    happened, news = _unseen(connection, happened, news)
+    events.append(connection, happened, now_ns=now_ns)
+    told = outbox.tell(connection, news, now_ns=now_ns)
+    return Kept(events=len(happened), deliveries=told, unreadable=unreadable)
+
+
+def _tenant(event: AlertEvent, label: str) -> str:
+    labels = event.data.get("labels") or {}
+    return str(labels.get(label, ""))[:64] if label else ""
+
+
+def _take_in_deed(connection: Transaction, event: AlertEvent, *, now_ns: int) -> bool:
+    """A wish that the stream heeds: of a verdict, the incident shows it."""
+    deed: Mapping[str, Any] = event.document.get("data") or {}
+    wish = deed.get("wish") or {}
+    incident, kind = wish.get("incident"), str(wish.get("kind") or "")
+    if incident is not None and kind in {"fault", "false_alarm"}:
+        is_withdrawn = bool(deed.get("withdrawn"))
+        incidents.set_verdict(
+            connection,
+            str(incident),
+            verdict="" if is_withdrawn else kind,
+            by=str(wish.get("by") or ""),
+            heeded=not is_withdrawn,
+            now_ns=now_ns,
+        )
+    return True
+
+
+def _unseen(
+    connection: Transaction, happened: list[events.Happened], news: list[News]
+) -> tuple[list[events.Happened], list[News]]:
+    """Without what was kept before: at least once, the stream may write an event twice."""
+    known = events.known_ids(connection, [str(one.document["id"]) for one in happened])
+    kept = []
+    for one, of in zip(happened, news, strict=True):
+        if of.event.id not in known:
+            known.add(of.event.id)
+            kept.append((one, of))
+    return [one for one, _ in kept], [of for _, of in kept]
+
+
+@dataclass
+class IntakeState:
+    """How the intake goes, for `/readyz` and `/metrics`; written by its thread alone."""
+
+    is_holder: bool = False
+    error: str = ""
+    lag: int | None = None
+    last_ns: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Intake(threading.Thread):
+    """Takes the topic in for as long as the gateway runs."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        database: Database,
+        outbox: Outbox,
+        *,
+        topic: str,
+        tenant_label: str,
+        holder: str,
+        signal: Signal,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Note what to read; `start` begins."""
+        super().__init__(name="vigie-intake", daemon=True)
+        self._connection, self._database, self._outbox = connection, database, outbox
+        self._topic, self._tenant_label, self._holder = topic, tenant_label, holder
+        self._signal, self._clock_ns = signal, clock_ns
+        self._stopping = threading.Event()
+        self.state = IntakeState()
+
+    def stop(self, *, within_s: float) -> None:
+        """End after the batch under way."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join(within_s)
+
+    def run(self) -> None:
+        """Read on, through outages of the broker and of the database."""
+        log = structlog.get_logger("vigie.gateway")
+        while not self._stopping.is_set():
+            try:
+                if self._hold():
+                    self._follow()
+            except (VigieError, _MovedError) as error:
+                if isinstance(error, StoppedError):
+                    return
+                said = "somebody else takes the topic in" if not str(error) else str(error)
+                if said != self.state.error:
+                    log.warning("intake_waits", error=said)
+                self.state.error = said
+            except Exception as error:
+                self.state.error = f"{type(error).__name__}: {error}"
+                log.exception("intake_failed")
+            self._stopping.wait(_PAUSE_S)
+
+    def _hold(self) -> bool:
+        now_ns = self._clock_ns()
+        with self._database.begin() as transaction:
+            held = positions.hold(
+                transaction,
+                _LEASE,
+                holder=self._holder,
+                now_ns=now_ns,
+                until_ns=now_ns + _LEASE_NS,
+            )
+        self.state.is_holder = held
+        return held
+
+    def _follow(self) -> None:
+        """Read from where the database is, until the lease or the broker is lost."""
+        admin_of(self._connection).wait_for_broker(should_stop=self._stopping.is_set)
+        with open_reader(self._connection, [self._topic], client_id="vigie-gateway") as reader:
+            ends = reader.ends()
+            at = self._positions(reader.beginnings(), ends)
+            reader.seek(
+                {(self._topic, p): offset for p, offset in at.items() if offset is not None}
+            )
+            opened_s = held_s = time.monotonic()
+            while not self._stopping.is_set():
+                records = reader.poll(timeout_s=_POLL_S, max_records=_MAX_RECORDS)
+                if records:
+                    self._keep(records, at)
+                if self.state.error:
+                    structlog.get_logger("vigie.gateway").info("intake_goes_on")
+                    self.state.error = ""
+                now_s = time.monotonic()
+                if now_s - held_s > _LEASE_NS / 3e9:
+                    held_s = now_s
+                    self.state.lag = _lag(reader.ends(), at)
+                    if not self._hold():
+                        return
+                if now_s - opened_s > _PARTITIONS_EVERY_S:
+                    opened_s = now_s
+                    if self._has_grown(len(ends)):
+                        return
+
+    def _positions(
+        self, beginnings: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
+    ) -> dict[int, int | None]:
+        with self._database.read() as transaction:
+            known = positions.next_offsets(transaction, self._topic)
+        at: dict[int, int | None] = {}
+        log = structlog.get_logger("vigie.gateway")
+        for (_, partition), beginning in beginnings.items():
+            offset, end = known.get(partition), ends[self._topic, partition]
+            at[partition] = offset
+            if offset is None or beginning <= offset <= end:
+                continue
+            # Deleted before they were read, or the topic was made anew: go on from its first one.
+            log.error(
+                "incidents_lost",
+                topic=self._topic,
+                partition=partition,
+                next_offset=offset,
+                beginning=beginning,
+                end=end,
+            )
+            self.state.counts["lost"] += max(beginning - offset, 0)
+            with self._database.begin() as transaction:
+                positions.advance(
+                    transaction, self._topic, {partition: offset}, {partition: beginning}
+                )
+            at[partition] = beginning
+        return at
+
+    def _keep(self, records: Sequence[Record], at: dict[int, int | None]) -> None:
+        now_ns = self._clock_ns()
+        with self._database.begin() as transaction:
+            kept = take_in(
+                transaction,
+                records,
+                topic=self._topic,
+                before={record.partition: at.get(record.partition) for record in records},
+                outbox=self._outbox,
+                tenant_label=self._tenant_label,
+                now_ns=now_ns,
+            )
+        at.update({record.partition: record.offset + 1 for record in records})
+        self.state.last_ns = now_ns
+        self.state.counts.update(
+            records=len(records), events=kept.events, unreadable=kept.unreadable
+        )
+        self._signal.notify()
+
+    def _has_grown(self, partitions: int) -> bool:
+        (found,) = admin_of(self._connection).check_topics([TopicSpec(name=self._topic)])
+        return found.partitions > partitions
+
+
+def _lag(ends: Mapping[tuple[str, int], int], at: Mapping[int, int | None]) -> int:
+    return sum(max(end - (at.get(partition) or 0), 0) for (_, partition), end in ends.items())

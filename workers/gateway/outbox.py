@@ -1,0 +1,219 @@
+"""From what happened to what is to be delivered, within the transaction in which it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from schemas.api.subscriptions import DeliveryState, EventType
+from workers.alerts.event import AlertEvent
+from workers.alerts.muting import HOUR_NS, Circumstances, Muted, Recently, mute
+from workers.alerts.telling import First, Telling, as_opening, decide, over_before_told
+from workers.gateway.book import Entry, SubscriptionBook, Subscriptions
+from workers.gateway.circumstances import CircumstancesReader
+from workers.gateway.group_store import GroupStore
+from workers.gateway.store import deliveries
+from workers.gateway.store.recent import recently
+
+__all__ = ["News", "Outbox"]
+
+_LATE_NS: Final = 300 * 10**9
+"""How far the broker's clock may be behind ours without a new subscription missing anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """An event, and what its deliveries need to know beside it.
+
+    Attributes:
+        tenant: whose it is.
+        at_ns: when it happened, by the clock of who wrote it; subscriptions made later are not
+            told.
+    """
+
+    event: AlertEvent
+    tenant: str
+    at_ns: int
+
+
+class Outbox:
+    """Finds out who is told of what, and writes it down."""
+
+    def __init__(self, book: SubscriptionBook, reader: CircumstancesReader) -> None:
+        """With the subscriptions in memory, and what reads silences and inhibitions."""
+        self._book, self._reader = book, reader
+
+    def tell(self, connection: Connection, news: Sequence[News], *, now_ns: int) -> int:
+        """Write down what is to be delivered of these events; returns how many deliveries.
+
+        Args:
+            connection: of the transaction that keeps the events.
+            news: in their order.
+            now_ns: the time.
+        """
+        subscriptions = self._book.read(connection)
+        if not news or not subscriptions.entries:
+            return 0
+        ids = {one.event.incident_id for one in news if one.event.incident_id is not None}
+        planner = _Planner(
+            connection,
+            self._reader.read(connection, now_ns=now_ns),
+            firsts=deliveries.firsts(connection, ids),
+        )
+        for one in news:
+            for entry, is_wanted in _concerned(one, subscriptions, planner.told_of):
+                planner.plan(entry, one, is_wanted=is_wanted)
+        return planner.write()
+
+    def release(
+        self, connection: Connection, entry: Entry, event: AlertEvent, id_: int, *, now_ns: int
+    ) -> None:
+        """Tell what was held back: by itself, or with its group."""
+        if entry.spec.group is None:
+            deliveries.release(connection, [id_], state=DeliveryState.WAITING, now_ns=now_ns)
+            return
+        deliveries.release(connection, [id_], state=DeliveryState.GROUPED, now_ns=now_ns)
+        groups = GroupStore(connection, now_ns)
+        groups.add(entry, event)
+        groups.write()
+
+
+def _concerned(
+    news: News,
+    subscriptions: Subscriptions,
+    told_of: Callable[[str | None], Mapping[str, First]],
+) -> Iterator[tuple[Entry, bool]]:
+    """The subscriptions that may be told of an event, and whether they want it."""
+    event = news.event
+    wanting = dict.fromkeys(subscriptions.index.wanting(event))
+    if event.type == EventType.UPDATED:
+        wanting |= dict.fromkeys(subscriptions.index.wanting(as_opening(event)))
+    known = told_of(event.incident_id)
+    for id_ in wanting | dict.fromkeys(known):
+        entry = subscriptions.entries.get(id_)
+        if entry is None or entry.spec.tenant not in {"", news.tenant}:
+            continue
+        if id_ not in known and news.at_ns < entry.created_ns - _LATE_NS:
+            continue
+        yield entry, id_ in wanting
+
+
+class _Planner:
+    """Collects the deliveries of one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        at: Circumstances,
+        *,
+        firsts: Mapping[str, dict[str, First]],
+    ) -> None:
+        self._connection, self._at = connection, at
+        self._firsts = dict(firsts)
+        self._rows: list[dict[str, Any]] = []
+        self._openings: dict[tuple[str, str], dict[str, Any]] = {}
+        self._dropped: list[int] = []
+        self._groups = GroupStore(connection, at.now_ns)
+
+    def told_of(self, incident_id: str | None) -> Mapping[str, First]:
+        """The subscriptions that have a delivery of the incident."""
+        return {} if incident_id is None else self._firsts.get(incident_id, {})
+
+    def plan(self, entry: Entry, news: News, *, is_wanted: bool) -> None:
+        """Decide what one subscription is told of one event."""
+        event = news.event
+        first = self.told_of(event.incident_id).get(entry.id)
+        telling = decide(entry.spec, event, first, is_wanted=is_wanted)
+        if telling is Telling.OPEN:
+            self._open(entry, event)
+        elif telling is Telling.FOLLOW:
+            if first is not None and first.state is DeliveryState.GROUPED:
+                self._groups.add(entry, event)
+            else:
+                self._rows.append(self._row(entry, event, DeliveryState.WAITING))
+        elif telling is Telling.DROP_FIRST and first is not None:
+            self._drop(entry, event, first)
+
+    def _open(self, entry: Entry, event: AlertEvent) -> None:
+        if event.incident_id is None:
+            self._rows.append(self._row(entry, event, DeliveryState.WAITING))
+            return
+        muted = mute(entry.spec, event, self._at, self._recently(entry, event))
+        state = DeliveryState.MUTED
+        if muted is None:
+            state = DeliveryState.WAITING if entry.spec.group is None else DeliveryState.GROUPED
+        row = self._row(entry, event, state, muted=muted)
+        if entry.spec.escalate is not None:
+            row["escalate_ns"] = self._at.now_ns + round(entry.spec.escalate.after_s * 1e9)
+        self._rows.append(row)
+        self._openings[entry.id, event.incident_id] = row
+        self._firsts.setdefault(event.incident_id, {})[entry.id] = First(id=0, state=state)
+        if state is DeliveryState.GROUPED:
+            self._groups.add(entry, event)
+
+    def _drop(self, entry: Entry, event: AlertEvent, first: First) -> None:
+        dropped = First(id=first.id, state=DeliveryState.DROPPED)
+        assert event.incident_id is not None
+        self._firsts[event.incident_id][entry.id] = dropped
+        if first.id:
+            self._dropped.append(first.id)
+        else:  # it opened and ended within this transaction
+            self._openings[entry.id, event.incident_id] |= {
+                "state": DeliveryState.DROPPED.value,
+                "reason": over_before_told(None),
+                "escalate_ns": None,
+            }
+
+    def _recently(self, entry: Entry, event: AlertEvent) -> Recently:
+        spec = entry.spec
+        if not spec.cooldown_s and spec.max_per_hour is None:
+            return Recently()
+        found = recently(
+            self._connection,
+            entry.id,
+            sensor=event.subject,
+            since_ns=self._at.now_ns - HOUR_NS,
+        )
+        mine = [
+            row
+            for (id_, _), row in self._openings.items()
+            if id_ == entry.id and row["state"] == DeliveryState.WAITING.value
+        ]
+        same = any(row["sensor"] == event.subject for row in mine)
+        return Recently(
+            sensor_told_ns=self._at.now_ns if same else found.sensor_told_ns,
+            told_last_hour=found.told_last_hour + len(mine),
+        )
+
+    def _row(
+        self, entry: Entry, event: AlertEvent, state: DeliveryState, *, muted: Muted | None = None
+    ) -> dict[str, Any]:
+        now_ns = self._at.now_ns
+        return {
+            "subscription_id": entry.id,
+            "event_id": event.id,
+            "type": event.type,
+            "incident_id": event.incident_id,
+            "order_key": event.incident_id or event.id,
+            "sensor": event.subject,
+            "payload": None,
+            "state": state.value,
+            "muted_by": None if muted is None else muted.by.value,
+            "muted_ref": None if muted is None else muted.ref,
+            "reason": "" if muted is None else muted.reason,
+            "due_ns": now_ns,
+            "expires_ns": now_ns + round(entry.spec.max_age_s * 1e9),
+            "escalate_ns": None,
+            "created_ns": now_ns,
+        }
+
+    def write(self) -> int:
+        """Write down what was planned."""
+        added = deliveries.add(self._connection, self._rows)
+        if self._dropped:
+            deliveries.drop(self._connection, self._dropped, reason=over_before_told(None))
+        self._groups.write()
+        return added
