@@ -104,6 +104,6 @@ def served(
     with opened_gateway(folder, **gateway) as behind:
         if oidc is not None:
             behind.settings = behind.settings.model_copy(update={"oidc": oidc})
-        app = create_app(behind, open_access=open_access, clock=clock)  # type: ignore[arg-type]
+        app = create_app(behind, open_access=open_access, clock=clock)
         with TestClient(app, base_url=BASE_URL, raise_server_exceptions=False) as client:
             yield Api(client, behind, clock)

@@ -25,6 +25,7 @@ __all__ = ["MAX_BODY_BYTES", "BodyLimit", "KnownHosts", "SecurityHeaders", "Unex
 MAX_BODY_BYTES: Final = 2**20
 BODY_WITHIN_S: Final = 30.0
 """A body that comes slower than that is not waited for."""
+_CLOSE: Final = {"Connection": "close"}
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -172,12 +173,12 @@ class BodyLimit:
                     message = await receive()
             except TimeoutError:
                 raise ProblemError(
-                    HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time."
+                    HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.", _CLOSE
                 ) from None
             received += len(message.get("body", b""))
             is_complete = not message.get("more_body", False)
             if received > self._max_bytes:
-                raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
+                raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large, _CLOSE)
             return message
 
         await self._app(scope, limited, send)
@@ -187,9 +188,7 @@ class BodyLimit:
         return f"A request may have {self._max_bytes} bytes at most."
 
     def _too_large_response(self) -> ASGIApp:
-        return problem_response(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large, {"Connection": "close"}
-        )
+        return problem_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large, _CLOSE)
 
 
 def is_local_name(host: str) -> bool:

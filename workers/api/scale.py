@@ -7,21 +7,24 @@ the `Host` header still says that name: so both are looked at.
 
 from __future__ import annotations
 
-import ipaddress
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
-from wsgiref.types import StartResponse, WSGIEnvironment
 
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
+from workers.api.middleware import is_local_name, is_loopback
 from workers.supervision.status import ScaleRequest, ScalingStatus
 from workers.supervision.supervisor import Supervisor
 from workers.supervision.targets import ScaleRejectedError
 
 MAX_BODY_BYTES: Final = 4096
+ALL_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""All but one are answered that they are not allowed."""
 
 
 class _Rejection(Exception):  # noqa: N818 - an answer, not a failure of ours
@@ -44,48 +47,45 @@ def scaling_as_json(scaling: ScalingStatus) -> dict[str, Any]:
     }
 
 
-def scale_application(
-    supervisor: Supervisor,
-) -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
+def scale_route(supervisor: Supervisor) -> Callable[[Request], Awaitable[Response]]:
     """Answer `POST /scale` for a supervisor."""
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    async def scale(request: Request) -> Response:
         try:
-            result = scaling_as_json(supervisor.scale(_request(environ)))
+            asked = await _asked(request)
+            result = scaling_as_json(await run_in_threadpool(supervisor.scale, asked))
             status = HTTPStatus.OK
         except _Rejection as rejection:
             status, result = rejection.status, {"error": rejection.reason}
         except ScaleRejectedError as error:
             status, result = HTTPStatus.CONFLICT, {"error": str(error)}
-        start_response(
-            f"{status.value} {status.phrase}",
-            [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
-        )
-        return [json.dumps(result).encode()]
+        return JSONResponse(result, status, {"Cache-Control": "no-store"})
 
-    return application
+    return scale
 
 
-def _request(environ: WSGIEnvironment) -> ScaleRequest:
+async def _asked(request: Request) -> ScaleRequest:
     """What a request asks for; raises `_Rejection` if it may not ask, or not so."""
-    if environ.get("REQUEST_METHOD") != "POST":
+    headers = request.headers
+    if request.method != "POST":
         raise _Rejection(HTTPStatus.METHOD_NOT_ALLOWED, "POST it")
-    if not (_is_loopback(environ.get("REMOTE_ADDR", "")) and _is_local(environ)):
+    peer = request.client.host if request.client is not None else ""
+    if not (is_loopback(peer) and is_local_name(headers.get("host", ""))):
         raise _Rejection(
             HTTPStatus.FORBIDDEN,
             "the number of workers is changed from the machine of the run alone, by its own "
             "name (127.0.0.1, localhost)",
         )
-    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise _Rejection(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send it as application/json")
     try:
-        length = int(environ.get("CONTENT_LENGTH") or "")
+        length = int(headers.get("content-length", ""))
     except ValueError:
         raise _Rejection(HTTPStatus.LENGTH_REQUIRED, "say its length") from None
     if not 0 <= length <= MAX_BODY_BYTES:
         raise _Rejection(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MAX_BODY_BYTES} bytes")
     try:
-        return ScaleRequest.model_validate_json(environ["wsgi.input"].read(length))
+        return ScaleRequest.model_validate_json(await request.body())
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         wrong = "; ".join(
@@ -95,18 +95,3 @@ def _request(environ: WSGIEnvironment) -> ScaleRequest:
         raise _Rejection(
             HTTPStatus.BAD_REQUEST, f'{wrong} (such as {{"ingest": 3}} or "auto")'
         ) from error
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        peer = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(peer, "ipv4_mapped", None)
-    return (mapped or peer).is_loopback
-
-
-def _is_local(environ: WSGIEnvironment) -> bool:
-    host = environ.get("HTTP_HOST", "")
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name == "localhost" or _is_loopback(name)

@@ -5,23 +5,32 @@ Reads state when asked; see `workers.api.scale` for the only thing that changes 
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from socketserver import ThreadingMixIn
+from http import HTTPStatus
 from typing import Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
 
 from workers.api.budget import desk_json
+from workers.api.exposition import metrics_response
 from workers.api.metrics import PipelineCollector
-from workers.api.scale import scale_application, scaling_as_json
-from workers.errors import SettingsError
+from workers.api.middleware import BodyLimit, UnexpectedErrors
+from workers.api.scale import ALL_METHODS, scale_route, scaling_as_json
+from workers.api.serving import (
+    PATIENCE_S,
+    HttpServer,
+    address_of,
+    listening,
+    serving_in_thread,
+)
 from workers.stream.health import Health, LatencyHistogram, budget_use_of, split_sensors_of
 from workers.stream.state.counts import Counts
 from workers.supervision.status import ScalingStatus
@@ -29,7 +38,6 @@ from workers.supervision.supervisor import Supervisor
 
 MAX_CONNECTIONS: Final = 16
 """Served at once; a scraper and a few people with `vigie status` need no more."""
-_BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\n\r\n"
 
 
 def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -> dict[str, Any]:
@@ -70,78 +78,56 @@ def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -
     }
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each of a few connections; what comes beyond is turned away at once."""
+def application_of(supervisor: Supervisor, *, patience_s: int = PATIENCE_S) -> FastAPI:
+    """What is served of a supervisor; it reads state when asked."""
+    app = FastAPI(
+        title="Vigie: a running pipeline",
+        version=importlib.metadata.version("vigie"),
+        openapi_url=None,
+    )
+    registry = CollectorRegistry()
+    registry.register(PipelineCollector(lambda: supervisor.healths, lambda: supervisor.scaling))
 
-    daemon_threads = True
-    allow_reuse_address = True
+    @app.get("/metrics")
+    def metrics(request: Request) -> Response:
+        return metrics_response(registry, request)
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(*arguments, **options)
+    @app.get("/status")
+    def status() -> Response:
+        content = json.dumps(status_of(supervisor.healths, supervisor.scaling))
+        return Response(content, media_type="application/json")
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            with suppress(OSError):
-                request.sendall(_BUSY)
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # no thread could be started
-            self._free.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+    app.add_api_route("/scale", scale_route(supervisor), methods=list(ALL_METHODS))
+    app.add_exception_handler(HTTPException, _error)
+    app.add_middleware(BodyLimit, within_s=patience_s)
+    app.add_middleware(UnexpectedErrors)
+    return app
 
 
-class _Quiet(WSGIRequestHandler):
-    timeout = 10  # seconds for a peer that says nothing
+def _error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return PlainTextResponse("/metrics, /status or /scale\n", HTTPStatus.NOT_FOUND)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
-        """Say nothing: a scrape every few seconds is no event."""
 
-
-def serving(*, host: str, port: int) -> Callable[[Supervisor], AbstractContextManager[None]]:
+def serving(
+    *, host: str, port: int, patience_s: int = PATIENCE_S
+) -> Callable[[Supervisor], AbstractContextManager[None]]:
     """Serve the state of a supervisor; see `run_pipeline`. Port 0 is a free one: see the log."""
 
     @contextmanager
     def serve(supervisor: Supervisor) -> Iterator[None]:
-        registry = CollectorRegistry()
-        registry.register(PipelineCollector(lambda: supervisor.healths, lambda: supervisor.scaling))
-        metrics: WSGIApplication = make_wsgi_app(registry)
-        scale = scale_application(supervisor)
-
-        def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            path = environ.get("PATH_INFO")
-            if path == "/metrics":
-                return metrics(environ, start_response)
-            if path == "/status":
-                start_response("200 OK", [("Content-Type", "application/json")])
-                return [json.dumps(status_of(supervisor.healths, supervisor.scaling)).encode()]
-            if path == "/scale":
-                return scale(environ, start_response)
-            start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"/metrics, /status or /scale\n"]
-
-        try:
-            server = make_server(host, port, application, _Server, _Quiet)
-        except OSError as error:
-            raise SettingsError(f"cannot listen on {host}:{port}: {error}") from error
-        thread = threading.Thread(target=server.serve_forever, name="vigie-metrics", daemon=True)
-        thread.start()
-        structlog.get_logger("vigie.metrics").info(
-            "metrics_served", address=f"http://{host}:{server.server_port}/metrics"
+        bound = listening(host, port)
+        server = HttpServer(
+            application_of(supervisor, patience_s=patience_s),
+            most_connections=MAX_CONNECTIONS,
+            patience_s=patience_s,
         )
-        try:
+        structlog.get_logger("vigie.metrics").info(
+            "metrics_served", address=f"{address_of(bound, host)}/metrics"
+        )
+        with serving_in_thread(server, bound, name="vigie-metrics"):
             yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join(timeout=5)
 
     return serve

@@ -13,10 +13,11 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 
 from schemas.api.access import Health, Readiness
 from workers.api.auth import Reader
+from workers.api.exposition import metrics_response
 from workers.api.gateway_metrics import GatewayCollector
 from workers.api.problems import RESPONSES, ProblemError
 from workers.gateway.store.database import DatabaseUnavailableError
@@ -62,9 +63,7 @@ def metrics(request: Request, principal: Reader) -> Response:
     """Metrics of this gateway, for Prometheus."""
     if principal.tenant:
         raise ProblemError(403, "Metrics are of all tenants: take a token without one.")
-    return Response(
-        generate_latest(request.app.state.metrics), headers={"Content-Type": CONTENT_TYPE_LATEST}
-    )
+    return metrics_response(request.app.state.metrics, request)
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import structlog
+from fastapi import FastAPI
 
 from tests.support.supervision import SupervisorHarness
-from workers.api.scale import MAX_BODY_BYTES, scale_application
-from workers.api.server import serving
+from workers.api.scale import MAX_BODY_BYTES
+from workers.api.server import application_of, serving
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 
@@ -27,30 +28,58 @@ def harness() -> SupervisorHarness:
 
 @pytest.fixture
 def ask(harness: SupervisorHarness) -> Ask:
-    application = scale_application(harness.supervisor)
+    """Ask the application itself, as any peer under any name; see `asked`."""
+    application = application_of(harness.supervisor)
 
-    def call(body: bytes, **environ: Any) -> tuple[int, dict[str, Any]]:
-        statuses: list[str] = []
-        answer = application(
-            {
-                "REQUEST_METHOD": "POST",
-                "REMOTE_ADDR": "127.0.0.1",
-                "HTTP_HOST": "localhost:9464",
-                "CONTENT_TYPE": "application/json; charset=utf-8",
-                "CONTENT_LENGTH": str(len(body)),
-                "wsgi.input": io.BytesIO(body),
-                **environ,
-            },
-            lambda status, _headers, _info=None: statuses.append(status),  # type: ignore[arg-type]
-        )
-        return int(statuses[0][:3]), json.loads(b"".join(answer))
+    def call(body: bytes, **other: Any) -> tuple[int, dict[str, Any]]:
+        return asyncio.run(asked(application, body, **other))
 
     return call
 
 
+async def asked(
+    application: FastAPI,
+    body: bytes,
+    *,
+    method: str = "POST",
+    peer: str = "127.0.0.1",
+    readable: bool = True,
+    **headers: str | None,
+) -> tuple[int, dict[str, Any]]:
+    """What a request is answered; a header that is None is left out."""
+    usual = {
+        "host": "localhost:9464",
+        "content_type": "application/json; charset=utf-8",
+        "content_length": str(len(body)),
+    }
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/scale",
+        "query_string": b"",
+        "client": (peer, 50_000) if peer else None,
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode())
+            for name, value in (usual | headers).items()
+            if value is not None
+        ],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        assert readable, "it was read"
+        return {"type": "http.request", "body": body}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_a_number_becomes_the_target(harness: SupervisorHarness, ask: Ask, peer: str) -> None:
-    status, answer = ask(b'{"ingest": 3}', REMOTE_ADDR=peer)
+    status, answer = ask(b'{"ingest": 3}', peer=peer)
     assert status == 200
     assert (answer["ingest"]["target"], answer["ingest"]["mode"]) == (3, "manual")
     assert answer["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
@@ -90,29 +119,29 @@ def test_what_there_cannot_be_is_rejected_with_the_reason_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("environ", "status"),
+    ("other", "status"),
     [
-        ({"REQUEST_METHOD": "GET"}, 405),
-        ({"REMOTE_ADDR": "192.0.2.1"}, 403),
-        ({"REMOTE_ADDR": "::ffff:192.0.2.1"}, 403),
-        ({"REMOTE_ADDR": ""}, 403),
-        ({"HTTP_HOST": "rebound.example:9464"}, 403),
-        ({"HTTP_HOST": ""}, 403),
-        ({"CONTENT_TYPE": "text/plain"}, 415),
-        ({"CONTENT_LENGTH": ""}, 411),
-        ({"CONTENT_LENGTH": "many"}, 411),
-        ({"CONTENT_LENGTH": "-1"}, 413),
-        ({"CONTENT_LENGTH": str(MAX_BODY_BYTES + 1)}, 413),
+        ({"method": "GET"}, 405),
+        ({"peer": "192.0.2.1"}, 403),
+        ({"peer": "::ffff:192.0.2.1"}, 403),
+        ({"peer": ""}, 403),
+        ({"host": "rebound.example:9464"}, 403),
+        ({"host": "127.0.0.1.rebound.example"}, 403),
+        ({"host": ""}, 403),
+        ({"host": None}, 403),
+        ({"content_type": "text/plain"}, 415),
+        ({"content_type": None}, 415),
+        ({"content_length": ""}, 411),
+        ({"content_length": None}, 411),
+        ({"content_length": "many"}, 411),
+        ({"content_length": "-1"}, 413),
+        ({"content_length": str(MAX_BODY_BYTES + 1)}, 413),
     ],
 )
 def test_who_may_not_ask_is_rejected_unread(
-    harness: SupervisorHarness, ask: Ask, environ: dict[str, str], status: int
+    harness: SupervisorHarness, ask: Ask, other: dict[str, Any], status: int
 ) -> None:
-    class Unread:
-        def read(self, _size: int) -> bytes:
-            raise AssertionError("it was read")
-
-    found, answer = ask(b'{"ingest": 3}', **{"wsgi.input": Unread(), **environ})
+    found, answer = ask(b'{"ingest": 3}', readable=False, **other)
     assert found == status
     assert answer["error"]
     assert harness.supervisor.scaling.ingest.target == 2
