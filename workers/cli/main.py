@@ -39,6 +39,7 @@ COMMANDS = (
     "scale",
     "verdict",
     "dead-letters",
+    "tokens",
     "doctor",
     "broker",
 )
