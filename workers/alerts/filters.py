@@ -6,11 +6,11 @@ Texts compare as written, letter by letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from schemas.api.matchers import Filter
 
-__all__ = ["exact_texts", "passes", "passes_all"]
+__all__ = ["passes", "passes_all"]
 
 
 def passes(rule: Filter, attributes: Mapping[str, str]) -> bool:
@@ -38,12 +38,3 @@ def passes(rule: Filter, attributes: Mapping[str, str]) -> bool:
 def passes_all(rules: Iterable[Filter], attributes: Mapping[str, str]) -> bool:
     """Whether an event with these attributes passes every filter."""
     return all(passes(rule, attributes) for rule in rules)
-
-
-def exact_texts(rules: Iterable[Filter], attribute: str) -> Iterator[str]:
-    """Texts that an attribute must be for all these filters to pass; an index may go by one."""
-    for rule in rules:
-        if rule.exact is not None and attribute in rule.exact:
-            yield rule.exact[attribute]
-        elif rule.all is not None:
-            yield from exact_texts(rule.all, attribute)

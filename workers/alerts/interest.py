@@ -12,22 +12,29 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Final, Self
+from typing import Self
 
 from schemas.api.matchers import Filter
 from schemas.api.subscriptions import SubscriptionSpec
 from workers.alerts.event import AlertEvent
-from workers.alerts.filters import exact_texts, passes_all
+from workers.alerts.filters import passes_all
 from workers.alerts.labels import RANKS
 from workers.alerts.matchers import LabelMatchers
+from workers.alerts.requirements import (
+    MAGIC,
+    SUBJECT,
+    Fit,
+    Key,
+    Requirement,
+    of_filters,
+    of_globs,
+    of_matchers,
+)
 
 __all__ = ["Interest", "InterestIndex"]
-
-_MAGIC: Final = re.compile(r"[*?\[]")
-"""Characters that make a name a pattern."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class _Names:
     @classmethod
     def of(cls, names: Iterable[str]) -> Self:
         kept = tuple(dict.fromkeys(names))
-        globs = tuple(name for name in kept if _MAGIC.search(name))
+        globs = tuple(name for name in kept if MAGIC.search(name))
         pattern = re.compile("|".join(map(translate, globs))) if globs else None
         return cls(frozenset(kept), globs, pattern)
 
@@ -105,100 +112,150 @@ class Interest:
 
 
 class InterestIndex:
-    """Finds the subscriptions that want an event without asking each.
+    """Finds the subscriptions that want an event without asking each. Not for several threads.
 
-    Each is filed under something that an event must have to be wanted: a sensor, a subject, the
-    rarest text that a label must be, or the fixed beginning or end of a pattern of sensors. What
-    has nothing of the kind is filed under the types alone. Only what is found there is asked.
+    Each is filed under a requirement (`workers.alerts.requirements`): its sensors, or the rarest of
+    its labels, or what a name begins or ends with. What has no requirement is filed under its types
+    alone. Only what is found there is asked.
     """
 
-    def __init__(self, interests: Mapping[str, Interest]) -> None:
-        self._ids = tuple(interests)
-        self._interests = tuple(interests.values())
-        self._by_type: defaultdict[str, list[int]] = defaultdict(list)
+    def __init__(self) -> None:
+        self._interests: dict[str, Interest] = {}
+        self._places: dict[str, int] = {}
+        """Numbers of the subscriptions, in the order in which they came."""
+        self._ids: dict[int, str] = {}
+        self._next_place = 0
+        self._by_type: defaultdict[str, set[int]] = defaultdict(set)
         """All, for events that are about no sensor."""
-        self._anywhere: defaultdict[str, list[int]] = defaultdict(list)
-        self._by_subject: defaultdict[str, list[int]] = defaultdict(list)
-        self._by_label: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        self._by_start = _Affixes(lambda text, length: text[:length])
-        self._by_end = _Affixes(lambda text, length: text[len(text) - length :])
-        common = Counter(
-            pair for interest in self._interests for pair in _required(interest.matchers)
-        )
-        for place, interest in enumerate(self._interests):
-            for kind in interest.types:
-                self._by_type[kind].append(place)
-            self._file(place, interest, common)
+        self._anywhere: defaultdict[str, set[int]] = defaultdict(set)
+        self._filed: defaultdict[str, _Texts] = defaultdict(_Texts)
+        """By names of labels."""
+        self._filed_under: dict[int, Requirement] = {}
+        self._common: Counter[Key] = Counter()
+        """How many ask for a key."""
 
     @classmethod
     def of(cls, interests: Mapping[str, Interest]) -> Self:
         """Index interests by the ids of their subscriptions; leave out those not enabled."""
-        return cls(interests)
+        index = cls()
+        required = {id_: _requirements(interest) for id_, interest in interests.items()}
+        for options in required.values():
+            index._count(options, 1)
+        for id_, interest in interests.items():
+            index._file(id_, interest, required[id_])
+        return index
+
+    def put(self, id_: str, interest: Interest) -> None:
+        """Take a subscription in, or what it is now; one that was there keeps its place."""
+        place = self._places.get(id_)
+        self.remove(id_)
+        options = _requirements(interest)
+        self._count(options, 1)
+        self._file(id_, interest, options, place)
+
+    def remove(self, id_: str) -> None:
+        """Leave a subscription out; one that is not there is none."""
+        interest = self._interests.pop(id_, None)
+        if interest is None:
+            return
+        self._count(_requirements(interest), -1)
+        place = self._places.pop(id_)
+        del self._ids[place]
+        for key in self._filed_under.pop(place):
+            self._filed[key.name].remove(key, place)
+        for kind in interest.types:
+            self._by_type[kind].discard(place)
+            self._anywhere[kind].discard(place)
 
     def wanting(self, event: AlertEvent) -> list[str]:
-        """Ids of the subscriptions that want an event, in the order in which they were given."""
+        """Ids of the subscriptions that want an event, in the order in which they came."""
         if event.is_of_sensor:
-            places: Iterable[int] = sorted(self._candidates(event))
+            places = self._candidates(event)
         else:
-            places = self._by_type.get(event.type, ())
-        return [self._ids[place] for place in places if self._interests[place].wants(event)]
+            places = self._by_type.get(event.type, set())
+        ids = [self._ids[place] for place in sorted(places)]
+        return [id_ for id_ in ids if self._interests[id_].wants(event)]
 
-    def _file(self, place: int, interest: Interest, common: Counter[tuple[str, str]]) -> None:
-        subject = next(exact_texts(interest.filters, "subject"), None)
-        pairs = _required(interest.matchers)
-        if subject is not None:
-            self._by_subject[subject].append(place)
-        elif interest.sensors and not interest.sensors.globs:
-            for name in interest.sensors.exact:
-                self._by_subject[name].append(place)
-        elif pairs:
-            self._by_label[min(pairs, key=lambda pair: (common[pair], pair))].append(place)
-        elif interest.sensors and all(map(_fixed_ends, interest.sensors.globs)):
-            for name in interest.sensors.exact:
-                self._by_subject[name].append(place)
-            for glob in interest.sensors.globs:
-                start, end = _fixed_ends(glob) or ("", "")
-                if start:
-                    self._by_start.add(start, place)
-                else:
-                    self._by_end.add(end, place)
-        else:
+    def _count(self, options: Iterable[Requirement], step: int) -> None:
+        for option in options:
+            for key in option:
+                self._common[key] += step
+                if not self._common[key]:
+                    del self._common[key]
+
+    def _file(
+        self, id_: str, interest: Interest, options: list[Requirement], place: int | None = None
+    ) -> None:
+        if place is None:
+            place = self._next_place
+            self._next_place += 1
+        self._interests[id_] = interest
+        self._places[id_] = place
+        self._ids[place] = id_
+        for kind in interest.types:
+            self._by_type[kind].add(place)
+        chosen = min(options, key=self._width, default=())
+        self._filed_under[place] = chosen
+        for key in chosen:
+            self._filed[key.name].add(key, place)
+        if not options:
             for kind in interest.types:
-                self._anywhere[kind].append(place)
+                self._anywhere[kind].add(place)
+
+    def _width(self, option: Requirement) -> tuple[Fit, bool, int]:
+        """How much a requirement lets through; a guess, by how many ask for the same."""
+        return (
+            max(key.fit for key in option),
+            any(key.name != SUBJECT for key in option),
+            max(self._common[key] for key in option),
+        )
 
     def _candidates(self, event: AlertEvent) -> set[int]:
-        found = set(self._by_subject.get(event.subject, ()))
-        found.update(self._anywhere.get(event.type, ()))
-        for pair in event.labels.items():
-            found.update(self._by_label.get(pair, ()))
-        found.update(self._by_start.of(event.subject))
-        found.update(self._by_end.of(event.subject))
+        found = set(self._anywhere.get(event.type, ()))
+        for name, text in ((SUBJECT, event.subject), *event.labels.items()):
+            filed = self._filed.get(name)
+            if filed is not None:
+                filed.collect(text, found)
         return found
 
 
-def _required(matchers: LabelMatchers) -> Sequence[tuple[str, str]]:
-    return [pair for one in matchers.matchers if (pair := one.required) is not None]
+def _requirements(interest: Interest) -> list[Requirement]:
+    found = [*of_filters(interest.filters), *of_matchers(interest.matchers.matchers)]
+    if interest.sensors:
+        sensors = of_globs(sorted(interest.sensors.exact), interest.sensors.globs)
+        found += [sensors] if sensors else []
+    return found
 
 
-def _fixed_ends(glob: str) -> tuple[str, str] | None:
-    """What a name that fits the pattern begins and ends with; None if neither is fixed."""
-    start = glob[: match.start()] if (match := _MAGIC.search(glob)) else glob
-    # A bracket may belong to a set, so that what follows the last `*` is fixed only without one.
-    end = "" if "[" in glob or "]" in glob else re.split(r"[*?]", glob)[-1]
-    return (start, end) if start or end else None
+class _Texts:
+    """Numbers by texts, by beginnings and by ends of texts."""
 
+    def __init__(self) -> None:
+        self._equal: dict[str, set[int]] = {}
+        # By the length first: a text is cut once for each length that there is.
+        self._starts: dict[int, dict[str, set[int]]] = {}
+        self._ends: dict[int, dict[str, set[int]]] = {}
 
-class _Affixes:
-    """Numbers by beginnings, or ends, of names."""
+    def add(self, key: Key, place: int) -> None:
+        self._kept(key).setdefault(key.text, set()).add(place)
 
-    def __init__(self, cut: Callable[[str, int], str]) -> None:
-        self._cut = cut
-        self._kept: dict[int, defaultdict[str, list[int]]] = {}
+    def remove(self, key: Key, place: int) -> None:
+        kept = self._kept(key)
+        places = kept.get(key.text, set())
+        places.discard(place)
+        if not places:
+            kept.pop(key.text, None)
 
-    def add(self, affix: str, place: int) -> None:
-        self._kept.setdefault(len(affix), defaultdict(list))[affix].append(place)
+    def collect(self, text: str, found: set[int]) -> None:
+        """Add the numbers of all that the text fits."""
+        found.update(self._equal.get(text, ()))
+        for length, starts in self._starts.items():
+            found.update(starts.get(text[:length], ()))
+        for length, ends in self._ends.items():
+            found.update(ends.get(text[-length:], ()))
 
-    def of(self, name: str) -> Iterator[int]:
-        for length, kept in self._kept.items():
-            if length <= len(name):
-                yield from kept.get(self._cut(name, length), ())
+    def _kept(self, key: Key) -> dict[str, set[int]]:
+        if key.fit is Fit.EQUAL:
+            return self._equal
+        affixes = self._starts if key.fit is Fit.START else self._ends
+        return affixes.setdefault(len(key.text), {})

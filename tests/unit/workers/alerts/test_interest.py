@@ -132,6 +132,27 @@ def test_the_index_finds_what_asking_each_would(some, events):
         assert index.wanting(event) == each
 
 
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.none() | specs()), min_size=4, max_size=16),
+    st.lists(alerts(), min_size=1, max_size=4),
+)
+def test_an_index_that_was_changed_equals_a_new_one(changes, events):
+    index, interests = InterestIndex.of({}), {}
+
+    for number, spec in changes:
+        if spec is None:
+            index.remove(f"s{number}")
+            interests.pop(f"s{number}", None)
+        else:
+            index.put(f"s{number}", Interest.of(spec))
+            interests[f"s{number}"] = Interest.of(spec)
+
+    fresh = InterestIndex.of(interests)
+    for event in events:
+        assert index.wanting(event) == fresh.wanting(event)
+
+
 @settings(max_examples=60)
 @given(
     st.lists(st.text(alphabet="ab-[]!*?", min_size=1, max_size=5), min_size=1, max_size=6),
