@@ -24,8 +24,8 @@ MAGIC: Final = re.compile(r"[*?\[]")
 """Characters that make a name a pattern."""
 _SYNTAX: Final = re.compile(r"[.*+?()\[\]{}\\^$|]")
 """Characters of a regular expression that may be something else than themselves."""
-_MAY_REPEAT: Final = frozenset("*?{")
-"""Behind these, the character before may be missing."""
+_MAY_DROP: Final = frozenset("*?{(\\")
+"""Before these, the last character may be missing: also in `a(?i)*` and `a\\Q\\E*`."""
 
 
 class Fit(IntEnum):
@@ -106,7 +106,7 @@ def _of_pattern(matcher: LabelMatcher) -> Requirement | None:
         if found is None:
             start, fit = part, Fit.EQUAL
         else:
-            is_optional = found[0] in _MAY_REPEAT
+            is_optional = found[0] in _MAY_DROP
             start, fit = part[: max(found.start() - is_optional, 0)], Fit.START
         if not start:
             return None
