@@ -56,6 +56,7 @@ def configure_logging(settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     # The client tells of every reconnect; the seam says it once an outage.
     logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _escape(

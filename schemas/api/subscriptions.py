@@ -21,7 +21,13 @@ __all__ = [
     "EventType",
     "Grouping",
     "IssuedSecret",
+    "Preview",
+    "PreviewRequest",
+    "Recover",
+    "Recovered",
+    "RotateSecret",
     "Subscription",
+    "SubscriptionCreated",
     "SubscriptionSpec",
     "Template",
 ]
@@ -126,6 +132,8 @@ class SubscriptionSpec(Request):
     def _fits_together(self) -> Self:
         if self.group is not None and self.cooldown_s:
             raise ValueError("a group has interval_s, not cooldown_s: give one of the two")
+        if self.group is not None and self.sink.kind == "alertmanager":
+            raise ValueError("an Alertmanager groups by itself: leave out group")
         if self.escalate is not None and EventType.OPENED not in self.types:
             raise ValueError(f"escalate needs {EventType.OPENED} among types: nothing else can be")
         return self
@@ -155,10 +163,60 @@ class Subscription(Response):
 class IssuedSecret(Response):
     """A signing secret, shown once."""
 
-    secret: SecretStr
+    secret: str
     """whsec_...: for a Standard Webhooks library."""
     old_until: Time | None = None
     """Until when the one before signs as well; null if there was none."""
+
+
+class SubscriptionCreated(Subscription):
+    """A subscription that was just made, with what is shown once."""
+
+    secret: str | None = None
+    """whsec_...: signs its webhooks; for a Standard Webhooks library. Null for other sinks."""
+
+
+class RotateSecret(Request):
+    """Another signing secret."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400.0
+    """How long the one before signs as well: a receiver takes either."""
+    secret: Annotated[SecretStr, Field(pattern=r"^whsec_[A-Za-z0-9+/=]{32,88}$")] | None = None
+    """One of your own, 24 to 64 bytes in base64 behind whsec_; null makes one."""
+
+
+class Recover(Request):
+    """Telling again, or late, what was not delivered."""
+
+    since: Time
+    """What happened since then; as far back as events are kept (gateway.event_age_s)."""
+
+
+class Recovered(Response):
+    """What is delivered now."""
+
+    resent: int
+    """Deliveries that had been given up."""
+    added: int
+    """Events that had not been told."""
+
+
+class PreviewRequest(Request):
+    """A template to try."""
+
+    template: Template = Template()
+    """It."""
+    incident: UUID | None = None
+    """Of which incident; null takes an example."""
+
+
+class Preview(Response):
+    """What people would read."""
+
+    title: str
+    """One line."""
+    text: str
+    """The text below it."""
 
 
 class DeliveryState(StrEnum):

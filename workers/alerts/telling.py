@@ -10,12 +10,20 @@ from schemas.api.matchers import MatchKind
 from schemas.api.subscriptions import DeliveryState, EventType, SubscriptionSpec
 from workers.alerts.event import AlertEvent
 
-__all__ = ["FOLLOW_UPS", "First", "Telling", "as_opening", "decide"]
+__all__ = ["ENDS", "FOLLOW_UPS", "First", "Telling", "as_opening", "decide", "over_before_told"]
 
 FOLLOW_UPS: Final = frozenset(
-    {EventType.UPDATED, EventType.RESOLVED, EventType.ACKNOWLEDGED, EventType.UNACKNOWLEDGED}
+    {
+        EventType.UPDATED,
+        EventType.RESOLVED,
+        EventType.ACKNOWLEDGED,
+        EventType.UNACKNOWLEDGED,
+        EventType.HEALTHY,
+    }
 )
 """What happens to an incident behind its opening."""
+ENDS: Final = frozenset({EventType.RESOLVED, EventType.HEALTHY})
+"""What ends one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +82,10 @@ def _of_follow_up(
             return Telling.NOTHING
         if event.type == EventType.UPDATED:
             return Telling.OPEN
-        return Telling.NOTHING if EventType.OPENED in spec.types else Telling.FOLLOW
+        opening = EventType.UNHEALTHY if event.type == EventType.HEALTHY else EventType.OPENED
+        return Telling.NOTHING if opening in spec.types else Telling.FOLLOW
     if first.state is DeliveryState.MUTED:
-        return Telling.DROP_FIRST if event.type == EventType.RESOLVED else Telling.NOTHING
+        return Telling.DROP_FIRST if event.type in ENDS else Telling.NOTHING
     if first.state is DeliveryState.GROUPED:  # its group has to know of all that happens
         return Telling.FOLLOW
     is_told = first.state is not DeliveryState.DROPPED and event.type in spec.types

@@ -31,6 +31,7 @@ COMMANDS = (
     "inspect",
     "train",
     "run",
+    "serve",
     "repartition",
     "backtest",
     "report",

@@ -12,7 +12,7 @@ from workers.alerts.event import AlertEvent
 from workers.gateway.outbox import News, Outbox
 from workers.gateway.store import events
 
-__all__ = ["announce"]
+__all__ = ["announce", "announce_document"]
 
 
 def announce(
@@ -39,8 +39,23 @@ def announce(
         incident_id: the incident; None if it is about none.
     """
     document = events.made_here(type_.value, subject=subject, data=data, at_ns=now_ns)
+    announce_document(
+        connection, outbox, document, tenant=tenant, now_ns=now_ns, incident_id=incident_id
+    )
+    return str(document["id"])
+
+
+def announce_document(
+    connection: Connection,
+    outbox: Outbox,
+    document: Mapping[str, Any],
+    *,
+    tenant: str,
+    now_ns: int,
+    incident_id: str | None,
+) -> None:
+    """The same for a CloudEvent that is written already."""
     happened = events.Happened(document=document, incident_id=incident_id, tenant=tenant)
     events.append(connection, [happened], now_ns=now_ns)
     news = News(event=AlertEvent.of(document), tenant=tenant, at_ns=now_ns)
     outbox.tell(connection, [news], now_ns=now_ns)
-    return str(document["id"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,12 @@ from workers.alerts.muting import Circumstances
 from workers.gateway.store.incidents import labels_of, open_rows
 from workers.gateway.store.silences import active_silences
 
-__all__ = ["CircumstancesReader", "silences_for"]
+__all__ = [
+    "CircumstancesReader",
+    "compiled_silences",
+    "silences_for",
+    "silences_for_labels",
+]
 
 _Silence = tuple[str, str, LabelMatchers]
 
@@ -62,8 +67,13 @@ def silences_for(silences: Sequence[_Silence], event: AlertEvent, tenant: str) -
     """Ids of the silences that hold for an event; one of a tenant silences its own alone."""
     if event.incident_id is None:
         return []
+    return silences_for_labels(silences, event.labels, tenant)
+
+
+def silences_for_labels(
+    silences: Sequence[_Silence], labels: Mapping[str, str], tenant: str
+) -> list[str]:
+    """The same by the labels of an incident."""
     return [
-        id_
-        for id_, owner, matchers in silences
-        if owner in {"", tenant} and matchers.match(event.labels)
+        id_ for id_, owner, matchers in silences if owner in {"", tenant} and matchers.match(labels)
     ]

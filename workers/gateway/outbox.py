@@ -46,13 +46,21 @@ class Outbox:
         """With the subscriptions in memory, and what reads silences and inhibitions."""
         self._book, self._reader = book, reader
 
-    def tell(self, connection: Connection, news: Sequence[News], *, now_ns: int) -> int:
+    def tell(
+        self,
+        connection: Connection,
+        news: Sequence[News],
+        *,
+        now_ns: int,
+        only: str | None = None,
+    ) -> int:
         """Write down what is to be delivered of these events; returns how many deliveries.
 
         Args:
             connection: of the transaction that keeps the events.
             news: in their order.
             now_ns: the time.
+            only: the subscription that is told; None is all.
         """
         subscriptions = self._book.read(connection)
         if not news or not subscriptions.entries:
@@ -65,7 +73,8 @@ class Outbox:
         )
         for one in news:
             for entry, is_wanted in _concerned(one, subscriptions, planner.told_of):
-                planner.plan(entry, one, is_wanted=is_wanted)
+                if only in {None, entry.id}:
+                    planner.plan(entry, one, is_wanted=is_wanted)
         return planner.write()
 
     def release(

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from schemas.api.incidents import Comment, IncidentState, IncidentView
 from schemas.wire.timestamp import to_ns as wire_ns
 from workers.alerts.event import AlertEvent
+from workers.alerts.telling import ENDS
 from workers.gateway.store.sql import contains_words, upsert
 from workers.gateway.store.tables import comments, deliveries, incidents
 from workers.gateway.store.times import as_time
@@ -122,7 +123,7 @@ def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: i
         "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")),
         "search": _search_text(event),
     }
-    is_over = event.type == "incident.resolved"
+    is_over = event.type in ENDS
     if known is None:
         state = IncidentState.RESOLVED if is_over else IncidentState.OPEN
         upsert(

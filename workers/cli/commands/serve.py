@@ -1,0 +1,100 @@
+"""`vigie serve`: the gateway and its page."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.options import SettingsOptions, unbundled
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from workers.api.serving import HttpServer
+    from workers.gateway.gateway import Gateway
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve")(unbundled(serve))
+
+
+def serve(
+    *,
+    options: SettingsOptions,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Sets gateway.host.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port; 0 takes a free one. Sets gateway.port.", min=0, max=65535),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="SQLAlchemy URL of the database. Sets gateway.database."),
+    ] = None,
+    no_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--no-tokens", help="Everybody on this machine may do everything; on loopback only."
+        ),
+    ] = False,
+) -> None:
+    """Tell those who subscribed of incidents, and show the page, until Ctrl-C or SIGTERM.
+
+    Reads topics.incidents, keeps incidents, subscriptions and deliveries in its database, and
+    delivers to webhooks, Alertmanager, PagerDuty, e-mail, Kafka topics and, by Apprise, to others.
+    Everything but its health needs a token: vigie tokens create.
+
+    Examples:
+      vigie serve --bootstrap localhost:9092
+      vigie serve --no-tokens
+    """
+    from workers.gateway.gateway import Gateway
+    from workers.process import configure_logging, stop_signals
+
+    settings = options.load(
+        {"gateway.host": host, "gateway.port": port, "gateway.database": database}
+    )
+    configure_logging(settings.log)
+    with Gateway.open(settings) as gateway, stop_signals() as should_stop:
+        _serve(gateway, should_stop, no_tokens=no_tokens)
+
+
+def _serve(gateway: Gateway, should_stop: Callable[[], bool], *, no_tokens: bool) -> None:
+    from workers.api.app import create_app
+    from workers.api.serving import HttpServer, address_of, listening
+
+    settings = gateway.settings.gateway
+    app = create_app(gateway, open_access=no_tokens)
+    bound = listening(settings.host, settings.port)
+    address = address_of(bound, settings.host)
+    server = HttpServer(app, most_connections=settings.max_streams + 200)
+    if not no_tokens and not _has_tokens(gateway):
+        typer.echo(
+            "There is no token yet: make one with vigie tokens create --scope admin, or start "
+            "with --no-tokens on this machine.",
+            err=True,
+        )
+    typer.echo(f"The page and the interface: {address} (Ctrl-C ends)", err=True)
+    asyncio.run(_run(gateway, server, bound, should_stop))
+
+
+async def _run(
+    gateway: Gateway, server: HttpServer, bound: socket.socket, should_stop: Callable[[], bool]
+) -> None:
+    async with gateway.running():
+        server.should_exit = should_stop()  # later ones it hears itself
+        await server.serve(sockets=[bound])
+
+
+def _has_tokens(gateway: Gateway) -> bool:
+    from workers.gateway.store.tokens import list_tokens
+
+    if gateway.settings.oidc.issuer:
+        return True
+    with gateway.database.read() as connection:
+        return bool(list_tokens(connection))

@@ -1,0 +1,123 @@
+"""What happens, handed to all who listen: the database is read once, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from workers.gateway.signal import Signal
+from workers.gateway.store import events
+from workers.gateway.store.database import Database, DatabaseUnavailableError
+from workers.gateway.store.events import StoredEvent
+
+__all__ = ["EventFan", "Listener", "Told"]
+
+BACKLOG: Final = 512
+"""Events that may wait for a listener; who is further behind is dropped."""
+_POLL_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event, and its text as server-sent events have it; made once for all listeners."""
+
+    event: StoredEvent
+    text: bytes
+
+    @classmethod
+    def of(cls, event: StoredEvent) -> Told:
+        """The event as it is sent."""
+        lines = f"id: {event.seq}\nevent: {event.type}\ndata: {event.text}\n\n"
+        return cls(event, lines.encode())
+
+
+class Listener:
+    """One who listens, in the loop of the fan."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._waiting = asyncio.Queue[Told | None](BACKLOG)
+        self.is_dropped = False
+
+    def tell(self, told: Told) -> None:
+        """Hand an event over; who has no room for it is dropped."""
+        if self.is_dropped:
+            return
+        try:
+            self._waiting.put_nowait(told)
+        except asyncio.QueueFull:
+            self.drop()
+
+    def drop(self) -> None:
+        """End it: it may come again and say where it was."""
+        self.is_dropped = True
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(None)
+
+    async def next(self, timeout_s: float) -> Told | None:
+        """The next event; None if none came in time, or it was dropped."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._waiting.get()
+        except TimeoutError:
+            return None
+
+
+class EventFan:
+    """Reads what is new and hands it to the listeners."""
+
+    def __init__(self, database: Database, signal: Signal) -> None:
+        """Of a database; `run` begins."""
+        self._database, self._signal = database, signal
+        self._listeners = set[Listener]()
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """Listen from now on."""
+        listener = Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Hand over until it is told to stop, then drop all listeners."""
+        seq: int | None = None
+        with self._signal.listen() as heard:
+            while not stopping.is_set():
+                try:
+                    if seq is None:
+                        seq = await asyncio.to_thread(self._last)
+                    found = await asyncio.to_thread(self._after, seq)
+                except DatabaseUnavailableError as error:
+                    structlog.get_logger("vigie.gateway").warning("stream_waits", error=str(error))
+                    found = []
+                for event in found:
+                    told = Told.of(event)
+                    for listener in list(self._listeners):
+                        listener.tell(told)
+                    seq = event.seq
+                if not found:
+                    await heard.wait(_POLL_S)
+        for listener in list(self._listeners):
+            listener.drop()
+
+    def _last(self) -> int:
+        with self._database.read() as connection:
+            return events.bounds(connection)[1]
+
+    def _after(self, seq: int) -> list[StoredEvent]:
+        with self._database.read() as connection:
+            return events.read_after(connection, seq)

@@ -1,0 +1,145 @@
+"""Telling Alertmanagers again what goes on: they forget what they do not hear of.
+
+An Alertmanager takes an alert for resolved when nobody sends it any more, and one that starts anew
+knows of none. So what was delivered to one and goes on is sent again and again, all in one request,
+and so is what has ended, for a few minutes. Nothing of this is in the outbox: it adds no news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, or_, select
+
+from schemas.api.incidents import IncidentState
+from schemas.api.sinks import AlertmanagerSink
+from schemas.api.subscriptions import DeliveryState, EventType
+from workers.alerts.message import Message
+from workers.gateway.book import Entry, SubscriptionBook
+from workers.gateway.sinks.sender import Senders
+from workers.gateway.store import positions
+from workers.gateway.store.database import Database, DatabaseUnavailableError
+from workers.gateway.store.events import GATEWAY
+from workers.gateway.store.tables import deliveries, incidents
+
+__all__ = ["Refresher"]
+
+_LEASE: Final = "refresh"
+_LEASE_NS: Final = 30 * 10**9
+_LOOK_S: Final = 1.0
+_RESOLVED_NS: Final = 300 * 10**9
+_MOST: Final = 500
+
+
+class Refresher:
+    """Refreshes the alerts of all Alertmanager subscriptions."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        book: SubscriptionBook,
+        senders: Senders,
+        url: str,
+        holder: str,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Note what to use; `run` begins."""
+        self._database, self._book, self._senders = database, book, senders
+        self._url, self._holder, self._clock_ns = url, holder, clock_ns
+        self._due_ns = dict[str, int]()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Refresh until it is told to stop."""
+        while not stopping.is_set():
+            try:
+                for entry, documents in await asyncio.to_thread(self._due):
+                    await self._send(entry, documents)
+            except DatabaseUnavailableError as error:
+                structlog.get_logger("vigie.gateway").warning("refresh_waits", error=str(error))
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+
+    def _due(self) -> list[tuple[Entry, list[dict[str, Any]]]]:
+        now_ns = self._clock_ns()
+        with self._database.read() as connection:
+            found = self._book.read(connection).of_kind("alertmanager")
+        due = [one for one in found if self._due_ns.get(one.id, 0) <= now_ns]
+        if not due:
+            return []
+        with self._database.begin() as connection:
+            until_ns = now_ns + _LEASE_NS
+            if not positions.hold(
+                connection, _LEASE, holder=self._holder, now_ns=now_ns, until_ns=until_ns
+            ):
+                return []
+            for entry in due:
+                assert isinstance(entry.spec.sink, AlertmanagerSink)
+                self._due_ns[entry.id] = now_ns + round(entry.spec.sink.resend_s * 1e9)
+            return [(one, _documents(connection, one.id, now_ns)) for one in due]
+
+    async def _send(self, entry: Entry, documents: list[dict[str, Any]]) -> None:
+        if not documents:
+            return
+        message = Message(
+            id=f"refresh-{entry.id}",
+            type=EventType.UPDATED.value,
+            at_ns=self._clock_ns(),
+            events=tuple(documents),
+            url=self._url,
+            template=entry.spec.template,
+            subscription=entry.id,
+            name=entry.spec.name,
+        )
+        outcome = await self._senders.send(entry.spec.sink, (), message)
+        if not outcome.is_delivered:
+            structlog.get_logger("vigie.gateway").warning(
+                "refresh_failed", subscription=entry.id, error=outcome.error
+            )
+
+
+def _documents(connection: Connection, subscription_id: str, now_ns: int) -> list[dict[str, Any]]:
+    """Events of the incidents that a subscription was told of and that go on, or just ended."""
+    told = (
+        select(deliveries.c.incident_id)
+        .where(
+            deliveries.c.subscription_id == subscription_id,
+            deliveries.c.state == DeliveryState.DELIVERED.value,
+            deliveries.c.incident_id.is_not(None),
+        )
+        .distinct()
+    )
+    rows = connection.execute(
+        select(incidents)
+        .where(
+            incidents.c.id.in_(told),
+            or_(
+                incidents.c.state != IncidentState.RESOLVED.value,
+                incidents.c.resolved_ns >= now_ns - _RESOLVED_NS,
+            ),
+        )
+        .order_by(incidents.c.updated_ns.desc())
+        .limit(_MOST)
+    )
+    return [
+        {
+            "specversion": "1.0",
+            "id": f"{row.id}-{row.sequence}",
+            "source": GATEWAY,
+            "type": (
+                EventType.RESOLVED if row.state == IncidentState.RESOLVED else EventType.UPDATED
+            ).value,
+            "subject": row.sensor_id,
+            "datacontenttype": "application/json",
+            "data": json.loads(row.data),
+        }
+        for row in rows
+    ]
