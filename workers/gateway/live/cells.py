@@ -12,7 +12,7 @@ __all__ = ["Cells", "Changed"]
 
 
 class Changed(NamedTuple):
-    """Cells that rows fell into: what a coarser ring takes in."""
+    """Cells that rows fell into, old ones too: what a coarser ring takes in."""
 
     at: NDArray[np.intp]
     """[g] index of the sensor."""
@@ -102,6 +102,8 @@ class Cells:
             for name, reduction in self._fields.items()
         }
         at, numbers = at[starts], numbers[starts]
+        # A coarser ring reaches farther back: it gets what is too old for this one, too.
+        changed = Changed(at, numbers * self.width_ns, made)
         np.maximum.at(self._newest, at, numbers)
         kept = numbers > self._newest[at] - self.cells
         at, numbers = at[kept], numbers[kept]
@@ -113,11 +115,13 @@ class Cells:
             ours[where] = np.where(is_new, made[name], reduction(ours[where], made[name]))
         self._number[where] = numbers
         self._revision[where] = revision
-        return Changed(at, numbers * self.width_ns, made)
+        return changed
 
     def of(self, sensor: int, *, end: int, cells: int) -> dict[str, NDArray[np.float32]]:
         """The `cells` cells of a sensor up to the number `end`, oldest first; NaN is none."""
-        return {name: found[0] for name, found in self.table([sensor], end=end, cells=cells).items()}
+        return {
+            name: found[0] for name, found in self.table([sensor], end=end, cells=cells).items()
+        }
 
     def table(
         self, sensors: list[int] | NDArray[np.intp], *, end: int, cells: int
@@ -130,11 +134,12 @@ class Cells:
         return {name: np.where(there, at[where], np.nan) for name, at in self._values.items()}
 
     def changed(self, sensor: int, *, since: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-        """Numbers and slots of the cells of a sensor that changed after a revision, oldest first."""
+        """Numbers and slots of the cells that changed after a revision, the oldest first."""
         slots = np.flatnonzero((self._revision[sensor] > since) & (self._number[sensor] >= 0))
         slots = slots[np.argsort(self._number[sensor, slots])]
         return self._number[sensor, slots], slots
 
     def at(self, sensor: int, slots: NDArray[np.intp], field: str) -> NDArray[np.float32]:
         """[k, columns] of a field in these slots."""
-        return self._values[field][sensor, slots]
+        found: NDArray[np.float32] = self._values[field][sensor, slots]
+        return found

@@ -70,7 +70,7 @@ def _follow(settings: Settings, feed: LiveFeed, stop: threading.Event) -> None:
             connection = connection_of(settings.kafka)
             with open_reader(connection, topics, client_id="vigie-live") as reader:
                 _Follower(reader, taker, feed, stop).run()
-        except Exception as error:  # noqa: BLE001 - the page goes on without; it is said and tried again
+        except Exception as error:
             if not isinstance(error, VigieError):
                 log.exception("live_feed_failed")
             said = str(error) if isinstance(error, VigieError) else "an error: see the log"

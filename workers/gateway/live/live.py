@@ -87,7 +87,7 @@ class LiveFeed:
     def __init__(self, *, max_sensors: int, labels_of: LabelsOf = _no_labels) -> None:
         self._max_sensors, self._labels_of = max_sensors, labels_of
         self._lock = threading.Lock()
-        self._revision = 0
+        self._revision = self._epoch = 0
         self.following = Following()
         self._begin(())
 
@@ -97,6 +97,16 @@ class LiveFeed:
         return self._channels
 
     @property
+    def epoch(self) -> int:
+        """Changes when everything was forgotten, as the model has other channels."""
+        return self._epoch
+
+    @property
+    def revision(self) -> int:
+        """Number of the last change."""
+        return self._revision
+
+    @property
     def bytes_per_sensor(self) -> int:
         """Memory of one sensor with the channels of now."""
         return sum(part.bytes_per_sensor for part in self._parts)
@@ -104,6 +114,7 @@ class LiveFeed:
     def _begin(self, channels: tuple[str, ...]) -> None:
         """Forget everything: the model has other channels."""
         n = len(channels)
+        self._epoch += 1
         self._channels = channels
         self._index: dict[str, int] = {}
         self._names: list[str] = []
@@ -171,8 +182,6 @@ class LiveFeed:
         for cells in self._scores.values():
             made = cells.add(cells_at, cells_ts, fields, revision=self._revision)
             cells_at, cells_ts, fields = made.at, made.ts_ns, dict(made.values)
-            if not len(cells_at):
-                break
         cleaned = values[:, 1:]
         known = np.isfinite(cleaned)
         means = {"sum": np.where(known, cleaned, 0.0), "count": known.astype(np.float64)}
@@ -313,7 +322,7 @@ class LiveFeed:
             }
 
     def fleet_since(self, revision: int, *, step_s: int, now_ns: int) -> dict[str, Any]:
-        """What changed in `fleet` after its revision: `changed` has [cell, score] of each sensor."""
+        """What changed in `fleet` after its revision; `changed` are cells, as [number, score]."""
         with self._lock:
             ring = self._scores[step_s]
             changed = np.flatnonzero(self._changed[: len(self._names)] > revision)

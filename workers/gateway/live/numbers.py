@@ -42,7 +42,8 @@ def half_widths(
     incident's channel is the model's own, this one is what the last readings looked like.
 
     Args:
-        measured, cleaned: [k, channels] of the same readings.
+        measured: [k, channels] of readings.
+        cleaned: [k, channels] of the same readings.
         is_normal: [k] whether each was below the threshold.
 
     Returns:
