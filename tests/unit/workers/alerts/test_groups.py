@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -309,15 +310,19 @@ class Life:
 
 def run(steps, grouping):
     """The life of a group whose incidents open, go on and end, each name one behind the other."""
-    life, now_s, lives, alive = Life(grouping), 0, {}, {}
+    life, now_s = Life(grouping), 0
+    lives: Counter[str] = Counter()
+    alive: set[str] = set()
     for number, (pause_s, name, what) in enumerate(steps):
         now_s += pause_s
         life.until(now_s)
-        if (what == "opened") is alive.get(name, False):
+        if (what == "opened") is (name in alive):
             continue
         if what == "opened":
-            lives[name] = lives.get(name, 0) + 1
-        alive[name] = what != "resolved"
+            lives[name] += 1
+            alive.add(name)
+        elif what == "resolved":
+            alive.remove(name)
         life.add(now_s, event(f"{name}{lives[name]}", what, number))
     life.until(now_s + grouping.wait_s + 2 * grouping.interval_s + 1)
     return life
@@ -331,7 +336,7 @@ def test_what_was_told_to_go_on_is_told_to_end_exactly_once(steps, grouping):
 
     incident_of = {one.id: one.incident_id for _, one in log}
     ended = {one.incident_id for _, one in log if one.type == EventType.RESOLVED}
-    history = {}
+    history: dict[str | None, list[bool]] = {}
     for _, found in told:
         for id_ in found.events:
             history.setdefault(incident_of[id_], []).append("resolved" in id_)
@@ -362,7 +367,7 @@ def test_what_goes_on_is_told_within_the_wait_and_the_interval(steps, grouping):
     log, told = life.log, life.told
 
     ends = {one.incident_id: at_s for at_s, one in log if one.type == EventType.RESOLVED}
-    first_told = {}
+    first_told: dict[str | None, int] = {}
     for at_s, found in told:
         for id_ in found.events:
             first_told.setdefault(id_.split("-")[0], at_s)
