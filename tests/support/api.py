@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi.testclient import TestClient
 
 from schemas.settings import GatewaySettings, OidcSettings, Settings
 from workers.api.app import create_app
+from workers.gateway.gateway import Gateway
 from workers.gateway.principals import ANYONE, Scope
-from workers.gateway.sealing import Sealer
 from workers.gateway.store import tokens
-from workers.gateway.store.database import Database, open_database
+from workers.gateway.store.database import open_database
 
 BASE_URL = "http://127.0.0.1:8080"
 START_NS = 1_800_000_000 * 10**9
@@ -35,25 +37,11 @@ class Clock:
 
 
 @dataclass
-class PlainGateway:
-    """What routes need of a gateway, and no more."""
-
-    settings: Settings
-    database: Database
-    sealer: Sealer
-    live: None = None
-    said: dict[str, Any] = field(default_factory=lambda: {"intake": True})
-
-    def health(self) -> Mapping[str, Any]:
-        return self.said
-
-
-@dataclass
 class Api:
     """An interface to be asked, and what is behind it."""
 
     client: TestClient
-    gateway: PlainGateway
+    gateway: Gateway
     clock: Clock
 
     def token(
@@ -84,26 +72,40 @@ class Api:
         return TestClient(self.client.app, base_url=BASE_URL, raise_server_exceptions=False)
 
 
+@cache
+def _new_database() -> bytes:
+    """With all tables: made once, as that takes a while."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "new.db"
+        with open_database(f"sqlite:///{path}") as database:
+            database.migrate()
+            with database.engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()
+
+
 @contextmanager
-def opened_gateway(folder: Path, **gateway: Any) -> Iterator[PlainGateway]:
-    """A gateway on a new database."""
+def opened_gateway(
+    folder: Path, *, oidc: OidcSettings | None = None, **gateway: Any
+) -> Iterator[Gateway]:
+    """A gateway on a new database; nothing runs."""
+    path = folder / "vigie.db"
+    if not path.exists():
+        path.write_bytes(_new_database())
+    url = f"sqlite:///{path}"
     settings = Settings(
-        gateway=GatewaySettings(database=f"sqlite:///{folder / 'vigie.db'}", **gateway)
+        gateway=GatewaySettings(**{"database": url, "secret_key": "k" * 32, **gateway}),
+        oidc=oidc or OidcSettings(),
     )
-    with open_database(settings.gateway.database.get_secret_value()) as database:
-        database.migrate()
-        yield PlainGateway(settings, database, Sealer(b"k" * 32))
+    with Gateway.open(settings) as opened:
+        yield opened
 
 
 @contextmanager
-def served(
-    folder: Path, *, open_access: bool = False, oidc: OidcSettings | None = None, **gateway: Any
-) -> Iterator[Api]:
+def served(folder: Path, *, open_access: bool = False, **gateway: Any) -> Iterator[Api]:
     """The interface of a gateway on a new database."""
     clock = Clock()
     with opened_gateway(folder, **gateway) as behind:
-        if oidc is not None:
-            behind.settings = behind.settings.model_copy(update={"oidc": oidc})
         app = create_app(behind, open_access=open_access, clock=clock)
         with TestClient(app, base_url=BASE_URL, raise_server_exceptions=False) as client:
             yield Api(client, behind, clock)

@@ -113,7 +113,7 @@ class KnownHosts:
         """
         self._app = app
         self._loopback_only = loopback_only
-        self._own = urlsplit(url).netloc.lower()
+        self._own = {_authority(url)} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 403."""
@@ -125,7 +125,7 @@ class KnownHosts:
     def _rejection(self, scope: Scope) -> str:
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
-        if self._loopback_only and not is_local_name(host) and host != self._own:
+        if self._loopback_only and not is_local_name(host) and host not in self._own:
             return "Ask by a name of this machine (127.0.0.1, localhost), or set gateway.url."
         if scope["method"] in SAFE_METHODS:
             return ""
@@ -133,10 +133,17 @@ class KnownHosts:
         if site is not None:
             is_ours = site in {"same-origin", "none"}
         elif origin is not None:
-            is_ours = urlsplit(origin).netloc.lower() in {host, self._own} - {""}
+            is_ours = _authority(origin) in {host, *self._own} - {""}
         else:
             is_ours = True
         return "" if is_ours else "A page of another site may not change anything here."
+
+
+def _authority(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""
 
 
 class BodyLimit:
