@@ -18,6 +18,7 @@ __all__ = ["CONTENT_TYPE", "MAX_BYTES", "body"]
 CONTENT_TYPE: Final = "application/json"
 MAX_BYTES: Final = 512 * 1024
 _MAX_SUMMARY_CHARS: Final = 1024
+_MAX_EVENTS: Final = 100
 _MAX_KEY_CHARS: Final = 255
 _SEVERITIES: Final = {"low": "warning", "medium": "error", "high": "critical"}
 _WEIGHT: Final = ("", "low", "medium", "high")
@@ -30,8 +31,9 @@ def body(message: Message, routing_key: str) -> bytes:
 
 def _bodies(message: Message, routing_key: str) -> Iterator[bytes]:
     for lighter in LIGHTER:
-        events = [lighter(event) for event in message.events]
-        yield encoded(_event(message, routing_key, {"events": events}))
+        events = [lighter(event) for event in message.events[:_MAX_EVENTS]]
+        details = {"events": events, "truncated": len(message.events) - len(events)}
+        yield encoded(_event(message, routing_key, details))
     yield encoded(_event(message, routing_key, {"events": len(message.events)}))
 
 

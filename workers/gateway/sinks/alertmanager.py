@@ -1,4 +1,4 @@
-"""Alertmanagers: every member of a cluster gets every alert."""
+"""Alertmanagers: every member of a cluster gets every alert, as they do not pass alerts on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,33 @@ from workers.gateway.sinks.outcome import Outcome
 __all__ = ["send_alerts"]
 
 _PATH: Final = "/api/v2/alerts"
+_GRACE_S: Final = 2.0
+"""How long the others may take once a member has the alert; what is sent again reaches them."""
 
 
 async def send_alerts(
     http: HttpPoster, sink: AlertmanagerSink, message: Message, *, deadline: float
 ) -> Outcome:
-    """Post to all at once; it is delivered if one of them took it, as they tell each other."""
+    """Post to all at once; it is delivered if one of them took it."""
     body = alertmanager.alerts_body(message)
     headers = [("Content-Type", alertmanager.CONTENT_TYPE), ("User-Agent", USER_AGENT)]
-    outcomes = await asyncio.gather(
-        *(
+    posts = [
+        asyncio.create_task(
             outcome_of(http.post(_address(url), body, headers, deadline=deadline))
-            for url in sink.urls
         )
-    )
-    return next((one for one in outcomes if one.is_delivered), outcomes[0])
+        for url in sink.urls
+    ]  # fmt: skip
+    try:
+        for next_one in asyncio.as_completed(posts):
+            outcome = await next_one
+            if outcome.is_delivered:
+                await asyncio.wait(posts, timeout=_GRACE_S)
+                return outcome
+        return posts[0].result()
+    finally:
+        for post in posts:
+            post.cancel()
+        await asyncio.gather(*posts, return_exceptions=True)
 
 
 def _address(url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from workers.gateway.sinks.outcome import Outcome, Verdict
 
 __all__ = ["send_by_apprise"]
 
+_LOADING: Final = threading.Lock()
 _STATUS: Final = re.compile(r"\berror[=: ]+(\d{3})\b")
 _KINDS: Final = {"high": "failure", "medium": "warning", "low": "warning"}
 
@@ -27,7 +29,8 @@ _KINDS: Final = {"high": "failure", "medium": "warning", "low": "warning"}
 def send_by_apprise(sink: AppriseSink, message: Message) -> Outcome:
     """Send; blocks. What Apprise says is not passed on, as its URL may be in it."""
     try:
-        library, heard = _library()
+        with _LOADING:
+            library, heard = _library()
     except ModuleNotFoundError as error:
         return Outcome.failed(
             f"the package {error.name} is missing: pip install 'vigie[notify]'", Verdict.REJECTED
@@ -40,10 +43,10 @@ def send_by_apprise(sink: AppriseSink, message: Message) -> Outcome:
             Verdict.REJECTED,
         )
     shown = render(message)
-    heard.begin()
+    statuses = heard.begin()
     if sender.notify(title=shown.title, body=shown.text, notify_type=_kind(message)):
         return Outcome(verdict=Verdict.DELIVERED)
-    status = heard.status()
+    status = statuses[-1] if statuses else None
     return Outcome(
         verdict=Verdict.RETRY,
         status=status,
@@ -62,21 +65,21 @@ def _kind(message: Message) -> str:
 
 
 class _Heard(logging.Handler):
-    """Keeps what Apprise says in each thread, and passes nothing on."""
+    """Keeps what Apprise says of a delivery, and passes nothing on."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said = threading.local()
+        # Apprise delivers in a thread of its own that has a copy of the caller's context.
+        self._statuses: ContextVar[list[int]] = ContextVar("statuses")
 
-    def begin(self) -> None:
-        self._said.statuses = []
-
-    def status(self) -> int | None:
-        """Of HTTP, if it was said."""
-        return next(iter(self._said.statuses), None)
+    def begin(self) -> list[int]:
+        """Statuses of HTTP that are said from now on."""
+        statuses: list[int] = []
+        self._statuses.set(statuses)
+        return statuses
 
     def emit(self, record: logging.LogRecord) -> None:
-        statuses: list[int] | None = getattr(self._said, "statuses", None)
+        statuses = self._statuses.get(None)
         found = _STATUS.search(record.getMessage())
         if statuses is not None and found:
             statuses.append(int(found[1]))

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Self
 
 import httpcore2
@@ -84,7 +85,7 @@ class HttpPoster:
         async with (
             resolver() as of_the_system,
             httpcore2.AsyncConnectionPool(
-                ssl_context=tls or httpcore2.default_ssl_context(),
+                ssl_context=tls or _authorities_of_the_system(),
                 max_connections=max_connections,
                 max_keepalive_connections=min(_KEPT, max_connections),
                 keepalive_expiry=_KEPT_S,
@@ -148,6 +149,11 @@ class HttpPoster:
             yield response
 
 
+@cache
+def _authorities_of_the_system() -> ssl.SSLContext:
+    return httpcore2.default_ssl_context()
+
+
 async def _beginning(response: httpcore2.Response, deadline: float) -> str:
     """The first bytes of a body, as far as they come soon; what is left is not read."""
     read = bytearray()
@@ -205,8 +211,15 @@ class _CheckedBackend(httpcore2.AsyncNetworkBackend):
         raise failure
 
 
+def _addresses(host: str, port: int) -> Sequence[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 @asynccontextmanager
-async def resolver() -> AsyncIterator[Resolve]:
+async def resolver(
+    lookup: Callable[[str, int], Sequence[str]] = _addresses,
+) -> AsyncIterator[Resolve]:
     """Names by the system, in threads of their own; one name takes one thread, however many ask.
 
     So a name server that never answers holds up those who ask for its own names alone.
@@ -223,7 +236,7 @@ async def resolver() -> AsyncIterator[Resolve]:
     async def resolve(host: str, port: int) -> Sequence[str]:
         key = (host, port)
         if key not in asked:
-            asked[key] = loop.run_in_executor(threads, _addresses, host, port)
+            asked[key] = loop.run_in_executor(threads, lookup, host, port)
             asked[key].add_done_callback(lambda done: _forget(key, done))
         return await asyncio.shield(asked[key])
 
@@ -231,8 +244,3 @@ async def resolver() -> AsyncIterator[Resolve]:
         yield resolve
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _addresses(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -91,34 +91,48 @@ class Senders:
             signing: secrets (whsec_...) that sign, the newest first; webhooks only.
             message: what.
         """
-        timeout_s = self.settings.gateway.deliver_timeout_s
-        deadline = asyncio.get_running_loop().time() + timeout_s
         try:
-            match sink:
-                case WebhookSink():
-                    return await send_webhook(self.http, sink, signing, message, deadline=deadline)
-                case AlertmanagerSink():
-                    return await send_alerts(self.http, sink, message, deadline=deadline)
-                case PagerDutySink():
-                    return await send_to_pagerduty(self.http, sink, message, deadline=deadline)
-                case KafkaSink():
-                    return await self.kafka.send(sink, message, deadline=deadline)
-                case EmailSink():
-                    return await self._mail(sink, message, timeout_s, deadline)
-                case AppriseSink():
-                    return await self.apprise.run(
-                        lambda: send_by_apprise(sink, message), deadline=deadline
-                    )
+            if isinstance(sink, WebhookSink | AlertmanagerSink | PagerDutySink):
+                return await self._post(sink, signing, message)
+            return await self._hand_over(sink, message)
         except (LookupError, TypeError, ValueError) as error:
             # An event or a secret of a form that no sink can write: another attempt is no better.
             return Outcome.failed(
                 f"it cannot be written for this sink ({type(error).__name__})", Verdict.REJECTED
             )
 
-    async def _mail(
-        self, sink: EmailSink, message: Message, timeout_s: float, deadline: float
+    async def _post(
+        self,
+        sink: WebhookSink | AlertmanagerSink | PagerDutySink,
+        signing: Sequence[str],
+        message: Message,
     ) -> Outcome:
-        return await self.mails.run(
-            lambda: send_mail(self.settings.smtp, sink, message, timeout_s=timeout_s, tls=self.tls),
-            deadline=deadline,
-        )
+        deadline = self._deadline()
+        match sink:
+            case WebhookSink():
+                return await send_webhook(self.http, sink, signing, message, deadline=deadline)
+            case AlertmanagerSink():
+                return await send_alerts(self.http, sink, message, deadline=deadline)
+            case PagerDutySink():
+                return await send_to_pagerduty(self.http, sink, message, deadline=deadline)
+
+    async def _hand_over(
+        self, sink: KafkaSink | EmailSink | AppriseSink, message: Message
+    ) -> Outcome:
+        deadline, gateway = self._deadline(), self.settings.gateway
+        match sink:
+            case KafkaSink():
+                return await self.kafka.send(sink, message, deadline=deadline)
+            case EmailSink():
+                smtp, timeout_s = self.settings.smtp, gateway.deliver_timeout_s
+                return await self.mails.run(
+                    lambda: send_mail(smtp, sink, message, timeout_s=timeout_s, tls=self.tls),
+                    deadline=deadline,
+                )
+            case AppriseSink():
+                return await self.apprise.run(
+                    lambda: send_by_apprise(sink, message), deadline=deadline
+                )
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.settings.gateway.deliver_timeout_s

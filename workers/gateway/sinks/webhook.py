@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from schemas.api.sinks import WebhookFormat, WebhookSink
 from workers.alerts.bodies import alertmanager, cloud_events, standard_webhooks
@@ -74,10 +75,16 @@ def signed_headers(
         body: as it goes out.
         signing: secrets; while one is rotated the old one signs as well.
         at: time of the attempt.
+
+    Raises:
+        ValueError: a secret is none.
     """
     at = at.astimezone(UTC)  # the library takes what it is given for UTC, whatever its zone
     headers = [("webhook-id", id_), ("webhook-timestamp", str(int(at.timestamp())))]
-    signatures = [Webhook(secret).sign(id_, at, body.decode()) for secret in signing]
+    try:
+        signatures = [Webhook(secret).sign(id_, at, body.decode()) for secret in signing]
+    except EmptyWebhookSecretError as error:
+        raise ValueError("a secret is empty") from error
     if signatures:
         headers.append(("webhook-signature", " ".join(signatures)))
     return headers
