@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.broker import QUICK_START, MakeTopic, topic_maker
+from tests.support.postgres import MISSING, Postgres, postgres_programs, postgres_running
 from workers.broker.embedded import BrokerConfig
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
@@ -52,3 +53,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this run; with ``VIGIE_REQUIRE_PEERS`` set a missing one is a failure."""
+    if postgres_programs() is None:
+        if os.environ.get("VIGIE_REQUIRE_PEERS"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with postgres_running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """SQLAlchemy's address of an empty database of this test's own."""
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)

@@ -28,7 +28,9 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if not rows:
         return 0
     statement = _insert(connection, table).values(list(rows)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount
+    # Unasked, SQLAlchemy does not keep the count of an insert on every driver.
+    counting = {"preserve_rowcount": True}
+    return connection.execute(statement, execution_options=counting).rowcount
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
