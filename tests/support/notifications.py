@@ -8,7 +8,7 @@ from typing import Any, Final
 from schemas.api.subscriptions import Template
 from workers.alerts.message import Group, Message
 
-START_MS: Final = 1_796_000_000_000
+START_MS: Final = 1_700_000_000_000
 INCIDENT: Final = "0b8f3f9e-6c1d-5f7e-9d55-0f6a3c2b1a00"
 
 
@@ -87,7 +87,7 @@ def incident_event(what: str = "opened", **incident: Any) -> dict[str, Any]:
         "source": "/vigie/plant",
         "type": f"incident.{what}",
         "subject": data["sensor_id"],
-        "time": "2026-11-30T07:06:40Z",
+        "time": "2023-11-14T22:13:20Z",
         "datacontenttype": "application/json",
         "dataschema": "urn:vigie:schema:incident:v1",
         "partitionkey": data["sensor_id"],
@@ -104,7 +104,7 @@ def gateway_event(type_: str, subject: str = "plant", **data: Any) -> dict[str, 
         "source": "/vigie/gateway",
         "type": type_,
         "subject": subject,
-        "time": "2026-11-30T07:06:40Z",
+        "time": "2023-11-14T22:13:20Z",
         "datacontenttype": "application/json",
         "data": data,
     }

@@ -1,8 +1,9 @@
-"""A topic of the broker of [kafka]: one CloudEvent per event, by its sensor."""
+"""Topics of the broker of [kafka]: one CloudEvent per event, by its sensor."""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -23,40 +24,38 @@ from workers.kafka.publisher import Publisher
 __all__ = ["KafkaTopics"]
 
 _HEADERS: Final = ((HEADER, CLOUD_EVENT.encode()),)
+_MOST_TOPICS: Final = 16
+"""Clients that are kept open."""
 
 
 class KafkaTopics:
-    """Publishes; the client is made when the first notification needs it, and anew when it fails.
+    """Publishes; a topic has a client and a thread of its own, so a missing one stalls no other."""
 
-    One thread does it all: what it returns for is with the broker.
-    """
-
-    def __init__(self, calls: BlockingCalls, connection: Connection, own: frozenset[str]) -> None:
-        """With one thread; `own` are Vigie's topics, to which nothing is sent."""
-        self._calls, self._connection, self._own = calls, connection, own
+    def __init__(self, connection: Connection, own: frozenset[str]) -> None:
+        """With nothing open; `own` are Vigie's topics, to which nothing is sent."""
+        self._connection, self._own = connection, own
         self._stop = threading.Event()
-        self._client = ExitStack()
-        self._publisher: Publisher | None = None
+        self._topics: OrderedDict[str, _Topic] = OrderedDict()
 
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
-        """Open nothing yet; close what was opened."""
+        """Open nothing yet; close what was opened.
+
+        Raises:
+            SettingsError: an option of [kafka] cannot be used.
+        """
         connection = replace(
             connection_of(settings.kafka), wait_timeout_s=settings.gateway.deliver_timeout_s
         )
-        own = frozenset(
-            topic
-            for topic in settings.topics.model_dump().values()
-            if isinstance(topic, str)
-        )  # fmt: skip
-        with BlockingCalls.open("kafka", threads=1) as calls:
-            topics = cls(calls, connection, own)
-            try:
-                yield topics
-            finally:
-                topics._stop.set()
-                calls.submit(topics._close)
+        own = (one for one in settings.topics.model_dump().values() if isinstance(one, str))
+        topics = cls(connection, frozenset(own))
+        try:
+            yield topics
+        finally:
+            topics._stop.set()
+            for topic in topics._topics.values():
+                topic.close()
 
     async def send(self, sink: KafkaSink, message: Message, *, deadline: float) -> Outcome:
         """Publish the events of a notification; delivered is what the broker has."""
@@ -65,39 +64,59 @@ class KafkaTopics:
                 f"{sink.topic} is a topic of Vigie itself: it would read what it writes",
                 Verdict.REJECTED,
             )
-        return await self._calls.run(lambda: self._publish(sink.topic, message), deadline=deadline)
+        topic = self._topics.get(sink.topic)
+        if topic is None:
+            topic = self._topics[sink.topic] = _Topic(sink.topic, self._connection, self._stop)
+        self._topics.move_to_end(sink.topic)
+        while len(self._topics) > _MOST_TOPICS:
+            self._topics.popitem(last=False)[1].close()
+        return await topic.send(message, deadline=deadline)
 
-    def _publish(self, topic: str, message: Message) -> Outcome:
+
+class _Topic:
+    """A client and its thread; made when it is needed first, and anew when it failed."""
+
+    def __init__(self, name: str, connection: Connection, stop: threading.Event) -> None:
+        self._name, self._connection, self._stop = name, connection, stop
+        self._threads = ExitStack()
+        self._calls = self._threads.enter_context(BlockingCalls.open("kafka", threads=1))
+        self._client = ExitStack()
+        self._publisher: Publisher | None = None
+
+    async def send(self, message: Message, *, deadline: float) -> Outcome:
+        return await self._calls.run(lambda: self._publish(message), deadline=deadline)
+
+    def close(self) -> None:
+        """Close behind what is under way, and do not wait for it."""
+        self._calls.submit(self._end)
+        self._threads.close()
+
+    def _publish(self, message: Message) -> Outcome:
+        values = [
+            (str(event.get("subject", "")).encode(), encoded(event)) for event in message.events
+        ]
         try:
             publisher = self._opened()
-            for event in message.events:
-                publisher.send(
-                    topic,
-                    key=str(event.get("subject", "")).encode(),
-                    value=encoded(event),
-                    headers=_HEADERS,
-                )
+            for key, value in values:
+                publisher.send(self._name, key=key, value=value, headers=_HEADERS)
             publisher.settle()
         except PoisonRecordError as error:
-            self._close(error)
+            self._end(error)
             return Outcome.failed(str(error), Verdict.REJECTED)
         except VigieError as error:
-            self._close(error)
+            self._end(error)
             return Outcome.failed(str(error))
         return Outcome(verdict=Verdict.DELIVERED)
 
     def _opened(self) -> Publisher:
         if self._publisher is None:
-            self._publisher = self._client.enter_context(
-                open_publisher(
-                    self._connection,
-                    client_id="vigie-gateway",
-                    should_stop=self._stop.is_set,
-                )
+            opening = open_publisher(
+                self._connection, client_id="vigie-gateway", should_stop=self._stop.is_set
             )
+            self._publisher = self._client.enter_context(opening)
         return self._publisher
 
-    def _close(self, error: VigieError | None = None) -> None:
+    def _end(self, error: VigieError | None = None) -> None:
         self._publisher = None
         with suppress(VigieError):
             self._client.__exit__(type(error) if error else None, error, None)

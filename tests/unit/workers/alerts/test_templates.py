@@ -116,7 +116,7 @@ def test_the_text_has_channels_peak_times_labels_note_and_link():
         "bearing temperature 81.2 °C, expected 63.0 ± 2.10 (61% of the score)",
         "vibration 4.20 mm/s, expected 2.00 ± 0.400 (30% of the score)",
         "Highest score 3.20; the threshold is 1.0.",
-        "Opened at 2026-11-30 00:53:20 UTC.",
+        "Opened at 2023-11-14 22:13:20 UTC.",
         "line: 3, site: Lyon",
         message_of().url,
     ]
