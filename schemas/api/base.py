@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.wire.limits import MAX_LABEL_NAME_CHARS, MAX_NAME_CHARS
 
@@ -30,8 +31,18 @@ MAX_NOTE_CHARS: Final = 4000
 MAX_PAGE: Final = 500
 """Most entries of a page."""
 
-Time = AwareDatetime
-"""RFC 3339 with its zone."""
+_FIRST: Final = datetime(1700, 1, 1, tzinfo=UTC)
+_BEHIND: Final = datetime(2262, 1, 1, tzinfo=UTC)
+
+
+def _in_range(time: datetime) -> datetime:
+    if not _FIRST <= time < _BEHIND:
+        raise ValueError("a time is one of the years 1700 to 2261")
+    return time
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_range)]
+"""RFC 3339 with its zone; one that nanoseconds since 1970 can be in 64 bits."""
 ShortText = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
 PersonName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]

@@ -6,9 +6,7 @@ import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -26,27 +24,36 @@ from workers.api.middleware import (
     is_local_name,
 )
 from workers.api.oidc import open_provider
-from workers.api.routes.health import registry_of
+from workers.api.routes import (
+    audit,
+    event_types,
+    health,
+    incidents,
+    pages,
+    sensors,
+    session,
+    silences,
+    stream,
+    subscriptions,
+)
 from workers.errors import SettingsError
-
-if TYPE_CHECKING:
-    from workers.gateway.gateway import Gateway
+from workers.gateway.gateway import Gateway
 
 __all__ = ["ROUTES", "create_app"]
 
 ROUTES: Final = (
-    "health",
-    "session",
-    "subscriptions",
-    "incidents",
-    "silences",
-    "stream",
-    "event_types",
-    "sensors",
-    "audit",
-    "pages",
+    health,
+    session,
+    subscriptions,
+    incidents,
+    silences,
+    stream,
+    event_types,
+    sensors,
+    audit,
+    pages,
 )
-"""Modules of `workers.api.routes`, in the order in which a path is looked up."""
+"""In the order in which a path is looked up."""
 
 _TAGS: Final = (
     ("health", "Whether the gateway lives and does its work."),
@@ -106,11 +113,12 @@ def create_app(
     app.state.credentials = Credentials(
         database=gateway.database, provider=open_provider(gateway.settings.oidc), clock=clock
     )
-    app.state.metrics = registry_of(GatewayCollector(gateway.database, gateway.health, clock=clock))
+    app.state.metrics = health.registry_of(
+        GatewayCollector(gateway.database, gateway.health, clock=clock)
+    )
     problems.install(app)
-    for name in ROUTES:
-        if find_spec(f"workers.api.routes.{name}") is not None:
-            app.include_router(import_module(f"workers.api.routes.{name}").router)
+    for routes in ROUTES:
+        app.include_router(routes.router)
     # What is added last is outermost.
     app.add_middleware(
         Gate,

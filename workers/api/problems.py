@@ -11,12 +11,14 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi import Response as HttpResponse
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from fastapi.responses import JSONResponse
+from pydantic import Field
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from schemas.api.base import Response
 from workers.errors import BrokerUnavailableError
 from workers.gateway.store.database import DatabaseUnavailableError
 
@@ -27,7 +29,7 @@ _RETRY_AFTER_S: Final = "5"
 _MAX_ERRORS: Final = 20
 
 
-class FieldProblem(BaseModel):
+class FieldProblem(Response):
     """One thing that is wrong with a request."""
 
     pointer: str
@@ -36,7 +38,7 @@ class FieldProblem(BaseModel):
     """What."""
 
 
-class Problem(BaseModel):
+class Problem(Response):
     """Problem details (RFC 9457)."""
 
     type: str = "about:blank"
@@ -72,7 +74,7 @@ def problem_response(
     detail: str = "",
     headers: Mapping[str, str] | None = None,
     errors: list[FieldProblem] | None = None,
-) -> Response:
+) -> HttpResponse:
     """The answer with problem details."""
     try:
         title = HTTPStatus(status).phrase
@@ -96,13 +98,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BrokerUnavailableError, _no_broker)
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(_request: Request, error: Exception) -> HttpResponse:
     assert isinstance(error, HTTPException)
     detail = error.detail if isinstance(error.detail, str) else ""
     return problem_response(error.status_code, detail, error.headers)
 
 
-def _invalid(_request: Request, error: Exception) -> Response:
+def _invalid(_request: Request, error: Exception) -> HttpResponse:
     assert isinstance(error, RequestValidationError)
     found = [
         FieldProblem(pointer="/".join(str(part) for part in one["loc"]), detail=one["msg"])
@@ -113,7 +115,7 @@ def _invalid(_request: Request, error: Exception) -> Response:
     )
 
 
-def _no_database(_request: Request, _error: Exception) -> Response:
+def _no_database(_request: Request, _error: Exception) -> HttpResponse:
     return problem_response(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The database does not answer; ask again.",
@@ -121,7 +123,7 @@ def _no_database(_request: Request, _error: Exception) -> Response:
     )
 
 
-def _no_broker(_request: Request, _error: Exception) -> Response:
+def _no_broker(_request: Request, _error: Exception) -> HttpResponse:
     return problem_response(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The Kafka broker does not answer; ask again.",
