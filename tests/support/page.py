@@ -188,8 +188,20 @@ class ServedPage:
 
     gateway: Gateway
     app: Any
-    url: str
-    address: tuple[str, int]
+    url: str = ""
+    _port: int = 0
+    _serving: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        """Serve: at a free port first, later at the same."""
+        bound = listening("127.0.0.1", self._port)
+        server = HttpServer(self.app, most_connections=200)
+        self._serving.enter_context(serving_in_thread(server, bound, name="page"))
+        self.url, self._port = address_of(bound, "127.0.0.1"), bound.getsockname()[1]
+
+    def stop(self) -> None:
+        """Serve no more: every connection is cut."""
+        self._serving.pop_all().close()
 
     @property
     def live(self) -> LiveFeed:
@@ -246,16 +258,17 @@ def served_page(
             **gateway,
         )
     )
-    with ExitStack() as stack:
-        behind = stack.enter_context(Gateway.open(settings))
+    with Gateway.open(settings) as behind:
         assert behind.live is not None
         behind.live.following = Following(said="following the readings", is_following=True)
         app = create_app(behind, open_access=open_access)
         _with_fan(app, behind)
-        bound = listening("127.0.0.1", port)
-        server = HttpServer(app, most_connections=200)
-        stack.enter_context(serving_in_thread(server, bound, name="page"))
-        yield ServedPage(behind, app, address_of(bound, "127.0.0.1"), bound.getsockname())
+        page = ServedPage(behind, app, _port=port)
+        page.start()
+        try:
+            yield page
+        finally:
+            page.stop()
 
 
 def _with_fan(app: Any, gateway: Gateway) -> None:

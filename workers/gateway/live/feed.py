@@ -32,7 +32,7 @@ from workers.kafka.factory import TopicReader, connection_of, open_reader
 from workers.registry.parser import parser_of
 from workers.stream.state.event_time import reject_wrong_clocks
 
-__all__ = ["following", "take_in"]
+__all__ = ["Taker", "following"]
 
 _SHARE: Final = 0.25
 """Of the thread's time at most this is spent on records."""
@@ -66,7 +66,7 @@ def _follow(settings: Settings, feed: LiveFeed, stop: threading.Event) -> None:
     topics = (settings.topics.denoised, settings.topics.readings, settings.topics.anomalies)
     while not stop.is_set():
         try:
-            taker = _Taker(settings, feed)
+            taker = Taker(settings, feed)
             connection = connection_of(settings.kafka)
             with open_reader(connection, topics, client_id="vigie-live") as reader:
                 _Follower(reader, taker, feed, stop).run()
@@ -84,7 +84,7 @@ class _Follower:
     """One reader while it is open."""
 
     def __init__(
-        self, reader: TopicReader, taker: _Taker, feed: LiveFeed, stop: threading.Event
+        self, reader: TopicReader, taker: Taker, feed: LiveFeed, stop: threading.Event
     ) -> None:
         self._reader, self._taker, self._feed, self._stop = reader, taker, feed, stop
         self._positions: dict[tuple[str, int], int] = {}
@@ -140,7 +140,7 @@ class _Follower:
         )
 
 
-class _Taker:
+class Taker:
     """Decodes records as the stream does, and hands them to the feed."""
 
     def __init__(self, settings: Settings, feed: LiveFeed) -> None:
@@ -187,11 +187,6 @@ class _Taker:
             max_behind_s=stream.max_behind_s,
         )
         self._feed.add_readings(decoded.readings)
-
-
-def take_in(settings: Settings, feed: LiveFeed, records: Sequence[Record]) -> None:
-    """Take in records of the topics of these settings, as the thread does; for tests and tools."""
-    _Taker(settings, feed).take(records)
 
 
 def _frames(records: Sequence[Record]) -> list[DenoisedFrame]:

@@ -117,6 +117,7 @@ class LiveFeed:
         self._epoch += 1
         self._channels = channels
         self._index: dict[str, int] = {}
+        self._in_batch = set[int]()
         self._names: list[str] = []
         self._labels: dict[int, Mapping[str, str]] = {}
         self._room = 0
@@ -156,6 +157,7 @@ class LiveFeed:
         if not frames:
             return
         with self._lock:
+            self._in_batch.clear()
             channels = tuple(frames[-1].values)
             if channels != self._channels:
                 self._begin(channels)
@@ -198,6 +200,7 @@ class LiveFeed:
         if not len(readings) or readings.values.shape[1] != len(self._channels):
             return
         with self._lock:
+            self._in_batch.clear()
             found = [self._at(name) for name in readings.sensors]
             at = np.repeat([-1 if at is None else at for at in found], readings.counts)
             kept = at >= 0
@@ -214,6 +217,7 @@ class LiveFeed:
     def add_anomalies(self, anomalies: Sequence[Anomaly]) -> None:
         """Take in flagged readings: the shares of the channels in their scores, and labels."""
         with self._lock:
+            self._in_batch.clear()
             for anomaly in anomalies:
                 at = self._at(anomaly.sensor_id)
                 if at is None:
@@ -232,13 +236,19 @@ class LiveFeed:
 
     def _at(self, sensor: str) -> int | None:
         """Index of a sensor; None if there is no room for it."""
-        found = self._index.get(sensor)
-        if found is not None:
-            return found
+        at = self._index.get(sensor)
+        if at is None:
+            at = self._place_for(sensor)
+        if at is not None:
+            self._in_batch.add(at)
+        return at
+
+    def _place_for(self, sensor: str) -> int | None:
+        """Index for a new sensor; None if there is no room for it."""
         at = len(self._names)
         if at >= self._max_sensors:
             at = int(self._last.argmin())
-            if self._last[at] >= self._last.max() - _SILENT_NS:
+            if at in self._in_batch or self._last[at] >= self._last.max() - _SILENT_NS:
                 return None
             del self._index[self._names[at]]
             self._names[at] = sensor

@@ -3,14 +3,14 @@
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
 import { follow, get, pathOf } from "./api.js";
 import { FleetData } from "./fleet-data.js";
-import { Choice, Labels, Name, Notice, Score, colours, useRedraw, useTitle } from "./kit.js";
+import { Choice, Labels, Name, Notice, Score, colours, useNow, useRedraw, useTitle } from "./kit.js";
 import { NAMES, Strip, drawCell, sized } from "./strip.js";
 import { count, lasting, score, severityOf, some, time } from "./words.js";
 
 const STEPS = [[10, "15 min"], [60, "2 hours"], [300, "Day"]];
 const CELLS = { 10: 90, 60: 120, 300: 288 };
 const WINDOW = { 10: "15 minutes", 60: "2 hours", 300: "24 hours" };
-const RANK_EVERY_MS = 4000;
+const RANK_EVERY_MS = 3000;
 const ROWS_OF_TABLE = 200;
 
 function useFleet(step) {
@@ -100,6 +100,7 @@ export function Fleet() {
   const [read, setRead] = useState(null);
   const held = useRef(false);
   const { data, error, version } = useFleet(step);
+  const now = useNow(RANK_EVERY_MS);
   const ranked = useRef({ at: 0, key: "", rows: [] });
   const rows = useMemo(() => {
     if (!data) return [];
@@ -109,7 +110,7 @@ export function Fleet() {
     const isDue = Date.now() - before.at > RANK_EVERY_MS && !held.current;
     if (before.key !== key || isDue) ranked.current = { at: Date.now(), key, rows: data.worstFirst(words, label) };
     return ranked.current.rows;
-  }, [data, version, words, label]);
+  }, [data, version, words, label, now]);
   const choices = useMemo(() => (data ? data.labelChoices() : []), [data]);
 
   return html`<div>

@@ -39,11 +39,15 @@ function useSensor(id, paused) {
         const data = new SensorData(document);
         setFound({ document, data });
         setError("");
+        if (paused) return;
         stop = follow(`/v1/live?sensor=${encodeURIComponent(id)}`, {
           from: document.place,
           onEvent: (type, event) => {
             if (type === "reset" || (type === "rows" && !data.apply(event))) begin();
-            else if (type === "rows") setVersion((before) => before + 1);
+            else if (type === "rows") {
+              setVersion((before) => before + 1);
+              window.vigieLastReading = data.last; // for who watches the page from outside
+            }
           },
         });
       } catch (problem) {

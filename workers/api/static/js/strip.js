@@ -74,7 +74,7 @@ export function Strip({ data, rows, version, onRead, onHold }) {
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(500);
   const [current, setCurrent] = useState(0);
-  const focusNext = useRef(false);
+  const focusNext = useRef(null); // the row that gets the focus as soon as it exists
   const first = Math.max(0, Math.floor(top / ROW) - SPARE);
   const last = Math.min(rows.length, Math.ceil((top + height) / ROW) + SPARE);
   const visible = rows.slice(first, last);
@@ -109,10 +109,11 @@ export function Strip({ data, rows, version, onRead, onHold }) {
   });
   useLayoutEffect(draw, [data, rows, version, top, height]);
   useEffect(() => {
-    if (!focusNext.current) return;
-    focusNext.current = false;
-    const link = box.current.querySelector(`[data-row="${active}"]`);
-    if (link) link.focus();
+    if (focusNext.current === null) return;
+    const link = box.current.querySelector(`[data-row="${focusNext.current}"]`);
+    if (!link) return;
+    focusNext.current = null;
+    link.focus();
   });
 
   function go(to) {
@@ -121,7 +122,7 @@ export function Strip({ data, rows, version, onRead, onHold }) {
     if (y < box.current.scrollTop) box.current.scrollTop = y;
     if (y + ROW > box.current.scrollTop + box.current.clientHeight) box.current.scrollTop = y + ROW - box.current.clientHeight;
     setTop(box.current.scrollTop);
-    focusNext.current = true;
+    focusNext.current = next;
     setCurrent(next);
   }
 
