@@ -25,7 +25,6 @@ class Entry:
 
     Attributes:
         interest: what it wants.
-        failing_since_ns: as it was when it was read.
     """
 
     id: str
@@ -33,7 +32,6 @@ class Entry:
     spec: SubscriptionSpec
     interest: Interest
     created_ns: int
-    failing_since_ns: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,5 +97,4 @@ class SubscriptionBook:
             spec=spec,
             interest=interest,
             created_ns=row.created_ns,
-            failing_since_ns=row.failing_since_ns,
         )

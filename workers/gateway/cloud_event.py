@@ -37,7 +37,7 @@ def document_of(record: Record) -> dict[str, Any]:
         content_type = headers.get("content-type", "application/json")
         document = {**attributes, "datacontenttype": content_type, "data": document}
     try:
-        _EVENT.validate_python(document)
+        _EVENT.validate_json(json.dumps(document))  # times have another form in Python
     except ValidationError as error:
         raise ValueError(f"no event of an incident: {told(error)}") from error
     found: dict[str, Any] = document

@@ -85,20 +85,21 @@ class Dispatcher:
         self._signing = dict[str, list[str]]()
         self._failing = dict[str, int]()
         self._in_flight = Counter[str]()
+        self._unsettled = 0
         self._slow = set[asyncio.Task[None]]()
         self._tasks = dict[asyncio.Task[None], str]()
-        self._done = asyncio.Queue[_Done]()
+        self._done = asyncio.Queue[_Done | None]()
         self.counts = Counter[str]()
         """Attempts by their verdict, since the start."""
 
     @property
-    def in_flight(self) -> int:
-        """Deliveries that are being sent."""
-        return len(self._tasks)
+    def is_idle(self) -> bool:
+        """Whether nothing is being sent, and all that was sent is written down."""
+        return not self._unsettled
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until it is told to stop, then finish what is being sent within a few seconds."""
-        settling = asyncio.create_task(self._settle_for_ever())
+        settling = asyncio.create_task(self._settle_all())
         try:
             with self._signal.listen() as heard:
                 while not stopping.is_set():
@@ -114,17 +115,17 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        settling.cancel()
-        await asyncio.gather(settling, return_exceptions=True)
-        rest = [self._done.get_nowait() for _ in range(self._done.qsize())]
+        self._done.put_nowait(None)
         try:
-            await asyncio.to_thread(self._end, rest)
-        except DatabaseUnavailableError as error:
+            async with asyncio.timeout(_CLOSE_S):
+                await settling
+            await asyncio.to_thread(self._give_back)
+        except (DatabaseUnavailableError, TimeoutError) as error:
+            # What was sent and is not written down is sent again when the leases are over.
             structlog.get_logger("vigie.gateway").warning("leases_not_given_back", error=str(error))
 
-    def _end(self, rest: Sequence[_Done]) -> None:
+    def _give_back(self) -> None:
         with self._database.begin() as connection:
-            self._settle(connection, rest)
             deliveries.free_leases(connection, holder=self._holder)
 
     # -- taking ------------------------------------------------------------------------------------
@@ -183,8 +184,12 @@ class Dispatcher:
 
     def _begin(self, due: Due, entry: Entry) -> None:
         self._in_flight[entry.id] += 1
-        if entry.failing_since_ns is not None:
-            self._failing.setdefault(entry.id, entry.failing_since_ns)
+        self._unsettled += 1
+        # As the database has it: another gateway may have seen it fail, or recover.
+        if due.failing_since_ns is None:
+            self._failing.pop(entry.id, None)
+        else:
+            self._failing[entry.id] = due.failing_since_ns
         task = asyncio.create_task(self._send(due, entry))
         self._tasks[task] = entry.id
         timer = asyncio.get_running_loop().call_later(_SLOW_S, self._slow.add, task)
@@ -219,18 +224,26 @@ class Dispatcher:
             _Done(due=due, entry=entry, outcome=outcome, at_ns=at_ns, took_s=took_s)
         )
 
-    async def _settle_for_ever(self) -> None:
-        while True:
+    async def _settle_all(self) -> None:
+        """Write down what became of deliveries, until None says that no more come."""
+        is_last = False
+        while not is_last:
             batch = [await self._done.get()]
             await asyncio.sleep(_BATCH_S)
             batch += [self._done.get_nowait() for _ in range(self._done.qsize())]
-            while True:
-                try:
-                    await asyncio.to_thread(self._settle_once, batch)
-                    break
-                except DatabaseUnavailableError:
-                    await asyncio.sleep(_POLL_S)
+            is_last = None in batch
+            await self._settle_at_last([one for one in batch if one is not None])
             self._signal.notify()  # what waited for its turn behind these can go
+
+    async def _settle_at_last(self, batch: Sequence[_Done]) -> None:
+        while batch:
+            try:
+                await asyncio.to_thread(self._settle_once, batch)
+            except DatabaseUnavailableError:
+                await asyncio.sleep(_POLL_S)
+            else:
+                self._unsettled -= len(batch)
+                return
 
     def _settle_once(self, batch: Sequence[_Done]) -> None:
         with self._database.begin() as connection:

@@ -24,6 +24,7 @@ from workers.gateway.outbox import News, Outbox
 from workers.gateway.signal import Signal
 from workers.gateway.store import events, incidents, positions
 from workers.gateway.store.database import Database
+from workers.gateway.store.incidents import Taken
 from workers.kafka.admin import TopicSpec
 from workers.kafka.client import Connection, Record
 from workers.kafka.factory import admin_of, open_reader
@@ -93,17 +94,18 @@ def take_in(
             continue
         tenant = _tenant(event, tenant_label)
         if event.type.startswith("wish."):
-            is_news = _take_in_deed(connection, event, now_ns=now_ns)
+            _take_in_deed(connection, event, now_ns=now_ns)
+            taken = Taken.NEWS
         else:
-            is_news = incidents.take_in(connection, event, tenant=tenant, now_ns=now_ns)
-        if is_news:
+            taken = incidents.take_in(connection, event, tenant=tenant, now_ns=now_ns)
+        if taken is Taken.REPEAT:
+            continue
+        happened.append(
+            events.Happened(document=event.document, incident_id=event.incident_id, tenant=tenant)
+        )
+        if taken is Taken.NEWS:
             at_ns = now_ns if record.timestamp < 0 else record.timestamp * 10**6
             news.append(News(event=event, tenant=tenant, at_ns=at_ns))
-            happened.append(
-                events.Happened(
-                    document=event.document, incident_id=event.incident_id, tenant=tenant
-                )
-            )
     happened, news = _unseen(connection, happened, news)
     events.append(connection, happened, now_ns=now_ns)
     told = outbox.tell(connection, news, now_ns=now_ns)
@@ -115,7 +117,7 @@ def _tenant(event: AlertEvent, label: str) -> str:
     return str(labels.get(label, ""))[:64] if label else ""
 
 
-def _take_in_deed(connection: Transaction, event: AlertEvent, *, now_ns: int) -> bool:
+def _take_in_deed(connection: Transaction, event: AlertEvent, *, now_ns: int) -> None:
     """A wish that the stream heeds: of a verdict, the incident shows it."""
     deed: Mapping[str, Any] = event.document.get("data") or {}
     wish = deed.get("wish") or {}
@@ -130,7 +132,6 @@ def _take_in_deed(connection: Transaction, event: AlertEvent, *, now_ns: int) ->
             heeded=not is_withdrawn,
             now_ns=now_ns,
         )
-    return True
 
 
 def _unseen(
@@ -138,12 +139,11 @@ def _unseen(
 ) -> tuple[list[events.Happened], list[News]]:
     """Without what was kept before: at least once, the stream may write an event twice."""
     known = events.known_ids(connection, [str(one.document["id"]) for one in happened])
-    kept = []
-    for one, of in zip(happened, news, strict=True):
-        if of.event.id not in known:
-            known.add(of.event.id)
-            kept.append((one, of))
-    return [one for one, _ in kept], [of for _, of in kept]
+    kept = {
+        str(one.document["id"]): one for one in happened if str(one.document["id"]) not in known
+    }
+    told = {one.event.id: one for one in news if one.event.id in kept}
+    return list(kept.values()), list(told.values())
 
 
 @dataclass

@@ -41,6 +41,7 @@ __all__ = [
     "free_leases",
     "get_row",
     "hold_back",
+    "is_any_due",
     "lease",
     "list_rows",
     "mute_anew",
@@ -65,6 +66,7 @@ class Due:
     Attributes:
         documents: the CloudEvents to send.
         payload: what else there is to say: the labels of a group, the number of a digest.
+        failing_since_ns: since when all deliveries of its subscription fail; None if they do not.
     """
 
     id: int
@@ -76,6 +78,7 @@ class Due:
     expires_ns: int
     documents: tuple[Mapping[str, Any], ...]
     payload: Mapping[str, Any]
+    failing_since_ns: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +182,18 @@ def lease(
         .values(leased_by=holder, lease_until_ns=until_ns)
     )
     rows = connection.execute(
-        select(deliveries, events.c.document)
+        select(deliveries, events.c.document, subscriptions.c.failing_since_ns)
         .outerjoin(events, events.c.id == deliveries.c.event_id)
+        .join(subscriptions, subscriptions.c.id == deliveries.c.subscription_id)
         .where(deliveries.c.id.in_(ids))
         .order_by(deliveries.c.due_ns, deliveries.c.id)
     )
     return [_due_of(row) for row in rows]
+
+
+def is_any_due(connection: Connection, *, now_ns: int) -> bool:
+    """Whether a lease would find something now."""
+    return connection.execute(_due(now_ns, ()).limit(1)).first() is not None
 
 
 def _is_free(now_ns: int) -> ColumnElement[bool]:
@@ -229,6 +238,7 @@ def _due_of(row: Row[Any]) -> Due:
         expires_ns=row.expires_ns,
         documents=tuple(documents),
         payload=payload,
+        failing_since_ns=row.failing_since_ns,
     )
 
 

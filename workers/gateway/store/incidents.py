@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,6 +34,7 @@ from workers.gateway.store.times import as_time
 __all__ = [
     "SEVERITIES",
     "IncidentQuery",
+    "Taken",
     "acknowledge",
     "add_comment",
     "comments_of",
@@ -93,8 +95,18 @@ def sequences(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     return {row.id: row.sequence for row in rows}
 
 
-def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: int) -> bool:
-    """Keep what the stream told of an incident; says whether that is news.
+class Taken(Enum):
+    """What an event of an incident was."""
+
+    REPEAT = auto()
+    """It was known."""
+    QUIET = auto()
+    """It is kept, and nobody is told: somebody has said that the incident is over."""
+    NEWS = auto()
+
+
+def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: int) -> Taken:
+    """Keep what the stream told of an incident.
 
     What somebody has resolved stays so; an acknowledgement stays until it is over.
     """
@@ -105,7 +117,7 @@ def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: i
         select(incidents).where(incidents.c.id == id_).with_for_update()
     ).one_or_none()
     if known is not None and known.sequence >= sequence:
-        return False
+        return Taken.REPEAT
     end = data.get("end")
     row: dict[str, Any] = {
         "id": id_,
@@ -133,11 +145,11 @@ def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: i
             | {"created_ns": now_ns, "state": state.value}
             | ({"resolved_ns": now_ns} if is_over else {}),
         )
-        return True
+        return Taken.NEWS
     if is_over and known.state != IncidentState.RESOLVED:
         row |= {"state": IncidentState.RESOLVED.value, "resolved_ns": now_ns}
     connection.execute(update(incidents).where(incidents.c.id == id_).values(row))
-    return True
+    return Taken.QUIET if known.state == IncidentState.RESOLVED else Taken.NEWS
 
 
 def labels_of(row: Row[Any]) -> dict[str, str]:
