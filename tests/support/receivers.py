@@ -36,6 +36,8 @@ class Receiver:
     port: int = 0
     scheme: str = "http"
     received: list[Received] = field(default_factory=list)
+    flooded: int = 0
+    """Bytes that a flood got rid of."""
     closing: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str = "/hook", *, host: str = "127.0.0.1") -> str:
@@ -78,6 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._head(10**9)
                 while not receiver.closing.is_set():
                     self.wfile.write(b"x" * 65_536)
+                    receiver.flooded += 65_536
             case "answer":
                 self._head(len(receiver.body))
                 self.wfile.write(receiver.body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final, Self
 
 from schemas.api.subscriptions import EventType
@@ -73,7 +74,7 @@ class EventFacts:
             at_ns=_time(document.get("time")),
             incident_id=(
                 _text(data.get("id")) or _text(data.get("incident_id")) or None
-                if type_.startswith("incident.")
+                if type_.startswith(("incident.", "detector."))
                 else None
             ),
             severity=_text(data.get("severity")),
@@ -147,7 +148,9 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and type(value) is not bool else None
+    if not isinstance(value, int | float) or type(value) is bool or not isfinite(value):
+        return None
+    return float(value)
 
 
 def _time(value: object) -> int | None:

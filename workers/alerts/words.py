@@ -8,6 +8,7 @@ from typing import Final
 from schemas.api.subscriptions import EventType
 from schemas.wire.timestamp import format_ns
 from workers.alerts.facts import ChannelFacts, EventFacts, facts_of
+from workers.alerts.labels import DETECTOR
 from workers.alerts.message import Message
 from workers.printable import printable
 
@@ -95,7 +96,7 @@ def one_line(title: str) -> str:
 
 
 def _title(message: Message, facts: EventFacts) -> str:
-    if facts.incident_id is not None or facts.type in _VERB:
+    if facts.type.startswith("incident."):
         return _incident_title(facts)
     match facts.type:
         case EventType.UNHEALTHY:
@@ -117,7 +118,9 @@ def _title(message: Message, facts: EventFacts) -> str:
 def _incident_title(facts: EventFacts) -> str:
     severity = f"{facts.severity.upper()} " if facts.severity else ""
     what = "drift" if facts.kind == "drift" else ""
-    if facts.channels:
+    if facts.kind == DETECTOR:
+        what = f"the detector is unhealthy{_reason(facts)}"
+    elif facts.channels:
         what = f"{what}: " * bool(what) + _deviation(facts.channels[0])
     verb = _VERB.get(EventType(facts.type), "") if facts.type in _VERB else facts.type
     if facts.type == EventType.RESOLVED and facts.duration_s:
@@ -147,10 +150,12 @@ def _deviation(channel: ChannelFacts, *, band: bool = False) -> str:
 
 def _lines(message: Message, facts: EventFacts) -> list[str]:
     lines = []
+    if facts.type == EventType.TEST:
+        lines.append("Somebody tries this subscription. Nothing is wrong; this is how it reads:")
     for channel in facts.channels:
         share = f" ({channel.share:.0%} of the score)" if channel.share is not None else ""
         lines.append(f"{_deviation(channel, band=True)}{share}")
-    if facts.peak is not None:
+    if facts.peak is not None and facts.kind != DETECTOR:
         lines.append(f"Highest score {number(facts.peak)}; the threshold is 1.0.")
     if facts.opened_ns is not None:
         ended = f", over at {moment(facts.end_ns)}" if facts.end_ns is not None else ""
@@ -161,8 +166,6 @@ def _lines(message: Message, facts: EventFacts) -> list[str]:
         lines.append(
             "More opened than this subscription is told in an hour. The page has all of them."
         )
-    if facts.type == EventType.TEST:
-        lines.append("Somebody asked Vigie to try this subscription. Nothing is wrong.")
     if facts.type == EventType.DISABLED:
         lines.append(f"It is told nothing until somebody enables it: {_name(facts, message)}")
     return lines

@@ -16,6 +16,7 @@ from schemas.api.subscriptions import EventType
 from schemas.wire.timestamp import short_ns
 from workers.alerts.bodies.text import encoded
 from workers.alerts.facts import EventFacts, facts_of
+from workers.alerts.labels import ALERT_NAME
 from workers.alerts.message import Message
 from workers.alerts.templates import render
 from workers.alerts.words import default_text, default_title
@@ -24,14 +25,11 @@ __all__ = ["CONTENT_TYPE", "alerts_body", "fingerprint", "webhook_body"]
 
 CONTENT_TYPE: Final = "application/json"
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9_]")
-_ALERT_NAMES: Final = {
-    EventType.UNHEALTHY: "VigieDetectorUnhealthy",
-    EventType.HEALTHY: "VigieDetectorUnhealthy",
+_ALERT_NAMES: Final[dict[str, str]] = {
     EventType.DISABLED: "VigieSubscriptionDisabled",
     EventType.DIGEST: "VigieNotificationsSuppressed",
     EventType.TEST: "VigieTest",
 }
-_ALERT_NAME: Final = "VigieIncident"
 _SHORT_NS: Final = 300 * 10**9
 """How long an alert lasts of what happens once and has no end."""
 
@@ -109,7 +107,7 @@ def _alerts(message: Message) -> list[tuple[EventFacts, dict[str, Any]]]:
 
 
 def _words(facts: EventFacts, message: Message) -> tuple[str, str]:
-    document = next(one for one in message.events if one.get("id") == facts.id)
+    document = next((one for one in message.events if one.get("id") == facts.id), message.events[0])
     alone = Message(
         id=message.id, type=facts.type, at_ns=message.at_ns, events=(document,), url=message.url
     )
@@ -128,19 +126,22 @@ def _span(facts: EventFacts, message: Message) -> tuple[int, int]:
 
 def _labels(facts: EventFacts) -> dict[str, str]:
     own = {
-        "alertname": _ALERT_NAMES.get(EventType(facts.type), _ALERT_NAME)
-        if facts.type in _ALERT_NAMES
-        else _ALERT_NAME,
-        "severity": facts.severity,
-        "kind": facts.kind,
+        "alertname": _ALERT_NAMES.get(facts.type, ALERT_NAME),
         "incident": facts.incident_id or "",
-        ("sensor_id" if facts.incident_id is not None else "subject"): facts.subject,
+        "kind": facts.kind,
+        "sensor_id": facts.subject,
+        "severity": facts.severity,
     }
-    return {**_named(facts.labels), **{name: value for name, value in own.items() if value}}
+    # What it does not say is missing, whatever the sensor's labels claim.
+    labels = {name: value for name, value in _named(facts.labels).items() if name not in own}
+    return labels | {name: value for name, value in own.items() if value}
 
 
 def _annotations(facts: EventFacts, title: str, text: str) -> dict[str, str]:
     given = {"summary": title, "description": text}
+    reason = facts.data.get("reason")
+    if isinstance(reason, str):
+        given["reason"] = reason
     if facts.channels:
         given["channel"] = facts.channels[0].name
         given["direction"] = facts.channels[0].direction
@@ -157,7 +158,7 @@ def _named(labels: Mapping[str, str]) -> dict[str, str]:
     named = {}
     for name, value in sorted(labels.items()):
         plain = _NOT_IN_A_NAME.sub("_", name)
-        if value:
+        if name and value:
             named[f"_{plain}" if plain[0].isdigit() else plain] = value
     return named
 

@@ -85,12 +85,12 @@ def _key(message: Message, told: Sequence[EventFacts]) -> str:
 
 
 def _severity(told: Sequence[EventFacts]) -> str:
+    if any(facts.type == EventType.TEST for facts in told):
+        return "info"
     known = [facts for facts in told if facts.severity in _SEVERITIES and not facts.is_over]
     if known:
         return _SEVERITIES[max((one.severity for one in known), key=_WEIGHT.index)]
-    if any(facts.type == EventType.UNHEALTHY for facts in told):
-        return "critical"
-    return "info" if any(facts.type == EventType.TEST for facts in told) else "warning"
+    return "critical" if any(facts.type == EventType.UNHEALTHY for facts in told) else "warning"
 
 
 def _group(message: Message, main: EventFacts) -> str:

@@ -46,9 +46,9 @@ def _document(message: Message, events: Sequence[Mapping[str, Any]]) -> dict[str
     if message.group is None:
         event = events[0] if events else {}
         data = event.get("data", {})
-        extra = {"suppressed": message.suppressed} if message.suppressed else {}
-        timestamp = event.get("time", told["timestamp"])
-        return {**told, "timestamp": timestamp, "data": {**data, **extra}}
+        if message.suppressed and isinstance(data, Mapping):
+            data = {**data, "suppressed": message.suppressed}
+        return {**told, "timestamp": event.get("time", told["timestamp"]), "data": data}
     going_on = any(not facts.is_over for facts in facts_of(message))
     told["data"] = {
         "group": {"key": message.group.key, "labels": dict(message.group.labels)},

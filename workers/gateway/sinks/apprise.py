@@ -60,6 +60,8 @@ def _kind(message: Message) -> str:
         return "success"
     if message.type == EventType.UNHEALTHY:
         return "failure"
+    if message.type == EventType.TEST:
+        return "info"
     severities = {_KINDS.get(facts.severity, "info") for facts in told}
     return next((kind for kind in ("failure", "warning") if kind in severities), "info")
 

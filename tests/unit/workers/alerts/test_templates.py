@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.api.subscriptions import EventType, Template
 from tests.support.notifications import gateway_event, incident_event, message_of
@@ -63,6 +66,10 @@ def channel(**changes):
         (
             gateway_event("detector.unhealthy", reason="100,000 records behind"),
             "The detector is unhealthy: 100,000 records behind",
+        ),
+        (
+            gateway_event("incident.updated", "vigie/plant", kind="detector", reason="behind"),
+            "vigie/plant: the detector is unhealthy: behind (goes on)",
         ),
         (gateway_event("subscription.test"), "Test: Vigie reaches you (on call)"),
         (
@@ -257,3 +264,22 @@ def test_numbers_have_as_many_digits_as_people_read(value, text):
 )
 def test_time_spans_have_one_or_two_units(seconds, text):
     assert duration(seconds) == text
+
+
+WORDS = """
+{{ }} {% %} {# #} for in if else endfor endif set is not and | . , ( ) [ ] ' 1 -1 9e9 + * % /
+sensor labels incidents incident title x loop defined none upper join length tojson truncate
+default round format replace int number recursive
+"""
+PIECES = st.sampled_from(WORDS.split())
+
+
+@given(source=st.lists(PIECES, max_size=25).map(" ".join) | st.text("{}%|[]('.1a ", max_size=30))
+@settings(max_examples=150)
+def test_no_template_keeps_a_notification_from_being_told(source):
+    shown = preview(Template(title=source, text=source), message_of())
+    assert shown.title
+    assert "\n" not in shown.title
+    with suppress(TemplateProblemError):
+        check(Template(title=source))
+        assert "is not there" not in shown.problem

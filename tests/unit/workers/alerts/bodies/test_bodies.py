@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 from cloudevents.core.formats.json import JSONFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.api.subscriptions import EventType
 from tests.support.notifications import START_MS, gateway_event, incident_event, message_of
 from workers.alerts.bodies import alertmanager, cloud_events, pagerduty, standard_webhooks
 
+NAMES = st.sampled_from([*incident_event()["data"], "", "1", "é"])
 HUGE = {f"label{n}": "é" * 249 for n in range(32)}
 
 
@@ -133,9 +137,25 @@ def test_what_has_no_end_of_its_own_ends_by_itself(type_):
     assert alert["endsAt"] > alert["startsAt"]
 
 
+def test_the_detector_s_alert_is_one_by_whatever_event_it_is_told():
+    """Its opening comes as detector.unhealthy; what is sent again while it goes on, as updated."""
+    data = {"id": "d", "kind": "detector", "labels": {}, "severity": "high", "reason": "behind"}
+    told = [
+        gateway_event(type_, subject="vigie/plant", sensor_id="vigie/plant", **data)
+        for type_ in ("detector.unhealthy", "incident.updated", "detector.healthy")
+    ]
+    labels = [alerts(event)[0]["labels"] for event in told]
+    assert labels[0] == labels[1] == labels[2]
+    assert labels[0]["alertname"] == "VigieIncident"
+    assert len({page(event)["dedup_key"] for event in told}) == 1
+    assert "endsAt" in alerts(told[2])[0]
+    assert "behind" in alerts(told[1])[0]["annotations"]["summary"]
+
+
 def test_labels_have_names_that_prometheus_takes_and_ours_win():
     labels = {"site.name": "L", "3d": "x", "severity": "forged", "empty": "", "é": "e"}
-    (alert,) = alerts(incident_event(labels=labels))
+    (alert,) = alerts(incident_event(labels=labels | {"kind": "forged"}, kind=""))
+    assert "forged" not in alert["labels"].values()
     assert alert["labels"]["site_name"] == "L"
     assert alert["labels"]["_3d"] == "x"
     assert alert["labels"]["_"] == "e"
@@ -212,7 +232,7 @@ def test_the_detector_s_health_is_one_alert():
 
 
 def test_pagerduty_s_limits_hold():
-    events = [incident_event(id_=str(n), labels=HUGE) for n in range(1000)]
+    events = [incident_event(id_=str(n), labels=HUGE) for n in range(200)]
     body = pagerduty.body(message_of(*events, group={}, title="{{ 'x' }}"), "R" * 32)
     assert len(body) <= 512 * 1024
     assert len(json.loads(body)["dedup_key"]) <= 255
@@ -226,3 +246,37 @@ def test_every_kind_of_event_has_a_body_in_every_form_even_without_any_data(type
     assert json.loads(alertmanager.webhook_body(message))["alerts"]
     assert json.loads(alertmanager.alerts_body(message))[0]["labels"]["alertname"]
     assert json.loads(pagerduty.body(message, "R" * 32))["event_action"]
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
+)
+DATA = st.fixed_dictionaries({}, optional=dict.fromkeys(incident_event()["data"], JSON))
+
+
+@given(
+    data=DATA | JSON,
+    type_=st.sampled_from(EventType),
+    group=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+)
+@settings(max_examples=60)
+def test_no_data_however_odd_keeps_a_notification_from_being_written(data, type_, group):
+    event = {**incident_event(), "type": type_, "data": data}
+    message = message_of(event, incident_event(id_="other"), group=group)
+    for body in (
+        standard_webhooks.body(message),
+        cloud_events.body(message)[0],
+        alertmanager.webhook_body(message),
+        alertmanager.alerts_body(message),
+        pagerduty.body(message, "R" * 32),
+    ):
+        assert json.loads(body)
+    for alert in json.loads(alertmanager.alerts_body(message)):
+        assert all(alert["labels"].values())
+        assert all(re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) for name in alert["labels"])

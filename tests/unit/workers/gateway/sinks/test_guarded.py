@@ -196,8 +196,9 @@ def test_an_answer_counts_by_its_status_and_its_body_is_cut(mode):
     with open_receiver(mode=mode) as receiver:
         began = time.monotonic()
         answer = post(receiver.url(), within=10.0)
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 5.0
     assert answer.status == 200
+    assert receiver.flooded < 20e6  # what lies in the buffers of the network
     assert 0 < len(answer.text) <= 1024
 
 
