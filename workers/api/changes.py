@@ -60,7 +60,7 @@ def check_if_match(if_match: str | None, version: int) -> None:
 class Answer:
     """What a change answers with."""
 
-    status: HTTPStatus
+    status: int
     body: BaseModel | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 

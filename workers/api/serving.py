@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -139,8 +139,7 @@ class _Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._head, self._unread = _Deadline(self.loop), _Deadline(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -148,28 +147,43 @@ class _Connection(H11Protocol):
             transport.write(_BUSY)
             transport.close()
             return
-        self._head = self.loop.call_later(self.head_s, transport.abort)
+        self._head.begin(self.head_s, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
-            self._head = _cancelled(self._head)
-        elif self._head is None:  # a part of the next request
-            self._head = self.loop.call_later(self.head_s, self.transport.abort)
+            self._head.end()
+        else:  # a part of the next request
+            self._head.begin(self.head_s, self.transport.abort)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(READ_WITHIN_S, self.transport.abort)
+        self._unread.begin(READ_WITHIN_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._unread = _cancelled(self._unread)
+        self._unread.end()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head, self._unread = _cancelled(self._head), _cancelled(self._unread)
+        self._head.end()
+        self._unread.end()
         super().connection_lost(exc)
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+class _Deadline:
+    """Does something if nobody says in time that it need not be done."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, after_s: float, action: Callable[[], object]) -> None:
+        """Begin; one that has begun goes on."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(after_s, action)
+
+    def end(self) -> None:
+        """Nothing need be done."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -54,7 +54,7 @@ class Provider:
     @staticmethod
     def keys() -> list[dict[str, Any]]:
         def public(algorithm: Any, key: Any, kid: str, name: str) -> dict[str, Any]:
-            told = json.loads(algorithm.to_jwk(key.public_key()))
+            told: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
             return told | {"kid": kid, "use": "sig", "alg": name}
 
         octets = json.loads(jwt.algorithms.HMACAlgorithm.to_jwk(SHARED))
