@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -25,6 +26,12 @@ SEVERITIES: Final = ("low", "medium", "high")
 GLOBS: Final = ("pump-*", "*-1", "p*", "*", "[pv]*-1", "pump-?", "*ump*", "v*[[]1]", "?", "[!p]*")
 PATTERNS: Final = ("pump-.*", "lyon|paris", ".*", ".+", "", "[a-z]+-1", "(?i)lyon", "l.on", "high")
 WEBHOOK: Final = {"kind": "webhook", "url": "https://receiver.example/hook"}
+
+
+def examples(most: int) -> settings:
+    """So many examples, however busy the machine is."""
+    return settings(max_examples=most, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 sensors = st.sampled_from(SENSORS)
 label_sets: SearchStrategy[dict[str, str]] = st.fixed_dictionaries(

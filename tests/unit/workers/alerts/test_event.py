@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from schemas.wire.anomaly import Severity
-from tests.support.alert_specs import alert, alerts
+from tests.support.alert_specs import alert, alerts, examples
 from tests.support.notifications import INCIDENT, gateway_event, incident_event
 from workers.alerts.event import AlertEvent
 
@@ -79,7 +79,7 @@ def test_fields_that_are_not_as_expected_are_as_if_they_were_not_there():
     assert event.peak is None
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(alerts())
 def test_every_attribute_and_label_is_text(event):
     assert all(isinstance(text, str) for text in event.attributes.values())

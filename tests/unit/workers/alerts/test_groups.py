@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.api.subscriptions import EventType, Grouping
+from tests.support.alert_specs import examples
 from tests.support.notifications import incident_event
 from workers.alerts.event import AlertEvent
 from workers.alerts.groups import Flush, GroupState, Stage, flush, group_key, with_event
@@ -328,7 +329,7 @@ def run(steps, grouping):
     return life
 
 
-@settings(max_examples=150)
+@examples(80)
 @given(STEPS, GROUPINGS)
 def test_what_was_told_to_go_on_is_told_to_end_exactly_once(steps, grouping):
     life = run(steps, grouping)
@@ -347,7 +348,7 @@ def test_what_was_told_to_go_on_is_told_to_end_exactly_once(steps, grouping):
     assert not ended & set(state.members)
 
 
-@settings(max_examples=150)
+@examples(80)
 @given(STEPS, GROUPINGS)
 def test_no_two_notifications_are_within_the_interval_and_their_numbers_count_on(steps, grouping):
     told = run(steps, grouping).told
@@ -360,7 +361,7 @@ def test_no_two_notifications_are_within_the_interval_and_their_numbers_count_on
     assert all(later in {earlier + 1, 1} for earlier, later in pairwise(numbers))
 
 
-@settings(max_examples=150)
+@examples(80)
 @given(STEPS, GROUPINGS)
 def test_what_goes_on_is_told_within_the_wait_and_the_interval(steps, grouping):
     life = run(steps, grouping)
@@ -380,7 +381,7 @@ def test_what_goes_on_is_told_within_the_wait_and_the_interval(steps, grouping):
             assert one.incident_id in first_told or lasted <= limit_s
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(STEPS, GROUPINGS)
 def test_every_incident_is_told_or_counted(steps, grouping):
     life = run(steps, grouping)
@@ -392,7 +393,7 @@ def test_every_incident_is_told_or_counted(steps, grouping):
     assert len(opened) == len(heard) + dropped
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(STEPS, GROUPINGS)
 def test_a_notification_names_all_that_goes_on_once(steps, grouping):
     life = run(steps, grouping)
@@ -413,7 +414,7 @@ def test_a_notification_names_all_that_goes_on_once(steps, grouping):
         assert told_to_go_on - same_second == still - same_second
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(STEPS, GROUPINGS)
 def test_a_state_survives_its_json(steps, grouping):
     state = run(steps, grouping).state

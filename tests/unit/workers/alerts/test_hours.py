@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.api.matchers import Hours, Weekday
+from tests.support.alert_specs import examples
 from workers.alerts.hours import is_within, next_start_ns
 
 MINUTE_NS = 60 * 10**9
@@ -177,7 +178,7 @@ MINUTES = st.one_of(st.integers(0, 95).map(lambda quarter: quarter * 15), st.int
 NEAR_MIDNIGHT = st.sampled_from(["00:00", "00:30", "01:00", "02:00", "02:30", "03:00", "23:30"])
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     change=st.sampled_from(CHANGES),
     start=MINUTES | NEAR_MIDNIGHT,
@@ -201,7 +202,7 @@ def test_hours_equal_a_walk_along_the_wall_clock(change, start, end, days):
             assert next_start_ns(some, begin_ns + n * MINUTE_NS) == begin_ns + ahead * MINUTE_NS
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     start=MINUTES,
     end=MINUTES,
@@ -222,7 +223,7 @@ def test_the_next_start_is_in_the_hours_and_what_is_just_before_is_not(
     assert (found == at_ns) is is_within(some, at_ns)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(change=st.sampled_from(CHANGES), border=MINUTES | NEAR_MIDNIGHT, minute=st.integers(0, 4320))
 def test_day_and_night_leave_no_hole_and_share_nothing(change, border, minute):
     day, zone = change

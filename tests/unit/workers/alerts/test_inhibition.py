@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.settings.gateway import Inhibition
-from tests.support.alert_specs import label_sets, matcher, matchers, sensors
+from tests.support.alert_specs import examples, label_sets, matcher, matchers, sensors
 from workers.alerts.inhibition import MAX_ANCESTORS, OpenIncidents
 from workers.alerts.matchers import LabelMatchers
 
@@ -76,6 +76,13 @@ def test_no_incident_mutes_itself():
     some = opened([table([HIGH], [matcher("site", "=", "")])], {"a": both})
 
     assert muting(some, "a", both) is None
+
+
+def test_no_incident_mutes_what_it_has_become():
+    some = opened([table([HIGH], [LOW])], {"a": {"severity": "high"}})
+
+    assert muting(some, "a", {"severity": "low"}) is None
+    assert muting(some, "b", {"severity": "low"}) == "a"
 
 
 def test_two_that_match_both_sides_do_not_mute_each_other():
@@ -202,7 +209,7 @@ def naive(tables, incidents, id_, labels):
     return False
 
 
-@settings(max_examples=120)
+@examples(80)
 @given(
     st.lists(TABLES, min_size=1, max_size=2),
     INCIDENTS,
@@ -220,7 +227,7 @@ def test_what_mutes_equals_the_documentation_read_word_by_word(tables, incidents
         assert (some.inhibiting(id_, own) is not None) is naive(tables, now, id_, own)
 
 
-@settings(max_examples=120)
+@examples(80)
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("abcdefghx"), min_size=1))
 def test_of_all_that_is_open_somebody_is_told_whatever_is_above_what(above):
     some = opened([ABOVE], {name: sensor(name, parent) for name, parent in above.items()})

@@ -6,10 +6,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.alert_specs import GLOBS, SENSORS, alert, alerts, spec_of, specs
+from tests.support.alert_specs import GLOBS, SENSORS, alert, alerts, examples, spec_of, specs
 from tests.support.notifications import gateway_event
 from workers.alerts.event import AlertEvent
 from workers.alerts.interest import Interest, InterestIndex
@@ -114,7 +114,7 @@ def naive(spec, event):
     )
 
 
-@settings(max_examples=120)
+@examples(80)
 @given(specs(), alerts())
 def test_a_subscription_wants_what_its_conditions_say_one_by_one(spec, event):
     plain = spec.model_copy(update={"filters": (), "matchers": ()})
@@ -122,8 +122,8 @@ def test_a_subscription_wants_what_its_conditions_say_one_by_one(spec, event):
     assert Interest.of(plain).wants(event) is naive(plain, event)
 
 
-@settings(max_examples=70)
-@given(st.lists(specs(), min_size=3, max_size=25), st.lists(alerts(), min_size=1, max_size=8))
+@examples(40)
+@given(st.lists(specs(), min_size=3, max_size=14), st.lists(alerts(), min_size=1, max_size=8))
 def test_the_index_finds_what_asking_each_would(some, events):
     interests = {f"s{place}": Interest.of(spec) for place, spec in enumerate(some)}
     index = InterestIndex.of(interests)
@@ -133,9 +133,9 @@ def test_the_index_finds_what_asking_each_would(some, events):
         assert index.wanting(event) == each
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(
-    st.lists(st.tuples(st.integers(0, 5), st.none() | specs()), min_size=4, max_size=16),
+    st.lists(st.tuples(st.integers(0, 5), st.none() | specs()), min_size=4, max_size=8),
     st.lists(alerts(), min_size=1, max_size=4),
 )
 def test_an_index_that_was_changed_equals_a_new_one(changes, events):
@@ -155,7 +155,7 @@ def test_an_index_that_was_changed_equals_a_new_one(changes, events):
         assert index.wanting(event) == fresh.wanting(event)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(st.text(alphabet="ab-[]!*?", min_size=1, max_size=5), min_size=1, max_size=6),
     st.text(alphabet="ab-[]!*?", min_size=1, max_size=5),
@@ -193,6 +193,21 @@ def test_an_event_about_no_incident_reaches_who_named_its_type():
     )
 
     assert index.wanting(AlertEvent.of(gateway_event("subscription.disabled"))) == ["a"]
+
+
+def test_those_who_want_an_event_come_in_the_order_in_which_they_were_taken_in():
+    wide, narrow = Interest.of(spec_of()), Interest.of(spec_of(sensors=["other"]))
+    index = InterestIndex.of({str(n): wide if n in {1, 8, 40} else narrow for n in range(41)})
+
+    assert index.wanting(alert()) == ["1", "8", "40"]
+
+    index.put("1", Interest.of(spec_of(min_score=1)))
+    index.put("3", wide)
+    assert index.wanting(alert()) == ["1", "3", "8", "40"]
+
+    index.remove("1")
+    index.put("1", wide)
+    assert index.wanting(alert()) == ["3", "8", "40", "1"]
 
 
 def test_few_of_many_subscriptions_are_asked():

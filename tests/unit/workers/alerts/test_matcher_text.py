@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.api.matchers import Matcher
-from tests.support.alert_specs import matcher
+from tests.support.alert_specs import examples, matcher
 from workers.alerts.matcher_text import (
     MAX_TEXT_CHARS,
     format_matcher,
@@ -91,7 +91,7 @@ ANY_MATCHER = st.builds(
 )
 
 
-@settings(max_examples=120)
+@examples(80)
 @given(st.lists(ANY_MATCHER, max_size=3))
 def test_a_matcher_survives_its_text(some):
     texts = [format_matcher(one) for one in some]

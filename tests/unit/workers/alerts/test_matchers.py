@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.alert_specs import label_sets, matcher, matchers
+from tests.support.alert_specs import examples, label_sets, matcher, matchers
 from workers.alerts.matchers import LabelMatcher, LabelMatchers, is_vacuous
 
 
@@ -117,13 +117,13 @@ def naive(one, labels):
     return found if one.is_equal else not found
 
 
-@settings(max_examples=150)
+@examples(80)
 @given(st.lists(matchers(), max_size=3), label_sets)
 def test_matchers_equal_the_documentation_read_word_by_word(some, labels):
     assert LabelMatchers.of(some).match(labels) is all(naive(one, labels) for one in some)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(matchers(), label_sets)
 def test_a_required_text_is_the_only_one_that_matches(one, labels):
     ready = LabelMatcher.of(one)
@@ -132,7 +132,7 @@ def test_a_required_text_is_the_only_one_that_matches(one, labels):
         assert ready.required in labels.items()
 
 
-@settings(max_examples=150)
+@examples(80)
 @given(pattern=st.text(alphabet="ab(|)*+?[]{}\\.^$1,-é\n", max_size=20), text=st.text(max_size=8))
 def test_any_text_is_an_expression_or_a_reason(pattern, text):
     try:

@@ -6,11 +6,20 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from schemas.api.matchers import Filter
-from tests.support.alert_specs import GLOBS, SENSORS, alerts, filters, label_sets, matcher, matchers
+from tests.support.alert_specs import (
+    GLOBS,
+    SENSORS,
+    alerts,
+    examples,
+    filters,
+    label_sets,
+    matcher,
+    matchers,
+)
 from workers.alerts.filters import passes
 from workers.alerts.matchers import LabelMatcher
 from workers.alerts.requirements import SUBJECT, Fit, Key, of_filters, of_globs, of_matchers
@@ -70,7 +79,7 @@ def test_a_pattern_that_may_begin_and_end_with_anything_requires_nothing():
     )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(filters, alerts())
 def test_what_passes_a_filter_has_all_that_it_requires(rule, event):
     assume(passes(rule, event.attributes))
@@ -79,7 +88,7 @@ def test_what_passes_a_filter_has_all_that_it_requires(rule, event):
         assert any(fits(key, {SUBJECT: event.subject}) for key in option)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(matchers(), label_sets)
 def test_what_matches_has_all_that_a_matcher_requires(one, labels):
     ready = LabelMatcher.of(one)
@@ -98,7 +107,7 @@ TEXTS = ["".join(some) for size in range(5) for some in product("abA", repeat=si
 ]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
 @example("{a}b*")
 @example("ab{0}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.alert_specs import examples
 from workers.alerts.schedule import (
     JITTER,
     MAX_RETRY_AFTER_S,
@@ -51,7 +54,7 @@ def test_what_would_be_too_old_is_given_up():
     assert next_due_ns(0, NOW_NS, 0.0, None, NOW_NS) is None
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(
     attempts=st.integers(0, 40),
     jitter=st.floats(0, 1, exclude_max=True),
@@ -91,6 +94,18 @@ def test_retry_after_is_seconds_or_a_date_up_to_a_day(text, expected):
     assert parse_retry_after(text, now_ns) == expected
 
 
+def test_a_date_without_a_zone_is_of_greenwich_wherever_we_are(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        found = parse_retry_after("Mon Nov 30 00:55:00 2026", 1_795_998_400 * S)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert found == 1700.0
+
+
 @pytest.mark.parametrize(
     "text",
     [None, "", "-1", "1.5", "soon", "²", "١٢", "9" * 65, "Mon, 99 Nov 2026 00:55:00 GMT", "1e3"],
@@ -99,7 +114,7 @@ def test_what_is_no_retry_after_says_nothing(text):
     assert parse_retry_after(text, NOW_NS) is None
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     st.text(max_size=70)
     | st.text(alphabet="0123456789:,-+ MonNovGMT", max_size=40)
