@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Mode = Literal["answer", "hang", "drip", "drip headers", "flood", "no http", "close"]
+Mode = Literal["answer", "hang", "drip", "drip headers", "flood", "no http", "close", "answer once"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,8 @@ class Receiver:
     port: int = 0
     scheme: str = "http"
     received: list[Received] = field(default_factory=list)
+    ended: int = 0
+    """Connections that it closed."""
     flooded: int = 0
     """Bytes that a flood got rid of."""
     closing: threading.Event = field(default_factory=threading.Event)
@@ -63,6 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self._answer(receiver)
 
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()
+        self.receiver.ended += 1
+
     def _answer(self, receiver: Receiver) -> None:
         match receiver.mode:
             case "hang":
@@ -81,10 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
                 while not receiver.closing.is_set():
                     self.wfile.write(b"x" * 65_536)
                     receiver.flooded += 65_536
-            case "answer":
+            case "answer" | "answer once":
                 self._head(len(receiver.body))
                 self.wfile.write(receiver.body)
-                return
+                if receiver.mode == "answer":
+                    return
         self.close_connection = True
 
     def _head(self, length: int) -> None:

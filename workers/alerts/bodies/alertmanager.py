@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from schemas.api.subscriptions import EventType
@@ -18,8 +19,7 @@ from workers.alerts.bodies.text import encoded
 from workers.alerts.facts import EventFacts, facts_of
 from workers.alerts.labels import ALERT_NAME
 from workers.alerts.message import Message
-from workers.alerts.templates import render
-from workers.alerts.words import default_text, default_title
+from workers.alerts.templates import Rendered, render
 
 __all__ = ["CONTENT_TYPE", "alerts_body", "fingerprint", "webhook_body"]
 
@@ -81,21 +81,18 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 def _alerts(message: Message) -> list[tuple[EventFacts, dict[str, Any]]]:
-    told = facts_of(message)
-    # The words of a template are of the whole notification, so they fit an alert that is alone.
-    shown = render(message) if len(told) == 1 else None
     alerts = []
-    for facts in told:
+    for facts in facts_of(message):
         labels = _labels(facts)
         starts_ns, ends_ns = _span(facts, message)
-        title, text = (shown.title, shown.text) if shown else _words(facts, message)
+        shown = _words(facts, message)
         alerts.append(
             (
                 facts,
                 {
                     "status": "resolved" if facts.is_over else "firing",
                     "labels": labels,
-                    "annotations": _annotations(facts, title, text),
+                    "annotations": _annotations(facts, shown),
                     "startsAt": short_ns(starts_ns),
                     "endsAt": "0001-01-01T00:00:00Z" if facts.is_firing else short_ns(ends_ns),
                     "generatorURL": message.url,
@@ -106,12 +103,10 @@ def _alerts(message: Message) -> list[tuple[EventFacts, dict[str, Any]]]:
     return alerts
 
 
-def _words(facts: EventFacts, message: Message) -> tuple[str, str]:
+def _words(facts: EventFacts, message: Message) -> Rendered:
+    """Of one alert alone, so that it reads the same with others beside it as without."""
     document = next((one for one in message.events if one.get("id") == facts.id), message.events[0])
-    alone = Message(
-        id=message.id, type=facts.type, at_ns=message.at_ns, events=(document,), url=message.url
-    )
-    return default_title(alone), default_text(alone)
+    return render(replace(message, type=facts.type, events=(document,), group=None))
 
 
 def _span(facts: EventFacts, message: Message) -> tuple[int, int]:
@@ -137,8 +132,8 @@ def _labels(facts: EventFacts) -> dict[str, str]:
     return labels | {name: value for name, value in own.items() if value}
 
 
-def _annotations(facts: EventFacts, title: str, text: str) -> dict[str, str]:
-    given = {"summary": title, "description": text}
+def _annotations(facts: EventFacts, shown: Rendered) -> dict[str, str]:
+    given = {"summary": shown.title, "description": shown.text}
     reason = facts.data.get("reason")
     if isinstance(reason, str):
         given["reason"] = reason

@@ -9,14 +9,15 @@ in TLS. Proxies of the environment are not asked, redirects are not followed.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpcore2
 import httpx2
@@ -33,7 +34,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 _RESOLVERS: Final = 32
 _BODY_S: Final = 1.0
 """How long the body of an answer is waited for: its status has said what counts."""
-_KEPT: Final = 64
+_POOLS: Final = 16
+_KEPT: Final = 8
 _KEPT_S: Final = 30.0
 _MAX_ADDRESSES: Final = 8
 
@@ -60,9 +62,9 @@ class Answer:
 class HttpPoster:
     """Posts bodies; keeps some connections for the next one."""
 
-    def __init__(self, pool: httpcore2.AsyncConnectionPool) -> None:
-        """Of an open pool."""
-        self._pool = pool
+    def __init__(self, pools: Sequence[httpcore2.AsyncConnectionPool]) -> None:
+        """Of open pools: a pool looks at all its connections at each request."""
+        self._pools = pools
 
     @classmethod
     @asynccontextmanager
@@ -78,21 +80,27 @@ class HttpPoster:
 
         Args:
             guard: says which addresses may be dialled.
-            max_connections: at once; one more waits.
+            max_connections: to one receiver at once; one more waits.
             resolve: how names become addresses; the system's way unless given.
             tls: whom to trust; the system's authorities unless given.
         """
-        async with (
-            resolver() as of_the_system,
-            httpcore2.AsyncConnectionPool(
-                ssl_context=tls or _authorities_of_the_system(),
-                max_connections=max_connections,
-                max_keepalive_connections=min(_KEPT, max_connections),
-                keepalive_expiry=_KEPT_S,
-                network_backend=_CheckedBackend(guard, resolve or of_the_system),
-            ) as pool,
-        ):
-            yield cls(pool)
+        async with AsyncExitStack() as stack:
+            if resolve is None:
+                resolve = await stack.enter_async_context(resolver())
+            backend = _CheckedBackend(guard, resolve)
+            pools = [
+                await stack.enter_async_context(
+                    httpcore2.AsyncConnectionPool(
+                        ssl_context=tls or _authorities_of_the_system(),
+                        max_connections=max_connections,
+                        max_keepalive_connections=_KEPT,
+                        keepalive_expiry=_KEPT_S,
+                        network_backend=backend,
+                    )
+                )
+                for _ in range(_POOLS)
+            ]
+            yield cls(pools)
 
     async def post(
         self, url: str, body: bytes, headers: Sequence[tuple[str, str]], *, deadline: float
@@ -143,9 +151,8 @@ class HttpPoster:
             target=parsed.raw_path,
         )
         host = (b"Host", parsed.netloc)  # the pool would write an IPv6 address without brackets
-        async with self._pool.stream(
-            "POST", target, headers=[host, *headers], content=body
-        ) as response:
+        pool = self._pools[hash(parsed.netloc) % len(self._pools)]
+        async with pool.stream("POST", target, headers=[host, *headers], content=body) as response:
             yield response
 
 
@@ -203,12 +210,59 @@ class _CheckedBackend(httpcore2.AsyncNetworkBackend):
         failure = httpcore2.ConnectError(f"the host {host!r} has no address")
         for address in addresses[:_MAX_ADDRESSES]:
             try:
-                return await self._dialler.connect_tcp(
-                    address, port, timeout, local_address, socket_options
+                return _Stream.of(
+                    await self._dialler.connect_tcp(
+                        address, port, timeout, local_address, socket_options
+                    )
                 )
             except httpcore2.ConnectError as error:
                 failure = error
         raise failure
+
+
+@dataclass(frozen=True)
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection that says quickly whether its peer has closed it.
+
+    The pool asks all that are idle at each request; asked by way of the library's own streams that
+    takes longer than the request.
+    """
+
+    inner: httpcore2.AsyncNetworkStream
+    socket: socket.socket
+
+    @classmethod
+    def of(cls, inner: httpcore2.AsyncNetworkStream) -> Self:
+        return cls(inner, inner.get_extra_info("socket"))
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self.inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self.inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        return _Stream(
+            await self.inner.start_tls(ssl_context, server_hostname, timeout), self.socket
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        if info != "is_readable":
+            return self.inner.get_extra_info(info)
+        descriptor = self.socket.fileno()
+        if descriptor < 0:
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def _addresses(host: str, port: int) -> Sequence[str]:

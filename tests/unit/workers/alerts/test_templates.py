@@ -275,7 +275,7 @@ PIECES = st.sampled_from(WORDS.split())
 
 
 @given(source=st.lists(PIECES, max_size=25).map(" ".join) | st.text("{}%|[]('.1a ", max_size=30))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_template_keeps_a_notification_from_being_told(source):
     shown = preview(Template(title=source, text=source), message_of())
     assert shown.title

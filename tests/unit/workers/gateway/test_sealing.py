@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.settings import GatewaySettings
@@ -22,6 +22,7 @@ def names(folder):
     return [path.name for path in folder.iterdir()]
 
 
+@settings(max_examples=50, deadline=None)
 @given(plain=st.binary(max_size=300))
 def test_what_was_sealed_is_opened_by_the_same_key(plain):
     assert SEALER.open(SEALER.seal(plain)) == plain
@@ -43,6 +44,7 @@ def test_another_key_is_told_from_damage_and_says_what_to_do():
         Sealer.of_key(KEY + "!").open(sealed)
 
 
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_no_damage_goes_unnoticed(data):
     sealed = bytearray(SEALER.seal(b"secret"))

@@ -123,6 +123,14 @@ def test_an_alert_keeps_its_labels_and_start_from_its_opening_to_its_end():
     assert opened["generatorURL"] == message_of().url
 
 
+def test_an_alert_reads_the_same_alone_and_among_others():
+    """Else it would change whenever it is sent again together with others."""
+    alone = alerts(incident_event(), title="{{ sensor }}!")
+    among = alerts(incident_event(), incident_event(id_="b", sensor="p"), title="{{ sensor }}!")
+    assert among[0] == alone[0]
+    assert [alert["annotations"]["summary"] for alert in among] == ["pump-7!", "p!"]
+
+
 def test_an_alert_never_ends_in_the_future_nor_before_it_begins():
     """Event time may be ahead of the clock; to Alertmanager an end to come would be none."""
     at_ns = (START_MS - 3_600_000) * 10**6
@@ -265,7 +273,7 @@ DATA = st.fixed_dictionaries({}, optional=dict.fromkeys(incident_event()["data"]
     type_=st.sampled_from(EventType),
     group=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_data_however_odd_keeps_a_notification_from_being_written(data, type_, group):
     event = {**incident_event(), "type": type_, "data": data}
     message = message_of(event, incident_event(id_="other"), group=group)

@@ -91,7 +91,7 @@ def test_networks_of_the_operator_are_admitted_and_no_others():
 
 
 @given(embedded=st.ip_addresses(v=4))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_an_ipv4_address_is_judged_alike_however_it_is_written(embedded):
     guard = AddressGuard()
     assert guard.admits(str(embedded)) == guard.admits(f"::ffff:{embedded}")
@@ -102,7 +102,7 @@ def test_an_ipv4_address_is_judged_alike_however_it_is_written(embedded):
 
 
 @given(address=st.ip_addresses())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_nothing_is_admitted_that_python_does_not_call_global(address):
     if AddressGuard().admits(str(address)):
         address = getattr(address, "ipv4_mapped", None) or address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.certificates import authority_and_server
 from tests.support.receivers import open_receiver
+from tests.support.wait import wait_until
 from workers.gateway.sinks.addresses import AddressGuard
 from workers.gateway.sinks.guarded import (
     HttpFailureError,
@@ -173,6 +175,22 @@ def test_a_connection_is_used_again():
     with open_receiver() as receiver:
         post(receiver.url(), times=3)
     assert len({one.connection for one in receiver.received}) == 1
+
+
+def test_a_connection_that_its_peer_closed_is_not_used_again():
+    async def run(receiver):
+        async with HttpPoster.open(LOOPBACK, max_connections=4) as http:
+            loop, statuses = asyncio.get_running_loop(), []
+            for count in (1, 2, 3):
+                answer = await http.post(receiver.url(), b"{}", [], deadline=loop.time() + 5)
+                statuses.append(answer.status)
+                closed = functools.partial(lambda many: receiver.ended == many, count)
+                await asyncio.to_thread(wait_until, closed, within=5)
+            return statuses
+
+    with open_receiver(mode="answer once") as receiver:
+        assert asyncio.run(run(receiver)) == [200] * 3
+    assert len({one.connection for one in receiver.received}) == 3
 
 
 @pytest.mark.parametrize("mode", ["hang", "drip headers"])
