@@ -86,6 +86,7 @@ class Dispatcher:
         self._failing = dict[str, int]()
         self._in_flight = Counter[str]()
         self._unsettled = 0
+        self._is_leasing = False
         self._slow = set[asyncio.Task[None]]()
         self._tasks = dict[asyncio.Task[None], str]()
         self._done = asyncio.Queue[_Done | None]()
@@ -95,7 +96,7 @@ class Dispatcher:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being sent, and all that was sent is written down."""
-        return not self._unsettled
+        return not self._unsettled and not self._is_leasing
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until it is told to stop, then finish what is being sent within a few seconds."""
@@ -138,15 +139,18 @@ class Dispatcher:
         if free <= 0:
             await asyncio.wait(self._tasks, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
             return True
+        self._is_leasing = True
         try:
             found = await asyncio.to_thread(self._lease, free, self._busy())
+            for due in found:
+                entry = self._entries.get(due.subscription_id)
+                if entry is not None:
+                    self._begin(due, entry)
         except DatabaseUnavailableError as error:
             structlog.get_logger("vigie.gateway").warning("deliveries_wait", error=str(error))
             return False
-        for due in found:
-            entry = self._entries.get(due.subscription_id)
-            if entry is not None:
-                self._begin(due, entry)
+        finally:
+            self._is_leasing = False
         return bool(found)
 
     def _busy(self) -> set[str]:
