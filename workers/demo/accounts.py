@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Check(NamedTuple):
     def holds(self) -> bool:
         """Whether both sides agree."""
         return self.expected == self.found
+
+    def as_dict(self) -> dict[str, Any]:
+        """For scripts."""
+        return self._asdict() | {"holds": self.holds}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -30,6 +31,14 @@ SCORED, FLAGGED, ALARMED = 1, 2, 4
 _FIRST_ROWS = 1_024
 
 
+class Happened(NamedTuple):
+    """Something that happened to an incident."""
+
+    type: str
+    incident: UUID
+    stamp_ms: int  # of its record (epoch)
+
+
 @dataclass(kw_only=True)
 class Ledger:
     """What came out."""
@@ -42,7 +51,7 @@ class Ledger:
     repeats: int = 0  # outputs that had come before; an id makes them harmless
     dead_letters: set[tuple[int, int]] = field(default_factory=set)  # partition and offset
     incidents: dict[UUID, IncidentEvent] = field(default_factory=dict)  # what was told last of each
-    incident_events: set[str] = field(default_factory=set)  # ids of all that was told of them
+    incident_events: dict[str, Happened] = field(default_factory=dict)  # all of them, by id
     anomalies_of: Counter[UUID] = field(default_factory=Counter)  # that carry an incident's id
     heeded: set[UUID] = field(default_factory=set)  # wishes that hold
     # From event time to the record of the cleaned reading.
@@ -94,13 +103,14 @@ class Ledger:
         if anomaly.incident is not None and self.repeats == repeats:
             self.anomalies_of[anomaly.incident] += 1
 
-    def add_incident(self, event: IncidentEvent) -> None:
+    def add_incident(self, event: IncidentEvent, *, stamp_ms: int = 0) -> None:
         """Enter what happened to an incident; what is known already, or outdated, changes nothing.
 
         The one that was told of last comes last.
         """
         self.repeats += event.id in self.incident_events
-        self.incident_events.add(event.id)
+        happened = Happened(event.type, event.data.id, stamp_ms)
+        self.incident_events.setdefault(event.id, happened)
         before = self.incidents.get(event.data.id)
         if before is None or event.sequence > before.sequence:
             self.incidents.pop(event.data.id, None)

@@ -75,7 +75,7 @@ class Listener(threading.Thread):
             elif record.topic == self._topics.incidents:
                 event = _EVENT.validate_json(value)
                 if isinstance(event, IncidentEvent):
-                    self._ledger.add_incident(event)
+                    self._ledger.add_incident(event, stamp_ms=record.timestamp)
                 else:
                     self._ledger.add_deed(event)
             else:

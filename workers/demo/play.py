@@ -20,6 +20,7 @@ from workers.backtest.plots import PlotExtraError
 from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
+from workers.demo.gateway import DemoGateway, gateway_of
 from workers.demo.learning import learn
 from workers.demo.ledger import Ledger
 from workers.demo.listener import Listener
@@ -28,6 +29,7 @@ from workers.demo.picture import draw_pump
 from workers.demo.scenario import Scenario
 from workers.demo.screen import Shown, View
 from workers.demo.summary import Spoken, Summary
+from workers.demo.told import Told
 from workers.demo.verdict import Verdict, fault_behind, gain_db, in_words, judge
 from workers.kafka.factory import admin_of, connection_of, topic_specs
 from workers.plant.faults import Fault
@@ -42,6 +44,7 @@ _BEGIN_WITHIN_S = 15.0
 _CATCH_UP_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.5
 _READ_WITHIN_S = 120.0
+_TOLD_WITHIN_S = 20.0
 _RATE_OVER_S = 3.0
 
 
@@ -56,6 +59,9 @@ class Audience:
 
     def training(self, progress: Progress) -> None:
         """The training goes on."""
+
+    def page_is_at(self, url: str) -> None:
+        """There is a page to look at, until the demo ends."""
 
     def watching(self, view: View) -> None:
         """The stream runs; several times a second."""
@@ -99,19 +105,30 @@ def play(
         settings = _settings(broker.bootstrap, folder / "model")
         configure_logging(settings.log)
         admin_of(connection_of(settings.kafka)).create_topics(topic_specs(settings.topics))
-        audience.step("starting Ray and the workers")
-        show = _Show(scenario, settings, detector, audience, should_stop)
-        try:
-            healths = run_pipeline(settings, should_stop=show.should_stop, observe=show.observe)
-        finally:
-            show.feeder.stop(within_s=_CATCH_UP_WITHIN_S)
-        if show.listener is None or show.operator is None:
-            raise KeyboardInterrupt
-        audience.step("reading the topics back")
-        show.operator.finish(within_s=_READ_WITHIN_S)
-        show.listener.finish(within_s=_READ_WITHIN_S)
-        counts = sum((health.total for health in healths), Counts())
-        return _sum_up(show, counts, detector, folder)
+        audience.step("starting Ray, the workers and the gateway")
+        with gateway_of(settings, folder) as (gateway, serve):
+            show = _Show(
+                scenario,
+                settings,
+                detector,
+                audience,
+                gateway=gateway,
+                asked_to_stop=should_stop,
+            )
+            try:
+                healths = run_pipeline(
+                    settings, should_stop=show.should_stop, observe=show.observe, serve=serve
+                )
+            finally:
+                show.feeder.stop(within_s=_CATCH_UP_WITHIN_S)
+            if show.ledger is None or show.listener is None or show.operator is None:
+                raise KeyboardInterrupt
+            audience.step("reading the topics back")
+            show.operator.finish(within_s=_READ_WITHIN_S)
+            show.listener.finish(within_s=_READ_WITHIN_S)
+            told = gateway.settle(show.ledger, within_s=_TOLD_WITHIN_S)
+            counts = sum((health.total for health in healths), Counts())
+            return _sum_up(show, counts, detector, told, folder)
 
 
 def _settings(bootstrap: str, model: Path) -> Settings:
@@ -134,10 +151,13 @@ class _Show:
         settings: Settings,
         detector: Detector,
         audience: Audience,
+        *,
+        gateway: DemoGateway,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         self.scenario, self.settings, self._detector = scenario, settings, detector
         self._audience, self._asked_to_stop = audience, asked_to_stop
+        self._gateway = gateway
         self._connection = connection_of(settings.kafka)
         self._rates: deque[tuple[float, int, int]] = deque()
         self._running_since_s: float | None = None
@@ -186,6 +206,10 @@ class _Show:
         held = sum(len(health.lag) for health in healths)
         if held < _PARTITIONS and now_s - self._running_since_s < _BEGIN_WITHIN_S:
             return
+        if not self._gateway.settled.is_set():  # it will be, within a minute
+            return
+        if self._gateway.page:
+            self._audience.page_is_at(self._gateway.page)
         self.feeder.go()
         plant = self.scenario.plant()
         self.ledger = Ledger(
@@ -231,6 +255,7 @@ class _Show:
             p99_ms=latency.quantile(0.99),
             incidents=[self._shown(one.data) for one in reversed(list(ledger.incidents.values()))],
             opened=len(ledger.incidents),
+            webhooks=self._gateway.webhooks,
             note=self._note or ("everything is sent; finishing" if self.feeder.is_done else ""),
         )
 
@@ -258,7 +283,7 @@ def facts_of(settings: Settings) -> Broker:
     )
 
 
-def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Summary:
+def _sum_up(show: _Show, counts: Counts, detector: Detector, told: Told, folder: Path) -> Summary:
     assert show.ledger is not None
     assert show.operator is not None
     rule = detector.head.alarms
@@ -277,6 +302,7 @@ def _sum_up(show: _Show, counts: Counts, detector: Detector, folder: Path) -> Su
         accounts=accounts,
         verdict=verdict,
         spoken=Spoken.of(show.operator.said.values(), ledger.heeded),
+        told=told,
         machines=ledger.machines,
         interval_s=scenario.interval_ns / 1e9,
         gain_db=_gain(truth, ledger, faults, detector),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from schemas.wire.incident import Direction, Incident
+from workers.demo.accounts import Check
 from workers.stream.state.counts import Counts
 
 _SHOWN_INCIDENTS = 8
@@ -63,6 +64,7 @@ class View:
     p99_ms: float | None
     incidents: Sequence[Shown]  # what was told of last first
     opened: int  # incidents, since the beginning
+    webhooks: tuple[int, int] | None = None  # that came, and with a valid signature
     note: str = ""  # what is happening, when it is not just running
 
 
@@ -79,12 +81,23 @@ def one_line(view: View) -> str:
         f"{view.sensors} sensors  {view.opened:,} incidents  "
         f"latency p50 {milliseconds(view.p50_ms)} p99 {milliseconds(view.p99_ms)}  "
         f"{view.counts.dead_lettered} dead letters"
+        + ("" if view.webhooks is None else f"  {view.webhooks[0]:,} webhooks")
     )
 
 
 def milliseconds(value: float | None) -> str:
     """A latency in words."""
     return "-" if value is None else f"{value:,.0f} ms"
+
+
+def show_broken(checks: Iterable[Check], console: Console) -> None:
+    """What does not add up, with both numbers."""
+    for check in checks:
+        if not check.holds:
+            console.print(
+                f"[bold red]Does not add up:[/bold red] {check.claim}: "
+                f"{check.expected:,} and {check.found:,}"
+            )
 
 
 def titled(title: str, **options: Any) -> Table:
@@ -135,6 +148,12 @@ def _figures(view: View) -> Table:
         "warming up", f"{counts.warming_up:,}",
         "scored", f"{counts.scored:,}",
     )  # fmt: skip
+    if view.webhooks is not None:
+        came, valid = view.webhooks
+        table.add_row(
+            "webhooks", f"{came:,}",
+            "signatures valid", Text(f"{valid:,}", style="" if valid == came else "bold red"),
+        )  # fmt: skip
     return table
 
 

@@ -19,7 +19,8 @@ from schemas.wire.verdict import Wish
 from workers.demo.accounts import Accounts
 from workers.demo.learning import BUDGET_WORDS
 from workers.demo.scenario import PLANT_INTERVAL_S
-from workers.demo.screen import milliseconds, titled
+from workers.demo.screen import milliseconds, show_broken, titled
+from workers.demo.told import Told
 from workers.demo.verdict import FoundFault, SeenIncident, Verdict, in_words
 
 _HOUR_S = 3_600.0
@@ -53,6 +54,7 @@ class Summary:
     accounts: Accounts
     verdict: Verdict
     spoken: Spoken
+    told: Told  # by the gateway
     machines: tuple[str, ...]
     interval_s: float  # between two readings of a pump, in the show
     gain_db: Mapping[str, float]  # of each channel, on rows without a fault
@@ -62,6 +64,11 @@ class Summary:
     picture: Path | None  # None when it could not be drawn, and `picture_note` says why
     picture_note: str
     folder: Path  # of model, log and picture
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every record is accounted for, and everybody was told."""
+        return self.accounts.balanced and self.told.balanced
 
     @property
     def healthy_h(self) -> float:
@@ -80,9 +87,8 @@ def as_dict(summary: Summary) -> dict[str, Any]:
     accounts, verdict = summary.accounts, summary.verdict
     return {
         "seconds": round(summary.seconds, 1),
-        "balanced": accounts.balanced,
-        "accounts": asdict(accounts)
-        | {"checks": [check._asdict() | {"holds": check.holds} for check in accounts.checks]},
+        "balanced": summary.balanced,
+        "accounts": asdict(accounts) | {"checks": [check.as_dict() for check in accounts.checks]},
         "detection": {
             "faults": len(verdict.faults),
             "found": verdict.found,
@@ -122,6 +128,7 @@ def as_dict(summary: Summary) -> dict[str, Any]:
             **{channel: _finite(gain) for channel, gain in summary.gain_db.items()},
         },
         "latency_ms": dict(summary.latency_ms),
+        **summary.told.as_dict(),
         "model": dict(summary.model),
         "picture": None if summary.picture is None else str(summary.picture),
         "picture_note": summary.picture_note,
@@ -145,6 +152,7 @@ def show(summary: Summary, console: Console) -> None:
         f"[bold]Latency[/bold], from the moment of a reading to its result in Kafka: "
         f"p50 {milliseconds(latency['p50'])}, p99 {milliseconds(latency['p99'])}"
     )
+    summary.told.show(console)
     if summary.picture is not None:
         console.print("[bold]Picture[/bold]  ", Text(str(summary.picture), style="cyan"), sep="")
     else:
@@ -181,12 +189,7 @@ def _show_checks(accounts: Accounts, console: Console) -> None:
             f"[bold green]Every record is accounted for[/bold green] "
             f"({len(accounts.checks)} checks against the topics, the workers and the offsets)."
         )
-    for check in accounts.checks:
-        if not check.holds:
-            console.print(
-                f"[bold red]Does not add up:[/bold red] {check.claim}: "
-                f"{check.expected:,} and {check.found:,}"
-            )
+    show_broken(accounts.checks, console)
     if accounts.note:
         console.print(accounts.note, style="yellow", markup=False)
     if accounts.repeats:

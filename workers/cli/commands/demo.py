@@ -39,9 +39,11 @@ def demo(
     Starts a Kafka broker and a local Ray, learns a model from a stretch of the plant without
     faults, then streams readings with faults in them and scores them live. The plant runs in time
     lapse. An operator, who knows what was broken, says of each incident that is over whether it was
-    a fault or a false alarm. At the end every record is accounted for, the incidents are compared
-    with the faults and the false ones with the budget, and a picture shows one pump. Ctrl-C ends
-    the streaming early; the summary comes all the same.
+    a fault or a false alarm. Meanwhile the gateway (vigie serve) shows it all on a page, whose
+    address is printed, and posts the incidents to a receiver in this process, which verifies the
+    signatures. At the end every record is accounted for, the incidents are compared with the faults
+    and the false ones with the budget, and a picture shows one pump. Ctrl-C ends the streaming
+    early; the summary comes all the same.
 
     Examples:
       vigie demo
@@ -75,5 +77,5 @@ def demo(
             stdout.write("\n")
         else:
             show(summary, console)
-    if not summary.accounts.balanced:
+    if not summary.balanced:
         raise typer.Exit(1)

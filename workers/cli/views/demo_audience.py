@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.style import Style
 from rich.text import Text
 
 from workers.cli.views.training_bar import training_bar
@@ -43,6 +44,12 @@ class _Lines(Audience):
             f"step {progress.step:,}, validation loss {progress.validation_loss:.4f}"
         )
 
+    def page_is_at(self, url: str) -> None:
+        # In one piece, so that it can be clicked and copied.
+        text = f"the page, until the demo ends: {url}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.file.flush()
+
     def watching(self, view: View) -> None:
         self._now_and_then(one_line(view))
 
@@ -70,6 +77,13 @@ class _Terminal(Audience):
 
     def training(self, progress: Progress) -> None:
         self._show(training_bar(progress, began_s=self._began_s))
+
+    def page_is_at(self, url: str) -> None:
+        self.done()
+        # In one piece, however narrow the terminal is.
+        link = Text(url, style=Style(color="cyan", underline=True, link=url), no_wrap=True)
+        self._console.print("[bold]The page[/bold], until the demo ends:")
+        self._console.print(link, soft_wrap=True)
 
     def watching(self, view: View) -> None:
         if self._step != _STREAMING:

@@ -117,7 +117,7 @@ def test_whatever_is_missing_the_books_do_not_balance(loss):
         ledger.incidents.clear()
         ledger.incident_events.clear()
     elif loss == "an event of one":
-        ledger.incident_events.pop()
+        ledger.incident_events.popitem()
     elif loss == "a dead letter":
         ledger.dead_letters.clear()
     elif loss == "a commit":

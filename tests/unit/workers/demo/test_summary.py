@@ -12,6 +12,7 @@ from rich.console import Console
 from tests.support.demo_records import PUMPS, make_fault, make_incident, make_ledger
 from workers.demo.accounts import Accounts, Check
 from workers.demo.summary import Spoken, Summary, as_dict, show
+from workers.demo.told import Told
 from workers.demo.verdict import judge
 
 
@@ -29,6 +30,7 @@ def make_summary(*incidents: Any, **changes: Any) -> Summary:
         "accounts": accounts,
         "verdict": judge(ledger, faults, rows=100, warm_up=5, rate=0.01),
         "spoken": Spoken(faults=1, false_alarms=1, heeded=2),
+        "told": Told(page=None, webhooks=None),
         "machines": PUMPS,
         "interval_s": 0.02,
         "gain_db": {"flow": 8.0, "motor_temperature": float("nan")},
