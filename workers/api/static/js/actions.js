@@ -33,19 +33,26 @@ function SilenceDialog({ incident, onClose, run }) {
   <//>`;
 }
 
-function VerdictDialog({ incident, verdict, onClose, run }) {
+const MEANS = {
+  fault: "The threshold learns nothing from these readings, so the same fault is found again.",
+  false_alarm: "What looks like it is held back from now on, for this sensor and model.",
+};
+
+function VerdictDialog({ incident, onClose, run }) {
+  const [verdict, setVerdict] = useState(incident.verdict || "");
   const [note, setNote] = useState("");
   async function send(event) {
     event.preventDefault();
     await run(() => post(`${pathOf.apiIncident(incident.id)}:verdict`, { verdict, note }), `Noted: ${VERDICTS[verdict].toLowerCase()}.`);
     onClose();
   }
-  return html`<${Dialog} title=${verdict === "fault" ? "It was a fault" : "It was a false alarm"} onClose=${onClose}>
+  return html`<${Dialog} title="What was it?" onClose=${onClose}>
     <form onSubmit=${send}>
-      <p>${verdict === "fault"
-        ? "The threshold learns nothing from these readings, so the same fault is found again."
-        : "What looks like it will be held back from now on, for this sensor and model."}</p>
-      <label class="field">Note (may be empty)<textarea maxlength="1000" autofocus value=${note} onInput=${(event) => setNote(event.currentTarget.value)}></textarea></label>
+      <p>The stream goes by your verdict from its next reading of <b><${Name}>${incident.sensor_id}<//></b> on.</p>
+      <fieldset class="radios"><legend class="hidden">Verdict</legend>${Object.entries(VERDICTS).map(([key, text], i) => html`<label key=${key}>
+        <input type="radio" name="verdict" value=${key} required autofocus=${i === 0} checked=${verdict === key} onChange=${() => setVerdict(key)} />
+        <span><b>${text}</b><span class="muted small">${MEANS[key]}</span></span></label>`)}</fieldset>
+      <label class="field">Note (may be empty)<textarea maxlength="1000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)}></textarea></label>
       <div class="actions"><button type="button" onClick=${onClose}>Cancel</button><button class="primary" type="submit">Send the verdict</button></div>
     </form>
   <//>`;
@@ -83,12 +90,10 @@ function Buttons({ incident, store, toast, all }) {
     ${all && incident.state === "acknowledged" ? html`<button type="button" disabled=${busy}
       onClick=${() => run(() => post(`${path}:unacknowledge`), "Nobody looks after it any more.")}>Give it back</button>` : ""}
     ${isOver ? "" : html`<button type="button" disabled=${busy} aria-label=${`Silence the sensor ${whose}`} onClick=${() => setDialog("silence")}>Silence…</button>`}
-    ${incident.kind === "detector" ? "" : html`
-      <button type="button" disabled=${busy} aria-label=${`Fault: verdict on the incident ${whose}`} onClick=${() => setDialog("fault")}>Fault…</button>
-      <button type="button" disabled=${busy} aria-label=${`False alarm: verdict on the incident ${whose}`} onClick=${() => setDialog("false_alarm")}>False alarm…</button>`}
+    ${incident.kind === "detector" ? "" : html`<button type="button" disabled=${busy} aria-label=${`Verdict on the incident ${whose}`} onClick=${() => setDialog("verdict")}>Verdict…</button>`}
     ${all && !isOver ? html`<button type="button" disabled=${busy}
       onClick=${() => run(() => post(`${path}:resolve`, {}), "Closed by you.")}>Close it</button>` : ""}
     ${dialog === "silence" ? html`<${SilenceDialog} incident=${incident} onClose=${close} run=${run} />` : ""}
-    ${dialog === "fault" || dialog === "false_alarm" ? html`<${VerdictDialog} incident=${incident} verdict=${dialog} onClose=${close} run=${run} />` : ""}
+    ${dialog === "verdict" ? html`<${VerdictDialog} incident=${incident} onClose=${close} run=${run} />` : ""}
   </span>`;
 }

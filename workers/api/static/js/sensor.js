@@ -12,8 +12,8 @@ const SPANS = [["live", "Live"], ["day", "Last day"]];
 const SHOWN = 6;
 const TABLE = 30;
 
-export const Keys = () => html`<p class="keys"><span class="k-measured">measured</span><span class="k-cleaned">cleaned, as the model expects it without noise</span>
-  <span class="k-band">where readings usually lie</span><span class="k-flag">above the threshold</span></p>`;
+export const Keys = () => html`<p class="keys"><span class="k-measured">measured</span><span class="k-cleaned">cleaned by the model</span>
+  <span class="k-band">usual range</span><span class="k-flag">above the threshold</span></p>`;
 
 function Bars({ shares }) {
   if (!shares.length) return html`<p class="muted">No reading of this stretch is above the threshold.</p>`;
