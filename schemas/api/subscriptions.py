@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, Secret, model_validator
 
 from schemas.api.base import Glob, LabelName, Note, Request, Response, Seconds, ShortText, Time
 from schemas.api.matchers import MAX_FILTERS, Filter, Hours, Matcher, MatchKind
@@ -33,6 +34,23 @@ __all__ = [
 ]
 
 MAX_TEMPLATE_CHARS: Final = 4000
+MIN_SECRET_BYTES: Final = 24
+MAX_SECRET_BYTES: Final = 64
+
+
+def _decodable(secret: str) -> str:
+    try:
+        length = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError as error:
+        raise ValueError("what stands behind whsec_ is not base64") from error
+    if not MIN_SECRET_BYTES <= length <= MAX_SECRET_BYTES:
+        raise ValueError(f"a secret has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
+    return secret
+
+
+SigningSecret = Annotated[
+    str, Field(pattern=r"^whsec_[A-Za-z0-9+/=]{32,88}$"), AfterValidator(_decodable)
+]
 
 
 class EventType(StrEnum):
@@ -181,7 +199,7 @@ class RotateSecret(Request):
 
     overlap_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400.0
     """How long the one before signs as well: a receiver takes either."""
-    secret: Annotated[SecretStr, Field(pattern=r"^whsec_[A-Za-z0-9+/=]{32,88}$")] | None = None
+    secret: Secret[SigningSecret] | None = None
     """One of your own, 24 to 64 bytes in base64 behind whsec_; null makes one."""
 
 
