@@ -76,15 +76,20 @@ def _revealed(value: Any) -> Any:
 def with_kept_secrets(spec: SubscriptionSpec, old: SubscriptionSpec | None) -> SubscriptionSpec:
     """The subscription with the old secrets where it has asterisks.
 
+    They go where they went before, and nowhere else: who may change a subscription need not know
+    them, and must not have them sent to another address.
+
     Raises:
-        MaskedSecretError: there is no old one.
+        MaskedSecretError: there is no old one, or it was for another address.
     """
     sink = revealed(spec)["sink"]
-    before = {} if old is None or old.sink.kind != spec.sink.kind else revealed(old)["sink"]
+    before = {} if old is None else revealed(old)["sink"]
+    if before.get("kind") != sink["kind"] or sink.get("url") not in {MASK, before.get("url")}:
+        before = {}
     kept = {name: _kept(value, before.get(name)) for name, value in sink.items()}
-    return (
-        spec if kept == sink else SubscriptionSpec.model_validate(revealed(spec) | {"sink": kept})
-    )
+    if kept == sink:
+        return spec
+    return SubscriptionSpec.model_validate(revealed(spec) | {"sink": kept})
 
 
 def _kept(value: Any, before: Any) -> Any:

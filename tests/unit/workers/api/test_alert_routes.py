@@ -1,0 +1,420 @@
+"""Subscriptions, incidents and silences, as a client of the interface has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.support.api import Api, served
+from tests.support.gateway import Rig, incident_id
+from workers.api.auth import Scope
+from workers.gateway.store import deliveries
+from workers.gateway.store.times import as_time
+
+HOOK = {"kind": "webhook", "url": "https://receiver.example/hook"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with served(tmp_path, open_access=True) as found:
+        yield found
+
+
+@pytest.fixture
+def rig(api: Api) -> Rig:
+    """Takes incidents in by the parts of the gateway itself."""
+    rig = Rig(api.gateway.database, api.gateway.settings)
+    rig.sealer, rig.book, rig.outbox = api.gateway.sealer, api.gateway.book, api.gateway.outbox
+    rig.clock.now_ns = api.clock.now_ns
+    return rig
+
+
+def create(api: Api, **spec: Any) -> dict[str, Any]:
+    answer = api.client.post("/v1/subscriptions", json={"name": "a", "sink": HOOK, **spec})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+# -- subscriptions ------------------------------------------------------------------------------
+
+
+def test_a_subscription_is_made_read_changed_and_deleted(api: Api):
+    made = create(api)
+    path = f"/v1/subscriptions/{made['id']}"
+    assert made["secret"].startswith("whsec_")
+
+    read = api.client.get(path)
+    assert read.json() == {key: value for key, value in made.items() if key != "secret"}
+    assert read.headers["etag"] == '"1"'
+    patched = api.client.patch(path, json={"min_severity": "high"}, headers={"If-Match": '"1"'})
+    assert patched.json()["spec"]["min_severity"] == "high"
+    assert patched.headers["etag"] == '"2"'
+    replaced = api.client.put(
+        path, json={"name": "b", "sink": HOOK}, headers={"If-Match": '"2"'}
+    ).json()
+    assert (replaced["version"], replaced["spec"]["name"]) == (3, "b")
+    assert "min_severity" not in replaced["spec"]
+    assert [one["id"] for one in api.client.get("/v1/subscriptions").json()["items"]] == [
+        made["id"]
+    ]
+    assert api.client.delete(path).status_code == 204
+    assert api.client.get(path).status_code == 404
+
+
+def test_a_change_of_what_somebody_else_changed_is_rejected(api: Api):
+    path = f"/v1/subscriptions/{create(api)['id']}"
+
+    assert api.client.patch(path, json={"enabled": False}).status_code == 428
+    stale = api.client.patch(path, json={"enabled": False}, headers={"If-Match": '"7"'})
+
+    assert stale.status_code == 412
+    assert api.client.get(path).json()["spec"]["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"filters": [{"sql": "true"}]}, "sql"),
+        ({"filters": [{"exact": {"type": "x"}, "prefix": {"type": "x"}}]}, "exactly one"),
+        ({"matchers": [{"name": "a", "value": "(", "isRegex": True}]}, "RE2"),
+        ({"sink": {"kind": "webhook", "url": "ftp://receiver"}}, "http"),
+        ({"sink": {"kind": "webhook", "url": "https://user:pass@receiver"}}, "headers"),
+        ({"sink": {"kind": "kafka", "topic": "vigie.verdicts"}}, "itself"),
+        ({"sink": {"kind": "pigeon"}}, "pigeon"),
+        ({"hours": [{"time_zone": "Mars/Olympus"}]}, "time zone"),
+        ({"template": {"title": "{{ x"}}, "template.title"),
+        ({"escalate": {"to": str(uuid4())}}, "escalate.to"),
+        ({"group": {"by": ["site"]}, "cooldown_s": 5}, "interval_s"),
+        ({"nmae": "typo"}, "nmae"),
+    ],
+)
+def test_a_wrong_subscription_is_rejected_with_its_reason(
+    api: Api, spec: dict[str, Any], said: str
+):
+    answer = api.client.post("/v1/subscriptions", json={"name": "a", "sink": HOOK, **spec})
+
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert api.client.get("/v1/subscriptions").json()["items"] == []
+
+
+def test_secrets_are_shown_by_no_answer_and_lie_in_no_column(api: Api, tmp_path: Path):
+    sink = HOOK | {"headers": {"Authorization": "Bearer swordfish"}}
+    made = create(api, sink=sink)
+
+    shown = api.client.get(f"/v1/subscriptions/{made['id']}").text
+    with api.gateway.database.engine.connect() as connection:
+        connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    assert "swordfish" not in shown + str(made) + api.client.get("/v1/audit").text
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("vigie.db*"))
+    assert b"swordfish" not in kept
+    assert made["secret"].encode() not in kept
+
+
+def test_asterisks_keep_a_secret_only_where_it_went_before(api: Api):
+    sink = HOOK | {"headers": {"Authorization": "Bearer swordfish"}}
+    path = f"/v1/subscriptions/{create(api, sink=sink)['id']}"
+    masked = api.client.get(path).json()["spec"]
+    assert masked["sink"]["headers"] == {"Authorization": "**********"}
+
+    kept = api.client.put(path, json=masked | {"name": "b"}, headers={"If-Match": '"1"'})
+    masked["sink"]["url"] = "https://thief.example/"
+    stolen = api.client.put(path, json=masked, headers={"If-Match": '"2"'})
+
+    assert kept.status_code == 200
+    assert stolen.status_code == 422
+    with api.gateway.database.read() as connection:
+        (entry,) = api.gateway.book.read(connection).entries.values()
+    assert entry.spec.sink.headers["Authorization"].get_secret_value() == "Bearer swordfish"  # type: ignore[union-attr]
+
+
+def test_a_request_that_is_sent_twice_under_one_key_makes_one(api: Api):
+    key = {"Idempotency-Key": "k"}
+    body = {"name": "a", "sink": HOOK}
+    first, second = (api.client.post("/v1/subscriptions", json=body, headers=key) for _ in range(2))
+
+    assert first.json() == second.json()
+    assert len(api.client.get("/v1/subscriptions").json()["items"]) == 1
+
+
+def test_a_rotated_secret_signs_beside_the_old_one_for_a_while(api: Api):
+    made = create(api)
+    rotated = api.client.post(
+        f"/v1/subscriptions/{made['id']}/secret:rotate", json={"overlap_s": 60}
+    ).json()
+
+    assert rotated["secret"] not in {"", made["secret"]}
+    assert rotated["old_until"] == as_time(api.clock() + 60 * 10**9).isoformat().replace(
+        "+00:00", "Z"
+    )
+
+
+def test_a_subscription_to_ones_own_escalation_is_rejected(api: Api):
+    boss, a = create(api, name="boss"), create(api, name="a")
+    path = f"/v1/subscriptions/{a['id']}"
+
+    ok = api.client.patch(path, json={"escalate": {"to": boss["id"]}}, headers={"If-Match": '"1"'})
+    circle = api.client.patch(path, json={"escalate": {"to": a["id"]}}, headers={"If-Match": '"2"'})
+
+    assert (ok.status_code, circle.status_code) == (200, 422)
+
+
+def test_deliveries_are_listed_and_sent_again(api: Api, rig: Rig):
+    made = create(api)
+    rig.opens("pump-1")
+    rig.opens("pump-2")
+    rig.receivers.outcomes = {}
+    path = f"/v1/subscriptions/{made['id']}"
+    page = api.client.get(f"{path}/deliveries?limit=1").json()
+    rest = api.client.get(f"{path}/deliveries?cursor={page['next']}").json()
+    assert [one["state"] for one in page["items"] + rest["items"]] == ["waiting", "waiting"]
+    assert page["items"][0]["id"] > rest["items"][0]["id"]
+    number = page["items"][0]["id"]
+    assert api.client.post(f"{path}/deliveries/{number}:resend").status_code == 409
+    with api.gateway.database.begin() as connection:
+        due = deliveries.lease(
+            connection,
+            holder="x",
+            now_ns=api.clock(),
+            until_ns=api.clock() + 10**9,
+            limit=9,
+            per_subscription=9,
+            busy=(),
+        )
+        assert len(due) == 2
+        connection.exec_driver_sql("UPDATE deliveries SET state = 'dead'")
+
+    resent = api.client.post(f"{path}/deliveries/{number}:resend").json()
+
+    assert (resent["state"], resent["event_id"]) == ("waiting", page["items"][0]["event_id"])
+    assert api.client.get(f"{path}/deliveries/{number}/attempts").json() == []
+    assert api.client.get(f"{path}/deliveries/99999/attempts").status_code == 404
+
+
+def test_recover_tells_what_was_given_up_and_what_came_before(api: Api, rig: Rig):
+    rig.opens("before")
+    api.clock.go_on(1000)
+    rig.clock.go_on(1000)
+    made = create(api)
+    rig.opens("pump-1")
+    with api.gateway.database.begin() as connection:
+        connection.exec_driver_sql("UPDATE deliveries SET state = 'dead'")
+    path = f"/v1/subscriptions/{made['id']}"
+
+    since = as_time(api.clock() - 2000 * 10**9).isoformat()
+    done = api.client.post(f"{path}:recover", json={"since": since}).json()
+    again = api.client.post(f"{path}:recover", json={"since": since}).json()
+
+    assert (done, again) == ({"resent": 1, "added": 1}, {"resent": 0, "added": 0})
+
+
+def test_a_preview_shows_what_people_would_read(api: Api):
+    answer = api.client.post(
+        "/v1/subscriptions:preview",
+        json={"template": {"title": "{{ sensor }} is {{ severity }}"}},
+    )
+    wrong = api.client.post(
+        "/v1/subscriptions:preview", json={"template": {"text": "{{ 9 ** 9 ** 9 }}"}}
+    )
+
+    assert answer.json()["title"] == "example-pump is medium"
+    assert wrong.status_code == 422
+
+
+# -- incidents ----------------------------------------------------------------------------------
+
+
+def test_incidents_are_filtered_searched_and_paged(api: Api, rig: Rig):
+    for number in range(5):
+        rig.clock.go_on(1)
+        rig.opens(f"pump-{number}", severity="high" if number == 3 else "low")
+    rig.opens("fan-1", labels={"site": 'Tu"rin', "line": "50%_"}, kind="drift")
+    rig.resolves("pump-0")
+
+    def sensors(query: str) -> list[str]:
+        answer = api.client.get(f"/v1/incidents?{query}")
+        assert answer.status_code == 200, answer.text
+        return [one["sensor_id"] for one in answer.json()["items"]]
+
+    assert sensors("state=resolved") == ["pump-0"]
+    assert sensors("severity=high") == ["pump-3"]
+    assert sensors("kind=drift") == ["fan-1"]
+    assert sensors("sensor=pump-1&sensor=pump-2") == ["pump-2", "pump-1"]
+    assert sensors('label=site%3DTu"rin') == ["fan-1"]
+    assert sensors("label=line%3D50%25_") == ["fan-1"]
+    assert sensors("label=site%3Drin") == []
+    assert sensors("q=TEMPERATURE pump-3") == ["pump-3"]
+    assert sensors("q=50%25_") == ["fan-1"]
+    page = api.client.get("/v1/incidents?limit=4").json()
+    rest = api.client.get(f"/v1/incidents?limit=4&cursor={page['next']}").json()
+    listed = [one["sensor_id"] for one in page["items"] + rest["items"]]
+    assert sorted(listed) == sorted([f"pump-{number}" for number in range(5)] + ["fan-1"])
+    assert api.client.get("/v1/incidents?state=broken").status_code == 422
+
+
+def test_an_incident_is_acknowledged_commented_and_resolved(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    path = f"/v1/incidents/{incident_id('pump-1')}"
+    until = as_time(api.clock() + 3600 * 10**9).isoformat()
+
+    shown = api.client.post(f"{path}:acknowledge", json={"until": until, "comment": "looking"})
+    assert (shown.json()["state"], shown.json()["acknowledged_by"]) == ("acknowledged", "anyone")
+    back = api.client.post(f"{path}:unacknowledge").json()
+    assert (back["state"], back["acknowledged_by"]) == ("open", "")
+    assert api.client.post(f"{path}:unacknowledge").status_code == 409
+    api.client.post(f"{path}/comments", json={"text": "The bearing WAS loose"})
+    over = api.client.post(f"{path}:resolve", json={"comment": "fixed"}).json()
+    assert (over["state"], over["resolved_by"], over["comments"]) == ("resolved", "anyone", 3)
+    assert api.client.post(f"{path}:acknowledge", json={}).status_code == 409
+    said = [one["text"] for one in api.client.get(f"{path}/comments").json()]
+    assert said == ["looking", "The bearing WAS loose", "fixed"]
+    assert len(api.client.get("/v1/incidents?q=was loose").json()["items"]) == 1
+    done = {one["action"] for one in api.client.get("/v1/audit").json()["items"]}
+    assert {"incident.acknowledge", "incident.comment", "incident.resolve"} <= done
+
+
+def test_several_are_acknowledged_by_ids_or_by_what_they_have_in_common(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    rig.opens("pump-2")
+    rig.opens("fan-1")
+    rig.resolves("fan-1")
+    ids = [incident_id(name) for name in ("pump-1", "fan-1", "nobody")]
+
+    by_ids = api.client.post("/v1/incidents:acknowledge", json={"incidents": ids}).json()
+    by_match = api.client.post(
+        "/v1/incidents:acknowledge",
+        json={"matchers": [{"name": "sensor_id", "value": "pump-.*", "isRegex": True}]},
+    ).json()
+
+    assert by_ids == {"acknowledged": [ids[0]], "over": ids[1:]}
+    assert by_match["acknowledged"] == [incident_id("pump-2")]
+    assert api.client.post("/v1/incidents:acknowledge", json={}).status_code == 422
+
+
+def test_what_happened_is_in_the_stream_of_events_without_a_hole(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    path = f"/v1/incidents/{incident_id('pump-1')}"
+    api.client.post(f"{path}:acknowledge", json={})
+    api.client.post(f"{path}:resolve", json={})
+    with api.gateway.database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT seq, type FROM events ORDER BY seq").all()
+
+    assert [tuple(row) for row in rows] == [
+        (1, "incident.opened"),
+        (2, "incident.acknowledged"),
+        (3, "incident.resolved"),
+    ]
+
+
+# -- silences -----------------------------------------------------------------------------------
+
+
+def silence(api: Api, seconds: float = 3600, **spec: Any) -> Any:
+    body = {
+        "matchers": [{"name": "sensor_id", "value": "pump-1"}],
+        "endsAt": as_time(api.clock() + round(seconds * 1e9)).isoformat(),
+        "comment": "overhaul",
+        **spec,
+    }
+    return api.client.post("/v1/silences", json=body)
+
+
+def test_a_silence_is_made_seen_at_its_incidents_and_ended(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    made = silence(api).json()
+    assert (made["status"], made["createdBy"]) == ("active", "anyone")
+    path = f"/v1/incidents/{incident_id('pump-1')}"
+    assert api.client.get(path).json()["silenced_by"] == [made["id"]]
+
+    assert api.client.delete(f"/v1/silences/{made['id']}").status_code == 204
+
+    assert api.client.get(path).json()["silenced_by"] == []
+    assert api.client.get("/v1/silences").json()["items"] == []
+    (shown,) = api.client.get("/v1/silences?expired=true").json()["items"]
+    assert shown["status"] == "expired"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"matchers": [{"name": "site", "value": ".*", "isRegex": True}]},
+        {"matchers": []},
+        {"matchers": [{"name": "site", "value": "[", "isRegex": True}]},
+        {"comment": ""},
+        {"endsAt": "2020-01-01T00:00:00Z"},
+        {"endsAt": "2030-01-01T00:00:00"},
+    ],
+)
+def test_a_wrong_silence_is_rejected(api: Api, spec: dict[str, Any]):
+    assert silence(api, **spec).status_code == 422
+
+
+# -- who may ------------------------------------------------------------------------------------
+
+
+def test_a_tenant_sees_and_changes_its_own_alone(tmp_path: Path):
+    with served(tmp_path) as api:
+        rig = Rig(api.gateway.database, api.gateway.settings)
+        rig.outbox = api.gateway.outbox
+        rig.opens("pump-1", labels={"tenant": "blue"})
+        rig.opens("pump-2", labels={"tenant": "red"})
+        blue = api.bearer(Scope.OPERATE, tenant="blue")
+        red = api.bearer(Scope.OPERATE, tenant="red")
+        made = api.client.post(
+            "/v1/subscriptions", json={"name": "a", "sink": HOOK}, headers=blue
+        ).json()
+        path = f"/v1/subscriptions/{made['id']}"
+        other = f"/v1/incidents/{incident_id('pump-2')}"
+
+        assert made["spec"]["tenant"] == "blue"
+        assert api.client.get(path, headers=red).status_code == 404
+        assert api.client.delete(path, headers=red).status_code == 404
+        assert api.client.get(other, headers=blue).status_code == 404
+        assert api.client.post(f"{other}:resolve", json={}, headers=blue).status_code == 404
+        seen = api.client.get("/v1/incidents", headers=blue).json()["items"]
+        assert [one["sensor_id"] for one in seen] == ["pump-1"]
+        taken = api.client.post(
+            "/v1/incidents:acknowledge",
+            json={"incidents": [incident_id("pump-2")]},
+            headers=blue,
+        ).json()
+        assert taken["acknowledged"] == []
+        tried = api.client.post(
+            "/v1/subscriptions", json={"name": "a", "sink": HOOK, "tenant": "red"}, headers=blue
+        )
+        assert tried.status_code == 403
+
+
+def test_who_may_look_may_not_act_and_apprise_is_for_administrators(tmp_path: Path):
+    with served(tmp_path) as api:
+        body = {"name": "a", "sink": HOOK}
+        apprise = {"name": "a", "sink": {"kind": "apprise", "url": "json://localhost"}}
+        read, operate = api.bearer(Scope.READ), api.bearer(Scope.OPERATE)
+
+        assert api.client.get("/v1/incidents", headers=read).status_code == 200
+        assert api.client.post("/v1/subscriptions", json=body, headers=read).status_code == 403
+        assert (
+            api.client.post("/v1/subscriptions", json=apprise, headers=operate).status_code == 403
+        )
+        assert UUID(
+            api.client.post(
+                "/v1/subscriptions", json=apprise, headers=api.bearer(Scope.ADMIN)
+            ).json()["id"]
+        )
+
+
+def test_every_type_of_event_has_a_schema(api: Api):
+    found = api.client.get("/v1/event-types").json()
+
+    assert {"incident.opened", "detector.unhealthy", "wish.heeded"} <= {
+        one["type"] for one in found
+    }
+    assert all(one["data_schema"]["type"] == "object" for one in found)
+    assert api.client.get("/v1/event-types/incident.opened").json() in found
+    assert api.client.get("/v1/event-types/no.such").status_code == 404
