@@ -108,6 +108,7 @@ class Gateway:
         if self.database.is_sqlite:  # nobody else can be there: what is leased was left behind
             with self.database.begin() as connection:
                 deliveries.free_leases(connection)
+                positions.give_up(connection)
         connection_to = connection_of(self.settings.kafka)
         gateway = self.settings.gateway
         intake = Intake(

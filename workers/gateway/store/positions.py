@@ -69,6 +69,7 @@ def hold(connection: Connection, name: str, *, holder: str, now_ns: int, until_n
     return insert_new(connection, leases, [new]) > 0
 
 
-def give_up(connection: Connection, *, holder: str) -> None:
-    """Let others have what one holds."""
-    connection.execute(delete(leases).where(leases.c.holder == holder))
+def give_up(connection: Connection, *, holder: str | None = None) -> None:
+    """Let others have what one holds, or what anybody does (where nobody else can be there)."""
+    query = delete(leases)
+    connection.execute(query if holder is None else query.where(leases.c.holder == holder))

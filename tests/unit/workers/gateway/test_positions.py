@@ -38,3 +38,10 @@ def test_one_holds_a_lease_until_it_is_over_or_given_up(database: Database) -> N
     with database.begin() as connection:
         positions.give_up(connection, holder="b")
     assert hold("a", 20)
+
+
+def test_what_anybody_holds_can_be_given_up(database: Database) -> None:
+    with database.begin() as connection:
+        assert positions.hold(connection, "it", holder="a", now_ns=0, until_ns=10)
+        positions.give_up(connection)
+        assert positions.hold(connection, "it", holder="b", now_ns=0, until_ns=10)
