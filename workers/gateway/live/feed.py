@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,8 +37,10 @@ __all__ = ["Taker", "following"]
 _SHARE: Final = 0.25
 """Of the thread's time at most this is spent on records."""
 _BEGIN_S: Final = 3600.0
-_MOST_BEHIND: Final = 50_000
+MOST_BEHIND: Final = 50_000
 """Records of a partition beyond which it goes on with the newest, at the start and later."""
+_MOST_WAITING: Final = 20_000
+"""Readings that wait until the channels are known; older ones are left out."""
 _LOOK_EVERY_S: Final = 2.0
 _AGAIN_AFTER_S: Final = 5.0
 _POLL_RECORDS: Final = 1000
@@ -48,11 +50,19 @@ log = structlog.get_logger("vigie.live")
 
 
 @contextmanager
-def following(settings: Settings, feed: LiveFeed) -> Iterator[None]:
-    """Follow the topics while the context is open; a broker that is away is asked again."""
+def following(
+    settings: Settings, feed: LiveFeed, *, most_behind: int = MOST_BEHIND
+) -> Iterator[None]:
+    """Follow the topics while the context is open; a broker that is away is asked again.
+
+    Args:
+        settings: the topics, and how their records are read.
+        feed: what is filled.
+        most_behind: records of a partition beyond which it goes on with the newest.
+    """
     stop = threading.Event()
     thread = threading.Thread(
-        target=_follow, args=(settings, feed, stop), name="vigie-live", daemon=True
+        target=_follow, args=(settings, feed, stop, most_behind), name="vigie-live", daemon=True
     )
     thread.start()
     try:
@@ -62,14 +72,14 @@ def following(settings: Settings, feed: LiveFeed) -> Iterator[None]:
         thread.join(timeout=_CLOSE_WITHIN_S)
 
 
-def _follow(settings: Settings, feed: LiveFeed, stop: threading.Event) -> None:
+def _follow(settings: Settings, feed: LiveFeed, stop: threading.Event, most_behind: int) -> None:
     topics = (settings.topics.denoised, settings.topics.readings, settings.topics.anomalies)
     while not stop.is_set():
         try:
             taker = Taker(settings, feed)
             connection = connection_of(settings.kafka)
             with open_reader(connection, topics, client_id="vigie-live") as reader:
-                _Follower(reader, taker, feed, stop).run()
+                _Follower(reader, taker, feed, stop, most_behind).run()
         except Exception as error:
             if not isinstance(error, VigieError):
                 log.exception("live_feed_failed")
@@ -84,9 +94,15 @@ class _Follower:
     """One reader while it is open."""
 
     def __init__(
-        self, reader: TopicReader, taker: Taker, feed: LiveFeed, stop: threading.Event
+        self,
+        reader: TopicReader,
+        taker: Taker,
+        feed: LiveFeed,
+        stop: threading.Event,
+        most_behind: int,
     ) -> None:
         self._reader, self._taker, self._feed, self._stop = reader, taker, feed, stop
+        self._most_behind = most_behind
         self._positions: dict[tuple[str, int], int] = {}
 
     def run(self) -> None:
@@ -110,7 +126,7 @@ class _Follower:
         ends, beginnings = self._reader.ends(), self._reader.beginnings()
         hour_ago = self._reader.offsets_at(int((time.time() - _BEGIN_S) * 1000))
         starts = {
-            place: max(beginnings[place], end - _MOST_BEHIND, min(hour_ago[place], end))
+            place: max(beginnings[place], end - self._most_behind, min(hour_ago[place], end))
             for place, end in ends.items()
         }
         self._reader.seek(starts)
@@ -121,14 +137,14 @@ class _Follower:
 
     def _keep_up(self) -> None:
         """Leave records out where there are too many before the end."""
+        ends = self._reader.ends()
         behind = {
             place: end - self._positions[place]
-            for place, end in self._reader.ends().items()
-            if end - self._positions[place] > _MOST_BEHIND
+            for place, end in ends.items()
+            if end - self._positions[place] > self._most_behind
         }
         if not behind:
             return
-        ends = self._reader.ends()
         self._reader.seek({place: ends[place] for place in behind})
         self._positions.update({place: ends[place] for place in behind})
         skipped = self._feed.following.skipped + sum(behind.values())
@@ -148,6 +164,7 @@ class Taker:
         layout = settings.input
         self._envelope = None if layout.is_vigies_own else Envelope(layout, parser_of(settings))
         self._decoder: Decoder | None = None
+        self._waiting = deque[Record](maxlen=_MOST_WAITING)
 
     def take(self, records: Sequence[Record]) -> None:
         """Take in records of all topics."""
@@ -160,9 +177,14 @@ class Taker:
         self._feed.add_anomalies(_anomalies(by_topic[topics.anomalies]))
 
     def _add_readings(self, records: Sequence[Record]) -> None:
-        """Readings need the model's channels: before the first cleaned frame they are left out."""
+        """Readings need the model's channels: they wait for the first cleaned frame."""
         channels, stream = self._feed.channels, self._settings.stream
-        if not channels or not records:
+        if not channels:
+            self._waiting.extend(records)
+            return
+        records = [*self._waiting, *records]
+        self._waiting.clear()
+        if not records:
             return
         if self._decoder is None or self._decoder.channels != channels:
             self._decoder = Decoder(

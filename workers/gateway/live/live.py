@@ -319,7 +319,7 @@ class LiveFeed:
             end = self.newest_ns(now_ns) // ring.width_ns
             every = np.arange(len(self._names))
             table = ring.table(every, end=end, cells=cells)["score"][..., 0]
-            rows = np.round(table.astype(np.float64), 2).tolist()
+            rows = np.round(table.astype(np.float64), 3).tolist()
             return {
                 "revision": self._revision,
                 "step_s": step_s,
@@ -339,7 +339,7 @@ class LiveFeed:
             found = []
             for at in changed.tolist():
                 numbers, slots = ring.changed(at, since=revision)
-                scores = np.round(ring.at(at, slots, "score")[:, 0].astype(np.float64), 2)
+                scores = np.round(ring.at(at, slots, "score")[:, 0].astype(np.float64), 3)
                 found.append(
                     {
                         **self._brief(at),

@@ -62,6 +62,18 @@ def test_readings_of_all_formats_meet_their_cleaned_ones():
     assert rows["cleaned"]["values"] == (VALUES + 0.5).T.tolist()
 
 
+def test_readings_that_come_before_the_channels_are_known_wait_for_them():
+    live = LiveFeed(max_sensors=5)
+    taker = Taker(settings(), live)
+    plain = ReadingEncoder(("flow", "tank.level")).encode("pump", int(TIMES[0]), [1.0, 2.0])
+
+    taker.take([record("vigie.readings", plain, READING_JSON)])
+    assert live.rows("pump") is None
+    taker.take([denoised()])
+
+    assert live.rows("pump")["measured"]["values"] == [[1.0], [2.0]]
+
+
 def test_arrow_frames_are_read_as_well():
     live = LiveFeed(max_sensors=5)
     Taker(settings(), live).take([denoised(DENOISED_ARROW)])
