@@ -224,6 +224,7 @@ def nested_loops(body, depth):
     "source",
     [
         nested_loops("", 40),
+        nested_loops("{% if sensor %}{% endif %}", 5),
         nested_loops("x", 3),
         nested_loops("{% if incidents|tojson|length > 5 %}{% endif %}", 3),
         nested_loops("{% set x = incident|tojson|upper|lower|title %}", 3),
