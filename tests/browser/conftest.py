@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Error,
+    Page,
+    Request,
+    sync_playwright,
+)
 
 from tests.support.page import ServedPage, served_page
 
@@ -45,7 +54,31 @@ class Watched:
         assert wrong == []
 
 
-Opens = Callable[..., Any]
+def _watch(watched: Watched, url: str) -> None:
+    """Note what must not happen: dialogs, errors, complaints, requests to others than `url`."""
+
+    def dialog(box: Dialog) -> None:
+        watched.wrong.append(f"dialog: {box.message}")
+        box.dismiss()
+
+    def console(said: ConsoleMessage) -> None:
+        if said.type in {"error", "warning"}:
+            watched.wrong.append(f"console: {said.text}")
+
+    def request(asked: Request) -> None:
+        if not asked.url.startswith((url, "data:")):
+            watched.wrong.append(f"request elsewhere: {asked.url}")
+
+    def error(found: Error) -> None:
+        watched.wrong.append(f"error: {found}")
+
+    watched.page.on("dialog", dialog)
+    watched.page.on("console", console)
+    watched.page.on("request", request)
+    watched.page.on("pageerror", error)
+
+
+Opens = Callable[..., Watched]
 
 
 @pytest.fixture
@@ -59,23 +92,7 @@ def open_page(browser: Browser) -> Iterator[Opens]:
         page = context.new_page()
         watched = Watched(page, context)
         opened.append(watched)
-        page.on(
-            "dialog", lambda box: (watched.wrong.append(f"dialog: {box.message}"), box.dismiss())
-        )
-        page.on("pageerror", lambda error: watched.wrong.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda said: (
-                said.type in {"error", "warning"} and watched.wrong.append(f"console: {said.text}")
-            ),
-        )
-        page.on(
-            "request",
-            lambda asked: (
-                asked.url.startswith((url, "data:"))
-                or watched.wrong.append(f"request elsewhere: {asked.url}")
-            ),
-        )
+        _watch(watched, url)
         page.add_init_script(
             "document.addEventListener('securitypolicyviolation',"
             " (event) => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"

@@ -11,6 +11,7 @@ from schemas.codec.content_type import DENOISED_JSON, READING_JSON
 from schemas.codec.encoding import DenoisedEncoder, ReadingEncoder
 from schemas.settings import Settings
 from tests.support.broker import produce
+from tests.support.page import rows_of
 from tests.support.wait import wait_until
 from workers.gateway.live import LiveFeed
 from workers.gateway.live.feed import following
@@ -78,7 +79,7 @@ def test_what_is_in_the_topics_is_on_the_page_and_what_is_too_much_is_left_out(
         admin_of(connection).create_topics([TopicSpec(name=missing, partitions=1, configs={})])
         wait_until(lambda: live.rows("pump"), within=30, what="rows")
         found = wait_until(
-            lambda: (rows := live.rows("pump"))["next"][0] == 20 and rows,
+            lambda: (rows := rows_of(live, "pump"))["next"][0] == 20 and rows,
             within=10,
             what="the last 20",
         )
@@ -88,4 +89,6 @@ def test_what_is_in_the_topics_is_on_the_page_and_what_is_too_much_is_left_out(
         more, cleaned = records(time.time_ns(), 5)
         send(connection, names["denoised"], cleaned, DENOISED_JSON)
         send(connection, names["readings"], more, READING_JSON)
-        wait_until(lambda: live.rows("pump")["next"][:2] == [25, 25], within=10, what="new ones")
+        wait_until(
+            lambda: rows_of(live, "pump")["next"][:2] == [25, 25], within=10, what="new ones"
+        )

@@ -64,7 +64,8 @@ class Plant:
             base = 0.12 + 0.07 * np.abs(self.rng.normal(size=len(times_ns)))
             base *= 1 + 0.35 * (number % 3)
             score = np.round(base + 0.16 * np.sin(phase / 9 + number) ** 2 + push, 4)
-            frames.append(self._frame(sensor, times_ns, clean, score))
+            columns = dict(zip(CHANNELS, clean.T.tolist(), strict=True))
+            frames.append(cleaned_frame(sensor, times_ns.tolist(), score.tolist(), columns))
             readings.append((sensor, measured))
             flagged += [
                 self._anomaly(sensor, int(ts), float(at))
@@ -75,20 +76,6 @@ class Plant:
         live.add_readings(_readings(times_ns, readings))
         live.add_anomalies(flagged[-2000:])
 
-    def _frame(
-        self, sensor: str, times_ns: np.ndarray, clean: np.ndarray, score: np.ndarray
-    ) -> DenoisedFrame:
-        return DenoisedFrame.model_construct(
-            sensor_id=sensor,
-            ts_ns=times_ns.tolist(),
-            values=dict(zip(CHANNELS, clean.T.tolist(), strict=True)),
-            score=score.tolist(),
-            offset=[0] * len(times_ns),
-            model="pumps@3f9c2a71d0be",
-            topic="vigie.readings",
-            partition=0,
-        )
-
     def _anomaly(self, sensor: str, ts_ns: int, score: float) -> Anomaly:
         of: dict[str, Any] = {
             "sensor_id": sensor,
@@ -98,6 +85,32 @@ class Plant:
             "contribution": dict(zip(CHANNELS, (0.04, 0.03, 0.34, 0.57, 0.02), strict=True)),
         }
         return Anomaly.model_construct(**of)
+
+
+def cleaned_frame(
+    sensor: str,
+    times_ns: Sequence[int],
+    scores: Sequence[float],
+    values: Mapping[str, list[float | None]],
+) -> DenoisedFrame:
+    """A frame of the cleaned signal, without what the page does not look at."""
+    return DenoisedFrame.model_construct(
+        sensor_id=sensor,
+        ts_ns=list(times_ns),
+        values=dict(values),
+        score=list(scores),
+        offset=[0] * len(times_ns),
+        model="pumps@3f9c2a71d0be",
+        topic="vigie.readings",
+        partition=0,
+    )
+
+
+def rows_of(live: LiveFeed, sensor: str, since: Sequence[int] = (0, 0, 0)) -> dict[str, Any]:
+    """The rows of a sensor that is known."""
+    found = live.rows(sensor, since)
+    assert found is not None
+    return found
 
 
 def _readings(times_ns: np.ndarray, measured: Sequence[tuple[str, np.ndarray]]) -> Readings:

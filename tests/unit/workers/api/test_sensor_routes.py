@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.wire.denoised import DenoisedFrame
 from tests.support.api import START_NS, Api, served
-from tests.support.page import incident_document
+from tests.support.page import cleaned_frame, incident_document, rows_of
 from workers.alerts.event import AlertEvent
 from workers.api.account import PipelineStatus, model_account
 from workers.api.routes.sensors import _Place
@@ -26,12 +25,7 @@ LABELS = {"pump-1": {"site": "Lyon", "tenant": "acme"}, "pump-2": {"site": "Turi
 
 
 def frame(sensor, score, at_s=0):
-    return DenoisedFrame.model_construct(
-        sensor_id=sensor,
-        ts_ns=[START_NS + at_s * SECOND_NS],
-        values={"flow": [1.0]},
-        score=[score],
-    )
+    return cleaned_frame(sensor, [START_NS + at_s * SECOND_NS], [score], {"flow": [1.0]})
 
 
 @pytest.fixture
@@ -205,7 +199,9 @@ def test_a_model_says_its_budget_without_being_loaded(tmp_path):
     document = {"name": "m", "version": "1", "training": {"budget_words": "1 per week"}}
     (tmp_path / "model.json").write_text(json.dumps(document), encoding="utf-8")
 
-    assert model_account(tmp_path)["budget_words"] == "1 per week"
+    found = model_account(tmp_path)
+    assert found is not None
+    assert found["budget_words"] == "1 per week"
     (tmp_path / "model.json").write_text("[]", encoding="utf-8")
     assert model_account(tmp_path) is None
 
@@ -213,7 +209,7 @@ def test_a_model_says_its_budget_without_being_loaded(tmp_path):
 def test_no_number_of_the_documents_is_nan(api):
     live: LiveFeed = api.gateway.live
     live.add_frames([frame("new", math.nan, 1)])
-    assert np.isnan(live.rows("new")["cleaned"]["score"]).all()
+    assert np.isnan(rows_of(live, "new")["cleaned"]["score"]).all()
 
     for path in ("/v1/fleet", "/v1/sensors/new", "/v1/sensors"):
         assert "NaN" not in api.client.get(path, headers=api.bearer(Scope.READ)).text

@@ -7,6 +7,7 @@ import numpy as np
 from schemas.codec.content_type import DENOISED_ARROW, DENOISED_JSON, FRAME_JSON, READING_JSON
 from schemas.codec.encoding import DenoisedEncoder, FrameEncoder, ReadingEncoder
 from schemas.settings import Settings
+from tests.support.page import rows_of
 from workers.gateway.live import LiveFeed
 from workers.gateway.live.feed import Taker
 from workers.kafka.client import Record
@@ -56,7 +57,7 @@ def test_readings_of_all_formats_meet_their_cleaned_ones():
         ]
     )
 
-    rows = live.rows("pump")
+    rows = rows_of(live, "pump")
     assert rows["measured"]["ts"] == rows["cleaned"]["ts"] == (TIMES // 10**6).tolist()
     assert rows["measured"]["values"] == VALUES.T.tolist()
     assert rows["cleaned"]["values"] == (VALUES + 0.5).T.tolist()
@@ -71,14 +72,14 @@ def test_readings_that_come_before_the_channels_are_known_wait_for_them():
     assert live.rows("pump") is None
     taker.take([denoised()])
 
-    assert live.rows("pump")["measured"]["values"] == [[1.0], [2.0]]
+    assert rows_of(live, "pump")["measured"]["values"] == [[1.0], [2.0]]
 
 
 def test_arrow_frames_are_read_as_well():
     live = LiveFeed(max_sensors=5)
     Taker(settings(), live).take([denoised(DENOISED_ARROW)])
 
-    assert live.rows("pump")["cleaned"]["score"] == [0.25] * 5
+    assert rows_of(live, "pump")["cleaned"]["score"] == [0.25] * 5
 
 
 def test_what_cannot_be_read_or_has_a_wrong_clock_is_left_out():
@@ -97,5 +98,5 @@ def test_what_cannot_be_read_or_has_a_wrong_clock_is_left_out():
         ]
     )
 
-    assert live.rows("pump")["measured"]["ts"] == []
-    assert len(live.rows("pump")["cleaned"]["ts"]) == 5
+    assert rows_of(live, "pump")["measured"]["ts"] == []
+    assert len(rows_of(live, "pump")["cleaned"]["ts"]) == 5

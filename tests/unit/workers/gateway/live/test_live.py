@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.columns import Readings
 from schemas.wire.anomaly import Anomaly
-from schemas.wire.denoised import DenoisedFrame
+from tests.support.page import cleaned_frame, rows_of
 from workers.gateway.live import STEPS, LiveFeed
 from workers.gateway.live.cells import Cells
 from workers.gateway.live.numbers import half_widths, short
@@ -29,12 +29,9 @@ BATCHES = st.lists(ROWS, min_size=1, max_size=6)
 
 
 def frame(sensor, times_s, scores, channels=CHANNELS, level=1.0):
-    return DenoisedFrame.model_construct(
-        sensor_id=sensor,
-        ts_ns=[(START_S + at) * SECOND_NS for at in times_s],
-        values={name: [level] * len(times_s) for name in channels},
-        score=list(scores),
-    )
+    times_ns = [(START_S + at) * SECOND_NS for at in times_s]
+    values = {name: [level] * len(times_ns) for name in channels}
+    return cleaned_frame(sensor, times_ns, scores, values)
 
 
 def readings(sensor, times_s, values):
@@ -54,7 +51,8 @@ def now_ns(at_s):
 @settings(max_examples=40, deadline=None)
 @given(batches=BATCHES)
 def test_a_ring_of_rows_holds_the_last_ones_of_each_sensor(batches):
-    ring, plain = Rows(rows=7, columns=1), {0: [], 1: [], 2: []}
+    ring = Rows(rows=7, columns=1)
+    plain: dict[int, list[tuple[int, float]]] = {0: [], 1: [], 2: []}
     ring.grow(3)
     places = {0: 0, 1: 0, 2: 0}
     for batch in batches:
@@ -83,13 +81,13 @@ def test_cells_are_the_highest_score_of_their_stretch_whatever_the_order(batches
         cells.add(at.astype(np.intp), ts.astype(np.int64), fields, revision=revision)
         rows.append(batch)
     for sensor in range(3):
-        newest, kept = -1, {}
+        newest = -1
+        kept: dict[int, float] = {}
         for batch in rows:
             newest = max([newest, *(ts // 10 for at, ts, _ in batch if at == sensor)])
             for at, ts, value in batch:
                 if at == sensor and ts // 10 > newest - 5:
                     kept[ts // 10] = max(kept.get(ts // 10, 0), value)
-        found = cells.of(sensor, end=40, cells=41 if newest < 5 else 5)["score"][:, 0]
         found = cells.of(sensor, end=newest, cells=5)["score"][:, 0]
         expected = [kept.get(number, math.nan) for number in range(newest - 4, newest + 1)]
         assert np.array_equal(found, np.array(expected, np.float32), equal_nan=True)
@@ -99,7 +97,8 @@ def test_cells_are_the_highest_score_of_their_stretch_whatever_the_order(batches
 @given(batches=BATCHES, step_s=st.sampled_from(sorted(STEPS)))
 def test_a_fleet_and_what_changed_since_is_the_fleet_of_now(batches, step_s):
     """Who was told of the changes has the same table as who asks anew."""
-    live, held = LiveFeed(max_sensors=10), {}
+    live = LiveFeed(max_sensors=10)
+    held: dict[str, dict[int, float]] = {}
     live.add_frames([frame("s0", [0], [0.5])])
     before = live.fleet(step_s=step_s, cells=60, now_ns=now_ns(400))
     for batch in batches:
@@ -133,14 +132,14 @@ def test_measured_and_cleaned_of_one_sensor_come_with_their_band():
     live.add_frames([frame("pump", times, [0.2] * 190 + [3.0] * 10)])
     live.add_readings(readings("pump", times, 1.0 + noise))
 
-    rows = live.rows("pump")
-    day = live.day("pump", now_ns(200))
+    rows, day = rows_of(live, "pump"), live.day("pump", now_ns(200))
+    assert day is not None
 
     assert rows["measured"]["ts"] == rows["cleaned"]["ts"]
     assert np.allclose(rows["band"], [1.5, 6.0], rtol=0.3)
-    assert np.nanmin(day["low"][0]) == np.float64(short(np.float32([1 + noise[:, 0].min()]))[0])
+    assert np.nanmin(day["low"][0]) == short(np.array([1 + noise[:, 0].min()], np.float32))[0]
     assert np.nanmax(day["score"]) == 3.0
-    assert live.rows("pump", rows["next"])["cleaned"]["ts"] == []
+    assert rows_of(live, "pump", rows["next"])["cleaned"]["ts"] == []
     assert live.rows("nobody") is None
 
 
@@ -162,7 +161,7 @@ def test_shares_of_flagged_readings_are_kept_in_the_order_of_the_channels():
     }
     live.add_anomalies([Anomaly.model_construct(**told)])
 
-    assert live.rows("pump")["flagged"]["contribution"] == [[0.25], [0.75]]
+    assert rows_of(live, "pump")["flagged"]["contribution"] == [[0.25], [0.75]]
     assert live.labels("pump") == {"site": "Lyon"}
 
 
@@ -179,7 +178,7 @@ def test_a_new_sensor_takes_the_place_of_one_silent_for_a_day_and_of_no_other():
     found = {one.sensor_id: one for one in live.sensors(now_ns(86_501))}
     assert set(found) == {"kept", "new"}
     assert found["new"].worst == np.float32(0.2), "nothing of the old one is left"
-    assert live.rows("new")["cleaned"]["score"] == [0.2]
+    assert rows_of(live, "new")["cleaned"]["score"] == [0.2]
 
 
 def test_a_sensor_that_comes_back_keeps_its_place_against_one_that_is_new():
@@ -187,7 +186,7 @@ def test_a_sensor_that_comes_back_keeps_its_place_against_one_that_is_new():
     live.add_frames([frame("old", [0], [5.0]), frame("kept", [90_000], [0.1])])
     live.add_frames([frame("old", [90_001], [4.0]), frame("new", [90_001], [0.2])])
 
-    assert live.rows("old")["cleaned"]["score"] == [5.0, 4.0]
+    assert rows_of(live, "old")["cleaned"]["score"] == [5.0, 4.0]
     assert live.rows("new") is None
 
 
@@ -198,8 +197,8 @@ def test_another_model_s_channels_begin_anew():
     live.add_frames([frame("pump", [1], [0.6], channels=("flow", "level", "speed"))])
 
     assert live.epoch != epoch
-    assert live.rows("pump")["channels"] == ("flow", "level", "speed")
-    assert live.rows("pump")["cleaned"]["score"] == [0.6]
+    assert rows_of(live, "pump")["channels"] == ("flow", "level", "speed")
+    assert rows_of(live, "pump")["cleaned"]["score"] == [0.6]
 
 
 def test_a_sensor_with_its_clock_ahead_does_not_push_the_others_off():
