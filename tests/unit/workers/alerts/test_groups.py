@@ -175,6 +175,21 @@ def test_an_update_is_news_if_it_is_wanted():
     assert state.due_ns == 3630 * S
 
 
+def test_the_end_of_what_was_told_is_told_even_if_an_update_was_waiting():
+    steps = ((0, "a", "opened"), (30,), (40, "a", "updated"), (50, "a", "resolved"), (330,))
+    _, told = after(GroupState(), *steps)
+
+    assert told[1].events == ("a-resolved-0",)
+    assert told[1].dropped == 0
+
+
+def test_an_incident_keeps_its_place_in_the_group():
+    steps = ((0, "a", "opened"), (1, "b", "opened"), (2, "a", "updated"), (30,))
+    _, told = after(GroupState(), *steps)
+
+    assert told[0].events == ("a-updated-0", "b-opened-0")
+
+
 def test_an_update_may_be_the_first_news_of_an_incident():
     state, _ = after(GroupState(), (0, "a", "updated"))
 
