@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from tests.support.api import Api, served
+from workers.api import problems
 from workers.api.auth import CSRF_HEADER, Reader, Scope
 from workers.api.middleware import MAX_BODY_BYTES, SECURITY_HEADERS, BodyLimit
 from workers.errors import BrokerUnavailableError
@@ -151,6 +152,13 @@ def test_a_body_has_a_size_that_it_must_not_pass_whatever_it_says(api: Api) -> N
     assert answer.status_code == 413
 
 
+def test_what_comes_in_parts_is_counted_as_a_whole() -> None:
+    part = b"x" * (MAX_BODY_BYTES // 2)
+    assert asyncio.run(asked_with_body(part, part)) == 200
+    assert asyncio.run(asked_with_body(part, part, b"x")) == 413
+    assert asyncio.run(asked_with_body(part, part, part, length="10")) == 413
+
+
 def test_a_body_that_is_said_to_be_too_large_is_not_even_read() -> None:
     assert asyncio.run(asked_with_body(length="9999999999")) == 413
 
@@ -159,15 +167,19 @@ def test_a_body_that_comes_too_slowly_is_not_waited_for() -> None:
     assert asyncio.run(asked_with_body(length="10")) == 408
 
 
-async def asked_with_body(length: str) -> int:
-    """What a client is answered that announces a body and sends none of it."""
+async def asked_with_body(*parts: bytes, length: str = "") -> int:
+    """What a client is answered whose body comes in parts; without any it never comes."""
     app = FastAPI()
+    problems.install(app)
     add_routes(app)
     sent: list[MutableMapping[str, Any]] = []
+    left = list(parts)
 
     async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
+        if not left:
+            await asyncio.Event().wait()
+        body = left.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(left)}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
@@ -177,9 +189,10 @@ async def asked_with_body(length: str) -> int:
         "method": "POST",
         "path": "/takes",
         "query_string": b"",
-        "headers": [(b"content-length", length.encode())],
+        "headers": [(b"content-length", length.encode())] if length else [],
     }
-    await asyncio.wait_for(BodyLimit(app, within_s=0.05)(scope, receive, send), 5)
+    within_s = 5.0 if parts else 0.05
+    await asyncio.wait_for(BodyLimit(app, within_s=within_s)(scope, receive, send), 10)
     return int(sent[0]["status"])
 
 
