@@ -98,20 +98,30 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        wait_until(self._started, within=60, what="PostgreSQL")
+
+    def _started(self) -> bool:
+        """False when it ended at once: of one that was killed, some processes may still end."""
         command = [*_as_user(), str(self.programs / "postgres"), "-D", str(self.folder / "data")]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, reaper.__file__, "--watch", "stdin", "--", *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        process = self._process
         wait_until(
             lambda: process.poll() is not None or self._answers(), within=60, what="PostgreSQL"
         )
-        assert process.poll() is None, (self.folder / "log").read_text(errors="replace")[-2000:]
+        if process.poll() is None:
+            self._process = process
+            return True
+        assert process.stdin is not None
+        process.stdin.close()
+        said = (self.folder / "log").read_text(errors="replace")[-2000:]
+        assert "still in use" in said, said
+        return False
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End it: SIGINT ends it in order, SIGQUIT at once, SIGKILL as a crash does."""

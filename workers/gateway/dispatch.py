@@ -149,6 +149,9 @@ class Dispatcher:
         except DatabaseUnavailableError as error:
             structlog.get_logger("vigie.gateway").warning("deliveries_wait", error=str(error))
             return False
+        except Exception:  # noqa: BLE001 - who delivers nothing must not look alive
+            structlog.get_logger("vigie.gateway").exception("deliveries_failed")
+            return False
         finally:
             self._is_leasing = False
         return bool(found)
@@ -245,9 +248,17 @@ class Dispatcher:
                 await asyncio.to_thread(self._settle_once, batch)
             except DatabaseUnavailableError:
                 await asyncio.sleep(_POLL_S)
-            else:
-                self._unsettled -= len(batch)
-                return
+                continue
+            except Exception:  # noqa: BLE001 - the others go on
+                if len(batch) > 1:  # one of them cannot be written down: the others can
+                    for one in batch:
+                        await self._settle_at_last([one])
+                    return
+                structlog.get_logger("vigie.gateway").exception(
+                    "not_settled", delivery=batch[0].due.id
+                )
+            self._unsettled -= len(batch)
+            return
 
     def _settle_once(self, batch: Sequence[_Done]) -> None:
         with self._database.begin() as connection:

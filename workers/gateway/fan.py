@@ -104,6 +104,9 @@ class EventFan:
                 except DatabaseUnavailableError as error:
                     structlog.get_logger("vigie.gateway").warning("stream_waits", error=str(error))
                     found = []
+                except Exception:  # noqa: BLE001 - who tells nothing must not look alive
+                    structlog.get_logger("vigie.gateway").exception("stream_failed")
+                    found = []
                 for event in found:
                     told = Told.of(event)
                     for listener in list(self._listeners):

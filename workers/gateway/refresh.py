@@ -62,6 +62,8 @@ class Refresher:
                     await self._send(entry, documents)
             except DatabaseUnavailableError as error:
                 structlog.get_logger("vigie.gateway").warning("refresh_waits", error=str(error))
+            except Exception:  # noqa: BLE001 - or nothing is refreshed any more
+                structlog.get_logger("vigie.gateway").exception("refresh_crashed")
             try:
                 async with asyncio.timeout(_LOOK_S):
                     await stopping.wait()

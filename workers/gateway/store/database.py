@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from workers.errors import SettingsError, VigieError
@@ -19,6 +19,16 @@ __all__ = ["Database", "DatabaseUnavailableError", "is_unavailable", "open_datab
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_MS: Final = 10_000
 _POOL: Final = 16
+_IDLE_S: Final = 15
+"""How long a transaction may stand still before PostgreSQL ends it."""
+_PATIENCE: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    # A server that went away without a word is given up within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 class DatabaseUnavailableError(VigieError):
@@ -127,13 +137,7 @@ def _engine(url: str) -> Engine:
                 f"gateway.database is of {parsed.get_backend_name()}: use sqlite:///vigie.db or "
                 "postgresql+psycopg://user:password@host/database"
             )
-        return create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            pool_size=_POOL,
-            max_overflow=_POOL,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
-        )
+        return _postgres_engine(parsed)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError(
             "gateway.database is no URL of a database, such as sqlite:///vigie.db"
@@ -142,6 +146,25 @@ def _engine(url: str) -> Engine:
         raise SettingsError(
             f"gateway.database needs the package {error.name}: pip install 'vigie[postgres]'"
         ) from error
+
+
+def _postgres_engine(url: URL) -> Engine:
+    """One that keeps no lock for a gateway that stands still, or whose machine is gone."""
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=_POOL,
+        max_overflow=_POOL,
+        pool_pre_ping=True,
+        connect_args=_PATIENCE | dict(url.query),
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        # Not as an option of the connection, which a pooler in between would refuse.
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
+        connection.commit()
+
+    return engine
 
 
 def _prepare_sqlite(engine: Engine) -> None:

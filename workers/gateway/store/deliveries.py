@@ -170,7 +170,12 @@ def lease(
     if ids and not is_sqlite(connection):
         free = (
             select(deliveries.c.id)
-            .where(deliveries.c.id.in_(ids), _is_free(now_ns), deliveries.c.state == _WAITING)
+            .where(
+                deliveries.c.id.in_(ids),
+                deliveries.c.state == _WAITING,
+                deliveries.c.due_ns <= now_ns,  # another gateway may have tried it since
+                _is_free(now_ns),
+            )
             .with_for_update(skip_locked=True)
         )
         ids = list(connection.execute(free).scalars())
