@@ -142,9 +142,10 @@ chaos: $(INSTALLED) ## Harm a running pipeline for as long as told (ARGS="--seco
 # ---- keep it ----------------------------------------------------------------------------------
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write docs/schemas and docs/configuration.md from the code
+docs: $(INSTALLED) ## Write docs/schemas, docs/configuration.md, docs/openapi.json from the code
 	$(BIN)/python -m schemas.export docs/schemas
 	$(BIN)/python -m schemas.settings.reference docs/configuration.md
+	$(BIN)/python -m workers.api.export docs/openapi.json
 
 .PHONY: hooks
 hooks: $(INSTALLED) ## Let git run the checks before each commit

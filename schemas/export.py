@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from schemas.api.incidents import SilenceSpec
+from schemas.api.subscriptions import SubscriptionSpec
 from schemas.codec.content_type import (
     ANOMALY_JSON,
     CLOUD_EVENT,
@@ -40,6 +42,8 @@ CONTRACTS: dict[str, tuple[type[BaseModel], str | None]] = {
     "sensor-state": (SensorState, None),
     "verdicts": (SensorWishes, None),
     "deed": (Deed, None),
+    "subscription": (SubscriptionSpec, None),
+    "silence": (SilenceSpec, None),
     "settings": (Settings, None),
 }
 """Model of each contract by file name, and its content type if it is a record's value."""

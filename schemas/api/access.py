@@ -14,6 +14,8 @@ __all__ = ["AuditEntry", "Health", "Readiness", "SessionRequest", "SessionView"]
 class SessionRequest(Request):
     """Log in to the page."""
 
+    model_config = ConfigDict(json_schema_extra=example({"token": "vigie_..."}))
+
     token: Annotated[SecretStr, Field(min_length=1, max_length=8192)]
     """A token of `vigie tokens create`, or of the identity provider."""
 

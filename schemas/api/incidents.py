@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import BY_NAME_AND_ALIAS, Note, PersonName, Request, Response, Time
+from schemas.api.base import BY_NAME_AND_ALIAS, Note, PersonName, Request, Response, Time, example
 from schemas.api.matchers import MAX_FILTERS, Matcher
 
 __all__ = [
@@ -84,6 +84,10 @@ class IncidentView(Response):
 class Acknowledge(Request):
     """Somebody looks after it."""
 
+    model_config = ConfigDict(
+        json_schema_extra=example({"until": "2026-11-30T14:00:00Z", "comment": "looking at it"})
+    )
+
     until: Time | None = None
     """When the acknowledgement expires; null is never."""
     comment: Note = ""
@@ -92,6 +96,12 @@ class Acknowledge(Request):
 
 class AcknowledgeMany(Acknowledge):
     """The same for several."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {"matchers": [{"name": "site", "value": "Lyon"}], "comment": "on site"}
+        )
+    )
 
     incidents: Annotated[tuple[UUID, ...], Field(max_length=1000)] = ()
     """These..."""
@@ -108,12 +118,16 @@ class AcknowledgeMany(Acknowledge):
 class Resolve(Request):
     """Somebody says that it is over."""
 
+    model_config = ConfigDict(json_schema_extra=example({"comment": "bearing changed"}))
+
     comment: Note = ""
     """Why."""
 
 
 class CommentRequest(Request):
     """A note for those who read it later."""
+
+    model_config = ConfigDict(json_schema_extra=example({"text": "The oil was low."}))
 
     text: Annotated[str, Field(min_length=1, max_length=4000)]
     """The note."""
@@ -133,6 +147,10 @@ class Comment(Response):
 class VerdictRequest(Request):
     """What an incident was: goes to the stream."""
 
+    model_config = ConfigDict(
+        json_schema_extra=example({"verdict": "false_alarm", "note": "filter change"})
+    )
+
     verdict: Literal["fault", "false_alarm"]
     """A fault teaches the threshold nothing; what looks like a false alarm is held back."""
     note: Annotated[str, Field(max_length=1000)] = ""
@@ -151,7 +169,15 @@ class SilenceSpec(Request):
     comment: Annotated[str, Field(min_length=1, max_length=4000)]
     """The reason."""
 
-    model_config = BY_NAME_AND_ALIAS
+    model_config = BY_NAME_AND_ALIAS | ConfigDict(
+        json_schema_extra=example(
+            {
+                "matchers": [{"name": "sensor_id", "value": "pump-.*", "isRegex": True}],
+                "endsAt": "2026-11-30T18:00:00Z",
+                "comment": "overhaul of line 3",
+            }
+        )
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -113,14 +113,23 @@ def _zone(name: str) -> str:
     return name
 
 
+def _without_offset(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("a time of the day without an offset: time_zone says where it is")
+    return value
+
+
+LocalTime = Annotated[time, AfterValidator(_without_offset)]
+
+
 class Hours(Request):
     """Hours of a week in a time zone, such as business hours."""
 
     days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7)] = tuple(Weekday)
     """Days on which the hours begin."""
-    start: time = time(0, 0)
+    start: LocalTime = time(0, 0)
     """First minute, local time."""
-    end: time = time(0, 0)
+    end: LocalTime = time(0, 0)
     """End, local time, not included; at or before `start`: on the next day."""
     time_zone: Annotated[str, Field(max_length=64), AfterValidator(_zone)] = "UTC"
     """Name of the zone: Europe/Paris."""

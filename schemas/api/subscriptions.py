@@ -7,9 +7,19 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, Secret, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, Secret, model_validator
 
-from schemas.api.base import Glob, LabelName, Note, Request, Response, Seconds, ShortText, Time
+from schemas.api.base import (
+    Glob,
+    LabelName,
+    Note,
+    Request,
+    Response,
+    Seconds,
+    ShortText,
+    Time,
+    example,
+)
 from schemas.api.matchers import MAX_FILTERS, Filter, Hours, Matcher, MatchKind
 from schemas.api.sinks import Sink
 from schemas.wire.anomaly import Severity
@@ -101,6 +111,23 @@ class Template(Request):
 
 class SubscriptionSpec(Request):
     """What a subscription is."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "name": "On-call, pumps of Lyon",
+                "sink": {"kind": "webhook", "url": "https://alerts.example.com/vigie"},
+                "matchers": [{"name": "site", "value": "Lyon"}],
+                "min_severity": "medium",
+            },
+            {
+                "name": "Shift leader",
+                "sink": {"kind": "email", "to": ["shift@example.com"]},
+                "group": {"by": ["site"], "wait_s": 30, "interval_s": 300, "repeat_s": 14400},
+                "hours": [{"days": ["mon", "tue"], "start": "06:00", "end": "14:00"}],
+            },
+        )
+    )
 
     name: ShortText
     """For people."""
@@ -197,6 +224,8 @@ class SubscriptionCreated(Subscription):
 class RotateSecret(Request):
     """Another signing secret."""
 
+    model_config = ConfigDict(json_schema_extra=example({"overlap_s": 86400}))
+
     overlap_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400.0
     """How long the one before signs as well: a receiver takes either."""
     secret: Secret[SigningSecret] | None = None
@@ -205,6 +234,8 @@ class RotateSecret(Request):
 
 class Recover(Request):
     """Telling again, or late, what was not delivered."""
+
+    model_config = ConfigDict(json_schema_extra=example({"since": "2026-11-30T06:00:00Z"}))
 
     since: Time
     """What happened since then; as far back as events are kept (gateway.event_age_s)."""
@@ -221,6 +252,12 @@ class Recovered(Response):
 
 class PreviewRequest(Request):
     """A template to try."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {"template": {"title": "{{ sensor }}: {{ channel }} {{ observed }}"}}
+        )
+    )
 
     template: Template = Template()
     """It."""

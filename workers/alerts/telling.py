@@ -49,7 +49,8 @@ class Telling(Enum):
 
 def as_opening(event: AlertEvent) -> AlertEvent:
     """The event as those look at it who want to hear of an incident once it is bad enough."""
-    return replace(event, type=EventType.OPENED.value)
+    opened = EventType.OPENED.value
+    return replace(event, type=opened, attributes={**event.attributes, "type": opened})
 
 
 def decide(

@@ -26,6 +26,7 @@ from workers.api.middleware import (
 from workers.api.oidc import open_provider
 from workers.api.routes import (
     audit,
+    deliveries,
     event_types,
     health,
     incidents,
@@ -45,6 +46,7 @@ ROUTES: Final = (
     health,
     session,
     subscriptions,
+    deliveries,
     incidents,
     silences,
     stream,

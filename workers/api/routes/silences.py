@@ -91,9 +91,7 @@ def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-def _found(
-    connection: Connection, id_: UUID, principal: Principal, now_ns: int
-) -> Silence:
+def _found(connection: Connection, id_: UUID, principal: Principal, now_ns: int) -> Silence:
     found = silences.get_silence(connection, str(id_), now_ns=now_ns)
     if found is None or (principal.tenant and found[0] != principal.tenant):
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no such silence.")

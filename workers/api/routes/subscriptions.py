@@ -6,11 +6,11 @@ import base64
 import json
 import secrets
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import anyio.to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
@@ -18,8 +18,6 @@ from schemas.api.base import Page
 from schemas.api.sinks import AppriseSink, KafkaSink, WebhookSink
 from schemas.api.subscriptions import (
     Attempt,
-    Delivery,
-    DeliveryState,
     IssuedSecret,
     Preview,
     PreviewRequest,
@@ -39,15 +37,16 @@ from workers.api.problems import RESPONSES, ProblemError
 from workers.gateway.gateway import Gateway
 from workers.gateway.group_store import forget_groups
 from workers.gateway.recovery import recover
-from workers.gateway.store import deliveries, incidents
+from workers.gateway.store import incidents
 from workers.gateway.store import subscriptions as stored
 from workers.gateway.store.times import as_time, to_ns
 from workers.gateway.trial import trial_message
 
+__all__ = ["gateway_of", "router", "subscription_row"]
+
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES)
 
 _SECRET_BYTES: Final = 32
-_RESENDABLE: Final = (DeliveryState.DEAD.value, DeliveryState.DELIVERED.value)
 
 
 @router.get("", operation_id="list_subscriptions")
@@ -59,7 +58,7 @@ def list_subscriptions(
 ) -> Page[Subscription]:
     """All subscriptions, without their secrets."""
     after = "" if cursor is None else str(decode_cursor(cursor, str)[0])
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         rows = stored.list_subscriptions(
             connection, tenant=principal.tenant or None, after=after, limit=limit + 1
         )
@@ -80,7 +79,7 @@ def create_subscription(
     spec: SubscriptionSpec, request: Request, principal: Operator, once: OnceOnly
 ) -> Response:
     """Subscribe. The secret that signs webhooks is in the answer, and never shown again."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
 
     def change(connection: Connection) -> Answer:
         checked = _checked(spec, principal, gateway, connection)
@@ -96,7 +95,7 @@ def create_subscription(
             stored.add_secret(
                 connection, id_, secret, sealer=gateway.sealer, overlap_s=0, now_ns=now_ns
             )
-        row = _row(connection, id_, principal)
+        row = subscription_row(connection, id_, principal)
         audit(connection, principal, "subscription.create", id_, json.loads(row.spec))
         made = SubscriptionCreated(**stored.view(row).model_dump(), secret=secret)
         headers = {"ETag": etag_of(row.version), "Location": f"/v1/subscriptions/{id_}"}
@@ -108,7 +107,7 @@ def create_subscription(
 @router.post(":preview", operation_id="preview_template")
 def preview(asked: PreviewRequest, request: Request, principal: Reader) -> Preview:
     """What people would read by a template."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     data = None
     if asked.incident is not None:
         with gateway.database.read() as connection:
@@ -135,8 +134,8 @@ def get_subscription(
     subscription_id: UUID, request: Request, response: Response, principal: Reader
 ) -> Subscription:
     """One subscription."""
-    with _gateway(request).database.read() as connection:
-        row = _row(connection, str(subscription_id), principal)
+    with gateway_of(request).database.read() as connection:
+        row = subscription_row(connection, str(subscription_id), principal)
     response.headers["ETag"] = etag_of(row.version)
     return stored.view(row)
 
@@ -157,7 +156,7 @@ def replace_subscription(
 @router.patch("/{subscription_id}", operation_id="change_subscription")
 def change_subscription(
     subscription_id: UUID,
-    patch: dict[str, Any],
+    patch: Annotated[dict[str, Any], Body(examples=[{"enabled": False}])],
     request: Request,
     response: Response,
     principal: Operator,
@@ -172,8 +171,8 @@ def delete_subscription(
     subscription_id: UUID, request: Request, principal: Operator, if_match: IfMatch = None
 ) -> None:
     """Delete a subscription with its secrets and deliveries; what is being sent still arrives."""
-    with _gateway(request).database.begin() as connection:
-        row = _row(connection, str(subscription_id), principal, lock=True)
+    with gateway_of(request).database.begin() as connection:
+        row = subscription_row(connection, str(subscription_id), principal, lock=True)
         if if_match is not None:
             check_if_match(if_match, row.version)
         stored.delete_subscription(connection, row.id)
@@ -183,7 +182,7 @@ def delete_subscription(
 @router.post("/{subscription_id}:test", operation_id="try_subscription")
 async def try_subscription(subscription_id: UUID, request: Request, principal: Operator) -> Attempt:
     """Send a trial now, signed and formed as all others, and say what came of it."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     id_ = str(subscription_id)
     spec, signing = await anyio.to_thread.run_sync(_to_try, gateway, id_, principal, now_ns)
     senders = gateway.state.senders
@@ -211,10 +210,10 @@ def rotate_secret(
     subscription_id: UUID, asked: RotateSecret, request: Request, principal: Operator
 ) -> IssuedSecret:
     """Sign with a new secret, and with the one before for a while. It is shown this once."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     secret = _new_secret() if asked.secret is None else asked.secret.get_secret_value()
     with gateway.database.begin() as connection:
-        row = _row(connection, str(subscription_id), principal, lock=True)
+        row = subscription_row(connection, str(subscription_id), principal, lock=True)
         if json.loads(row.spec)["sink"]["kind"] != "webhook":
             raise ProblemError(HTTPStatus.CONFLICT, "Only webhooks are signed.")
         until_ns = stored.add_secret(
@@ -235,9 +234,9 @@ def recover_subscription(
     subscription_id: UUID, asked: Recover, request: Request, principal: Operator
 ) -> Recovered:
     """Tell it what it was not told since a time: given up, or before it was made."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     with gateway.database.begin() as connection:
-        row = _row(connection, str(subscription_id), principal, lock=True)
+        row = subscription_row(connection, str(subscription_id), principal, lock=True)
         entry = gateway.book.read(connection).entries.get(row.id)
         if entry is None:
             raise ProblemError(HTTPStatus.CONFLICT, "The subscription is disabled: enable it.")
@@ -250,84 +249,27 @@ def recover_subscription(
     return done
 
 
-@router.get("/{subscription_id}/deliveries", operation_id="list_deliveries")
-def list_deliveries(
-    subscription_id: UUID,
-    request: Request,
-    principal: Reader,
-    state: DeliveryState | None = None,
-    cursor: CursorParameter = None,
-    limit: LimitParameter = 100,
-) -> Page[Delivery]:
-    """What it was told or is to be told, the latest first; `state=dead` are the dead letters."""
-    before = None if cursor is None else decode_cursor(cursor, int)[0]
-    with _gateway(request).database.read() as connection:
-        row = _row(connection, str(subscription_id), principal)
-        rows = deliveries.list_rows(
-            connection,
-            subscription_id=row.id,
-            states=() if state is None else (state.value,),
-            before=before,
-            limit=limit + 1,
-        )
-    more = len(rows) > limit
-    return Page(
-        items=[deliveries.view(one) for one in rows[:limit]],
-        next=encode_cursor(rows[limit - 1].id) if more else None,
-    )
-
-
-@router.get("/{subscription_id}/deliveries/{delivery_id}/attempts", operation_id="list_attempts")
-def list_attempts(
-    subscription_id: UUID, delivery_id: int, request: Request, principal: Reader
-) -> list[Attempt]:
-    """How each attempt went, the oldest first."""
-    with _gateway(request).database.read() as connection:
-        found = _delivery(connection, str(subscription_id), delivery_id, principal)
-        return deliveries.attempts_of(connection, found.id)
-
-
-@router.post("/{subscription_id}/deliveries/{delivery_id}:resend", operation_id="resend_delivery")
-def resend_delivery(
-    subscription_id: UUID, delivery_id: int, request: Request, principal: Operator
-) -> Delivery:
-    """Send it again, under the same webhook-id: who had it knows."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
-    with gateway.database.begin() as connection:
-        found = _delivery(connection, str(subscription_id), delivery_id, principal)
-        if not deliveries.resend(connection, [found.id], now_ns=now_ns, states=_RESENDABLE):
-            raise ProblemError(
-                HTTPStatus.CONFLICT, f"It is {found.state}: only what is over can be sent again."
-            )
-        audit(connection, principal, "delivery.resend", str(found.id))
-        view = deliveries.view(_delivery(connection, str(subscription_id), delivery_id, principal))
-    gateway.signal.notify()
-    return view
-
-
 # -- what they share -------------------------------------------------------------------------------
 
 
-def _gateway(request: Request) -> Gateway:
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that is asked."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-def _row(connection: Connection, id_: str, principal: Principal, *, lock: bool = False) -> Row[Any]:
+def subscription_row(
+    connection: Connection, id_: str, principal: Principal, *, lock: bool = False
+) -> Row[Any]:
+    """One subscription, as somebody may see it.
+
+    Raises:
+        ProblemError: there is none (404), or it is of another tenant.
+    """
     row = stored.get_subscription(connection, id_, tenant=principal.tenant or None, lock=lock)
     if row is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "There is no such subscription.")
     return row
-
-
-def _delivery(
-    connection: Connection, subscription_id: str, delivery_id: int, principal: Principal
-) -> Row[Any]:
-    row = _row(connection, subscription_id, principal)
-    found = deliveries.get_row(connection, delivery_id) if 0 < delivery_id < 2**63 else None
-    if found is None or found.subscription_id != row.id:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "It has no such delivery.")
-    return found
 
 
 def _new_secret() -> str:
@@ -338,7 +280,7 @@ def _to_try(
     gateway: Gateway, id_: str, principal: Principal, now_ns: int
 ) -> tuple[SubscriptionSpec, list[str]]:
     with gateway.database.begin() as connection:
-        row = _row(connection, id_, principal)
+        row = subscription_row(connection, id_, principal)
         audit(connection, principal, "subscription.test", id_)
         found = stored.signing_secrets(connection, [id_], sealer=gateway.sealer, now_ns=now_ns)
         return stored.spec_of(row, gateway.sealer), found.get(id_, [])
@@ -352,9 +294,9 @@ def _changed(
     if_match: str | None,
     change: SubscriptionSpec | dict[str, Any],
 ) -> Subscription:
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     with gateway.database.begin() as connection:
-        row = _row(connection, id_, principal, lock=True)
+        row = subscription_row(connection, id_, principal, lock=True)
         check_if_match(if_match, row.version)
         before: dict[str, Any] = json.loads(row.spec)
         spec = change if isinstance(change, SubscriptionSpec) else _patched(before, change)
@@ -365,7 +307,7 @@ def _changed(
             )
         except stored.MaskedSecretError as error:
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-        after = _row(connection, id_, principal)
+        after = subscription_row(connection, id_, principal)
         changed = json.loads(after.spec)
         if (before.get("group") or {}).get("by") != (changed.get("group") or {}).get("by"):
             forget_groups(connection, id_)

@@ -44,10 +44,7 @@ function useSensor(id, paused) {
           from: document.place,
           onEvent: (type, event) => {
             if (type === "reset" || (type === "rows" && !data.apply(event))) begin();
-            else if (type === "rows") {
-              setVersion((before) => before + 1);
-              window.vigieLastReading = data.last; // for who watches the page from outside
-            }
+            else if (type === "rows") setVersion((before) => before + 1);
           },
         });
       } catch (problem) {
@@ -83,7 +80,7 @@ function RowsTable({ data }) {
 
 function Said({ data, used }) {
   const severity = severityOf(data.score);
-  return html`<p class="lead">The last reading came <b>${ago(data.last)}</b>. Its score is <b>${score(data.score)}</b>: ${
+  return html`<p class="lead">The last reading came <b><time datetime=${new Date(data.last || 0).toISOString()}>${ago(data.last)}</time></b>. Its score is <b>${score(data.score)}</b>: ${
     severity ? html`<b>above the threshold</b> (${severity}).` : "normal, the threshold is 1.0."}${used ? html` ${some(used.last_week, "incident")} this week; the budget allows ${number(used.allowed_week)} ${used.allowed_week === 1 ? "false one" : "false ones"}.` : ""}</p>`;
 }
 
