@@ -118,6 +118,10 @@ for status in $$waiting $$beside; do \
 done
 endef
 
+.PHONY: peers
+peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertmanager, Chromium
+	requirements/peers.sh
+
 .PHONY: test
 test: lint type ## Check everything that a change may break: lint, types, tests
 	@$(call SIDE_BY_SIDE,not slow)
