@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 from rich.table import Table
@@ -14,8 +14,9 @@ from rich.text import Text
 
 from workers.cli.views.plain import PlainConsole
 from workers.printable import printable
-from workers.stream.health import Health
-from workers.stream.state.counts import Counts
+
+if TYPE_CHECKING:
+    from workers.stream.health import Health
 
 
 def print_json(result: Any) -> None:
@@ -42,6 +43,8 @@ def warn(text: str) -> None:
 
 def counts_table(healths: Sequence[Health]) -> None:
     """Where the readings of a run went."""
+    from workers.stream.state.counts import Counts  # loads torch: not for who prints JSON alone
+
     total = sum((health.total for health in healths), Counts())
     table = Table(title="Where the readings went", title_justify="left")
     table.add_column("")

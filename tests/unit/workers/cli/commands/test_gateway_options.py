@@ -90,13 +90,14 @@ def test_an_address_that_is_none_is_rejected(url: str) -> None:
 
 @contextmanager
 def scripted(*bodies: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives these answers, one a request; and the Last-Event-ID of each."""
+    """A server that gives these answers, and what was asked: a path, of a stream the last id."""
     seen: list[str] = []
     answers = list(bodies)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            seen.append(self.headers.get("Last-Event-ID", ""))
+            is_stream = self.path.startswith("/v1/stream")
+            seen.append(self.headers.get("Last-Event-ID", "") if is_stream else self.path)
             status, body = answers.pop(0)
             self.send_response(status)
             kind = "text/event-stream" if status == 200 else "application/problem+json"
@@ -147,3 +148,13 @@ def test_a_stream_that_never_began_is_an_error() -> None:
             happened = client.follow({}, after=None, lost=lambda _: None)
             with pytest.raises(VigieError, match=words):
                 next(happened)
+
+
+def test_a_list_is_read_page_by_page_up_to_what_is_wanted() -> None:
+    pages = [(200, '{"items": [1, 2], "next": "c1"}'), (200, '{"items": [3], "next": "c2"}')]
+    with scripted(*pages) as (url, seen), GatewayClient.open(url) as client:
+        assert list(client.entries("/v1/x", {"q": "a b", "state": ""}, most=3)) == [1, 2, 3]
+    assert seen == ["/v1/x?q=a+b&limit=3", "/v1/x?q=a+b&cursor=c1&limit=1"]
+    one = (200, '{"items": [1], "next": null}')
+    with scripted(one) as (url, _), GatewayClient.open(url) as client:
+        assert list(client.entries("/v1/x", {}, most=None)) == [1]
