@@ -83,6 +83,12 @@ class DemoGateway(threading.Thread):
             return None
         return len(self.receiver.came), self.receiver.valid
 
+    def dismiss(self) -> None:
+        """Have the gateway end, without waiting for it."""
+        self._stopping.set()
+        if self._served is not None:
+            self._served.process.terminate()
+
     def stop(self) -> None:
         """End the gateway, and wait for it."""
         self._stopping.set()

@@ -127,6 +127,7 @@ def play(
             show.operator.finish(within_s=_READ_WITHIN_S)
             show.listener.finish(within_s=_READ_WITHIN_S)
             told = gateway.settle(show.ledger, within_s=_TOLD_WITHIN_S)
+            gateway.dismiss()  # that takes seconds, as the picture does
             counts = sum((health.total for health in healths), Counts())
             return _sum_up(show, counts, detector, told, folder)
 

@@ -79,7 +79,7 @@ def _token(database: str) -> str:
             _, token = tokens.create(
                 connection,
                 _DEMO,
-                name="who watches the demo",
+                name="visitor of the demo",
                 scopes=[Scope.OPERATE],
                 tenant="",
                 now_ns=time.time_ns(),
