@@ -25,7 +25,7 @@ from workers.gateway.outbox import Outbox
 from workers.gateway.sealing import Sealer
 from workers.gateway.signal import Signal
 from workers.gateway.sinks.outcome import Outcome, Verdict
-from workers.gateway.store import deliveries, incidents, positions, silences, subscriptions
+from workers.gateway.store import deliveries, incidents, leases, positions, silences, subscriptions
 from workers.gateway.store.database import Database
 from workers.gateway.store.times import as_time
 from workers.gateway.sweep import Sweeper
@@ -270,7 +270,7 @@ class Rig:
     def is_any_due(self) -> bool:
         """Whether something could be delivered now."""
         with self.database.read() as connection:
-            return deliveries.is_any_due(connection, now_ns=self.clock())
+            return leases.is_any_due(connection, now_ns=self.clock())
 
     def go_on(self, seconds: float) -> Scripted:
         """Time goes on: sweep, and deliver what is due."""

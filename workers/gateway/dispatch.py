@@ -30,10 +30,10 @@ from workers.gateway.sealing import Sealer
 from workers.gateway.signal import Signal
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.gateway.sinks.sender import Senders
-from workers.gateway.store import deliveries
+from workers.gateway.store import leases
 from workers.gateway.store import subscriptions as stored
 from workers.gateway.store.database import Database, DatabaseUnavailableError
-from workers.gateway.store.deliveries import Due, Settled
+from workers.gateway.store.leases import Due, Settled
 
 __all__ = ["Dispatcher"]
 
@@ -127,7 +127,7 @@ class Dispatcher:
 
     def _give_back(self) -> None:
         with self._database.begin() as connection:
-            deliveries.free_leases(connection, holder=self._holder)
+            leases.free_leases(connection, holder=self._holder)
 
     # -- taking ------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ class Dispatcher:
         now_ns = self._clock_ns()
         timeout_ns = round(self._settings.gateway.deliver_timeout_s * 1e9)
         with self._database.begin() as connection:
-            found = deliveries.lease(
+            found = leases.lease(
                 connection,
                 holder=self._holder,
                 now_ns=now_ns,
@@ -267,7 +267,7 @@ class Dispatcher:
     def _settle(self, connection: Connection, batch: Sequence[_Done]) -> None:
         now_ns = self._clock_ns()
         settled = [self._settled(one, now_ns) for one in batch]
-        deliveries.settle(connection, settled, holder=self._holder)
+        leases.settle(connection, settled, holder=self._holder)
         for one in batch:
             self._note_health(connection, one, now_ns)
 

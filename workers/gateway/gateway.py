@@ -29,7 +29,7 @@ from workers.gateway.refresh import Refresher
 from workers.gateway.sealing import Sealer
 from workers.gateway.signal import Signal
 from workers.gateway.sinks.sender import Senders
-from workers.gateway.store import deliveries, positions
+from workers.gateway.store import leases, positions
 from workers.gateway.store.database import Database, DatabaseUnavailableError, open_database
 from workers.gateway.sweep import Sweeper
 from workers.kafka.factory import connection_of
@@ -107,7 +107,7 @@ class Gateway:
         """Take in, deliver and sweep until the end; then finish what is under way."""
         if self.database.is_sqlite:  # nobody else can be there: what is leased was left behind
             with self.database.begin() as connection:
-                deliveries.free_leases(connection)
+                leases.free_leases(connection)
                 positions.give_up(connection)
         connection_to = connection_of(self.settings.kafka)
         gateway = self.settings.gateway

@@ -12,7 +12,7 @@ import pytest
 from tests.support.api import Api, served
 from tests.support.gateway import Rig, incident_id
 from workers.api.auth import Scope
-from workers.gateway.store import deliveries
+from workers.gateway.store import leases
 from workers.gateway.store.times import as_time
 
 HOOK = {"kind": "webhook", "url": "https://receiver.example/hook"}
@@ -178,7 +178,7 @@ def test_deliveries_are_listed_and_sent_again(api: Api, rig: Rig):
     number = page["items"][0]["id"]
     assert api.client.post(f"{path}/deliveries/{number}:resend").status_code == 409
     with api.gateway.database.begin() as connection:
-        due = deliveries.lease(
+        due = leases.lease(
             connection,
             holder="x",
             now_ns=api.clock(),

@@ -12,7 +12,7 @@ from schemas.api.subscriptions import DeliveryState
 from schemas.settings import Settings
 from tests.support.gateway import HOUR, Rig, failing
 from workers.gateway.sinks.outcome import Outcome, Verdict
-from workers.gateway.store import deliveries, subscriptions
+from workers.gateway.store import deliveries, leases, subscriptions
 from workers.gateway.store.database import Database
 from workers.gateway.store.tables import attempts as attempt_table
 from workers.gateway.store.tables import deliveries as outbox_table
@@ -277,7 +277,7 @@ def test_what_is_old_is_deleted_and_what_is_still_due_stays(rig: Rig):
 
 
 def _lease(rig: Rig, connection, holder: str, *, limit: int = 10, seconds: float = 60.0):
-    return deliveries.lease(
+    return leases.lease(
         connection,
         holder=holder,
         now_ns=rig.clock(),
