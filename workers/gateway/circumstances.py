@@ -13,6 +13,7 @@ from workers.alerts.matchers import LabelMatchers
 from workers.alerts.muting import Circumstances
 from workers.gateway.store.incidents import labels_of, open_rows
 from workers.gateway.store.silences import active_silences
+from workers.stream.sensor_labels import LabelsOf, no_labels
 
 __all__ = [
     "CircumstancesReader",
@@ -27,9 +28,9 @@ _Silence = tuple[str, str, LabelMatchers]
 class CircumstancesReader:
     """Reads what holds at the time of a transaction."""
 
-    def __init__(self, inhibitions: Sequence[Inhibition]) -> None:
-        """With the tables of `[[inhibit]]`."""
-        self._inhibitions = tuple(inhibitions)
+    def __init__(self, inhibitions: Sequence[Inhibition], labels_of: LabelsOf = no_labels) -> None:
+        """With the tables of `[[inhibit]]`, and the labels of sensors that have no incident."""
+        self._inhibitions, self._labels_of = tuple(inhibitions), labels_of
 
     def read(self, connection: Connection, *, now_ns: int) -> Circumstances:
         """What holds now, open incidents of this transaction included."""
@@ -48,7 +49,10 @@ class CircumstancesReader:
 
     def _open_incidents(self, connection: Connection) -> OpenIncidents:
         # Without tables only incidents of the detector itself mute others: there are few.
-        going_on = OpenIncidents(self._inhibitions)
+        going_on = OpenIncidents(
+            self._inhibitions,
+            parent_of=lambda sensor, label: self._labels_of(sensor).get(label, ""),
+        )
         kinds = None if self._inhibitions else ("detector",)
         for row in open_rows(connection, kinds=kinds):
             going_on.add(row.id, labels_of(row))

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import structlog
 
-from schemas.settings import Settings
+from schemas.settings import GatewaySettings, Settings
 from workers.alerts.inhibition import OpenIncidents
 from workers.errors import SettingsError
 from workers.gateway.book import SubscriptionBook
@@ -33,6 +33,7 @@ from workers.gateway.store import leases, positions
 from workers.gateway.store.database import Database, DatabaseUnavailableError, open_database
 from workers.gateway.sweep import Sweeper
 from workers.kafka.factory import connection_of
+from workers.stream.sensor_labels import LabelsOf, SensorLabels
 
 __all__ = ["Gateway", "GatewayState"]
 
@@ -87,13 +88,14 @@ class Gateway:
             database.migrate()
             sealer = Sealer.of_settings(gateway)
             book = SubscriptionBook(sealer)
-            circumstances = CircumstancesReader(settings.inhibit)
+            labels = SensorLabels.of_file(settings.sensors.path)
+            circumstances = CircumstancesReader(settings.inhibit, labels.of)
             signal = Signal()
             yield cls(
                 settings=settings,
                 database=database,
                 sealer=sealer,
-                live=_live_feed(settings),
+                live=_live_feed(gateway, labels.of),
                 signal=signal,
                 book=book,
                 circumstances=circumstances,
@@ -203,10 +205,7 @@ class Gateway:
         return found
 
 
-def _live_feed(settings: Settings) -> LiveFeed | None:
-    if settings.gateway.live == "off":
+def _live_feed(settings: GatewaySettings, labels_of: LabelsOf) -> LiveFeed | None:
+    if settings.live == "off":
         return None
-    from workers.stream.sensor_labels import SensorLabels
-
-    labels = SensorLabels.of_file(settings.sensors.path)
-    return LiveFeed(max_sensors=settings.gateway.live_sensors, labels_of=labels.of)
+    return LiveFeed(max_sensors=settings.live_sensors, labels_of=labels_of)
