@@ -105,8 +105,8 @@ def test_one_sensor_is_followed_live_and_shows_its_day(served, open_page):
 
 
 def test_an_hour_of_readings_takes_no_more_memory_than_ten_minutes(served, open_page):
-    """The page follows one sensor of twenty while an hour of theirs comes in at once."""
-    plant = Plant([f"pump-{i}" for i in range(20)])
+    """The page follows a sensor while an hour comes in at once, five readings a second."""
+    plant = Plant([f"pump-{i}" for i in range(5)])
     begin, step = now_ns() - 3600 * SECOND_NS, 300
     plant.feed(served.live, begin + np.arange(-step, 0) * SECOND_NS)
     watched = open_page(served.url, "/sensors/pump-3")
@@ -114,17 +114,19 @@ def test_an_hour_of_readings_takes_no_more_memory_than_ten_minutes(served, open_
     tools = watched.context.new_cdp_session(at)
 
     for minute in range(0, 60, step // 60):
-        times = begin + (minute * 60 + np.arange(step)) * SECOND_NS
+        times = begin + minute * 60 * SECOND_NS + np.arange(step * 5) * (SECOND_NS // 5)
         plant.feed(served.live, times)
         last_ms = int(times[-1]) // 10**6
         at.wait_for_function(
-            "(ms) => (window.vigieLastReading || 0) >= ms", arg=last_ms, polling=50
+            "(ms) => Date.parse(document.querySelector('time')?.dateTime) >= ms",
+            arg=last_ms,
+            polling=50,
         )
         if minute in {20, 55}:
             tools.send("HeapProfiler.collectGarbage")
             heaps.append(tools.send("Runtime.getHeapUsage")["usedSize"])
 
-    assert heaps[1] < heaps[0] + 3 * 2**20, heaps
+    assert heaps[1] < heaps[0] + 2**20, heaps
     assert at.locator("*").count() < 3000
 
 
