@@ -27,7 +27,16 @@ from workers.gateway.circumstances import CircumstancesReader
 from workers.gateway.group_store import flush_due
 from workers.gateway.outbox import Outbox
 from workers.gateway.signal import Signal
-from workers.gateway.store import deliveries, events, incidents, positions, silences
+from workers.gateway.store import (
+    audit,
+    deliveries,
+    events,
+    idempotency,
+    incidents,
+    positions,
+    sessions,
+    silences,
+)
 from workers.gateway.store import subscriptions as stored
 from workers.gateway.store.database import Database, DatabaseUnavailableError
 from workers.gateway.store.recent import recently
@@ -235,6 +244,9 @@ class Sweeper(threading.Thread):
             lambda c, now: incidents.prune(c, before_ns=now - kept_ns, limit=_AT_ONCE),
             lambda c, now: silences.prune(c, before_ns=now - _KEPT_SILENCES_NS),
             lambda c, now: stored.prune_secrets(c, before_ns=now),
+            lambda c, now: sessions.prune(c, now_ns=now),
+            lambda c, now: idempotency.prune(c, now_ns=now),
+            lambda c, now: audit.prune(c, before_ns=now - kept_ns),
         )
         for step in steps:
             while self._step(step) >= _AT_ONCE and not self._stopping.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,9 +129,7 @@ def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            engine = create_engine(parsed, connect_args={"timeout": _BUSY_MS / 1000})
-            _prepare_sqlite(engine)
-            return engine
+            return _sqlite_engine(parsed)
         if parsed.get_backend_name() != "postgresql":
             raise SettingsError(
                 f"gateway.database is of {parsed.get_backend_name()}: use sqlite:///vigie.db or "
@@ -164,6 +162,20 @@ def _postgres_engine(url: URL) -> Engine:
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
         connection.commit()
 
+    return engine
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        with suppress(OSError):  # the first connection says what is wrong
+            Path(url.database).touch(mode=0o600)  # incidents and names are nobody else's business
+    engine = create_engine(
+        url,
+        pool_size=_POOL,
+        max_overflow=_POOL,
+        connect_args={"timeout": _BUSY_MS / 1000},
+    )
+    _prepare_sqlite(engine)
     return engine
 
 

@@ -64,3 +64,11 @@ def test_a_database_that_cannot_be_used_says_why(url: str, said: str):
         open_database(url) as opened,
     ):
         opened.migrate()
+
+
+def test_nobody_else_can_read_the_file(tmp_path: Path):
+    path = tmp_path / "vigie.db"
+    with open_database(f"sqlite:///{path}") as opened:
+        opened.migrate()
+
+    assert path.stat().st_mode & 0o077 == 0

@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 from schemas.api.subscriptions import DeliveryState
 from schemas.settings import Settings
 from tests.support.gateway import HOUR, Rig, failing
+from workers.gateway.principals import ANYONE
 from workers.gateway.sinks.outcome import Outcome, Verdict
-from workers.gateway.store import deliveries, leases, subscriptions
+from workers.gateway.store import audit, deliveries, leases, subscriptions
 from workers.gateway.store.database import Database
 from workers.gateway.store.tables import attempts as attempt_table
 from workers.gateway.store.tables import deliveries as outbox_table
@@ -258,6 +259,8 @@ def test_what_is_old_is_deleted_and_what_is_still_due_stays(rig: Rig):
     rig.opens()
     rig.resolves()
     rig.deliver()
+    with rig.database.begin() as connection:
+        audit.record(connection, ANYONE, "subscription.create", a, clock=rig.clock)
     rig.clock.go_on(91 * DAY)
     with rig.database.begin() as connection:
         connection.execute(
@@ -274,6 +277,8 @@ def test_what_is_old_is_deleted_and_what_is_still_due_stays(rig: Rig):
     rig.clock.go_on(91 * DAY)
     rig.sweeper.prune()
     assert rig.states(a) == []
+    with rig.database.read() as connection:
+        assert audit.entries(connection, tenant="", before=None, limit=9) == []
 
 
 def _lease(rig: Rig, connection, holder: str, *, limit: int = 10, seconds: float = 60.0):
