@@ -64,6 +64,7 @@ def test_an_incident_is_acknowledged_commented_and_resolved(gateway: Asked) -> N
     acknowledge = ("incidents", "acknowledge", FIRST, "--until", "8h", "--comment", "on my way")
     assert "acknowledged by tester until" in gateway.vigie(*acknowledge).out
     assert listed(gateway, "--state", "acknowledged") == [FIRST]
+    assert set(listed(gateway)) == {FIRST, SECOND}
     gateway.vigie("incidents", "comment", FIRST, "part\nordered")
     notes = gateway.vigie("incidents", "comments", FIRST).out.splitlines()
     assert [line.split("  ")[1] for line in notes] == [
