@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 from tests.support.page import incident_document
 
 WITHIN_MS = 4000
+CUT = ["CONNECTION_REFUSED", "INCOMPLETE_CHUNKED_ENCODING", "CONNECTION_RESET", "EMPTY_RESPONSE"]
+"""What a browser says of a connection that is cut."""
 
 
 def incident(sensor: str, **changes):
@@ -51,11 +53,7 @@ def test_what_others_do_is_seen_as_well(served, open_page):
 def test_a_cut_stream_goes_on_without_a_hole(served, open_page):
     served.tell("opened", incident("pump-0"))
     watched = open_page(served.url, "/incidents")
-    watched.expected += [
-        "ERR_CONNECTION_REFUSED",
-        "ERR_INCOMPLETE_CHUNKED_ENCODING",
-        "ERR_CONNECTION_RESET",
-    ]
+    watched.expected += CUT
     at = watched.page
     expect(at.locator("tr[data-incident]")).to_have_count(1)
     served.tell("opened", incident("pump-1"))  # from now on the page knows a place to go on from
@@ -90,11 +88,7 @@ def test_a_cut_stream_goes_on_without_a_hole(served, open_page):
 
 def test_a_place_that_is_kept_no_more_has_the_list_read_again(served, open_page):
     watched = open_page(served.url, "/incidents")
-    watched.expected += [
-        "ERR_CONNECTION_REFUSED",
-        "ERR_INCOMPLETE_CHUNKED_ENCODING",
-        "ERR_CONNECTION_RESET",
-    ]
+    watched.expected += CUT
     at = watched.page
     served.tell("opened", incident("pump-1"))
     expect(at.locator("tr[data-incident]")).to_have_count(1)

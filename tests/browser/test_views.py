@@ -99,7 +99,7 @@ def test_one_sensor_is_followed_live_and_shows_its_day(served, open_page):
     plant.feed(served.live, now_ns() + np.arange(3) * SECOND_NS)
     expect(shown).not_to_have_text(before)
     at.get_by_role("button", name="Last day").click()
-    expect(shown).to_contain_text("5 minutes")
+    expect(shown).to_have_text("each 5 minutes")
     at.get_by_text("The same as a table").click()
     expect(at.locator("details[open] tbody tr").first).to_be_visible()
 

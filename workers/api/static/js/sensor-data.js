@@ -74,10 +74,8 @@ export class SensorData {
     return [times.map((ts) => ts / 1000), times.map((ts) => this.rows.get(ts).score ?? null)];
   }
 
-  // Mean share of each channel in the scores of the flagged rows that are shown, largest first.
-  contributions() {
-    const times = this.times();
-    const since = times.length ? times[0] : 0;
+  // Mean share of each channel in the scores of the flagged rows since a time, largest first.
+  contributions(since) {
     const rows = this.flagged.filter((one) => one.ts >= since);
     if (!rows.length) return [];
     return this.channels

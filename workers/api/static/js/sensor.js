@@ -12,11 +12,11 @@ const SPANS = [["live", "Live"], ["day", "Last day"]];
 const SHOWN = 6;
 const TABLE = 30;
 
-export const Keys = () => html`<p class="keys"><span class="k-measured">measured</span><span class="k-cleaned">cleaned by the model</span>
-  <span class="k-band">usual range</span><span class="k-flag">above the threshold</span></p>`;
+const Keys = ({ span }) => html`<p class="keys">${span === "live" ? html`<span class="k-measured">measured</span>` : ""}<span class="k-cleaned">cleaned by the model</span>
+  <span class="k-band">${span === "live" ? "usual range" : "lowest to highest measured"}</span><span class="k-flag">above the threshold</span></p>`;
 
 function Bars({ shares }) {
-  if (!shares.length) return html`<p class="muted">No reading of this stretch is above the threshold.</p>`;
+  if (!shares.length) return html`<p class="muted">No reading that is shown was above the threshold.</p>`;
   return html`<ul class="bars" aria-label="Share of each channel in the scores above the threshold">${shares.map((one) => html`<li key=${one.channel}>
     <span class="label" title=${one.channel}><${Name}>${one.channel}<//></span>
     <span class="track" aria-hidden="true"><span class="fill" style=${{ display: "block", width: `${Math.max(0, Math.min(1, one.share)) * 100}%` }}></span></span>
@@ -112,7 +112,7 @@ export function Sensor({ id, store, toast }) {
     const { data } = found;
     const shown = span === "day" ? day || found.document.day : null;
     const scores = shown ? [shown.ts.map((ts) => ts / 1000), shown.score] : data.scores();
-    const shares = data.contributions();
+    const shares = data.contributions(shown ? 0 : data.times()[0] || 0);
     const order = shares.length ? shares.map((one) => one.at) : data.channels.map((_, at) => at);
     const charts = order.slice(0, all ? order.length : SHOWN).map((at) => ({ at, columns: shown ? dayColumns(shown, at) : data.channel(at) }));
     return { scores, shares, charts, flags: flagsOf(scores), hidden: order.length - charts.length };
@@ -130,12 +130,12 @@ export function Sensor({ id, store, toast }) {
       <section class="card" aria-label="Score"><header><h2>Score</h2><p class="keys"><span class="k-threshold">threshold, 1.0</span><span class="k-flag">above it</span></p></header>
         <div class="body"><${Chart} kind="score" data=${view.scores} flags=${view.flags} threshold=${1} height=${150} sync="sensor"
           label=${`Score by time; ${view.flags.length ? some(view.flags.length, "stretch", "stretches") : "nothing"} above the threshold. The numbers are in the table below.`} /></div></section>
-      <section class="card" aria-label="Channels"><header><h2>Channels</h2><${Keys} /></header><div class="body">
+      <section class="card" aria-label="Channels"><header><h2>Channels</h2><${Keys} span=${span} /></header><div class="body">
         ${view.charts.map(({ at, columns }) => {
           const name = found.data.channels[at];
           const lastOf = (column) => columns[column].findLast((value) => value !== null);
           return html`<div key=${name}><div class="chart-title"><h3><${Name}>${name}<//></h3>
-            <span class="value">${span === "live" ? html`measured ${number(lastOf(3))}, cleaned ${number(lastOf(4))}` : "lowest to highest of 5 minutes, and the mean cleaned value"}</span></div>
+            <span class="value">${span === "live" ? html`measured ${number(lastOf(3))}, cleaned ${number(lastOf(4))}` : "each 5 minutes"}</span></div>
             <${Chart} kind="channel" data=${columns} flags=${view.flags} height=${118} sync="sensor" label=${`${name} by time: measured, cleaned and the usual band.`} /></div>`;
         })}
         ${view.hidden > 0 || all ? html`<button type="button" class="plain" onClick=${() => setAll(!all)}>${all ? "Show fewer channels" : `Show ${some(view.hidden, "more channel", "more channels")}`}</button>` : ""}
