@@ -29,10 +29,10 @@ from tests.chaos.schedule import FaultBatch
 from tests.chaos.wisher import Wisher
 from tests.support.models import small_detector
 from tests.support.wait import wait_until
-from workers.demo.operator import wish_writer
 from workers.errors import VigieError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, topic_specs
+from workers.verdicts.writer import open_wish_writer
 
 _PARTITIONS: Final = 3
 _FIRST_WITHIN_S: Final = 300.0
@@ -170,7 +170,7 @@ class _Run:
             # of all its lives does not know which is which.
             names = Sensors(plan.seed).names[:-1]
             self._wisher = Wisher(
-                partial(wish_writer, cluster.direct, topics.verdicts),
+                partial(open_wish_writer, cluster.direct, topics.verdicts),
                 self._reader.kept,
                 names,
                 seed=plan.seed,

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from random import Random
 from typing import Final
 from uuid import UUID, uuid4
 
 from schemas.wire.incident import Incident, IncidentKind
 from schemas.wire.verdict import MAX_WISHES, SensorWishes, Wish
 from workers.demo.ledger import Ledger
-from workers.kafka.client import Connection
-from workers.kafka.factory import verdicts_sink_of, verdicts_table_of
 from workers.plant.faults import Fault
 from workers.verdicts.incidents import Judged
 from workers.verdicts.standing import with_wish
@@ -47,7 +44,7 @@ class Operator(threading.Thread):
         """Note what to look at; `start` begins.
 
         Args:
-            open_writer: of the topic of the verdicts, such as `wish_writer`.
+            open_writer: of the topic of the verdicts, such as `open_wish_writer`.
             ledger: with the incidents, as they come.
             fault_of: what the simulator knows of one.
         """
@@ -90,18 +87,6 @@ class Operator(threading.Thread):
                 wish = verdict_on(one, self._fault_of(one), at_ns=now_ns)
                 writer.change(one.sensor_id, partial(with_room_for, wish=wish))
                 self.said[one.id] = wish
-
-
-@contextmanager
-def wish_writer(connection: Connection, topic: str) -> Iterator[WishWriter]:
-    """A writer of the topic of the verdicts."""
-    with verdicts_table_of(connection, topic).open() as table:
-        yield WishWriter(
-            sink=verdicts_sink_of(connection, topic),
-            table=table,
-            topic=topic,
-            rng=Random(),  # noqa: S311 - spreads attempts, keeps no secret
-        )
 
 
 def verdict_on(incident: Incident, fault: Fault | None, *, at_ns: int) -> Wish:

@@ -24,7 +24,7 @@ from workers.demo.gateway import DemoGateway, gateway_of
 from workers.demo.learning import learn
 from workers.demo.ledger import Ledger
 from workers.demo.listener import Listener
-from workers.demo.operator import Operator, wish_writer
+from workers.demo.operator import Operator
 from workers.demo.picture import draw_pump
 from workers.demo.scenario import Scenario
 from workers.demo.screen import Shown, View
@@ -38,6 +38,7 @@ from workers.process import configure_logging
 from workers.stream.health import Health, LatencyHistogram, Phase
 from workers.stream.state.counts import Counts
 from workers.supervision.pipeline import run_pipeline
+from workers.verdicts.writer import open_wish_writer
 
 _PARTITIONS = 4
 _BEGIN_WITHIN_S = 15.0
@@ -222,7 +223,7 @@ class _Show:
         )
         self.listener = Listener(self._connection, self.settings.topics, self.ledger)
         self.listener.start()
-        open_writer = partial(wish_writer, self._connection, self.settings.topics.verdicts)
+        open_writer = partial(open_wish_writer, self._connection, self.settings.topics.verdicts)
         self.operator = Operator(open_writer, self.ledger, self.fault_of)
         self.operator.start()
 

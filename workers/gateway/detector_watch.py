@@ -8,7 +8,6 @@ goes on, it mutes those of the sensors.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from schemas.wire.timestamp import short_ns
 from workers.alerts.event import AlertEvent
 from workers.errors import VigieError
 from workers.gateway.announce import announce_document
+from workers.gateway.background import Background
 from workers.gateway.outbox import Outbox
 from workers.gateway.signal import Signal
 from workers.gateway.store import events, incidents, positions
@@ -90,7 +90,7 @@ class Judge:
         return None
 
 
-class DetectorWatch(threading.Thread):
+class DetectorWatch(Background):
     """Looks at the detector for as long as the gateway runs."""
 
     def __init__(
@@ -104,24 +104,17 @@ class DetectorWatch(threading.Thread):
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Note what to look at; `start` begins."""
-        super().__init__(name="vigie-detector-watch", daemon=True)
+        super().__init__("detector-watch")
         self._database, self._settings, self._outbox = database, settings, outbox
         self._holder, self._signal, self._clock_ns = holder, signal, clock_ns
         self._judge = Judge(settings.gateway)
-        self._stopping = threading.Event()
         self.seen: Seen | None = None
         """How it was found last."""
-
-    def stop(self, *, within_s: float) -> None:
-        """End after the look under way."""
-        self._stopping.set()
-        if self.is_alive():
-            self.join(within_s)
 
     def run(self) -> None:
         """Look on and on."""
         log = structlog.get_logger("vigie.gateway")
-        while not self._stopping.wait(_EVERY_S):
+        while not self.stopping.wait(_EVERY_S):
             self.seen = self._look()
             wrong = self._judge.judge(self.seen, self._clock_ns())
             if wrong is None and not self._judge.is_content:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 from uuid import uuid5
 
@@ -21,10 +20,10 @@ from workers.errors import VigieError
 from workers.gateway.announce import announce
 from workers.gateway.outbox import Outbox
 from workers.gateway.store import incidents
-from workers.kafka.factory import connection_of, verdicts_sink_of, verdicts_table_of
+from workers.kafka.factory import connection_of
 from workers.verdicts.incidents import Judged
 from workers.verdicts.standing import with_wish
-from workers.verdicts.writer import WishWriter
+from workers.verdicts.writer import open_wish_writer
 
 __all__ = ["Handling", "verdict_wish", "write_verdict"]
 
@@ -123,12 +122,5 @@ def write_verdict(settings: Settings, sensor: str, wish: Wish) -> None:
         VigieError: there is no room for the wish, see `with_wish`.
     """
     connection = connection_of(settings.kafka)
-    topic = settings.topics.verdicts
-    with verdicts_table_of(connection, topic).open() as table:
-        writer = WishWriter(
-            sink=verdicts_sink_of(connection, topic),
-            table=table,
-            topic=topic,
-            rng=Random(),  # noqa: S311 - spreads attempts, keeps no secret
-        )
+    with open_wish_writer(connection, settings.topics.verdicts) as writer:
         writer.change(sensor, lambda document: with_wish(document, wish))

@@ -7,7 +7,6 @@ reads at a time (a lease); should two, the second finds the positions moved and 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from sqlalchemy import Connection as Transaction
 
 from workers.alerts.event import AlertEvent
 from workers.errors import StoppedError, VigieError
+from workers.gateway.background import Background
 from workers.gateway.cloud_event import document_of
 from workers.gateway.outbox import News, Outbox
 from workers.gateway.signal import Signal
@@ -157,7 +157,7 @@ class IntakeState:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-class Intake(threading.Thread):
+class Intake(Background):
     """Takes the topic in for as long as the gateway runs."""
 
     def __init__(
@@ -173,23 +173,16 @@ class Intake(threading.Thread):
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Note what to read; `start` begins."""
-        super().__init__(name="vigie-intake", daemon=True)
+        super().__init__("intake")
         self._connection, self._database, self._outbox = connection, database, outbox
         self._topic, self._tenant_label, self._holder = topic, tenant_label, holder
         self._signal, self._clock_ns = signal, clock_ns
-        self._stopping = threading.Event()
         self.state = IntakeState()
-
-    def stop(self, *, within_s: float) -> None:
-        """End after the batch under way."""
-        self._stopping.set()
-        if self.is_alive():
-            self.join(within_s)
 
     def run(self) -> None:
         """Read on, through outages of the broker and of the database."""
         log = structlog.get_logger("vigie.gateway")
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 if self._hold():
                     self._follow()
@@ -203,7 +196,7 @@ class Intake(threading.Thread):
             except Exception as error:
                 self.state.error = f"{type(error).__name__}: {error}"
                 log.exception("intake_failed")
-            self._stopping.wait(_PAUSE_S)
+            self.stopping.wait(_PAUSE_S)
 
     def _hold(self) -> bool:
         now_ns = self._clock_ns()
@@ -220,7 +213,7 @@ class Intake(threading.Thread):
 
     def _follow(self) -> None:
         """Read from where the database is, until the lease or the broker is lost."""
-        admin_of(self._connection).wait_for_broker(should_stop=self._stopping.is_set)
+        admin_of(self._connection).wait_for_broker(should_stop=self.stopping.is_set)
         with open_reader(self._connection, [self._topic], client_id="vigie-gateway") as reader:
             ends = reader.ends()
             at = self._positions(reader.beginnings(), ends)
@@ -228,7 +221,7 @@ class Intake(threading.Thread):
                 {(self._topic, p): offset for p, offset in at.items() if offset is not None}
             )
             opened_s = held_s = time.monotonic()
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 records = reader.poll(timeout_s=_POLL_S, max_records=_MAX_RECORDS)
                 if records:
                     self._keep(records, at)

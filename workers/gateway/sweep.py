@@ -7,7 +7,6 @@ the others from their turn, and is done again a moment later.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -22,6 +21,7 @@ from schemas.settings import GatewaySettings
 from workers.alerts.event import AlertEvent
 from workers.alerts.muting import HOUR_NS, Recently, mute
 from workers.gateway.announce import announce
+from workers.gateway.background import Background
 from workers.gateway.book import Entry, SubscriptionBook
 from workers.gateway.circumstances import CircumstancesReader
 from workers.gateway.group_store import flush_due
@@ -55,7 +55,7 @@ DIGEST_NS: Final = 600 * 10**9
 _KEPT_SILENCES_NS: Final = 90 * 86_400 * 10**9
 
 
-class Sweeper(threading.Thread):
+class Sweeper(Background):
     """Does what is due, for as long as the gateway runs."""
 
     def __init__(
@@ -71,23 +71,16 @@ class Sweeper(threading.Thread):
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Note what to use; `start` begins."""
-        super().__init__(name="vigie-sweep", daemon=True)
+        super().__init__("sweep")
         self._database, self._settings = database, settings
         self._book, self._outbox, self._circumstances = book, outbox, circumstances
         self._holder, self._signal, self._clock_ns = holder, signal, clock_ns
-        self._stopping = threading.Event()
         self._pruned_s = 0.0
-
-    def stop(self, *, within_s: float) -> None:
-        """End after the step under way."""
-        self._stopping.set()
-        if self.is_alive():
-            self.join(within_s)
 
     def run(self) -> None:
         """Sweep on and on."""
         log = structlog.get_logger("vigie.gateway")
-        while not self._stopping.wait(_EVERY_S):
+        while not self.stopping.wait(_EVERY_S):
             try:
                 if not self._hold():
                     continue
@@ -249,7 +242,7 @@ class Sweeper(threading.Thread):
             lambda c, now: audit.prune(c, before_ns=now - kept_ns),
         )
         for step in steps:
-            while self._step(step) >= _AT_ONCE and not self._stopping.is_set():
+            while self._step(step) >= _AT_ONCE and not self.stopping.is_set():
                 pass
 
 

@@ -9,7 +9,8 @@ producer that is fenced can do no harm any more).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -17,11 +18,12 @@ from typing import Final
 from schemas.wire.errors import InvalidRecordError
 from schemas.wire.verdict import SensorWishes, decode_wishes, encode_wishes
 from workers.errors import BrokerUnavailableError, TransactionAbortedError, VigieError
-from workers.kafka.client import OpensSink, Table
+from workers.kafka.client import Connection, OpensSink, Table
+from workers.kafka.factory import verdicts_sink_of, verdicts_table_of
 from workers.kafka.publisher import Publisher
 from workers.verdicts.standing import no_wishes
 
-__all__ = ["Change", "WishWriter", "decoded"]
+__all__ = ["Change", "WishWriter", "decoded", "open_wish_writer"]
 
 _PARTITION: Final = 0
 """The topic has one."""
@@ -84,6 +86,22 @@ class WishWriter:
                 value = encode_wishes(after) if after.wishes else None
                 publisher.send(self.topic, key=name, value=value, partition=_PARTITION)
         return before, after
+
+
+@contextmanager
+def open_wish_writer(connection: Connection, topic: str) -> Iterator[WishWriter]:
+    """A writer of the topic of the verdicts.
+
+    Raises:
+        BrokerUnavailableError, SettingsError: see `OpensTable`.
+    """
+    with verdicts_table_of(connection, topic).open() as table:
+        yield WishWriter(
+            sink=verdicts_sink_of(connection, topic),
+            table=table,
+            topic=topic,
+            rng=Random(),  # noqa: S311 - spreads attempts, keeps no secret
+        )
 
 
 def decoded(key: str, value: bytes | None) -> SensorWishes:

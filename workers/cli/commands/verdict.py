@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -359,17 +358,9 @@ def _wish(
 
 
 def _change(connection: Connection, settings: Settings, key: str, change: Change) -> Any:
-    from workers.kafka.factory import verdicts_sink_of, verdicts_table_of
-    from workers.verdicts.writer import WishWriter
+    from workers.verdicts.writer import open_wish_writer
 
-    topic = settings.topics.verdicts
-    with verdicts_table_of(connection, topic).open() as table:
-        writer = WishWriter(
-            sink=verdicts_sink_of(connection, topic),
-            table=table,
-            topic=topic,
-            rng=Random(),  # noqa: S311 - spreads attempts, keeps no secret
-        )
+    with open_wish_writer(connection, settings.topics.verdicts) as writer:
         return writer.change(key, change)
 
 
