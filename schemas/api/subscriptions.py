@@ -71,6 +71,7 @@ class EventType(StrEnum):
     RESOLVED = "incident.resolved"
     ACKNOWLEDGED = "incident.acknowledged"
     UNACKNOWLEDGED = "incident.unacknowledged"
+    COMMENTED = "incident.commented"
     UNHEALTHY = "detector.unhealthy"
     HEALTHY = "detector.healthy"
     DISABLED = "subscription.disabled"
@@ -179,6 +180,8 @@ class SubscriptionSpec(Request):
             raise ValueError("a group has interval_s, not cooldown_s: give one of the two")
         if self.group is not None and self.sink.kind == "alertmanager":
             raise ValueError("an Alertmanager groups by itself: leave out group")
+        if EventType.COMMENTED in self.types and self.sink.kind in {"alertmanager", "pagerduty"}:
+            raise ValueError(f"{self.sink.kind} knows no comments: leave out incident.commented")
         if self.escalate is not None and EventType.OPENED not in self.types:
             raise ValueError(f"escalate needs {EventType.OPENED} among types: nothing else can be")
         return self
@@ -296,6 +299,8 @@ class Delivery(Response):
 
     id: int
     """Its number."""
+    subscription: UUID
+    """The subscription."""
     event_id: str
     """Of the event; also the webhook-id, the same in every attempt."""
     type: str

@@ -18,6 +18,7 @@ FOLLOW_UPS: Final = frozenset(
         EventType.RESOLVED,
         EventType.ACKNOWLEDGED,
         EventType.UNACKNOWLEDGED,
+        EventType.COMMENTED,
         EventType.HEALTHY,
     }
 )

@@ -25,6 +25,7 @@ _VERB: Final = {
     EventType.RESOLVED: "resolved",
     EventType.ACKNOWLEDGED: "acknowledged",
     EventType.UNACKNOWLEDGED: "no longer acknowledged",
+    EventType.COMMENTED: "commented",
 }
 
 
@@ -128,6 +129,8 @@ def _incident_title(facts: EventFacts) -> str:
     who = facts.data.get("acknowledged_by")
     if facts.type == EventType.ACKNOWLEDGED and isinstance(who, str) and who:
         verb = f"acknowledged by {who}"
+    if facts.type == EventType.COMMENTED:
+        verb = f"{facts.data.get('comment_by') or 'comment'}: {facts.data.get('comment') or ''}"
     return f"{severity}{facts.subject}: {what or 'incident'} ({verb})"
 
 

@@ -90,13 +90,15 @@ class Gate:
             await self._app(scope, receive, send)
             return
         by = f"address:{_address(scope)}"
-        wait_s, found = None, None
+        wait_s: int | None = None
+        found: Principal | Exception | None = None
         if self._open:
             found = ANYONE
         elif shown := _shown(Headers(scope=scope)):
             wait_s = self._limits.exhausted(by)
             if wait_s is None:
-                found = await run_in_threadpool(self._looked_up, *shown)
+                kind, secret = shown
+                found = await run_in_threadpool(self._looked_up, kind, secret)
                 if isinstance(found, Principal):
                     by = found.id
         if wait_s is None:

@@ -74,8 +74,13 @@ class Handling:
         self._announce(type_, row, data)
         return True
 
+    def remark(self, row: Row[Any], text: str) -> None:
+        """Leave a note by itself: that is an event."""
+        self.comment(row.id, text)
+        self._announce(EventType.COMMENTED, row, {"comment": text, "comment_by": self.by})
+
     def comment(self, id_: str, text: str) -> None:
-        """Leave a note, if there is one."""
+        """Leave a note with something else, if there is one."""
         if text:
             incidents.add_comment(self.connection, id_, by=self.by, text=text, now_ns=self.now_ns)
 

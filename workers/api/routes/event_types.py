@@ -21,6 +21,7 @@ _TOLD: Final = {
     EventType.RESOLVED: "An incident is over: in the stream, or because somebody said so.",
     EventType.ACKNOWLEDGED: "Somebody looks after an incident.",
     EventType.UNACKNOWLEDGED: "Nobody looks after an incident any more.",
+    EventType.COMMENTED: "Somebody left a note on an incident.",
     EventType.UNHEALTHY: "The detector does not do its work: nobody reads, or it is far behind.",
     EventType.HEALTHY: "The detector does its work again.",
     EventType.DISABLED: "A subscription was disabled: nothing could be delivered to it.",
@@ -34,6 +35,7 @@ _INCIDENTS: Final = frozenset(
         EventType.RESOLVED,
         EventType.ACKNOWLEDGED,
         EventType.UNACKNOWLEDGED,
+        EventType.COMMENTED,
         EventType.TEST,
     }
 )

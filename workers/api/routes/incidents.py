@@ -241,9 +241,11 @@ def create_comment(
     gateway, now_ns = _gateway(request), request.app.state.clock()
     with gateway.database.begin() as connection:
         row = _row(connection, incident_id, principal, lock=True)
-        _handling(gateway, connection, principal, now_ns).comment(row.id, asked.text)
+        _handling(gateway, connection, principal, now_ns).remark(row, asked.text)
         audit(connection, principal, "incident.comment", row.id)
-        return incidents.comments_of(connection, row.id)[-1]
+        made = incidents.comments_of(connection, row.id)[-1]
+    gateway.signal.notify()
+    return made
 
 
 @router.get("/{incident_id}/deliveries", operation_id="list_incident_deliveries")

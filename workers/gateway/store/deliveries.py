@@ -227,6 +227,7 @@ def view(row: Row[Any]) -> Delivery:
     is_waiting = row.state == _WAITING
     return Delivery(
         id=row.id,
+        subscription=row.subscription_id,
         event_id=row.event_id,
         type=row.type,
         incident=row.incident_id,

@@ -301,6 +301,7 @@ def test_what_happened_is_in_the_stream_of_events_without_a_hole(api: Api, rig: 
     rig.opens("pump-1")
     path = f"/v1/incidents/{incident_id('pump-1')}"
     api.client.post(f"{path}:acknowledge", json={})
+    api.client.post(f"{path}/comments", json={"text": "oil"})
     api.client.post(f"{path}:resolve", json={})
     with api.gateway.database.read() as connection:
         rows = connection.exec_driver_sql("SELECT seq, type FROM events ORDER BY seq").all()
@@ -308,7 +309,8 @@ def test_what_happened_is_in_the_stream_of_events_without_a_hole(api: Api, rig: 
     assert [tuple(row) for row in rows] == [
         (1, "incident.opened"),
         (2, "incident.acknowledged"),
-        (3, "incident.resolved"),
+        (3, "incident.commented"),
+        (4, "incident.resolved"),
     ]
 
 
