@@ -27,7 +27,7 @@ from workers.api.serving import HttpServer, address_of, listening, serving_in_th
 from workers.gateway.gateway import Gateway
 from workers.gateway.live import Following, LiveFeed
 from workers.gateway.principals import ANYONE, Scope
-from workers.gateway.store import events, incidents, tokens
+from workers.gateway.store import events, taking, tokens
 
 CHANNELS = ("discharge_pressure", "flow", "vibration", "bearing_temperature", "motor_current")
 LEVELS = np.array([4.9, 182.0, 2.1, 61.0, 38.5])
@@ -252,7 +252,7 @@ class ServedPage:
         now_ns = time.time_ns()
         with self.gateway.database.begin() as connection:
             found = AlertEvent.of(event)
-            incidents.take_in(connection, found, tenant="", now_ns=now_ns)
+            taking.take_in(connection, found, tenant="", now_ns=now_ns)
             happened = events.Happened(document=event, incident_id=document["id"])
             events.append(connection, [happened], now_ns=now_ns)
         self.gateway.signal.notify()

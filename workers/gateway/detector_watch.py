@@ -28,7 +28,7 @@ from workers.gateway.announce import announce_document
 from workers.gateway.background import Background
 from workers.gateway.outbox import Outbox
 from workers.gateway.signal import Signal
-from workers.gateway.store import events, incidents, positions
+from workers.gateway.store import events, positions, taking
 from workers.gateway.store.database import Database
 from workers.gateway.store.tables import incidents as incident_table
 from workers.kafka.factory import admin_of, connection_of
@@ -181,7 +181,7 @@ class DetectorWatch(Background):
             type_ = EventType.HEALTHY
         document = events.made_here(type_.value, subject=subject, data=data, at_ns=now_ns)
         document["sequence"] = f"{1 if row is None else row.sequence + 1:010d}"
-        incidents.take_in(transaction, AlertEvent.of(document), tenant="", now_ns=now_ns)
+        taking.take_in(transaction, AlertEvent.of(document), tenant="", now_ns=now_ns)
         announce_document(
             transaction,
             self._outbox,

@@ -111,6 +111,7 @@ class Gateway:
             with self.database.begin() as connection:
                 leases.free_leases(connection)
                 positions.give_up(connection)
+        await asyncio.to_thread(self._read_book)
         connection_to = connection_of(self.settings.kafka)
         gateway = self.settings.gateway
         intake = Intake(
@@ -184,6 +185,11 @@ class Gateway:
                     return_exceptions=True,
                 )
                 await asyncio.to_thread(self._give_up_leases)
+
+    def _read_book(self) -> None:
+        """Before anything runs: many subscriptions take seconds, in which nothing else waits."""
+        with self.database.read() as connection:
+            self.book.read(connection)
 
     def _give_up_leases(self) -> None:
         try:

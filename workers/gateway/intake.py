@@ -24,7 +24,7 @@ from workers.gateway.outbox import News, Outbox
 from workers.gateway.signal import Signal
 from workers.gateway.store import events, incidents, positions
 from workers.gateway.store.database import Database
-from workers.gateway.store.incidents import Taken
+from workers.gateway.store.taking import Taken, Taking
 from workers.kafka.admin import TopicSpec
 from workers.kafka.client import Connection, Record
 from workers.kafka.factory import admin_of, open_reader
@@ -76,28 +76,18 @@ def take_in(
     after = {record.partition: record.offset + 1 for record in records}
     if not positions.advance(connection, topic, before, after):
         raise _MovedError
-    happened, news, unreadable = [], [], 0
-    for record in records:
-        if record.value is None:
-            continue
-        try:
-            event = AlertEvent.of(document_of(record))
-        except ValueError as error:
-            unreadable += 1
-            structlog.get_logger("vigie.gateway").warning(
-                "record_unreadable",
-                topic=topic,
-                partition=record.partition,
-                offset=record.offset,
-                error=str(error),
-            )
-            continue
+    found = _readable(records)
+    ids = {str(event.incident_id) for _, event in found if event.incident_id is not None}
+    taking = Taking(connection, ids, now_ns=now_ns)
+    happened, news = [], []
+    for record, event in found:
         tenant = _tenant(event, tenant_label)
         if event.type.startswith("wish."):
+            taking.write()  # it may be about an incident of this batch
             _take_in_deed(connection, event, now_ns=now_ns)
             taken = Taken.NEWS
         else:
-            taken = incidents.take_in(connection, event, tenant=tenant, now_ns=now_ns)
+            taken = taking.take_in(event, tenant=tenant)
         if taken is Taken.REPEAT:
             continue
         happened.append(
@@ -106,10 +96,31 @@ def take_in(
         if taken is Taken.NEWS:
             at_ns = now_ns if record.timestamp < 0 else record.timestamp * 10**6
             news.append(News(event=event, tenant=tenant, at_ns=at_ns))
+    taking.write()
     happened, news = _unseen(connection, happened, news)
     events.append(connection, happened, now_ns=now_ns)
     told = outbox.tell(connection, news, now_ns=now_ns)
+    unreadable = sum(record.value is not None for record in records) - len(found)
     return Kept(events=len(happened), deliveries=told, unreadable=unreadable)
+
+
+def _readable(records: Sequence[Record]) -> list[tuple[Record, AlertEvent]]:
+    """The events, and the records that they were in."""
+    found = []
+    for record in records:
+        if record.value is None:
+            continue
+        try:
+            found.append((record, AlertEvent.of(document_of(record))))
+        except ValueError as error:
+            structlog.get_logger("vigie.gateway").warning(
+                "record_unreadable",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                error=str(error),
+            )
+    return found
 
 
 def _tenant(event: AlertEvent, label: str) -> str:

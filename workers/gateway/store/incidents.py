@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,17 +23,13 @@ from sqlalchemy import (
 )
 
 from schemas.api.incidents import Comment, IncidentState, IncidentView
-from schemas.wire.timestamp import to_ns as wire_ns
-from workers.alerts.event import AlertEvent
-from workers.alerts.telling import ENDS
-from workers.gateway.store.sql import contains_words, upsert
+from workers.gateway.store.sql import contains_words
 from workers.gateway.store.tables import comments, deliveries, incidents
 from workers.gateway.store.times import as_time
 
 __all__ = [
     "SEVERITIES",
     "IncidentQuery",
-    "Taken",
     "acknowledge",
     "add_comment",
     "comments_of",
@@ -48,7 +43,6 @@ __all__ = [
     "resolve",
     "sequences",
     "set_verdict",
-    "take_in",
     "unacknowledge",
     "view",
 ]
@@ -93,63 +87,6 @@ def sequences(connection: Connection, ids: Collection[str]) -> dict[str, int]:
         select(incidents.c.id, incidents.c.sequence).where(incidents.c.id.in_(ids))
     )
     return {row.id: row.sequence for row in rows}
-
-
-class Taken(Enum):
-    """What an event of an incident was."""
-
-    REPEAT = auto()
-    """It was known."""
-    QUIET = auto()
-    """It is kept, and nobody is told: somebody has said that the incident is over."""
-    NEWS = auto()
-
-
-def take_in(connection: Connection, event: AlertEvent, *, tenant: str, now_ns: int) -> Taken:
-    """Keep what the stream told of an incident.
-
-    What somebody has resolved stays so; an acknowledgement stays until it is over.
-    """
-    data = event.data
-    id_ = str(event.incident_id)
-    sequence = int(event.document.get("sequence") or 1)
-    known = connection.execute(
-        select(incidents).where(incidents.c.id == id_).with_for_update()
-    ).one_or_none()
-    if known is not None and known.sequence >= sequence:
-        return Taken.REPEAT
-    end = data.get("end")
-    row: dict[str, Any] = {
-        "id": id_,
-        "sensor_id": event.subject,
-        "kind": str(data.get("kind") or "anomaly"),
-        "tenant": tenant,
-        "severity": SEVERITIES[event.severity.value] if event.severity else 1,
-        "peak": float(event.peak or 0.0),
-        "suppressed": event.is_suppressed,
-        "sequence": sequence,
-        "opened_event_ns": wire_ns(data["opened"]),
-        "resolved_event_ns": None if end is None else wire_ns(end),
-        "updated_ns": now_ns,
-        "labels": json.dumps(dict(event.labels), ensure_ascii=False, sort_keys=True),
-        "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")),
-        "search": _search_text(event),
-    }
-    is_over = event.type in ENDS
-    if known is None:
-        state = IncidentState.RESOLVED if is_over else IncidentState.OPEN
-        upsert(
-            connection,
-            incidents,
-            row
-            | {"created_ns": now_ns, "state": state.value}
-            | ({"resolved_ns": now_ns} if is_over else {}),
-        )
-        return Taken.NEWS
-    if is_over and known.state != IncidentState.RESOLVED:
-        row |= {"state": IncidentState.RESOLVED.value, "resolved_ns": now_ns}
-    connection.execute(update(incidents).where(incidents.c.id == id_).values(row))
-    return Taken.QUIET if known.state == IncidentState.RESOLVED else Taken.NEWS
 
 
 def labels_of(row: Row[Any]) -> dict[str, str]:
@@ -377,16 +314,3 @@ def prune(connection: Connection, *, before_ns: int, limit: int) -> int:
         .limit(limit)
     )
     return connection.execute(delete(incidents).where(incidents.c.id.in_(old))).rowcount
-
-
-def _search_text(event: AlertEvent) -> str:
-    words = [
-        str(event.incident_id),
-        event.subject,
-        *event.labels.values(),
-        *event.channels,
-        str(event.data.get("kind") or ""),
-        str(event.data.get("seen_by") or ""),
-        *(event.data.get("raised_by") or ()),
-    ]
-    return "\n".join(words).lower()

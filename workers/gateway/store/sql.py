@@ -27,10 +27,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     """Insert the rows whose keys are not there yet; returns how many there were."""
     if not rows:
         return 0
-    statement = _insert(connection, table).values(list(rows)).on_conflict_do_nothing()
+    statement = _insert(connection, table).on_conflict_do_nothing()
     # Unasked, SQLAlchemy does not keep the count of an insert on every driver.
     counting = {"preserve_rowcount": True}
-    return connection.execute(statement, execution_options=counting).rowcount
+    return connection.execute(statement, list(rows), execution_options=counting).rowcount
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from workers.api.routes.sensors import _Place
 from workers.errors import VigieError
 from workers.gateway.live import LiveFeed
 from workers.gateway.principals import Scope
-from workers.gateway.store import incidents
+from workers.gateway.store import taking
 
 SECOND_NS = 10**9
 LABELS = {"pump-1": {"site": "Lyon", "tenant": "acme"}, "pump-2": {"site": "Turin"}}
@@ -56,7 +56,7 @@ def tell(api: Api, sensor: str, **changes: Any) -> None:
         "data": document,
     }
     with api.gateway.database.begin() as connection:
-        incidents.take_in(connection, AlertEvent.of(event), tenant="", now_ns=START_NS)
+        taking.take_in(connection, AlertEvent.of(event), tenant="", now_ns=START_NS)
 
 
 def test_the_list_is_worst_first_page_by_page(api):
