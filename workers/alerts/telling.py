@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
-from schemas.api.matchers import MatchKind
 from schemas.api.subscriptions import DeliveryState, EventType, SubscriptionSpec
 from workers.alerts.event import AlertEvent
 
-__all__ = ["ENDS", "FOLLOW_UPS", "First", "Telling", "as_opening", "decide", "over_before_told"]
+__all__ = ["ENDS", "FOLLOW_UPS", "First", "Telling", "as_opening", "decide"]
 
 FOLLOW_UPS: Final = frozenset(
     {
@@ -44,8 +43,6 @@ class Telling(Enum):
     """It is told, unless something holds it back."""
     FOLLOW = auto()
     """It is told behind what was told before, whatever holds others back."""
-    DROP_FIRST = auto()
-    """The incident is over before it could be told: it never will be."""
 
 
 def as_opening(event: AlertEvent) -> AlertEvent:
@@ -86,14 +83,8 @@ def _of_follow_up(
             return Telling.OPEN
         opening = EventType.UNHEALTHY if event.type == EventType.HEALTHY else EventType.OPENED
         return Telling.NOTHING if opening in spec.types else Telling.FOLLOW
-    if first.state is DeliveryState.MUTED:
-        return Telling.DROP_FIRST if event.type in ENDS else Telling.NOTHING
     if first.state is DeliveryState.GROUPED:  # its group has to know of all that happens
         return Telling.FOLLOW
-    is_told = first.state is not DeliveryState.DROPPED and event.type in spec.types
-    return Telling.FOLLOW if is_told else Telling.NOTHING
-
-
-def over_before_told(kind: MatchKind | None) -> str:
-    """Why a delivery was dropped, in words."""
-    return "over before it could be told" + ("" if kind is None else f" ({kind.value})")
+    # What is held back is told as it is then, if it goes on.
+    is_told = first.state not in {DeliveryState.MUTED, DeliveryState.DROPPED}
+    return Telling.FOLLOW if is_told and event.type in spec.types else Telling.NOTHING

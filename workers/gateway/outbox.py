@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from schemas.api.subscriptions import DeliveryState, EventType
 from workers.alerts.event import AlertEvent
 from workers.alerts.muting import HOUR_NS, Circumstances, Muted, Recently, mute
-from workers.alerts.telling import First, Telling, as_opening, decide, over_before_told
+from workers.alerts.telling import First, Telling, as_opening, decide
 from workers.gateway.book import Entry, SubscriptionBook, Subscriptions
 from workers.gateway.circumstances import CircumstancesReader
 from workers.gateway.group_store import GroupStore
@@ -124,7 +124,6 @@ class _Planner:
         self._firsts = dict(firsts)
         self._rows: list[dict[str, Any]] = []
         self._openings: dict[tuple[str, str], dict[str, Any]] = {}
-        self._dropped: list[int] = []
         self._groups = GroupStore(connection, at.now_ns)
 
     def told_of(self, incident_id: str | None) -> Mapping[str, First]:
@@ -143,8 +142,6 @@ class _Planner:
                 self._groups.add(entry, event)
             else:
                 self._rows.append(self._row(entry, event, DeliveryState.WAITING))
-        elif telling is Telling.DROP_FIRST and first is not None:
-            self._drop(entry, event, first)
 
     def _open(self, entry: Entry, event: AlertEvent) -> None:
         if event.incident_id is None:
@@ -162,19 +159,6 @@ class _Planner:
         self._firsts.setdefault(event.incident_id, {})[entry.id] = First(id=0, state=state)
         if state is DeliveryState.GROUPED:
             self._groups.add(entry, event)
-
-    def _drop(self, entry: Entry, event: AlertEvent, first: First) -> None:
-        dropped = First(id=first.id, state=DeliveryState.DROPPED)
-        assert event.incident_id is not None
-        self._firsts[event.incident_id][entry.id] = dropped
-        if first.id:
-            self._dropped.append(first.id)
-        else:  # it opened and ended within this transaction
-            self._openings[entry.id, event.incident_id] |= {
-                "state": DeliveryState.DROPPED.value,
-                "reason": over_before_told(None),
-                "escalate_ns": None,
-            }
 
     def _recently(self, entry: Entry, event: AlertEvent) -> Recently:
         spec = entry.spec
@@ -222,7 +206,5 @@ class _Planner:
     def write(self) -> int:
         """Write down what was planned."""
         added = deliveries.add(self._connection, self._rows)
-        if self._dropped:
-            deliveries.drop(self._connection, self._dropped, reason=over_before_told(None))
         self._groups.write()
         return added

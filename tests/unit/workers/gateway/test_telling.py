@@ -62,6 +62,14 @@ def test_an_incident_that_grows_is_told_once_it_is_bad_enough(rig: Rig):
     assert rig.deliver().told("high") == [("updated", "pump-1"), ("resolved", "pump-1")]
 
 
+def test_an_incident_that_grows_passes_a_filter_for_openings(rig: Rig):
+    rig.subscribe("a", min_severity="high", filters=[{"exact": {"type": "incident.opened"}}])
+    rig.opens(severity="low")
+    rig.take_in(rig.event("updated", severity="high"))
+
+    assert rig.deliver().told("a") == [("updated", "pump-1")]
+
+
 def test_what_was_told_is_followed_up_whatever_it_is_by_then(rig: Rig):
     """Or it would stay open at the receiver for ever."""
     rig.subscribe("a", matchers=[{"name": "severity", "value": "medium"}])
