@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 
 from tests.support.demo_records import PUMPS, make_fault, make_incident, make_ledger
 from workers.demo.accounts import Accounts, Check
+from workers.demo.ledger import Happened
 from workers.demo.summary import Spoken, Summary, as_dict, show
 from workers.demo.told import Told
 from workers.demo.verdict import judge
+from workers.demo.webhooks import reconcile
 
 
 def make_summary(*incidents: Any, **changes: Any) -> Summary:
@@ -124,3 +127,16 @@ def test_for_scripts_all_of_it_is_json_without_nan():
     assert [one["delay_readings"] for one in detection["by_fault"]] == [2, None]
     assert [one["fault"] for one in detection["by_incident"]] == ["level shift of flow", None]
     assert detection["operator"] == {"faults": 1, "false_alarms": 1, "heeded": 2}
+
+
+def test_what_nobody_was_told_of_does_not_balance_though_every_record_is_accounted_for():
+    missing = reconcile({"a": Happened("incident.opened", UUID(int=1), 0)}, [], {}, held_back=())
+    summary = make_summary(told=Told(page="http://127.0.0.1:1", webhooks=missing))
+
+    assert summary.accounts.balanced
+    assert not summary.balanced
+    document = as_dict(summary)
+    assert (document["balanced"], document["page"]) == (False, "http://127.0.0.1:1")
+    assert document["webhooks"]["due"] == 1
+    assert "Every record is accounted for" in (text := shown(summary))
+    assert "Does not add up" in text
