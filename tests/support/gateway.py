@@ -251,9 +251,9 @@ class Rig:
             rng=Random(7),
         )
 
-    def deliver(self) -> Scripted:
+    def deliver(self, dispatcher: Dispatcher | None = None) -> Scripted:
         """Deliver all that is due now."""
-        asyncio.run(self._deliver(self.dispatcher()))
+        asyncio.run(self._deliver(dispatcher or self.dispatcher()))
         return self.receivers
 
     async def _deliver(self, dispatcher: Dispatcher) -> None:

@@ -165,7 +165,7 @@ class Dispatcher:
             for id_, number in self._in_flight.items()
             if number >= (1 if id_ in self._failing or id_ in slow else _PER_SUBSCRIPTION)
         }
-        return busy | slow | (self._failing.keys() if no_room else set())
+        return busy | (self._failing.keys() if no_room else set())
 
     def _lease(self, limit: int, busy: set[str]) -> list[Due]:
         now_ns = self._clock_ns()

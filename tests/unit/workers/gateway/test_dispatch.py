@@ -138,6 +138,26 @@ def test_one_success_ends_a_failing_time(rig: Rig):
     assert _failing_since(rig, a) is None
 
 
+def test_a_failing_time_that_ended_at_another_gateway_is_over(rig: Rig):
+    a = rig.subscribe("a", max_age_s=30 * DAY)
+    one, two = rig.dispatcher("one"), rig.dispatcher("two")
+    rig.receivers.outcomes["a"] = [failing()]
+    rig.opens("pump-1")
+    rig.deliver(one)
+    rig.clock.go_on(6)
+    rig.deliver(two)
+    rig.clock.go_on(6 * DAY)
+    rig.receivers.outcomes["a"] = [failing()]
+    rig.opens("pump-2")
+    rig.deliver(one)
+
+    assert _failing_since(rig, a) == rig.clock()
+    with rig.database.read() as connection:
+        row = subscriptions.get_subscription(connection, a)
+    assert row is not None
+    assert row.enabled
+
+
 def test_what_waits_for_a_disabled_subscription_is_sent_when_it_is_enabled(rig: Rig):
     a = rig.subscribe("a")
     rig.receivers.outcomes["a"] = [failing()]
