@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,12 @@ __all__ = ["EventFan", "Listener", "Told"]
 
 BACKLOG: Final = 512
 """Events that may wait for a listener; who is further behind is dropped."""
+_MAX_READ: Final = 256
+"""Most events that are read, and told, at once: less than may wait for a listener."""
 _POLL_S: Final = 0.5
+_PAUSE_S: Final = 0.000_2
+_MOST_PAUSE_S: Final = 0.2
+"""The more listen, the more is told at once: to wake a thousand takes a good part of a second."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +46,34 @@ class Listener:
 
     def __init__(self) -> None:
         """Nothing was told yet."""
-        self._waiting = asyncio.Queue[Told | None](BACKLOG)
+        self._waiting: list[Told] = []
+        self._news = asyncio.Event()
         self.is_dropped = False
 
-    def tell(self, told: Told) -> None:
-        """Hand an event over; who has no room for it is dropped."""
+    def tell(self, told: Sequence[Told]) -> None:
+        """Hand events over; who has no room for them is dropped."""
         if self.is_dropped:
             return
-        try:
-            self._waiting.put_nowait(told)
-        except asyncio.QueueFull:
+        if len(self._waiting) + len(told) > BACKLOG:
             self.drop()
+            return
+        self._waiting += told
+        self._news.set()
 
     def drop(self) -> None:
         """End it: it may come again and say where it was."""
         self.is_dropped = True
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
-        self._waiting.put_nowait(None)
+        self._waiting = []
+        self._news.set()
 
-    async def next(self, timeout_s: float) -> Told | None:
-        """The next event; None if none came in time, or it was dropped."""
-        try:
+    async def next(self, timeout_s: float) -> list[Told]:
+        """What there is to tell; nothing if there was none in time, or it was dropped."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                return await self._waiting.get()
-        except TimeoutError:
-            return None
+                await self._news.wait()
+        self._news.clear()
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
 
 class EventFan:
@@ -76,6 +83,8 @@ class EventFan:
         """Of a database; `run` begins."""
         self._database, self._signal = database, signal
         self._listeners = set[Listener]()
+        self.ready = asyncio.Event()
+        """Set once what happens from then on is told."""
 
     @property
     def listeners(self) -> int:
@@ -100,6 +109,7 @@ class EventFan:
                 try:
                     if seq is None:
                         seq = await asyncio.to_thread(self._last)
+                    self.ready.set()
                     found = await asyncio.to_thread(self._after, seq)
                 except DatabaseUnavailableError as error:
                     structlog.get_logger("vigie.gateway").warning("stream_waits", error=str(error))
@@ -107,12 +117,13 @@ class EventFan:
                 except Exception:  # noqa: BLE001 - who tells nothing must not look alive
                     structlog.get_logger("vigie.gateway").exception("stream_failed")
                     found = []
-                for event in found:
-                    told = Told.of(event)
+                if found:
+                    told = [Told.of(event) for event in found]
                     for listener in list(self._listeners):
                         listener.tell(told)
-                    seq = event.seq
-                if not found:
+                    seq = found[-1].seq
+                    await asyncio.sleep(min(_PAUSE_S * len(self._listeners), _MOST_PAUSE_S))
+                else:
                     await heard.wait(_POLL_S)
         for listener in list(self._listeners):
             listener.drop()
@@ -123,4 +134,4 @@ class EventFan:
 
     def _after(self, seq: int) -> list[StoredEvent]:
         with self._database.read() as connection:
-            return events.read_after(connection, seq)
+            return events.read_after(connection, seq, limit=_MAX_READ)

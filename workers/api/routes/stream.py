@@ -7,7 +7,7 @@ gets all that it missed; if that is not kept any more, `event: reset` says so: r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -119,18 +119,22 @@ class EventStream(Response):
             seq = last
             yield f"id: {last}\nevent: reset\ndata: {{}}\n\n".encode()
         while missed := await asyncio.to_thread(self._missed, seq):
-            for told in missed:
-                if self._is_shown(told):
-                    yield told.text
+            if text := self._text(missed):
+                yield text
             seq = missed[-1].event.seq
         while not listener.is_dropped and clock() < ends:
-            new = await listener.next(min(_KEEP_ALIVE_S, max(ends - clock(), 0.0)))
-            if new is None:
+            told = await listener.next(min(_KEEP_ALIVE_S, max(ends - clock(), 0.0)))
+            new = [one for one in told if one.event.seq > seq]
+            if new:
+                seq = new[-1].event.seq
+            if not told:
                 yield b": still here\n\n"
-            elif new.event.seq > seq:
-                seq = new.event.seq
-                if self._is_shown(new):
-                    yield new.text
+            elif text := self._text(new):
+                yield text
+
+    def _text(self, told: Sequence[Told]) -> bytes:
+        """What is shown of these events."""
+        return b"".join(one.text for one in told if self._is_shown(one))
 
     def _is_shown(self, told: Told) -> bool:
         event, tenant = told.event, self._principal.tenant
