@@ -9,45 +9,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.wire.anomaly import anomaly_id
 from tests.chaos.commits import Commit
 from tests.chaos.oracle import Fate, Verdict
 from tests.chaos.outcome import At, Outcome, Place
 from tests.chaos.reference import Expected
+from tests.chaos.violations import SHOWN, Violation, Violations, found
 
-SHOWN: Final = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Violation:
-    """One promise that was not kept.
-
-    Attributes:
-        check: which.
-        count: how often.
-        examples: the first few.
-    """
-
-    check: str
-    count: int
-    examples: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.check}: {self.count}, such as {'; '.join(self.examples)}"
-
-
-Violations = list[Violation]
-
-
-def found(check: str, cases: Iterable[object]) -> Violations:
-    """The cases as one violation; nothing when there are none."""
-    listed = [str(case) for case in cases]
-    if not listed:
-        return []
-    return [Violation(check=check, count=len(listed), examples=tuple(listed[:SHOWN]))]
+__all__ = ["SHOWN", "Violation", "Violations", "found"]
+"""Besides what is defined here."""
 
 
 def accounted(verdicts: Mapping[tuple[int, int], Verdict], outcome: Outcome) -> Violations:
