@@ -53,6 +53,16 @@ export class FleetData {
     }
   }
 
+  // How many cells there are from the first one with a score on.
+  filled() {
+    let most = 0;
+    for (const sensor of this.sensors.values()) {
+      const first = sensor.scores.findIndex((score) => !Number.isNaN(score));
+      if (first >= 0) most = Math.max(most, this.cells - first);
+    }
+    return most;
+  }
+
   rank() {
     for (const sensor of this.sensors.values()) sensor.worst = worstOf(sensor.scores);
   }

@@ -10,10 +10,17 @@ import { count, lasting, score, severityOf, some, time } from "./words.js";
 const STEPS = [[10, "15 min"], [60, "2 hours"], [300, "Day"]];
 const CELLS = { 10: 90, 60: 120, 300: 288 };
 const WINDOW = { 10: "15 minutes", 60: "2 hours", 300: "24 hours" };
+// What has run for some minutes would be a few cells at the edge of two hours.
+const YOUNG_CELLS = 15;
 const RANK_EVERY_MS = 3000;
 const ROWS_OF_TABLE = 200;
 
-function useFleet(step) {
+async function fleetOf(step) {
+  return new FleetData(await get(`/v1/fleet?step=${step}&cells=${CELLS[step]}`));
+}
+
+// The step that somebody chose; null takes the one that fits what there is.
+function useFleet(chosen) {
   const [data, setData] = useState(null);
   const [error, setError] = useState("");
   const [version, setVersion] = useState(0);
@@ -23,11 +30,12 @@ function useFleet(step) {
     async function begin() {
       stop();
       try {
-        const found = new FleetData(await get(`/v1/fleet?step=${step}&cells=${CELLS[step]}`));
+        let found = await fleetOf(chosen ?? 60);
+        if (chosen === null && found.filled() <= YOUNG_CELLS) found = await fleetOf(10);
         if (over) return;
         setData(found);
         setError("");
-        stop = follow(`/v1/live?fleet=${step}`, {
+        stop = follow(`/v1/live?fleet=${found.step}`, {
           from: found.place,
           onEvent: (type, event) => {
             if (type === "reset") begin();
@@ -46,8 +54,8 @@ function useFleet(step) {
       over = true;
       stop();
     };
-  }, [step]);
-  return { data: data && data.step === step ? data : data, error, version };
+  }, [chosen]);
+  return { data, error, version };
 }
 
 function Swatch({ value }) {
@@ -94,12 +102,12 @@ function Reading({ read, data }) {
 
 export function Fleet() {
   useTitle("Fleet");
-  const [step, setStep] = useState(60);
+  const [chosen, setChosen] = useState(null);
   const [words, setWords] = useState("");
   const [label, setLabel] = useState("");
   const [read, setRead] = useState(null);
   const held = useRef(false);
-  const { data, error, version } = useFleet(step);
+  const { data, error, version } = useFleet(chosen);
   const now = useNow(RANK_EVERY_MS);
   const ranked = useRef({ at: 0, key: "", rows: [] });
   const rows = useMemo(() => {
@@ -121,7 +129,7 @@ export function Fleet() {
           <option value="">all</option>
           ${choices.map(({ key, pair, count: n }) => html`<option key=${key} value=${key}>${pair[0]}: ${pair[1]} (${n})</option>`)}
         </select></label>` : ""}
-        <${Choice} label="Time shown" options=${STEPS} value=${step} onChange=${setStep} />
+        <${Choice} label="Time shown" options=${STEPS} value=${chosen ?? (data ? data.step : 60)} onChange=${setChosen} />
       </div>
     </div>
     ${error ? html`<${Notice}>${error}<//>` : ""}
