@@ -198,7 +198,12 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
             time.sleep(1.0)
             most_mb = process.memory_info().rss / 2**20
         usage.most_mb = max(most_mb, usage.most_mb)
-        return _row(plan, usage, told, committed, streamed)
+        with database.read() as transaction:
+            rows = transaction.execute(select(events.c.id, events.c.at_ns))
+            kept = [(row.id, row.at_ns) for row in rows]
+        return _row(plan, usage, told, committed, streamed) | {
+            "taken in p50 ms": _late_ms(kept, json.loads(committed.read_text()))[0]
+        }
 
 
 def _settings(bootstrap: str, url: str, plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ class Database:
         self.engine = engine
         self._reading = engine.execution_options(vigie_reads=True)
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._turn = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,8 +66,23 @@ class Database:
             DatabaseUnavailableError: it does not answer; whether a commit under way happened is
                 not known.
         """
-        with self._guarded(), self.engine.begin() as connection:
+        with self._in_turn(), self._guarded(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One after the other on SQLite: who finds its file locked naps, and comes late again."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY_MS / 1000):
+            raise DatabaseUnavailableError(
+                "The database does not answer (another transaction does not end)."
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
