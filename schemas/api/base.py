@@ -13,6 +13,7 @@ __all__ = [
     "BY_NAME_AND_ALIAS",
     "MAX_NOTE_CHARS",
     "MAX_PAGE",
+    "TENANT_PATTERN",
     "Glob",
     "LabelName",
     "Note",
@@ -22,6 +23,8 @@ __all__ = [
     "Response",
     "Seconds",
     "ShortText",
+    "Tenant",
+    "Text",
     "Time",
     "example",
 ]
@@ -30,6 +33,9 @@ MAX_NOTE_CHARS: Final = 4000
 """Longest note or comment of a person."""
 MAX_PAGE: Final = 500
 """Most entries of a page."""
+NO_NUL: Final = r"^[^\x00]*$"
+TENANT_PATTERN: Final = "^[a-z0-9-]{0,64}$"
+"""How tenants are called, wherever one is named."""
 
 _FIRST: Final = datetime(1700, 1, 1, tzinfo=UTC)
 _BEHIND: Final = datetime(2262, 1, 1, tzinfo=UTC)
@@ -43,12 +49,16 @@ def _in_range(time: datetime) -> datetime:
 
 Time = Annotated[AwareDatetime, AfterValidator(_in_range)]
 """RFC 3339 with its zone; one that nanoseconds since 1970 can be in 64 bits."""
-ShortText = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
-Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
-PersonName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
-Glob = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Text = Annotated[str, Field(pattern=NO_NUL)]
+"""Any text but one with a NUL, which no column of PostgreSQL can hold."""
+ShortText = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Note = Annotated[Text, Field(max_length=MAX_NOTE_CHARS)]
+PersonName = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
+Glob = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 """A name, or a pattern of names with `*`, `?` and `[...]`."""
-LabelName = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_NAME_CHARS)]
+LabelName = Annotated[Text, Field(min_length=1, max_length=MAX_LABEL_NAME_CHARS)]
+Tenant = Annotated[str, Field(pattern=TENANT_PATTERN)]
+"""Whose something is; empty is nobody's in particular."""
 Seconds = Annotated[float, Field(ge=0, le=366 * 86_400, allow_inf_nan=False)]
 
 

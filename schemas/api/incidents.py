@@ -8,7 +8,16 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.api.base import BY_NAME_AND_ALIAS, Note, PersonName, Request, Response, Time, example
+from schemas.api.base import (
+    BY_NAME_AND_ALIAS,
+    Note,
+    PersonName,
+    Request,
+    Response,
+    Text,
+    Time,
+    example,
+)
 from schemas.api.matchers import MAX_FILTERS, Matcher
 
 __all__ = [
@@ -129,7 +138,7 @@ class CommentRequest(Request):
 
     model_config = ConfigDict(json_schema_extra=example({"text": "The oil was low."}))
 
-    text: Annotated[str, Field(min_length=1, max_length=4000)]
+    text: Annotated[Note, Field(min_length=1)]
     """The note."""
 
 
@@ -153,7 +162,7 @@ class VerdictRequest(Request):
 
     verdict: Literal["fault", "false_alarm"]
     """A fault teaches the threshold nothing; what looks like a false alarm is held back."""
-    note: Annotated[str, Field(max_length=1000)] = ""
+    note: Annotated[Text, Field(max_length=1000)] = ""
     """Why."""
 
 
@@ -166,7 +175,7 @@ class SilenceSpec(Request):
     """Begins; null is now."""
     ends_at: Annotated[Time, Field(alias="endsAt")]
     """Ends."""
-    comment: Annotated[str, Field(min_length=1, max_length=4000)]
+    comment: Annotated[Note, Field(min_length=1)]
     """The reason."""
 
     model_config = BY_NAME_AND_ALIAS | ConfigDict(

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.api.base import BY_NAME_AND_ALIAS, Request, ShortText
-from schemas.wire.limits import MAX_LABEL_CHARS, MAX_LABEL_NAME_CHARS
+from schemas.api.base import BY_NAME_AND_ALIAS, LabelName, Request, ShortText, Text
+from schemas.wire.limits import MAX_LABEL_CHARS
 
 __all__ = ["MAX_FILTERS", "MAX_FILTER_DEPTH", "Filter", "Hours", "MatchKind", "Matcher", "Weekday"]
 
@@ -70,9 +70,9 @@ class Matcher(Request):
     (the main one), `model` of the incident; `alertname` is VigieIncident.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_LABEL_NAME_CHARS)]
+    name: LabelName
     """Name of the label; a label that is not there is the empty text."""
-    value: Annotated[str, Field(max_length=MAX_LABEL_CHARS)]
+    value: Annotated[Text, Field(max_length=MAX_LABEL_CHARS)]
     """The text, or with `isRegex` a regular expression (RE2) that fits all of the label."""
     is_regex: Annotated[bool, Field(alias="isRegex")] = False
     """Whether the value is a regular expression."""

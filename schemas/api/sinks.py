@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_core import Url, ValidationError
 
-from schemas.api.base import Request, ShortText
+from schemas.api.base import Request
 from schemas.settings.sections import Topic
+from schemas.wire.limits import MAX_NAME_CHARS
 
 __all__ = [
     "AlertmanagerSink",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 MAX_URL_CHARS: Final = 2048
+MAX_HEADER_CHARS: Final = 8192
 
 
 def _http(url: str) -> str:
@@ -40,6 +43,26 @@ def _http(url: str) -> str:
 
 
 HttpUrl = Annotated[str, Field(max_length=MAX_URL_CHARS), AfterValidator(_http)]
+
+
+def _field_value(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if len(value) > MAX_HEADER_CHARS or not _FIELD_VALUE.fullmatch(value):
+        raise ValueError(
+            "the value of a header has letters of ISO 8859-1, no control characters and no blank "
+            f"at its ends, and at most {MAX_HEADER_CHARS} of them"
+        )
+    return secret
+
+
+HeaderName = Annotated[
+    str, Field(max_length=MAX_NAME_CHARS, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+]
+"""A token, as RFC 9110 has it."""
+HeaderValue = Annotated[SecretStr, AfterValidator(_field_value)]
+_FIELD_VALUE: Final = re.compile(
+    r"([\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
+)
 
 
 class WebhookFormat(StrEnum):
@@ -62,7 +85,7 @@ class WebhookSink(Request):
     """Where to POST."""
     format: WebhookFormat = WebhookFormat.STANDARD
     """Form of the body."""
-    headers: Annotated[dict[ShortText, SecretStr], Field(max_length=16)] = Field(
+    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=16)] = Field(
         default_factory=dict
     )
     """Headers beside ours, such as Authorization; kept as secrets, never shown again."""
@@ -105,7 +128,9 @@ class EmailSink(Request):
     kind: Literal["email"] = "email"
     """Which sink it is."""
     to: Annotated[
-        tuple[Annotated[str, Field(max_length=320, pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+$")], ...],
+        tuple[
+            Annotated[str, Field(max_length=320, pattern=r"^[^@\s,;<>\x00]+@[^@\s,;<>\x00]+$")], ...
+        ],
         Field(min_length=1, max_length=50),
     ]
     """Who gets it."""

@@ -17,6 +17,8 @@ from schemas.api.base import (
     Response,
     Seconds,
     ShortText,
+    Tenant,
+    Text,
     Time,
     example,
 )
@@ -104,9 +106,9 @@ class Escalation(Request):
 class Template(Request):
     """Jinja templates of what people read; `vigie subscriptions preview` shows what comes out."""
 
-    title: Annotated[str, Field(max_length=MAX_TEMPLATE_CHARS)] = ""
+    title: Annotated[Text, Field(max_length=MAX_TEMPLATE_CHARS)] = ""
     """One line; empty is ours."""
-    text: Annotated[str, Field(max_length=MAX_TEMPLATE_CHARS)] = ""
+    text: Annotated[Text, Field(max_length=MAX_TEMPLATE_CHARS)] = ""
     """The text below it; empty is ours."""
 
 
@@ -163,13 +165,15 @@ class SubscriptionSpec(Request):
     """Most openings told in an hour; what is more comes as one digest."""
     escalate: Escalation | None = None
     """Whom to tell when nobody acknowledges."""
+    escalations_only: bool = False
+    """Whether it is told only of what is escalated to it, and of what follows."""
     template: Template = Template()
     """How it reads, for sinks that people read."""
     max_age_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = 259_200.0
     """What could not be delivered for so long is a dead letter: news so old are noise."""
     enabled: bool = True
     """Whether it is told anything."""
-    tenant: Annotated[str, Field(max_length=64, pattern="^[a-z0-9-]*$")] = ""
+    tenant: Tenant = ""
     """Whose it is; a token of a tenant sees its own only."""
     description: Note = ""
     """For people."""

@@ -7,6 +7,7 @@ Only asymmetric algorithms count, so that a public key can never be taken for a 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from schemas.api.base import TENANT_PATTERN
 from schemas.settings import OidcSettings
 from schemas.wire.limits import MAX_NAME_CHARS
 from workers.api.auth import unauthorized
@@ -36,7 +38,6 @@ LEEWAY_S: Final = 30
 _MAX_CHARS: Final = 8192
 _AGAIN_AFTER_S: Final = 10.0
 _TIMEOUT_S: Final = 5.0
-_MAX_TENANT: Final = 64
 _MAX_HUMAN: Final = 100
 
 
@@ -93,10 +94,15 @@ class IdentityProvider:
         tenant = ""
         if self._settings.tenant_claim:  # without it they would see the rows of all
             tenant = claims.get(self._settings.tenant_claim, "")
-            if not isinstance(tenant, str) or not 0 < len(tenant) <= _MAX_TENANT:
-                raise ValueError("it names no tenant")
+            if not isinstance(tenant, str) or not tenant:
+                raise unauthorized("The token of the identity provider names no tenant.")
+            if not re.fullmatch(TENANT_PATTERN, tenant):
+                raise unauthorized(
+                    "The tenant that the token of the identity provider names is none here: it "
+                    "has a to z, 0 to 9 and -, and at most 64 of them."
+                )
         subject = claims["sub"]
-        if not subject:
+        if not subject or not subject.isprintable():
             raise ValueError("it names nobody")
         principal = Principal(
             name=_name(claims, subject),
@@ -110,8 +116,9 @@ class IdentityProvider:
 def _name(claims: dict[str, Any], subject: str) -> str:
     """For people, with the subject: the rest is often theirs to choose, and could be another's."""
     for claim in ("email", "preferred_username"):
-        if isinstance(claims.get(claim), str) and claims[claim]:
-            return f"{claims[claim][:_MAX_HUMAN]} ({subject})"[:MAX_NAME_CHARS]
+        told = claims.get(claim)
+        if isinstance(told, str) and told and told.isprintable():
+            return f"{told[:_MAX_HUMAN]} ({subject})"[:MAX_NAME_CHARS]
     return subject[:MAX_NAME_CHARS]
 
 

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime
 from sqlalchemy import Connection, Row
 
-from schemas.api.base import Page, Response
+from schemas.api.base import Page, Response, Text, Time
 from schemas.api.incidents import (
     Acknowledge,
     AcknowledgeMany,
@@ -33,7 +32,7 @@ from workers.errors import BrokerUnavailableError, VigieError
 from workers.gateway.circumstances import compiled_silences, silences_for_labels
 from workers.gateway.gateway import Gateway
 from workers.gateway.handling import Handling, verdict_wish, write_verdict
-from workers.gateway.store import deliveries, incidents
+from workers.gateway.store import deliveries, events, incidents
 from workers.gateway.store.incidents import IncidentQuery
 from workers.gateway.store.times import to_ns
 
@@ -47,7 +46,7 @@ States = Annotated[
     str, Query(alias="state", max_length=100, description="open,acknowledged,resolved: of these.")
 ]
 Labels = Annotated[
-    list[str], Query(alias="label", max_length=16, description="A label as name=value; repeat it.")
+    list[Text], Query(alias="label", max_length=16, description="A label as name=value; repeat it.")
 ]
 
 
@@ -66,14 +65,14 @@ def list_incidents(
     principal: Reader,
     state: States = "",
     q: Annotated[
-        str, Query(max_length=200, description="Words in sensor, labels, channels, comments.")
+        Text, Query(max_length=200, description="Words in sensor, labels, channels, comments.")
     ] = "",
-    sensor: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
+    sensor: Annotated[list[Text], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
     severity: Annotated[list[Literal["low", "medium", "high"]], Query(max_length=3)] = [],  # noqa: B006
     kind: Annotated[list[Literal["anomaly", "drift", "detector"]], Query(max_length=3)] = [],  # noqa: B006
     label: Labels = [],  # noqa: B006
-    since: Annotated[AwareDatetime | None, Query(description="Opened then or later.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Opened before.")] = None,
+    since: Annotated[Time | None, Query(description="Opened then or later.")] = None,
+    until: Annotated[Time | None, Query(description="Opened before.")] = None,
     suppressed: Annotated[
         bool | None, Query(description="Those that look like a confirmed false alarm, or not.")
     ] = None,
@@ -117,6 +116,7 @@ def acknowledge_many(asked: AcknowledgeMany, request: Request, principal: Operat
     until_ns = _until(asked.until, now_ns)
     done: list[UUID] = []
     with gateway.database.begin() as connection:
+        events.lock(connection)
         ids = [str(one) for one in asked.incidents] or _matching(connection, asked, principal)
         handling = _handling(gateway, connection, principal, now_ns)
         for id_ in ids:
@@ -240,6 +240,7 @@ def create_comment(
     """Leave a note."""
     gateway, now_ns = _gateway(request), request.app.state.clock()
     with gateway.database.begin() as connection:
+        events.lock(connection)
         row = _row(connection, incident_id, principal, lock=True)
         _handling(gateway, connection, principal, now_ns).remark(row, asked.text)
         audit(connection, principal, "incident.comment", row.id)
@@ -293,6 +294,7 @@ def _changed(
 ) -> IncidentView:
     gateway, now_ns = _gateway(request), request.app.state.clock()
     with gateway.database.begin() as connection:
+        events.lock(connection)
         row = _row(connection, incident_id, principal, lock=True)
         if not change(_handling(gateway, connection, principal, now_ns), row):
             raise ProblemError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from schemas.api.base import TENANT_PATTERN
 from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.timestamp import MAX_NS, short_ns, to_ns
 from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_errors
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from workers.gateway.store.database import Database
 
 _UNIT_NS: Final = {"h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 7 * 86_400 * 10**9}
-_MAX_TENANT: Final = 64
 _SECOND_NS: Final = 10**9
 
 
@@ -70,7 +70,7 @@ def create(
     with usage_errors("NAME"):
         _check_text(name, most=MAX_NAME_CHARS)
     with usage_errors("--tenant"):
-        _check_text(tenant or "-", most=_MAX_TENANT)
+        _check_tenant(tenant)
     with usage_errors("--expires"):
         expires_ns = None if expires is None else _expiry_ns(expires, now_ns)
     with _database(options) as database, database.begin() as connection:
@@ -218,6 +218,11 @@ def _self() -> Principal:
 def _check_text(text: str, *, most: int) -> None:
     if not (1 <= len(text) <= most and text.isprintable()):
         raise ValueError(f"1 to {most} letters that can be printed")
+
+
+def _check_tenant(tenant: str) -> None:
+    if not re.fullmatch(TENANT_PATTERN, tenant):
+        raise ValueError("a to z, 0 to 9 and -, and at most 64 of them")
 
 
 def _expiry_ns(text: str, now_ns: int) -> int:

@@ -92,7 +92,7 @@ def create(
 def find(connection: Connection, token: str, now_ns: int) -> Row[Any] | None:
     """The row of a token that holds; None for one that is wrong, expired or revoked."""
     parts = token[:_MAX_CHARS].split("_")
-    token_id = parts[1] if len(parts) == 3 and token.isascii() else ""  # noqa: PLR2004
+    token_id = parts[1] if len(parts) == 3 and token.isascii() and token.isprintable() else ""  # noqa: PLR2004
     row = connection.execute(select(tokens).where(tokens.c.id == token_id)).one_or_none()
     is_its = hmac.compare_digest(_hash(token), row.hash if row is not None else _NO_HASH)
     return row if row is not None and is_its and holds(row, now_ns) else None

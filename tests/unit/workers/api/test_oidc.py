@@ -174,8 +174,15 @@ def test_who_has_no_tenant_sees_nothing_where_tenants_are_told_apart(
     oidc = provider.settings.model_copy(update={"tenant_claim": "site"})
     with served(tmp_path, oidc=oidc) as api:
         assert asked(api, signed(site="north")).json()["tenant"] == "north"
-        for site in (None, "", 7, ["north"], "x" * 65):
-            assert asked(api, signed(site=site)).status_code == 401
+        for site in (None, "", 7, ["north"], "x" * 65, "North", "a b", "a\n", "a\0"):
+            answer = asked(api, signed(site=site))
+            assert answer.status_code == 401
+            assert "tenant" in answer.json()["detail"]
+
+
+def test_a_person_whose_name_cannot_be_kept_is_turned_away(api: Api) -> None:
+    assert asked(api, signed(sub="a\0b")).status_code == 401
+    assert asked(api, signed(email="a\0b")).json()["name"] == "user-1"
 
 
 def test_two_people_of_one_name_are_two(api: Api) -> None:

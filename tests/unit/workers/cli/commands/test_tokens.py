@@ -103,6 +103,8 @@ def test_a_token_expires_when_it_was_said(vigie: Vigie, text: str, days: float) 
         [""],
         ["a\nb"],
         ["a", "--tenant", "t" * 65],
+        ["a", "--tenant", "North"],
+        ["a", "--tenant", "a b"],
     ],
 )
 def test_what_makes_no_sense_makes_no_token(vigie: Vigie, arguments: list[str]) -> None:
