@@ -32,7 +32,7 @@ from workers.broker.ports import free_port
 from workers.gateway.sealing import Sealer
 from workers.gateway.store import positions, subscriptions
 from workers.gateway.store.database import Database, DatabaseUnavailableError, open_database
-from workers.gateway.store.tables import deliveries, events, groups, incidents
+from workers.gateway.store.tables import attempts, deliveries, events, groups, incidents
 from workers.kafka.admin import TopicSpec
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
@@ -189,7 +189,7 @@ def run(plan: Plan, folder: Path) -> Report:
         *found("gateways that did not end in order", [code for code in codes if code != 0]),
         *found(
             "gateways that ended by themselves",
-            [code for one in gateways for code in one.endings if code not in {0, -9}],
+            [code for one in gateways for code in one.unexpected()],
         ),
         *found("runs that came to no end", [] if settled_s is not None else [_SETTLE_S]),
     ]
@@ -297,6 +297,26 @@ def _evidence(
                 select(func.count()).where(groups.c.due_ns.is_not(None))
             ).scalar()
             or 0,
+            swept={
+                name: [
+                    row.created_ns
+                    for row in connection.execute(
+                        select(deliveries.c.created_ns).where(
+                            deliveries.c.subscription_id == id_,
+                            deliveries.c.order_key.startswith("group:"),
+                        )
+                    )
+                ]
+                for id_, name in names.items()
+            },
+            unheard=frozenset(
+                (names[row.subscription_id], row.event_id)
+                for row in connection.execute(
+                    select(deliveries.c.subscription_id, deliveries.c.event_id)
+                    .join(attempts, attempts.c.delivery_id == deliveries.c.id)
+                    .where(attempts.c.error != "", attempts.c.status.is_(None))
+                )
+            ),
         )
     return Evidence(
         events=readable,

@@ -65,6 +65,12 @@ class Serving:
         self._child = None
         return False
 
+    def unexpected(self) -> list[int]:
+        """Codes of those that ended by themselves, but for want of a database to begin with."""
+        found = [code for code in self.endings if code not in {0, -SIGKILL}]
+        without = self.log.read_text(errors="replace").count("Error: The database does not answer")
+        return found[without:]
+
     def wait_ready(self, *, within_s: float) -> bool:
         """Whether the latest one says its address in time."""
         until_s = time.monotonic() + within_s
