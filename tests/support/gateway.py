@@ -233,7 +233,8 @@ class Rig:
     # -- what comes out ----------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """Do what is due by now."""
+        """Do what is due by now, however often."""
+        self.sweeper._look_at_s = 0.0
         self.sweeper.sweep()
 
     def dispatcher(self, holder: str = "tests") -> Dispatcher:

@@ -32,6 +32,8 @@ class First:
 
     id: int
     state: DeliveryState
+    order_key: str = ""
+    """What it keeps its order with; of a grouped one, its group."""
 
 
 class Telling(Enum):

@@ -27,6 +27,8 @@ def document_of(record: Record) -> dict[str, Any]:
         document = json.loads(record.value or b"")
     except ValueError as error:
         raise ValueError(f"no JSON: {error}") from error
+    if b"\\u0000" in (record.value or b""):
+        document = _without_nul(document)
     headers = {name: value.decode() for name, value in record.headers if value is not None}
     if "ce_specversion" in headers:
         attributes = {
@@ -42,3 +44,12 @@ def document_of(record: Record) -> dict[str, Any]:
         raise ValueError(f"no event of an incident: {told(error)}") from error
     found: dict[str, Any] = document
     return found
+
+
+def _without_nul(value: Any) -> Any:
+    """The same with another letter for NUL, which PostgreSQL has in no text."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(one) for key, one in value.items()}
+    return [_without_nul(one) for one in value] if isinstance(value, list) else value

@@ -121,6 +121,7 @@ class DetectorWatch(Background):
                 continue
             try:
                 with self._database.begin() as transaction:
+                    events.lock(transaction)
                     if self._hold(transaction):
                         self.tell(transaction, wrong)
             except VigieError as error:

@@ -30,19 +30,19 @@ from workers.gateway.sealing import Sealer
 from workers.gateway.signal import Signal
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.gateway.sinks.sender import Senders
-from workers.gateway.store import leases
+from workers.gateway.store import events, leases
 from workers.gateway.store import subscriptions as stored
 from workers.gateway.store.database import Database, DatabaseUnavailableError
 from workers.gateway.store.leases import Due, Settled
 
 __all__ = ["Dispatcher"]
 
-_PER_SUBSCRIPTION: Final = 8
+_PER_SUBSCRIPTION: Final = 4
 _LEASED_AT_ONCE: Final = 64
 _LANES: Final = 5
 """Most deliveries under way, the slow ones included, in terms of gateway.max_in_flight."""
 _POLL_S: Final = 0.5
-_SLOW_S: Final = 2.0
+_SLOW_S: Final = 1.0
 """An attempt that takes longer moves to a slow lane."""
 _LEASE_MARGIN_NS: Final = 30 * 10**9
 _BATCH_S: Final = 0.02
@@ -57,6 +57,15 @@ class _Done:
     outcome: Outcome
     at_ns: int
     took_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Health:
+    """How a subscription is: since when it fails, and why it is to be disabled."""
+
+    entry: Entry
+    since_ns: int | None = None
+    reason: str = ""
 
 
 class Dispatcher:
@@ -100,6 +109,7 @@ class Dispatcher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until it is told to stop, then finish what is being sent within a few seconds."""
+        self._done = asyncio.Queue()
         settling = asyncio.create_task(self._settle_all())
         try:
             with self._signal.listen() as heard:
@@ -261,15 +271,28 @@ class Dispatcher:
             return
 
     def _settle_once(self, batch: Sequence[_Done]) -> None:
-        with self._database.begin() as connection:
-            self._settle(connection, batch)
+        """Write down what became of attempts, and what that says of their subscriptions.
 
-    def _settle(self, connection: Connection, batch: Sequence[_Done]) -> None:
+        Subscriptions before deliveries, in the order of their ids: so does who deletes one.
+        """
         now_ns = self._clock_ns()
-        settled = [self._settled(one, now_ns) for one in batch]
-        leases.settle(connection, settled, holder=self._holder)
-        for one in batch:
-            self._note_health(connection, one, now_ns)
+        health = {id_: self._health(done, now_ns) for id_, done in sorted(_last(batch).items())}
+        with self._database.begin() as connection:
+            if any(one.reason for one in health.values()):
+                events.lock(connection)
+            for id_, one in health.items():
+                if one.since_ns != self._failing.get(id_):
+                    stored.set_failing(connection, id_, since_ns=one.since_ns)
+            disabled = [id_ for id_, one in health.items() if self._disabled(connection, id_, one)]
+            settled = [self._settled(one, now_ns) for one in batch]
+            leases.settle(connection, settled, holder=self._holder)
+            for id_ in disabled:
+                self._announce(connection, id_, health[id_], now_ns)
+        for id_, one in health.items():
+            if one.since_ns is None:
+                self._failing.pop(id_, None)
+            else:
+                self._failing[id_] = one.since_ns
 
     def _settled(self, done: _Done, now_ns: int) -> Settled:
         outcome, due = done.outcome, done.due
@@ -304,42 +327,45 @@ class Dispatcher:
 
     # -- the health of subscriptions ---------------------------------------------------------------
 
-    def _note_health(self, connection: Connection, done: _Done, now_ns: int) -> None:
-        id_, outcome = done.entry.id, done.outcome
-        if outcome.is_delivered:
-            if self._failing.pop(id_, None) is not None:
-                stored.set_health(connection, id_, failing_since_ns=None, now_ns=now_ns)
-            return
-        if outcome.verdict is Verdict.GONE:
-            self._disable(connection, done, "the receiver wants no more (410 Gone)", now_ns)
-            return
-        since_ns = self._failing.get(id_)
-        if since_ns is None:
-            self._failing[id_] = now_ns
-            stored.set_health(connection, id_, failing_since_ns=now_ns, now_ns=now_ns)
+    def _health(self, done: _Done, now_ns: int) -> _Health:
+        """What the last attempt of a subscription says of it."""
+        if done.outcome.is_delivered:
+            return _Health(entry=done.entry)
+        since_ns = self._failing.get(done.entry.id, now_ns)
+        reason = ""
+        if done.outcome.verdict is Verdict.GONE:
+            reason = "the receiver wants no more (410 Gone)"
         elif now_ns - since_ns >= self._settings.gateway.disable_after_s * 1e9:
             days = (now_ns - since_ns) / 86_400e9
-            reason = f"nothing could be delivered for {days:.1f} days: {outcome.error}"
-            self._disable(connection, done, reason, now_ns)
+            reason = f"nothing could be delivered for {days:.1f} days: {done.outcome.error}"
+        return _Health(entry=done.entry, since_ns=since_ns, reason=reason)
 
-    def _disable(self, connection: Connection, done: _Done, reason: str, now_ns: int) -> None:
-        entry = done.entry
-        since_ns = self._failing.pop(entry.id, now_ns)
-        stored.set_health(
-            connection, entry.id, failing_since_ns=since_ns, disabled_reason=reason, now_ns=now_ns
+    def _disabled(self, connection: Connection, id_: str, health: _Health) -> bool:
+        """Disable a subscription, if that is to be; false if somebody else was faster."""
+        return bool(health.reason) and stored.disable(
+            connection, id_, reason=health.reason, now_ns=self._clock_ns()
         )
+
+    def _announce(self, connection: Connection, id_: str, health: _Health, now_ns: int) -> None:
+        spec = health.entry.spec
         announce(
             connection,
             self._outbox,
             EventType.DISABLED,
-            subject=entry.id,
-            data={"subscription": entry.id, "name": entry.spec.name, "reason": reason},
-            tenant=entry.spec.tenant,
+            subject=id_,
+            data={"subscription": id_, "name": spec.name, "reason": health.reason},
+            tenant=spec.tenant,
             now_ns=now_ns,
         )
         structlog.get_logger("vigie.gateway").error(
-            "subscription_disabled", subscription=entry.id, name=entry.spec.name, reason=reason
+            "subscription_disabled", subscription=id_, name=spec.name, reason=health.reason
         )
+
+
+def _last(batch: Sequence[_Done]) -> dict[str, _Done]:
+    """The attempt that says most of each subscription: that it is gone, or else the last one."""
+    found = {one.entry.id: one for one in batch}
+    return found | {one.entry.id: one for one in batch if one.outcome.verdict is Verdict.GONE}
 
 
 def message_of(due: Due, entry: Entry, *, url: str) -> Message:

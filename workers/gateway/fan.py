@@ -83,6 +83,8 @@ class EventFan:
         """Of a database; `run` begins."""
         self._database, self._signal = database, signal
         self._listeners = set[Listener]()
+        self.ending = asyncio.Event()
+        """Set once nobody is told any more, and who listens has to leave."""
         self.ready = asyncio.Event()
         """Set once what happens from then on is told."""
 
@@ -95,6 +97,8 @@ class EventFan:
     def listening(self) -> Iterator[Listener]:
         """Listen from now on."""
         listener = Listener()
+        if self.ending.is_set():
+            listener.drop()
         self._listeners.add(listener)
         try:
             yield listener
@@ -125,6 +129,11 @@ class EventFan:
                     await asyncio.sleep(min(_PAUSE_S * len(self._listeners), _MOST_PAUSE_S))
                 else:
                     await heard.wait(_POLL_S)
+        self.end()
+
+    def end(self) -> None:
+        """Drop all who listen, and who comes from now on: an open stream keeps a server up."""
+        self.ending.set()
         for listener in list(self._listeners):
             listener.drop()
 

@@ -18,10 +18,12 @@ from workers.gateway.book import Entry
 from workers.gateway.store import deliveries, events, incidents
 from workers.gateway.store.events import GATEWAY
 from workers.gateway.store.sql import upsert
-from workers.gateway.store.tables import groups
+from workers.gateway.store.tables import groups, subscriptions
 
-__all__ = ["GroupStore", "flush_due", "forget_groups"]
+__all__ = ["GroupStore", "due_groups", "flush_group"]
 
+_PREFIX: Final = "group:"
+"""Before the key of a group in an order key."""
 _MAX_DOCUMENTS: Final = 100
 """Most incidents that one notification tells of in full."""
 
@@ -33,33 +35,45 @@ class _Group:
 
 
 class GroupStore:
-    """The groups that one transaction touches; each is locked until its end."""
+    """The groups that one transaction touches, which holds the lock of `events.lock`."""
 
     def __init__(self, connection: Connection, now_ns: int) -> None:
         """Of a transaction at a time."""
         self._connection, self._now_ns = connection, now_ns
         self._groups = dict[tuple[str, str], _Group]()
 
-    def add(self, entry: Entry, event: AlertEvent) -> None:
-        """Feed a group with an event of an incident."""
-        grouping = entry.spec.group
-        assert grouping is not None
-        key, labels = group_key(grouping, event.labels)
+    def join(self, entry: Entry, event: AlertEvent) -> str:
+        """Let an incident join the group of its labels; returns the order key of its delivery.
+
+        It stays in that group, whatever its labels are later.
+        """
+        assert entry.spec.group is not None
+        key, labels = group_key(entry.spec.group, event.labels)
+        self._feed(entry, key, labels, event)
+        return _PREFIX + key
+
+    def follow(self, entry: Entry, event: AlertEvent, order_key: str) -> None:
+        """Feed a group with what happened to an incident that had joined it."""
+        self._feed(entry, order_key.removeprefix(_PREFIX), {}, event)
+
+    def _feed(self, entry: Entry, key: str, labels: Mapping[str, str], event: AlertEvent) -> None:
+        assert entry.spec.group is not None
         group = self._groups.get((entry.id, key)) or self._load(entry.id, key, labels)
         types = {one.value for one in entry.spec.types}
         if event.type not in types and event.type == EventType.UPDATED:
             # The first that passed the filters: it opens for this subscription.
             event = event if event.incident_id in group.state.members else _opening(event)
-        group.state = with_event(group.state, event, self._now_ns, grouping, types)
+        group.state = with_event(group.state, event, self._now_ns, entry.spec.group, types)
 
     def _load(self, subscription_id: str, key: str, labels: Mapping[str, str]) -> _Group:
         row = self._connection.execute(
-            select(groups)
-            .where(groups.c.subscription_id == subscription_id, groups.c.key == key)
-            .with_for_update()
+            select(groups).where(groups.c.subscription_id == subscription_id, groups.c.key == key)
         ).one_or_none()
-        state = GroupState() if row is None else GroupState.from_json(row.state)
-        group = self._groups[subscription_id, key] = _Group(labels=labels, state=state)
+        if row is None:
+            group = _Group(labels=labels, state=GroupState())
+        else:
+            group = _Group(labels=json.loads(row.labels), state=GroupState.from_json(row.state))
+        self._groups[subscription_id, key] = group
         return group
 
     def write(self) -> None:
@@ -96,39 +110,43 @@ def save(
     upsert(connection, groups, row)
 
 
-def forget_groups(connection: Connection, subscription_id: str) -> None:
-    """Of a subscription that groups in another way now."""
-    connection.execute(delete(groups).where(groups.c.subscription_id == subscription_id))
-
-
-def flush_due(
-    connection: Connection,
-    entries: Mapping[str, Entry],
-    at: Circumstances,
-    *,
-    limit: int,
-) -> int:
-    """Make notifications of the groups that are due; returns how many were looked at."""
+def due_groups(connection: Connection, *, now_ns: int, limit: int) -> list[tuple[str, str]]:
+    """Subscription and key of the groups that are due; those of disabled ones wait."""
     rows = connection.execute(
-        select(groups)
-        .where(groups.c.due_ns <= at.now_ns)
+        select(groups.c.subscription_id, groups.c.key)
+        .join(subscriptions, subscriptions.c.id == groups.c.subscription_id)
+        .where(groups.c.due_ns <= now_ns, subscriptions.c.enabled)
         .order_by(groups.c.due_ns)
         .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for row in rows:
-        entry = entries.get(row.subscription_id)
-        if entry is None or entry.spec.group is None:  # disabled, or it groups no more
-            forget_groups(connection, row.subscription_id)
-            continue
+    )
+    return [(row.subscription_id, row.key) for row in rows]
+
+
+def flush_group(connection: Connection, entry: Entry, key: str, at: Circumstances) -> None:
+    """Make the notification of a group that is due, in a transaction that holds the lock."""
+    row = connection.execute(
+        select(groups).where(groups.c.subscription_id == entry.id, groups.c.key == key)
+    ).one_or_none()
+    if row is None:
+        return
+    if entry.spec.group is None:
+        _dissolve(connection, entry, row, now_ns=at.now_ns)
+    else:
         _flush(connection, entry, row, at)
-    return len(rows)
+
+
+def _dissolve(connection: Connection, entry: Entry, row: Row[Any], *, now_ns: int) -> None:
+    """The subscription groups no more: what was not told yet is told by itself."""
+    for incident_id, member in GroupState.from_json(row.state).members.items():
+        if member.stage is Stage.NEW:
+            deliveries.ungroup(connection, entry.id, incident_id, now_ns=now_ns)
+    save(connection, entry.id, row.key, {}, GroupState())
 
 
 def _flush(connection: Connection, entry: Entry, row: Row[Any], at: Circumstances) -> None:
     assert entry.spec.group is not None
     labels: dict[str, str] = json.loads(row.labels)
-    before = GroupState.from_json(row.state)
+    before = _ended(connection, GroupState.from_json(row.state), entry, at.now_ns)
     documents = _documents(connection, before)
     state = _without_muted(connection, entry, before, documents, at)
     after, due = flush(state, at.now_ns, entry.spec.group)
@@ -139,6 +157,33 @@ def _flush(connection: Connection, entry: Entry, row: Row[Any], at: Circumstance
         deliveries.add(connection, [_row(entry, group, due, told, now_ns=at.now_ns)])
 
 
+def _ended(connection: Connection, state: GroupState, entry: Entry, now_ns: int) -> GroupState:
+    """The group as it is if it heard of all ends: a disabled subscription hears of none."""
+    assert entry.spec.group is not None
+    going_on = incidents.going_on(connection, list(state.members))
+    for incident_id, member in state.members.items():
+        if incident_id in going_on or member.stage is Stage.ENDED:
+            continue
+        row = incidents.get_row(connection, incident_id)
+        if row is not None:
+            over = AlertEvent.of(_document_of(row, f"{row.id}-over", EventType.RESOLVED))
+            types = {one.value for one in entry.spec.types}
+            state = with_event(state, over, now_ns, entry.spec.group, types)
+    return state
+
+
+def _document_of(row: Row[Any], id_: str, type_: EventType) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": id_,
+        "source": GATEWAY,
+        "type": type_.value,
+        "subject": row.sensor_id,
+        "datacontenttype": "application/json",
+        "data": json.loads(row.data),
+    }
+
+
 def _documents(connection: Connection, state: GroupState) -> dict[str, dict[str, Any]]:
     """The events of the members by id; where one is not kept any more, as the incident is now."""
     ids = [one.event for one in state.members.values()]
@@ -147,15 +192,9 @@ def _documents(connection: Connection, state: GroupState) -> dict[str, dict[str,
         if member.event not in found:
             row = incidents.get_row(connection, incident_id)
             if row is not None:
-                found[member.event] = {
-                    "specversion": "1.0",
-                    "id": member.event,
-                    "source": GATEWAY,
-                    "type": EventType.UPDATED.value,
-                    "subject": row.sensor_id,
-                    "datacontenttype": "application/json",
-                    "data": json.loads(row.data),
-                }
+                is_over = member.stage is Stage.ENDED
+                type_ = EventType.RESOLVED if is_over else EventType.UPDATED
+                found[member.event] = _document_of(row, member.event, type_)
     return found
 
 
@@ -186,11 +225,20 @@ def _told(
     documents: Mapping[str, Mapping[str, Any]],
     at: Circumstances,
 ) -> list[Mapping[str, Any]]:
-    """The events to tell; a repeat says nothing of what is held back by now."""
+    """The events to tell, and behind them what goes on beside: or its receiver would close it.
+
+    A repeat says nothing of what is held back by now, and is none if nothing is left.
+    """
     found = [documents[id_] for id_ in due.events if id_ in documents]
-    if not due.is_repeat:
-        return found
-    return [one for one in found if mute(entry.spec, AlertEvent.of(one), at, Recently()) is None]
+    if due.is_repeat:
+        found = [
+            one for one in found if mute(entry.spec, AlertEvent.of(one), at, Recently()) is None
+        ]
+    if not found:
+        return []
+    goes_on = {"type": EventType.UPDATED.value}
+    beside = [dict(documents[id_]) | goes_on for id_ in due.standing if id_ in documents]
+    return [*found, *beside]
 
 
 def _row(
@@ -218,7 +266,7 @@ def _row(
         "event_id": f"{entry.id}-{group.key[:16]}-{due.number}-{now_ns}",
         "type": (EventType.RESOLVED if is_over else EventType.OPENED).value,
         "incident_id": None,
-        "order_key": f"group:{group.key}",
+        "order_key": _PREFIX + group.key,
         "sensor": "",
         "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
         "state": DeliveryState.WAITING.value,

@@ -19,7 +19,7 @@ from schemas.wire.verdict import Wish
 from workers.errors import VigieError
 from workers.gateway.announce import announce
 from workers.gateway.outbox import Outbox
-from workers.gateway.store import incidents
+from workers.gateway.store import deliveries, incidents
 from workers.kafka.factory import connection_of
 from workers.verdicts.incidents import Judged
 from workers.verdicts.standing import with_wish
@@ -30,7 +30,7 @@ __all__ = ["Handling", "verdict_wish", "write_verdict"]
 
 @dataclass(frozen=True, kw_only=True)
 class Handling:
-    """Somebody at work on incidents, in a transaction.
+    """Somebody at work on incidents, in a transaction that holds the lock of `events.lock`.
 
     Attributes:
         by: who.
@@ -62,6 +62,7 @@ class Handling:
         if not incidents.unacknowledge(self.connection, row.id, now_ns=self.now_ns):
             return False
         self._announce(EventType.UNACKNOWLEDGED, row, {"acknowledged_by": row.acknowledged_by})
+        deliveries.escalate_anew(self.connection, row.id, now_ns=self.now_ns)
         return True
 
     def resolve(self, row: Row[Any], *, comment: str) -> bool:

@@ -7,6 +7,7 @@ reads at a time (a lease); should two, the second finds the positions moved and 
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection as Transaction
+from sqlalchemy.exc import StatementError
 
 from workers.alerts.event import AlertEvent
 from workers.errors import StoppedError, VigieError
@@ -32,6 +34,7 @@ from workers.kafka.factory import admin_of, open_reader
 __all__ = ["Intake", "IntakeState", "Kept", "take_in"]
 
 _LEASE: Final = "intake"
+_TENANT: Final = re.compile("[a-z0-9-]{0,64}")
 _LEASE_NS: Final = 10 * 10**9
 _POLL_S: Final = 0.2
 _MAX_RECORDS: Final = 500
@@ -73,6 +76,7 @@ def take_in(
     Raises:
         _MovedError: the positions are others than `before`; nothing may be committed.
     """
+    events.lock(connection)
     after = {record.partition: record.offset + 1 for record in records}
     if not positions.advance(connection, topic, before, after):
         raise _MovedError
@@ -125,7 +129,8 @@ def _readable(records: Sequence[Record]) -> list[tuple[Record, AlertEvent]]:
 
 def _tenant(event: AlertEvent, label: str) -> str:
     labels = event.data.get("labels") or {}
-    return str(labels.get(label, ""))[:64] if label else ""
+    tenant = str(labels.get(label, "")) if label else ""
+    return tenant if _TENANT.fullmatch(tenant) else ""  # one that no token can have
 
 
 def _take_in_deed(connection: Transaction, event: AlertEvent, *, now_ns: int) -> None:
@@ -224,6 +229,7 @@ class Intake(Background):
 
     def _follow(self) -> None:
         """Read from where the database is, until the lease or the broker is lost."""
+        self.state.error = self.state.error or "the broker has not answered yet"
         admin_of(self._connection).wait_for_broker(should_stop=self.stopping.is_set)
         with open_reader(self._connection, [self._topic], client_id="vigie-gateway") as reader:
             ends = reader.ends()
@@ -280,6 +286,37 @@ class Intake(Background):
         return at
 
     def _keep(self, records: Sequence[Record], at: dict[int, int | None]) -> None:
+        """Take a batch in; if the database cannot hold something of it, record by record."""
+        try:
+            self._keep_together(records, at)
+        except StatementError as error:
+            structlog.get_logger("vigie.gateway").exception(
+                "records_rejected", records=len(records), offset=records[0].offset
+            )
+            if len(records) > 1:
+                for record in records:
+                    self._keep([record], at)
+            else:
+                self._pass_over(records[0], at, error)
+
+    def _pass_over(self, record: Record, at: dict[int, int | None], error: StatementError) -> None:
+        """Go on behind a record that the database will never take: the others are to be told."""
+        with self._database.begin() as transaction:
+            before = {record.partition: at.get(record.partition)}
+            after = {record.partition: record.offset + 1}
+            if not positions.advance(transaction, self._topic, before, after):
+                raise _MovedError
+        at[record.partition] = record.offset + 1
+        self.state.counts["rejected"] += 1
+        structlog.get_logger("vigie.gateway").error(
+            "record_passed_over",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            error=type(error.orig or error).__name__,
+        )
+
+    def _keep_together(self, records: Sequence[Record], at: dict[int, int | None]) -> None:
         now_ns = self._clock_ns()
         with self._database.begin() as transaction:
             kept = take_in(

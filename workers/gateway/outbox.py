@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Connection
 
 from schemas.api.subscriptions import DeliveryState, EventType
 from workers.alerts.event import AlertEvent
-from workers.alerts.muting import HOUR_NS, Circumstances, Muted, Recently, mute
+from workers.alerts.muting import Circumstances, Muted, Recently, mute
 from workers.alerts.telling import First, Telling, as_opening, decide
 from workers.gateway.book import Entry, SubscriptionBook, Subscriptions
 from workers.gateway.circumstances import CircumstancesReader
@@ -73,21 +74,34 @@ class Outbox:
         )
         for one in news:
             for entry, is_wanted in _concerned(one, subscriptions, planner.told_of):
-                if only in {None, entry.id}:
+                if only not in {None, entry.id}:
+                    continue
+                try:
                     planner.plan(entry, one, is_wanted=is_wanted)
+                except (AssertionError, LookupError, TypeError, ValueError):
+                    # One subscription that cannot be told keeps nobody else waiting.
+                    structlog.get_logger("vigie.gateway").exception(
+                        "not_planned", subscription=entry.id, event_id=one.event.id
+                    )
         return planner.write()
 
     def release(
         self, connection: Connection, entry: Entry, event: AlertEvent, id_: int, *, now_ns: int
-    ) -> None:
-        """Tell what was held back: by itself, or with its group."""
-        if entry.spec.group is None:
-            deliveries.release(connection, [id_], state=DeliveryState.WAITING, now_ns=now_ns)
-            return
-        deliveries.release(connection, [id_], state=DeliveryState.GROUPED, now_ns=now_ns)
+    ) -> bool:
+        """Tell what was held back: by itself, or with its group; false if it is not held back."""
         groups = GroupStore(connection, now_ns)
-        groups.add(entry, event)
+        state, order_key = DeliveryState.WAITING, event.incident_id or event.id
+        if _is_grouped(entry, event):
+            state, order_key = DeliveryState.GROUPED, groups.join(entry, event)
+        if not deliveries.release(connection, id_, state=state, order_key=order_key, now_ns=now_ns):
+            return False
         groups.write()
+        return True
+
+
+def _is_grouped(entry: Entry, event: AlertEvent) -> bool:
+    """Whether a subscription is told of it with others; of Vigie itself it is told at once."""
+    return entry.spec.group is not None and event.is_of_sensor
 
 
 def _concerned(
@@ -104,6 +118,8 @@ def _concerned(
     for id_ in wanting | dict.fromkeys(known):
         entry = subscriptions.entries.get(id_)
         if entry is None or entry.spec.tenant not in {"", news.tenant}:
+            continue
+        if entry.spec.escalations_only and id_ not in known:
             continue
         if id_ not in known and news.at_ns < entry.created_ns - _LATE_NS:
             continue
@@ -138,9 +154,13 @@ class _Planner:
         if telling is Telling.OPEN:
             self._open(entry, event)
         elif telling is Telling.FOLLOW:
-            if first is not None and first.state is DeliveryState.GROUPED:
-                self._groups.add(entry, event)
-            else:
+            if (
+                first is not None
+                and first.state is DeliveryState.GROUPED
+                and entry.spec.group is not None
+            ):
+                self._groups.follow(entry, event, first.order_key)
+            elif event.type in entry.spec.types:
                 self._rows.append(self._row(entry, event, DeliveryState.WAITING))
 
     def _open(self, entry: Entry, event: AlertEvent) -> None:
@@ -150,15 +170,17 @@ class _Planner:
         muted = mute(entry.spec, event, self._at, self._recently(entry, event))
         state = DeliveryState.MUTED
         if muted is None:
-            state = DeliveryState.WAITING if entry.spec.group is None else DeliveryState.GROUPED
+            is_grouped = _is_grouped(entry, event)
+            state = DeliveryState.GROUPED if is_grouped else DeliveryState.WAITING
         row = self._row(entry, event, state, muted=muted)
+        if state is DeliveryState.GROUPED:
+            row["order_key"] = self._groups.join(entry, event)
         if entry.spec.escalate is not None:
             row["escalate_ns"] = self._at.now_ns + round(entry.spec.escalate.after_s * 1e9)
         self._rows.append(row)
         self._openings[entry.id, event.incident_id] = row
-        self._firsts.setdefault(event.incident_id, {})[entry.id] = First(id=0, state=state)
-        if state is DeliveryState.GROUPED:
-            self._groups.add(entry, event)
+        first = First(id=0, state=state, order_key=row["order_key"])
+        self._firsts.setdefault(event.incident_id, {})[entry.id] = first
 
     def _recently(self, entry: Entry, event: AlertEvent) -> Recently:
         spec = entry.spec
@@ -168,7 +190,8 @@ class _Planner:
             self._connection,
             entry.id,
             sensor=event.subject,
-            since_ns=self._at.now_ns - HOUR_NS,
+            now_ns=self._at.now_ns,
+            cooldown_s=spec.cooldown_s,
         )
         mine = [
             row

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, exists, or_, select
 
 from schemas.api.incidents import IncidentState
 from schemas.api.sinks import AlertmanagerSink
@@ -56,21 +56,22 @@ class Refresher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Refresh until it is told to stop."""
+        log = structlog.get_logger("vigie.gateway")
         while not stopping.is_set():
             try:
-                for entry, documents in await asyncio.to_thread(self._due):
-                    await self._send(entry, documents)
+                due = await asyncio.to_thread(self._due)
+                await asyncio.gather(*(self._refresh(entry) for entry in due))
             except DatabaseUnavailableError as error:
-                structlog.get_logger("vigie.gateway").warning("refresh_waits", error=str(error))
-            except Exception:  # noqa: BLE001 - or nothing is refreshed any more
-                structlog.get_logger("vigie.gateway").exception("refresh_crashed")
+                log.warning("refresh_waits", error=str(error))
+            except Exception:
+                log.exception("refresh_failed")
             try:
                 async with asyncio.timeout(_LOOK_S):
                     await stopping.wait()
             except TimeoutError:
                 continue
 
-    def _due(self) -> list[tuple[Entry, list[dict[str, Any]]]]:
+    def _due(self) -> list[Entry]:
         now_ns = self._clock_ns()
         with self._database.read() as connection:
             found = self._book.read(connection).of_kind("alertmanager")
@@ -83,14 +84,23 @@ class Refresher:
                 connection, _LEASE, holder=self._holder, now_ns=now_ns, until_ns=until_ns
             ):
                 return []
-            for entry in due:
-                assert isinstance(entry.spec.sink, AlertmanagerSink)
-                self._due_ns[entry.id] = now_ns + round(entry.spec.sink.resend_s * 1e9)
-            return [(one, _documents(connection, one.id, now_ns)) for one in due]
+        for entry in due:
+            assert isinstance(entry.spec.sink, AlertmanagerSink)
+            self._due_ns[entry.id] = now_ns + round(entry.spec.sink.resend_s * 1e9)
+        return due
+
+    async def _refresh(self, entry: Entry) -> None:
+        """Send what goes on, read just before it is sent, some at a time."""
+        before = ""
+        while documents := await asyncio.to_thread(self._documents, entry.id, before):
+            before = documents[-1]["data"]["id"]
+            await self._send(entry, documents)
+
+    def _documents(self, subscription_id: str, after: str) -> list[dict[str, Any]]:
+        with self._database.read() as connection:
+            return _documents(connection, subscription_id, after, self._clock_ns())
 
     async def _send(self, entry: Entry, documents: list[dict[str, Any]]) -> None:
-        if not documents:
-            return
         message = Message(
             id=f"refresh-{entry.id}",
             type=EventType.UPDATED.value,
@@ -108,27 +118,26 @@ class Refresher:
             )
 
 
-def _documents(connection: Connection, subscription_id: str, now_ns: int) -> list[dict[str, Any]]:
+def _documents(
+    connection: Connection, subscription_id: str, after: str, now_ns: int
+) -> list[dict[str, Any]]:
     """Events of the incidents that a subscription was told of and that go on, or just ended."""
-    told = (
-        select(deliveries.c.incident_id)
-        .where(
-            deliveries.c.subscription_id == subscription_id,
-            deliveries.c.state == DeliveryState.DELIVERED.value,
-            deliveries.c.incident_id.is_not(None),
-        )
-        .distinct()
+    told = exists().where(
+        deliveries.c.incident_id == incidents.c.id,
+        deliveries.c.subscription_id == subscription_id,
+        deliveries.c.state == DeliveryState.DELIVERED.value,
     )
     rows = connection.execute(
         select(incidents)
         .where(
-            incidents.c.id.in_(told),
+            told,
+            incidents.c.id > after,
             or_(
                 incidents.c.state != IncidentState.RESOLVED.value,
                 incidents.c.resolved_ns >= now_ns - _RESOLVED_NS,
             ),
         )
-        .order_by(incidents.c.updated_ns.desc())
+        .order_by(incidents.c.id)
         .limit(_MOST)
     )
     return [

@@ -17,6 +17,7 @@ from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, e
 from workers.api.problems import RESPONSES, ProblemError
 from workers.api.routes.subscriptions import gateway_of, subscription_row
 from workers.gateway.store import deliveries
+from workers.gateway.store.tables import deliveries as delivery_table
 
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES)
 
@@ -68,7 +69,9 @@ def resend_delivery(
     gateway, now_ns = gateway_of(request), request.app.state.clock()
     with gateway.database.begin() as connection:
         found = _delivery(connection, str(subscription_id), delivery_id, principal)
-        if not deliveries.resend(connection, [found.id], now_ns=now_ns, states=_RESENDABLE):
+        if not deliveries.resend(
+            connection, delivery_table.c.id == found.id, now_ns=now_ns, states=_RESENDABLE
+        ):
             raise ProblemError(
                 HTTPStatus.CONFLICT, f"It is {found.state}: only what is over can be sent again."
             )

@@ -35,7 +35,6 @@ from workers.api.changes import Answer, IfMatch, OnceOnly, audit, check_if_match
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
 from workers.gateway.gateway import Gateway
-from workers.gateway.group_store import forget_groups
 from workers.gateway.recovery import recover
 from workers.gateway.store import incidents
 from workers.gateway.store import subscriptions as stored
@@ -235,14 +234,15 @@ def recover_subscription(
 ) -> Recovered:
     """Tell it what it was not told since a time: given up, or before it was made."""
     gateway, now_ns = gateway_of(request), request.app.state.clock()
-    with gateway.database.begin() as connection:
-        row = subscription_row(connection, str(subscription_id), principal, lock=True)
+    with gateway.database.read() as connection:
+        row = subscription_row(connection, str(subscription_id), principal)
         entry = gateway.book.read(connection).entries.get(row.id)
-        if entry is None:
-            raise ProblemError(HTTPStatus.CONFLICT, "The subscription is disabled: enable it.")
-        done = recover(
-            connection, gateway.outbox, entry, since_ns=to_ns(asked.since), now_ns=now_ns
-        )
+    if entry is None:
+        raise ProblemError(HTTPStatus.CONFLICT, "The subscription is disabled: enable it.")
+    done = recover(
+        gateway.database, gateway.outbox, entry, since_ns=to_ns(asked.since), now_ns=now_ns
+    )
+    with gateway.database.begin() as connection:
         details = {"since": asked.since, **done.model_dump()}
         audit(connection, principal, "subscription.recover", row.id, details)
     gateway.signal.notify()
@@ -309,8 +309,6 @@ def _changed(
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         after = subscription_row(connection, id_, principal)
         changed = json.loads(after.spec)
-        if (before.get("group") or {}).get("by") != (changed.get("group") or {}).get("by"):
-            forget_groups(connection, id_)
         audit(
             connection, principal, "subscription.change", id_, {"before": before, "after": changed}
         )

@@ -171,6 +171,7 @@ def _postgres_engine(url: URL) -> Engine:
         max_overflow=_POOL,
         pool_pre_ping=True,
         connect_args=_PATIENCE | dict(url.query),
+        hide_parameters=True,  # an error is logged, and they are other people's texts
     )
 
     @event.listens_for(engine, "connect")
@@ -191,6 +192,7 @@ def _sqlite_engine(url: URL) -> Engine:
         pool_size=_POOL,
         max_overflow=_POOL,
         connect_args={"timeout": _BUSY_MS / 1000},
+        hide_parameters=True,
     )
     _prepare_sqlite(engine)
     return engine

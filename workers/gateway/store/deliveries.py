@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     delete,
     func,
     select,
+    text,
     update,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "attempt_view",
     "attempts_of",
     "drop",
+    "drop_all",
     "escalate_anew",
     "expire",
     "firsts",
@@ -38,6 +41,7 @@ __all__ = [
     "prune",
     "release",
     "resend",
+    "ungroup",
     "view",
 ]
 
@@ -57,59 +61,99 @@ def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
 
 def firsts(connection: Connection, incident_ids: Collection[str]) -> dict[str, dict[str, First]]:
     """The first delivery of each incident to each subscription: by incident, by subscription."""
-    found: dict[str, dict[str, First]] = {}
-    columns = (
+    first = (
+        select(func.min(deliveries.c.id).label("id"))
+        .where(deliveries.c.incident_id.in_(incident_ids))
+        .group_by(deliveries.c.incident_id, deliveries.c.subscription_id)
+        .subquery()
+    )
+    query = select(
         deliveries.c.id,
         deliveries.c.subscription_id,
         deliveries.c.incident_id,
         deliveries.c.state,
-    )
-    query = (
-        select(*columns).where(deliveries.c.incident_id.in_(incident_ids)).order_by(deliveries.c.id)
-    )
+        deliveries.c.order_key,
+    ).join(first, first.c.id == deliveries.c.id)
+    found: dict[str, dict[str, First]] = {}
     for row in connection.execute(query):
-        of_incident = found.setdefault(row.incident_id, {})
-        of_incident.setdefault(
-            row.subscription_id, First(id=row.id, state=DeliveryState(row.state))
+        found.setdefault(row.incident_id, {})[row.subscription_id] = First(
+            id=row.id, state=DeliveryState(row.state), order_key=row.order_key
         )
     return found
 
 
-def muted_rows(connection: Connection, *, after: int, limit: int) -> Sequence[Row[Any]]:
-    """Deliveries that are held back, with the document of their event."""
-    return connection.execute(
+def muted_rows(
+    connection: Connection, *, after: int, limit: int, up_to: int | None = None
+) -> Sequence[Row[Any]]:
+    """Deliveries that are held back, with the document of their event, by their numbers."""
+    query = (
         select(deliveries, events.c.document)
         .outerjoin(events, events.c.id == deliveries.c.event_id)
-        .where(
-            deliveries.c.state == DeliveryState.MUTED.value,
-            deliveries.c.muted_by.is_not(None),
-            deliveries.c.id > after,
-        )
+        .where(text("deliveries.state = 'muted'"), deliveries.c.id > after)  # as the index has it
         .order_by(deliveries.c.id)
         .limit(limit)
+    )
+    return connection.execute(
+        query if up_to is None else query.where(deliveries.c.id <= up_to)
     ).all()
 
 
 def release(
-    connection: Connection, ids: Collection[int], *, state: DeliveryState, now_ns: int
-) -> None:
-    """What was held back is told now: by itself, or in its group."""
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.state == DeliveryState.MUTED.value)
-        .values(
-            state=state.value,
-            muted_by=None,
-            muted_ref=None,
-            reason="",
-            due_ns=now_ns,
-            expires_ns=deliveries.c.expires_ns - deliveries.c.due_ns + now_ns,
-        )
+    connection: Connection, id_: int, *, state: DeliveryState, order_key: str, now_ns: int
+) -> bool:
+    """What was held back is told now, by itself or in its group; false if it is not held back.
+
+    What counts from its beginning, its age and its escalation, counts from now.
+    """
+    waited = now_ns - deliveries.c.due_ns
+    return (
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id == id_, deliveries.c.state == DeliveryState.MUTED.value)
+            .values(
+                state=state.value,
+                order_key=order_key,
+                muted_by=None,
+                muted_ref=None,
+                reason="",
+                due_ns=now_ns,
+                expires_ns=deliveries.c.expires_ns + waited,
+                escalate_ns=deliveries.c.escalate_ns + waited,
+            )
+        ).rowcount
+        > 0
     )
 
 
 def hold_back(connection: Connection, subscription_id: str, incident_id: str, muted: Muted) -> None:
     """What waited in its group is held back after all."""
+    _regrouped(
+        connection,
+        subscription_id,
+        incident_id,
+        state=DeliveryState.MUTED.value,
+        order_key=incident_id,
+        muted_by=muted.by.value,
+        muted_ref=muted.ref,
+        reason=muted.reason,
+    )
+
+
+def ungroup(connection: Connection, subscription_id: str, incident_id: str, *, now_ns: int) -> None:
+    """What waited in a group that there is no more is told by itself."""
+    _regrouped(
+        connection,
+        subscription_id,
+        incident_id,
+        state=_WAITING,
+        order_key=incident_id,
+        due_ns=now_ns,
+    )
+
+
+def _regrouped(
+    connection: Connection, subscription_id: str, incident_id: str, **values: Any
+) -> None:
     connection.execute(
         update(deliveries)
         .where(
@@ -117,12 +161,7 @@ def hold_back(connection: Connection, subscription_id: str, incident_id: str, mu
             deliveries.c.incident_id == incident_id,
             deliveries.c.state == DeliveryState.GROUPED.value,
         )
-        .values(
-            state=DeliveryState.MUTED.value,
-            muted_by=muted.by.value,
-            muted_ref=muted.ref,
-            reason=muted.reason,
-        )
+        .values(**values)
     )
 
 
@@ -136,10 +175,7 @@ def mute_anew(connection: Connection, id_: int, muted: Muted) -> None:
 
 
 def escalate_anew(connection: Connection, incident_id: str, *, now_ns: int) -> None:
-    """Nobody looks after an incident any more: who is told when nobody does, is told now.
-
-    Who was told already is not told again: it has the event that says so, if it wants it.
-    """
+    """Nobody looks after an incident any more: who is told when nobody does, is told now."""
     opening = (
         select(func.min(deliveries.c.id))
         .where(deliveries.c.incident_id == incident_id)
@@ -167,20 +203,26 @@ def expire(connection: Connection, *, now_ns: int) -> int:
 
 def drop(connection: Connection, ids: Collection[int], *, reason: str) -> None:
     """What was held back is never told."""
-    connection.execute(
+    if ids:
+        drop_all(connection, deliveries.c.id.in_(ids), reason=reason)
+
+
+def drop_all(connection: Connection, which: ColumnElement[bool], *, reason: str) -> int:
+    """The same by a condition; returns how many."""
+    return connection.execute(
         update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.state == DeliveryState.MUTED.value)
+        .where(which, deliveries.c.state == DeliveryState.MUTED.value)
         .values(state=DeliveryState.DROPPED.value, reason=reason, escalate_ns=None)
-    )
+    ).rowcount
 
 
 def resend(
-    connection: Connection, ids: Collection[int], *, now_ns: int, states: Collection[str]
+    connection: Connection, which: ColumnElement[bool], *, now_ns: int, states: Collection[str]
 ) -> int:
-    """Send them again under their ids, if they are in one of these states; returns how many."""
+    """Send some again under their ids, if they are in one of these states; returns how many."""
     return connection.execute(
         update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.state.in_(states))
+        .where(which, deliveries.c.state.in_(states))
         .values(
             state=_WAITING,
             muted_by=None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, exists, func, insert, select
 
 from schemas.wire.timestamp import short_ns
 from workers.gateway.store.sql import add_to
@@ -22,6 +22,7 @@ __all__ = [
     "bounds",
     "documents",
     "known_ids",
+    "lock",
     "made_here",
     "prune",
     "read_after",
@@ -73,6 +74,15 @@ def made_here(
         "datacontenttype": "application/json",
         "data": dict(data),
     }
+
+
+def lock(connection: Connection) -> None:
+    """Wait for all others that plan deliveries or handle incidents, and let them wait for us.
+
+    Taken first in such a transaction, before any row, so that no two of them wait for each other:
+    who releases what was held back must not miss that its incident ends meanwhile.
+    """
+    add_to(connection, counters, "events", 0)
 
 
 def append(connection: Connection, happened: Sequence[Happened], *, now_ns: int) -> list[int]:
@@ -143,11 +153,13 @@ def bounds(connection: Connection) -> tuple[int, int]:
 
 def prune(connection: Connection, *, before_ns: int, limit: int) -> int:
     """Delete events from before a time; those that are still to be delivered stay."""
-    needed = select(deliveries.c.event_id).where(deliveries.c.state.in_(("waiting", "muted")))
+    needed = exists().where(
+        deliveries.c.event_id == events.c.id, deliveries.c.state.in_(("waiting", "muted"))
+    )
     old = (
         select(events.c.seq)
-        .where(events.c.at_ns < before_ns, events.c.id.not_in(needed))
-        .order_by(events.c.seq)
+        .where(events.c.at_ns < before_ns, ~needed)
+        .order_by(events.c.at_ns)
         .limit(limit)
     )
     return connection.execute(delete(events).where(events.c.seq.in_(old))).rowcount

@@ -101,7 +101,7 @@ def open_rows(connection: Connection, *, kinds: Collection[str] | None = None) -
     Without those that look like a confirmed false alarm.
     """
     query = select(incidents.c.id, incidents.c.state, incidents.c.tenant, incidents.c.labels).where(
-        incidents.c.state.in_(_GOING_ON)
+        incidents.c.state.in_(_GOING_ON), ~incidents.c.suppressed
     )
     if kinds is not None:
         query = query.where(incidents.c.kind.in_(kinds))
@@ -135,7 +135,7 @@ def _selected(query: IncidentQuery) -> Select[Any]:
     where: list[ColumnElement[bool]] = [
         column.in_(values) for column, values in one_of.items() if values
     ]
-    where += contains_words(incidents.c.search, query.words)
+    where += contains_words((incidents.c.search, incidents.c.notes), query.words)
     for name, value in query.labels.items():
         pair = f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         where.append(
@@ -257,7 +257,7 @@ def add_comment(connection: Connection, id_: str, *, by: str, text: str, now_ns:
         .where(incidents.c.id == id_)
         .values(
             comments=incidents.c.comments + 1,
-            search=incidents.c.search + "\n" + text.lower(),
+            notes=incidents.c.notes + text.lower() + "\n",
             updated_ns=now_ns,
         )
     )

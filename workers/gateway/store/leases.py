@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Select,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -104,17 +105,18 @@ def lease(
         now_ns: the time.
         until_ns: end of the lease.
         limit: most of them.
-        per_subscription: most of one subscription.
+        per_subscription: most of one subscription; of one that fails, only one.
         busy: subscriptions of which none is taken.
     """
     due = _due(now_ns, busy).limit(_LOOKED_AT).subquery()
+    most = case((due.c.failing_since_ns.is_(None), per_subscription), else_=1)
     place = func.row_number().over(
         partition_by=due.c.subscription_id, order_by=(due.c.due_ns, due.c.id)
     )
-    ranked = select(due.c.id, due.c.due_ns, place.label("place")).subquery()
+    ranked = select(due.c.id, due.c.due_ns, most.label("most"), place.label("place")).subquery()
     chosen = connection.execute(
         select(ranked.c.id)
-        .where(ranked.c.place <= per_subscription)
+        .where(ranked.c.place <= ranked.c.most)
         .order_by(ranked.c.due_ns, ranked.c.id)
         .limit(limit)
     ).scalars()
@@ -167,7 +169,12 @@ def _due(now_ns: int, busy: Collection[str]) -> Select[Any]:
         before.c.state == _WAITING,
     )
     query = (
-        select(deliveries.c.id, deliveries.c.subscription_id, deliveries.c.due_ns)
+        select(
+            deliveries.c.id,
+            deliveries.c.subscription_id,
+            deliveries.c.due_ns,
+            subscriptions.c.failing_since_ns,
+        )
         .join(subscriptions, subscriptions.c.id == deliveries.c.subscription_id)
         .where(
             deliveries.c.state == _WAITING,

@@ -5,30 +5,34 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, select
 
 from schemas.api.subscriptions import DeliveryState, EventType
-from workers.alerts.muting import Recently
+from workers.alerts.muting import HOUR_NS, Recently
 from workers.gateway.store.tables import deliveries
 
 __all__ = ["recently"]
 
 _TOLD = (DeliveryState.WAITING.value, DeliveryState.DELIVERED.value, DeliveryState.GROUPED.value)
+_LATE_NS = 24 * HOUR_NS
 _OPENINGS = (EventType.OPENED.value, EventType.UPDATED.value)
 
 
 def recently(
-    connection: Connection, subscription_id: str, *, sensor: str, since_ns: int
+    connection: Connection, subscription_id: str, *, sensor: str, now_ns: int, cooldown_s: float
 ) -> Recently:
-    """What was told of a sensor, and how much in all since a time."""
+    """What was told of a sensor within a cool-down, and how much in all within an hour."""
     told = (
         deliveries.c.subscription_id == subscription_id,
         deliveries.c.state.in_(_TOLD),
         deliveries.c.type.in_(_OPENINGS),
     )
     told_ns = func.coalesce(deliveries.c.delivered_ns, deliveries.c.created_ns)
-    last = select(func.max(told_ns)).where(*told, deliveries.c.sensor == sensor)
+    # What is told late was made before: by its age, of which there is a bound.
+    since_ns = now_ns - max(round(cooldown_s * 1e9), HOUR_NS) - _LATE_NS
+    recent = deliveries.c.created_ns >= since_ns
+    last = select(func.max(told_ns)).where(*told, recent, deliveries.c.sensor == sensor)
     number = (
         select(func.count(deliveries.c.incident_id.distinct()))
         .select_from(deliveries)
-        .where(*told, deliveries.c.created_ns >= since_ns)
+        .where(*told, deliveries.c.created_ns >= now_ns - HOUR_NS)
     )
     return Recently(
         sensor_told_ns=connection.execute(last).scalar(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = ["MASK", "add_to", "contains_words", "counter", "insert_new", "is_sqlite", "upsert"]
@@ -58,6 +58,9 @@ def counter(connection: Connection, table: Table, name: str) -> int:
     return connection.execute(select(table.c.value).where(table.c.name == name)).scalar() or 0
 
 
-def contains_words(column: Column[str], query: str) -> list[ColumnElement[bool]]:
-    """Conditions that every word of a query is in a text of lower-case letters."""
-    return [column.contains(word, autoescape=True) for word in query.lower().split()]
+def contains_words(columns: Sequence[Column[str]], query: str) -> list[ColumnElement[bool]]:
+    """Conditions that every word of a query is in one of several texts of lower-case letters."""
+    return [
+        or_(*(column.contains(word, autoescape=True) for column in columns))
+        for word in query.lower().split()
+    ]

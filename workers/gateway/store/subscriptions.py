@@ -24,11 +24,12 @@ __all__ = [
     "book_version",
     "change_subscription",
     "delete_subscription",
+    "disable",
     "get_subscription",
     "list_subscriptions",
     "load_rows",
     "revealed",
-    "set_health",
+    "set_failing",
     "signing_secrets",
     "spec_of",
     "versions",
@@ -160,7 +161,9 @@ def get_subscription(
     query = select(subscriptions).where(subscriptions.c.id == id_)
     if tenant is not None:
         query = query.where(subscriptions.c.tenant == tenant)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+    # Deliveries refer to it: those who add some do not wait.
+    locked = query.with_for_update(key_share=True)
+    return connection.execute(locked if lock else query).one_or_none()
 
 
 def list_subscriptions(
@@ -200,29 +203,31 @@ def spec_of(row: Row[Any], sealer: Sealer) -> SubscriptionSpec:
     return SubscriptionSpec.model_validate_json(sealer.open(row.sealed))
 
 
-def set_health(
-    connection: Connection,
-    id_: str,
-    *,
-    failing_since_ns: int | None,
-    disabled_reason: str = "",
-    now_ns: int,
-) -> None:
-    """Since when all deliveries fail; with a reason it is disabled."""
-    values: dict[str, Any] = {"failing_since_ns": failing_since_ns}
-    if disabled_reason:
-        row = connection.execute(
-            select(subscriptions.c.spec).where(subscriptions.c.id == id_)
-        ).one()
-        values |= {
-            "enabled": False,
-            "spec": json.dumps(json.loads(row.spec) | {"enabled": False}),
-            "disabled_reason": disabled_reason,
-            "version": subscriptions.c.version + 1,
-            "updated_ns": now_ns,
-        }
-        add_to(connection, counters, _BOOK, 1)
-    connection.execute(update(subscriptions).where(subscriptions.c.id == id_).values(**values))
+def set_failing(connection: Connection, id_: str, *, since_ns: int | None) -> None:
+    """Since when all deliveries fail; None if the last one arrived."""
+    connection.execute(
+        update(subscriptions).where(subscriptions.c.id == id_).values(failing_since_ns=since_ns)
+    )
+
+
+def disable(connection: Connection, id_: str, *, reason: str, now_ns: int) -> bool:
+    """Disable one and keep why; false if it is disabled or gone."""
+    row = get_subscription(connection, id_, lock=True)
+    if row is None or not row.enabled:
+        return False
+    connection.execute(
+        update(subscriptions)
+        .where(subscriptions.c.id == id_)
+        .values(
+            enabled=False,
+            spec=json.dumps(json.loads(row.spec) | {"enabled": False}),
+            disabled_reason=reason,
+            version=row.version + 1,
+            updated_ns=now_ns,
+        )
+    )
+    add_to(connection, counters, _BOOK, 1)
+    return True
 
 
 def add_secret(

@@ -97,6 +97,7 @@ incidents = Table(
     Column("labels", Text, nullable=False),
     Column("data", Text, nullable=False),
     Column("search", Text, nullable=False),
+    Column("notes", Text, nullable=False, server_default=""),
     Index(None, "state", "opened_event_ns", "id"),
     Index(None, "opened_event_ns", "id"),
     Index(None, "resolved_ns"),
@@ -104,7 +105,7 @@ incidents = Table(
     Index(None, "acknowledged_until_ns"),
 )
 """Incidents as the stream told of them last, and what people did. `sequence` is that of the stream;
-`search` is the text that is searched, in lower case."""
+`search` and `notes` (of people) are the texts that are searched, in lower case."""
 
 events = Table(
     "events",
@@ -199,6 +200,7 @@ deliveries = Table(
     UniqueConstraint("subscription_id", "event_id"),
     Index(None, "subscription_id", "order_key", "id"),
     Index(None, "subscription_id", "created_ns"),
+    Index(None, "event_id"),
     Index(None, "created_ns"),
     Index(
         "ix_deliveries_due",
@@ -209,7 +211,7 @@ deliveries = Table(
     ),
     Index(
         "ix_deliveries_muted",
-        "muted_by",
+        "id",
         postgresql_where=text("state = 'muted'"),
         sqlite_where=text("state = 'muted'"),
     ),

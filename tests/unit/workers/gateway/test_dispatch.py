@@ -75,7 +75,9 @@ def test_what_is_too_old_is_a_dead_letter_that_can_be_sent_again(rig: Rig):
     rig.receivers.outcomes["a"] = []
     with rig.database.begin() as connection:
         (row,) = deliveries.list_rows(connection, subscription_id=a, limit=5)
-        assert deliveries.resend(connection, [row.id], now_ns=rig.clock(), states=("dead",)) == 1
+        assert deliveries.resend(
+            connection, outbox_table.c.id == row.id, now_ns=rig.clock(), states=("dead",)
+        )
 
     rig.deliver()
 
@@ -213,7 +215,7 @@ def test_of_one_subscription_only_a_few_are_sent_at_once(rig: Rig):
         rig.opens(f"pump-{number}")
 
     assert len(rig.deliver().of("a")) == 30
-    assert rig.receivers.most_at_once <= 8
+    assert rig.receivers.most_at_once <= 4
 
 
 def test_receivers_that_hang_keep_nobody_else_waiting(database: Database):

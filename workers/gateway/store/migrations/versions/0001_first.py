@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("labels", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.Column("search", sa.Text(), nullable=False),
+        sa.Column("notes", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
     )
     with op.batch_alter_table("incidents", schema=None) as batch_op:
@@ -239,12 +240,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("escalate_ns is not null"),
             sqlite_where=sa.text("escalate_ns is not null"),
         )
+        batch_op.create_index(batch_op.f("ix_deliveries_event_id"), ["event_id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_deliveries_incident_id"), ["incident_id"], unique=False
         )
         batch_op.create_index(
             "ix_deliveries_muted",
-            ["muted_by"],
+            ["id"],
             unique=False,
             postgresql_where=sa.text("state = 'muted'"),
             sqlite_where=sa.text("state = 'muted'"),
@@ -360,6 +362,7 @@ def downgrade() -> None:
             sqlite_where=sa.text("state = 'muted'"),
         )
         batch_op.drop_index(batch_op.f("ix_deliveries_incident_id"))
+        batch_op.drop_index(batch_op.f("ix_deliveries_event_id"))
         batch_op.drop_index(
             "ix_deliveries_escalate",
             postgresql_where=sa.text("escalate_ns is not null"),
