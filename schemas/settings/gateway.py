@@ -98,7 +98,9 @@ class GatewaySettings(Section):
     event_age_s: Annotated[float, Field(ge=60, le=366 * 86_400)] = 86_400.0
     """How long `/v1/stream` can go on from where a client was: a day."""
     rate_limit: Annotated[str, Field(max_length=64)] = "600/minute"
-    """Requests of one token, or of one address without a token."""
+    """Requests of one token, or of one address without a good token."""
+    trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=256)] = ()
+    """Networks (CIDR) of proxies in front: X-Forwarded-For and -Proto are believed from these."""
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Clients of `/v1/stream` at once."""
     live: Literal["on", "off"] = "on"

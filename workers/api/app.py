@@ -37,6 +37,7 @@ from workers.api.routes import (
     stream,
     subscriptions,
 )
+from workers.api.streams import StreamPlaces
 from workers.errors import SettingsError
 from workers.gateway.gateway import Gateway
 
@@ -118,6 +119,8 @@ def create_app(
     app.state.metrics = health.registry_of(
         GatewayCollector(gateway.database, gateway.health, clock=clock)
     )
+    app.state.streams = StreamPlaces(settings.max_streams)
+    app.state.live_streams = StreamPlaces(settings.max_streams)
     problems.install(app)
     for routes in ROUTES:
         app.include_router(routes.router)

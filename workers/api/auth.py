@@ -33,6 +33,7 @@ __all__ = [
     "Scope",
     "principal_of",
     "require",
+    "still_holds",
     "unauthorized",
 ]
 
@@ -41,6 +42,8 @@ CSRF_HEADER: Final = "X-CSRF-Token"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 STATE_KEY: Final = "vigie_principal"
 """Where the gate leaves a `Principal`, or the error that the lookup ended with."""
+AGAIN_KEY: Final = "vigie_again"
+"""Where it leaves the function that says whether the credentials still hold."""
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="token", description="A token of `vigie tokens create`, or a JWT."
@@ -71,6 +74,12 @@ def principal_of(request: Request) -> Principal | None:
     if isinstance(found, Exception):
         raise found
     return found if isinstance(found, Principal) else None
+
+
+def still_holds(request: Request) -> Callable[[], bool]:
+    """Says, whenever it is asked, whether who asked then may still read; it blocks."""
+    found: Callable[[], bool] = request.scope["state"][AGAIN_KEY]
+    return found
 
 
 def require(request: Request, scope: Scope) -> Principal:

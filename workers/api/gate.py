@@ -1,8 +1,9 @@
 """Who asks, and how often: looked at before anything else that costs something.
 
 A request with good credentials is counted by them; one with none, or with bad ones, by its
-address. So somebody who guesses tokens is slowed down, and nobody who shares an address with them
-and has a token is. An address beyond its number is not looked up any more.
+address. So somebody who guesses tokens is slowed down, and nobody who shares an address with them,
+of a proxy perhaps, and has a token is. What comes from an address beyond its number is still looked
+up, as it may be good, but few at a time: whoever guesses there takes little from all others.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
+from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+import anyio
+import anyio.to_thread
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from workers.api.auth import ANYONE, COOKIE, STATE_KEY, unauthorized
+from workers.api.auth import AGAIN_KEY, ANYONE, COOKIE, STATE_KEY, unauthorized
 from workers.api.credentials import Credentials
 from workers.api.problems import ProblemError, problem_response
 from workers.errors import SettingsError
@@ -34,6 +38,9 @@ __all__ = ["Gate", "RateLimits"]
 UNCOUNTED: Final = frozenset({"/healthz"})
 """What watches the process must never take a limit for a death."""
 _IPV6_PREFIX: Final = 64
+_SUSPECTS_AT_ONCE: Final = 2
+_MAX_SHOWN: Final = 8192
+"""Longer credentials are nobody's."""
 
 
 class _Kind(Enum):
@@ -83,6 +90,7 @@ class Gate:
         """In front of `app`; `open_access` makes everybody an administrator."""
         self._app = app
         self._credentials, self._limits, self._open = credentials, limits, open_access
+        self._suspects = anyio.CapacityLimiter(_SUSPECTS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 429."""
@@ -90,19 +98,17 @@ class Gate:
             await self._app(scope, receive, send)
             return
         by = f"address:{_address(scope)}"
-        wait_s: int | None = None
         found: Principal | Exception | None = None
+        again: Callable[[], bool] = _always
         if self._open:
             found = ANYONE
         elif shown := _shown(Headers(scope=scope)):
-            wait_s = self._limits.exhausted(by)
-            if wait_s is None:
-                kind, secret = shown
-                found = await run_in_threadpool(self._looked_up, kind, secret)
-                if isinstance(found, Principal):
-                    by = found.id
-        if wait_s is None:
-            wait_s = self._limits.count(by)
+            limiter = None if self._limits.exhausted(by) is None else self._suspects
+            found = await anyio.to_thread.run_sync(self._looked_up, *shown, limiter=limiter)
+            if isinstance(found, Principal):
+                by = found.id
+                again = partial(self._still_holds, *shown, found)
+        wait_s = self._limits.count(by)
         if wait_s is not None:
             answer = problem_response(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -111,11 +117,13 @@ class Gate:
             )
             await answer(scope, receive, send)
             return
-        scope.setdefault("state", {})[STATE_KEY] = found
+        scope.setdefault("state", {}).update({STATE_KEY: found, AGAIN_KEY: again})
         await self._app(scope, receive, send)
 
     def _looked_up(self, kind: _Kind, secret: str) -> Principal | Exception:
         """Who it is, or why that is not known: for routes that want to know."""
+        if len(secret) > _MAX_SHOWN:
+            return unauthorized()
         try:
             if kind is _Kind.TOKEN:
                 return self._credentials.of_token(secret).principal
@@ -124,6 +132,18 @@ class Gate:
         except (ProblemError, DatabaseUnavailableError) as error:
             return error
         return unauthorized()
+
+    def _still_holds(self, kind: _Kind, secret: str, before: Principal) -> bool:
+        """Whether it is still the one it was, for what goes on for long; blocks."""
+        now = self._looked_up(kind, secret)
+        if isinstance(now, DatabaseUnavailableError):  # nobody can tell, nor is there any news
+            return True
+        return now == before
+
+
+def _always() -> bool:
+    """Of a gateway that asks nobody."""
+    return True
 
 
 def _shown(headers: Headers) -> tuple[_Kind, str] | None:

@@ -145,20 +145,24 @@ def open_provider(settings: OidcSettings) -> IdentityProvider | None:
 
 
 def _patient(fetch: Callable[[], Any]) -> Callable[[], Any]:
-    """Ask a provider that did not answer again only after a while: who asks waits for it."""
+    """Ask a provider once in a while: who made up the name of a key makes us ask, as often."""
     import jwt
 
     again_at = 0.0
+    last: Any = None
 
     def fetch_data() -> Any:
-        nonlocal again_at
+        nonlocal again_at, last
         if monotonic() < again_at:
-            raise jwt.PyJWKClientConnectionError("it did not answer a moment ago")
+            if last is None:
+                raise jwt.PyJWKClientConnectionError("it did not answer a moment ago")
+            return last
+        last = None
         try:
-            return fetch()
-        except jwt.PyJWKClientConnectionError:
+            last = fetch()
+        finally:
             again_at = monotonic() + _AGAIN_AFTER_S
-            raise
+        return last
 
     return fetch_data
 

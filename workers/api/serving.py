@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -61,6 +61,10 @@ def address_of(bound: socket.socket, host: str) -> str:
     return f"http://{shown}:{bound.getsockname()[1]}"
 
 
+def _nothing() -> None:
+    """What has to be done by default when a server ends."""
+
+
 class HttpServer(uvicorn.Server):
     """A server of one application; `run(sockets=[...])` blocks, `await serve(sockets=[...])` too.
 
@@ -68,7 +72,13 @@ class HttpServer(uvicorn.Server):
     """
 
     def __init__(
-        self, app: ASGIApp, *, most_connections: int, patience_s: int = PATIENCE_S
+        self,
+        app: ASGIApp,
+        *,
+        most_connections: int,
+        patience_s: int = PATIENCE_S,
+        trusted_proxies: Sequence[str] = (),
+        ending: Callable[[], None] = _nothing,
     ) -> None:
         """Of an application.
 
@@ -76,7 +86,11 @@ class HttpServer(uvicorn.Server):
             app: the application.
             most_connections: served at once.
             patience_s: how long a peer may take to say what it wants.
+            trusted_proxies: networks whose X-Forwarded-For and -Proto are believed; else anybody
+                could say to be anybody.
+            ending: called when the end begins: makes answers end that would go on for ever.
         """
+        self._ending = ending
         super().__init__(
             uvicorn.Config(
                 app,
@@ -91,6 +105,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_STOP_WITHIN_S,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
             )
         )
         self.ready = threading.Event()
@@ -102,6 +118,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End; who is still there then is cut off."""
+        self._ending()
         await super().shutdown(sockets=sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, _Connection):

@@ -23,10 +23,11 @@ from workers.api.account import (
     model_account,
     sensor_budgets,
 )
-from workers.api.auth import Principal, Reader
+from workers.api.auth import Principal, Reader, still_holds
 from workers.api.live_stream import LiveStream
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
+from workers.api.streams import StreamPlaces
 from workers.gateway.live import STEPS, LiveFeed, LiveSensor
 
 __all__ = ["account_view", "fleet_view", "router", "sensor_view"]
@@ -157,21 +158,15 @@ async def follow_live(
     if fleet and fleet not in STEPS:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "fleet must be 10, 60 or 300")
     live, state = live_of(request), request.app.state
-    settings = state.gateway.settings.gateway
-    if getattr(state, "live_clients", 0) >= settings.max_streams:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, "Too many follow already.", {"Retry-After": "10"}
-        )
+    places: StreamPlaces = state.live_streams
+    places.check(principal)
     place = _Place(live, last_event_id or since, sensor, fleet, sees(request, principal))
-    state.live_clients = getattr(state, "live_clients", 0) + 1
-
-    def closed() -> None:
-        state.live_clients -= 1
-
     return LiveStream(
         lambda: place.news(state.clock()),
         every_s=_ROWS_EVERY_S if sensor else _FLEET_EVERY_S,
-        closed=closed,
+        holds=still_holds(request),
+        place=places.held(principal),
+        ending=state.gateway.fan.ending,
     )
 
 
@@ -280,12 +275,12 @@ def account_view(request: Request, principal: Principal) -> dict[str, Any]:
         if pipeline is None:
             pipeline = PipelineStatus(gateway.settings.gateway.pipeline)
             state.pipeline_status = pipeline
-    said = pipeline.account()
+    said = pipeline.account() if not principal.tenant else dict(_NOT_FOR_TENANTS)
     seen = [
         one.labels for one in ([] if gateway.live is None else gateway.live.sensors(state.clock()))
     ]
     counted = sum(map(sees(request, principal), seen)) or None
-    sensors = (said.get("budget") or {}).get("sensors") if not principal.tenant else None
+    sensors = (said.get("budget") or {}).get("sensors")
     with gateway.database.read() as connection:
         budget = budget_account(
             connection,
@@ -302,6 +297,10 @@ def account_view(request: Request, principal: Principal) -> dict[str, Any]:
 
 
 _LOCK: Final = threading.Lock()
+_NOT_FOR_TENANTS: Final[Mapping[str, Any]] = {
+    "answers": False,
+    "said": "Where every reading went is told for all tenants together, and to none of them.",
+}
 
 
 def document(found: Mapping[str, Any]) -> Response:

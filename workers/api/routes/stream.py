@@ -7,8 +7,8 @@ gets all that it missed; if that is not kept any more, `event: reset` says so: r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from schemas.api.subscriptions import EventType
-from workers.api.auth import Principal, Reader
-from workers.api.problems import RESPONSES, ProblemError
+from workers.api.auth import Principal, Reader, still_holds
+from workers.api.problems import RESPONSES
+from workers.api.streams import StreamPlaces
 from workers.gateway.fan import Listener, Told
 from workers.gateway.gateway import Gateway
 from workers.gateway.store import events
@@ -27,7 +28,7 @@ router = APIRouter(tags=["stream"], responses=RESPONSES)
 _SEND_WITHIN_S: Final = 10.0
 _KEEP_ALIVE_S: Final = 15.0
 _LASTS_S: Final = 900.0
-"""Then the client comes again, and is asked again who it is."""
+"""Then the client comes again."""
 _MAX_ID: Final = 2**63 - 1
 
 
@@ -62,14 +63,17 @@ async def stream(
 ) -> Response:
     """All that happens, as it happens; see the module."""
     gateway: Gateway = request.app.state.gateway
-    if gateway.fan.listeners >= gateway.settings.gateway.max_streams:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "As many clients as may be are listening already (gateway.max_streams).",
-            {"Retry-After": "10"},
-        )
+    places: StreamPlaces = request.app.state.streams
+    places.check(principal)
     since = after if last_event_id is None else min(int(last_event_id), _MAX_ID)
-    return EventStream(gateway, principal, since, frozenset(types))
+    return EventStream(
+        gateway,
+        principal,
+        since,
+        frozenset(types),
+        holds=still_holds(request),
+        place=places.held(principal),
+    )
 
 
 class EventStream(Response):
@@ -81,21 +85,36 @@ class EventStream(Response):
         principal: Principal,
         since: int | None,
         types: frozenset[EventType],
+        *,
+        holds: Callable[[], bool],
+        place: AbstractContextManager[None],
+        keep_alive_s: float = _KEEP_ALIVE_S,
     ) -> None:
-        """Of a client; None is from now on."""
+        """Of a client.
+
+        Args:
+            gateway: what happens there.
+            principal: who listens.
+            since: number of the event to go on behind; None is from now on.
+            types: of these alone; empty is all.
+            holds: whether the client may still listen, asked at each sign of life; it may block.
+            place: held while it listens.
+            keep_alive_s: how often there is a sign of life, at least.
+        """
         super().__init__(
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             media_type="text/event-stream",
         )
         self._gateway, self._principal = gateway, principal
         self._since, self._types = since, types
+        self._holds, self._place, self._keep_alive_s = holds, place, keep_alive_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send until the client leaves, is too slow, or its time is over."""
         headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
         start: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": headers}
         gone = asyncio.ensure_future(_until_gone(receive))
-        with self._gateway.fan.listening() as listener:
+        with self._place, self._gateway.fan.listening() as listener:
             sending = asyncio.ensure_future(self._send(send, start, listener))
             await asyncio.wait([gone, sending], return_when=asyncio.FIRST_COMPLETED)
             for task in (gone, sending):
@@ -122,8 +141,13 @@ class EventStream(Response):
             if text := self._text(missed):
                 yield text
             seq = missed[-1].event.seq
+        check_at = clock() + self._keep_alive_s
         while not listener.is_dropped and clock() < ends:
-            told = await listener.next(min(_KEEP_ALIVE_S, max(ends - clock(), 0.0)))
+            told = await listener.next(max(min(check_at, ends) - clock(), 0.0))
+            if clock() >= check_at:
+                if not await asyncio.to_thread(self._holds):
+                    return
+                check_at = clock() + self._keep_alive_s
             new = [one for one in told if one.event.seq > seq]
             if new:
                 seq = new[-1].event.seq

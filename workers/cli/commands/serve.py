@@ -72,7 +72,12 @@ def _serve(gateway: Gateway, should_stop: Callable[[], bool], *, no_tokens: bool
     app = create_app(gateway, open_access=no_tokens)
     bound = listening(settings.host, settings.port)
     address = address_of(bound, settings.host)
-    server = HttpServer(app, most_connections=settings.max_streams + 200)
+    server = HttpServer(
+        app,
+        most_connections=settings.max_streams + 200,
+        trusted_proxies=settings.trusted_proxies,
+        ending=gateway.fan.end,
+    )
     if not no_tokens and not _has_tokens(gateway):
         typer.echo(
             "There is no token yet: make one with vigie tokens create --scope admin, or start "

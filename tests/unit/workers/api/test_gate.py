@@ -43,13 +43,23 @@ def test_an_address_has_so_many_without_a_token_and_tokens_there_have_their_own(
     assert statuses(at(api, "192.0.2.1"), 1) == [401]
 
 
-def test_who_guesses_is_slowed_down_and_then_not_even_looked_up(api: Api) -> None:
-    for number in range(5):
-        guess = f"Bearer vigie_{number:012}_{'0' * 48}"
-        assert statuses(api.client, 1, Authorization=guess) == [401]
-    good = api.bearer(Scope.READ)
-    assert statuses(api.client, 1, **good) == [429]  # what it is cannot be found out any more
-    assert statuses(at(api, "192.0.2.1"), 1, **good) == [200]
+def test_who_guesses_is_slowed_down_and_nobody_else_behind_their_proxy_is(api: Api) -> None:
+    wrong = [f"Bearer vigie_{number:012}_{'0' * 48}" for number in range(7)]
+    found = [statuses(api.client, 1, Authorization=guess)[0] for guess in wrong]
+    assert found == [401] * 5 + [429] * 2
+    assert statuses(api.client, 1) == [429]
+    assert statuses(api.client, 6, **api.bearer(Scope.READ)) == [200] * 5 + [429]
+    assert statuses(api.client, 1, Authorization=wrong[0]) == [429]
+
+
+def test_who_logs_in_before_an_address_is_exhausted_goes_on_by_the_cookie(api: Api) -> None:
+    assert api.client.post("/session", json={"token": api.token(Scope.READ)}).status_code == 201
+    assert statuses(api.another_client(), 6) == [401] * 4 + [429] * 2
+    assert statuses(api.client, 5) == [200] * 5
+
+
+def test_credentials_that_are_too_long_are_nobodys(api: Api) -> None:
+    assert statuses(api.client, 1, Authorization=f"Bearer vigie_{'a' * 9000}") == [401]
 
 
 def test_made_up_cookies_and_logins_count_as_guesses(api: Api) -> None:

@@ -213,3 +213,19 @@ def test_no_number_of_the_documents_is_nan(api):
 
     for path in ("/v1/fleet", "/v1/sensors/new", "/v1/sensors"):
         assert "NaN" not in api.client.get(path, headers=api.bearer(Scope.READ)).text
+
+
+def test_a_tenant_is_not_told_where_the_readings_of_all_went(api):
+    counts = {"readings": 100, "scored": 100}
+    api.client.app.state.pipeline_status = PipelineStatus(
+        "http://pipeline", lambda _url: {"counts": counts, "workers": [], "lag_records": 5}
+    )
+    ours, theirs = (
+        api.client.get("/v1/account", headers=api.bearer(Scope.READ, tenant=tenant)).json()[
+            "pipeline"
+        ]
+        for tenant in ("", "acme")
+    )
+
+    assert ours["account"]["read"] == 100
+    assert set(theirs) == {"answers", "said"}

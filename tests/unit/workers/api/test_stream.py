@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,29 @@ async def fanning(gateway: Gateway) -> AsyncIterator[None]:
 class Client:
     """One who listens, and counts."""
 
-    def __init__(self, gateway: Gateway, since: int | None, principal: Principal = ANYONE) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        since: int | None,
+        principal: Principal = ANYONE,
+        *,
+        keep_alive_s: float = 15.0,
+    ) -> None:
+        self.is_good = True
         self.heard = asyncio.Event()
         self.left = asyncio.Event()
         self.chunks: list[str] = []
-        self._stream = EventStream(gateway, principal, since, frozenset())
+        self._stream = EventStream(
+            gateway, principal, since, frozenset(), holds=self.holds, place=nullcontext(),
+            keep_alive_s=keep_alive_s,
+        )  # fmt: skip
+
+    def holds(self) -> bool:
+        return self.is_good
+
+    async def listen(self) -> None:
+        """Until the other side ends it."""
+        await self._stream({}, self.receive, self.send)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.body":
@@ -187,6 +205,55 @@ def test_a_tenant_hears_of_its_own_events_alone(gateway: Gateway):
             return await Client(gateway, 0, BLUE).until(2)
 
     assert [number for _, number in asyncio.run(listen())] == [2, 4]
+
+
+def test_a_client_whose_token_is_revoked_hears_no_more_however_much_happens(gateway: Gateway):
+    async def listen() -> tuple[int, int]:
+        async with fanning(gateway), asyncio.timeout(20):
+            client = Client(gateway, 0, keep_alive_s=0.05)
+            listening = asyncio.create_task(client.listen())
+            while "still here" not in "".join(client.chunks):
+                client.heard.clear()
+                await client.heard.wait()
+            client.is_good = False
+            while not listening.done():
+                await asyncio.to_thread(happens, gateway, 1)
+            heard = len(client.events)
+            await asyncio.to_thread(happens, gateway, 1)
+            return heard, len(client.events)
+
+    heard, later = asyncio.run(listen())
+    assert heard == later
+
+
+def test_a_client_hears_that_it_may_still_listen_while_its_token_holds(gateway: Gateway):
+    async def listen() -> bool:
+        async with fanning(gateway), asyncio.timeout(20):
+            client = Client(gateway, None, keep_alive_s=0.02)
+            listening = asyncio.create_task(client.listen())
+            while "".join(client.chunks).count("still here") < 5:
+                client.heard.clear()
+                await client.heard.wait()
+            client.left.set()
+            await listening
+            return True
+
+    assert asyncio.run(listen())
+
+
+def test_when_the_gateway_ends_its_clients_go_and_none_is_let_in(gateway: Gateway):
+    async def listen() -> int:
+        async with fanning(gateway), asyncio.timeout(20):
+            before, after = Client(gateway, 0), Client(gateway, 0)
+            listening = asyncio.create_task(before.listen())
+            while not before.chunks:
+                await before.heard.wait()
+            gateway.fan.end()
+            await listening
+            await after.listen()
+            return gateway.fan.listeners
+
+    assert asyncio.run(listen()) == 0
 
 
 def test_who_does_not_keep_up_is_dropped_and_the_others_are_not():

@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from workers.errors import SettingsError
 from workers.gateway.store.database import Database, DatabaseUnavailableError, open_database
@@ -64,6 +65,13 @@ def test_a_database_that_cannot_be_used_says_why(url: str, said: str):
         open_database(url) as opened,
     ):
         opened.migrate()
+
+
+def test_an_error_of_the_database_does_not_tell_what_was_to_be_kept(database: Database):
+    with pytest.raises(DBAPIError) as caught, database.engine.connect() as connection:
+        connection.execute(text("SELECT nothing FROM nowhere WHERE 'a' = :b"), {"b": "swordfish"})
+
+    assert "swordfish" not in str(caught.value)
 
 
 def test_nobody_else_can_read_the_file(tmp_path: Path):
