@@ -104,6 +104,13 @@ class SpecOptions:
             help="Also incidents that look like a confirmed false alarm.",
         ),
     ] = None
+    escalations_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--escalations-only/--no-escalations-only",
+            help="Told only of what is escalated to it, and of what follows.",
+        ),
+    ] = None
     hours: Annotated[
         Texts,
         typer.Option("--hours", help="When: 'mon-fri 08:00-18:00 Europe/Paris'. May be repeated."),
@@ -175,6 +182,7 @@ class SpecOptions:
             "matchers": None if self.match is None else parse_matches(self.match),
             "filters": None if self.filter is None else [_filter(text) for text in self.filter],
             "suppressed": self.suppressed,
+            "escalations_only": self.escalations_only,
             "hours": None if self.hours is None else _hours(self.hours),
             "group": self._group(),
             "cooldown_s": _seconds(self.cooldown, "--cooldown"),
