@@ -30,7 +30,7 @@ from typing import Any, Final
 import psutil
 from sqlalchemy import func, select
 
-from benchmarks.alerts_peers import FOLLOWED, PER_SITE, SITES
+from benchmarks.alerts_peers import FOLLOWED, HOSTS, PER_SITE, SITES
 from benchmarks.table import parser, show, write_json
 from schemas.api.subscriptions import SubscriptionSpec
 from tests.support.broker import QUICK_START
@@ -97,7 +97,7 @@ class Usage:
         thread.join()
 
 
-def specs(number: int, receiver: str, hanging: float) -> Iterator[SubscriptionSpec]:
+def specs(number: int, port: int, hanging: float) -> Iterator[SubscriptionSpec]:
     """Subscriptions as a large site would have them."""
     sensors, rng = fleet(SITES, PER_SITE), Random(2)
     for nth in range(number):
@@ -117,7 +117,7 @@ def specs(number: int, receiver: str, hanging: float) -> Iterator[SubscriptionSp
         path = "hook"
         if rng.random() < hanging:
             path = "hang" if nth % 2 else "drip"
-        sink = {"kind": "webhook", "url": f"{receiver}/{path}/{nth}"}
+        sink = {"kind": "webhook", "url": f"http://{HOSTS[nth % len(HOSTS)]}:{port}/{path}/{nth}"}
         yield SubscriptionSpec.model_validate({"name": f"s{nth}", "sink": sink, **asks})
 
 
@@ -181,7 +181,7 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         database = stack.enter_context(open_database(url))
         database.migrate()
         port = free_port()
-        subscribe(database, specs(plan.subscriptions, f"http://127.0.0.1:{port}", plan.hanging))
+        subscribe(database, specs(plan.subscriptions, port, plan.hanging))
         process, address = stack.enter_context(
             gateway(folder, _settings(broker.bootstrap, url, plan))
         )

@@ -29,6 +29,8 @@ from workers.kafka.client import Connection
 from workers.kafka.kafka_python.options import producer_options
 
 SITES, PER_SITE = 170, 50
+HOSTS: Final = tuple(f"127.0.0.{number}" for number in range(1, 65))
+"""Addresses of the receivers, all of one process."""
 EVERY_S: Final = 0.05
 """Time between two transactions of the writer."""
 FOLLOWED: Final = 20
@@ -118,7 +120,7 @@ async def receive(port: int, file: str) -> None:
     """Take what is posted until SIGTERM."""
     seen: list[tuple[str, int]] = []
     server = await asyncio.get_running_loop().create_server(
-        lambda: _Receiver(seen), "127.0.0.1", port, backlog=512
+        lambda: _Receiver(seen), HOSTS, port, backlog=512
     )
     await _until_told()
     server.close()

@@ -51,7 +51,8 @@ class Nursery:
         self._children: dict[int, Child] = {}
         self._started: list[Child] = []
         self._news = threading.Condition()
-        threading.Thread(target=self._listen, name="chaos-nursery", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="chaos-nursery", daemon=True)
+        self._listener.start()
 
     def start(
         self, folder: Path, environment: Mapping[str, str], arguments: Sequence[str]
@@ -73,6 +74,9 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=30)
+        self._listener.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -15,13 +15,13 @@ def plant(name: str) -> None:
 
 
 def _lose() -> None:
-    """Every 200th delivery is never written down."""
+    """Every 30th delivery is never written down."""
     from workers.gateway.store import deliveries
 
     add, count = deliveries.add, itertools.count(1)
 
     def lossy(connection: Any, rows: Any) -> int:
-        return add(connection, [row for row in rows if next(count) % 200])
+        return add(connection, [row for row in rows if next(count) % 30])
 
     deliveries.add = lossy
 
