@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workers.api.gateway_client import GatewayClient
 
 __all__ = [
+    "NOBODY_WATCHES",
     "TOKEN_VARIABLE",
     "GatewayOptions",
     "as_instant",
@@ -32,6 +33,10 @@ __all__ = [
 ]
 
 TOKEN_VARIABLE: Final = "VIGIE_TOKEN"  # noqa: S105 - the name of the variable
+NOBODY_WATCHES: Final = (
+    "Nobody is told when Vigie itself fails: no subscription wants detector.unhealthy. Make one: "
+    "vigie subscriptions create ... --type detector.unhealthy --type detector.healthy"
+)
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(s|min|m|h|d|w)?", re.ASCII)
 _UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EVERY_ADDRESS: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104

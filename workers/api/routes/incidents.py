@@ -8,10 +8,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection, Row
 
-from schemas.api.base import Page, Response, Text, Time
+from schemas.api.base import Page, Text, Time
+from schemas.api.base import Response as Document
 from schemas.api.incidents import (
     Acknowledge,
     AcknowledgeMany,
@@ -25,7 +26,7 @@ from schemas.api.incidents import (
 from schemas.api.subscriptions import Delivery
 from workers.alerts.matchers import LabelMatchers
 from workers.api.auth import Operator, Principal, Reader
-from workers.api.changes import audit
+from workers.api.changes import Answer, OnceOnly, audit
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
 from workers.errors import BrokerUnavailableError, VigieError
@@ -40,7 +41,7 @@ __all__ = ["incident_view", "list_view", "router"]
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], responses=RESPONSES)
 
-_MAX_MATCHED = 1000
+_AT_ONCE = 500
 
 States = Annotated[
     str, Query(alias="state", max_length=100, description="open,acknowledged,resolved: of these.")
@@ -50,7 +51,7 @@ Labels = Annotated[
 ]
 
 
-class Acknowledged(Response):
+class Acknowledged(Document):
     """What became of several."""
 
     acknowledged: list[UUID]
@@ -109,13 +110,16 @@ def list_view(request: Request, query: IncidentQuery, limit: int) -> Page[Incide
     )
 
 
-@router.post(":acknowledge", operation_id="acknowledge_incidents")
-def acknowledge_many(asked: AcknowledgeMany, request: Request, principal: Operator) -> Acknowledged:
+@router.post(":acknowledge", operation_id="acknowledge_incidents", response_model=Acknowledged)
+def acknowledge_many(
+    asked: AcknowledgeMany, request: Request, principal: Operator, once: OnceOnly
+) -> Response:
     """Look after several: by their ids, or all open ones that match."""
     gateway, now_ns = _gateway(request), request.app.state.clock()
     until_ns = _until(asked.until, now_ns)
-    done: list[UUID] = []
-    with gateway.database.begin() as connection:
+
+    def change(connection: Connection) -> Answer:
+        done: list[UUID] = []
         events.lock(connection)
         ids = [str(one) for one in asked.incidents] or _matching(connection, asked, principal)
         handling = _handling(gateway, connection, principal, now_ns)
@@ -127,8 +131,12 @@ def acknowledge_many(asked: AcknowledgeMany, request: Request, principal: Operat
                 done.append(UUID(id_))
         details = {"incidents": [str(one) for one in done], "until": asked.until}
         audit(connection, principal, "incident.acknowledge", f"{len(done)} incidents", details)
+        over = [UUID(one) for one in ids if UUID(one) not in set(done)]
+        return Answer(status=HTTPStatus.OK, body=Acknowledged(acknowledged=done, over=over))
+
+    response = once.run(principal, change)
     gateway.signal.notify()
-    return Acknowledged(acknowledged=done, over=[UUID(one) for one in ids if UUID(one) not in done])
+    return response
 
 
 @router.get("/{incident_id}", operation_id="get_incident")
@@ -144,10 +152,12 @@ def incident_view(request: Request, incident_id: UUID, principal: Principal) -> 
         return _views(connection, [row], request.app.state.clock())[0]
 
 
-@router.post("/{incident_id}:acknowledge", operation_id="acknowledge_incident")
+@router.post(
+    "/{incident_id}:acknowledge", operation_id="acknowledge_incident", response_model=IncidentView
+)
 def acknowledge(
-    incident_id: UUID, asked: Acknowledge, request: Request, principal: Operator
-) -> IncidentView:
+    incident_id: UUID, asked: Acknowledge, request: Request, principal: Operator, once: OnceOnly
+) -> Response:
     """Look after an incident; nobody else is told that nobody does."""
     until_ns = _until(asked.until, request.app.state.clock())
 
@@ -158,33 +168,42 @@ def acknowledge(
         request,
         incident_id,
         principal,
+        once,
         change,
         action="acknowledge",
         details={"until": asked.until},
     )
 
 
-@router.post("/{incident_id}:unacknowledge", operation_id="unacknowledge_incident")
-def unacknowledge(incident_id: UUID, request: Request, principal: Operator) -> IncidentView:
+@router.post(
+    "/{incident_id}:unacknowledge",
+    operation_id="unacknowledge_incident",
+    response_model=IncidentView,
+)
+def unacknowledge(
+    incident_id: UUID, request: Request, principal: Operator, once: OnceOnly
+) -> Response:
     """Look after it no more."""
     return _changed(
         request,
         incident_id,
         principal,
+        once,
         lambda handling, row: handling.unacknowledge(row),
         action="unacknowledge",
     )
 
 
-@router.post("/{incident_id}:resolve", operation_id="resolve_incident")
+@router.post("/{incident_id}:resolve", operation_id="resolve_incident", response_model=IncidentView)
 def resolve(
-    incident_id: UUID, asked: Resolve, request: Request, principal: Operator
-) -> IncidentView:
+    incident_id: UUID, asked: Resolve, request: Request, principal: Operator, once: OnceOnly
+) -> Response:
     """Say that it is over. The stream goes on to judge: what opens next is a new incident."""
     return _changed(
         request,
         incident_id,
         principal,
+        once,
         lambda handling, row: handling.resolve(row, comment=asked.comment),
         action="resolve",
         details={"comment": asked.comment},
@@ -233,20 +252,29 @@ def list_comments(incident_id: UUID, request: Request, principal: Reader) -> lis
         return incidents.comments_of(connection, _row(connection, incident_id, principal).id)
 
 
-@router.post("/{incident_id}/comments", operation_id="create_comment", status_code=201)
+@router.post(
+    "/{incident_id}/comments",
+    operation_id="create_comment",
+    status_code=201,
+    response_model=Comment,
+)
 def create_comment(
-    incident_id: UUID, asked: CommentRequest, request: Request, principal: Operator
-) -> Comment:
+    incident_id: UUID, asked: CommentRequest, request: Request, principal: Operator, once: OnceOnly
+) -> Response:
     """Leave a note."""
     gateway, now_ns = _gateway(request), request.app.state.clock()
-    with gateway.database.begin() as connection:
+
+    def change(connection: Connection) -> Answer:
         events.lock(connection)
         row = _row(connection, incident_id, principal, lock=True)
         _handling(gateway, connection, principal, now_ns).remark(row, asked.text)
         audit(connection, principal, "incident.comment", row.id)
         made = incidents.comments_of(connection, row.id)[-1]
+        return Answer(status=HTTPStatus.CREATED, body=made)
+
+    response = once.run(principal, change)
     gateway.signal.notify()
-    return made
+    return response
 
 
 @router.get("/{incident_id}/deliveries", operation_id="list_incident_deliveries")
@@ -287,13 +315,15 @@ def _changed(
     request: Request,
     incident_id: UUID,
     principal: Principal,
+    once: OnceOnly,
     change: Callable[[Handling, Row[Any]], bool],
     *,
     action: str,
     details: dict[str, Any] | None = None,
-) -> IncidentView:
+) -> Response:
     gateway, now_ns = _gateway(request), request.app.state.clock()
-    with gateway.database.begin() as connection:
+
+    def changed(connection: Connection) -> Answer:
         events.lock(connection)
         row = _row(connection, incident_id, principal, lock=True)
         if not change(_handling(gateway, connection, principal, now_ns), row):
@@ -301,8 +331,12 @@ def _changed(
                 HTTPStatus.CONFLICT, f"The incident is {row.state}: it cannot be {action}d."
             )
         audit(connection, principal, f"incident.{action}", row.id, details)
+        after = _row(connection, incident_id, principal)
+        return Answer(status=HTTPStatus.OK, body=_views(connection, [after], now_ns)[0])
+
+    response = once.run(principal, changed)
     gateway.signal.notify()
-    return incident_view(request, incident_id, principal)
+    return response
 
 
 def _row(
@@ -332,11 +366,20 @@ def _matching(connection: Connection, asked: AcknowledgeMany, principal: Princip
         matchers = LabelMatchers.of(asked.matchers)
     except ValueError as error:
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-    query = IncidentQuery(
-        states=(IncidentState.OPEN.value,), tenant=principal.tenant or None, limit=_MAX_MATCHED
-    )
-    rows = incidents.list_rows(connection, query)
-    return [row.id for row in rows if matchers.match(incidents.labels_of(row))]
+    found: list[str] = []
+    before: tuple[int, str] | None = None
+    while True:
+        query = IncidentQuery(
+            states=(IncidentState.OPEN.value,),
+            tenant=principal.tenant or None,
+            before=before,
+            limit=_AT_ONCE,
+        )
+        rows = incidents.list_rows(connection, query)
+        found += [row.id for row in rows if matchers.match(incidents.labels_of(row))]
+        if len(rows) < _AT_ONCE:
+            return found
+        before = rows[-1].opened_event_ns, rows[-1].id
 
 
 def _until(until: datetime | None, now_ns: int) -> int | None:

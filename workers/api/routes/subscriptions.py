@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
 from schemas.api.base import Page
-from schemas.api.sinks import AppriseSink, KafkaSink, WebhookSink
+from schemas.api.sinks import WebhookSink
 from schemas.api.subscriptions import (
     Attempt,
     IssuedSecret,
@@ -29,11 +29,11 @@ from schemas.api.subscriptions import (
     SubscriptionSpec,
 )
 from workers.alerts import templates
-from workers.alerts.interest import Interest
 from workers.api.auth import Operator, Principal, Reader, Scope
 from workers.api.changes import Answer, IfMatch, OnceOnly, audit, check_if_match, etag_of
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
+from workers.api.specs import checked_spec, without_paths
 from workers.gateway.gateway import Gateway
 from workers.gateway.recovery import recover
 from workers.gateway.store import incidents
@@ -46,6 +46,8 @@ __all__ = ["gateway_of", "router", "subscription_row"]
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES)
 
 _SECRET_BYTES: Final = 32
+_MOST_SECRETS: Final = 5
+"""That sign at once: each makes the header longer, and a webhook slower."""
 
 
 @router.get("", operation_id="list_subscriptions")
@@ -63,7 +65,7 @@ def list_subscriptions(
         )
     more = len(rows) > limit
     return Page(
-        items=[stored.view(row) for row in rows[:limit]],
+        items=[_shown(row, principal) for row in rows[:limit]],
         next=encode_cursor(rows[limit - 1].id) if more else None,
     )
 
@@ -81,7 +83,7 @@ def create_subscription(
     gateway, now_ns = gateway_of(request), request.app.state.clock()
 
     def change(connection: Connection) -> Answer:
-        checked = _checked(spec, principal, gateway, connection)
+        checked = checked_spec(spec, principal, gateway, connection)
         try:
             id_ = stored.add_subscription(
                 connection, checked, sealer=gateway.sealer, by=principal.name, now_ns=now_ns
@@ -95,7 +97,9 @@ def create_subscription(
                 connection, id_, secret, sealer=gateway.sealer, overlap_s=0, now_ns=now_ns
             )
         row = subscription_row(connection, id_, principal)
-        audit(connection, principal, "subscription.create", id_, json.loads(row.spec))
+        audit(
+            connection, principal, "subscription.create", id_, without_paths(json.loads(row.spec))
+        )
         made = SubscriptionCreated(**stored.view(row).model_dump(), secret=secret)
         headers = {"ETag": etag_of(row.version), "Location": f"/v1/subscriptions/{id_}"}
         return Answer(status=HTTPStatus.CREATED, body=made, headers=headers)
@@ -136,7 +140,7 @@ def get_subscription(
     with gateway_of(request).database.read() as connection:
         row = subscription_row(connection, str(subscription_id), principal)
     response.headers["ETag"] = etag_of(row.version)
-    return stored.view(row)
+    return _shown(row, principal)
 
 
 @router.put("/{subscription_id}", operation_id="replace_subscription")
@@ -172,10 +176,15 @@ def delete_subscription(
     """Delete a subscription with its secrets and deliveries; what is being sent still arrives."""
     with gateway_of(request).database.begin() as connection:
         row = subscription_row(connection, str(subscription_id), principal, lock=True)
-        if if_match is not None:
-            check_if_match(if_match, row.version)
+        check_if_match(if_match, row.version)
         stored.delete_subscription(connection, row.id)
-        audit(connection, principal, "subscription.delete", row.id, json.loads(row.spec))
+        audit(
+            connection,
+            principal,
+            "subscription.delete",
+            row.id,
+            without_paths(json.loads(row.spec)),
+        )
 
 
 @router.post("/{subscription_id}:test", operation_id="try_subscription")
@@ -215,6 +224,7 @@ def rotate_secret(
         row = subscription_row(connection, str(subscription_id), principal, lock=True)
         if json.loads(row.spec)["sink"]["kind"] != "webhook":
             raise ProblemError(HTTPStatus.CONFLICT, "Only webhooks are signed.")
+        _check_room(connection, row.id, gateway, now_ns)
         until_ns = stored.add_secret(
             connection,
             row.id,
@@ -276,6 +286,24 @@ def _new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
+def _shown(row: Row[Any], principal: Principal) -> Subscription:
+    """As somebody may see it: who may not change it need not know where exactly it goes."""
+    view = stored.view(row)
+    if principal.may(Scope.OPERATE):
+        return view
+    return view.model_copy(update={"spec": without_paths(view.spec)})
+
+
+def _check_room(connection: Connection, id_: str, gateway: Gateway, now_ns: int) -> None:
+    """Let another secret be made unless so many sign that nobody can have them all in use."""
+    signing = stored.signing_secrets(connection, [id_], sealer=gateway.sealer, now_ns=now_ns)
+    if len(signing.get(id_, ())) >= _MOST_SECRETS:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            f"{_MOST_SECRETS} secrets sign already: wait until the overlap of the oldest is over.",
+        )
+
+
 def _to_try(
     gateway: Gateway, id_: str, principal: Principal, now_ns: int
 ) -> tuple[SubscriptionSpec, list[str]]:
@@ -300,7 +328,7 @@ def _changed(
         check_if_match(if_match, row.version)
         before: dict[str, Any] = json.loads(row.spec)
         spec = change if isinstance(change, SubscriptionSpec) else _patched(before, change)
-        checked = _checked(spec, principal, gateway, connection, own=id_)
+        checked = checked_spec(spec, principal, gateway, connection, before=row)
         try:
             stored.change_subscription(
                 connection, row, checked, sealer=gateway.sealer, now_ns=now_ns
@@ -309,9 +337,8 @@ def _changed(
             raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         after = subscription_row(connection, id_, principal)
         changed = json.loads(after.spec)
-        audit(
-            connection, principal, "subscription.change", id_, {"before": before, "after": changed}
-        )
+        details = {"before": without_paths(before), "after": without_paths(changed)}
+        audit(connection, principal, "subscription.change", id_, details)
     response.headers["ETag"] = etag_of(after.version)
     gateway.signal.notify()
     return stored.view(after)
@@ -343,57 +370,3 @@ def _brief(error: ValidationError) -> str:
     """What is wrong, without what was given: it may be a secret."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-
-
-def _checked(
-    spec: SubscriptionSpec,
-    principal: Principal,
-    gateway: Gateway,
-    connection: Connection,
-    *,
-    own: str = "",
-) -> SubscriptionSpec:
-    """The subscription as it is kept, if its author may make it so."""
-    if principal.tenant:
-        if spec.tenant not in {"", principal.tenant}:
-            raise ProblemError(HTTPStatus.FORBIDDEN, "The token is of another tenant.")
-        spec = spec.model_copy(update={"tenant": principal.tenant})
-    if isinstance(spec.sink, AppriseSink) and not principal.may(Scope.ADMIN):
-        raise ProblemError(
-            HTTPStatus.FORBIDDEN, "An Apprise URL can reach anything: that needs the scope admin."
-        )
-    if isinstance(spec.sink, KafkaSink) and spec.sink.topic in _own_topics(gateway):
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "Vigie reads or writes this topic itself: another one."
-        )
-    try:
-        Interest.of(spec)
-        templates.check(spec.template)
-    except ValueError as error:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-    if spec.escalate is not None:
-        target = str(spec.escalate.to)
-        if (
-            target == own
-            or stored.get_subscription(connection, target, tenant=spec.tenant or None) is None
-        ):
-            raise ProblemError(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "escalate.to names no other subscription."
-            )
-    return spec
-
-
-def _own_topics(gateway: Gateway) -> set[str]:
-    topics = gateway.settings.topics
-    names = (
-        topics.readings,
-        topics.anomalies,
-        topics.denoised,
-        topics.dead_letters,
-        topics.sensor_state,
-        topics.incidents,
-        topics.verdicts,
-        gateway.settings.repartition.source,
-        gateway.settings.repartition.shuffled,
-    )
-    return set(names)

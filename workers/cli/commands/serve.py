@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workers.cli.gateway_options import NOBODY_WATCHES
 from workers.cli.options import SettingsOptions, unbundled
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def _serve(gateway: Gateway, should_stop: Callable[[], bool], *, no_tokens: bool
             "with --no-tokens on this machine.",
             err=True,
         )
+    if nobody_watches(gateway):
+        typer.echo(NOBODY_WATCHES, err=True)
     typer.echo(f"The page and the interface: {address} (Ctrl-C ends)", err=True)
     asyncio.run(_run(gateway, server, bound, should_stop))
 
@@ -94,6 +97,15 @@ async def _run(
     async with gateway.running():
         server.should_exit = should_stop()  # later ones it hears itself
         await server.serve(sockets=[bound])
+
+
+def nobody_watches(gateway: Gateway) -> bool:
+    """Whether no subscription that is enabled is told when the detector itself fails."""
+    from schemas.api.subscriptions import EventType
+
+    with gateway.database.read() as connection:
+        entries = gateway.book.read(connection).entries.values()
+    return not any(EventType.UNHEALTHY in one.spec.types for one in entries)
 
 
 def _has_tokens(gateway: Gateway) -> bool:

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 import typer
 
-from schemas.api.subscriptions import DeliveryState
+from schemas.api.subscriptions import DeliveryState, EventType
 from workers.cli.exits import ExitCode
 from workers.cli.gateway_options import (
+    NOBODY_WATCHES,
     GatewayOptions,
     as_instant,
     find_subscription,
@@ -113,11 +114,14 @@ def create(
         made = client.send(
             "POST", _LIST, document, {"Idempotency-Key": idempotency_key or str(uuid4())}
         )
+        nobody_watches = not as_json and "types" not in document and _nobody_watches(client)
     if as_json:
         _print_json(made)
         return
     typer.echo(printable(f"{made['id']}  {made['spec']['name']}"))
     _show_secret(made["secret"])
+    if nobody_watches:
+        typer.echo(NOBODY_WATCHES, err=True)
 
 
 def change(
@@ -157,7 +161,9 @@ def delete(subscription: SubscriptionArgument, *, gateway: GatewayOptions) -> No
     Example: vigie subscriptions delete desk
     """
     with gateway.asking() as client:
-        client.send("DELETE", _path(client, subscription))
+        path = _path(client, subscription)
+        _, etag = client.versioned(path)
+        client.send("DELETE", path, headers={"If-Match": etag})
     typer.echo(printable(f"{subscription} is deleted."))
 
 
@@ -350,6 +356,14 @@ def preview(
 
 def _path(client: GatewayClient, subscription: str) -> str:
     return f"{_LIST}/{find_subscription(client, subscription)}"
+
+
+def _nobody_watches(client: GatewayClient) -> bool:
+    """Whether no subscription that is enabled is told when the detector itself fails."""
+    found = (one["spec"] for one in client.entries(_LIST, {}, most=None))
+    return not any(
+        spec.get("enabled", True) and EventType.UNHEALTHY in spec.get("types", ()) for spec in found
+    )
 
 
 def _patch(gateway: GatewayOptions, subscription: str, patch: dict[str, Any], said: str) -> None:

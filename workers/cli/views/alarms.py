@@ -39,7 +39,7 @@ def show_incidents(found: Iterable[Document]) -> None:
         )
         below.append("; ".join(_beside(one)))
     if not below:
-        typer.echo("There is no such incident.")
+        typer.echo("No incidents.")
         return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for line, more in zip(rows, ["", *below], strict=True):

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import insert, select
 
 from tests.support.api import Api, served
 from tests.support.gateway import Rig, incident_id
 from workers.api.auth import Scope
-from workers.gateway.store import leases
+from workers.gateway.store import leases, tables
 from workers.gateway.store.times import as_time
 
 HOOK = {"kind": "webhook", "url": "https://receiver.example/hook"}
@@ -62,7 +63,9 @@ def test_a_subscription_is_made_read_changed_and_deleted(api: Api):
     assert [one["id"] for one in api.client.get("/v1/subscriptions").json()["items"]] == [
         made["id"]
     ]
-    assert api.client.delete(path).status_code == 204
+    assert api.client.delete(path).status_code == 428
+    assert api.client.delete(path, headers={"If-Match": '"2"'}).status_code == 412
+    assert api.client.delete(path, headers={"If-Match": '"3"'}).status_code == 204
     assert api.client.get(path).status_code == 404
 
 
@@ -91,6 +94,11 @@ def test_a_change_of_what_somebody_else_changed_is_rejected(api: Api):
         ({"escalate": {"to": str(uuid4())}}, "escalate.to"),
         ({"group": {"by": ["site"]}, "cooldown_s": 5}, "interval_s"),
         ({"nmae": "typo"}, "nmae"),
+        ({"sink": {"kind": "webhook", "url": "http://127.0.0.1:9000/"}}, "allow_targets"),
+        ({"sink": {"kind": "webhook", "url": "https://[fd00::1]/"}}, "allow_targets"),
+        ({"sink": {"kind": "webhook", "url": "http://2130706433/"}}, "allow_targets"),
+        ({"sink": {"kind": "alertmanager", "urls": ["http://10.0.0.1:9093"]}}, "allow_targets"),
+        ({"sink": {"kind": "webhook", "url": "https://receiver.example/…"}}, "whole"),
     ],
 )
 def test_a_wrong_subscription_is_rejected_with_its_reason(
@@ -153,6 +161,55 @@ def test_a_rotated_secret_signs_beside_the_old_one_for_a_while(api: Api):
     assert rotated["old_until"] == as_time(api.clock() + 60 * 10**9).isoformat().replace(
         "+00:00", "Z"
     )
+
+
+def test_so_many_secrets_sign_at_once_and_no_more(api: Api):
+    path = f"/v1/subscriptions/{create(api)['id']}/secret:rotate"
+
+    answers = [api.client.post(path, json={"overlap_s": 60}).status_code for _ in range(5)]
+    api.clock.go_on(61)
+
+    assert answers == [200] * 4 + [409]
+    assert api.client.post(path, json={"overlap_s": 60}).status_code == 200
+
+
+def test_addresses_of_ones_own_network_are_taken_where_they_are_allowed(tmp_path: Path):
+    with served(tmp_path, open_access=True, allow_targets=("127.0.0.0/8",)) as api:
+        path = f"/v1/subscriptions/{create(api, sink=HOOK | {'url': 'http://127.0.0.1:9/a'})['id']}"
+    with served(tmp_path, open_access=True) as api:
+        before = {"If-Match": '"1"'}
+        elsewhere = {"sink": {"url": "http://127.0.0.2:9/a"}}
+        assert api.client.patch(path, json=elsewhere, headers=before).status_code == 422
+        assert api.client.patch(path, json={"enabled": False}, headers=before).status_code == 200
+
+
+def test_where_a_webhook_goes_is_shown_whole_to_those_alone_who_may_change_it(tmp_path: Path):
+    with served(tmp_path) as api:
+        read, operate, admin = (api.bearer(scope) for scope in Scope)
+        url = "https://receiver.example:8443/T0/swordfish?key=trout"
+        body = {"name": "a", "sink": HOOK | {"url": url}}
+        made = api.client.post("/v1/subscriptions", json=body, headers=operate).json()
+        path = f"/v1/subscriptions/{made['id']}"
+        masked = api.client.get(path, headers=read).json()["spec"]
+        listed = api.client.get("/v1/subscriptions", headers=read)
+
+        assert masked["sink"]["url"] == "https://receiver.example:8443/…"
+        assert listed.json()["items"][0]["spec"] == masked
+        assert api.client.get(path, headers=operate).json()["spec"]["sink"]["url"] == url
+        back = {**operate, "If-Match": '"1"'}
+        assert api.client.put(path, json=masked, headers=back).status_code == 422
+        assert api.client.put(path, json=body | {"name": "b"}, headers=back).status_code == 200
+        gone = {**operate, "If-Match": "*"}
+        assert api.client.delete(path, headers=gone).status_code == 204
+        log = api.client.get("/v1/audit", headers=admin)
+        assert {one["action"] for one in log.json()["items"]} >= {
+            "subscription.create",
+            "subscription.change",
+            "subscription.delete",
+        }
+        for text in (log.text, listed.text):
+            assert "swordfish" not in text
+            assert "trout" not in text
 
 
 def test_a_subscription_to_ones_own_escalation_is_rejected(api: Api):
@@ -297,6 +354,50 @@ def test_several_are_acknowledged_by_ids_or_by_what_they_have_in_common(api: Api
     assert api.client.post("/v1/incidents:acknowledge", json={}).status_code == 422
 
 
+def test_all_open_ones_that_match_are_acknowledged_however_many_there_are(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    with api.gateway.database.begin() as connection:
+        row = connection.execute(select(tables.incidents)).mappings().one()
+        newer = [
+            dict(row)
+            | {
+                "id": str(uuid4()),
+                "labels": '{"sensor_id": "fan"}',
+                "opened_event_ns": row["opened_event_ns"] + number // 2,
+            }
+            for number in range(1, 1200)
+        ]
+        connection.execute(insert(tables.incidents), newer)
+    body = {"matchers": [{"name": "sensor_id", "value": "pump-1"}]}
+
+    found = api.client.post("/v1/incidents:acknowledge", json=body).json()
+
+    assert found == {"acknowledged": [incident_id("pump-1")], "over": []}
+
+
+def test_what_is_done_to_an_incident_is_done_once_under_one_key(api: Api, rig: Rig):
+    rig.opens("pump-1")
+    path = f"/v1/incidents/{incident_id('pump-1')}"
+    asked: list[tuple[str, Any]] = [
+        (f"{path}/comments", {"text": "oil"}),
+        (f"{path}:acknowledge", {"comment": "looking"}),
+        (f"{path}:unacknowledge", None),
+        ("/v1/incidents:acknowledge", {"incidents": [incident_id("pump-1")]}),
+        (f"{path}:resolve", {"comment": "fixed"}),
+    ]
+    for number, (to, body) in enumerate(asked):
+        key = {"Idempotency-Key": f"k{number}"}
+        first, second = (api.client.post(to, json=body, headers=key) for _ in range(2))
+        assert first.is_success, first.text
+        assert (first.status_code, first.json()) == (second.status_code, second.json())
+
+    assert len(api.client.get(f"{path}/comments").json()) == 3
+    wrong = api.client.post(
+        f"{path}/comments", json={"text": "b"}, headers={"Idempotency-Key": "k0"}
+    )
+    assert wrong.status_code == 422
+
+
 def test_what_happened_is_in_the_stream_of_events_without_a_hole(api: Api, rig: Rig):
     rig.opens("pump-1")
     path = f"/v1/incidents/{incident_id('pump-1')}"
@@ -376,7 +477,8 @@ def test_a_tenant_sees_and_changes_its_own_alone(tmp_path: Path):
 
         assert made["spec"]["tenant"] == "blue"
         assert api.client.get(path, headers=red).status_code == 404
-        assert api.client.delete(path, headers=red).status_code == 404
+        anyhow = {"If-Match": "*"}
+        assert api.client.delete(path, headers=red | anyhow).status_code == 404
         assert api.client.get(other, headers=blue).status_code == 404
         assert api.client.post(f"{other}:resolve", json={}, headers=blue).status_code == 404
         seen = api.client.get("/v1/incidents", headers=blue).json()["items"]
@@ -391,6 +493,31 @@ def test_a_tenant_sees_and_changes_its_own_alone(tmp_path: Path):
             "/v1/subscriptions", json={"name": "a", "sink": HOOK, "tenant": "red"}, headers=blue
         )
         assert tried.status_code == 403
+
+
+def test_a_token_of_a_tenant_that_none_may_be_called_makes_no_subscription(tmp_path: Path):
+    with served(tmp_path) as api:
+        body = {"name": "a", "sink": HOOK}
+        answer = api.client.post(
+            "/v1/subscriptions", json=body, headers=api.bearer(Scope.OPERATE, tenant="Blue Team")
+        )
+        assert answer.status_code == 403
+        assert "tenant" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("sink", [{"kind": "kafka", "topic": "orders"}])
+def test_a_topic_is_named_by_administrators_alone(tmp_path: Path, sink: dict[str, Any]):
+    with served(tmp_path) as api:
+        operate, admin = api.bearer(Scope.OPERATE), api.bearer(Scope.ADMIN)
+        body = {"name": "a", "sink": sink}
+        hook = {"name": "a", "sink": HOOK}
+        assert api.client.post("/v1/subscriptions", json=body, headers=operate).status_code == 403
+        assert api.client.post("/v1/subscriptions", json=body, headers=admin).status_code == 201
+        made = api.client.post("/v1/subscriptions", json=hook, headers=operate).json()
+        path, back = f"/v1/subscriptions/{made['id']}", {"If-Match": '"1"'}
+        assert api.client.put(path, json=body, headers=operate | back).status_code == 403
+        patch = {"sink": {"url": None, "headers": None, "format": None, **sink}}
+        assert api.client.patch(path, json=patch, headers=operate | back).status_code == 403
 
 
 def test_who_may_look_may_not_act_and_apprise_is_for_administrators(tmp_path: Path):

@@ -31,7 +31,7 @@ def failed(ended: Ended, words: str, code: ExitCode = ExitCode.FAILURE) -> None:
 
 
 def test_the_list_shows_what_goes_on_with_its_id(gateway: Asked) -> None:
-    assert "no such incident" in gateway.vigie("incidents", "list").out
+    assert gateway.vigie("incidents", "list").out == "No incidents.\n"
     two(gateway)
     gateway.happens(whole_event("resolved", id_=SECOND, sensor="pump-2"))
     shown = gateway.vigie("incidents", "list").out.splitlines()
