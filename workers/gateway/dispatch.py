@@ -27,7 +27,7 @@ from workers.gateway.announce import announce
 from workers.gateway.book import Entry, SubscriptionBook
 from workers.gateway.outbox import Outbox
 from workers.gateway.sealing import Sealer
-from workers.gateway.signal import Signal
+from workers.gateway.signal import Listening, Signal
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.gateway.sinks.sender import Senders
 from workers.gateway.store import events, leases
@@ -45,6 +45,8 @@ _POLL_S: Final = 0.5
 _SLOW_S: Final = 1.0
 """An attempt that takes longer moves to a slow lane."""
 _LEASE_MARGIN_NS: Final = 30 * 10**9
+_GATHER_S: Final = 0.005
+"""How long it is waited for what comes together, so that it is leased together."""
 _BATCH_S: Final = 0.02
 """How long what became of deliveries is collected before it is committed."""
 _CLOSE_S: Final = 5.0
@@ -96,6 +98,7 @@ class Dispatcher:
         self._in_flight = Counter[str]()
         self._unsettled = 0
         self._is_leasing = False
+        self._heard: Listening | None = None
         self._slow = set[asyncio.Task[None]]()
         self._tasks = dict[asyncio.Task[None], str]()
         self._done = asyncio.Queue[_Done | None]()
@@ -113,10 +116,11 @@ class Dispatcher:
         settling = asyncio.create_task(self._settle_all())
         try:
             with self._signal.listen() as heard:
+                self._heard = heard
                 while not stopping.is_set():
-                    taken = await self._take()
-                    if not taken:
+                    if not await self._take():
                         await heard.wait(_POLL_S)
+                        await asyncio.sleep(_GATHER_S)
         finally:
             await self._close(settling)
 
@@ -219,7 +223,6 @@ class Dispatcher:
         self._in_flight[id_] -= 1
         if not self._in_flight[id_]:
             del self._in_flight[id_]
-        self._signal.notify()
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -250,7 +253,8 @@ class Dispatcher:
             batch += [self._done.get_nowait() for _ in range(self._done.qsize())]
             is_last = None in batch
             await self._settle_at_last([one for one in batch if one is not None])
-            self._signal.notify()  # what waited for its turn behind these can go
+            if self._heard is not None:
+                self._heard.wake()  # there is room, and what waited for its turn can go
 
     async def _settle_at_last(self, batch: Sequence[_Done]) -> None:
         while batch:

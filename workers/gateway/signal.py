@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-__all__ = ["Signal"]
+__all__ = ["Listening", "Signal"]
 
 
 class Signal:
@@ -55,6 +55,10 @@ class Listening:
     def __exit__(self, *_: object) -> None:
         """Listen no more."""
         self._signal._remove(self._one)  # noqa: SLF001
+
+    def wake(self) -> None:
+        """Wake this one alone; in its loop."""
+        self._one[1].set()
 
     async def wait(self, timeout_s: float) -> None:
         """Wait until somebody notifies, at most so long."""
