@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from uuid import uuid4
 
 from playwright.sync_api import expect
+from sqlalchemy import insert, select
 
 from tests.support.page import incident_document
+from workers.gateway.store import tables
 
 WITHIN_MS = 4000
 CUT = ["CONNECTION_REFUSED", "INCOMPLETE_CHUNKED_ENCODING", "CONNECTION_RESET", "EMPTY_RESPONSE"]
@@ -100,6 +103,91 @@ def test_a_place_that_is_kept_no_more_has_the_list_read_again(served, open_page)
     served.start()
 
     expect(at.locator("tr[data-incident]")).to_have_count(3, timeout=10_000)
+
+
+def test_one_that_waits_is_counted_and_first_however_many_newer_ones_are_over(served, open_page):
+    served.tell("opened", incident("pump-0"))
+    with served.gateway.database.begin() as connection:
+        row = connection.execute(select(tables.incidents)).mappings().one()
+        newer = [
+            dict(row) | {
+                "id": str(uuid4()), "sensor_id": "fan", "state": "resolved",
+                "opened_event_ns": row["opened_event_ns"] + number * 10**9,
+                "resolved_ns": row["opened_event_ns"] + number * 10**9,
+            }
+            for number in range(1, 251)
+        ]  # fmt: skip
+        connection.execute(insert(tables.incidents), newer)
+    at = open_page(served.url, "/incidents").page
+    rows = at.locator("tr[data-incident]")
+
+    expect(at.locator(".lead")).to_contain_text("1 waits for somebody")
+    expect(at.locator(".nav .count")).to_contain_text("1")
+    expect(rows).to_have_count(101)
+    expect(rows.first).to_contain_text("pump-0")
+    at.get_by_role("button", name="Show older").click()
+    expect(rows).to_have_count(201)
+    at.get_by_role("button", name="Show older").click()
+    expect(rows).to_have_count(251)
+    expect(at.get_by_role("button", name="Show older")).to_have_count(0)
+    at.get_by_role("button", name="Over", exact=True).click()
+    expect(rows).to_have_count(100)
+    expect(at.locator(".lead")).to_contain_text("1 waits for somebody")
+
+
+def test_what_is_not_answered_is_asked_for_again(served, open_page):
+    found = incident("pump-7")
+    served.tell("opened", found)
+    watched = open_page(served.url, "/incidents")
+    watched.expected += ["503"]
+    at = watched.page
+    expect(at.locator("tr[data-incident]")).to_have_count(1)
+    failed: list[str] = []
+
+    def fail_once(route):
+        if failed:
+            route.continue_()
+        else:
+            failed.append(route.request.url)
+            route.fulfill(status=503, json={"detail": "The database does not answer."})
+
+    at.route(f"**/v1/incidents/{found['id']}", fail_once)
+    served.tell("resolved", {**found, "end": time.time_ns() // 10**6, "end_reason": "recovered"}, 2)
+
+    expect(at.locator("tr[data-incident] .badge").first).to_have_text("Over", timeout=8000)
+    assert failed
+    expect(at.get_by_text("The database does not answer.")).to_have_count(0)
+
+
+def test_however_much_happens_the_page_asks_within_its_rate(served, open_page):
+    at = open_page(served.url, "/incidents").page
+    expect(at.locator(".link-state")).to_have_text("live")
+    asked: list[float] = []
+    at.on("request", lambda one: "/v1/incidents" in one.url and asked.append(time.monotonic()))
+    until = time.monotonic() + 4
+    number = 0
+    while time.monotonic() < until:
+        served.tell("opened", incident(f"pump-{number}"))
+        number += 1
+        at.wait_for_timeout(60)
+
+    assert number > 20
+    assert len(asked) < 16, "four seconds of 600 a minute are 40, and a token has several pages"
+    expect(at.locator("tr[data-incident]")).to_have_count(number, timeout=8000)
+
+
+def test_that_the_detector_is_not_to_be_trusted_is_said_until_it_is(served, open_page):
+    at = open_page(served.url, "/incidents").page
+    expect(at.locator(".link-state")).to_have_text("live")
+    found = incident("vigie/vigie", kind="detector", reason="nobody reads the readings")
+    served.tell("opened", found)
+
+    notice = at.get_by_text("Vigie itself is not healthy")
+    expect(notice).to_contain_text("nobody reads the readings")
+    at.get_by_role("link", name="Budget and account").click()
+    expect(notice).to_be_visible()
+    served.tell("resolved", {**found, "end": time.time_ns() // 10**6, "end_reason": "recovered"}, 2)
+    expect(notice).to_have_count(0)
 
 
 def test_a_silence_needs_a_reason_and_is_seen(served, open_page):

@@ -208,7 +208,7 @@ class ServedPage:
     def start(self) -> None:
         """Serve: at a free port first, later at the same."""
         bound = listening("127.0.0.1", self._port)
-        server = HttpServer(self.app, most_connections=200)
+        server = HttpServer(self.app, most_connections=200, ending=self.gateway.fan.end)
         self._serving.enter_context(serving_in_thread(server, bound, name="page"))
         self.url, self._port = address_of(bound, "127.0.0.1"), bound.getsockname()[1]
 

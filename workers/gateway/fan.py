@@ -106,7 +106,9 @@ class EventFan:
             self._listeners.discard(listener)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Hand over until it is told to stop, then drop all listeners."""
+        """Hand over until it is told to stop, then drop all listeners; it may run again."""
+        if self.ending.is_set():
+            self.ending = asyncio.Event()
         seq: int | None = None
         with self._signal.listen() as heard:
             while not stopping.is_set():

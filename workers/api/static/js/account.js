@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { get, pathOf } from "./api.js";
-import { Name, Notice, useTitle } from "./kit.js";
+import { Name, Notice, Unhealthy, useTitle } from "./kit.js";
 import { ago, count, number, some, time } from "./words.js";
 
 const EVERY_MS = 2000;
@@ -62,7 +62,7 @@ function Model({ found }) {
     <dt>Metrics</dt><dd><a href="/metrics">/metrics</a> for Prometheus and Grafana</dd></dl></div></section>`;
 }
 
-export function AccountView() {
+export function AccountView({ store }) {
   useTitle("Account");
   const [found, setFound] = useState(null);
   const [error, setError] = useState("");
@@ -87,6 +87,7 @@ export function AccountView() {
   }, []);
   return html`<div><div class="head"><div><h1>Budget and account</h1>
       <p class="lead">The budget says how many false alarms you agreed to. The account shows that no reading got lost on the way.</p></div></div>
+    <${Unhealthy} store=${store} />
     ${error ? html`<${Notice}>${error}<//>` : ""}
     ${found ? html`${found.pipeline.answers ? "" : html`<${Notice}>${found.pipeline.said}<//>`}
       <div class="stack">${found.pipeline.account ? html`<${Account} account=${found.pipeline.account} />` : ""}

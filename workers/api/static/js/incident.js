@@ -76,9 +76,9 @@ export function Incident({ id, store, toast }) {
   const now = useNow(1000);
   useEffect(() => {
     setError("");
-    store.again(id).catch((problem) => setError(problem.message));
+    store.look(id).catch((problem) => setError(problem.message));
   }, [id]);
-  const incident = store.incidents.get(id);
+  const incident = store.get(id);
   useTitle(incident ? `Incident of ${incident.sensor_id}` : "Incident");
   if (!incident) return html`<div><h1>Incident</h1>${error ? html`<${Notice}>${error}<//>` : html`<p class="empty">Loading the incident…</p>`}</div>`;
   const { data } = incident;

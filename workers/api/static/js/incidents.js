@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { pathOf } from "./api.js";
 import { Actions } from "./actions.js";
-import { Choice, Labels, Name, Notice, Severity, State, useNow, useTitle } from "./kit.js";
+import { Choice, Labels, Name, Notice, Severity, State, Unhealthy, useNow, useTitle } from "./kit.js";
 import { DIRECTIONS, VERDICTS, count, lasting, percent, score, some, time } from "./words.js";
 
 const STATES = [["", "All"], ["open,acknowledged", "Going on"], ["resolved", "Over"]];
@@ -61,12 +61,13 @@ export function Incidents({ store, toast }) {
   }, [state, words, severity]);
   useEffect(() => () => store.show(""), []);
   const list = store.list();
-  const open = list.filter((one) => one.state === "open").length;
-  const acknowledged = list.filter((one) => one.state === "acknowledged").length;
+  const open = store.countOf("open");
+  const acknowledged = store.countOf("acknowledged");
+  const more = store.areMore ? " or more" : "";
 
   return html`<div>
     <div class="head"><div><h1>Incidents</h1>
-      <p class="lead"><b>${open ? count(open) : "None"}</b> ${open ? (open === 1 ? "waits for somebody" : "wait for somebody") : "waits for anybody"}${acknowledged ? html`, <b>${count(acknowledged)}</b> looked after` : ""}.${" "}
+      <p class="lead"><b>${open ? count(open) : "None"}${open ? more : ""}</b> ${open ? (open === 1 && !more ? "waits for somebody" : "wait for somebody") : "waits for anybody"}${acknowledged ? html`, <b>${count(acknowledged)}</b> looked after` : ""}.${" "}
         Readings above the threshold that belong together are one incident. The peak says how many times the threshold it reached.</p></div>
       <div class="tools">
         <label class="field">Search<input type="search" placeholder="sensor, channel, comment" value=${words} onInput=${(event) => setWords(event.currentTarget.value)} /></label>
@@ -75,6 +76,7 @@ export function Incidents({ store, toast }) {
         <${Choice} label="State" options=${STATES} value=${state} onChange=${setState} />
       </div>
     </div>
+    <${Unhealthy} store=${store} />
     ${store.error ? html`<${Notice}>${store.error}<//>` : ""}
     <section class="card" aria-label="List of incidents">
       ${list.length ? html`<${IncidentTable} incidents=${list} store=${store} toast=${toast} caption=${some(list.length, "incident")} />`

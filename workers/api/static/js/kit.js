@@ -1,6 +1,7 @@
 // Small parts that several views share. Everything that comes from outside is a text node.
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
+import { pathOf } from "./api.js";
 import { STATES, score, severityOf } from "./words.js";
 
 export { html };
@@ -46,6 +47,14 @@ export const Choice = ({ label, options, value, onChange }) => html`<div class="
 </div>`;
 
 export const Notice = ({ children }) => html`<p class="notice" role="status">${children}</p>`;
+
+// Said while nobody is told of the incidents of sensors, as their detector is not to be trusted.
+export function Unhealthy({ store }) {
+  const found = store.unhealthy();
+  if (!found) return "";
+  return html`<${Notice}>Vigie itself is not healthy: <${Name}>${found.data.reason || "the detector does not do its work"}<//>.
+    Nobody is notified of the incidents of sensors meanwhile. <a href=${pathOf.incident(found.id)}>See its incident</a><//>`;
+}
 
 // A dialog of the browser: it traps the focus, Escape closes it.
 export function Dialog({ title, onClose, children }) {

@@ -89,21 +89,21 @@ function Frame({ who, onLogOut }) {
     return () => clearTimeout(timer);
   }, [toast]);
   const say = (text, kind = "") => setToast({ text, kind });
-  const open = store.open();
+  const open = store.countOf("open");
   const props = { store, toast: say };
   const views = {
     fleet: () => html`<${Fleet} />`,
     incidents: () => html`<${Incidents} ...${props} />`,
     incident: () => html`<${Incident} id=${route.id} key=${route.id} ...${props} />`,
     sensor: () => html`<${Sensor} id=${route.id} key=${route.id} ...${props} />`,
-    account: () => html`<${AccountView} />`,
+    account: () => html`<${AccountView} store=${store} />`,
     missing: () => html`<div><h1>There is no such view</h1><p><a href="/">Fleet</a></p></div>`,
   };
   return html`<div>
     <a class="skip" href="#main">Skip to the content</a>
     <header class="top"><a class="brand" href="/"><img src="/static/icon.svg" alt="" />Vigie</a>
       <nav class="nav" aria-label="Views">${NAV.map(([path, text]) => html`<a key=${path} href=${path} aria-current=${route.nav === path ? "page" : undefined}>${text}${
-        path === "/incidents" ? html` <span class=${open ? "count" : "count zero"}>${open}<span class="hidden"> open</span></span>` : ""}</a>`)}</nav>
+        path === "/incidents" ? html` <span class=${open ? "count" : "count zero"}>${open}${store.areMore ? "+" : ""}<span class="hidden"> open</span></span>` : ""}</a>`)}</nav>
       <div class="state"><span class=${store.state === "live" ? "link-state" : "link-state down"}>${store.state === "live" ? "live" : "connecting again…"}</span>
         ${who.open_access ? html`<span class="badge low" title="Started with open access: everybody on this machine may do everything">no login</span>` : html`<span>${who.name}</span><button type="button" class="plain" onClick=${onLogOut}>Log out</button>`}</div></header>
     <main id="main" tabindex="-1" ref=${main}>${views[route.view]()}</main>

@@ -118,7 +118,7 @@ export function Sensor({ id, store, toast }) {
     return { scores, shares, charts, flags: flagsOf(scores), hidden: order.length - charts.length };
   }, [found, version, span, day, all]);
 
-  const mine = ours.map((one) => store.incidents.get(one.id) || one);
+  const mine = ours.map((one) => store.get(one.id) || one);
   return html`<div>
     <div class="head"><div><p class="small"><a href="/">Fleet</a> / sensor</p><h1><${Name}>${id}<//></h1>
       ${found ? html`<${Said} data=${found.data} used=${found.document.budget_used} />` : ""}
