@@ -127,8 +127,8 @@ def flush_group(connection: Connection, entry: Entry, key: str, at: Circumstance
     row = connection.execute(
         select(groups).where(groups.c.subscription_id == entry.id, groups.c.key == key)
     ).one_or_none()
-    if row is None or row.due_ns is None or row.due_ns > at.now_ns:
-        return  # another gateway was faster
+    if row is None:
+        return
     if entry.spec.group is None:
         _dissolve(connection, entry, row, now_ns=at.now_ns)
     else:

@@ -221,7 +221,7 @@ def groups_told(evidence: Evidence) -> Violations:
     return [
         *found("incidents of groups that were not told from start to end", lost),
         *found("incidents of groups that ended twice", numbers),
-        *found("events that two notifications of a group tell", twice),
+        *found("notifications of groups without news", twice),
         *found("incidents of groups that were not due", undue),
     ]
 
@@ -235,18 +235,23 @@ def _told_of_all(one: Subscriber) -> Subscriber:
 
 
 def _told_in_groups(one: Subscriber, evidence: Evidence) -> tuple[list[tuple[str, str]], list[str]]:
-    """(incident, firing or resolved) in the order of the first copies; and what came twice."""
+    """(incident, firing or resolved) in the order of the first copies; and those without news.
+
+    Beside its news a notification says what goes on in its group.
+    """
     firsts = sorted(
         (requests[0] for requests in evidence.taken[one.name].values()),
         key=lambda request: request.at_ns,
     )
     told: list[tuple[str, str]] = []
-    seen: Counter[str] = Counter()
+    seen, idle = set[str](), []
     for request in firsts:
-        for event in request.document:
-            told.append((event["data"]["id"], _status(event)))
-            seen[event["id"]] += 1
-    return told, [event for event, times in seen.items() if times > 1]
+        told += [(event["data"]["id"], _status(event)) for event in request.document]
+        ids = {event["id"] for event in request.document}
+        if ids <= seen:
+            idle.append(request.id)
+        seen |= ids
+    return told, idle
 
 
 def kept_what_happened(evidence: Evidence) -> Violations:
