@@ -27,6 +27,7 @@ from schemas.api.subscriptions import Delivery
 from workers.alerts.matchers import LabelMatchers
 from workers.api.auth import Operator, Principal, Reader
 from workers.api.changes import Answer, OnceOnly, audit
+from workers.api.incident_filters import Labels, States, labels_of, states_of
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
 from workers.errors import BrokerUnavailableError, VigieError
@@ -42,13 +43,6 @@ __all__ = ["incident_view", "list_view", "router"]
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], responses=RESPONSES)
 
 _AT_ONCE = 500
-
-States = Annotated[
-    str, Query(alias="state", max_length=100, description="open,acknowledged,resolved: of these.")
-]
-Labels = Annotated[
-    list[Text], Query(alias="label", max_length=16, description="A label as name=value; repeat it.")
-]
 
 
 class Acknowledged(Document):
@@ -82,11 +76,11 @@ def list_incidents(
 ) -> Page[IncidentView]:
     """The incidents, the one that opened last first: all that are kept, a searchable history."""
     query = IncidentQuery(
-        states=_states(state),
+        states=states_of(state),
         sensors=tuple(sensor),
         severities=tuple(severity),
         kinds=tuple(kind),
-        labels=_labels(label),
+        labels=labels_of(label),
         words=q,
         since_ns=_ns(since),
         until_ns=_ns(until),
@@ -391,20 +385,3 @@ def _until(until: datetime | None, now_ns: int) -> int | None:
 
 def _ns(time: datetime | None) -> int | None:
     return None if time is None else to_ns(time)
-
-
-def _states(text: str) -> tuple[str, ...]:
-    found = tuple(one for one in text.split(",") if one)
-    known = {one.value for one in IncidentState}
-    if set(found) - known:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, f"state is one of {', '.join(sorted(known))}."
-        )
-    return found
-
-
-def _labels(found: Sequence[str]) -> dict[str, str]:
-    pairs = dict(one.partition("=")[::2] for one in found if "=" in one)
-    if len(pairs) < len(found):
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "label is name=value, each name once.")
-    return pairs
