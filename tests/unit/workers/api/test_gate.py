@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from tests.support.api import BASE_URL, Api, served
-from workers.api.auth import Scope
+from workers.api.auth import ANYONE, Scope, still_holds
+from workers.api.gate import Gate, RateLimits
 from workers.errors import SettingsError
+from workers.gateway.store import tokens
 
 RATE = "5/hour"
 
@@ -104,3 +108,23 @@ def test_a_rate_that_is_none_is_a_wrong_setting(tmp_path: Path, rate: str) -> No
         served(tmp_path, rate_limit=rate),
     ):
         pass
+
+
+def test_whether_credentials_still_hold_can_be_asked_while_an_answer_goes_on(api: Api) -> None:
+    scopes: list[Any] = []
+
+    async def answering(scope: Any, _receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    credentials = api.client.app.state.credentials  # type: ignore[attr-defined]
+    limits = RateLimits("100/minute")
+    gate = Gate(answering, credentials=credentials, limits=limits, open_access=False)
+    token = api.token(Scope.READ)
+    TestClient(gate).get("/", headers={"Authorization": f"Bearer {token}"})
+    holds = still_holds(Request(scopes[0]))
+    assert holds()
+    with api.gateway.database.begin() as connection:
+        tokens.revoke(connection, ANYONE, token.split("_")[1], api.clock())
+    assert not holds()
