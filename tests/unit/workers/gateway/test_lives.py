@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from schemas.settings import Settings
 from tests.support.gateway import HOUR, MINUTE, TOPIC, Rig, incident_id
 from workers.alerts.bodies import pagerduty
 from workers.gateway.detector_watch import DetectorWatch
+from workers.gateway.handling import Handling
 from workers.gateway.intake import Intake
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.gateway.store import events, incidents, positions, subscriptions
@@ -241,7 +243,12 @@ def test_who_gives_an_acknowledgement_back_escalates(rig: Rig):
 
 def test_a_note_is_found_after_the_incident_went_on(rig: Rig):
     rig.opens()
-    rig.handle("pump-1", lambda work, row: work.remark(row, "Bearing ORDERED") or True)
+
+    def remark(work: Handling, row: Any) -> bool:
+        work.remark(row, "Bearing ORDERED")
+        return True
+
+    rig.handle("pump-1", remark)
     rig.resolves()
 
     with rig.database.read() as connection:
@@ -306,7 +313,7 @@ def test_a_subscription_that_cannot_be_planned_keeps_nobody_waiting(
     monkeypatch.setattr("workers.gateway.group_store.group_key", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rig.opens("pump-1")  # what nobody thought of stops all, loudly
-    monkeypatch.setattr("workers.gateway.group_store.group_key", lambda *_: {}["no"])
+    monkeypatch.setattr("workers.gateway.group_store.group_key", lambda *_: [][0])
 
     rig.opens("pump-2")
 
