@@ -26,9 +26,9 @@ from tests.support.page import ServedPage, served_page
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The Chromium of this machine."""
+    """The Chromium of this machine; no longer, as nobody else can run a loop beside its driver."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip(f"no Chromium ({', '.join(NAMES)}): the page is not tested; install chromium")
