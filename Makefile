@@ -101,18 +101,17 @@ type: $(INSTALLED) ## Check types, strictly
 	$(BIN)/mypy
 
 # The tests that compute beside those that wait for brokers and processes: on two cores that takes
-# hardly more than half the time. The runs full of faults and the contracts of the Kafka client
-# follow the ones that compute, which are done first. Their output comes at the end. 5: no test was
-# selected.
+# hardly more than half the time. The runs full of faults follow the ones that compute, which are
+# done first. Their output comes at the end. 5: no test was selected.
 define SIDE_BY_SIDE
 log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-( worst=0; for tests in "-m '($(1)) and not kafka and not ray'" "-m '($(1)) and chaos'" \
-	"-m '($(1)) and kafka' tests/contract"; do \
-	eval "$(BIN)/pytest -p no:cacheprovider $(ARGS) $$tests"; status=$$?; \
-	case $$status in 0|5) ;; *) worst=$$status;; esac; \
-done; exit $$worst ) >"$$log" 2>&1 & \
+( $(BIN)/pytest -p no:cacheprovider -m "($(1)) and not kafka and not ray" $(ARGS); computing=$$?; \
+$(BIN)/pytest -p no:cacheprovider -m "($(1)) and chaos" $(ARGS); chaos=$$?; \
+for status in $$computing $$chaos; do \
+	case $$status in 0|5) ;; *) exit $$status;; esac; \
+done ) >"$$log" 2>&1 & \
 beside=$$!; \
-$(BIN)/pytest -m "($(1)) and (kafka or ray) and not chaos" --ignore=tests/contract $(ARGS); waiting=$$?; \
+$(BIN)/pytest -m "($(1)) and (kafka or ray) and not chaos" $(ARGS); waiting=$$?; \
 wait $$beside; beside=$$?; cat "$$log"; \
 for status in $$waiting $$beside; do \
 	case $$status in 0|5) ;; *) exit $$status;; esac; \

@@ -37,7 +37,7 @@ def stay_for_ever(pipe, gate):
 def test_a_contestant_that_stalls_is_ended_with_all_that_it_started():
     ours, theirs = get_context("spawn").Pipe(duplex=False)
     with pytest.raises(processes.StalledError):
-        processes.run((stay_for_ever, theirs), within_s=60.0)
+        processes.run((stay_for_ever, theirs), within_s=25.0)
     theirs.close()
     assert ours.poll(10.0)
     grandchild = ours.recv()
