@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,7 @@ __all__ = ["Database", "DatabaseUnavailableError", "is_unavailable", "open_datab
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_MS: Final = 10_000
+_AGAIN_S: Final = 0.02
 _POOL: Final = 16
 _IDLE_S: Final = 15
 """How long a transaction may stand still before PostgreSQL ends it."""
@@ -205,12 +208,8 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # or the driver begins them itself, too late
         cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"busy_timeout={_BUSY_MS}",
-        ):
+        _write_ahead(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -218,6 +217,20 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         reads = connection.get_execution_options().get("vigie_reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Turn the log on; while another process does so, SQLite does not wait by itself."""
+    deadline_s = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline_s:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _brief(error: DBAPIError) -> str:

@@ -82,10 +82,11 @@ def test_a_text_that_hardly_ends_is_rejected(filler):
             parse("a=" + filler * MAX_TEXT_CHARS)
 
 
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
 ANY_MATCHER = st.builds(
     Matcher,
-    name=st.text(min_size=1, max_size=10),
-    value=st.text(max_size=20) | st.text(alphabet='\\"n\n,{}', max_size=8),
+    name=st.text(LETTERS, min_size=1, max_size=10),
+    value=st.text(LETTERS, max_size=20) | st.text(alphabet='\\"n\n,{}', max_size=8),
     is_regex=st.booleans(),
     is_equal=st.booleans(),
 )
