@@ -43,7 +43,8 @@ from workers.stream.repartition.build import Hop
 from workers.stream.repartition.inputs import ShuffledInput
 from workers.stream.state.reorder import Bound, ReorderState
 
-pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.timeout(400)]
+# A minute and a half: `make test-all` runs it, tests/integration/test_repartition.py has shorter kills.
+pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SOURCES: Final = 3
 BOUND_S: Final = 4.0
