@@ -43,7 +43,7 @@ from workers.stream.repartition.build import Hop
 from workers.stream.repartition.inputs import ShuffledInput
 from workers.stream.state.reorder import Bound, ReorderState
 
-# A minute and a half: `make test-all` runs it, tests/integration/test_repartition.py has shorter kills.
+# A minute and a half, for `make test-all`; tests/integration/test_repartition.py has shorter kills.
 pytestmark = [pytest.mark.kafka, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SOURCES: Final = 3
