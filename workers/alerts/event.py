@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from schemas.api.subscriptions import EventType
 from schemas.wire.anomaly import Severity
 from workers.alerts.labels import DETECTOR, channels_of, incident_labels, severity_of
 
-__all__ = ["AlertEvent"]
+__all__ = ["ENDS", "AlertEvent"]
 
+ENDS: Final = frozenset({EventType.RESOLVED, EventType.HEALTHY})
+"""What ends an incident."""
 _REQUIRED: Final = ("id", "type", "source", "subject")
 _NO_ATTRIBUTES: Final = frozenset({"data", "data_base64"})
 _EXPOSED: Final = ("severity", "kind")

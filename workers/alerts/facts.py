@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from schemas.api.subscriptions import EventType
 from schemas.wire.timestamp import TimestampError, to_ns
+from workers.alerts.event import ENDS
 from workers.alerts.message import Message
 
 __all__ = ["ChannelFacts", "EventFacts", "facts_of"]
@@ -22,7 +23,6 @@ _FIRING: Final = frozenset(
         EventType.UNHEALTHY,
     }
 )
-_OVER: Final = frozenset({EventType.RESOLVED, EventType.HEALTHY})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class EventFacts:
     @property
     def is_over(self) -> bool:
         """Whether it tells of the end of something."""
-        return self.type in _OVER
+        return self.type in ENDS
 
     @property
     def thread(self) -> str:

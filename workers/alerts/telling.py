@@ -9,7 +9,7 @@ from typing import Final
 from schemas.api.subscriptions import DeliveryState, EventType, SubscriptionSpec
 from workers.alerts.event import AlertEvent
 
-__all__ = ["ENDS", "FOLLOW_UPS", "First", "Telling", "as_opening", "decide"]
+__all__ = ["FOLLOW_UPS", "First", "Telling", "as_opening", "decide"]
 
 FOLLOW_UPS: Final = frozenset(
     {
@@ -22,8 +22,6 @@ FOLLOW_UPS: Final = frozenset(
     }
 )
 """What happens to an incident behind its opening."""
-ENDS: Final = frozenset({EventType.RESOLVED, EventType.HEALTHY})
-"""What ends one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from workers.gateway.gateway import Gateway
 from workers.gateway.principals import Principal, Scope
 from workers.gateway.sinks.addresses import AddressGuard
 from workers.gateway.store import subscriptions as stored
+from workers.kafka.factory import topic_specs
 
 __all__ = ["checked_spec", "without_paths"]
 
@@ -152,16 +153,6 @@ def _wrong(detail: str) -> ProblemError:
 
 
 def _own_topics(gateway: Gateway) -> set[str]:
-    topics = gateway.settings.topics
-    names = (
-        topics.readings,
-        topics.anomalies,
-        topics.denoised,
-        topics.dead_letters,
-        topics.sensor_state,
-        topics.incidents,
-        topics.verdicts,
-        gateway.settings.repartition.source,
-        gateway.settings.repartition.shuffled,
-    )
-    return set(names)
+    repartition = gateway.settings.repartition
+    names = {spec.name for spec in topic_specs(gateway.settings.topics)}
+    return names | {repartition.source, repartition.shuffled}

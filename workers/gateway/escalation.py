@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from schemas.api.incidents import IncidentState
-from schemas.api.subscriptions import DeliveryState
 from workers.alerts.event import AlertEvent
 from workers.alerts.muting import Circumstances
 from workers.gateway.book import Entry
+from workers.gateway.store import deliveries as stored
 from workers.gateway.store.tables import deliveries, events
 
 __all__ = ["Escalating"]
@@ -54,19 +54,18 @@ class Escalating:
         if document is not None:
             payload["events"] = [json.loads(document)]
         due_ns = self._row[deliveries.c.escalate_ns]
-        return {
-            "subscription_id": self.target.id,
-            "event_id": f"{self._row[deliveries.c.event_id]}-escalated-{due_ns}",
-            "type": self._row[deliveries.c.type],
-            "incident_id": self._row[deliveries.c.incident_id],
-            "order_key": self._row[deliveries.c.incident_id],
-            "sensor": self._row[deliveries.c.sensor],
-            "payload": json.dumps(payload, ensure_ascii=False),
-            "state": DeliveryState.WAITING.value,
-            "due_ns": now_ns,
-            "expires_ns": now_ns + round(target.max_age_s * 1e9),
-            "escalate_ns": None
-            if target.escalate is None
-            else now_ns + round(target.escalate.after_s * 1e9),
-            "created_ns": now_ns,
-        }
+        escalate_ns = None
+        if target.escalate is not None:
+            escalate_ns = now_ns + round(target.escalate.after_s * 1e9)
+        return stored.new_row(
+            self.target.id,
+            f"{self._row[deliveries.c.event_id]}-escalated-{due_ns}",
+            self._row[deliveries.c.type],
+            incident_id=self._row[deliveries.c.incident_id],
+            order_key=self._row[deliveries.c.incident_id],
+            sensor=self._row[deliveries.c.sensor],
+            payload=json.dumps(payload, ensure_ascii=False),
+            now_ns=now_ns,
+            max_age_s=target.max_age_s,
+            escalate_ns=escalate_ns,
+        )

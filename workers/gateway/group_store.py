@@ -9,14 +9,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select
 
-from schemas.api.subscriptions import DeliveryState, EventType
+from schemas.api.subscriptions import EventType
 from workers.alerts.event import AlertEvent
 from workers.alerts.groups import Flush, GroupState, Stage, flush, group_key, with_event
 from workers.alerts.message import Group
 from workers.alerts.muting import Circumstances, Recently, mute
 from workers.gateway.book import Entry
 from workers.gateway.store import deliveries, events, incidents
-from workers.gateway.store.events import GATEWAY
 from workers.gateway.store.sql import upsert
 from workers.gateway.store.tables import groups, subscriptions
 
@@ -166,22 +165,10 @@ def _ended(connection: Connection, state: GroupState, entry: Entry, now_ns: int)
             continue
         row = incidents.get_row(connection, incident_id)
         if row is not None:
-            over = AlertEvent.of(_document_of(row, f"{row.id}-over", EventType.RESOLVED))
+            over = AlertEvent.of(incidents.document_of(row, f"{row.id}-over", EventType.RESOLVED))
             types = {one.value for one in entry.spec.types}
             state = with_event(state, over, now_ns, entry.spec.group, types)
     return state
-
-
-def _document_of(row: Row[Any], id_: str, type_: EventType) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": id_,
-        "source": GATEWAY,
-        "type": type_.value,
-        "subject": row.sensor_id,
-        "datacontenttype": "application/json",
-        "data": json.loads(row.data),
-    }
 
 
 def _documents(connection: Connection, state: GroupState) -> dict[str, dict[str, Any]]:
@@ -194,7 +181,7 @@ def _documents(connection: Connection, state: GroupState) -> dict[str, dict[str,
             if row is not None:
                 is_over = member.stage is Stage.ENDED
                 type_ = EventType.RESOLVED if is_over else EventType.UPDATED
-                found[member.event] = _document_of(row, member.event, type_)
+                found[member.event] = incidents.document_of(row, member.event, type_)
     return found
 
 
@@ -261,20 +248,12 @@ def _row(
         "group": {"key": group.key, "labels": dict(group.labels)},
         "note": "; ".join(notes),
     }
-    return {
-        "subscription_id": entry.id,
-        "event_id": f"{entry.id}-{group.key[:16]}-{due.number}-{now_ns}",
-        "type": (EventType.RESOLVED if is_over else EventType.OPENED).value,
-        "incident_id": None,
-        "order_key": _PREFIX + group.key,
-        "sensor": "",
-        "payload": json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
-        "state": DeliveryState.WAITING.value,
-        "muted_by": None,
-        "muted_ref": None,
-        "reason": "",
-        "due_ns": now_ns,
-        "expires_ns": now_ns + round(entry.spec.max_age_s * 1e9),
-        "escalate_ns": None,
-        "created_ns": now_ns,
-    }
+    return deliveries.new_row(
+        entry.id,
+        f"{entry.id}-{group.key[:16]}-{due.number}-{now_ns}",
+        (EventType.RESOLVED if is_over else EventType.OPENED).value,
+        order_key=_PREFIX + group.key,
+        now_ns=now_ns,
+        max_age_s=entry.spec.max_age_s,
+        payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":")),
+    )

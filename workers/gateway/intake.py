@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Connection as Transaction
 from sqlalchemy.exc import StatementError
 
+from schemas.api.base import TENANT_PATTERN
 from workers.alerts.event import AlertEvent
 from workers.errors import StoppedError, VigieError
 from workers.gateway.background import Background
@@ -34,7 +35,7 @@ from workers.kafka.factory import admin_of, open_reader
 __all__ = ["Intake", "IntakeState", "Kept", "take_in"]
 
 _LEASE: Final = "intake"
-_TENANT: Final = re.compile("[a-z0-9-]{0,64}")
+_TENANT: Final = re.compile(TENANT_PATTERN)
 _LEASE_NS: Final = 10 * 10**9
 _POLL_S: Final = 0.2
 _MAX_RECORDS: Final = 500
@@ -166,10 +167,8 @@ def _unseen(
 class IntakeState:
     """How the intake goes, for `/readyz` and `/metrics`; written by its thread alone."""
 
-    is_holder: bool = False
     error: str = ""
     lag: int | None = None
-    last_ns: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -217,15 +216,13 @@ class Intake(Background):
     def _hold(self) -> bool:
         now_ns = self._clock_ns()
         with self._database.begin() as transaction:
-            held = positions.hold(
+            return positions.hold(
                 transaction,
                 _LEASE,
                 holder=self._holder,
                 now_ns=now_ns,
                 until_ns=now_ns + _LEASE_NS,
             )
-        self.state.is_holder = held
-        return held
 
     def _follow(self) -> None:
         """Read from where the database is, until the lease or the broker is lost."""
@@ -329,7 +326,6 @@ class Intake(Background):
                 now_ns=now_ns,
             )
         at.update({record.partition: record.offset + 1 for record in records})
-        self.state.last_ns = now_ns
         self.state.counts.update(
             records=len(records), events=kept.events, unreadable=kept.unreadable
         )

@@ -183,15 +183,12 @@ class _Planner:
         self._firsts.setdefault(event.incident_id, {})[entry.id] = first
 
     def _recently(self, entry: Entry, event: AlertEvent) -> Recently:
-        spec = entry.spec
-        if not spec.cooldown_s and spec.max_per_hour is None:
-            return Recently()
         found = recently(
             self._connection,
             entry.id,
+            entry.spec,
             sensor=event.subject,
             now_ns=self._at.now_ns,
-            cooldown_s=spec.cooldown_s,
         )
         mine = [
             row
@@ -207,24 +204,25 @@ class _Planner:
     def _row(
         self, entry: Entry, event: AlertEvent, state: DeliveryState, *, muted: Muted | None = None
     ) -> dict[str, Any]:
-        now_ns = self._at.now_ns
-        return {
-            "subscription_id": entry.id,
-            "event_id": event.id,
-            "type": event.type,
-            "incident_id": event.incident_id,
-            "order_key": event.incident_id or event.id,
-            "sensor": event.subject,
-            "payload": None,
-            "state": state.value,
-            "muted_by": None if muted is None else muted.by.value,
-            "muted_ref": None if muted is None else muted.ref,
-            "reason": "" if muted is None else muted.reason,
-            "due_ns": now_ns,
-            "expires_ns": now_ns + round(entry.spec.max_age_s * 1e9),
-            "escalate_ns": None,
-            "created_ns": now_ns,
-        }
+        held = {}
+        if muted is not None:
+            held = {
+                "muted_by": muted.by.value,
+                "muted_ref": muted.ref,
+                "reason": muted.reason,
+            }
+        return deliveries.new_row(
+            entry.id,
+            event.id,
+            event.type,
+            incident_id=event.incident_id,
+            order_key=event.incident_id or event.id,
+            sensor=event.subject,
+            state=state.value,
+            now_ns=self._at.now_ns,
+            max_age_s=entry.spec.max_age_s,
+            **held,
+        )
 
     def write(self) -> int:
         """Write down what was planned."""

@@ -8,7 +8,6 @@ and so is what has ended, for a few minutes. Nothing of this is in the outbox: i
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,7 +23,7 @@ from workers.gateway.book import Entry, SubscriptionBook
 from workers.gateway.sinks.sender import Senders
 from workers.gateway.store import positions
 from workers.gateway.store.database import Database, DatabaseUnavailableError
-from workers.gateway.store.events import GATEWAY
+from workers.gateway.store.incidents import document_of
 from workers.gateway.store.tables import deliveries, incidents
 
 __all__ = ["Refresher"]
@@ -141,16 +140,10 @@ def _documents(
         .limit(_MOST)
     )
     return [
-        {
-            "specversion": "1.0",
-            "id": f"{row.id}-{row.sequence}",
-            "source": GATEWAY,
-            "type": (
-                EventType.RESOLVED if row.state == IncidentState.RESOLVED else EventType.UPDATED
-            ).value,
-            "subject": row.sensor_id,
-            "datacontenttype": "application/json",
-            "data": json.loads(row.data),
-        }
+        document_of(
+            row,
+            f"{row.id}-{row.sequence}",
+            EventType.RESOLVED if row.state == IncidentState.RESOLVED else EventType.UPDATED,
+        )
         for row in rows
     ]

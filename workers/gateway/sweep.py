@@ -20,7 +20,7 @@ from schemas.api.matchers import MatchKind
 from schemas.api.subscriptions import DeliveryState, EventType
 from schemas.settings import GatewaySettings
 from workers.alerts.event import AlertEvent
-from workers.alerts.muting import Muted, Recently, mute
+from workers.alerts.muting import Muted, mute
 from workers.gateway.background import Background
 from workers.gateway.book import Entry, SubscriptionBook
 from workers.gateway.circumstances import CircumstancesReader
@@ -203,7 +203,7 @@ class Sweeper(Background):
                 yield row, None, None
                 continue
             event = AlertEvent.of(json.loads(row.document))
-            recent = _recently(connection, entry, event, now_ns)
+            recent = recently(connection, entry.id, entry.spec, sensor=event.subject, now_ns=now_ns)
             yield row, (entry, event), mute(entry.spec, event, at, recent)
 
     def _digest(self) -> int:
@@ -309,32 +309,19 @@ class Sweeper(Background):
             return step(connection, self._clock_ns())
 
 
-def _recently(connection: Connection, entry: Entry, event: AlertEvent, now_ns: int) -> Recently:
-    spec = entry.spec
-    if not spec.cooldown_s and spec.max_per_hour is None:
-        return Recently()
-    return recently(
-        connection, entry.id, sensor=event.subject, now_ns=now_ns, cooldown_s=spec.cooldown_s
-    )
-
-
-def _digest_row(entry: Entry, number: int, sensors: list[str], now_ns: int) -> dict[str, object]:
+def _digest_row(entry: Entry, number: int, sensors: list[str], now_ns: int) -> dict[str, Any]:
     id_ = f"{entry.id}-digest-{now_ns}"
     data = {"subscription": entry.id, "name": entry.spec.name, "suppressed": number,
             "sensors": sensors[:100]}  # fmt: skip
     document = events.made_here(
         EventType.DIGEST.value, subject=entry.id, data=data, at_ns=now_ns, id_=id_
     )
-    return {
-        "subscription_id": entry.id,
-        "event_id": id_,
-        "type": EventType.DIGEST.value,
-        "incident_id": None,
-        "order_key": id_,
-        "sensor": "",
-        "payload": json.dumps({"events": [document], "suppressed": number}, ensure_ascii=False),
-        "state": DeliveryState.WAITING.value,
-        "due_ns": now_ns,
-        "expires_ns": now_ns + round(entry.spec.max_age_s * 1e9),
-        "created_ns": now_ns,
-    }
+    return deliveries.new_row(
+        entry.id,
+        id_,
+        EventType.DIGEST.value,
+        order_key=id_,
+        now_ns=now_ns,
+        max_age_s=entry.spec.max_age_s,
+        payload=json.dumps({"events": [document], "suppressed": number}, ensure_ascii=False),
+    )

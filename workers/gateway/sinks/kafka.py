@@ -18,7 +18,7 @@ from workers.errors import PoisonRecordError, VigieError
 from workers.gateway.sinks.blocking import BlockingCalls
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.kafka.client import Connection
-from workers.kafka.factory import connection_of, open_publisher
+from workers.kafka.factory import connection_of, open_publisher, topic_specs
 from workers.kafka.publisher import Publisher
 
 __all__ = ["KafkaTopics"]
@@ -48,8 +48,8 @@ class KafkaTopics:
         connection = replace(
             connection_of(settings.kafka), wait_timeout_s=settings.gateway.deliver_timeout_s
         )
-        own = (one for one in settings.topics.model_dump().values() if isinstance(one, str))
-        topics = cls(connection, frozenset(own))
+        own = frozenset(spec.name for spec in topic_specs(settings.topics))
+        topics = cls(connection, own)
         try:
             yield topics
         finally:

@@ -38,6 +38,7 @@ __all__ = [
     "list_rows",
     "mute_anew",
     "muted_rows",
+    "new_row",
     "prune",
     "release",
     "resend",
@@ -49,6 +50,36 @@ _AT_ONCE: Final = 500
 _LOOKED_AT: Final = 1000
 """Most rows that are due of which a lease chooses."""
 _WAITING: Final = DeliveryState.WAITING.value
+
+
+def new_row(
+    subscription_id: str,
+    event_id: str,
+    type_: str,
+    *,
+    order_key: str,
+    now_ns: int,
+    max_age_s: float,
+    **more: Any,
+) -> dict[str, Any]:
+    """A delivery that is due now; `more` are the columns that are others."""
+    return {
+        "subscription_id": subscription_id,
+        "event_id": event_id,
+        "type": type_,
+        "incident_id": None,
+        "order_key": order_key,
+        "sensor": "",
+        "payload": None,
+        "state": _WAITING,
+        "muted_by": None,
+        "muted_ref": None,
+        "reason": "",
+        "due_ns": now_ns,
+        "expires_ns": now_ns + round(max_age_s * 1e9),
+        "escalate_ns": None,
+        "created_ns": now_ns,
+    } | more
 
 
 def add(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 
 from schemas.api.incidents import Comment, IncidentState, IncidentView
+from schemas.api.subscriptions import EventType
+from workers.gateway.store.events import GATEWAY
 from workers.gateway.store.sql import contains_words
 from workers.gateway.store.tables import comments, deliveries, incidents
 from workers.gateway.store.times import as_time
@@ -33,6 +35,7 @@ __all__ = [
     "acknowledge",
     "add_comment",
     "comments_of",
+    "document_of",
     "expired_acknowledgements",
     "get_row",
     "going_on",
@@ -300,6 +303,19 @@ def view(row: Row[Any], *, silenced_by: Sequence[str] = ()) -> IncidentView:
             "data": data,
         }
     )
+
+
+def document_of(row: Row[Any], id_: str, type_: EventType) -> dict[str, Any]:
+    """A CloudEvent about an incident as it is kept."""
+    return {
+        "specversion": "1.0",
+        "id": id_,
+        "source": GATEWAY,
+        "type": type_.value,
+        "subject": row.sensor_id,
+        "datacontenttype": "application/json",
+        "data": json.loads(row.data),
+    }
 
 
 def prune(connection: Connection, *, before_ns: int, limit: int) -> int:

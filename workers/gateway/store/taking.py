@@ -12,8 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from schemas.api.incidents import IncidentState
 from schemas.wire.timestamp import to_ns as wire_ns
-from workers.alerts.event import AlertEvent
-from workers.alerts.telling import ENDS
+from workers.alerts.event import ENDS, AlertEvent
 from workers.gateway.store.incidents import SEVERITIES
 from workers.gateway.store.tables import incidents
 
