@@ -21,16 +21,23 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from workers.api.problems import ProblemError
+from workers.gateway.gateway import Gateway
 from workers.gateway.principals import Principal
 from workers.gateway.store import idempotency
 from workers.gateway.store.audit import record as audit
 
-__all__ = ["Answer", "IfMatch", "OnceOnly", "audit", "check_if_match", "etag_of"]
+__all__ = ["Answer", "IfMatch", "OnceOnly", "audit", "check_if_match", "etag_of", "gateway_of"]
 
 IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", max_length=256, description="ETag of what is to be changed."),
 ]
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that is asked."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
 
 
 def etag_of(version: int) -> str:
@@ -125,7 +132,7 @@ class _Once:
         Raises:
             ProblemError: the key was used for another request (422), or is being used now (409).
         """
-        gateway = self.request.app.state.gateway
+        gateway = gateway_of(self.request)
         if self.key is None:
             with gateway.database.begin() as connection:
                 return change(connection).response()

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row
 from schemas.api.base import Page
 from schemas.api.subscriptions import Attempt, Delivery, DeliveryState
 from workers.api.auth import Operator, Principal, Reader
-from workers.api.changes import audit
+from workers.api.changes import audit, gateway_of
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
-from workers.api.routes.subscriptions import gateway_of, subscription_row
+from workers.api.routes.subscriptions import subscription_row
 from workers.gateway.store import deliveries
 from workers.gateway.store.tables import deliveries as delivery_table
 

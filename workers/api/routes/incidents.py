@@ -26,7 +26,7 @@ from schemas.api.incidents import (
 from schemas.api.subscriptions import Delivery
 from workers.alerts.matchers import LabelMatchers
 from workers.api.auth import Operator, Principal, Reader
-from workers.api.changes import Answer, OnceOnly, audit
+from workers.api.changes import Answer, OnceOnly, audit, gateway_of
 from workers.api.incident_filters import Labels, States, labels_of, states_of
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
@@ -94,7 +94,7 @@ def list_incidents(
 
 def list_view(request: Request, query: IncidentQuery, limit: int) -> Page[IncidentView]:
     """A page of incidents; `query.limit` is one more than its entries."""
-    gateway = _gateway(request)
+    gateway = gateway_of(request)
     with gateway.database.read() as connection:
         rows = incidents.list_rows(connection, query)
         views = _views(connection, rows[:limit], request.app.state.clock())
@@ -109,7 +109,7 @@ def acknowledge_many(
     asked: AcknowledgeMany, request: Request, principal: Operator, once: OnceOnly
 ) -> Response:
     """Look after several: by their ids, or all open ones that match."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     until_ns = _until(asked.until, now_ns)
 
     def change(connection: Connection) -> Answer:
@@ -141,7 +141,7 @@ def get_incident(incident_id: UUID, request: Request, principal: Reader) -> Inci
 
 def incident_view(request: Request, incident_id: UUID, principal: Principal) -> IncidentView:
     """One incident, as somebody may see it."""
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         row = _row(connection, incident_id, principal)
         return _views(connection, [row], request.app.state.clock())[0]
 
@@ -212,7 +212,7 @@ def judge(
 
     The verdict is shown at once; `verdict_heeded` says when the stream has it.
     """
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     with gateway.database.read() as connection:
         row = _row(connection, incident_id, principal)
     try:
@@ -242,7 +242,7 @@ def judge(
 @router.get("/{incident_id}/comments", operation_id="list_comments")
 def list_comments(incident_id: UUID, request: Request, principal: Reader) -> list[Comment]:
     """The notes on an incident, the oldest first."""
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         return incidents.comments_of(connection, _row(connection, incident_id, principal).id)
 
 
@@ -256,7 +256,7 @@ def create_comment(
     incident_id: UUID, asked: CommentRequest, request: Request, principal: Operator, once: OnceOnly
 ) -> Response:
     """Leave a note."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
 
     def change(connection: Connection) -> Answer:
         events.lock(connection)
@@ -281,7 +281,7 @@ def list_deliveries(
 ) -> Page[Delivery]:
     """Who was told of it, and what became of that."""
     before = None if cursor is None else decode_cursor(cursor, int)[0]
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         row = _row(connection, incident_id, principal)
         rows = deliveries.list_rows(connection, incident_id=row.id, before=before, limit=limit + 1)
     more = len(rows) > limit
@@ -292,11 +292,6 @@ def list_deliveries(
 
 
 # -- what they share -------------------------------------------------------------------------------
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
 
 
 def _handling(
@@ -315,7 +310,7 @@ def _changed(
     action: str,
     details: dict[str, Any] | None = None,
 ) -> Response:
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
 
     def changed(connection: Connection) -> Answer:
         events.lock(connection)

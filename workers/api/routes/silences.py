@@ -13,10 +13,9 @@ from schemas.api.base import Page
 from schemas.api.incidents import Silence, SilenceSpec
 from workers.alerts.matchers import LabelMatchers, is_vacuous
 from workers.api.auth import Operator, Principal, Reader
-from workers.api.changes import Answer, OnceOnly, audit
+from workers.api.changes import Answer, OnceOnly, audit, gateway_of
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
-from workers.gateway.gateway import Gateway
 from workers.gateway.store import silences
 from workers.gateway.store.times import to_ns
 
@@ -33,7 +32,7 @@ def list_silences(
 ) -> Page[Silence]:
     """The silences that hold, or will."""
     after = "" if cursor is None else str(decode_cursor(cursor, str)[0])
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         found = silences.list_silences(
             connection,
             tenant=principal.tenant or None,
@@ -71,24 +70,19 @@ def create_silence(
 @router.get("/{silence_id}", operation_id="get_silence")
 def get_silence(silence_id: UUID, request: Request, principal: Reader) -> Silence:
     """One silence."""
-    with _gateway(request).database.read() as connection:
+    with gateway_of(request).database.read() as connection:
         return _found(connection, silence_id, principal, request.app.state.clock())
 
 
 @router.delete("/{silence_id}", operation_id="end_silence", status_code=204)
 def end_silence(silence_id: UUID, request: Request, principal: Operator) -> None:
     """End a silence now; what it held back and goes on is told."""
-    gateway, now_ns = _gateway(request), request.app.state.clock()
+    gateway, now_ns = gateway_of(request), request.app.state.clock()
     with gateway.database.begin() as connection:
         _found(connection, silence_id, principal, now_ns)
         if silences.end_silence(connection, str(silence_id), now_ns=now_ns):
             audit(connection, principal, "silence.end", str(silence_id))
     gateway.signal.notify()
-
-
-def _gateway(request: Request) -> Gateway:
-    gateway: Gateway = request.app.state.gateway
-    return gateway
 
 
 def _found(connection: Connection, id_: UUID, principal: Principal, now_ns: int) -> Silence:

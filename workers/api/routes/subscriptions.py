@@ -30,7 +30,15 @@ from schemas.api.subscriptions import (
 )
 from workers.alerts import templates
 from workers.api.auth import Operator, Principal, Reader, Scope
-from workers.api.changes import Answer, IfMatch, OnceOnly, audit, check_if_match, etag_of
+from workers.api.changes import (
+    Answer,
+    IfMatch,
+    OnceOnly,
+    audit,
+    check_if_match,
+    etag_of,
+    gateway_of,
+)
 from workers.api.paging import CursorParameter, LimitParameter, decode_cursor, encode_cursor
 from workers.api.problems import RESPONSES, ProblemError
 from workers.api.specs import checked_spec, without_paths
@@ -41,7 +49,7 @@ from workers.gateway.store import subscriptions as stored
 from workers.gateway.store.times import as_time, to_ns
 from workers.gateway.trial import trial_message
 
-__all__ = ["gateway_of", "router", "subscription_row"]
+__all__ = ["router", "subscription_row"]
 
 router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES)
 
@@ -260,12 +268,6 @@ def recover_subscription(
 
 
 # -- what they share -------------------------------------------------------------------------------
-
-
-def gateway_of(request: Request) -> Gateway:
-    """The gateway that is asked."""
-    gateway: Gateway = request.app.state.gateway
-    return gateway
 
 
 def subscription_row(

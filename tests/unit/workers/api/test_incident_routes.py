@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,28 +16,6 @@ from workers.gateway.store import tables
 from workers.gateway.store.times import as_time
 
 HOOK = {"kind": "webhook", "url": "https://receiver.example/hook"}
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    with served(tmp_path, open_access=True) as found:
-        yield found
-
-
-@pytest.fixture
-def rig(api: Api) -> Rig:
-    """Takes incidents in by the parts of the gateway itself."""
-    rig = Rig(api.gateway.database, api.gateway.settings)
-    rig.sealer, rig.book, rig.outbox = api.gateway.sealer, api.gateway.book, api.gateway.outbox
-    rig.clock.now_ns = api.clock.now_ns
-    return rig
-
-
-def create(api: Api, **spec: Any) -> dict[str, Any]:
-    answer = api.client.post("/v1/subscriptions", json={"name": "a", "sink": HOOK, **spec})
-    assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 # -- incidents ----------------------------------------------------------------------------------
