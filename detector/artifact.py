@@ -12,7 +12,7 @@ and the arrays of view number i carry the prefix `views.i.` before the names tha
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
 (`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
 yet, where those are scored), `alarms.*` (the rule's budget and dials stand in `model.json`),
-`drift.*`, `likeness.*`, `denoiser.*`, `missing.limit`, `decimals`.
+`drift.*`, `likeness.*`, `latent_map.*`, `denoiser.*`, `missing.limit`, `decimals`.
 
 Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
 alone; its arrays are `model.*` and `scaling.*`, without a prefix.
@@ -42,6 +42,7 @@ from detector.calibration.alarm_numbers import AlarmNumbers
 from detector.calibration.alarm_rule import AlarmDials, AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import LEVELS, Fusion
+from detector.calibration.latent_map import LatentMap
 from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration
@@ -236,7 +237,8 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         "decimals": head.decimals,
     }
     numbers = head.alarms.numbers if head.alarms is not None else None
-    for part, one in (("alarms", numbers), ("drift", head.drift), ("likeness", head.likeness)):
+    parts = {"alarms": numbers, "drift": head.drift, "likeness": head.likeness}
+    for part, one in {**parts, "latent_map": head.latent_map}.items():
         if one is not None:
             arrays |= {f"{part}.{name}": array for name, array in one.arrays().items()}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
@@ -356,6 +358,9 @@ def _assemble(
         denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],
+        latent_map=LatentMap.from_arrays(
+            _under("latent_map.", arrays), views.signal.model.latent_size
+        ),
     )
     return Detector(identity, views, head)
 

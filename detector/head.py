@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.drift import DriftWatch
 from detector.calibration.fusion import Fusion
+from detector.calibration.latent_map import LatentMap
 from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
@@ -57,6 +58,8 @@ class Head:
         denoiser: reading and reconstruction to clean reading.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
+        latent_map: where a window lies among normal ones, for people to look at; None for an
+            artifact older than it. Fitted with the finished detector.
     """
 
     fusion: Fusion | LogFusion
@@ -68,6 +71,7 @@ class Head:
     denoiser: Denoiser
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]
+    latent_map: LatentMap | None = None
 
 
 def decimals_for(scaler: ChannelScaler) -> Int64[np.ndarray, " channels"]:

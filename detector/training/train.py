@@ -22,6 +22,7 @@ from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
 from detector.training.fit_head import FittedHead, fit_head
+from detector.training.fit_latent_map import fit_latent_map
 from detector.training.fit_likeness import fit_likeness
 from detector.training.reconstruction import ReconstructionTraining
 from detector.views.base import View
@@ -142,10 +143,11 @@ def train(
     fit = fit_head(views, data, rate=rate, dials=dials, crossfit=crossfit)
     views, head = _without_idle_looks(fit.views, fit.head)
     identity = _identity(config, data, fitted, fit)
-    likeness = fit_likeness(Detector(identity, views, head), data)
+    scored = Detector(identity, views, head)
+    likeness, latent_map = fit_likeness(scored, data), fit_latent_map(scored, data)
     alike = None if likeness is None else likeness.radii
     identity = replace(identity, training={**identity.training, "alike_within": alike})
-    return Detector(identity, views, replace(head, likeness=likeness))
+    return Detector(identity, views, replace(head, likeness=likeness, latent_map=latent_map))
 
 
 def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:

@@ -1,0 +1,45 @@
+"""A finished detector has a map, and its artifact keeps it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from detector.artifact import load, save
+from detector.calibration.latent_map import MAX_SAMPLE
+from detector.scoring import Detector
+from tests.support.models import plant_values, small_detector
+
+
+def scored(detector, rows):
+    ends = np.arange(detector.receptive_field - 1, len(rows))
+    return detector.score(rows, ends, np.ones(len(ends), np.int32))
+
+
+def test_normal_readings_lie_in_the_middle_of_the_map_and_a_fault_does_not():
+    detector = small_detector()
+    rows = plant_values(900, seed=30)
+    normal = detector.head.latent_map.places(scored(detector, rows).latent)
+    rows[800:] += 30 * rows.std(axis=0)
+    faulty = detector.head.latent_map.places(scored(detector, rows).latent[-1:])
+
+    assert normal.std(axis=0).min() > 0.4
+    assert normal.std(axis=0).max() < 2.5
+    assert np.hypot(*faulty[0]) > 2 * np.hypot(*normal.T).max()
+
+
+def test_an_artifact_keeps_the_map(tmp_path):
+    detector = small_detector()
+
+    again = load(save(detector, tmp_path / "model"), "cpu")
+
+    found, saved = again.head.latent_map, detector.head.latent_map
+    assert np.array_equal(found.axes, saved.axes)
+    assert np.array_equal(found.sample, saved.sample)
+    assert 3 <= len(found.sample) <= MAX_SAMPLE
+
+
+def test_an_older_artifact_has_none(tmp_path):
+    detector = small_detector()
+    older = Detector(detector.identity, detector.views, replace(detector.head, latent_map=None))
+
+    assert load(save(older, tmp_path / "model"), "cpu").head.latent_map is None
