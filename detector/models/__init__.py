@@ -1,4 +1,4 @@
-"""Autoencoders: dense, convolutional and linear, behind one interface."""
+"""Autoencoders: dense, convolutional, regularised and linear, behind one interface."""
 
 from detector.models.base import Autoencoder, ModelConfig
 from detector.models.pca import PCAAutoencoder

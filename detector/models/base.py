@@ -129,6 +129,16 @@ class Autoencoder(nn.Module, ABC):
     def decode(self, latent: Latent) -> Windows:
         """The window that each latent vector stands for."""
 
+    def penalty(self, latent: Latent, generator: torch.Generator) -> Float[Tensor, ""] | None:
+        """What the training adds to the loss for the latents of a batch; None: nothing.
+
+        Args:
+            latent: of the batch.
+            generator: all randomness, on the CPU.
+        """
+        del latent, generator
+        return None
+
     def reconstruct(self, windows: Windows) -> Windows:
         """Each window as far as the bottleneck can carry it."""
         return self.decode(self.encode(windows))

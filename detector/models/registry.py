@@ -8,11 +8,13 @@ from detector.models.base import Autoencoder, ModelConfig
 from detector.models.conv import ConvAutoencoder, ConvConfig
 from detector.models.dense import DenseAutoencoder, DenseConfig
 from detector.models.pca import PCAAutoencoder
+from detector.models.wae import WassersteinAutoencoder, WassersteinConfig
 
 _REGISTRY: Mapping[str, tuple[type[ModelConfig], Callable[[Any], Autoencoder]]] = {
     "dense": (DenseConfig, DenseAutoencoder),
     "conv": (ConvConfig, ConvAutoencoder),
     "pca": (ModelConfig, PCAAutoencoder),
+    "wae": (WassersteinConfig, WassersteinAutoencoder),
 }
 KINDS: tuple[str, ...] = tuple(_REGISTRY)
 

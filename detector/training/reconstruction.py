@@ -27,7 +27,7 @@ class ReconstructionTraining:
     Corrupted windows in, smooth windows out; the weights of the best validation loss are kept.
 
     Attributes:
-        kind: "dense", "conv" or "pca".
+        kind: "dense", "conv", "wae" or "pca".
         receptive_field: R, readings of a window.
         model: further sizes of the model (`latent_size`, `hidden`, ...).
         corruption: what is done to the input while the target stays clean.
@@ -169,8 +169,11 @@ def _step(
     corrupted = config.corruption.apply(windows, sigma, generator)
     device = next(model.parameters()).device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        output = model.reconstruct(corrupted.to(device))
+        latent = model.encode(corrupted.to(device))
+        output = model.decode(latent)
     loss = _loss(output.float(), target.to(device), weight.to(device), config.last_weight)
+    if (penalty := model.penalty(latent, generator)) is not None:
+        loss = loss + penalty
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

@@ -71,8 +71,11 @@ def train(
         ),
     ] = "full",
     kind: Annotated[
-        Literal["dense", "conv", "pca"],
-        typer.Option(help="Architecture of the signal autoencoder."),
+        Literal["dense", "conv", "pca", "wae"],
+        typer.Option(
+            help="Architecture of the signal autoencoder; wae is dense with a latent space that "
+            "is held in shape, for vigie latent."
+        ),
     ] = "dense",
     receptive_field: Annotated[
         int,

@@ -100,7 +100,7 @@ def test_windows_of_a_batch_do_not_see_each_other(kind):
 
 
 def test_an_unknown_kind_is_rejected_with_what_is_known():
-    with pytest.raises(ValueError, match=r"dense, conv, pca, got 'vae'"):
+    with pytest.raises(ValueError, match=r"dense, conv, pca, wae, got 'vae'"):
         build("vae", {})
 
 
