@@ -190,14 +190,14 @@ def _values_of(batch: Any, channels: ChannelMap) -> Float64[np.ndarray, "rows ch
     return rows
 
 
-def struct_columns(batch: Any) -> dict[str, Any]:
-    """The fields of the `values` struct by name."""
+def struct_columns(batch: Any, name: str = "values") -> dict[str, Any]:
+    """The fields of a struct by name."""
     import pyarrow as pa
 
-    column = column_of(batch, "values")
+    column = column_of(batch, name)
     if not pa.types.is_struct(column.type):
         raise InvalidRecordError(
-            f"values: must be a struct with a field per channel, got {column.type}"
+            f"{name}: must be a struct with a field per channel, got {column.type}"
         )
     fields: Iterator[str] = (field.name for field in column.type)
     return dict(zip(fields, column.flatten(), strict=True))

@@ -6,6 +6,7 @@ dependency. Numbers are written as they are: round before, digits cost time and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -90,7 +91,7 @@ class FrameEncoder:
             ValueError: shapes that do not fit.
         """
         _check_shapes(values, len(self._channels), ts_ns)
-        return self._write(self._channels, values, ts_ns, {"sensor_id": sensor}, {})
+        return self._write(self._channels, values, ts_ns, {"sensor_id": sensor}, {}, None)
 
 
 class DenoisedEncoder:
@@ -118,6 +119,8 @@ class DenoisedEncoder:
         indices: Int64[np.ndarray, " readings"],
         *,
         off: Bool[np.ndarray, " readings"] | None = None,
+        latent: Sequence[float] | None = None,
+        settled: "Settled | None" = None,
         model: str,
         source: tuple[str, int],
     ) -> bytes:
@@ -131,6 +134,9 @@ class DenoisedEncoder:
             offsets: offset of each reading's record.
             indices: index of each reading in its record.
             off: whether each was not judged; None where all were.
+            latent: place of the last reading on the model's map; None, or not finite, is left out.
+            settled: lag in readings, and the settled value of the reading so far before each; NaN
+                becomes null.
             model: name@version.
             source: topic and partition of the readings.
 
@@ -138,6 +144,8 @@ class DenoisedEncoder:
             ValueError: shapes that do not fit.
         """
         _check_shapes(values, len(self._channels), ts_ns, score, offsets, indices)
+        if settled is not None:
+            _check_shapes(settled[1], len(self._channels), ts_ns)
         columns = {"score": score, "offset": offsets}
         if np.count_nonzero(indices):
             columns["index"] = indices
@@ -145,7 +153,9 @@ class DenoisedEncoder:
             columns["off"] = off
         topic, partition = source
         facts: Facts = {"sensor_id": sensor, "model": model, "topic": topic, "partition": partition}
-        return self._write(self._channels, values, ts_ns, facts, columns)
+        if latent is not None and all(map(isfinite, latent)):
+            facts["latent"] = list(latent)
+        return self._write(self._channels, values, ts_ns, facts, columns, settled)
 
 
 def decode_denoised(value: bytes, content_type: str | bytes = DENOISED_JSON) -> DenoisedFrame:
@@ -167,17 +177,24 @@ def decode_denoised(value: bytes, content_type: str | bytes = DENOISED_JSON) -> 
     raise unknown_content_type(content_type, (DENOISED_JSON, DENOISED_ARROW))
 
 
-Facts = dict[str, str | int]
+Facts = dict[str, str | int | list[float]]
 """What a frame says once."""
 Columns = dict[str, Any]
 """What a frame says per reading, beside time and values: an int64 or float64 array each."""
 Values = Float64[np.ndarray, "readings channels"]
 Times = Int64[np.ndarray, " readings"]
-Writer = Callable[[tuple[str, ...], Values, Times, Facts, Columns], bytes]
+Settled = tuple[int, Values]
+"""Readings of look-ahead, and what they make of the values."""
+Writer = Callable[[tuple[str, ...], Values, Times, Facts, Columns, Settled | None], bytes]
 
 
-def _write_json(
-    channels: tuple[str, ...], values: Values, ts_ns: Times, facts: Facts, columns: Columns
+def _write_json(  # noqa: PLR0917 - a `Writer`
+    channels: tuple[str, ...],
+    values: Values,
+    ts_ns: Times,
+    facts: Facts,
+    columns: Columns,
+    settled: Settled | None,
 ) -> bytes:
     document: dict[str, Any] = {
         "sensor_id": facts["sensor_id"],
@@ -186,6 +203,10 @@ def _write_json(
         **{name: column.tolist() for name, column in columns.items()},
         **facts,
     }
+    if settled is not None:
+        lag, later = settled
+        named = dict(zip(channels, later.T.tolist(), strict=True))
+        document["settled"] = {"lag": lag, "values": named}
     return to_json(document, inf_nan_mode="null")
 
 

@@ -216,8 +216,9 @@ class StreamSettings(Section):
     """Most records of a partition read again after a restart; older readings are forgotten."""
     max_restore_age_s: Annotated[float, Field(gt=0, le=1e9)] = 604_800.0
     """The same as an age, by the records' timestamps: a week."""
-    denoised: Literal["on", "off"] = "on"
-    """Whether the cleaned signal is published."""
+    denoised: Literal["off", "causal", "settled"] = "causal"
+    """The cleaned signal that is published: none, each reading from what came before it, or beside
+    that once more some readings later, with look-ahead."""
     denoised_content_type: Literal[
         "application/vnd.vigie.denoised.v1+json", "application/vnd.vigie.denoised.v1+arrow"
     ] = "application/vnd.vigie.denoised.v1+json"

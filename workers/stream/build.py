@@ -63,7 +63,7 @@ def build_loop(
     builder = OutputBuilder(
         detector,
         settings.topics,
-        denoised_content_type=stream.denoised_content_type if stream.denoised == "on" else None,
+        denoised_content_type=None if stream.denoised == "off" else stream.denoised_content_type,
         labels_of=labels_of,
         incidents=IncidentEvents(
             detector,

@@ -32,6 +32,7 @@ from workers.stream.state.piece import Judged
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
+_PLACE_DECIMALS = 3
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -101,10 +102,15 @@ class OutputBuilder(DeadLetterBuilder):
         topics: TopicSettings,
         *,
         denoised_content_type: str | None,
+        settled_lag: int = 0,
         incidents: IncidentEvents,
         labels_of: LabelsOf = no_labels,
     ) -> None:
-        """Prepare the encoders; a `denoised_content_type` of None publishes no denoised frames."""
+        """Prepare the encoders.
+
+        A `denoised_content_type` of None publishes no denoised frames, a `settled_lag` of 0 no
+        settled values in them.
+        """
         super().__init__(topics)
         self._incidents = incidents
         self._detector = detector
@@ -120,7 +126,9 @@ class OutputBuilder(DeadLetterBuilder):
             ("content-type", (denoised_content_type or DENOISED_JSON).encode()),
         )
         # Far below what a broker takes: a backlog must not grow one frame without end.
-        self._frame_rows = max(_FRAME_BYTES // (_NUMBER_BYTES * (len(detector.channels) + 3)), 1)
+        numbers = len(detector.channels) * (2 if settled_lag else 1) + 3
+        self._frame_rows = max(_FRAME_BYTES // (_NUMBER_BYTES * numbers), 1)
+        self._settled_lag = settled_lag
         self._anomaly_headers: Headers = (("content-type", ANOMALY_JSON.encode()),)
 
     def outputs(self, asked: PartitionRequest, scores: Scores) -> Iterator[Output]:
@@ -135,10 +143,14 @@ class OutputBuilder(DeadLetterBuilder):
         partition, samples, judged = asked.partition.number, asked.request.samples, asked.judged
         assert judged is not None
         if self._encoder is not None:
-            for run in _unpublished(samples.runs, judged.skipped):
-                for start in range(run.start, run.stop, self._frame_rows):
-                    part = slice(start, min(start + self._frame_rows, run.stop))
-                    yield self._frame(run.sensor, part, partition, samples, scores, judged)
+            parts = [
+                (run.sensor, slice(start, min(start + self._frame_rows, run.stop)))
+                for run in _unpublished(samples.runs, judged.skipped)
+                for start in range(run.start, run.stop, self._frame_rows)
+            ]
+            places = self._places(scores, [part.stop - 1 for _, part in parts])
+            for (sensor, part), place in zip(parts, places, strict=True):
+                yield self._frame(sensor, part, place, partition, samples, scores, judged)
         yield from self._anomalies(partition, samples, scores, judged)
         events = [
             *((one.sensor, self._incidents.encode_deed(one)) for one in judged.deeds),
@@ -149,16 +161,28 @@ class OutputBuilder(DeadLetterBuilder):
                 topic=self._topics.incidents, key=sensor.encode(), value=value, headers=headers
             )
 
+    def _places(self, scores: Scores, rows: Sequence[int]) -> Sequence[list[float] | None]:
+        """Where the windows of some samples lie on the model's map."""
+        latent_map = self._detector.head.latent_map
+        if latent_map is None or not rows:
+            return [None] * len(rows)
+        places: list[list[float] | None] = (
+            latent_map.places(scores.latent[np.array(rows)]).round(_PLACE_DECIMALS).tolist()
+        )
+        return places
+
     def _frame(  # noqa: PLR0917 - one call, for each frame
         self,
         sensor: str,
         part: slice,
+        place: list[float] | None,
         partition: int,
         samples: Samples,
         scores: Scores,
         judged: Judged,
     ) -> Output:
         assert self._encoder is not None
+        lag, settled = self._settled_lag, getattr(scores, "settled", None)
         return Output(
             topic=self._topics.denoised,
             key=sensor.encode(),
@@ -170,6 +194,8 @@ class OutputBuilder(DeadLetterBuilder):
                 samples.offsets[part],
                 samples.indices[part],
                 off=None if judged.off is None else judged.off[part],
+                latent=place,
+                settled=(lag, settled[part]) if lag and settled is not None else None,
                 model=self._model,
                 source=(self._topics.readings, partition),
             ),

@@ -17,7 +17,7 @@ from schemas.codec import (
     ReadingEncoder,
     decode_denoised,
 )
-from schemas.wire.errors import InvalidRecordError, UnknownContentTypeError
+from schemas.wire.errors import InvalidRecordError, RecordError, UnknownContentTypeError
 from schemas.wire.reading import Frame, Reading
 
 CHANNELS = ("flow", "speed")
@@ -55,7 +55,7 @@ def test_a_frame_model_has_equal_columns():
         Frame(sensor_id="p", ts_ns=[0, 1], values={"flow": [1.0]})
 
 
-def denoised(content_type=DENOISED_JSON, k=2, values=None):
+def denoised(content_type=DENOISED_JSON, k=2, values=None, **more):
     return DenoisedEncoder(CHANNELS, content_type).encode(
         "p",
         np.arange(k) * 10**6,
@@ -65,7 +65,59 @@ def denoised(content_type=DENOISED_JSON, k=2, values=None):
         np.zeros(k, dtype=np.int64),
         model="pump@1",
         source=("vigie.readings", 3),
+        **more,
     )
+
+
+BOTH = pytest.mark.parametrize("content_type", [DENOISED_JSON, DENOISED_ARROW])
+
+
+@BOTH
+def test_a_frame_says_where_its_last_window_lies_on_the_map(content_type):
+    frame = decode_denoised(denoised(content_type, latent=[0.25, -1.5]), content_type)
+    assert frame.latent == [0.25, -1.5]
+    assert decode_denoised(denoised(content_type), content_type).latent is None
+
+
+@BOTH
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_place_that_is_no_number_is_left_out(content_type, bad):
+    assert b"latent" not in denoised(content_type, latent=[0.5, bad])
+
+
+@BOTH
+def test_settled_values_stand_beside_the_causal_ones(content_type):
+    later = np.array([[np.nan, np.nan], [3.5, 4.5]])
+    frame = decode_denoised(denoised(content_type, settled=(7, later)), content_type)
+    assert frame.settled is not None
+    assert frame.settled.lag == 7
+    assert frame.settled.values == {"flow": [None, 3.5], "speed": [None, 4.5]}
+    assert frame.values == {"flow": [1.0, 1.0], "speed": [1.0, 1.0]}
+
+
+def test_a_frame_with_all_of_it_on_the_wire():
+    wire = denoised(latent=[0.25, -1.5], settled=(7, np.full((2, 2), np.nan)))
+    assert wire.endswith(
+        b'"partition":3,"latent":[0.25,-1.5],'
+        b'"settled":{"lag":7,"values":{"flow":[null,null],"speed":[null,null]}}}'
+    )
+
+
+@BOTH
+def test_settled_columns_are_as_long_as_the_others(content_type):
+    with pytest.raises(ValueError, match=r"must be \[k, 2\]"):
+        denoised(content_type, settled=(7, np.ones((3, 2))))
+    wrong = denoised(settled=(7, np.ones((2, 2)))).replace(b"[1.0,1.0]}}}", b"[1.0]}}}")
+    with pytest.raises(InvalidRecordError, match="settled speed has 1 entries"):
+        decode_denoised(wrong)
+
+
+def test_an_arrow_frame_whose_facts_are_damaged_is_refused():
+    found = denoised(DENOISED_ARROW, latent=[0.25, -1.5], settled=(7, np.ones((2, 2))))
+    for right, wrong in ((b"[0.25, -1.5]", b"[0.25, -1.5,"), (b"settled.lag", b"settled.lax")):
+        assert right in found
+        with pytest.raises(RecordError):
+            decode_denoised(found.replace(right, wrong), DENOISED_ARROW)
 
 
 def test_a_denoised_frame_on_the_wire():

@@ -1,9 +1,14 @@
-"""What an anomaly says beside its numbers."""
+"""What an anomaly says beside its numbers, and a cleaned frame beside its columns."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from detector.scoring import Detector
+from schemas.codec import decode_denoised
 from schemas.wire.anomaly import Anomaly, GroupKind
 from tests.support.fakes import make_stream
 from tests.support.models import (
@@ -13,6 +18,7 @@ from tests.support.models import (
     early_detector,
     encoded,
     reading_records,
+    small_detector,
 )
 
 
@@ -67,3 +73,44 @@ def test_an_anomaly_of_an_earlier_version_is_not_partial(anomalies):
 def test_a_sensor_called_as_the_pooled_group_can_be_told_from_it(anomalies):
     assert {(a.group, a.group_kind) for a in anomalies["s0"]} == {("s0", GroupKind.SENSOR)}
     assert {(a.group, a.group_kind) for a in anomalies["pooled"]} == {("pooled", GroupKind.POOLED)}
+
+
+def frames(**stream):
+    """Of two sensors, in the order in which they were published."""
+    records = [r["value"] for r in encoded(reading_records(["s0", "s1"], 40, spike_at=30))]
+    made = make_stream(records, **stream)
+    made.run_to_the_end()
+    sent = [value for topic, value, _ in made.sink.sent if topic == "vigie.denoised"]
+    return [decode_denoised(value) for value in sent]
+
+
+def test_a_frame_says_where_the_window_of_its_last_reading_lies():
+    detector = small_detector()
+    latent_map = detector.head.latent_map
+    assert latent_map is not None
+    records = reading_records(["s0", "s1"], 40, spike_at=30)
+    cut = frames(stream={"max_poll_records": 14})
+    found = {(frame.sensor_id, frame.ts_ns[-1]): frame.latent for frame in cut}
+
+    for sensor, at in (("s0", 0), ("s1", 1)):
+        rows = np.array([values for _, _, values in records[at::2]])
+        ends = np.arange(detector.receptive_field - 1, len(rows))
+        groups = np.full(len(ends), detector.group_of(sensor), np.int32)
+        places = latent_map.places(detector.score(rows, ends, groups).latent)
+        own = {ts: place for (name, ts), place in found.items() if name == sensor}
+        last = (START_NS + ends * SECOND_NS).tolist()
+        wanted = dict(zip(last, places.round(3).tolist(), strict=True))
+        assert own == {ts: wanted[ts] for ts in own}
+        assert len(own) > 2
+
+
+def test_a_model_without_a_map_publishes_no_places():
+    own = small_detector()
+    older = Detector(own.identity, own.views, replace(own.head, latent_map=None))
+
+    assert {frame.latent for frame in frames(detector=older)} == {None}
+
+
+def test_denoised_off_publishes_no_frame():
+    assert frames(stream={"denoised": "off"}) == []
+    assert frames(stream={"denoised": "causal"})[0].settled is None
