@@ -37,6 +37,7 @@ COMMANDS = (
     "silences",
     "repartition",
     "backtest",
+    "compare",
     "report",
     "topics",
     "status",

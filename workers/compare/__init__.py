@@ -1,0 +1,1 @@
+"""Autoencoders against principal components, on the readings of a user."""
