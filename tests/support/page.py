@@ -92,6 +92,9 @@ def cleaned_frame(
     times_ns: Sequence[int],
     scores: Sequence[float],
     values: Mapping[str, list[float | None]],
+    *,
+    latent: Sequence[float] | None = None,
+    model: str = "pumps@3f9c2a71d0be",
 ) -> DenoisedFrame:
     """A frame of the cleaned signal, without what the page does not look at."""
     return DenoisedFrame.model_construct(
@@ -100,7 +103,8 @@ def cleaned_frame(
         values=dict(values),
         score=list(scores),
         offset=[0] * len(times_ns),
-        model="pumps@3f9c2a71d0be",
+        latent=None if latent is None else list(latent),
+        model=model,
         topic="vigie.readings",
         partition=0,
     )

@@ -15,6 +15,7 @@ from fastapi.responses import Response
 
 from workers.api.auth import Principal, Scope, require
 from workers.api.problems import RESPONSES, ProblemError
+from workers.api.routes.fleet_map import map_view, trail_view
 from workers.api.routes.incidents import incident_view, list_view
 from workers.api.routes.sensors import account_view, document, fleet_view, sensor_view
 from workers.api.static_files import StaticFile, static_file
@@ -58,6 +59,18 @@ def incident(request: Request, incident_id: UUID, accept: Accept = "") -> Respon
 def sensor(request: Request, sensor_id: str, accept: Accept = "") -> Response:
     """One sensor."""
     return _page_or_json(request, accept, lambda who: sensor_view(request, who, sensor_id))
+
+
+@router.get("/map")
+def fleet_map(request: Request, accept: Accept = "") -> Response:
+    """All sensors by their state."""
+    return _page_or_json(request, accept, lambda who: map_view(request, who))
+
+
+@router.get("/map/{sensor_id:path}")
+def trail(request: Request, sensor_id: str, accept: Accept = "") -> Response:
+    """The map with the way of one sensor."""
+    return _page_or_json(request, accept, lambda who: trail_view(request, who, sensor_id))
 
 
 @router.get("/account")

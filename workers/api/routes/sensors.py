@@ -38,6 +38,9 @@ _MAX_FOLLOWED: Final = 8
 _FLEET_EVERY_S: Final = 1.0
 _ROWS_EVERY_S: Final = 0.35
 _CELLS: Final = 96
+UNKNOWN: Final = (
+    "No reading of this sensor came since the gateway started; its incidents may be known."
+)
 _BOOT: Final = secrets.token_hex(4)
 """Revisions of another process mean nothing here."""
 
@@ -251,10 +254,7 @@ def sensor_view(request: Request, principal: Principal, sensor_id: str) -> dict[
     live, now_ns = live_of(request), request.app.state.clock()
     found = live.rows(sensor_id)
     if found is None or not sees(request, principal)(found["labels"]):
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND,
-            "No reading of this sensor came since the gateway started; its incidents may be known.",
-        )
+        raise ProblemError(HTTPStatus.NOT_FOUND, UNKNOWN)
     with request.app.state.gateway.database.read() as connection:
         used = sensor_budgets(connection, [sensor_id], now_ns=now_ns)
     numbers = ".".join(map(str, [live.revision, *found["next"]]))

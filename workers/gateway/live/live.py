@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,8 @@ from schemas.wire.denoised import DenoisedFrame
 from workers.gateway.live.cells import Cells
 from workers.gateway.live.numbers import half_widths, milliseconds, short
 from workers.gateway.live.rows import Rows, RowsSince
+from workers.gateway.live.told import Following, LiveSensor
+from workers.gateway.live.trails import Trails
 
 __all__ = ["STEPS", "Following", "LiveFeed", "LiveSensor"]
 
@@ -38,42 +40,6 @@ LabelsOf = Callable[[str], Mapping[str, str]]
 
 def _no_labels(_sensor: str) -> Mapping[str, str]:
     return {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Following:
-    """How the topics are followed.
-
-    Attributes:
-        said: in words, for people.
-        is_following: whether what is here is up to date.
-        skipped: records that were left out to keep up.
-        unfollowed: readings of sensors beyond `gateway.live_sensors`.
-    """
-
-    said: str = "not following the readings"
-    is_following: bool = False
-    skipped: int = 0
-    unfollowed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveSensor:
-    """One sensor as a list shows it.
-
-    Attributes:
-        sensor_id: its name.
-        labels: as the file of the settings or its last anomaly gave them.
-        last_ns: event time of its last reading, scored or not; 0 is none.
-        score: of its last scored reading; NaN is none.
-        worst: highest score of the last two hours before the newest reading of all; NaN is none.
-    """
-
-    sensor_id: str
-    labels: Mapping[str, str]
-    last_ns: int
-    score: float
-    worst: float
 
 
 class LiveFeed:
@@ -141,14 +107,15 @@ class LiveFeed:
             width_ns=width_ns, cells=cells, columns=n, fields={"sum": np.add, "count": np.add}
         )
         self._last = np.zeros(0, np.int64)
+        self._trails = Trails()
         self._scored = np.zeros(0, np.int64)
         self._score = np.zeros(0)
         self._changed = np.zeros(0, np.int64)
 
     @property
-    def _parts(self) -> tuple[Rows | Cells, ...]:
+    def _parts(self) -> tuple[Rows | Cells | Trails, ...]:
         rows = (self._cleaned, self._measured, self._flagged)
-        return (*rows, *self._scores.values(), self._low_high, self._means)
+        return (*rows, *self._scores.values(), self._low_high, self._means, self._trails)
 
     # Feeding.
 
@@ -194,6 +161,7 @@ class LiveFeed:
             if ts[row] >= self._scored[sensor]:
                 self._scored[sensor], self._score[sensor] = ts[row], values[row, 0]
         self._changed[at] = self._revision
+        self._trails.add_frames(kept)
 
     def add_readings(self, readings: Readings) -> None:
         """Take in readings in the order of `channels`."""
@@ -358,7 +326,37 @@ class LiveFeed:
             "sensor_id": self._names[at],
             "last": int(self._last[at]) // 1_000_000,
             "score": round(float(self._score[at]), 3),
+            "latent": self._trails.newest(at),
         }
+
+    def map(self, may_see: Callable[[Mapping[str, str]], bool]) -> dict[str, Any]:
+        """Where each sensor is on the model's map: a document that `fleet_since` goes on from.
+
+        Args:
+            may_see: whether somebody sees a sensor, by its labels.
+        """
+        with self._lock:
+            found = []
+            for at, name in enumerate(self._names):
+                labels = self._labels_at(name, at)
+                if may_see(labels):
+                    found.append((at, {**self._brief(at), "labels": labels}))
+            seen = np.array([at for at, _ in found], dtype=np.intp)
+            return {
+                "revision": self._revision,
+                "model": self._trails.model,
+                "sensors": [one for _, one in found],
+                "normal": self._trails.normal(seen),
+            }
+
+    def trail(self, sensor: str) -> dict[str, Any] | None:
+        """The way of a sensor over the map, the oldest place first; None if it is not known."""
+        with self._lock:
+            at = self._index.get(sensor)
+            if at is None:
+                return None
+            labels = self._labels_at(sensor, at)
+            return {**self._brief(at), "labels": labels, **self._trails.of(at)}
 
     def rows(self, sensor: str, since: Sequence[int] = (0, 0, 0)) -> dict[str, Any] | None:
         """The last rows of a sensor at full resolution; None if it is not known.

@@ -93,14 +93,37 @@ def test_a_tenant_sees_sensors_that_name_it_and_no_others(api):
 
 
 def test_data_needs_a_token_and_the_page_itself_does_not(api):
-    pages = ("/", "/incidents", "/sensors/pump-1", "/account")
-    for path in (*pages, "/v1/live", "/v1/account", "/v1/sensors", "/v1/fleet"):
+    pages = ("/", "/map", "/map/pump-1", "/incidents", "/sensors/pump-1", "/account")
+    data = ("/v1/live", "/v1/account", "/v1/sensors", "/v1/fleet", "/v1/map", "/v1/map/pump-1")
+    for path in (*pages, *data):
         answer = api.client.get(path, headers={"Accept": "application/json"})
         assert answer.status_code == 401, path
     for path in pages:
         page = api.client.get(path, headers={"Accept": "text/html"})
         assert page.status_code == 200
         assert "pump" not in page.text
+
+
+def test_the_map_and_the_way_of_a_sensor_are_seen_by_whom_they_belong_to(api):
+    for at_s, place in ((1, (0.5, -1.0)), (9, (4.5, 2.0))):
+        moved = [
+            cleaned_frame(name, [START_NS + at_s * SECOND_NS], [0.1], {"flow": [1.0]}, latent=place)
+            for name in ("pump-1", "pump-2")
+        ]
+        api.gateway.live.add_frames(moved)
+
+    everybody = get(api, "/v1/map")
+    acme = get(api, "/v1/map", tenant="acme")
+
+    places = {one["sensor_id"]: one["latent"] for one in everybody["sensors"]}
+    assert places == {"pump-0": None, "pump-1": [4.5, 2.0], "pump-2": [4.5, 2.0], "new": None}
+    assert [one["sensor_id"] for one in acme["sensors"]] == ["pump-1"]
+    assert (len(everybody["normal"]), len(acme["normal"])) == (4, 2)
+    assert get(api, "/map/pump-1", tenant="acme")["way"] == [[0.5, -1.0], [4.5, 2.0]]
+    assert get(api, "/map")["place"] == everybody["place"]
+    for path in ("/v1/map/pump-2", "/v1/map/nobody"):
+        headers = api.bearer(Scope.READ, tenant="acme")
+        assert api.client.get(path, headers=headers).status_code == 404
 
 
 def test_one_sensor_has_its_rows_and_its_day(api):
