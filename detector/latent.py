@@ -207,16 +207,25 @@ def generate_near(
     return decode(detector, near, group)
 
 
-def average(detector: Detector, windows: Windows, group: int) -> Window:
+def average(
+    detector: Detector, windows: Windows, group: int, *, groups: Group | None = None
+) -> Window:
     """The window in the middle of several of one type: d(mean z).
 
     A mean of readings blurs what does not stand at the same place in each window; the decoder
     gives back a window of the kind that it has learnt.
 
+    Args:
+        detector: that encodes and decodes.
+        windows: of one type, complete.
+        group: `detector.group_of` the sensor whose centre and spread the result gets.
+        groups: of the sensor of each window; None = all of `group`.
+
     Raises:
         ValueError: no window, another shape, or missing values.
     """
-    middle: Window = decode(detector, _mean(detector, windows, group, "windows"), group)[0]
+    of_windows = group if groups is None else groups
+    middle: Window = decode(detector, _mean(detector, windows, of_windows, "windows"), group)[0]
     return middle
 
 
@@ -227,7 +236,7 @@ def arithmetic(
     c: Windows,
     group: int,
     *,
-    change_group: int | None = None,
+    groups: tuple[Group, Group, Group] | None = None,
 ) -> Window:
     """The change from B to A applied to C: d(mean z(a) - mean z(b) + mean z(c)).
 
@@ -239,15 +248,15 @@ def arithmetic(
         a: windows behind the change.
         b: windows before it.
         c: windows that the change is applied to.
-        group: `detector.group_of` the sensor of `c`, and so of the result.
-        change_group: of the sensor of `a` and `b`; None = the same.
+        group: `detector.group_of` the sensor of the result, usually that of `c`.
+        groups: of the sensors of `a`, `b` and `c`; None = all of `group`.
 
     Raises:
         ValueError: no window in one of them, another shape, or missing values.
     """
-    changed = group if change_group is None else change_group
-    after, before = _mean(detector, a, changed, "a"), _mean(detector, b, changed, "b")
-    latent = after - before + _mean(detector, c, group, "c")
+    of_a, of_b, of_c = (group,) * 3 if groups is None else groups
+    change = _mean(detector, a, of_a, "a") - _mean(detector, b, of_b, "b")
+    latent = change + _mean(detector, c, of_c, "c")
     changed_window: Window = decode(detector, latent, group)[0]
     return changed_window
 
@@ -270,7 +279,7 @@ def interpolate(
     return decode(detector, (first + share * (last - first)).astype(np.float32), group)
 
 
-def _mean(detector: Detector, windows: Windows, group: int, name: str) -> Latents:
+def _mean(detector: Detector, windows: Windows, group: Group, name: str) -> Latents:
     if len(windows) == 0:
         raise ValueError(f"{name}: a mean needs at least one window, got none")
     latents = _encode_complete(detector, windows, group, name)
@@ -278,7 +287,7 @@ def _mean(detector: Detector, windows: Windows, group: int, name: str) -> Latent
     return mean
 
 
-def _encode_complete(detector: Detector, windows: Windows, group: int, name: str) -> Latents:
+def _encode_complete(detector: Detector, windows: Windows, group: Group, name: str) -> Latents:
     missing = int(np.count_nonzero(~np.isfinite(windows)))
     if missing:
         raise ValueError(

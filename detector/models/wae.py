@@ -31,7 +31,7 @@ class WassersteinConfig(DenseConfig):
             autoencoder.
     """
 
-    pull: float = 0.1
+    pull: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

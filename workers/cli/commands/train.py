@@ -19,6 +19,7 @@ from workers.cli.options import (
     unbundled,
     usage_errors,
 )
+from workers.cli.topic_range import from_topic
 from workers.cli.views.findings import as_documents, print_warnings, refuse
 from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json, warn
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
     from detector.scoring import Detector
     from detector.signal.series import Series
     from detector.training.train import TrainingConfig
-    from schemas.settings import Settings
     from workers.data.finding import Finding
     from workers.data.history import History
-    from workers.data.layout import Layout
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -179,7 +178,7 @@ def train(
     if files:
         history = read_files(files, layout)
     else:
-        history = _from_topic(options.load({}), layout, topic_from or "", topic_to)
+        history = from_topic(options.load({}), layout, topic_from or "", topic_to)
     check_usable(history, layout.max_left_out)
     history = history.only(only or ())
     warnings = warnings_of(findings_of(history, layout, now_ns=clock.time_ns()))
@@ -219,28 +218,6 @@ def train(
     detector = load(folder, device="cpu")
     took_s = clock.monotonic() - began_s
     _report(detector, folder, history, took_s, warnings, as_json=as_json)
-
-
-def _from_topic(settings: Settings, layout: Layout, start: str, end: str | None) -> History:
-    from schemas.wire.timestamp import to_ns
-    from workers.data.history import unusable_rows
-    from workers.data.topic import read_topic
-
-    with usage_errors("--topic-from, --topic-to"):
-        start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
-    history = read_topic(settings, layout, start_ns=start_ns, end_ns=end_ns)
-    if not history.sensors:
-        reasons = "; ".join(history.notes)
-        raise VigieError(
-            f"{settings.topics.readings} holds no reading of that time that can be used. "
-            + (f"{reasons}. Correct [input], or " if reasons else "")
-            + "check --topic-from, --topic-to and --channel"
-        )
-    if said := unusable_rows(history, layout.max_left_out):
-        raise VigieError(
-            f"{said} {'; '.join(history.notes)}. To go on without these records: --max-left-out 1"
-        )
-    return history
 
 
 def _series(history: History) -> list[Series]:

@@ -1,0 +1,1 @@
+"""What the latent space is good for: see `python -m benchmarks.latent`."""
