@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from detector.models import default_latent_size
-from detector.scoring import Detector
-from detector.training.train import train
 from workers.compare.detection import Detection, detection_of
 from workers.compare.errors import Denoising, Errors, denoising_of, errors_of
-from workers.compare.methods import FIT_S, Method, Plan, fit
+from workers.compare.methods import Fitted, Method, Plan, fit
 from workers.compare.time_split import ComparisonError, TimeSplit, parts_of, rows_of
+from workers.data.history import SensorRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +61,8 @@ def compare(
     for method in Method:
         told(method.value)
         try:
-            detector = train(split.series(), plan.training(method, split.training.channels))
-            results.append(_result(method, detector, split, plan))
+            fitted = fit(split.series(), plan.training(method, split.training.channels))
+            results.append(_result(method, fitted, split, plan))
         except ValueError as error:
             raise ComparisonError(f"cannot compare: {error}") from error
     return results
@@ -90,34 +89,28 @@ def errors_by_bottleneck(
             try:
                 fitted = fit(split.series(), here.training(method, split.training.channels))
                 parts = parts_of(sound.sensors, split.training.sensors, fitted.group_of)
-                found[method].append(errors_of(fitted.view, parts, max_gap_s=fitted.max_gap_s))
+                found[method].append(errors_of(fitted.view, parts, max_gap_s=fitted.data.max_gap_s))
             except ValueError as error:
                 raise ComparisonError(f"cannot compare: {error}") from error
     return found
 
 
-def _result(method: Method, detector: Detector, split: TimeSplit, plan: Plan) -> Result:
-    training = split.training.sensors
-    sound = split.held_out.without_labelled()
-    held_out = errors_of(
-        detector.signal,
-        parts_of(sound.sensors, training, detector.group_of),
-        max_gap_s=detector.max_gap_s,
-    )
-    share = plan.training(method, split.training.channels).split.calibration
+def _result(method: Method, fitted: Fitted, split: TimeSplit, plan: Plan) -> Result:
+    training, view = split.training.sensors, fitted.view
+
+    def errors(sensors: Sequence[SensorRows]) -> Errors:
+        parts = parts_of(sensors, training, fitted.group_of)
+        return errors_of(view, parts, max_gap_s=fitted.data.max_gap_s)
+
+    held_out = errors(split.held_out.without_labelled().sensors)
+    share = fitted.config.split.calibration
     last = [rows_of(one, round(len(one) * (1.0 - share)), len(one)) for one in training]
-    calibration = errors_of(
-        detector.signal,
-        parts_of(last, training, detector.group_of),
-        max_gap_s=detector.max_gap_s,
-    )
-    model = detector.signal.model
     return Result(
         method=method,
         bottleneck=plan.bottleneck,
-        parameters=sum(value.numel() for value in model.state_dict().values()),
-        fit_s=float(detector.identity.training[FIT_S]),
+        parameters=sum(value.numel() for value in view.model.state_dict().values()),
+        fit_s=fitted.fit_s,
         errors=held_out,
-        denoising=denoising_of(held_out, calibration),
-        detection=detection_of(detector, split, plan),
+        denoising=denoising_of(held_out, errors(last)),
+        detection=detection_of(fitted.detector(), split, plan),
     )

@@ -79,8 +79,8 @@ def inject(
     slot = SLOT_LENGTHS * length
     every = tuple(Kind)
     for number, begin in enumerate(range(0, len(rows) - slot + 1, slot)):
-        kind = every[number % len(every)]
-        channel = channels[(number // len(every) + number) % len(channels)]
+        turn, place = divmod(number, len(every))
+        kind, channel = every[place], channels[(turn + place) % len(channels)]
         first = begin + (slot - length) // 2
         span = slice(first, first + (1 if kind is Kind.SPIKE else length))
         sign = generator.choice([-1.0, 1.0])

@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from detector.calibration.budget import AlarmBudget
-from detector.scoring import pick_device
-from detector.training.base import FittedView
+from detector.head import Identity
+from detector.scoring import Detector, pick_device
 from detector.training.corruption import Corruption
 from detector.training.dataset import Dataset, assemble
+from detector.training.fit_head import fit_head
 from detector.training.train import TrainingConfig
+from detector.views.joined import Views
 from detector.views.reconstruction import ReconstructionView
 
 if TYPE_CHECKING:
     from detector.signal.series import Series
-
-FIT_S = "fit_s"
-"""In a detector's summary: what the fit took, in seconds, without thresholds."""
 
 
 class Method(Enum):
@@ -82,8 +81,12 @@ class Plan:
         if not 0 < self.held_out <= 0.9:  # noqa: PLR2004
             raise ValueError(f"held_out must be in (0, 0.9], got {self.held_out}")
 
-    def training(self, method: Method, channels: Sequence[str]) -> PlainReconstruction:
-        """How a method is fitted to these channels."""
+    def training(self, method: Method, channels: Sequence[str]) -> TrainingConfig:
+        """How a method is fitted to these channels: for the aim of principal components.
+
+        No noise is added, no weight decays, and no reading counts more than another: each of these
+        would move an autoencoder away from what PCA is fitted to. Nor are targets smoothed (`fit`).
+        """
         kind, sizes = self.kind, dict[str, Any]()
         if method is Method.PCA:
             kind = "pca"
@@ -91,10 +94,9 @@ class Plan:
             kind, sizes = "dense", {"hidden": ()}
         elif kind == "dense":
             sizes = {"hidden": self.hidden}
-        return PlainReconstruction(
+        return TrainingConfig(
             channels=tuple(channels),
             name=method.name.lower(),
-            version="0",
             kind=kind,
             receptive_field=self.receptive_field,
             model={**sizes, "latent_size": self.bottleneck},
@@ -105,6 +107,9 @@ class Plan:
             # for the rate falls to the end.
             check_every=self.max_steps if method is Method.LINEAR else _LOOK_EVERY,
             patience=self.max_steps,
+            corruption=Corruption(noise=0.0, least_noise=0.0),
+            weight_decay=0.0,
+            last_weight=0.0,
             seed=self.seed,
             budget=self.budget,
             device=self.device,
@@ -112,48 +117,48 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlainReconstruction(TrainingConfig):
-    """Training for the aim of principal components: readings in, the same readings out.
-
-    No noise is added, no target smoothed, no weight decays, and no reading counts more than
-    another: each of these would move an autoencoder away from what PCA is fitted to.
-    """
-
-    corruption: Corruption = field(default_factory=lambda: Corruption(noise=0.0, least_noise=0.0))
-    weight_decay: float = 0.0
-    last_weight: float = 0.0
-
-    def fit(self, data: Dataset, **how: Any) -> FittedView:
-        """See `ViewTraining.fit`; the summary says how long it took."""
-        began_s = time.perf_counter()
-        fitted = super().fit(replace(data, target=data.filled), **how)
-        took_s = time.perf_counter() - began_s
-        return replace(fitted, summary={**fitted.summary, FIT_S: took_s})
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A fitted autoencoder alone, without thresholds.
+    """A fitted autoencoder.
 
     Attributes:
         view: it, with its scaler.
-        sensors: those of groups 1, 2, ...
-        max_gap_s: of the windows it has seen.
-        fit_s: what the fit took.
+        data: what it was fitted on.
+        config: how.
+        fit_s: what the fit took, without thresholds.
     """
 
     view: ReconstructionView
-    sensors: tuple[str, ...]
-    max_gap_s: float
+    data: Dataset
+    config: TrainingConfig
     fit_s: float
 
     def group_of(self, sensor: str) -> int:
         """The calibration group of a sensor; 0 for one that training has not seen."""
-        return self.sensors.index(sensor) + 1 if sensor in self.sensors else 0
+        known = self.data.sensors
+        return known.index(sensor) + 1 if sensor in known else 0
+
+    def detector(self) -> Detector:
+        """It with thresholds from the calibration block, as `train` sets them.
+
+        Left out: what has no part in scores (clean values, likeness, the map of latents).
+        """
+        data, config = self.data, self.config
+        rate = config.budget.rate(data.interval_s, sensors=len(data.names))
+        fitted = fit_head(Views([self.view]), data, rate=rate, dials=config.dials)
+        identity = Identity(
+            name=config.name,
+            version="0",
+            channels=config.channels,
+            units=("",) * len(config.channels),
+            sensors=data.sensors,
+            interval_s=data.interval_s,
+            max_gap_s=data.max_gap_s,
+        )
+        return Detector(identity, fitted.views, fitted.head)
 
 
-def fit(series: Sequence[Series], config: PlainReconstruction) -> Fitted:
-    """Fit an autoencoder alone, which takes less time than a whole detector.
+def fit(series: Sequence[Series], config: TrainingConfig) -> Fitted:
+    """Fit an autoencoder.
 
     Raises:
         ValueError: see `detector.training.train.train`.
@@ -166,16 +171,13 @@ def fit(series: Sequence[Series], config: PlainReconstruction) -> Fitted:
         max_gap_s=config.max_gap_s,
         max_rows=config.max_rows,
     )
+    began_s = time.perf_counter()
     fitted = config.fit(
-        data,
+        replace(data, target=data.filled),
         generator=torch.Generator().manual_seed(config.seed),
         device=pick_device(config.device),
         progress=lambda _: None,
     )
+    fit_s = time.perf_counter() - began_s
     assert isinstance(fitted.view, ReconstructionView)
-    return Fitted(
-        view=fitted.view,
-        sensors=data.sensors,
-        max_gap_s=data.max_gap_s,
-        fit_s=float(fitted.summary[FIT_S]),
-    )
+    return Fitted(view=fitted.view, data=data, config=config, fit_s=fit_s)

@@ -119,7 +119,7 @@ def relation(split: TimeSplit, plan: Plan, names: Sequence[str] = ()) -> Relatio
 
     Args:
         split: fitted to the first, measured on the second.
-        plan: seed and device are taken from it.
+        plan: seed, device and the most steps are taken from it.
         names: the channels; by default the two that are most curved.
 
     Raises:
@@ -136,7 +136,7 @@ def relation(split: TimeSplit, plan: Plan, names: Sequence[str] = ()) -> Relatio
         receptive_field=1,
         kind="dense",
         hidden=_HIDDEN,
-        max_steps=_STEPS,
+        max_steps=min(_STEPS, plan.max_steps),
     )
     rows = held.values[np.isfinite(held.values).all(axis=1)]
     found = Relation(
@@ -153,7 +153,7 @@ def relation(split: TimeSplit, plan: Plan, names: Sequence[str] = ()) -> Relatio
         try:
             fitted = fit(series, here.training(method, chosen))
             parts = parts_of([held], [known], fitted.group_of)
-            errors = errors_of(fitted.view, parts, max_gap_s=fitted.max_gap_s)
+            errors = errors_of(fitted.view, parts, max_gap_s=fitted.data.max_gap_s)
         except ValueError as error:
             raise ComparisonError(f"cannot draw {' and '.join(chosen)}: {error}") from error
         found.unexplained[method] = errors.unexplained
