@@ -32,8 +32,9 @@ _Others = Float64[np.ndarray, "others latent"]
 _Picks = Int64[np.ndarray, " k"]
 
 _LEAST_FOR_PAIRS = 2
-_JITTER = 1e-9
+_JITTER = 1e-6
 """Share of the mean variance that is added to each: a covariance of few windows has no inverse."""
+_LEAST_VARIANCE = 1e-12
 
 
 class Method(StrEnum):
@@ -320,13 +321,12 @@ def _deviation(
     """Lower triangle L with L Lᵀ the shrunk covariance of a class."""
     n, d = latents.shape
     own = np.cov(latents, rowvar=False).reshape(d, d) if n > 1 else np.zeros((d, d))
-    if unlabelled is not None and len(unlabelled) > d:
+    prior = np.diag(np.diag(own))
+    if unlabelled is not None and len(unlabelled) >= _LEAST_FOR_PAIRS:
         prior = np.cov(unlabelled, rowvar=False).reshape(d, d)
-    else:
-        prior = np.diag(np.diag(own))
     share = d / (n - 1 + d)
     shrunk = (1 - share) * own + share * prior
-    floor = _JITTER * max(float(np.trace(shrunk)) / d, np.finfo(np.float32).tiny)
+    floor = max(_JITTER * float(np.trace(shrunk)) / d, _LEAST_VARIANCE)
     factor: Float64[np.ndarray, "latent latent"]
     factor = np.linalg.cholesky(shrunk + floor * np.eye(d))
     return factor

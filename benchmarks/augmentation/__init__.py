@@ -1,0 +1,1 @@
+"""Do made windows help a fault classifier?"""

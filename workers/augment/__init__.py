@@ -1,0 +1,1 @@
+"""A larger set of windows out of files."""
