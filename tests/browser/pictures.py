@@ -91,6 +91,7 @@ def populate(page: ServedPage) -> None:
     plant.feed(page.live, now - np.arange(86_400, 7200, -120) * SECOND_NS)
     for begin in range(7200, 0, -600):
         every = 10 if begin > 1200 else 2
+        plant.frame_rows = 60 // every
         plant.feed(page.live, now - np.arange(begin, begin - 600, -every) * SECOND_NS)
     # Labels come with anomalies, or from a file; here from the start.
     page.live._labels_of = lambda sensor: LABELS.get(sensor, {})
@@ -124,8 +125,10 @@ def main() -> None:
     chromium = next(filter(None, map(shutil.which, NAMES)))
     views = {
         "fleet": ("/", ".strip-list a", 760),
+        "map": ("/map/pump-016", ".way line", 860),
         "incidents": ("/incidents", "tr[data-incident]", 660),
         "sensor": ("/sensors/pump-016", ".bars li", 900),
+        "compare": ("/sensors/pump-068", ".bars li, .bars, .chart", 900),
         "account": ("/account", ".equation", 660),
     }
     with (
@@ -145,6 +148,8 @@ def main() -> None:
                 at = context.new_page()
                 at.goto(page.url + path)
                 at.wait_for_selector(there)
+                if name == "compare":
+                    at.get_by_role("button", name="Before and after").click()
                 at.wait_for_timeout(800)
                 at.screenshot(path=IMAGES / f"page-{name}-{scheme}.png")
                 context.close()

@@ -211,6 +211,7 @@ def test_axe_finds_nothing_serious_in_light_and_in_dark(served, open_page):
 
     views = {
         "/": ".strip-list a",
+        "/map/pump-3": ".way .newest",
         "/incidents": "tr[data-incident]",
         f"/incidents/{found[1]['id']}": ".chart canvas",
         "/sensors/pump-3": ".bars li",
@@ -219,6 +220,8 @@ def test_axe_finds_nothing_serious_in_light_and_in_dark(served, open_page):
     for path, there in views.items():
         at.goto(served.url + path)
         at.wait_for_selector(there)
+        if path.startswith("/sensors"):
+            at.get_by_role("button", name="Before and after").click()
         for summary in at.locator("summary").all():
             summary.click()
         at.evaluate(AXE.read_text(encoding="utf-8"))
@@ -256,6 +259,9 @@ def test_names_from_outside_are_text_and_nothing_else(served, open_page):
         for link in at.locator(".strip-list a").element_handles()
     }
     assert hrefs == set(HOSTILE)
+    at.goto(f"{served.url}/map/{quote(HOSTILE[0], safe='')}")
+    expect(at.locator(".way .newest")).to_be_attached()
+    assert set(at.locator(".farthest bdi").all_inner_texts()) == set(HOSTILE)
     for name in HOSTILE[2:]:
         at.goto(f"{served.url}/sensors/{quote(name, safe='')}")
         expect(at.locator("h1 bdi")).to_have_text(name)
@@ -316,6 +322,8 @@ def test_every_view_is_json_at_the_same_address(served, open_page):
     asked = watched.context.request
     views = {
         "/": "sensors",
+        "/map": "normal",
+        "/map/pump-0": "way",
         "/incidents": "items",
         f"/incidents/{found['id']}": "state",
         "/sensors/pump-0": "measured",

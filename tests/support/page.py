@@ -44,6 +44,7 @@ class Plant:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faults: list[tuple[str, int, int, float]] = field(default_factory=list)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+    frame_rows: int = 100_000
 
     def feed(self, live: LiveFeed, times_ns: np.ndarray) -> None:
         """Measure, clean and score at these times."""
@@ -64,8 +65,18 @@ class Plant:
             base = 0.12 + 0.07 * np.abs(self.rng.normal(size=len(times_ns)))
             base *= 1 + 0.35 * (number % 3)
             score = np.round(base + 0.16 * np.sin(phase / 9 + number) ** 2 + push, 4)
-            columns = dict(zip(CHANNELS, clean.T.tolist(), strict=True))
-            frames.append(cleaned_frame(sensor, times_ns.tolist(), score.tolist(), columns))
+            places = _places(number, phase, push)
+            for start in range(0, len(times_ns), self.frame_rows):
+                part = slice(start, start + self.frame_rows)
+                frames.append(
+                    cleaned_frame(
+                        sensor,
+                        times_ns[part].tolist(),
+                        score[part].tolist(),
+                        dict(zip(CHANNELS, clean[part].T.tolist(), strict=True)),
+                        latent=places[part][-1].tolist(),
+                    )
+                )
             readings.append((sensor, measured))
             flagged += [
                 self._anomaly(sensor, int(ts), float(at))
@@ -85,6 +96,17 @@ class Plant:
             "contribution": dict(zip(CHANNELS, (0.04, 0.03, 0.34, 0.57, 0.02), strict=True)),
         }
         return Anomaly.model_construct(**of)
+
+
+def _places(number: int, phase: np.ndarray, push: np.ndarray) -> np.ndarray:
+    """[k, 2] where a sensor is on the map: it wanders around its own state, a fault leads away."""
+    own = 0.75 * np.random.default_rng(number).normal(size=2)
+    course = np.stack([np.sin(phase / 5 + number), np.cos(phase / 11 + 2 * number)], axis=1)
+    course += 0.4 * np.stack([np.cos(phase / 1.7), np.sin(phase / 2.3 + number)], axis=1)
+    away = np.array([np.cos(0.9 * number), np.sin(0.9 * number)])
+    bent = np.stack([-away[1] * np.sqrt(push), away[0] * np.sqrt(push)], axis=1)
+    places: np.ndarray = np.round(own + 0.3 * course + 2.4 * push[:, None] * away + bent, 3)
+    return places
 
 
 def cleaned_frame(

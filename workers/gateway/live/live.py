@@ -318,6 +318,7 @@ class LiveFeed:
                 "revision": self._revision,
                 "step_s": step_s,
                 "end": self.newest_ns(now_ns) // ring.width_ns,
+                "model": self._trails.model,
                 "sensors": found,
             }
 

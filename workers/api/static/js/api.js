@@ -78,6 +78,8 @@ export async function logOut() {
 export const pathOf = {
   incident: (id) => `/incidents/${encodeURIComponent(id)}`,
   sensor: (id) => `/sensors/${encodeURIComponent(id)}`,
+  map: (id) => (id ? `/map/${encodeURIComponent(id)}` : "/map"),
+  apiMap: (id) => `/v1/map/${encodeURIComponent(id)}`,
   apiSensor: (id) => `/v1/sensors/${encodeURIComponent(id)}`,
   apiIncident: (id) => `/v1/incidents/${encodeURIComponent(id)}`,
 };

@@ -5,12 +5,12 @@ import { html, useEffect, useRef } from "../vendor/htm-preact.js";
 import { colours, useRedraw } from "./kit.js";
 import { time } from "./words.js";
 
-const NAMES = ["muted", "chart-grid", "chart-measured", "chart-cleaned", "chart-band", "chart-flag", "chart-threshold", "line-strong"];
+const NAMES = ["muted", "chart-grid", "chart-measured", "chart-faint", "chart-cleaned", "chart-band", "chart-flag", "chart-threshold", "line-strong"];
 const FONT = "12px system-ui, sans-serif";
 
-function axes(of) {
+function axes(of, kind) {
   const one = { font: FONT, stroke: of.muted, grid: { stroke: of["chart-grid"], width: 1 }, ticks: { stroke: of["chart-grid"], width: 1, size: 4 } };
-  return [{ ...one, space: 90, size: 26, values: clocks }, { ...one, size: 58, space: 26 }];
+  return [{ ...one, space: 90, size: 26, values: clocks }, { ...one, size: 58, space: kind === "difference" ? 13 : 26 }];
 }
 
 // Times of the ticks, without seconds where all are whole minutes.
@@ -57,16 +57,20 @@ function seriesOf(kind, of) {
   const line = (label, stroke, width, more = {}) => ({ label, stroke, width, points: { show: false }, spanGaps: false, ...more });
   const none = "rgba(0,0,0,0)";
   if (kind === "score") return { series: [{}, line("score", of["chart-cleaned"], 1.5)] };
+  if (kind === "difference") return { series: [{}, line("taken away", of["chart-measured"], 1.1)] };
   if (kind === "excerpt")
     return { series: [{}, line("expected", of["chart-cleaned"], 2), line("measured", of["chart-measured"], 1.5, { points: { show: true, size: 6 } })] };
+  const cleaned = line("cleaned", of["chart-cleaned"], kind === "after" ? 2.4 : 1.9);
   return {
-    series: [{}, line("low", none, 0), line("high", none, 0), line("measured", of["chart-measured"], 1.1), line("cleaned", of["chart-cleaned"], 1.9)],
+    series: [{}, line("low", none, 0), line("high", none, 0), line("measured", of[kind === "after" ? "chart-faint" : "chart-measured"], 1.1), cleaned],
     bands: [{ series: [2, 1], fill: of["chart-band"] }],
   };
 }
 
-function rangeOf(kind) {
-  if (kind !== "score") return (_plot, low, high) => {
+// given: () => the extremes to show, null for those of the data.
+function rangeOf(kind, given) {
+  if (kind !== "score") return (_plot, lowest, highest) => {
+    const [low, high] = given() ?? [lowest, highest];
     if (low == null || high == null) return [0, 1];
     const room = (high - low || Math.abs(high) || 1) * 0.08;
     return [low - room, high + room];
@@ -74,8 +78,9 @@ function rangeOf(kind) {
   return (_plot, _low, high) => [0, Math.max(1.3, (high || 0) * 1.08)];
 }
 
-// kind: "channel" (data: x, low, high, measured, cleaned), "score" (x, score), "excerpt".
-export function Chart({ kind, data, flags = [], threshold, height = 130, range, label, sync }) {
+// kind: "channel" and "after" (data: x, low, high, measured, cleaned; "after" has the measured ones
+// faint), "score" (x, score), "difference" (x, values), "excerpt". y: extremes to show.
+export function Chart({ kind, data, flags = [], threshold, height = 130, range, y, label, sync }) {
   const box = useRef(null);
   const plot = useRef(null);
   const state = useRef({ flags: [], of: {} });
@@ -92,14 +97,14 @@ export function Chart({ kind, data, flags = [], threshold, height = 130, range, 
       padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, ...(sync ? { sync: { key: sync } } : {}) },
-      scales: { x: { time: true, range: range ? (() => latestRange(drawn.current)) : undefined }, y: { range: rangeOf(kind) } },
-      axes: axes(of),
+      scales: { x: { time: true, range: range ? (() => latestRange(drawn.current)) : undefined }, y: { range: rangeOf(kind, () => drawn.current.y) } },
+      axes: axes(of, kind),
       plugins: [marks(state.current)],
       ...seriesOf(kind, of),
     }, data, box.current);
   }
 
-  drawn.current = { range, data };
+  drawn.current = { range, data, y };
   useEffect(() => {
     make();
     return () => {

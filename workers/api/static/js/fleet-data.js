@@ -69,30 +69,8 @@ export class FleetData {
 
   // Those that fit, the highest score of the window first.
   worstFirst(words, label) {
-    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = [];
-    for (const sensor of this.sensors.values()) {
-      if (label && !fits(sensor.labels, label)) continue;
-      if (wanted.length) {
-        const text = `${sensor.id} ${Object.values(sensor.labels).join(" ")}`.toLowerCase();
-        if (!wanted.every((word) => text.includes(word))) continue;
-      }
-      found.push(sensor);
-    }
     const key = (sensor) => (Number.isNaN(sensor.worst) ? -1 : sensor.worst);
-    return found.sort((a, b) => key(b) - key(a) || (a.id < b.id ? -1 : 1));
-  }
-
-  // All labels, as name=value with the number of sensors that have it.
-  labelChoices() {
-    const counts = new Map();
-    for (const sensor of this.sensors.values()) {
-      for (const pair of Object.entries(sensor.labels)) {
-        const key = JSON.stringify(pair);
-        counts.set(key, (counts.get(key) || 0) + 1);
-      }
-    }
-    return [...counts].map(([key, count]) => ({ key, pair: JSON.parse(key), count })).sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, 200);
+    return fitting(this.sensors.values(), words, label).sort((a, b) => key(b) - key(a) || (a.id < b.id ? -1 : 1));
   }
 
   timeOf(cell) {
@@ -106,9 +84,32 @@ export class FleetData {
   }
 }
 
-function fits(labels, key) {
-  const [name, value] = JSON.parse(key);
-  return labels[name] === value;
+// Those whose name and labels have all of the words, and that have the label.
+export function fitting(sensors, words, label) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const [name, value] = label ? JSON.parse(label) : [];
+  const found = [];
+  for (const sensor of sensors) {
+    if (label && sensor.labels[name] !== value) continue;
+    if (wanted.length) {
+      const text = `${sensor.id} ${Object.values(sensor.labels).join(" ")}`.toLowerCase();
+      if (!wanted.every((word) => text.includes(word))) continue;
+    }
+    found.push(sensor);
+  }
+  return found;
+}
+
+// All labels, as name=value with the number of sensors that have it.
+export function labelChoices(sensors) {
+  const counts = new Map();
+  for (const sensor of sensors) {
+    for (const pair of Object.entries(sensor.labels)) {
+      const key = JSON.stringify(pair);
+      counts.set(key, (counts.get(key) || 0) + 1);
+    }
+  }
+  return [...counts].map(([key, count]) => ({ key, pair: JSON.parse(key), count })).sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, 200);
 }
 
 function worstOf(scores) {

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
 import { follow, get, pathOf } from "./api.js";
-import { FleetData } from "./fleet-data.js";
-import { Choice, Labels, Name, Notice, Score, colours, useNow, useRedraw, useTitle } from "./kit.js";
+import { FleetData, labelChoices } from "./fleet-data.js";
+import { Choice, Filters, Labels, Name, Notice, Score, colours, useNow, useRedraw, useTitle } from "./kit.js";
 import { NAMES, Strip, drawCell, sized } from "./strip.js";
 import { count, lasting, score, severityOf, some, time } from "./words.js";
 
@@ -119,16 +119,12 @@ export function Fleet() {
     if (before.key !== key || isDue) ranked.current = { at: Date.now(), key, rows: data.worstFirst(words, label) };
     return ranked.current.rows;
   }, [data, version, words, label, now]);
-  const choices = useMemo(() => (data ? data.labelChoices() : []), [data]);
+  const choices = useMemo(() => (data ? labelChoices(data.sensors.values()) : []), [data]);
 
   return html`<div>
     <div class="head"><div><h1>Fleet</h1>${data ? html`<${Said} data=${data} />` : ""}</div>
       <div class="tools">
-        <label class="field">Find a sensor<input type="search" placeholder="name or label" value=${words} onInput=${(event) => setWords(event.currentTarget.value)} /></label>
-        ${choices.length ? html`<label class="field">Label<select value=${label} onChange=${(event) => setLabel(event.currentTarget.value)}>
-          <option value="">all</option>
-          ${choices.map(({ key, pair, count: n }) => html`<option key=${key} value=${key}>${pair[0]}: ${pair[1]} (${n})</option>`)}
-        </select></label>` : ""}
+        <${Filters} words=${words} label=${label} choices=${choices} onWords=${setWords} onLabel=${setLabel} />
         <${Choice} label="Time shown" options=${STEPS} value=${chosen ?? (data ? data.step : 60)} onChange=${setChosen} />
       </div>
     </div>

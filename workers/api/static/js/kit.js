@@ -46,6 +46,14 @@ export const Choice = ({ label, options, value, onChange }) => html`<div class="
     onClick=${() => onChange(key)}>${text}</button>`)}
 </div>`;
 
+// Which sensors of many are shown.
+export const Filters = ({ words, label, choices, onWords, onLabel }) => html`<label class="field">Find a sensor<input type="search"
+    placeholder="name or label" value=${words} onInput=${(event) => onWords(event.currentTarget.value)} /></label>
+  ${choices.length ? html`<label class="field">Label<select value=${label} onChange=${(event) => onLabel(event.currentTarget.value)}>
+    <option value="">all</option>
+    ${choices.map(({ key, pair, count: n }) => html`<option key=${key} value=${key}>${pair[0]}: ${pair[1]} (${n})</option>`)}
+  </select></label>` : ""}`;
+
 export const Notice = ({ children }) => html`<p class="notice" role="status">${children}</p>`;
 
 // Said while nobody is told of the incidents of sensors, as their detector is not to be trusted.

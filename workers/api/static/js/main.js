@@ -7,9 +7,10 @@ import { Fleet } from "./fleet.js";
 import { Incident } from "./incident.js";
 import { Incidents } from "./incidents.js";
 import { IncidentStore } from "./incident-store.js";
+import { FleetMap } from "./map.js";
 import { Sensor } from "./sensor.js";
 
-const NAV = [["/", "Fleet"], ["/incidents", "Incidents"], ["/account", "Budget and account"]];
+const NAV = [["/", "Fleet"], ["/map", "Map"], ["/incidents", "Incidents"], ["/account", "Budget and account"]];
 const TOAST_MS = 6000;
 
 function routeOf(path) {
@@ -23,6 +24,7 @@ function routeOf(path) {
   if (!first) return { view: "fleet", nav: "/" };
   if (first === "incidents") return id ? { view: "incident", id, nav: "/incidents" } : { view: "incidents", nav: "/incidents" };
   if (first === "sensors" && id) return { view: "sensor", id, nav: "/" };
+  if (first === "map") return { view: "map", id, nav: "/map" };
   if (first === "account") return { view: "account", nav: "/account" };
   return { view: "missing" };
 }
@@ -93,6 +95,7 @@ function Frame({ who, onLogOut }) {
   const props = { store, toast: say };
   const views = {
     fleet: () => html`<${Fleet} />`,
+    map: () => html`<${FleetMap} chosen=${route.id} />`,
     incidents: () => html`<${Incidents} ...${props} />`,
     incident: () => html`<${Incident} id=${route.id} key=${route.id} ...${props} />`,
     sensor: () => html`<${Sensor} id=${route.id} key=${route.id} ...${props} />`,

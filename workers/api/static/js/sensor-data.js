@@ -27,6 +27,7 @@ export class SensorData {
     this.band = found.band;
     this.score = found.score;
     this.last = found.last;
+    this.isOnMap = Boolean(found.latent);
     this.trim();
     return true;
   }
@@ -67,6 +68,14 @@ export class SensorData {
       columns[4].push(cleaned);
     }
     return columns;
+  }
+
+  // Rows of a channel for `cleaningOf`: measured, cleaned, score.
+  both(at) {
+    return this.times().map((ts) => {
+      const row = this.rows.get(ts);
+      return [row.measured ? row.measured[at] : null, row.cleaned ? row.cleaned[at] : null, row.score];
+    });
   }
 
   scores() {

@@ -3,12 +3,14 @@
 import { html, useEffect, useMemo, useState } from "../vendor/htm-preact.js";
 import { follow, get, pathOf } from "./api.js";
 import { Chart } from "./chart.js";
+import { BeforeAfter, Cleaned, cleaningOf, saidOf } from "./cleaning.js";
 import { IncidentTable } from "./incidents.js";
 import { Choice, Labels, Name, Notice, reducedMotion, useTitle } from "./kit.js";
 import { SensorData, flagsOf } from "./sensor-data.js";
 import { ago, number, percent, score, severityOf, some, time } from "./words.js";
 
 const SPANS = [["live", "Live"], ["day", "Last day"]];
+const WAYS = [["together", "Together"], ["apart", "Before and after"]];
 const SHOWN = 6;
 const TABLE = 30;
 
@@ -89,6 +91,7 @@ export function Sensor({ id, store, toast }) {
   const [span, setSpan] = useState("live");
   const [paused, setPaused] = useState(reducedMotion());
   const [all, setAll] = useState(false);
+  const [way, setWay] = useState("together");
   const { found, error, version } = useSensor(id, paused);
   const [ours, setOurs] = useState([]);
   const [day, setDay] = useState(null);
@@ -114,13 +117,19 @@ export function Sensor({ id, store, toast }) {
     const scores = shown ? [shown.ts.map((ts) => ts / 1000), shown.score] : data.scores();
     const shares = data.contributions(shown ? 0 : data.times()[0] || 0);
     const order = shares.length ? shares.map((one) => one.at) : data.channels.map((_, at) => at);
-    const charts = order.slice(0, all ? order.length : SHOWN).map((at) => ({ at, columns: shown ? dayColumns(shown, at) : data.channel(at) }));
+    const charts = order.slice(0, all ? order.length : SHOWN).map((at) => ({
+      at,
+      name: data.channels[at],
+      columns: shown ? dayColumns(shown, at) : data.channel(at),
+      cleaning: cleaningOf(data.both(at)),
+    }));
     return { scores, shares, charts, flags: flagsOf(scores), hidden: order.length - charts.length };
   }, [found, version, span, day, all]);
 
+  const isApart = way === "apart" && span === "live";
   const mine = ours.map((one) => store.get(one.id) || one);
   return html`<div>
-    <div class="head"><div><p class="small"><a href="/">Fleet</a> / sensor</p><h1><${Name}>${id}<//></h1>
+    <div class="head"><div><p class="small"><a href="/">Fleet</a> / sensor${found && found.data.isOnMap ? html` · <a href=${pathOf.map(id)}>its way on the map</a>` : ""}</p><h1><${Name}>${id}<//></h1>
       ${found ? html`<${Said} data=${found.data} used=${found.document.budget_used} />` : ""}
       ${found ? html`<${Labels} of=${found.document.labels} />` : ""}</div>
       <div class="tools">${span === "live" ? html`<button type="button" aria-pressed=${String(paused)} onClick=${() => setPaused(!paused)}>${paused ? "Go on live" : "Hold still"}</button>` : ""}
@@ -130,13 +139,14 @@ export function Sensor({ id, store, toast }) {
       <section class="card" aria-label="Score"><header><h2>Score</h2><p class="keys"><span class="k-threshold">threshold, 1.0</span><span class="k-flag">above it</span></p></header>
         <div class="body"><${Chart} kind="score" data=${view.scores} flags=${view.flags} threshold=${1} height=${150} sync="sensor"
           label=${`Score by time; ${view.flags.length ? some(view.flags.length, "stretch", "stretches") : "nothing"} above the threshold. The numbers are in the table below.`} /></div></section>
-      <section class="card" aria-label="Channels"><header><h2>Channels</h2><${Keys} span=${span} /></header><div class="body">
-        ${view.charts.map(({ at, columns }) => {
-          const name = found.data.channels[at];
+      <section class="card" aria-label="Channels"><header><h2>Channels</h2>
+        ${span === "live" ? html`<${Choice} label="How channels are drawn" options=${WAYS} value=${way} onChange=${setWay} />` : ""}</header><div class="body">
+        ${isApart ? "" : html`<${Keys} span=${span} />`}
+        ${view.charts.map(({ at, name, columns, cleaning }) => {
           const lastOf = (column) => columns[column].findLast((value) => value !== null);
-          return html`<div key=${name}><div class="chart-title"><h3><${Name}>${name}<//></h3>
-            <span class="value">${span === "live" ? html`measured ${number(lastOf(3))}, cleaned ${number(lastOf(4))}` : "each 5 minutes"}</span></div>
-            <${Chart} kind="channel" data=${columns} flags=${view.flags} height=${118} sync="sensor" label=${`${name} by time: measured, cleaned and the usual band.`} /></div>`;
+          return html`<div key=${at}><div class="chart-title"><h3><${Name}>${name}<//></h3>
+            <span class="value">${span === "day" ? "each 5 minutes" : isApart ? saidOf(cleaning) : html`measured ${number(lastOf(3))}, cleaned ${number(lastOf(4))}`}</span></div>
+            ${isApart ? html`<${BeforeAfter} name=${name} columns=${columns} flags=${view.flags} />` : html`<${Chart} kind="channel" data=${columns} flags=${view.flags} height=${118} sync="sensor" label=${`${name} by time: measured, cleaned and the usual band.`} />`}</div>`;
         })}
         ${view.hidden > 0 || all ? html`<button type="button" class="plain" onClick=${() => setAll(!all)}>${all ? "Show fewer channels" : `Show ${some(view.hidden, "more channel", "more channels")}`}</button>` : ""}
         <${RowsTable} data=${found.data} />
@@ -146,6 +156,7 @@ export function Sensor({ id, store, toast }) {
     </div><aside class="stack">
       <section class="card" aria-label="Contribution of each channel"><header><h2>What makes the score</h2></header><div class="body">
         <p class="muted small">Mean share of each channel in the scores above the threshold.</p><${Bars} shares=${view.shares} /></div></section>
+      ${span === "live" ? html`<${Cleaned} found=${view.charts} />` : ""}
       <section class="card" aria-label="Elsewhere"><header><h2>Elsewhere</h2></header><div class="body stack">
         <p class="small">Grafana and Prometheus read <a href="/metrics">/metrics</a>. All that is shown here is also JSON: <a href=${`${pathOf.apiSensor(id)}`}>${`/v1/sensors/${id}`}</a>.</p></div></section>
     </aside></div>` : error ? "" : html`<p class="empty">Loading the sensor…</p>`}
