@@ -4,7 +4,7 @@
 #   TORCH_BACKEND=cpu   the small torch without CUDA (remembered in .venv once it is set up)
 #   PYTHON=python3.12   which Python makes the environment
 #   UV=/path/to/uv      a uv of your own instead of the pinned one
-#   ARGS="..."          passed on to the command behind demo, test, bench, soak and chaos
+#   ARGS="..."          options for the command behind demo, test, bench, soak and chaos
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,7 @@ UV_READY := $(filter .tools/bin/uv,$(UV))
 TORCH_BACKEND ?= $(shell cat $(VENV)/torch-backend 2>/dev/null || echo default)
 INSTALLED := $(VENV)/.installed-$(TORCH_BACKEND)
 ARGS ?=
+export ARGS
 
 # The first Python on the PATH that fits.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -100,22 +101,27 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 type: $(INSTALLED) ## Check types, strictly
 	$(BIN)/mypy
 
-# The tests that compute beside those that wait for brokers and processes: on two cores that takes
-# hardly more than half the time. The runs full of faults follow the ones that compute, which are
-# done first. Their output comes at the end. 5: no test was selected.
-define SIDE_BY_SIDE
-log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-( $(BIN)/pytest -p no:cacheprovider -m "($(1)) and not kafka and not ray" $(ARGS); computing=$$?; \
-$(BIN)/pytest -p no:cacheprovider -m "($(1)) and chaos" $(ARGS); chaos=$$?; \
-for status in $$computing $$chaos; do \
-	case $$status in 0|5) ;; *) exit $$status;; esac; \
-done ) >"$$log" 2>&1 & \
-beside=$$!; \
-$(BIN)/pytest -m "($(1)) and (kafka or ray) and not chaos" $(ARGS); waiting=$$?; \
-wait $$beside; beside=$$?; cat "$$log"; \
-for status in $$waiting $$beside; do \
-	case $$status in 0|5) ;; *) exit $$status;; esac; \
-done
+# Three lanes side by side, which together take two cores for little longer than the longest takes
+# alone: the tests that compute, those that wait for brokers and processes, and the types with the
+# contract of the Kafka client and the runs full of faults. No test is in two lanes, or in none. One
+# thread each: with more, small models spend their time waiting for each other's. The second lane is
+# shown as it goes, the others at the end. 5: no test was selected.
+define IN_LANES
+logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; export OMP_NUM_THREADS=1; \
+lane() { failed=0; for step in "$$@"; do \
+	eval "$$step"; case $$? in 0|5) ;; *) failed=1;; esac; \
+done; return $$failed; }; \
+pytest="$(BIN)/pytest -p no:cacheprovider"; \
+lane "$$pytest -m '($(1)) and not kafka and not ray' $$ARGS" >"$$logs/computing" 2>&1 & \
+computing=$$!; \
+lane $(BIN)/mypy \
+	"$$pytest -m '($(1)) and (kafka or ray) and not chaos' $$ARGS tests/contract tests/chaos" \
+	"$$pytest -m '($(1)) and chaos' $$ARGS tests/chaos" >"$$logs/faults" 2>&1 & \
+faults=$$!; \
+lane "$(BIN)/pytest -m '($(1)) and (kafka or ray)' $$ARGS --ignore tests/contract --ignore tests/chaos"; \
+failed=$$?; \
+wait $$computing || failed=1; wait $$faults || failed=1; \
+cat "$$logs/computing" "$$logs/faults"; exit $$failed
 endef
 
 .PHONY: peers
@@ -123,12 +129,12 @@ peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertman
 	requirements/peers.sh
 
 .PHONY: test
-test: lint type ## Check everything that a change may break: lint, types, tests
-	@$(call SIDE_BY_SIDE,not slow)
+test: lint ## Check everything that a change may break: lint, types, tests
+	@$(call IN_LANES,not slow)
 
 .PHONY: test-all
-test-all: lint type ## The same with the tests that take minutes
-	@$(call SIDE_BY_SIDE,slow or not slow)
+test-all: lint ## The same with the tests that take minutes
+	@$(call IN_LANES,slow or not slow)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure throughput, latency, recovery beside a plain loop (ARGS="--only vigie|crash")
