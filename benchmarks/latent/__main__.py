@@ -18,7 +18,8 @@ plant's own physics; their residual is in deviations of the sensors' noise, the 
    baseline.
 4. arithmetic: high - low of one pump, applied to another at low; distance to what the plant says
    that pump would truly do (temperatures, which remember, left out).
-5. each kind: reconstruction of held-out time, and detection of the plant's faults.
+5. samples: draws of the normal distribution that fits the latents (or the readings), decoded.
+6. each kind: reconstruction of held-out time, and detection of the plant's faults.
 
 `--data` names a folder with SKAB's valve1/*.csv: 1. on a real rig, its states being the valve open
 and the valve being closed.
@@ -50,6 +51,7 @@ from benchmarks.latent.figures import (
     noise,
     pairs,
     reconstruction,
+    samples,
     triples,
 )
 from benchmarks.latent.pumps import STATES, Equations, Run, Windows, simulate
@@ -143,6 +145,7 @@ def _of_subject(subject: Subject, bench: Bench, faulty: Run, took_s: float) -> F
         "average": averages(subject, bench, bench.count // 5),
         "path": along(bench, subject.paths(low, high, STEPS), low),
         "arithmetic": _arithmetic(bench, subject.changed(a, b, c), truth, (a, b, c)),
+        "samples": samples(subject, bench, bench.count),
         "reconstruction": reconstruction(subject, bench),
         "detection": detection(subject, faulty),
         "training_s": took_s,
@@ -158,6 +161,7 @@ def _of_readings(bench: Bench, near: Figures) -> Figures:
     return {
         "near": noise(bench, {radius: one["step"] for radius, one in near.items()}),
         "average": averages(None, bench, bench.count // 5),
+        "samples": samples(None, bench, bench.count),
         "path": along(bench, mixed(low, high), low),
         "arithmetic": {
             **_arithmetic(bench, plain, truth, (a, b, c)),
@@ -200,7 +204,9 @@ def tables(runs: list[dict[str, Figures]]) -> dict[str, list[Figures]]:
         return statistics.median(values)
 
     def worst(name: str, radius: str) -> float:
-        return statistics.median(min(run[name]["near"][radius]["recognised"]) for run in runs)
+        return float(
+            statistics.median(min(run[name]["near"][radius]["recognised"]) for run in runs)
+        )
 
     by_state = [
         {
@@ -257,7 +263,14 @@ def tables(runs: list[dict[str, Figures]]) -> dict[str, list[Figures]]:
             }
             for name in names
         ],
-        "5. each kind": [
+        "5. draws of the normal distribution that fits the latents": [
+            {
+                "subject": names[name],
+                **{key: middle(name, "samples", key) for key in runs[0][name]["samples"]},
+            }
+            for name in names
+        ],
+        "6. each kind": [
             {
                 "kind": name,
                 **{

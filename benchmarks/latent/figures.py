@@ -151,7 +151,8 @@ def _nearness(bench: Bench, made: FloatArray, of: Windows, own: Windows) -> floa
 
 def _distances(one: FloatArray, other: FloatArray) -> FloatArray:
     squares = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T
-    return np.sqrt(np.maximum(squares, 0) / one.shape[1])
+    found: FloatArray = np.sqrt(np.maximum(squares, 0) / one.shape[1])
+    return found
 
 
 def pairs(bench: Bench, count: int) -> tuple[Windows, Windows]:
@@ -213,6 +214,44 @@ def distances(bench: Bench, made: FloatArray, truth: FloatArray, c: Windows) -> 
     off = bench.yardstick.scaled(made, c.machine) - bench.yardstick.scaled(whole, c.machine)
     found: FloatArray = np.sqrt(np.square(off[:, :, DIRECT]).mean(axis=(1, 2)))
     return found
+
+
+def samples(subject: Subject | None, bench: Bench, count: int) -> dict[str, float]:
+    """Windows out of nothing: draws of the normal distribution that fits the latents, decoded.
+
+    None fits one to the readings. Distance: as for averages, to the nearest true window of any
+    state.
+    """
+    test, generator = bench.test, np.random.default_rng([bench.seed, 7])
+    machine = generator.integers(0, test.machine.max() + 1, count)
+    if subject is None:
+        flat = bench.yardstick.scaled(test.noisy, test.machine).reshape(len(test), -1)
+        known = flat.astype(np.float32)
+    else:
+        known = subject.encode(test.noisy, test.machine)
+    space = LatentSpace.of(known)
+    drawn = generator.standard_normal((count, len(space.deviations))) * space.deviations
+    latents = (space.mean + drawn @ space.axes).astype(np.float32)
+    if subject is None:
+        made = bench.yardstick.unscaled(
+            latents.reshape(count, *test.noisy.shape[1:]).astype(np.float64), machine
+        )
+    else:
+        made = subject.decode(latents, machine)
+    every = test.take(np.arange(0, len(test), 8))
+    of = Windows(
+        noisy=made,
+        clean=made,
+        machine=machine,
+        state=np.full(count, -1),
+        label=np.zeros(count, int),
+    )
+    residual = bench.equations.residual(made, machine)
+    return {
+        "residual": float(np.median(residual)),
+        "residual, worst tenth": float(np.quantile(residual, 0.9)),
+        "distance to true windows": _nearness(bench, made, of, every),
+    }
 
 
 def reconstruction(subject: Subject, bench: Bench) -> dict[str, float]:

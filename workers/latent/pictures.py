@@ -43,7 +43,15 @@ def draw_map(shown: Map, path: Path, *, colour: Colour = "sensor") -> Path:
     figure = _figure(width=9.0, height=6.6)
     axes = figure.add_subplot()
     if shown.ways:
-        axes.scatter(*shown.points.T, s=9, color=GREY, alpha=0.6, linewidths=0, label="windows")
+        axes.scatter(
+            shown.points[:, 0],
+            shown.points[:, 1],
+            s=9,
+            color=GREY,
+            alpha=0.6,
+            linewidths=0,
+            label="windows",
+        )
         for way in shown.ways:
             _draw_way(axes, way)
     elif colour in {"time", "score"}:
@@ -66,7 +74,9 @@ def _draw_words(axes: Axes, shown: Map, words: Sequence[str]) -> None:
     for place, name in enumerate(colours):
         own = shown.points[of_points == name]
         label = printable(name) if place < _MOST_NAMES else None
-        axes.scatter(*own.T, s=13, color=colours[name], alpha=0.65, linewidths=0, label=label)
+        axes.scatter(
+            own[:, 0], own[:, 1], s=13, color=colours[name], alpha=0.65, linewidths=0, label=label
+        )
     more = len(colours) - _MOST_NAMES
     legend = axes.legend(
         loc="upper left",
@@ -85,7 +95,8 @@ def _draw_numbers(figure: Figure, axes: Axes, shown: Map, colour: Colour) -> Non
     else:
         numbers, words = clipped_scores(shown.score), "score (1 = threshold)"
     order = np.argsort(numbers, kind="stable")  # high scores lie on top
-    drawn = axes.scatter(*shown.points[order].T, s=13, c=numbers[order], cmap="viridis")
+    points = shown.points[order]
+    drawn = axes.scatter(points[:, 0], points[:, 1], s=13, c=numbers[order], cmap="viridis")
     bar = figure.colorbar(drawn, ax=axes, pad=0.02)
     bar.set_label(words)
     if colour == "time":
@@ -123,7 +134,7 @@ def _draw_way(axes: Axes, way: Way) -> None:
     shades = colormaps["Reds"]
     for place, word, where in ((0, "from", -14), (-1, "to", 12)):
         axes.scatter(
-            *points[place], s=60, color=[shades(0.25 if place == 0 else 1.0)],
+            points[place, 0], points[place, 1], s=60, color=[shades(0.25 if place == 0 else 1.0)],
             edgecolors=ACCENT, zorder=5,
         )  # fmt: skip
         axes.annotate(

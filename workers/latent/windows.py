@@ -123,9 +123,7 @@ def all_windows(history: History, detector: Detector, *, limit: int) -> Chosen:
             f"no sensor has {size} rows in a row without a gap of more than "
             f"{detector.max_gap_s:g} s; the longest has {longest:,} rows in all"
         )
-    step = max(1.0, total / max(limit, 1))
-    picked = [one[np.arange(0, len(one), step).astype(np.int64)] for one in ends]
-    return _cut(list(zip(history.sensors, picked, strict=True)), detector)
+    return _cut(list(zip(history.sensors, _thinned(ends, limit), strict=True)), detector)
 
 
 def windows_at(history: History, detector: Detector, place: Place) -> Chosen:
@@ -209,24 +207,25 @@ def _labelled(sensors: Sequence[SensorRows], detector: Detector, place: Place) -
             f"{place.text}: {rows:,} rows are labelled, and nowhere {size} of them in a row, which "
             "is a window of this model"
         )
-    step = max(1.0, total / MAX_CHOSEN)
-    thinned = [(one, ends[np.arange(0, len(ends), step).astype(int)]) for one, ends in found]
-    return _complete(thinned, detector, place)
+    return _complete(found, detector, place)
 
 
 def _complete(
     picked: Sequence[tuple[SensorRows, IntArray]], detector: Detector, place: Place
 ) -> Chosen:
-    chosen = _cut(picked, detector)
+    ends = _thinned([ends for _, ends in picked], MAX_CHOSEN)
+    chosen = _cut([(one, own) for (one, _), own in zip(picked, ends, strict=True)], detector)
     whole = np.isfinite(chosen.values).all(axis=(1, 2))
     if not whole.any():
-        lost = np.isnan(chosen.values).any(axis=(0, 1))
-        names = listed([name for name, gone in zip(detector.channels, lost, strict=True) if gone])
+        lost = np.flatnonzero(
+            ~np.isfinite(chosen.values).reshape(-1, len(detector.channels)).all(axis=0)
+        )
+        names = listed([detector.channels[place] for place in lost])
         raise LatentError(
             f"{place.text}: values are missing in the window, of {names}; name another time, or "
             "fill the gaps first (--resample)"
         )
-    return chosen.only(np.flatnonzero(whole)[:: -(-int(whole.sum()) // MAX_CHOSEN)])
+    return chosen.only(np.flatnonzero(whole))
 
 
 def _ends(one: SensorRows, detector: Detector) -> IntArray:
@@ -237,7 +236,20 @@ def _ends(one: SensorRows, detector: Detector) -> IntArray:
     gaps = np.diff(one.ts_ns) > max(round(detector.max_gap_s * 1e9), 1)
     before = np.concatenate([[0], np.cumsum(gaps)])
     ends = np.arange(size - 1, len(one))
-    return ends[before[ends] == before[ends - size + 1]]
+    whole: IntArray = ends[before[ends] == before[ends - size + 1]]
+    return whole
+
+
+def _thinned(ends: Sequence[IntArray], limit: int) -> list[IntArray]:
+    """Of all together at most so many, evenly picked."""
+    total = sum(map(len, ends))
+    step = max(1.0, total / max(limit, 1))
+    picked = np.arange(0, total, step).astype(np.int64)[: max(limit, 1)]
+    starts = np.cumsum([0] + [len(one) for one in ends])
+    return [
+        one[picked[(picked >= start) & (picked < start + len(one))] - start]
+        for one, start in zip(ends, starts, strict=False)
+    ]
 
 
 def _cut(picked: Sequence[tuple[SensorRows, IntArray]], detector: Detector) -> Chosen:
