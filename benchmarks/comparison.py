@@ -2,7 +2,7 @@
 
 Protocol. Windows of 8 readings. Each method has the same training readings, the same bottleneck and
 the same aim: to give back the window that was read, with least squared error (`vigie compare`). PCA
-is exact; both autoencoders take 2,000 steps of 256 windows, and the non-linear one (a hidden layer
+is exact; both autoencoders take 1,000 steps of 256 windows, and the non-linear one (a hidden layer
 of 128) keeps the weights that did best on the last tenth before calibration. All figures are of
 time behind the training.
 
@@ -17,7 +17,7 @@ Numbers are medians over seeds or series, with the least and the largest; "bette
 the seeds or series in which the error is smaller than PCA's of the same bottleneck (against the
 truth, where it is known). Average precision is of rows, without a threshold.
 
-    python -m benchmarks.comparison --seeds 8
+    python -m benchmarks.comparison --seeds 5
     python -m benchmarks.comparison --only skab smd --data DATA
 """
 
@@ -251,11 +251,11 @@ def _spread(values: Sequence[float], *, alone: bool = False) -> str:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--seeds", type=int, default=8, help="pumps of the plant")
+    options.add_argument("--seeds", type=int, default=5, help="pumps of the plant")
     options.add_argument("--bottlenecks", type=int, nargs="+", default=[1, 2, 3, 4, 8])
     options.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     options.add_argument("--data", type=Path, nargs="+", default=[], help="folders of real sets")
-    options.add_argument("--max-steps", type=int, default=2_000)
+    options.add_argument("--max-steps", type=int, default=1_000)
     told = options.parse_args()
     torch.set_num_threads(1)
     seeds, steps = (1, 100) if told.quick else (told.seeds, told.max_steps)
@@ -266,21 +266,23 @@ def main() -> None:
             plan = Plan(bottleneck=size, receptive_field=RECEPTIVE_FIELD, max_steps=steps)
             found += [measure(case, method, plan) for method in Method]
         print(f"{case.set} {case.name}", file=sys.stderr)
+        if told.json is not None:  # a long run that is cut off is not lost
+            _write(told.json, found)
     print("\n".join(summary(found)))
-    if told.json is not None:
-        rows = [
-            {
-                "set": one.case.set,
-                "case": one.case.name,
-                "method": one.method.value,
-                **{
-                    name: getattr(one, name)
-                    for name in ("bottleneck", "left", "truth", "precision", "found", "fit_s")
-                },
-            }
-            for one in found
-        ]
-        write_json(told.json, benchmark="comparison", figures={"figures": rows})
+
+
+def _write(path: Path, found: Sequence[Figures]) -> None:
+    names = ("bottleneck", "left", "truth", "precision", "found", "fit_s")
+    rows = [
+        {
+            "set": one.case.set,
+            "case": one.case.name,
+            "method": one.method.value,
+            **{name: getattr(one, name) for name in names},
+        }
+        for one in found
+    ]
+    write_json(path, benchmark="comparison", figures={"figures": rows})
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ def drives(rows: int, *, seed: int, count: int = 2) -> FloatArray:
     return np.stack(found, axis=1)
 
 
-def linear_rows(rows: int, *, seed: int = 0) -> FloatArray:
+def linear_rows(rows: int, *, seed: int = 0, noise: float = 0.3) -> FloatArray:
     """Two drives of unlike weight, mixed into four channels, and noise."""
     mixed = drives(rows, seed=seed) @ np.array([[3.0, 2.0, -2.0, 1.0], [0.5, -1.0, 0.5, 1.5]])
-    noise = np.random.default_rng([seed, 1]).standard_normal((rows, 4))
-    return np.array(mixed + 0.3 * noise)
+    white = np.random.default_rng([seed, 1]).standard_normal((rows, 4))
+    return np.array(mixed + noise * white)
 
 
 def curved_rows(rows: int, *, seed: int = 0, noise: float = 0.05) -> FloatArray:

@@ -66,14 +66,21 @@ def detection_of(detector: Detector, split: TimeSplit, plan: Plan) -> Detection:
         quiet=quiet,
         faults=faults,
         injected=injected,
-        at_equal_rate=_found_at_equal_rate(scored, faulty),
+        at_equal_rate=_found_at_equal_rate(scored, faulty, detector.receptive_field),
         incidents=sum(len(one.incidents) for one in scored),
     )
 
 
-def _found_at_equal_rate(sound: Sequence[ScoredSensor], faulty: Sequence[ScoredSensor]) -> float:
-    """The share of the faults that stand above all but a hundredth of the sound readings."""
-    normal = np.concatenate([one.score[one.scored & ~_labels(one)] for one in sound])
+def _found_at_equal_rate(
+    sound: Sequence[ScoredSensor], faulty: Sequence[ScoredSensor], receptive_field: int
+) -> float:
+    """The share of the faults that stand above all but a hundredth of the sound readings.
+
+    A sound reading has a whole window of sound ones.
+    """
+    normal = np.concatenate(
+        [one.score[one.scored & ~_touched(_labels(one), receptive_field)] for one in sound]
+    )
     peaks = [
         float(np.nanmax(one.score[start:end]))
         for one in faulty
@@ -83,6 +90,12 @@ def _found_at_equal_rate(sound: Sequence[ScoredSensor], faulty: Sequence[ScoredS
     if not len(normal) or not peaks:
         return math.nan
     return float(np.mean(np.array(peaks) > np.quantile(normal, 1.0 - FALSE_SHARE)))
+
+
+def _touched(labels: npt.NDArray[np.bool_], rows: int) -> npt.NDArray[np.bool_]:
+    """Whether a label lies in the last rows up to each."""
+    touched: npt.NDArray[np.bool_] = np.convolve(labels, np.ones(rows))[: len(labels)] > 0
+    return touched
 
 
 def _labels(one: ScoredSensor) -> npt.NDArray[np.bool_]:

@@ -29,10 +29,11 @@ def left_by(method, history, plan):
     ]
 
 
-@pytest.mark.parametrize("bottleneck", [1, 2, 3])
-def test_a_linear_autoencoder_reaches_the_error_of_pca_within_two_percent(bottleneck):
-    history = make_history(linear_rows(2_000))
-    plan = Plan(bottleneck=bottleneck, receptive_field=4, max_steps=700, batch_size=128)
+@pytest.mark.parametrize(("bottleneck", "field"), [(1, 4), (4, 4), (3, 2)])
+def test_a_linear_autoencoder_reaches_the_error_of_pca_within_two_percent(bottleneck, field):
+    """Also where noise must be carried: who smooths or adds some falls behind there."""
+    history = make_history(linear_rows(2_000, noise=1.0))
+    plan = Plan(bottleneck=bottleneck, receptive_field=field, max_steps=600, batch_size=128)
 
     pca, learned = (left_by(method, history, plan) for method in (Method.PCA, Method.LINEAR))
 
@@ -42,14 +43,14 @@ def test_a_linear_autoencoder_reaches_the_error_of_pca_within_two_percent(bottle
 
 def test_two_percent_is_little_beside_what_a_number_more_gains():
     """Or the claim above would hold of anything."""
-    history = make_history(linear_rows(2_000))
+    history = make_history(linear_rows(2_000, noise=1.0))
 
     errors = [
         left_by(Method.PCA, history, Plan(bottleneck=size, receptive_field=4))[1]
         for size in (1, 2, 3, 4)
     ]
 
-    assert all(more < 0.9 * less for less, more in itertools.pairwise(errors))
+    assert all(more < 0.95 * less for less, more in itertools.pairwise(errors))
 
 
 def test_a_non_linear_autoencoder_follows_the_square_that_pca_misses():
