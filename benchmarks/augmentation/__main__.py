@@ -53,12 +53,18 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for make in tasks:
         try:
-            rows += _rows_of(make(), arguments)
+            task = make()
         except MissingDataError as error:
             raise SystemExit(str(error)) from error
+        found: list[dict[str, Any]] = []
+        for seeds, found in enumerate(_rows_of(task, arguments), start=1):
+            print(f"{task.name}: {seeds} of {arguments.seeds} seeds", file=sys.stderr)
+            if arguments.json:  # an hour's work is not lost by a Ctrl-C
+                write_json(
+                    arguments.json, benchmark="augmentation", figures={"rows": [*rows, *found]}
+                )
+        rows += found
     _print(rows)
-    if arguments.json:
-        write_json(arguments.json, benchmark="augmentation", figures={"rows": rows})
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--data", type=Path, help="folder of SKAB, with valve1, valve2 and other")
     made.add_argument("--only-data", action="store_true", help="leave the plant out")
     made.add_argument("--seeds", type=int, default=20, help="draws of examples (default 20)")
-    made.add_argument("--steps", type=int, default=1_500, help="of the autoencoder's training")
+    made.add_argument("--steps", type=int, default=1_000, help="of the autoencoder's training")
     arguments = made.parse_args()
     if arguments.quick:
         arguments.seeds, arguments.steps = 2, 100
@@ -99,12 +105,12 @@ WAYS = (
     _Way(arm="latent, all three", kind="wae"),
     _Way(arm="latent, all three, no residual"),
     _Way(arm="none", residual_features=True),
-    _Way(arm="SMOTE", residual_features=True),
     _Way(arm="latent, all three", residual_features=True),
 )
 
 
-def _rows_of(task: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _rows_of(task: Any, arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """The figures after each seed."""
     from benchmarks.augmentation.arms import Knowledge
     from detector.latent import encode
 
@@ -119,8 +125,7 @@ def _rows_of(task: Any, arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for size in SIZES:
             for way, classifier, score in _scores(task, known, seed, size):
                 scores.setdefault((size, classifier, way.name), []).append(score)
-        print(f"{task.name}: seed {seed} is done", file=sys.stderr)
-    return list(_summed_up(task.name, scores))
+        yield list(_summed_up(task.name, scores))
 
 
 def _scores(
@@ -179,7 +184,7 @@ def _summed_up(
         gain, gain_half = _interval(100 * (np.array(values) - base))
         yield {
             "set": name, "examples": size, "classifier": classifier, "way": way, "accuracy": mean,
-            "accuracy_half": half, "gain": gain, "gain_half": gain_half,
+            "accuracy_half": half, "gain": gain, "gain_half": gain_half, "seeds": len(values),
         }  # fmt: skip
 
 
@@ -187,6 +192,8 @@ def _interval(values: Any) -> tuple[float, float]:
     """Mean, and half the width of its 95 % confidence interval."""
     from scipy.stats import t
 
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
     error = values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * error)
 

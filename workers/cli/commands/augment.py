@@ -57,7 +57,7 @@ def augment(
             "from the class; transfer: a window at another state of the machine (--normal); all: "
             "as many by each."
         ),
-    ] = "all",
+    ] = "interpolate",
     count: Annotated[int | None, typer.Option(help="Windows to make of each class.", min=0)] = None,
     factor: Annotated[
         float | None,
@@ -93,6 +93,9 @@ def augment(
     max_gap: Annotated[
         float, typer.Option(help="Seconds that no window reaches over. 0: the model's.", min=0)
     ] = 0.0,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw some of each class, read and made: more.png.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same one makes the same windows.", min=0)] = 0,
     only: OnlyOption = None,
     columns: FileOptions,
@@ -106,15 +109,16 @@ def augment(
     `vigie train`.
 
     Examples:
-      vigie augment faults.csv --model models/pumps --label-column kind --normal none
-      vigie augment faults.csv -m models/pumps --label-column kind --count 200 -o more.parquet
-      vigie augment healthy.parquet -m models/pumps --method neighbours --factor 3
+      vigie augment faults.csv -m model --label-column kind -o more.parquet --plot more.png
+      vigie augment faults.csv -m model --label-column kind --method all --normal none --count 200
+      vigie augment healthy.parquet -m model --method neighbours --factor 3
     """
     from rich.console import Console
 
     from detector.artifact import load
     from workers.augment.augment import Maker
     from workers.augment.labelled import read_labelled
+    from workers.augment.picture import draw
     from workers.augment.table import Columns, table_of
     from workers.augment.windows import cut, named_sources
     from workers.data.history import check_usable
@@ -144,14 +148,17 @@ def augment(
     write_table(out, table)
     beside = out.with_suffix(".layout.toml")
     beside.write_text(names.layout(labelled.classes, normal).to_toml(), encoding="utf-8")
-    result = _document(maker, outcomes, out, beside)
+    if plot is not None:
+        draw(detector, labelled, outcomes, plot)
+    result = {**_document(maker, outcomes, out, beside), "plot": plot and str(plot)}
     if as_json:
         print_json({**result, **account(labelled.history)})
         return
     print_facts(history_facts(labelled.history))
     _show(outcomes, found)
-    for name in ("set", "layout"):
-        typer.echo(printable(f"{name}: {result[name]}"))
+    for name in ("set", "layout", "plot"):
+        if result[name] is not None:
+            typer.echo(printable(f"{name}: {result[name]}"))
 
 
 def _wish(

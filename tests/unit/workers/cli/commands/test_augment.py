@@ -27,6 +27,7 @@ ROWS = 200
 SPANS = {"leak": (40, 81), "knock": (160, 165)}
 """41 rows are five windows and a rest of one; 5 are none."""
 KINDS = ("--label-column", "kind")
+ALL = ("--method", "all", "--normal", "normal", "--count", "12")
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def augment(folder: Path) -> Callable[..., Ran]:
 @pytest.fixture(scope="module")
 def ran(augment: Callable[..., Ran]) -> Ran:
     """The run whose file most tests look at."""
-    wish = ("--normal", "normal", "--count", "12", "--json")
-    return augment(*KINDS, *wish, out="more.parquet")
+    return augment(*KINDS, *ALL, "--json", out="more.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_csv_holds_the_same_as_parquet_and_the_same_seed_makes_it_again(
     ran: Ran, augment: Callable[..., Ran], folder: Path
 ) -> None:
     assert ran.code == 0
-    augment(*KINDS, "--normal", "normal", "--count", "12", out="again.csv")
+    augment(*KINDS, *ALL, out="again.csv")
     parquet, csv = (
         read_files([folder / name], make_layout(load_layout(folder / "more.layout.toml")))
         for name in ("more.parquet", "again.csv")
@@ -177,7 +177,7 @@ def test_csv_holds_the_same_as_parquet_and_the_same_seed_makes_it_again(
 def test_without_a_label_column_all_rows_are_of_one_class(
     augment: Callable[..., Ran], folder: Path
 ) -> None:
-    ran = augment("--method", "interpolate", "--json")
+    ran = augment("--json")
     rows = pq.read_table(folder / "other.parquet").to_pylist()
 
     assert {n: (one["windows_used"], one["windows_made"]) for n, one in ran.classes.items()} == {
@@ -195,13 +195,15 @@ def test_named_windows_of_one_class_alone_are_used(
     augment: Callable[..., Ran], folder: Path
 ) -> None:
     sources = (source("s0", 42), source("s1", 50))
-    ran = augment(*KINDS, *sources[0], *sources[1], "--count", "6")
+    plot = folder / "made.png"
+    ran = augment(*KINDS, *sources[0], *sources[1], "--count", "6", "--plot", str(plot))
 
     said = " ".join(ran.out.split())
     rows = made_of(pq.read_table(folder / "other.parquet").to_pylist())
     assert "leak 2 6 2 rows at the end of a stretch, too few for another window" in said
     assert "6 rows without a label" in said
     assert {row["source"] for row in rows} == {name for _, name in sources}
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_named_windows_of_two_classes_are_refused(
