@@ -117,7 +117,8 @@ def _by_number(go: Any, shown: Map, numbers: npt.NDArray[np.float64], bar: dict[
             "size": _SIZE,
             "color": numbers,
             "colorscale": "Viridis",
-            "colorbar": {"thickness": 14, **bar},
+            # Below the legend, where a way has its line.
+            "colorbar": {"thickness": 14, "len": 0.85, "y": 0.0, "yanchor": "bottom", **bar},
             "opacity": 0.8,
         },
     )
