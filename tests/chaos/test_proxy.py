@@ -53,6 +53,7 @@ def echo() -> Iterator[int]:
 def proxy() -> Iterator[Proxy]:
     with echo() as port, open_proxy(port) as opened:
         yield opened
+        opened.set_weather(FAIR)  # a request that is held would hold up the proxy's end
 
 
 @contextmanager
