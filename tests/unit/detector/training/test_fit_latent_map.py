@@ -7,6 +7,8 @@ import numpy as np
 from detector.artifact import load, save
 from detector.calibration.latent_map import MAX_SAMPLE
 from detector.scoring import Detector
+from detector.training.train import train
+from tests.support.fleets import make_config, make_fleet, make_series
 from tests.support.models import plant_values, small_detector
 
 
@@ -25,6 +27,20 @@ def test_normal_readings_lie_in_the_middle_of_the_map_and_a_fault_does_not():
     assert normal.std(axis=0).min() > 0.4
     assert normal.std(axis=0).max() < 2.5
     assert np.hypot(*faulty[0]) > 2 * np.hypot(*normal.T).max()
+
+
+def test_machines_of_other_levels_share_one_map():
+    fleet = make_fleet(rows=1500)
+    values = [fleet.noisy[0], 4 * fleet.noisy[1] + 9000]
+    config = make_config(max_steps=20, check_every=10)
+    detector = train([make_series(one, sensor=f"s{n}") for n, one in enumerate(values)], config)
+
+    for group, rows in enumerate(values, start=1):
+        ends = np.arange(detector.receptive_field - 1, len(rows))
+        places = detector.head.latent_map.places(detector.encode(rows, ends, group))
+        assert np.abs(places.mean(axis=0)).max() < 1
+        assert places.std(axis=0).min() > 0.2
+        assert places.std(axis=0).max() < 2.5
 
 
 def test_an_artifact_keeps_the_map(tmp_path):
