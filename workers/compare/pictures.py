@@ -27,6 +27,8 @@ _COLORS = {Method.PCA: "#c2410c", Method.LINEAR: "#7c8a99", Method.NONLINEAR: "#
 _MARKS = {Method.PCA: "o", Method.LINEAR: "x", Method.NONLINEAR: "s"}
 _NAME_LETTERS = 40
 _PAIR = 2
+_RIM = 0.01
+"""Single readings far out would be islands beside the sheet."""
 _LONG_EDGE = 6.0
 """Edges so many times as long as usual span a hole in the cloud: the sheet has one too."""
 
@@ -73,7 +75,12 @@ def _draw_relation(figure: Figure, relation: Relation, panels: int) -> None:
     flat = len(relation.channels) == _PAIR
     axis: Any = figure.add_subplot(1, panels, 1, **({} if flat else {"projection": "3d"}))
     axis.scatter(
-        *relation.cloud.T, s=7, color=_CLOUD, alpha=0.5, linewidths=0, label="held-out readings"
+        *relation.cloud.T,
+        s=7 if flat else 12,
+        color=_CLOUD if flat else "#333333",
+        alpha=0.5,
+        linewidths=0,
+        label="held-out readings",
     )
     for method, line in relation.lines.items():
         label = f"{method.value}: leaves {100 * relation.unexplained[method]:.1f} % of the variance"
@@ -104,13 +111,16 @@ def _draw_sheet(axis: Any, line: Any, latents: Any, color: str, label: str) -> N
     """The image of the bottleneck's plane, as far as the cloud reaches."""
     from matplotlib.tri import Triangulation
 
+    low, high = np.quantile(latents, [_RIM, 1.0 - _RIM], axis=0)
+    inside = ((latents >= low) & (latents <= high)).all(axis=1)
+    line, latents = line[inside], latents[inside]
     mesh = Triangulation(*latents.T)
     corners = latents[mesh.triangles]
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
     mesh.set_mask(edges > _LONG_EDGE * np.median(edges))
     axis.plot_trisurf(
         line[:, 0], line[:, 1], line[:, 2], triangles=mesh.get_masked_triangles(),
-        color=color, alpha=0.45, linewidth=0, label=label,
+        color=color, alpha=0.45, linewidth=0, shade=False, label=label,
     )  # fmt: skip
 
 
