@@ -4,7 +4,7 @@
     model.json            views (names in a registry and their sizes), channels, versions
     MANIFEST.sha256       sha256 of both; `sha256sum -c MANIFEST.sha256` checks it by hand
 
-Format 2. `model.json` lists the views in the order of their features, each as
+Format 3. `model.json` lists the views in the order of their features, each as
 
     {"kind": in `detector.views.registry`, "config": the view's own, "features": their names}
 
@@ -12,10 +12,9 @@ and the arrays of view number i carry the prefix `views.i.` before the names tha
 them. What belongs to no view has names of this module: `fusion.*` over the features of all views
 (`model.json` names its kind), `calibration.*`, `partial.*` (the same for windows that are not full
 yet, where those are scored), `alarms.*` (the rule's budget and dials stand in `model.json`),
-`drift.*`, `likeness.*`, `latent_map.*`, `denoiser.*`, `missing.limit`, `decimals`.
+`drift.*`, `likeness.*`, `latent_map.*`, `residual`, `missing.limit`, `decimals`.
 
-Format 1 is read too. It has one reconstruction view, described by the kind and sizes of its model
-alone; its arrays are `model.*` and `scaling.*`, without a prefix.
+Formats 1 and 2 are read too, see `detector.formats`.
 
 Loading runs no code from the folder: kinds are looked up in `detector.views.registry` and
 `detector.models.registry`, never imported by name.
@@ -46,16 +45,15 @@ from detector.calibration.latent_map import LatentMap
 from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import KNOTS, Calibration
+from detector.formats import of_today
 from detector.head import Head, Identity
 from detector.scoring import Detector, pick_device
-from detector.signal.denoising import Denoiser
 from detector.views.base import View
 from detector.views.joined import Views
-from detector.views.reconstruction import ReconstructionView
 from detector.views.registry import VIEWS, ViewRegistry
 
 FORMAT = "vigie.detector"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 WEIGHTS, DESCRIPTION, MANIFEST = "weights.safetensors", "model.json", "MANIFEST.sha256"
 
 _MAX_DESCRIPTION_BYTES = 64 << 20
@@ -140,8 +138,7 @@ def load(
         )
     try:
         tensors = safetensors.load(files[WEIGHTS])
-        if description["format_version"] == 1:
-            description, tensors = _from_format_1(description, tensors)
+        description, tensors = of_today(description, tensors)
         detector = _assemble(description, tensors, registry)
     except _UnknownKindError as error:
         raise ArtifactError(
@@ -231,20 +228,19 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         **{f"fusion.{name}": getattr(head.fusion, name) for name in _FUSIONS[head.fusion.kind][1]},
         **_calibration_arrays("calibration", head.calibration),
         **({} if head.partial is None else _calibration_arrays("partial", head.partial)),
-        "denoiser.weight": head.denoiser.weight,
-        "denoiser.limit": head.denoiser.limit,
+        "residual": head.residual,
         "missing.limit": head.missing_limit,
         "decimals": head.decimals,
     }
     numbers = head.alarms.numbers if head.alarms is not None else None
-    parts = {"alarms": numbers, "drift": head.drift, "likeness": head.likeness}
-    for part, one in {**parts, "latent_map": head.latent_map}.items():
+    parts = {"drift": head.drift, "likeness": head.likeness, "latent_map": head.latent_map}
+    for part, one in {"alarms": numbers, **parts}.items():
         if one is not None:
             arrays |= {f"{part}.{name}": array for name, array in one.arrays().items()}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
     for number, view in enumerate(detector.views):
         for name, value in view.tensors().items():
-            tensors[f"views.{number}.{name}"] = value.detach().cpu().contiguous()
+            tensors[f"views.{number}.{name}"] = value.detach().cpu().clone()
     return tensors
 
 
@@ -302,23 +298,6 @@ def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def _from_format_1(
-    description: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    (model,) = description["views"]
-    view = {
-        "kind": ReconstructionView.kind,
-        "config": {"model": model["kind"], "sizes": model["config"]},
-        "features": model["features"],
-    }
-    prefixes = {"model.": "views.0.model.", "scaling.": "views.0.scaler."}
-    renamed = dict(tensors)
-    for old, new in prefixes.items():
-        for name in [name for name in tensors if name.startswith(old)]:
-            renamed[f"{new}{name.removeprefix(old)}"] = renamed.pop(name)
-    return {**description, "views": [view], "fusion": {"kind": Fusion.kind}}, renamed
-
-
 def _assemble(
     description: Mapping[str, Any], tensors: Mapping[str, Tensor], registry: ViewRegistry
 ) -> Detector:
@@ -355,7 +334,7 @@ def _assemble(
         likeness=Likeness.from_arrays(
             _under("likeness.", arrays), (len(identity.sensors) + 1, views.signal.model.latent_size)
         ),
-        denoiser=Denoiser(weight=arrays["denoiser.weight"], limit=arrays["denoiser.limit"]),
+        residual=arrays["residual"],
         missing_limit=arrays["missing.limit"],
         decimals=arrays["decimals"],
         latent_map=LatentMap.from_arrays(
@@ -396,7 +375,7 @@ def _check_shapes(
         raise ValueError(f"{channels} channel names and {len(identity.units)} units")
     if not (math.isfinite(identity.interval_s) and identity.interval_s > 0):
         raise ValueError(f"interval_s must be greater than 0, got {identity.interval_s}")
-    wide = ["denoiser.weight", "denoiser.limit", "missing.limit"]
+    wide = ["residual", "missing.limit"]
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(wide, (groups, channels))
     if fusion == Fusion.kind:
         shapes |= dict.fromkeys(["fusion.middle", "fusion.reach"], (n_features, groups, channels))

@@ -12,7 +12,6 @@ from jaxtyping import Float32, Float64
 
 from detector.calibration.log_fusion import LogFusion
 from detector.scoring import Detector
-from detector.signal.denoising import CORRECTION_LIMIT
 from detector.views.pyramid import Look, PyramidView
 from detector.windows import Ends, Groups, Rows, Times
 
@@ -65,8 +64,8 @@ class Explanation:
 
 def band(detector: Detector, group: int) -> Float64[np.ndarray, " channels"]:
     """Half the width of the band around the expected values, channel units."""
-    usual: Float64[np.ndarray, " channels"] = detector.head.denoiser.limit[group] / CORRECTION_LIMIT
-    return BAND * usual
+    half: Float64[np.ndarray, " channels"] = BAND * detector.head.residual[group]
+    return half
 
 
 def explain(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from detector.calibration.alarm_rule import AlarmRule
 from detector.calibration.drift import DriftWatch
@@ -14,8 +14,8 @@ from detector.calibration.latent_map import LatentMap
 from detector.calibration.likeness import Likeness
 from detector.calibration.log_fusion import LogFusion
 from detector.calibration.threshold import Calibration
-from detector.signal.denoising import Denoiser
 from detector.signal.scaler import ChannelScaler
+from detector.views.joined import Views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What turns the views' output into scores and clean values; all per calibration group.
+    """What turns the views' output into scores; all per calibration group.
 
     Attributes:
         fusion: features of all views to raw score.
@@ -55,7 +55,7 @@ class Head:
         drift: from long levels to drift verdicts; None for an artifact older than them.
         likeness: what looks like a remembered false alarm; None for an artifact older than it, and
             where the calibration block has no exceedance to tell by.
-        denoiser: reading and reconstruction to clean reading.
+        residual: usual difference between a reading and its reconstruction, channel units, >= 0.
         missing_limit: missing rows in a window of the signal view that are still normal, 0..R.
         decimals: of published values, 0..15.
         latent_map: where a window lies among normal ones, for people to look at; None for an
@@ -68,7 +68,7 @@ class Head:
     alarms: AlarmRule | None
     drift: DriftWatch | None
     likeness: Likeness | None
-    denoiser: Denoiser
+    residual: Float64[np.ndarray, "groups channels"]
     missing_limit: Int64[np.ndarray, "groups channels"]
     decimals: Int64[np.ndarray, " channels"]
     latent_map: LatentMap | None = None
@@ -79,3 +79,16 @@ def decimals_for(scaler: ChannelScaler) -> Int64[np.ndarray, " channels"]:
     finest = np.log10(scaler.scale.min(axis=0) * 1e-4)
     decimals: Int64[np.ndarray, " channels"] = np.clip(np.ceil(-finest), 0, 15).astype(np.int64)
     return decimals
+
+
+def short_views(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
+    """Rows needed to be scored at all; what knows the short level then, and places among all."""
+    field = views.receptive_field
+    if head.partial is None or not isinstance(head.fusion, LogFusion):
+        return field, None
+    short = set(np.flatnonzero(head.fusion.weight[1]).tolist())
+    for rows in range(views.signal.receptive_field, field):
+        found = views.within(rows)
+        if short and found is not None and short <= set(found[1]):
+            return rows, found
+    return field, None

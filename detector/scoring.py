@@ -3,6 +3,7 @@
 Why the bits hold: see `detector.views.base`; all else here works on single rows or samples.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,9 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from detector import windows
 from detector.calibration.fusion import LEVELS, Fused
-from detector.calibration.log_fusion import LogFusion
 from detector.calibration.published import levels_of
-from detector.head import Head, Identity
+from detector.head import Head, Identity, short_views
+from detector.measurement import Measurement, named
 from detector.signal.series import count_in_windows
 from detector.views.joined import Views
 from detector.views.reconstruction import ReconstructionView
@@ -40,9 +41,8 @@ class Scores:
         raw: the score before the division by the threshold.
         p_value: share of calibration scores at least as high, conformal.
         expected: last row of the signal view's reconstruction, channel units, rounded.
-        denoised: the sample with as much of its noise removed as the reconstruction is
-            better than the reading (see `detector.signal.denoising`); `expected` where it is
-            missing.
+        denoised: the sample with as much of its noise removed as is known to be noise (see
+            `detector.views.denoising`); what it was predicted to be where it is missing.
         flagged: indices of the samples with score >= 1.0, ascending.
         contribution: each channel's share in the score, sums to 1; alike for all where nothing is
             out.
@@ -50,6 +50,8 @@ class Scores:
             short one.
         partial: whether the sensor has not sent a whole window yet: scored by the short look.
         latent: the signal view's latent vector of the window.
+        settled: the clean value of the sample `settled_lag` rows before, with hindsight; NaN where
+            the window is not full. None from a detector that is not `settling`.
     """
 
     score: Float64[np.ndarray, " n"]
@@ -62,6 +64,7 @@ class Scores:
     levels: Float64[np.ndarray, "n levels"]
     partial: Bool[np.ndarray, " n"]
     latent: Float32[np.ndarray, "n latent"]
+    settled: Float64[np.ndarray, "n channels"] | None = None
 
 
 class Detector:
@@ -81,7 +84,7 @@ class Detector:
         self._fusion = head.fusion.ready(self.device)
         self._groups = {sensor: i + 1 for i, sensor in enumerate(identity.sensors)}
         self._factor = 10.0**head.decimals
-        self._warm_up, self._shorter = _shorter(views, head)
+        self._warm_up, self._shorter = short_views(views, head)
 
     @property
     def name(self) -> str:
@@ -117,6 +120,11 @@ class Detector:
     def signal(self) -> ReconstructionView:
         """The view that expected and denoised values come from."""
         return self.views.signal
+
+    @property
+    def settled_lag(self) -> int:
+        """Rows between a settled sample and the newest one; 0: this model has no settled values."""
+        return 0 if self.views.denoising is None else self.views.denoising.lag
 
     @property
     def interval_s(self) -> float:
@@ -198,6 +206,13 @@ class Detector:
         """The same detector on another device ("cpu", "cuda", "cuda:1", "auto")."""
         return Detector(self.identity, self.views.to(pick_device(device)), self.head)
 
+    def settling(self) -> "Detector":
+        """The same detector, giving settled values too (if the model has them)."""
+        denoising = self.views.denoising
+        if denoising is None or not denoising.lag:
+            return self
+        return Detector(self.identity, self.views.with_denoising(denoising.settled()), self.head)
+
     def encode(self, rows: Rows, ends: Ends, group: int) -> Float32[np.ndarray, "n latent"]:
         """The signal view's latent vector of each window; arguments as for `score`, one group."""
         self._checked(rows, ends, np.full(len(ends), group, dtype=np.int32), None)
@@ -218,7 +233,7 @@ class Detector:
 
     def _measure(
         self, rows: Rows, times: Times | None, ends: Ends, groups: Groups, lengths: Ends
-    ) -> "_Measured":
+    ) -> Measurement:
         """What all views say of whole windows, and the short looks of those that are not full."""
         one_group = bool((groups == groups[0]).all())
         row_groups = (
@@ -231,7 +246,13 @@ class Detector:
             return self._measured_by(self.views, (rows, row_groups, times), ends, groups)
         views, places = self._shorter
         latent = self.signal.model.latent_size
-        found = _Measured.empty(self.views.n_features, len(ends), rows.shape[1], latent)
+        found = Measurement.empty(
+            self.views.n_features,
+            len(ends),
+            rows.shape[1],
+            latent,
+            settling=self.views.settling,
+        )
         for who, picked, where in (
             (self.views, np.flatnonzero(~partial), None),
             (views, np.flatnonzero(partial), places),
@@ -249,26 +270,33 @@ class Detector:
         of: tuple[Rows, Int64[np.ndarray, "..."], Times | None],
         ends: Ends,
         groups: Groups,
-    ) -> "_Measured":
+    ) -> Measurement:
         prepared = views.prepare(*of)
         window_ends = torch.from_numpy(ends.astype(np.int64)).to(self.device)
         window_groups = torch.from_numpy(groups.astype(np.int64)).to(self.device)
-        distances, parts = list[np.ndarray](), list[np.ndarray]()
-        expected, latents = list[np.ndarray](), list[np.ndarray]()
+        found = defaultdict[str, list[np.ndarray]](list)
         size = _TILES * views.tile
         for begin in range(0, len(ends), size):
             block = slice(begin, begin + size)
-            features, newest, latent = views.measure(prepared, window_ends[block])
-            total, own = self._fusion.combine(features, window_groups[block])
-            several = ((distances, total), (parts, own), (expected, newest), (latents, latent))
-            for found, value in several:
-                found.append(value.cpu().numpy())
-        return _Measured(
-            distances=np.concatenate(distances, axis=1),
-            parts=np.concatenate(parts, axis=1),
-            expected=np.concatenate(expected),
-            latent=np.concatenate(latents),
-        )
+            measured = views.measure(prepared, window_ends[block])
+            distances, parts = self._fusion.combine(measured.features, window_groups[block])
+            assert measured.expected is not None, "a reconstruction says what it expected"
+            assert measured.latent is not None, "a reconstruction has a latent vector"
+            several = {
+                "distances": distances,
+                "parts": parts,
+                "expected": measured.expected,
+                "latent": measured.latent,
+                **named("cleaned", measured.cleaned),
+                **named("settled", measured.settled),
+            }
+            for name, value in several.items():
+                found[name].append(value.cpu().numpy())
+        along = {"distances": 1, "parts": 1}
+        whole = {
+            name: np.concatenate(pieces, axis=along.get(name, 0)) for name, pieces in found.items()
+        }
+        return Measurement.of(whole, settling=views.settling)
 
     def _finish(
         self,
@@ -276,7 +304,7 @@ class Detector:
         ends: Ends,
         groups: Groups,
         partial: Bool[np.ndarray, " n"],
-        measured: "_Measured",
+        measured: Measurement,
     ) -> Scores:
         """Thresholds, p-values and channel units; row by row, so free of the tiles."""
         head = self.head
@@ -303,13 +331,20 @@ class Detector:
             gone = missing.max(axis=1) >= np.maximum(fused.raw / threshold, 1.0)
             dark = lost / np.maximum(lost.sum(axis=1, keepdims=True), 1)
             shares = np.where(gone[:, None], dark.astype(np.float32), shares)
-        expected, denoised = self._clean(rows, ends, groups, measured.expected)
+        expected = self._in_units(measured.expected, groups)
+        denoised = self._cleaned(rows, ends, groups, measured.cleaned)
+        settled = None
+        if measured.settled is not None:
+            early = ends - self.settled_lag
+            settled = self._cleaned(rows, np.maximum(early, 0), groups, measured.settled)
+            settled[partial | (early < 0)] = np.nan
         return Scores(
             score=score,
             raw=raw,
             p_value=self._p_value(raw.astype(np.float64), groups.astype(np.int64), partial),
             expected=expected,
             denoised=denoised,
+            settled=settled,
             flagged=flagged,
             contribution=shares,
             levels=np.ascontiguousarray(levels.T),
@@ -340,20 +375,30 @@ class Detector:
         share: Samples = count / (self.head.missing_limit[groups] + 1)
         return share
 
-    def _clean(
-        self, rows: Rows, ends: Ends, groups: Groups, scaled: Scaled
-    ) -> tuple[Samples, Samples]:
-        """Expected and denoised values in channel units, in blocks that stay in the cache."""
-        expected = np.empty(scaled.shape)
-        denoised = np.empty(scaled.shape)
-        for begin in range(0, len(ends), _BLOCK):
+    def _in_units(self, scaled: Scaled, groups: Groups) -> Samples:
+        """Scaled values in channel units, rounded, in blocks that stay in the cache."""
+        values = np.empty(scaled.shape)
+        for begin in range(0, len(scaled), _BLOCK):
             block = slice(begin, begin + _BLOCK)
-            own = groups[block]
-            value = self.signal.scaler.invert(scaled[block], own)
-            clean = self.head.denoiser.apply(rows.take(ends[block], axis=0), value, own)
-            expected[block] = self._rounded(value)
-            denoised[block] = self._rounded(clean)
-        return expected, denoised
+            values[block] = self._rounded(self.signal.scaler.invert(scaled[block], groups[block]))
+        return values
+
+    def _cleaned(
+        self, rows: Rows, places: Ends, groups: Groups, cleaning: tuple[Scaled, Scaled]
+    ) -> Samples:
+        """Readings without what is noise of them; predictions where one is missing."""
+        values = np.empty(cleaning[0].shape)
+        for begin in range(0, len(places), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            readings = rows.take(places[block], axis=0)
+            prediction, share = (one[block] for one in cleaning)
+            predicted = self.signal.scaler.invert(prediction, groups[block])
+            with np.errstate(over="ignore", invalid="ignore"):
+                clean = readings + share * (predicted - readings)
+            # A reading of which nothing is noise comes back as it came, whatever was predicted.
+            clean = np.where(share > 0, clean, readings)
+            values[block] = self._rounded(np.where(np.isfinite(readings), clean, predicted))
+        return values
 
     def _rounded(self, values: Samples) -> Samples:
         with np.errstate(over="ignore"):
@@ -386,54 +431,13 @@ class Detector:
             p_value=none,
             expected=wide,
             denoised=wide,
+            settled=wide if self.views.settling else None,
             flagged=np.zeros(0, dtype=np.int64),
             contribution=wide.astype(np.float32),
             levels=np.zeros((0, LEVELS)),
             partial=np.zeros(0, dtype=np.bool_),
             latent=np.zeros((0, self.signal.model.latent_size), dtype=np.float32),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """Distances, each channel's part of them, the expected sample in scaled units, the latent."""
-
-    distances: Float32[np.ndarray, "distances n"]
-    parts: Float32[np.ndarray, "distances n channels"]
-    expected: Scaled
-    latent: Float32[np.ndarray, "n latent"]
-
-    @classmethod
-    def empty(cls, distances: int, n: int, channels: int, latent: int) -> "_Measured":
-        return cls(
-            distances=np.zeros((distances, n), dtype=np.float32),
-            parts=np.zeros((distances, n, channels), dtype=np.float32),
-            expected=np.zeros((n, channels), dtype=np.float32),
-            latent=np.zeros((n, latent), dtype=np.float32),
-        )
-
-    def take(
-        self, some: "_Measured", picked: Int64[np.ndarray, " k"], places: list[int] | None
-    ) -> None:
-        """Put in what was measured of some windows, by all distances or by those at `places`."""
-        where = np.arange(len(self.distances)) if places is None else np.array(places)
-        self.distances[np.ix_(where, picked)] = some.distances
-        self.parts[np.ix_(where, picked)] = some.parts
-        self.expected[picked] = some.expected
-        self.latent[picked] = some.latent
-
-
-def _shorter(views: Views, head: Head) -> tuple[int, tuple[Views, list[int]] | None]:
-    """Rows needed to be scored at all; what knows the short level then, and places among all."""
-    field = views.receptive_field
-    if head.partial is None or not isinstance(head.fusion, LogFusion):
-        return field, None
-    short = set(np.flatnonzero(head.fusion.weight[1]).tolist())
-    for rows in range(views.signal.receptive_field, field):
-        found = views.within(rows)
-        if short and found is not None and short <= set(found[1]):
-            return rows, found
-    return field, None
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -15,7 +15,7 @@ from detector.calibration.log_fusion import usual
 from detector.calibration.standing_out import standing_out
 from detector.calibration.threshold import Calibration
 from detector.head import Head, decimals_for
-from detector.signal.denoising import Denoiser
+from detector.signal.denoising import explained
 from detector.signal.norm import Units
 from detector.signal.series import count_in_windows, thin
 from detector.training.base import CrossFit
@@ -56,7 +56,7 @@ def fit_head(
     dials: AlarmDials,
     crossfit: CrossFit | None = None,
 ) -> FittedHead:
-    """Fusion, thresholds and the denoising mix of every group, the pooled one first.
+    """Fusion and thresholds of every group, the pooled one first.
 
     The pooled numbers serve sensors that the training has not seen, so its windows are scaled
     with the pooled scaler, as those sensors' will be.
@@ -72,14 +72,14 @@ def fit_head(
     chosen = _calibration_windows(data)
     if crossfit is not None:
         chosen = _usual_windows(views, data, chosen)
-    cleaned = [_fit_denoiser(views, data, group, ends) for group, ends in enumerate(chosen)]
+    told = [_explained(views, data, group, ends) for group, ends in enumerate(chosen)]
     if crossfit is None:
         scores = _fit_norm(views, data, chosen, rate)
     else:
         # The signal view leaves the calibration block alone: there it gets its units.
         units = Units(**asdict(_fusion(_features(Views([views.signal]), data, chosen))))
         views = views.with_signal(views.signal.as_one(units))
-        own = [one.weight[0] for one in cleaned[1:] or cleaned]
+        own = [share for share, _ in told[1:] or told]
         highest = np.where(data.measured, data.rows, -np.inf).max(axis=0)
         moving = highest > np.where(data.measured, data.rows, np.inf).min(axis=0)
         understood = float(np.mean(own, axis=0)[moving].mean()) if moving.any() else 0.0
@@ -96,10 +96,7 @@ def fit_head(
         ),
         drift=scores.drift,
         likeness=None,  # fitted on the scores of the finished detector
-        denoiser=Denoiser(
-            weight=np.concatenate([one.weight for one in cleaned]),
-            limit=np.concatenate([one.limit for one in cleaned]),
-        ),
+        residual=np.stack([usual for _, usual in told]),
         missing_limit=_missing_limits(data, len(chosen), views.signal.receptive_field),
         decimals=decimals_for(views.signal.scaler),
     )
@@ -129,13 +126,15 @@ def _usual_windows(views: Views, data: Dataset, chosen: Sequence[Ends]) -> list[
     return kept
 
 
-def _fit_denoiser(views: Views, data: Dataset, group: int, ends: Ends) -> Denoiser:
+def _explained(
+    views: Views, data: Dataset, group: int, ends: Ends
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """See `explained`: of the newest reading of each window."""
     signal = views.signal
     _, expected = _measure(Views([signal.silent()]), data, group, ends)
     rows, local = _cut(data, thin(ends, _LEAK_WINDOWS))
-    return Denoiser.fit(
-        data.rows[ends],
-        signal.scaler.invert(expected, np.array(group)),
+    return explained(
+        data.rows[ends] - signal.scaler.invert(expected, np.array(group)),
         data.sigma[group],
         signal.leak(signal.prepare(rows, np.array(group)), local.to(views.device)),
     )
@@ -181,9 +180,10 @@ def _measure(
     for begin in range(0, len(ends), _BATCH):
         rows, local = _cut(data, ends[begin : begin + _BATCH])
         prepared = views.prepare(rows, np.array(group))
-        measured, newest, _ = views.measure(prepared, local.to(views.device))
-        features.append(measured.cpu().numpy())
-        expected.append(newest.cpu().numpy())
+        measured = views.measure(prepared, local.to(views.device))
+        assert measured.expected is not None, "a reconstruction says what it expected"
+        features.append(measured.features.cpu().numpy())
+        expected.append(measured.expected.cpu().numpy())
     return np.concatenate(features, axis=1), np.concatenate(expected)
 
 

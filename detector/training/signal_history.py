@@ -56,7 +56,7 @@ class SignalHistory:
         first = begin - self._only.signal.receptive_field + 1
         prepared = self._only.prepare(self._data.rows[first:stop], np.array(group))
         ends = torch.arange(begin - first, stop - first, device=self._only.device)
-        features, *_ = self._only.measure(prepared, ends)
+        features = self._only.measure(prepared, ends).features
         distances: Float32[np.ndarray, " n"] = features[0].sum(1).sqrt().cpu().numpy()
         return distances
 

@@ -21,6 +21,7 @@ from detector.scoring import Detector, pick_device
 from detector.signal.series import Series
 from detector.training.base import FittedView, Progress, ViewTraining
 from detector.training.dataset import Dataset, Split, assemble
+from detector.training.denoising import DenoisingTraining, fit_denoiser
 from detector.training.fit_head import FittedHead, fit_head
 from detector.training.fit_latent_map import fit_latent_map
 from detector.training.fit_likeness import fit_likeness
@@ -58,6 +59,7 @@ class TrainingConfig(ReconstructionTraining):
         max_gap_s: a longer gap ends a window; 0 = ten sampling intervals.
         max_rows: rows used; a longer history is thinned evenly in pieces.
         further_views: training blocks of views that add to the score.
+        denoising: how clean values are learned.
 
     Raises:
         ValueError: a number out of range.
@@ -76,6 +78,7 @@ class TrainingConfig(ReconstructionTraining):
     max_gap_s: float = 0.0
     max_rows: int = 2_000_000
     further_views: tuple[ViewTraining, ...] = ()
+    denoising: DenoisingTraining = field(default_factory=DenoisingTraining)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,8 +149,19 @@ def train(
     scored = Detector(identity, views, head)
     likeness, latent_map = fit_likeness(scored, data), fit_latent_map(scored, data)
     alike = None if likeness is None else likeness.radii
-    identity = replace(identity, training={**identity.training, "alike_within": alike})
-    return Detector(identity, views, replace(head, likeness=likeness, latent_map=latent_map))
+    cleaning = fit_denoiser(
+        data,
+        config.denoising,
+        rows=views.receptive_field,
+        short_rows=scored.warm_up,
+        generator=torch.Generator().manual_seed(config.seed),
+        device=device,
+    )
+    if cleaning.view is not None:
+        views = views.with_denoising(cleaning.view)
+    summary = {**identity.training, "alike_within": alike, "denoising": cleaning.summary}
+    head = replace(head, likeness=likeness, latent_map=latent_map)
+    return Detector(replace(identity, training=summary), views, head)
 
 
 def _without_idle_looks(views: Views, head: Head) -> tuple[Views, Head]:

@@ -26,6 +26,19 @@ PreparedT = TypeVar("PreparedT")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What a reading of each window is without its noise.
+
+    Attributes:
+        prediction: of the reading from all around it, scaled units.
+        share: of the difference between the reading and its prediction that is noise, 0..1.
+    """
+
+    prediction: Float[Tensor, "windows channels"]
+    share: Float[Tensor, "windows channels"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What a view says of some windows.
 
@@ -34,11 +47,15 @@ class Measured:
         expected: what the newest reading should have been, scaled units; None from a view that
             does not know (see `detector.views.joined`).
         latent: the latent vector of each window; None as `expected`.
+        cleaned: of the newest reading; None from a view that does not clean.
+        settled: of an earlier one; likewise, and where nobody asks.
     """
 
     features: Float[Tensor, "features windows channels"]
     expected: Float[Tensor, "windows channels"] | None = None
     latent: Float[Tensor, "windows latent"] | None = None
+    cleaned: Cleaned | None = None
+    settled: Cleaned | None = None
 
 
 class View(ABC, Generic[PreparedT]):

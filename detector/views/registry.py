@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from detector.views.base import View
+from detector.views.denoising import DenoisingView
 from detector.views.pyramid import PyramidView
 from detector.views.reconstruction import ReconstructionView
 
 ViewRegistry = Mapping[str, type[View[Any]]]
 
-VIEWS: ViewRegistry = {view.kind: view for view in (ReconstructionView, PyramidView)}
+VIEWS: ViewRegistry = {view.kind: view for view in (ReconstructionView, PyramidView, DenoisingView)}

@@ -69,7 +69,7 @@ class SimDetector:
             fusion=None,
             calibration=calibration,
             partial=calibration,
-            denoiser=SimpleNamespace(limit=np.array([[100.0], [300.0]])),
+            residual=np.array([[25.0], [75.0]]),
         )
 
     @classmethod

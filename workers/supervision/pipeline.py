@@ -16,7 +16,7 @@ from workers.errors import SettingsError
 from workers.kafka.admin import TopicSpec
 from workers.kafka.factory import admin_of, connection_of, member_of, topic_specs
 from workers.registry.parser import parser_of
-from workers.stream.build import policy_of
+from workers.stream.build import cleaning, policy_of
 from workers.stream.calendars import read_calendars
 from workers.stream.health import Health
 from workers.stream.input import Input
@@ -78,7 +78,10 @@ def run_pipeline(
             gpus=_gpus() if is_local else cluster_gpus(),
         )
         model = ModelFiles.read(
-            settings.model.path, device=plan.device, threads=settings.workers.threads
+            settings.model.path,
+            device=plan.device,
+            threads=settings.workers.threads,
+            settling=settings.stream.denoised == "settled",
         )
         supervisor = new_supervisor(
             plan,
@@ -133,7 +136,7 @@ def group_admin(settings: Settings, topics: Sequence[TopicSpec]) -> GroupAdmin:
 
 def _check_model(settings: Settings, model: Path, calendars: Mapping[str, str]) -> None:
     """A damaged model, or one of other channels, stops the driver, not each worker in turn."""
-    channels = load(model, device="cpu").channels
+    channels = cleaning(load(model, device="cpu"), settings.stream.denoised).channels
     policy_of(settings, channels, calendars)
     try:
         Input(channels, settings.stream, settings.input, parser_of(settings))

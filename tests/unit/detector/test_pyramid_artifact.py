@@ -102,7 +102,9 @@ def test_every_array_has_its_shape(saved, folder):
     def nest(tensors, name):
         tensors[name] = tensors[name][None]
 
-    for name, array in arrays_of(saved).items():
+    several = arrays_of(saved)
+    several.pop("latent_map.sample")  # as many points as there are
+    for name, array in several.items():
         for change in (shorten, widen, nest) if array.numel() else (nest,):  # none stays none
             edit_tensors(folder, lambda tensors, change=change, name=name: change(tensors, name))
             with pytest.raises(ArtifactError, match="does not hold together"):
@@ -173,7 +175,10 @@ def test_an_artifact_from_before_the_pyramid_scores_as_it_did():
     assert detector.warm_up == detector.receptive_field == 8
     assert not scores.partial.any()
     assert np.array_equal(scores.flagged, recorded["flagged"])
-    for name in SCORES:
+    readings = recorded["rows"][recorded["ends"]]
+    whole = np.isfinite(readings)  # formats before 3 cannot clean
+    np.testing.assert_allclose(scores.denoised[whole], readings[whole], rtol=1e-4, atol=1e-3)
+    for name in set(SCORES) - {"denoised"}:
         # Another order of additions moves low bits, and a rounded value by its last decimal.
         np.testing.assert_allclose(
             recorded_of(scores, name), recorded[name], rtol=1e-4, atol=2e-6, err_msg=name

@@ -93,7 +93,9 @@ def _probing(probes: Sequence[NDArray[np.float64]], field: int) -> Work:
     )
 
 
-_OF_SAMPLES = tuple(field.name for field in fields(Scores) if field.name != "flagged")
+_OF_SAMPLES = tuple(
+    field.name for field in fields(Scores) if field.name not in {"flagged", "settled"}
+)
 
 
 def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
@@ -102,14 +104,17 @@ def slice_scores(scores: Scores, start: int, stop: int) -> Scores:
     return Scores(
         **{name: getattr(scores, name)[start:stop] for name in _OF_SAMPLES},
         flagged=scores.flagged[first:last] - start,
+        settled=None if scores.settled is None else scores.settled[start:stop],
     )
 
 
 def join_scores(parts: Sequence[Scores]) -> Scores:
     """The scores of calls one behind the other, as if they had been one; at least one."""
     starts = np.cumsum([0, *(len(part.score) for part in parts)])
+    settled = [part.settled for part in parts if part.settled is not None]
     return Scores(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_SAMPLES},
+        settled=np.concatenate(settled) if settled else None,
         flagged=np.concatenate(
             [part.flagged + start for part, start in zip(parts, starts[:-1], strict=True)]
         ),

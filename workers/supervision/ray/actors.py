@@ -50,13 +50,16 @@ class ModelFiles:
     files: Mapping[str, bytes]
     device: str
     threads: int
+    settling: bool = False
 
     @classmethod
-    def read(cls, folder: Path, *, device: str, threads: int = 1) -> ModelFiles:
+    def read(
+        cls, folder: Path, *, device: str, threads: int = 1, settling: bool = False
+    ) -> ModelFiles:
         """Of an artifact's folder."""
         found = (path for path in sorted(folder.iterdir()) if path.is_file())
         files = {path.name: path.read_bytes() for path in found}
-        return cls(files=files, device=device, threads=threads)
+        return cls(files=files, device=device, threads=threads, settling=settling)
 
     def load(self) -> Detector:
         """Load the model, and have this process compute with its threads.
@@ -70,7 +73,8 @@ class ModelFiles:
         with tempfile.TemporaryDirectory(prefix="vigie-model-") as folder:
             for name, content in self.files.items():
                 (Path(folder) / name).write_bytes(content)
-            return load(Path(folder), device=self.device)
+            detector = load(Path(folder), device=self.device)
+        return detector.settling() if self.settling else detector
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detector.signal.denoising import CORRECTION_LIMIT, Denoiser, smooth
+from detector.signal.denoising import explained, smooth
 from detector.training.train import train
 from tests.support.fleets import make_config, make_fleet, make_series
 
@@ -39,56 +39,17 @@ def test_the_teacher_copes_with_a_segment_shorter_than_its_window():
     assert (smooth(rows, np.array([1.0])) == rows).all()
 
 
-def fit_blend(sigma, *, error=0.05, leak=0.0, n=4000):
+def test_a_reconstruction_explains_what_it_removes_of_the_noise():
     rng = np.random.default_rng(0)
-    clean = rng.standard_normal((n, 1))
-    readings = clean + sigma * rng.standard_normal((n, 1))
-    output = clean + error * rng.standard_normal((n, 1))
-    blend = Denoiser.fit(readings, output, np.array([sigma]), np.array([leak]))
-    return blend, clean, readings, output
+    noise, error = 0.3 * rng.standard_normal((4000, 1)), 0.1 * rng.standard_normal((4000, 1))
+    sigma, none = np.array([0.3]), np.zeros(1)
 
+    share, usual = explained(noise - error, sigma, none)
 
-def test_a_reading_without_noise_is_published_as_it_came():
-    blend, _, readings, output = fit_blend(0.0, error=0.3)
-    groups = np.zeros(len(readings), dtype=np.int32)
-
-    assert (blend.apply(readings, output, groups) == readings).all()
-
-
-@pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0])
-def test_the_blend_is_at_least_as_good_as_either_part(sigma):
-    blend, clean, readings, output = fit_blend(sigma, error=0.2)
-    mixed = blend.apply(readings, output, np.zeros(len(readings), dtype=np.int32))
-
-    def error(values):
-        return np.mean((values - clean) ** 2)
-
-    assert error(mixed) <= 1.02 * min(error(readings), error(output))
-
-
-def test_a_model_that_copies_its_input_gets_no_weight():
-    blend, *_ = fit_blend(0.3, leak=1.0)
-
-    assert blend.weight[0, 0] == 0.0
-
-
-def test_a_fault_is_not_smoothed_away():
-    blend, *_ = fit_blend(0.3)
-    readings, output = np.array([[50.0]]), np.array([[0.0]])
-
-    kept = blend.apply(readings, output, np.zeros(1, dtype=np.int32))
-
-    assert kept[0, 0] == pytest.approx(50.0 - blend.weight[0, 0] * blend.limit[0, 0])
-    assert kept[0, 0] > 50.0 - CORRECTION_LIMIT * 0.35
-
-
-def test_a_missing_reading_is_replaced_by_the_reconstruction():
-    blend, *_ = fit_blend(0.3)
-    readings, output = np.array([[np.nan], [1.0]]), np.array([[7.0], [1.0]])
-
-    clean = blend.apply(readings, output, np.zeros(2, dtype=np.int32))
-
-    assert clean[0, 0] == 7.0
+    assert share[0] == pytest.approx(0.09 / 0.1, abs=0.05)
+    assert usual[0] == pytest.approx(np.sqrt(0.1), rel=0.05)
+    assert explained(noise - error, sigma, np.ones(1))[0][0] == 0.0
+    assert explained(noise - error, none, none)[0][0] == 0.0
 
 
 @pytest.fixture(scope="module", params=[0.1, 0.3, 1.0])

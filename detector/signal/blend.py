@@ -1,0 +1,167 @@
+"""How much of the difference between a reading and its prediction is taken for noise.
+
+With f the prediction, x the reading and d = x - f, the clean value is x - share * trust * d. Where
+the noise in x has variance s^2 and is independent of f, E d^2 = e^2 + s^2, and share = 1 - K with
+K = e^2 / (e^2 + s^2): a Kalman update with a learned predictor. Its error, e^2 s^2 / (e^2 + s^2),
+lies below that of the reading and of the prediction.
+
+*Trust* falls from 1 to 0 where d is larger than noise is, and where the context shows that
+something changes (the checks): a step or a fault passes as it came.
+
+No clean signal is needed to fit it: for a correction phi of the reading, the error is
+s^2 - 2 s^2 E phi' + E phi^2 (Stein 1981), whatever the prediction is worth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int
+from torch import Tensor
+
+CUTS = (2.5, 3.0, 4.0, 6.0, 1e12)
+"""Candidates for the largest difference that is noise alone, in usual differences."""
+LIMITS = (2.5, 3.0, 4.0, 6.0, 1e12)
+"""Candidates for the largest check that shows no change, in usual ones."""
+_STEP = 0.1
+"""Of the noise: the change of a reading from which a derivative is taken."""
+_WORSE = 1.01
+"""An error so much larger is accepted for a narrower cut: a fault passes sooner."""
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Differences and checks of readings that one group is fitted on, scaled units.
+
+    Attributes:
+        difference: reading less prediction; NaN = missing.
+        checks: see `BlindSpot`.
+        variance: of the white noise in each channel.
+    """
+
+    difference: Float32[np.ndarray, "n channels"]
+    checks: Float32[np.ndarray, "n checks channels"]
+    variance: Float64[np.ndarray, " channels"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """The mix of each calibration group.
+
+    Attributes:
+        share: 1 - K, 0 (publish the reading) .. 1 (publish the prediction).
+        cut: differences up to this are noise, twice as large ones are not.
+        limit: checks up to this show no change, half as large again they do.
+    """
+
+    share: Float32[Tensor, "groups channels"]
+    cut: Float32[Tensor, "groups channels"]
+    limit: Float32[Tensor, "groups checks channels"]
+
+    def shares(
+        self,
+        difference: Float[Tensor, "n channels"],
+        checks: Float[Tensor, "n checks channels"],
+        groups: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n channels"]:
+        """The part of each difference that is taken away."""
+        trust = _trust(difference, checks, self.cut[groups], self.limit[groups])
+        return trust.mul_(self.share[groups])
+
+    def to(self, device: torch.device) -> "Blend":
+        """The same on a device."""
+        parts = (self.share, self.cut, self.limit)
+        share, cut, limit = (one.to(device) for one in parts)
+        return Blend(share=share, cut=cut, limit=limit)
+
+
+def fit_blend(
+    samples: Sequence[Sample], leak: Float64[np.ndarray, "checks channels"]
+) -> tuple[Blend, Float64[np.ndarray, "groups channels"]]:
+    """The mix of least expected error.
+
+    Cut and limit, in usual differences and checks, are chosen for all groups together.
+
+    Args:
+        samples: of each group, that of all sensors first.
+        leak: weight of the reading itself in each check.
+
+    Returns:
+        The mix, and its expected error as a share of the noise variance (1 where there is none),
+        never less than so many samples can show.
+    """
+    first = samples[0]
+    usual = [_usual(one.difference) for one in samples]
+    scales = [
+        _usual(one.checks.reshape(len(one.checks), -1)).reshape(leak.shape) for one in samples
+    ]
+    channels = first.difference.shape[1]
+    chosen = np.full((2, channels), 1e12)
+    least = np.full(channels, np.inf)
+    for cut in reversed(CUTS):
+        for limit in reversed(LIMITS):
+            _, error = _mix(first, cut * usual[0], limit * scales[0], leak)
+            better = error < least * _WORSE
+            chosen[:, better] = np.array([[cut], [limit]])
+            least = np.minimum(least, error)
+    cuts = np.stack([np.maximum(chosen[0] * one, _TINY) for one in usual])
+    limits = np.stack([np.maximum(chosen[1] * one, _TINY) for one in scales])
+    mixes = [
+        _mix(one, cut, limit, leak) for one, cut, limit in zip(samples, cuts, limits, strict=True)
+    ]
+    blend = Blend(
+        share=torch.from_numpy(np.stack([share for share, _ in mixes]).astype(np.float32)),
+        cut=torch.from_numpy(cuts.astype(np.float32)),
+        limit=torch.from_numpy(limits.astype(np.float32)),
+    )
+    return blend, np.stack([error for _, error in mixes])
+
+
+def _mix(
+    sample: Sample,
+    cut: Float64[np.ndarray, " channels"],
+    limit: Float64[np.ndarray, "checks channels"],
+    leak: Float64[np.ndarray, "checks channels"],
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """The share of least estimated error, and that error over the noise variance."""
+    step = _STEP * np.sqrt(sample.variance)
+    values = []
+    for side in (0.0, -step, step):
+        difference = torch.from_numpy((sample.difference + side).astype(np.float32))
+        checks = torch.from_numpy((sample.checks + leak * side).astype(np.float32))
+        wide = torch.from_numpy(cut.astype(np.float32)), torch.from_numpy(limit.astype(np.float32))
+        moved = difference * _trust(difference, checks, *wide)
+        values.append(moved.double().numpy())
+    noisy = sample.variance > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        count = np.isfinite(values[0]).sum(axis=0)
+        slope = np.nansum(values[2] - values[1], axis=0) / count / (2 * step)
+        power = np.nansum(values[0] ** 2, axis=0) / count / sample.variance
+        share = np.clip(slope / power, 0.0, 1.0)
+        error = 1 - 2 * share * slope + share**2 * power
+    fits = noisy & np.isfinite(error)
+    shown = np.sqrt(2 / np.maximum(count, 1))  # relative deviation of a mean of squares
+    return np.where(fits, share, 0.0), np.where(fits, np.clip(error, shown, 1.0), 1.0)
+
+
+def _trust(
+    difference: Float[Tensor, "n channels"],
+    checks: Float[Tensor, "n checks channels"],
+    cut: Float[Tensor, "... channels"],
+    limit: Float[Tensor, "... checks channels"],
+) -> Float[Tensor, "n channels"]:
+    small = difference.abs().div(cut).neg_().add_(2.0).clamp_(0.0, 1.0)
+    change = checks.abs().div(limit).amax(1)
+    return small.mul_(change.mul_(-2.0).add_(3.0).clamp_(0.0, 1.0))
+
+
+def _usual(values: Float32[np.ndarray, "n columns"]) -> Float64[np.ndarray, " columns"]:
+    """Root mean square of each column; one percent may be faults that slipped in."""
+    usual = np.zeros(values.shape[1])
+    for column, own in enumerate(np.abs(values.astype(np.float64)).T):
+        known = own[np.isfinite(own)]
+        if len(known):
+            usual[column] = np.sqrt(np.mean(np.minimum(known, np.quantile(known, 0.99)) ** 2))
+    return usual

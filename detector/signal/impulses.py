@@ -1,0 +1,108 @@
+"""Single rows that leap away and come back, where they are a channel's noise.
+
+The causal Hampel filter (Hampel 1974; Davies and Gather 1993) finds them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+ROWS = 5
+"""A row is compared with the median of so many, itself the newest: a step passes after two rows."""
+NONE = np.float32(1e30)
+_REACH = 5.0 * 1.4826
+_LEAST_LEAPS = 8
+_COME_BACK = 0.75
+_TOGETHER = 0.25
+_ONE_SIDED = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impulses:
+    """How far a value may be from the median of the last five.
+
+    Attributes:
+        limit: scaled units; 1e30 for a channel without impulses.
+    """
+
+    limit: Float32[np.ndarray, " channels"]
+
+    @classmethod
+    def fit(cls, pieces: Sequence[Float32[np.ndarray, "rows channels"]]) -> "Impulses":
+        """Channels that leap, mostly alone and for a single row, at least eight times.
+
+        What leaps together with other channels, or stays where it leapt, is the signal; what
+        leaps to one side alone may be (the load of a machine).
+
+        Args:
+            pieces: consecutive scaled readings of all sensors; NaN = missing.
+        """
+        limit = _reach(pieces)
+        leaps, back, together, upwards = np.zeros((4, len(limit)))
+        for piece in pieces:
+            out = _far(piece, limit)
+            starts = out[1:-1] & ~out[:-2]
+            leaps += starts.sum(axis=0)
+            back += (starts & ~out[2:]).sum(axis=0)
+            upwards += (starts & (piece[1:-1] > piece[:-2])).sum(axis=0)
+            together += (starts & (out[1:-1].sum(axis=1, keepdims=True) > 1)).sum(axis=0)
+        enough = leaps >= _LEAST_LEAPS
+        both = np.minimum(upwards, leaps - upwards) >= _ONE_SIDED * leaps
+        alone = (back >= _COME_BACK * leaps) & (together <= _TOGETHER * leaps)
+        impulsive = enough & alone & both
+        return cls(limit=np.where(impulsive, limit, NONE).astype(np.float32))
+
+    @property
+    def some(self) -> bool:
+        """Whether any channel has impulses."""
+        return bool((self.limit < NONE).any())
+
+    def found(
+        self, rows: Float32[np.ndarray, "rows channels"]
+    ) -> Bool[np.ndarray, "rows channels"] | None:
+        """Where a row leaps, by itself and the four before it; None: no channel has impulses.
+
+        Args:
+            rows: scaled, NaN = missing.
+        """
+        some = np.flatnonzero(self.limit < NONE)
+        if not len(some):
+            return None
+        found = np.zeros(rows.shape, dtype=np.bool_)
+        found[:, some] = _far(rows[:, some], self.limit[some])
+        return found
+
+
+def _far(
+    rows: Float32[np.ndarray, "rows channels"], limit: Float32[np.ndarray, " channels"]
+) -> Bool[np.ndarray, "rows channels"]:
+    with np.errstate(invalid="ignore"):
+        far: Bool[np.ndarray, "rows channels"] = np.abs(rows - _median(rows)) > limit
+    return far
+
+
+def _median(rows: Float32[np.ndarray, "rows channels"]) -> Float32[np.ndarray, "rows channels"]:
+    """Of each row and the four before it, as far as they are there; NaN: none is."""
+    before = np.full((ROWS, *rows.shape), np.nan, dtype=np.float32)
+    for age in range(min(ROWS, len(rows))):
+        before[age, age:] = rows[: len(rows) - age]
+    before.sort(axis=0)  # missing values last
+    known = np.isfinite(before).sum(axis=0)[None]
+    low = np.take_along_axis(before, np.maximum(known - 1, 0) // 2, axis=0)
+    high = np.take_along_axis(before, np.minimum(known // 2, ROWS - 1), axis=0)
+    middle: Float32[np.ndarray, "rows channels"] = (low + high)[0] * np.float32(0.5)
+    return middle
+
+
+def _reach(
+    pieces: Sequence[Float32[np.ndarray, "rows channels"]],
+) -> Float32[np.ndarray, " channels"]:
+    away = np.concatenate([np.abs(piece - _median(piece)) for piece in pieces])
+    reach = np.full(away.shape[1], NONE)
+    for channel, column in enumerate(away.T):
+        known = column[np.isfinite(column)]
+        if len(known) and (usual := float(np.median(known))) > 0:
+            reach[channel] = _REACH * usual
+    return reach
