@@ -23,7 +23,7 @@ def record(topic, value, content_type, *, stamp_s=START_S):
     return Record(topic, 0, 0, stamp_s * 1000, b"pump", value, headers)
 
 
-def denoised(content_type=DENOISED_JSON):
+def denoised(content_type=DENOISED_JSON, latent=None):
     encoder = DenoisedEncoder(("flow", "level"), content_type)
     value = encoder.encode(
         "pump",
@@ -32,6 +32,7 @@ def denoised(content_type=DENOISED_JSON):
         np.full(5, 0.25),
         np.arange(5),
         np.zeros(5, np.int64),
+        latent=latent,
         model="m@1",
         source=("vigie.readings", 0),
     )
@@ -100,3 +101,13 @@ def test_what_cannot_be_read_or_has_a_wrong_clock_is_left_out():
 
     assert rows_of(live, "pump")["measured"]["ts"] == []
     assert len(rows_of(live, "pump")["cleaned"]["ts"]) == 5
+
+
+def test_frames_of_all_formats_say_where_the_sensor_is_on_the_map():
+    for content_type in (DENOISED_JSON, DENOISED_ARROW):
+        live = LiveFeed(max_sensors=5)
+        Taker(settings(), live).take([denoised(content_type, latent=[1.25, -3.0])])
+
+        trail = live.trail("pump")
+        assert trail is not None
+        assert (trail["ts"], trail["way"]) == ([int(TIMES[-1]) // 10**6], [[1.25, -3.0]])
