@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import threading
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -14,6 +11,7 @@ import pytest
 
 from benchmarks import commit_interval, decoding, processes, recorded, recovery, soak, throughput
 from benchmarks.bench import QUICK, Bench, read_options
+from tests.support.stalling import stay_for_ever
 from tests.support.wait import wait_until
 from workers.kafka.client import Connection
 
@@ -26,18 +24,10 @@ def marked(test):
     return test
 
 
-def stay_for_ever(pipe, gate):
-    """A contestant with a process of its own that does not end."""
-    gate.wait()
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    pipe.send(child.pid)
-    threading.Event().wait()
-
-
 def test_a_contestant_that_stalls_is_ended_with_all_that_it_started():
     ours, theirs = get_context("spawn").Pipe(duplex=False)
     with pytest.raises(processes.StalledError):
-        processes.run((stay_for_ever, theirs), within_s=25.0)
+        processes.run((stay_for_ever, theirs), within_s=10.0)
     theirs.close()
     assert ours.poll(10.0)
     grandchild = ours.recv()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from detector.artifact import save
-from tests.support.broker import MakeTopic, produce
+from tests.support.broker import QUICK_START, MakeTopic, produce
 from tests.support.models import encoded, reading_records, small_detector
 from tests.support.runs import actors, metrics_address, status, vigie_run
 from tests.support.streams import anomalies, make_settings, scored_readings
@@ -115,7 +115,7 @@ def test_a_missing_topic_stops_the_run_and_says_what_to_do(
 
 @pytest.mark.timeout(400)
 def test_the_broker_goes_away_in_the_middle_and_comes_back(model: Path, tmp_path: Path) -> None:
-    config = BrokerConfig(data=tmp_path / "kafka")
+    config = BrokerConfig(data=tmp_path / "kafka", jvm_options=QUICK_START)
     names = (f"topic-{number}" for number in range(7))
     records = encoded(reading_records(SENSORS, 100))
     half = len(records) // 2
