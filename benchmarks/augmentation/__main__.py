@@ -23,6 +23,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,11 @@ def main() -> None:
     from benchmarks.augmentation.tasks import plant, skab
 
     arguments = _arguments()
-    tasks = [] if arguments.only_data else [lambda: plant(PLANT_SEED)]
+    tasks: list[Callable[[], Any]] = [] if arguments.only_data else [partial(plant, PLANT_SEED)]
     if arguments.data is None:
         print("SKAB is left out: give its folder with --data", file=sys.stderr)
     else:
-        tasks.append(lambda: skab(arguments.data))
+        tasks.append(partial(skab, arguments.data))
     rows: list[dict[str, Any]] = []
     for make in tasks:
         try:
@@ -190,7 +191,7 @@ def _summed_up(
 
 def _interval(values: Any) -> tuple[float, float]:
     """Mean, and half the width of its 95 % confidence interval."""
-    from scipy.stats import t
+    from scipy.stats import t  # type: ignore[import-untyped]
 
     if len(values) < 2:
         return float(values.mean()), float("nan")
