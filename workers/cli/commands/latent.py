@@ -26,7 +26,9 @@ from workers.errors import VigieError
 
 if TYPE_CHECKING:
     from detector.scoring import Detector
+    from schemas.settings import Settings
     from workers.data.history import History
+    from workers.data.layout import Layout
     from workers.latent.making import Made
     from workers.latent.windows import Place
 
@@ -57,7 +59,7 @@ class MadeOptions(FileOptions):
         typer.Option(help="Draw them over what they were made of. Default: latent-COMMAND.png."),
     ] = None
 
-    def layout(self) -> Any:
+    def layout(self) -> Layout:
         """See `FileOptions.layout`."""
         own = {one: getattr(self, one) for one in FileOptions.__dataclass_fields__}
         return FileOptions(**own).layout()
@@ -160,9 +162,7 @@ def show_map(
             history = _history(detector, files, columns, only)
         else:
             layout = columns.layout()
-            told = {name: layout.channels.get(name, name) for name in detector.channels}
-            wanted = layout.model_copy(update={"channels": told})
-            history = from_topic(options.load({}), wanted, topic_from or "", topic_to)
+            history = _of_topic(detector, layout, options.load({}), topic_from or "", topic_to)
             history = history.only(only or ())
         kinds = None
         if kind is not None:
@@ -345,6 +345,14 @@ def _history(
     history = read_for(detector, files, layout)
     check_usable(history, layout.max_left_out)
     return history.only(only or ())
+
+
+def _of_topic(
+    detector: Detector, layout: Layout, settings: Settings, start: str, end: str | None
+) -> History:
+    """The channels of the model from a stretch of the topic."""
+    told = {name: layout.channels.get(name, name) for name in detector.channels}
+    return from_topic(settings, layout.model_copy(update={"channels": told}), start, end)
 
 
 @contextmanager
