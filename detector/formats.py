@@ -20,7 +20,7 @@ _LIMIT_OF_RESIDUAL = 4.0
 
 def of_today(
     description: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and arrays in the format of today.
 
     Raises:
@@ -31,7 +31,7 @@ def of_today(
         description, found = _from_format_1(description, found)
     if version <= 2:  # noqa: PLR2004 (the format)
         found["residual"] = found.pop("denoiser.limit") / _LIMIT_OF_RESIDUAL
-    return description, found
+    return dict(description), found
 
 
 def _from_format_1(
