@@ -41,6 +41,11 @@ def test_the_map_moves_on_by_itself_and_shows_the_way_of_one_sensor(served, open
     at.get_by_role("combobox", name="Sensor", exact=True).select_option("")
     expect(at.locator(".way")).to_have_count(0)
 
+    values: dict[str, list[float | None]] = {name: [1.0] for name in CHANNELS}
+    newer = cleaned_frame("pump-0", [now_ns()], [0.1], values, latent=(1, 1), model="pumps@2")
+    served.live.add_frames([newer])
+    expect(at.locator(".map a")).to_have_count(1)  # places of two models are not on one map
+
 
 def test_the_map_is_walked_by_keyboard_and_is_a_table_as_well(served, open_page):
     fed(served, [f"pump-{i}" for i in range(3)], seconds=60)
