@@ -19,7 +19,7 @@ from workers.errors import (
 )
 from workers.kafka.client import CommittedOffset, Generation, PollResult, Record, TableTail
 from workers.kafka.deadline import Deadline
-from workers.stream.build import build_loop
+from workers.stream.build import build_loop, cleaning
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture, Work
 from workers.stream.sensor_labels import LabelsOf, no_labels
@@ -256,7 +256,7 @@ def make_stream(
         source=source,
         sink=sink,
         table=sink,
-        scoring=scoring or LocalScoring(detector),
+        scoring=scoring or LocalScoring(cleaning(detector, settings.stream.denoised)),
         detector=detector,
         settings=settings,
         labels_of=labels_of,

@@ -64,6 +64,7 @@ def build_loop(
         detector,
         settings.topics,
         denoised_content_type=None if stream.denoised == "off" else stream.denoised_content_type,
+        settled_lag=detector.settled_lag if stream.denoised == "settled" else 0,
         labels_of=labels_of,
         incidents=IncidentEvents(
             detector,
@@ -107,6 +108,23 @@ def build_loop(
         pause=pause,
         on_turn=on_turn,
     )
+
+
+def cleaning(detector: Detector, denoised: str) -> Detector:
+    """A detector that gives the cleaned signal which `stream.denoised` asks for.
+
+    Raises:
+        SettingsError: the model has no settled values.
+    """
+    if denoised != "settled":
+        return detector
+    if not detector.settled_lag:
+        raise SettingsError(
+            f'stream.denoised is "settled", but {detector.name}@{detector.version} has no settled '
+            "values: none of its channels gains by looking ahead, or an older Vigie trained it. "
+            'Set "causal", or train the model again'
+        )
+    return detector.settling()
 
 
 def warm_up(detector: Detector) -> None:

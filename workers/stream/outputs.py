@@ -182,7 +182,7 @@ class OutputBuilder(DeadLetterBuilder):
         judged: Judged,
     ) -> Output:
         assert self._encoder is not None
-        lag, settled = self._settled_lag, getattr(scores, "settled", None)
+        lag, settled = self._settled_lag, scores.settled
         return Output(
             topic=self._topics.denoised,
             key=sensor.encode(),

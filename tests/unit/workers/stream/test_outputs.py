@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from tests.support.models import (
     reading_records,
     small_detector,
 )
+from workers.errors import SettingsError
+from workers.stream.build import cleaning
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +117,35 @@ def test_a_model_without_a_map_publishes_no_places():
 def test_denoised_off_publishes_no_frame():
     assert frames(stream={"denoised": "off"}) == []
     assert frames(stream={"denoised": "causal"})[0].settled is None
+
+
+def test_settled_values_are_those_of_the_reading_so_far_before():
+    """However the stream is cut: they may belong to a reading of an earlier frame."""
+    detector = small_detector()
+    lag = detector.settled_lag
+    assert lag > 0
+    cut = frames(stream={"denoised": "settled", "max_poll_records": 14})
+    records = reading_records(["s0", "s1"], 40, spike_at=30)
+
+    for sensor, at in (("s0", 0), ("s1", 1)):
+        rows = np.array([values for _, _, values in records[at::2]])
+        ends = np.arange(detector.receptive_field - 1, len(rows))
+        groups = np.full(len(ends), detector.group_of(sensor), np.int32)
+        wanted = detector.settling().score(rows, ends, groups).settled
+        assert wanted is not None
+        own = [frame.settled for frame in cut if frame.sensor_id == sensor]
+        found = [
+            np.array(list(one.values.values()), np.float64).T for one in own if one is not None
+        ]
+        assert len(found) == len(own) > 2
+        assert {one.lag for one in own if one is not None} == {lag}
+        assert np.array_equal(np.concatenate(found)[-len(ends) :], wanted, equal_nan=True)
+
+
+def test_a_model_without_settled_values_is_refused_where_they_are_asked_for():
+    class Causal:
+        name, version, settled_lag = "old", "1", 0
+
+    assert cleaning(cast("Detector", Causal), "causal") is Causal
+    with pytest.raises(SettingsError, match='Set "causal", or train the model again'):
+        cleaning(cast("Detector", Causal), "settled")
