@@ -84,35 +84,16 @@ class Context:
         """
         means = np.empty((len(ends), len(self.lags) + 1, rows.shape[1]), dtype=np.float32)
         middle = np.empty((len(ends), rows.shape[1]), dtype=np.float32)
-        levels = np.log2(self.widths).astype(np.int64)  # widths are powers of two
-        values = rows.astype(np.float64)
-        count = np.zeros((0, *rows.shape))
-        if len(present):
-            values[~present] = 0.0
-            count = _sums(present.astype(np.float64), levels.max())
         _measure(
-            _sums(values, levels.max()),
-            count,
+            rows,
+            present,
             ends,
             np.array([self.target, int(self.before.sum())], dtype=np.int64),
-            np.array([self.lags, self.widths, levels], dtype=np.int64),
+            np.array([self.lags, self.widths], dtype=np.int64),
             means,
             middle,
         )
         return means, middle
-
-
-def _sums(
-    values: Float64[np.ndarray, "rows channels"], levels: int
-) -> Float64[np.ndarray, "levels rows channels"]:
-    """Sums of the last 1, 2, 4 ... rows, each from its own rows: the first ones are incomplete."""
-    sums = np.empty((levels + 1, *values.shape))
-    sums[0] = values
-    for level in range(levels):
-        width = 1 << level
-        sums[level + 1, :width] = 0.0
-        np.add(sums[level, width:], sums[level, :-width], out=sums[level + 1, width:])
-    return sums
 
 
 def _spans(rows: int) -> list[tuple[int, int]]:
@@ -129,34 +110,41 @@ def _spans(rows: int) -> list[tuple[int, int]]:
 
 
 @compiled
-def _measure(  # noqa: C901, PLR0917 (compiled: no keywords, and loops in the open)
-    sums: Float64[np.ndarray, "levels rows channels"],
-    counts: Float64[np.ndarray, "levels rows channels"],
+def _measure(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops in the open)
+    rows: Float32[np.ndarray, "rows channels"],
+    present: Bool[np.ndarray, "..."],
     ends: Int64[np.ndarray, " n"],
     places: Int64[np.ndarray, " 2"],
-    spans: Int64[np.ndarray, "3 means"],
+    spans: Int64[np.ndarray, "2 means"],
     means: Float32[np.ndarray, "n places channels"],
     middle: Float32[np.ndarray, "n channels"],
 ) -> None:
-    """Means from sums; empty `counts` say that no value is missing."""
-    channels, whole, count = sums.shape[2], counts.shape[0] == 0, spans.shape[1]
+    """See `Context.measure`; an empty `present` says that no value is missing."""
+    channels, whole, count = rows.shape[1], present.shape[0] == 0, spans.shape[1]
     target, first_behind = places[0], places[1]
-    total, known = np.empty(channels), np.empty(channels)
+    total, known, own = np.empty(channels), np.empty(channels), np.empty(channels)
     of = np.empty((count, channels))
     for n in range(len(ends)):
         total[:], known[:] = 0.0, 0.0
         for k in range(count):
-            newest, width, level = ends[n] - spans[0, k], spans[1, k], spans[2, k]
+            newest, width = ends[n] - spans[0, k], spans[1, k]
+            own[:] = 0.0
+            if whole:  # a loop of its own: the compiler makes vectors of it
+                of[k] = float(width)
+                for row in range(newest - width + 1, newest + 1):
+                    for c in range(channels):
+                        own[c] += np.float64(rows[row, c])
+            else:
+                of[k] = 0.0
+                for row in range(newest - width + 1, newest + 1):
+                    for c in range(channels):
+                        if present[row, c]:
+                            own[c] += np.float64(rows[row, c])
+                            of[k, c] += 1.0
             for c in range(channels):
-                own = sums[level, newest, c]
-                total[c] += own
-                if whole:
-                    known[c] += width
-                    means[n, k, c] = own / width
-                else:
-                    of[k, c] = counts[level, newest, c]
-                    known[c] += of[k, c]
-                    means[n, k, c] = own / max(of[k, c], 1.0)
+                total[c] += own[c]
+                known[c] += of[k, c]
+                means[n, k, c] = own[c] / max(of[k, c], 1.0)
         for c in range(channels):
             middle[n, c] = total[c] / max(known[c], 1.0)
             if not whole:
@@ -167,8 +155,8 @@ def _measure(  # noqa: C901, PLR0917 (compiled: no keywords, and loops in the op
             for c in range(channels):
                 means[n, k, c] -= middle[n, c]
         for c in range(channels):
-            if whole or counts[0, reading, c] > 0:
-                means[n, count, c] = sums[0, reading, c] - middle[n, c]
+            if whole or present[reading, c]:
+                means[n, count, c] = rows[reading, c] - middle[n, c]
             else:
                 means[n, count, c] = means[n, 0, c]
 

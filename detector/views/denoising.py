@@ -163,16 +163,20 @@ class DenoisingView(View[Prepared]):
     ]:
         """Differences, what predictions are relative to, predictions and checks; scaled units."""
         cleaner = self.cleaners[name]
-        short = -len(ends) % self.tile
-        filled = np.concatenate([ends, np.repeat(ends[:1], short)]) if short else ends
-        means, middle = cleaner.context.measure(prepared.rows, prepared.present, filled)
-        context, level = self._moved(means), self._moved(middle)
-        tiles = [slice(begin, begin + self.tile) for begin in range(0, len(filled), self.tile)]
+        means, middle = cleaner.context.measure(prepared.rows, prepared.present, ends)
+        context, level = self._tiled(means), self._tiled(middle)
+        tiles = [slice(begin, begin + self.tile) for begin in range(0, len(context), self.tile)]
         found = [cleaner.model(context[tile], level[tile]) for tile in tiles]
         prediction = torch.cat([one for one, _ in found])[: len(ends)]
         checks = torch.cat([one for _, one in found])[: len(ends)]
         difference = context[: len(ends), -1] - prediction
         return difference, level[: len(ends)], prediction, checks
+
+    def _tiled(self, values: np.ndarray) -> Tensor:
+        """On the device, the last tile filled up."""
+        moved = self._moved(values)
+        short = -len(moved) % self.tile
+        return torch.cat([moved, moved[:1].expand(short, *moved.shape[1:])]) if short else moved
 
     def within(self, rows: int) -> tuple["DenoisingView | None", list[int]]:
         """The cleaner for short windows, if so many rows are enough for it."""
