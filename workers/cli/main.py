@@ -37,6 +37,7 @@ COMMANDS = (
     "silences",
     "repartition",
     "backtest",
+    "denoise",
     "augment",
     "compare",
     "report",
@@ -66,6 +67,11 @@ publish what is not, and the cleaned signal.
   [cyan]vigie inspect[/cyan]        what is in files, and what looks wrong with it
   [cyan]vigie train[/cyan]          learn a model from files or from a topic
   [cyan]vigie backtest[/cyan]       score files with it, before it goes live
+  [cyan]vigie denoise[/cyan]        take the noise out of files with it
+  [cyan]vigie denoise[/cyan]        the same files without their noise
+  [cyan]vigie latent[/cyan]         a map of them, and windows made from it
+  [cyan]vigie augment[/cyan]        more windows of a class, for other models
+  [cyan]vigie compare[/cyan]        autoencoders beside principal components
   [cyan]vigie topics create[/cyan]  make the topics on your Kafka
   [cyan]vigie repartition[/cyan]    if its records have no key: by sensor, in order
   [cyan]vigie run[/cyan]            score the stream; Ctrl-C drains and ends
