@@ -26,7 +26,8 @@ from schemas.wire.incident import IncidentKind
 from schemas.wire.limits import MAX_NAME_CHARS
 from workers.backtest.incidents import FoundIncident, found_incidents
 from workers.data.errors import FileFormatError
-from workers.data.files import read_files
+from workers.data.file.rows import FileRows
+from workers.data.files import read_both
 from workers.data.history import History, SensorRows
 from workers.data.layout import Layout
 from workers.stream.incident_events import IncidentEvents
@@ -66,6 +67,9 @@ class ScoredSensor:
     incidents: Sequence[FoundIncident]  # in order of time
     drifts: Sequence[FoundIncident]  # likewise
     labels: BoolArray | None  # True where the file calls the row anomalous, [n]
+    settled: FloatArray | None = (
+        None  # clean values of their own row; NaN where nobody knew, [n, C]
+    )
 
     @property
     def scored(self) -> BoolArray:
@@ -179,7 +183,14 @@ def backtest(
 
 
 def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> History:
-    """Read the channels of a model from files.
+    """Read the channels of a model from files; see `read_both_for`."""
+    return read_both_for(detector, paths, layout)[1]
+
+
+def read_both_for(
+    detector: Detector, paths: Sequence[Path], layout: Layout
+) -> tuple[list[FileRows], History]:
+    """Read the channels of a model from files: the rows as they stand there, and the history.
 
     A channel that the layout does not name is the column of the same name.
 
@@ -195,7 +206,7 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
         )
     rates = {f"{column}_per_s": column for column in layout.rate}
     named = {name: layout.channels.get(name, rates.get(name, name)) for name in detector.channels}
-    history = read_files(paths, layout.model_copy(update={"channels": named}))
+    files, history = read_both(paths, layout.model_copy(update={"channels": named}))
     if len(history) > MAX_ROWS:
         raise FileFormatError(f"{len(history):,} rows, at most {MAX_ROWS:,} are scored at once")
     for name in (*detector.channels, *(one.sensor for one in history.sensors)):
@@ -204,7 +215,7 @@ def read_for(detector: Detector, paths: Sequence[Path], layout: Layout) -> Histo
                 f"the name {name[:40]}... has {len(name)} characters; a sensor or a channel of a "
                 f"stream has at most {MAX_NAME_CHARS}"
             )
-    return history
+    return files, history
 
 
 def score_history(
@@ -236,6 +247,7 @@ def _score(
     score, bar, strength = (np.full(n, np.nan) for _ in range(3))
     flagged, alarm, whole, off = (np.zeros(n, np.bool_) for _ in range(4))
     denoised = np.full((n, len(detector.channels)), np.nan)
+    settled = denoised.copy() if detector.views.settling else None
     changes: list[IncidentChange] = []
     state = partition_of(detector, terms, partition=number)
     for answered, scores in backtest(detector, _chunks(one), state):
@@ -244,6 +256,9 @@ def _score(
         flagged[at], alarm[at] = judged.flagged, judged.alarm
         denoised[at], whole[at] = scores.denoised, ~scores.partial
         off[at] = False if judged.off is None else judged.off
+        if settled is not None and scores.settled is not None:
+            known = np.isfinite(scores.settled).any(axis=1)  # only of whole windows
+            settled[at[known] - detector.settled_lag] = scores.settled[known]
         counts += answered.request.counts
         changes += judged.changes
     changes += state.recorded.standing()
@@ -270,6 +285,7 @@ def _score(
         incidents=[each for each in found if each.told.kind is IncidentKind.ANOMALY],
         drifts=[each for each in found if each.told.kind is IncidentKind.DRIFT],
         labels=one.labels,
+        settled=settled,
     ), counts
 
 

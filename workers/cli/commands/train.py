@@ -327,6 +327,7 @@ def _report(
             *standing_out_facts(stretches),
         ]
     )
+    _show_noise(detector)
     if training["budget_warning"] is not None:
         warn(f"This budget is not certain: {training['budget_warning']}.")
     if stretches:
@@ -337,6 +338,18 @@ def _report(
         )
     following = f"Next: vigie backtest FILE... --model {folder}, then vigie run --model {folder}"
     typer.echo("\n" + printable(following))
+
+
+def _show_noise(detector: Detector) -> None:
+    """What can be expected of the cleaned signal."""
+    from workers.cli.views.denoising import noise_facts, show_noise
+    from workers.denoise.account import noise_account
+
+    told = noise_account(detector)
+    if told.channels:
+        typer.echo("")
+        show_noise(told)
+    print_facts(noise_facts(told))
 
 
 def _reach(detector: Detector) -> str:

@@ -73,6 +73,7 @@ class FileRows:
         notes: what was found and may surprise.
         findings: what looks wrong with the text.
         time_form: how times are written, and in which zone they were read.
+        places: of these rows among the rows of the file that can be read, from 0, [n].
     """
 
     path: Path
@@ -93,6 +94,7 @@ class FileRows:
     time_form: str = ""
     poor_values: Counter[str] = field(default_factory=Counter)
     names: tuple[str, ...] = ()
+    places: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -164,6 +166,7 @@ class _Reader:
             time_form=times.form,
             poor_values=poor_values,
             names=(*table.names, *self._tag_names),
+            places=rows,
         )
 
     # -- the query -----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Files of readings without their noise, and what that changed."""
