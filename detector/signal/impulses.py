@@ -14,6 +14,8 @@ ROWS = 5
 NONE = np.float32(1e30)
 _REACH = 5.0 * 1.4826
 _LEAST_LEAPS = 8
+_BEYOND_NOISE = 1.6
+"""Times the limit: normal noise passes the limit in one row of a thousand, and this never."""
 _COME_BACK = 0.75
 _TOGETHER = 0.25
 _ONE_SIDED = 0.2
@@ -43,7 +45,7 @@ class Impulses:
         leaps, back, together, upwards = np.zeros((4, len(limit)))
         for piece in pieces:
             out = _far(piece, limit)
-            starts = out[1:-1] & ~out[:-2]
+            starts = _far(piece, _BEYOND_NOISE * limit)[1:-1] & ~out[:-2]
             leaps += starts.sum(axis=0)
             back += (starts & ~out[2:]).sum(axis=0)
             upwards += (starts & (piece[1:-1] > piece[:-2])).sum(axis=0)
