@@ -117,7 +117,8 @@ def test_what_models_levels_finds_an_offset_and_blames_its_channel(name):
 def test_a_smaller_budget_flags_no_more_rows(detector):
     rows = make_rows()
 
-    many, few = (fit(detector, rows, rate=rate).score(rows, times(700)) for rate in (0.1, 0.001))
+    many = fitted_once(detector).score(rows, times(700))
+    few = fit(detector, rows, rate=0.001).score(rows, times(700))
 
     assert few.flags.sum() <= many.flags.sum()
 
