@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -143,9 +144,8 @@ def test_settled_values_are_those_of_the_reading_so_far_before():
 
 
 def test_a_model_without_settled_values_is_refused_where_they_are_asked_for():
-    class Causal:
-        name, version, settled_lag = "old", "1", 0
+    old = cast("Detector", SimpleNamespace(name="old", version="1", settled_lag=0))
 
-    assert cleaning(cast("Detector", Causal), "causal") is Causal
+    assert cleaning(old, "causal") is old
     with pytest.raises(SettingsError, match='Set "causal", or train the model again'):
-        cleaning(cast("Detector", Causal), "settled")
+        cleaning(old, "settled")
