@@ -66,6 +66,7 @@ class SimDetector:
             alarms=_rule(),
             drift=_watch(),
             likeness=None,
+            latent_map=None,
             fusion=None,
             calibration=calibration,
             partial=calibration,
