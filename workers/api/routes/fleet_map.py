@@ -38,7 +38,7 @@ def get_map(request: Request, principal: Reader) -> Response:
 
 @router.get("/v1/map/{sensor_id:path}", response_model=dict[str, Any])
 def get_trail(request: Request, principal: Reader, sensor_id: ShortText) -> Response:
-    """The way of a sensor over the map, the oldest place first: 64 at most, of the last hour or two."""
+    """The way of a sensor over the map, oldest place first: at most 64, of the last hour or two."""
     return document(trail_view(request, principal, sensor_id))
 
 
