@@ -14,8 +14,6 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float32, Float64
 
-MAX_SAMPLE = 512
-"""Normal places that a model keeps: a background to look at, no data set."""
 NORMAL = 0.99
 """Share of the calibration block that the map is made of: a fault in it must not turn the axes."""
 _FEWEST = 3
@@ -35,7 +33,6 @@ class LatentMap:
         axes: of length 1, the one along which normal windows differ most first; an axis that a
             latent space of one number lacks is 0. Their largest number is positive.
         deviation: standard deviations of normal windows along the axes, > 0.
-        sample: places of normal windows, at most `MAX_SAMPLE`, evenly picked.
 
     Raises:
         ValueError: shapes that do not fit, or numbers out of range.
@@ -44,15 +41,13 @@ class LatentMap:
     mean: Float64[np.ndarray, " latent"]
     axes: Float64[np.ndarray, "2 latent"]
     deviation: Float64[np.ndarray, "2"]
-    sample: Float32[np.ndarray, "points 2"]
 
     def __post_init__(self) -> None:
         size = len(self.mean)
-        found = (self.mean.shape, self.axes.shape, self.deviation.shape, self.sample.shape[1:])
-        if found != ((size,), (2, size), (2,), (2,)) or len(self.sample) > MAX_SAMPLE:
+        found = (self.mean.shape, self.axes.shape, self.deviation.shape)
+        if found != ((size,), (2, size), (2,)):
             raise ValueError(
-                f"a map needs mean ({size},), axes (2, {size}), deviation (2,) and a sample of at "
-                f"most ({MAX_SAMPLE}, 2), got {found} and {len(self.sample)} places"
+                f"a map needs mean ({size},), axes (2, {size}) and deviation (2,), got {found}"
             )
         if not (np.isfinite(self.deviation) & (self.deviation > 0)).all():
             raise ValueError("both axes of a map need a standard deviation greater than 0")
@@ -91,10 +86,7 @@ class LatentMap:
             # A latent space that never moved, or moved along one axis alone, has no scale here.
             if values[-1 - at] > np.finfo(np.float32).eps * max(values[-1], 0.0):
                 deviation[at] = np.sqrt(values[-1 - at])
-        found = cls(mean=mean, axes=axes, deviation=deviation, sample=np.zeros((0, 2), np.float32))
-        picked = np.linspace(0, len(normal) - 1, min(MAX_SAMPLE, len(normal))).astype(np.int64)
-        sample = found.places(normal[picked].astype(np.float32)).astype(np.float32)
-        return cls(mean=mean, axes=axes, deviation=deviation, sample=sample)
+        return cls(mean=mean, axes=axes, deviation=deviation)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All numbers by name, as an artifact stores them."""
@@ -118,7 +110,7 @@ class LatentMap:
         return cls(**{name: arrays[name] for name in _NAMES})
 
 
-_NAMES = ("mean", "axes", "deviation", "sample")
+_NAMES = ("mean", "axes", "deviation")
 
 
 def _inner(latents: Float64[np.ndarray, "n latent"]) -> Float64[np.ndarray, "inner latent"]:

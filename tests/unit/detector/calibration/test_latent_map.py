@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detector.calibration.latent_map import MAX_SAMPLE, LatentMap
+from detector.calibration.latent_map import LatentMap
 
 SIZE = 5
 DEVIATIONS = np.array([0.1, 7.0, 0.2, 2.0, 0.3])
@@ -63,14 +63,6 @@ def test_a_place_has_the_same_bits_in_whatever_company():
     assert np.isfinite(whole[4]).all()
 
 
-def test_its_sample_is_bounded_and_lies_where_normal_windows_lie():
-    found = LatentMap.fit(latents())
-
-    assert found.sample.shape == (MAX_SAMPLE, 2)
-    assert found.sample.dtype == np.float32
-    assert found.sample.std(axis=0) == pytest.approx([1, 1], rel=0.15)
-
-
 def test_a_latent_space_of_one_number_has_a_second_axis_of_zeros():
     rows = latents()[:, 1:2]
 
@@ -104,7 +96,6 @@ def test_it_comes_back_from_its_arrays():
     [
         ({"axes": np.zeros((3, SIZE))}, "axes"),
         ({"deviation": np.array([1.0, 0.0])}, "greater than 0"),
-        ({"sample": np.zeros((MAX_SAMPLE + 1, 2), np.float32)}, "at most"),
         ({"mean": np.zeros(SIZE + 1)}, "latent numbers"),
         ({"mean": None}, "mean is missing"),
     ],

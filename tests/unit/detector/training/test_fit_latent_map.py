@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from detector.artifact import load, save
-from detector.calibration.latent_map import MAX_SAMPLE
 from detector.scoring import Detector
 from detector.training.train import train
 from tests.support.fleets import make_config, make_fleet, make_series
@@ -50,8 +49,6 @@ def test_an_artifact_keeps_the_map(tmp_path):
 
     found, saved = again.head.latent_map, detector.head.latent_map
     assert np.array_equal(found.axes, saved.axes)
-    assert np.array_equal(found.sample, saved.sample)
-    assert 3 <= len(found.sample) <= MAX_SAMPLE
 
 
 def test_an_older_artifact_has_none(tmp_path):
