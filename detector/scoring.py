@@ -395,9 +395,9 @@ class Detector:
             predicted = self.signal.scaler.invert(prediction, groups[block])
             with np.errstate(over="ignore", invalid="ignore"):
                 clean = readings + share * (predicted - readings)
-            # A reading of which nothing is noise comes back as it came, whatever was predicted.
-            clean = np.where(share > 0, clean, readings)
-            values[block] = self._rounded(np.where(np.isfinite(readings), clean, predicted))
+            clean = self._rounded(np.where(np.isfinite(readings), clean, predicted))
+            # A reading of which nothing is noise comes back as it came, to its last digit.
+            values[block] = np.where((share > 0) | ~np.isfinite(readings), clean, readings)
         return values
 
     def _rounded(self, values: Samples) -> Samples:

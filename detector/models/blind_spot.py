@@ -45,8 +45,11 @@ class BlindSpot(nn.Module):
         latent: int,
     ) -> None:
         super().__init__()
-        if not near or near[-1] != means:
-            raise ValueError(f"near must end with the reading, place {means}, got {near}")
+        if not near or near[-1] != means or min(near) < 0 or max(near) > means:
+            raise ValueError(
+                f"near must be places 0..{means} and end with the reading, place {means}, "
+                f"got {near}"
+            )
         self.near = tuple(near)
         self.checks = checks
         self.width, self.latent = hidden, latent

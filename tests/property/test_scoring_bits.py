@@ -14,11 +14,12 @@ from tests.support.fleets import make_fleet, trained, trained_with_two_views
 ROWS = 700
 SENSORS = 3
 DETECTORS = (*KINDS, "two views")
-FIELDS = ("score", "raw", "p_value", "expected", "denoised", "contribution", "latent")
+FIELDS = ("score", "raw", "p_value", "expected", "denoised", "settled", "contribution", "latent")
 
 
 def make_detector(views):
-    return trained_with_two_views() if views == "two views" else trained(views)
+    detector = trained_with_two_views() if views == "two views" else trained(views)
+    return detector.settling()
 
 
 def make_stream(seed: int, missing: float) -> np.ndarray:

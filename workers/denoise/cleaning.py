@@ -100,7 +100,7 @@ def _cleaned(one: ScoredSensor) -> CleanedSensor:
 
 def _some(values: FloatArray) -> BoolArray:
     """Rows with a value."""
-    found: BoolArray = np.isfinite(values).any(axis=1)
+    found: BoolArray = np.isfinite(values).sum(axis=1) > 0
     return found
 
 

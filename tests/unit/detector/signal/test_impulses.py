@@ -1,0 +1,94 @@
+"""Single rows that leap away: where they are a channel's noise, and where they are not."""
+
+import numpy as np
+import pytest
+
+from detector.signal.impulses import NONE, Impulses
+
+
+def readings(rows=6_000, channels=2, seed=0):
+    return np.random.default_rng(seed).standard_normal((rows, channels)).astype(np.float32)
+
+
+def leaping(rows, places, size, channel=0):
+    rows[places, channel] += np.broadcast_to(size, len(places))
+    return rows
+
+
+PLACES = np.arange(50, 5_900, 97)
+BOTH_SIDES = np.where(np.arange(len(PLACES)) % 2, 15.0, -15.0)
+
+
+def impulsive(*pieces):
+    return (Impulses.fit(pieces).limit < NONE).tolist()
+
+
+def test_leaps_to_both_sides_of_one_channel_are_noise():
+    assert impulsive(leaping(readings(), PLACES, BOTH_SIDES)) == [True, False]
+
+
+def test_normal_noise_is_none_however_long_the_history():
+    assert impulsive(readings(200_000)) == [False, False]
+
+
+def test_leaps_to_one_side_alone_may_be_the_signal():
+    assert impulsive(leaping(readings(), PLACES, 15.0)) == [False, False]
+
+
+def test_what_leaps_together_is_the_signal():
+    rows = leaping(readings(), PLACES, BOTH_SIDES)
+
+    assert impulsive(leaping(rows, PLACES, BOTH_SIDES, channel=1)) == [False, False]
+
+
+def test_what_stays_where_it_leapt_is_the_signal():
+    rows = readings()
+    rows[:, 0] += 15.0 * (np.arange(len(rows)) // 97 % 2)
+
+    assert impulsive(rows) == [False, False]
+
+
+def test_a_few_leaps_are_faults():
+    assert impulsive(leaping(readings(), PLACES[:7], BOTH_SIDES[:7])) == [False, False]
+
+
+def test_a_channel_that_stands_still_or_has_no_value_is_none():
+    rows = readings()
+    rows[:, 0], rows[:, 1] = 1.0, np.nan
+
+    assert impulsive(rows) == [False, False]
+
+
+def one_of(limit=4.0):
+    return Impulses(limit=np.array([limit, NONE], dtype=np.float32))
+
+
+def test_an_impulse_is_found_and_a_step_is_believed_after_two_rows():
+    rows = 0.1 * readings(100)
+    rows[40, 0] += 15.0
+    rows[70:, 0] += 15.0
+
+    found = one_of().found(rows)
+
+    assert np.flatnonzero(found[:, 0]).tolist() == [40, 70, 71]
+    assert not found[:, 1].any()
+
+
+def test_five_rows_say_whether_it_is_one():
+    rows = readings(300)
+    rows[::7] += 5.0
+    rows[np.random.default_rng(1).random(rows.shape) < 0.3] = np.nan
+
+    whole = one_of(1.0).found(rows)
+
+    for row in range(4, 300, 11):
+        assert (one_of(1.0).found(rows[row - 4 : row + 1])[-1] == whole[row]).all()
+
+
+def test_without_impulsive_channels_nothing_is_looked_for():
+    assert Impulses(limit=np.full(2, NONE, dtype=np.float32)).found(readings(10)) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_missing_value_is_no_impulse():
+    assert not one_of().found(np.full((10, 2), np.nan, dtype=np.float32)).any()
