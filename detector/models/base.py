@@ -18,7 +18,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own convention)
 MAX_RECEPTIVE_FIELD = 4096
 MAX_CHANNELS = 1024
 MAX_INPUT_SIZE = 1 << 16
-_LEAST_WIDTH = 16
+LEAST_WIDTH = 16
+"""Columns from which a product has the same bits in every row of a batch; see `product`."""
 
 Windows = Float[Tensor, "batch time channel"]
 Latent = Float[Tensor, "batch latent"]
@@ -89,9 +90,9 @@ def product(
     low bits to some rows than to others, so narrow results are computed wider and cut.
     """
     width = weight.shape[1]
-    if width >= _LEAST_WIDTH:
+    if width >= LEAST_WIDTH:
         return torch.addmm(bias, values, weight)
-    more = (0, _LEAST_WIDTH - width)
+    more = (0, LEAST_WIDTH - width)
     wide = torch.addmm(F.pad(bias, more), values, F.pad(weight, more))
     return wide[:, :width].contiguous()
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from detector.models.base import product
+from detector.models.base import LEAST_WIDTH, product
 
 
 class BlindSpot(nn.Module):
@@ -105,3 +105,77 @@ _WIDEST = 4.0
 """Scaled units within which the autoencoder is told the level."""
 _RECTIFIED = (0, 2)
 """The hidden layers; latent and output are linear."""
+_MOST_FUSED = 32
+"""Channels up to which one product with zeros in it is faster than many without."""
+
+
+class FusedBlindSpot:
+    """What a fitted `BlindSpot` says but for rounding, in four products: a third of the time.
+
+    All that is linear in the context is one product; so are the two layers around the latent
+    units. Its numbers do not follow those of the model.
+    """
+
+    def __init__(self, model: BlindSpot) -> None:
+        parts, places, self._channels = model.own.shape
+        self._checks, self._split = parts - 1, max(parts * self._channels, LEAST_WIDTH)
+        context = model.own.new_zeros(places, self._channels, self._split)
+        for channel in range(self._channels):
+            for part in range(parts):
+                column = part * self._channels + channel
+                context[:, channel, column] = model.own[part, :, channel]
+        across = model.cross.unflatten(0, (-1, self._channels))
+        context[:, :, : self._channels].index_add_(0, model.places, across)
+        self._weight = context.flatten(0, 1)
+        self._bias = context.new_zeros(self._split)
+        self._layers: tuple[Tensor, ...] = ()
+        if model.width:
+            self._take(model, context)
+
+    def _take(self, model: BlindSpot, context: Float[Tensor, "places channels columns"]) -> None:
+        first, inner, outer, last = (
+            (one.weight.detach().T, one.bias.detach())
+            for one in model.layers
+            if isinstance(one, nn.Linear)
+        )
+        past, level = first[0].split([len(first[0]) - self._channels, self._channels])
+        seen = context.new_zeros(*context.shape[:2], model.width)
+        seen.index_add_(0, model.places[:-1], past.unflatten(0, (-1, self._channels)))
+        weights = _wide(seen.flatten(0, 1))
+        self._weight = torch.cat([self._weight, weights], 1)
+        self._bias = torch.cat([self._bias, _wide(first[1])])
+        middle = torch.addmm(outer[1], inner[1][None], outer[0])[0]
+        wide = weights.shape[1] - model.width
+        through = nn.functional.pad(_wide(inner[0] @ outer[0]), (0, 0, 0, wide))
+        back = nn.functional.pad(_wide(last[0]), (0, 0, 0, wide))
+        self._layers = (_wide(level), through, _wide(middle), back, _wide(last[1]))
+
+    def __call__(
+        self,
+        context: Float[Tensor, "n places channels"],
+        middle: Float[Tensor, "n channels"],
+    ) -> tuple[Float[Tensor, "n channels"], Float[Tensor, "n checks channels"]]:
+        """As `BlindSpot.forward`."""
+        channels = self._channels
+        found = torch.addmm(self._bias, context.flatten(1), self._weight)
+        prediction = found[:, :channels]
+        if self._layers:
+            level, through, inner, back, outer = self._layers
+            values = middle.clamp(-_WIDEST, _WIDEST)
+            hidden = torch.addmm(found[:, self._split :], values, level).relu_()
+            hidden = torch.addmm(inner, hidden, through).relu_()
+            prediction = prediction + torch.addmm(outer, hidden, back)[:, :channels]
+        if not self._checks:
+            return prediction, torch.zeros_like(prediction)[:, None]
+        checks = found[:, channels : (1 + self._checks) * channels]
+        return prediction, checks.unflatten(1, (self._checks, channels))
+
+
+def _wide(values: Float[Tensor, "... columns"]) -> Float[Tensor, "... more"]:
+    """With columns of zeros up to the width that `product` asks for."""
+    return nn.functional.pad(values, (0, max(0, LEAST_WIDTH - values.shape[-1])))
+
+
+def fused(model: BlindSpot) -> "BlindSpot | FusedBlindSpot":
+    """The faster of the two forms of a fitted model."""
+    return FusedBlindSpot(model) if model.own.shape[2] <= _MOST_FUSED else model

@@ -16,6 +16,8 @@ _SINGLE = 8
 """Rows next to the reading that stand by themselves."""
 _PER_WIDTH = 4
 """Means of each larger width."""
+_RUN = 256
+"""Windows of consecutive rows whose sums are made together: they stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,11 @@ class Context:
     Attributes:
         target: rows between the reading and the newest row: 0 where nothing behind it is known.
         lags: rows between the newest row of each mean and the newest row of the window.
-        widths: rows of each mean.
+        widths: rows of each mean, a power of two.
 
     Raises:
-        ValueError: there is no mean, or one that holds the reading or ends behind the window.
+        ValueError: there is no mean, or one that holds the reading, ends behind the window or is
+            not a power of two wide.
     """
 
     target: int
@@ -38,7 +41,8 @@ class Context:
     def __post_init__(self) -> None:
         spans = list(zip(self.lags, self.widths, strict=True))
         if not spans or any(
-            width < 1 or lag < 0 or lag <= self.target < lag + width for lag, width in spans
+            width < 1 or width.bit_count() > 1 or lag < 0 or lag <= self.target < lag + width
+            for lag, width in spans
         ):
             raise ValueError(f"no context of a reading {self.target} rows back: {spans}")
 
@@ -88,8 +92,8 @@ class Context:
             rows,
             present,
             ends,
-            np.array([self.target, int(self.before.sum())], dtype=np.int64),
-            np.array([self.lags, self.widths], dtype=np.int64),
+            np.array([self.target, int(self.before.sum()), self.field], dtype=np.int64),
+            np.array([self.lags, self.widths, np.log2(self.widths)], dtype=np.int64),
             means,
             middle,
         )
@@ -110,64 +114,131 @@ def _spans(rows: int) -> list[tuple[int, int]]:
 
 
 @compiled
-def _measure(  # noqa: C901, PLR0912, PLR0917 (compiled: no keywords, and loops in the open)
+def _measure(  # noqa: PLR0917 (compiled: no keywords, and loops in the open)
     rows: Float32[np.ndarray, "rows channels"],
     present: Bool[np.ndarray, "..."],
     ends: Int64[np.ndarray, " n"],
-    places: Int64[np.ndarray, " 2"],
-    spans: Int64[np.ndarray, "2 means"],
+    places: Int64[np.ndarray, " 3"],
+    spans: Int64[np.ndarray, "3 means"],
     means: Float32[np.ndarray, "n places channels"],
     middle: Float32[np.ndarray, "n channels"],
 ) -> None:
-    """See `Context.measure`; an empty `present` says that no value is missing."""
-    channels, whole, count = rows.shape[1], present.shape[0] == 0, spans.shape[1]
-    target, first_behind = places[0], places[1]
-    total, known, own = np.empty(channels), np.empty(channels), np.empty(channels)
-    of = np.empty((count, channels))
-    for n in range(len(ends)):
-        total[:], known[:] = 0.0, 0.0
-        for k in range(count):
-            newest, width = ends[n] - spans[0, k], spans[1, k]
-            own[:] = 0.0
-            if whole:  # a loop of its own: the compiler makes vectors of it
-                of[k] = float(width)
-                for row in range(newest - width + 1, newest + 1):
-                    for c in range(channels):
-                        own[c] += np.float64(rows[row, c])
-            else:
-                of[k] = 0.0
-                for row in range(newest - width + 1, newest + 1):
-                    for c in range(channels):
-                        if present[row, c]:
-                            own[c] += np.float64(rows[row, c])
-                            of[k, c] += 1.0
+    """See `Context.measure`; an empty `present` says that no value is missing.
+
+    Every sum is that of its own rows, in one order, wherever a run begins.
+    """
+    channels, whole, before = rows.shape[1], present.shape[0] == 0, places[2] - 1
+    levels, stride = spans[2].max() + 1, (before + min(len(ends), _RUN)) * channels
+    sums = np.empty(levels * stride)
+    counts = np.empty(0 if whole else len(sums))
+    # Of each mean, its sum's place less that of the newest row.
+    offsets = spans[2] * stride - spans[0] * channels
+    start = 0
+    while start < len(ends):
+        stop = start + 1
+        while stop < len(ends) and stop - start < _RUN and ends[stop] == ends[stop - 1] + 1:
+            stop += 1
+        first, size = ends[start] - before, before + stop - start
+        for row in range(size):
             for c in range(channels):
-                total[c] += own[c]
-                known[c] += of[k, c]
-                means[n, k, c] = own[c] / max(of[k, c], 1.0)
-        for c in range(channels):
-            middle[n, c] = total[c] / max(known[c], 1.0)
-            if not whole:
-                _fill(means[n, :, c], of[:, c], 0, first_behind, middle[n, c])
-                _fill(means[n, :, c], of[:, c], first_behind, count, middle[n, c])
-        reading = ends[n] - target
+                value, place = np.float64(rows[first + row, c]), row * channels + c
+                if whole:
+                    sums[place] = value
+                else:
+                    known = present[first + row, c]
+                    sums[place] = value if known else 0.0
+                    counts[place] = 1.0 if known else 0.0
+        _add_up(sums, levels, stride, size * channels, channels)
+        if whole:
+            newest = before * channels
+            _whole(sums, newest, places, offsets, spans[1], means[start:stop], middle[start:stop])
+        else:
+            _add_up(counts, levels, stride, size * channels, channels)
+            for n in range(start, stop):
+                newest = (before + n - start) * channels
+                _known(sums, counts, newest, places, offsets, means[n], middle[n])
+        start = stop
+
+
+@compiled
+def _add_up(
+    sums: Float64[np.ndarray, " numbers"], levels: int, stride: int, size: int, channels: int
+) -> None:
+    """From values to sums of the last 2, 4, 8 ... rows; those of the first rows are none."""
+    for level in range(levels - 1):
+        step = channels << level
+        values = sums[level * stride : level * stride + size]
+        into = sums[(level + 1) * stride : (level + 1) * stride + size]
+        for place in range(step, size):
+            into[place] = values[place] + values[place - step]
+
+
+@compiled
+def _whole(  # noqa: PLR0917
+    sums: Float64[np.ndarray, " numbers"],
+    newest: int,
+    places: Int64[np.ndarray, " 3"],
+    offsets: Int64[np.ndarray, " means"],
+    widths: Int64[np.ndarray, " means"],
+    means: Float32[np.ndarray, "n places channels"],
+    middle: Float32[np.ndarray, "n channels"],
+) -> None:
+    """A run of windows without a missing value, the newest row of the first at `newest`."""
+    count, channels = len(offsets), middle.shape[1]
+    total, shares, of_all = np.empty(channels), 1.0 / widths, 1.0 / widths.sum()
+    for n in range(len(means)):
+        at = newest + n * channels
+        total[:] = 0.0
         for k in range(count):
+            own = at + offsets[k]
             for c in range(channels):
-                means[n, k, c] -= middle[n, c]
+                total[c] += sums[own + c]
         for c in range(channels):
-            if whole or present[reading, c]:
-                means[n, count, c] = rows[reading, c] - middle[n, c]
-            else:
-                means[n, count, c] = means[n, 0, c]
+            total[c] *= of_all
+            middle[n, c] = total[c]
+        for k in range(count):
+            own, share = at + offsets[k], shares[k]
+            for c in range(channels):
+                means[n, k, c] = sums[own + c] * share - total[c]
+        reading = at - places[0] * channels
+        for c in range(channels):
+            means[n, count, c] = sums[reading + c] - total[c]
+
+
+@compiled
+def _known(  # noqa: PLR0917
+    sums: Float64[np.ndarray, " numbers"],
+    counts: Float64[np.ndarray, " numbers"],
+    newest: int,
+    places: Int64[np.ndarray, " 3"],
+    offsets: Int64[np.ndarray, " means"],
+    means: Float32[np.ndarray, "places channels"],
+    middle: Float32[np.ndarray, " channels"],
+) -> None:
+    """One window of what is known, its newest row at `newest`."""
+    count, of = len(offsets), np.empty(len(offsets))
+    for c in range(len(middle)):
+        total, known, holes = 0.0, 0.0, False
+        for k in range(count):
+            own = newest + offsets[k] + c
+            total += sums[own]
+            of[k] = counts[own]
+            known += of[k]
+            holes |= of[k] == 0
+        center = total / max(known, 1.0)
+        middle[c] = center
+        for k in range(count):
+            means[k, c] = sums[newest + offsets[k] + c] / max(of[k], 1.0) - center
+        if holes:
+            _fill(means[:, c], of, 0, places[1])
+            _fill(means[:, c], of, places[1], count)
+        reading = newest - places[0] * len(middle) + c
+        means[count, c] = sums[reading] - center if counts[reading] > 0 else means[0, c]
 
 
 @compiled
 def _fill(
-    means: Float32[np.ndarray, " places"],
-    of: Float64[np.ndarray, " means"],
-    first: int,
-    stop: int,
-    middle: float,
+    means: Float32[np.ndarray, " places"], of: Float64[np.ndarray, " means"], first: int, stop: int
 ) -> None:
     """Put the next farther mean where there is no value, or the next nearer, or the middle."""
     for k in range(stop - 2, first - 1, -1):
@@ -178,4 +249,4 @@ def _fill(
             means[k], of[k] = means[k - 1], 1.0
     for k in range(first, stop):
         if of[k] == 0:
-            means[k] = middle
+            means[k] = 0.0

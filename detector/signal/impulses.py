@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from detector.compiled import compiled
+
 ROWS = 5
 """A row is compared with the median of so many, itself the newest: a step passes after two rows."""
 NONE = np.float32(1e30)
@@ -87,15 +89,34 @@ def _far(
 
 def _median(rows: Float32[np.ndarray, "rows channels"]) -> Float32[np.ndarray, "rows channels"]:
     """Of each row and the four before it, as far as they are there; NaN: none is."""
-    before = np.full((ROWS, *rows.shape), np.nan, dtype=np.float32)
-    for age in range(min(ROWS, len(rows))):
-        before[age, age:] = rows[: len(rows) - age]
-    before.sort(axis=0)  # missing values last
-    known = np.isfinite(before).sum(axis=0)[None]
-    low = np.take_along_axis(before, np.maximum(known - 1, 0) // 2, axis=0)
-    high = np.take_along_axis(before, np.minimum(known // 2, ROWS - 1), axis=0)
-    middle: Float32[np.ndarray, "rows channels"] = (low + high)[0] * np.float32(0.5)
-    return middle
+    found = np.empty(rows.shape, dtype=np.float32)
+    _medians(np.ascontiguousarray(rows), found)
+    return found
+
+
+@compiled
+def _medians(
+    rows: Float32[np.ndarray, "rows channels"], found: Float32[np.ndarray, "rows channels"]
+) -> None:
+    ordered = np.empty(ROWS, dtype=np.float32)
+    for row in range(rows.shape[0]):
+        for channel in range(rows.shape[1]):
+            known = 0
+            for before in range(max(row - ROWS + 1, 0), row + 1):
+                value = rows[before, channel]
+                if not np.isfinite(value):
+                    continue
+                place = known
+                while place > 0 and ordered[place - 1] > value:
+                    ordered[place] = ordered[place - 1]
+                    place -= 1
+                ordered[place] = value
+                known += 1
+            if known:
+                both = ordered[(known - 1) // 2] + ordered[known // 2]
+                found[row, channel] = both * np.float32(0.5)
+            else:
+                found[row, channel] = np.nan
 
 
 def _reach(

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
-from detector.models.blind_spot import BlindSpot
+from detector.models.blind_spot import BlindSpot, fused
 from detector.signal.blend import Blend
 from detector.signal.context import Context
 from detector.signal.impulses import ROWS as IMPULSE_ROWS
@@ -30,7 +30,6 @@ TILE_CPU = 256
 TILE_CUDA = 8192
 _CAUSAL, _SHORT, _SETTLED = "causal", "short", "settled"
 _BLEND = ("share", "cut", "limit")
-_WIDEST = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +70,14 @@ def prepare(
     groups: Int[np.ndarray, "..."],
 ) -> Prepared:
     """Rows as a view with this scaler and these impulses takes them; see `View.prepare`."""
-    present = np.isfinite(rows)
-    whole = bool(present.all())
-    scaled = scaler.apply(rows if whole else np.where(present, rows, np.nan), groups)
-    # A reading beyond all bounds must not reach the other channels as an infinity.
-    values = np.clip(scaled, -_WIDEST, _WIDEST).astype(np.float32)
-    leaps = impulses.found(values)
+    values, known = scaler.scaled(rows, groups)
+    leaps = impulses.found(values if known is None else np.where(known, values, np.float32("nan")))
+    present = np.ones((0, rows.shape[1]), dtype=np.bool_) if known is None else known
     if leaps is not None and leaps.any():
-        present, whole = present & ~leaps, False
+        present = ~leaps if known is None else known & ~leaps
     return Prepared(
         rows=values,
-        present=present[:0] if whole else present,
+        present=present,
         impulses=leaps,
         groups=np.asarray(groups, dtype=np.int64),
     )
@@ -111,6 +107,7 @@ class DenoisingView(View[Prepared]):
         self.scaler = scaler
         self.impulses = impulses
         self.cleaners = dict(cleaners)
+        self._models = {name: fused(one.model) for name, one in cleaners.items()}
         self.settling = settling and _SETTLED in cleaners
         self.device = cleaners[_CAUSAL].blend.share.device
         self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
@@ -166,7 +163,7 @@ class DenoisingView(View[Prepared]):
         means, middle = cleaner.context.measure(prepared.rows, prepared.present, ends)
         context, level = self._tiled(means), self._tiled(middle)
         tiles = [slice(begin, begin + self.tile) for begin in range(0, len(context), self.tile)]
-        found = [cleaner.model(context[tile], level[tile]) for tile in tiles]
+        found = [self._models[name](context[tile], level[tile]) for tile in tiles]
         prediction = torch.cat([one for one, _ in found])[: len(ends)]
         checks = torch.cat([one for _, one in found])[: len(ends)]
         difference = context[: len(ends), -1] - prediction

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detector.models.blind_spot import BlindSpot
+from detector.models.blind_spot import BlindSpot, FusedBlindSpot, fused
 from tests.support.denoisers import fitted, random_view
 from tests.support.fleets import SHAPE_ERRORS, make_fleet
 
@@ -68,3 +68,23 @@ def test_linear_predictions_are_sums_of_what_surrounds_a_reading():
 def test_places_that_are_not_there_are_rejected(near):
     with pytest.raises(SHAPE_ERRORS, match="near must"):
         BlindSpot(channels=2, means=7, near=near, checks=0, hidden=0, latent=0)
+
+
+@pytest.mark.parametrize("hidden", [0, 7, 20])
+@pytest.mark.parametrize("channels", [1, 5, 18])
+@pytest.mark.parametrize("name", ["causal", "settled"])
+def test_fused_it_says_the_same(name, channels, hidden):
+    model = random_view(channels=channels, hidden=hidden).cleaners[name].model
+    context = torch.randn(9, model.own.shape[1], channels)
+    middle = 3 * torch.randn(9, channels)
+
+    for found, expected in zip(
+        FusedBlindSpot(model)(context, middle), model(context, middle), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_wide_model_is_not_fused():
+    models = [random_view(channels=channels).cleaners["causal"].model for channels in (32, 33)]
+
+    assert [isinstance(fused(one), FusedBlindSpot) for one in models] == [True, False]
