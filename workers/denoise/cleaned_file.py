@@ -99,7 +99,7 @@ def _numbers(column: pa.ChunkedArray) -> FloatArray:
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return np.full(len(column), np.nan)
-    return np.array(column.cast(pa.float64()).fill_null(np.nan))
+    return np.array(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
 
 
 def _in_order(rows: FileRows, sensors: Sequence[CleanedSensor]) -> tuple[FloatArray, FloatArray]:
