@@ -124,7 +124,7 @@ class FusedBlindSpot:
             for part in range(parts):
                 column = part * self._channels + channel
                 context[:, channel, column] = model.own[part, :, channel]
-        across = model.cross.unflatten(0, (-1, self._channels))
+        across = model.cross.view(-1, self._channels, self._channels)
         context[:, :, : self._channels].index_add_(0, model.places, across)
         self._weight = context.flatten(0, 1)
         self._bias = context.new_zeros(self._split)
@@ -138,9 +138,9 @@ class FusedBlindSpot:
             for one in model.layers
             if isinstance(one, nn.Linear)
         )
-        past, level = first[0].split([len(first[0]) - self._channels, self._channels])
+        past, level = first[0][: -self._channels], first[0][-self._channels :]
         seen = context.new_zeros(*context.shape[:2], model.width)
-        seen.index_add_(0, model.places[:-1], past.unflatten(0, (-1, self._channels)))
+        seen.index_add_(0, model.places[:-1], past.reshape(-1, self._channels, model.width))
         weights = _wide(seen.flatten(0, 1))
         self._weight = torch.cat([self._weight, weights], 1)
         self._bias = torch.cat([self._bias, _wide(first[1])])
@@ -168,7 +168,7 @@ class FusedBlindSpot:
         if not self._checks:
             return prediction, torch.zeros_like(prediction)[:, None]
         checks = found[:, channels : (1 + self._checks) * channels]
-        return prediction, checks.unflatten(1, (self._checks, channels))
+        return prediction, checks.reshape(len(checks), self._checks, channels)
 
 
 def _wide(values: Float[Tensor, "... columns"]) -> Float[Tensor, "... more"]:

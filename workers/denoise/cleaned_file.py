@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from workers.data.file import sql
+from workers.data.file.raw import RawTable
 from workers.data.file.rows import FileRows
 from workers.data.file.table import open_raw
 from workers.data.history import FloatArray
@@ -66,13 +68,14 @@ def _as_it_came(
     values, how = _in_order(rows, sensors)
     with open_raw(rows.path, layout) as raw:
         table = raw.arrow("SELECT * FROM raw ORDER BY rowid").rename_columns(list(raw.names))
+        numbers = [_numbers(raw, rows.columns.channels[name], layout) for name in channels]
     n, places = table.num_rows, rows.places
     for at, name in enumerate(table.column_names):
         table = table.set_column(at, name, _whole_numbers(table.column(at)))
     for at, channel in enumerate(channels):
         name = rows.columns.channels[channel]
         field, own = table.schema.get_field_index(name), rows.channels.index(channel)
-        whole = _numbers(table.column(field))
+        whole = numbers[at]
         whole[places] = np.where(np.isnan(how), rows.values[:, own], values[:, at])
         table = table.set_column(field, name, pa.array(whole, from_pandas=True))
     if not mark:
@@ -81,6 +84,14 @@ def _as_it_came(
     marks[places] = how
     name = f"vigie_{SETTLED}" if SETTLED in table.column_names else SETTLED
     return table.append_column(name, _marks(marks))
+
+
+def _numbers(raw: RawTable, name: str, layout: Layout) -> FloatArray:
+    """A column as it came; NaN where there is no number."""
+    number = sql.number(raw.column(name), raw.type_of(name), layout)
+    found = raw.arrow(f"SELECT CAST({number} AS DOUBLE) AS v FROM raw ORDER BY rowid")  # noqa: S608 - our own names
+    values: FloatArray = found.column("v").fill_null(np.nan).to_numpy().copy()
+    return values
 
 
 def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -92,14 +103,6 @@ def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     except pa.ArrowInvalid:
         return column
     return numbers if numbers.cast(pa.string()).equals(column) else column
-
-
-def _numbers(column: pa.ChunkedArray) -> FloatArray:
-    """A column as it came; NaN where it is text, which no reading of the model is."""
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        return np.full(len(column), np.nan)
-    return np.array(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
 
 
 def _in_order(rows: FileRows, sensors: Sequence[CleanedSensor]) -> tuple[FloatArray, FloatArray]:

@@ -67,7 +67,8 @@ def _telling(sensors: Sequence[CleanedSensor], noise: FloatArray) -> tuple[Clean
         for start in range(0, max(len(one) - STRETCH_ROWS, 0) + 1, STRETCH_ROWS // 2):
             part = slice(start, start + STRETCH_ROWS)
             moves = _range(one.clean[part]) / np.where(noise > 0, noise, np.inf)
-            shown = np.where(moves > _ENOUGH_NOISES, _ENOUGH_NOISES**2 / moves, moves).sum()
+            # More than enough hides the noise again.
+            shown = np.minimum(moves, _ENOUGH_NOISES**2 / np.maximum(moves, 1e-9)).sum()
             rank = float(one.cleaned[part].sum() * (1e-9 + shown))
             if rank > best:
                 best, found = rank, (one, start)
