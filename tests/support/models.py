@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detector.scoring import Detector, Scores
 from detector.signal.series import Series
 from detector.training.base import ViewTraining
+from detector.training.denoising import DenoisingTraining
 from detector.training.train import TrainingConfig, train
 from schemas.codec import ReadingEncoder
 
@@ -33,7 +34,23 @@ def small_detector(
     receptive_field: int = 8, further_views: tuple[ViewTraining, ...] = ()
 ) -> Detector:
     """A dense autoencoder for `plant_values`, on the CPU; trained once per process."""
-    series = [
+    return train(
+        _two_sensors(), _small_config(receptive_field=receptive_field, further_views=further_views)
+    )
+
+
+@cache
+def quick_detector(further_views: tuple[ViewTraining, ...] = ()) -> Detector:
+    """As `small_detector`, for who asks not how well it does: a fiftieth of the training."""
+    linear = DenoisingTraining(hidden=0)
+    return train(
+        _two_sensors(),
+        replace(_small_config(further_views=further_views), max_steps=50, denoising=linear),
+    )
+
+
+def _two_sensors() -> list[Series]:
+    return [
         Series(
             sensor=f"s{i}",
             ts_ns=START_NS + np.arange(800, dtype=np.int64) * SECOND_NS,
@@ -41,7 +58,12 @@ def small_detector(
         )
         for i in range(2)
     ]
-    config = TrainingConfig(
+
+
+def _small_config(
+    *, receptive_field: int = 8, further_views: tuple[ViewTraining, ...] = ()
+) -> TrainingConfig:
+    return TrainingConfig(
         channels=CHANNELS,
         version="1",
         receptive_field=receptive_field,
@@ -50,7 +72,6 @@ def small_detector(
         device="cpu",
         further_views=further_views,
     )
-    return train(series, config)
 
 
 EARLY = 3

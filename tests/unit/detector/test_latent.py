@@ -14,20 +14,22 @@ from detector.latent import (
     generate_near,
     interpolate,
 )
-from tests.support.fleets import SHAPE_ERRORS, make_fleet, trained, trained_with_two_views
+from tests.support.fleets import SHAPE_ERRORS
+from tests.support.models import plant_values, quick_detector
+from tests.support.views import LevelTraining
 
-SIZE = 16
+SIZE, CHANNELS, LATENTS = 8, 3, 4  # of `quick_detector`
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return trained()
+    return quick_detector()
 
 
 @pytest.fixture(scope="module")
 def windows():
     """Forty windows of sensor s0 that do not overlap."""
-    return make_fleet().noisy[0][: 40 * SIZE].reshape(40, SIZE, 4)
+    return plant_values(40 * SIZE, seed=0).reshape(40, SIZE, CHANNELS)
 
 
 def rebuilt(detector, windows, group=1):
@@ -44,7 +46,7 @@ def close(found, expected):
 def test_encoding_gives_the_bits_that_scoring_gives(detector, windows, missing):
     values = windows.copy()
     values[np.random.default_rng(0).random(values.shape) < missing] = np.nan
-    rows, ends = values.reshape(-1, 4), np.arange(1, 41) * SIZE - 1
+    rows, ends = values.reshape(-1, CHANNELS), np.arange(1, 41) * SIZE - 1
 
     latents = encode(detector, values, 2)
 
@@ -54,10 +56,10 @@ def test_encoding_gives_the_bits_that_scoring_gives(detector, windows, missing):
 
 def test_encoding_needs_the_windows_of_the_signal_view_alone(windows):
     """A further view of the detector looks farther back; it does not encode."""
-    detector = trained_with_two_views()
+    detector = quick_detector((LevelTraining(receptive_field=2 * SIZE),))
     assert detector.receptive_field == 2 * SIZE
 
-    assert encode(detector, windows, 1).shape == (40, 8)
+    assert encode(detector, windows, 1).shape == (40, LATENTS)
 
 
 def test_each_window_is_encoded_by_its_own_group(detector, windows):
@@ -72,20 +74,22 @@ def test_each_window_is_encoded_by_its_own_group(detector, windows):
 
 
 def test_a_decoded_window_ends_with_what_the_detector_expected(detector, windows):
-    rows, ends = windows.reshape(-1, 4), np.arange(1, 41) * SIZE - 1
+    rows, ends = windows.reshape(-1, CHANNELS), np.arange(1, 41) * SIZE - 1
     scores = detector.score(rows, ends, np.ones(40, np.int32))
 
     assert close(rebuilt(detector, windows)[:, -1], scores.expected)
 
 
 def test_no_window_has_no_latent(detector):
-    latents = encode(detector, np.zeros((0, SIZE, 4)), 1)
+    latents = encode(detector, np.zeros((0, SIZE, CHANNELS)), 1)
 
-    assert latents.shape == (0, 8)
-    assert decode(detector, latents, 1).shape == (0, SIZE, 4)
+    assert latents.shape == (0, LATENTS)
+    assert decode(detector, latents, 1).shape == (0, SIZE, CHANNELS)
 
 
-@pytest.mark.parametrize("shape", [(3, SIZE - 1, 4), (3, SIZE, 5), (SIZE, 4)])
+@pytest.mark.parametrize(
+    "shape", [(3, SIZE - 1, CHANNELS), (3, SIZE, CHANNELS + 1), (SIZE, CHANNELS)]
+)
 def test_windows_of_another_shape_are_rejected(detector, shape):
     with pytest.raises(SHAPE_ERRORS):
         encode(detector, np.zeros(shape), 1)
@@ -96,14 +100,14 @@ def test_an_unknown_group_is_rejected_with_those_that_there_are(detector, window
     with pytest.raises(ValueError, match=r"group must lie in 0\.\.2, got"):
         encode(detector, windows, group)
     with pytest.raises(ValueError, match=r"group must lie in 0\.\.2, got"):
-        decode(detector, np.zeros((1, 8), np.float32), group)
+        decode(detector, np.zeros((1, LATENTS), np.float32), group)
 
 
 def test_latents_of_another_width_or_not_finite_are_rejected(detector):
-    with pytest.raises(ValueError, match=r"latents must be \[n, 8\], got \[2, 7\]"):
+    with pytest.raises(ValueError, match=r"latents must be \[n, 4\], got \[2, 7\]"):
         decode(detector, np.zeros((2, 7), np.float32), 1)
     with pytest.raises(ValueError, match="finite"):
-        decode(detector, np.full((1, 8), np.nan, np.float32), 1)
+        decode(detector, np.full((1, LATENTS), np.nan, np.float32), 1)
 
 
 def drawn(*, seed=0, n=4000):
@@ -200,7 +204,7 @@ def near(detector, windows, *, radius, seed=0, count=30):
 def test_a_window_near_one_at_no_distance_is_its_reconstruction(detector, windows):
     made = near(detector, windows, radius=0.0)
 
-    assert made.shape == (30, SIZE, 4)
+    assert made.shape == (30, SIZE, CHANNELS)
     assert all(close(one, rebuilt(detector, windows[:1])[0]) for one in made)
 
 
@@ -232,7 +236,7 @@ def test_the_average_of_one_is_its_reconstruction_and_of_two_lies_between(detect
 def test_an_average_over_sensors_reads_each_in_its_own_units(detector):
     """s1 says the same as s0 in other units: the average is the window in the units of s0."""
     scaler = detector.signal.scaler
-    one = make_fleet().noisy[0][:SIZE]
+    one = plant_values(SIZE, seed=0)
     other = (one - scaler.center[1]) / scaler.scale[1] * scaler.scale[2] + scaler.center[2]
     both = np.stack([one, other])
 
@@ -271,7 +275,7 @@ def test_a_path_leads_from_one_reconstruction_to_the_other_in_equal_steps(detect
 
     path = interpolate(detector, start, end, 1, steps=5)
 
-    assert path.shape == (5, SIZE, 4)
+    assert path.shape == (5, SIZE, CHANNELS)
     assert close(path[0], rebuilt(detector, start[None])[0])
     assert close(path[-1], rebuilt(detector, end[None])[0])
     first, last = encode(detector, np.stack([start, end]), 1)
@@ -294,7 +298,7 @@ def test_a_mean_of_nothing_is_rejected(detector, windows):
 def test_a_window_with_missing_values_is_rejected_by_its_name(detector, windows):
     broken = windows.copy()
     broken[0, 3, 1] = np.nan
-    message = "1 of 64 values are missing"
+    message = "1 of 24 values are missing"
 
     with pytest.raises(ValueError, match=f"window: {message}"):
         near(detector, broken, radius=1.0)

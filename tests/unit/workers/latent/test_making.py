@@ -5,7 +5,7 @@ import pytest
 
 from detector.latent import arithmetic, average, interpolate
 from tests.support.histories import history_of, rows_of
-from tests.support.models import small_detector
+from tests.support.models import quick_detector
 from workers.latent.errors import LatentError
 from workers.latent.making import averaged, between, changed, near
 from workers.latent.windows import Place
@@ -15,7 +15,7 @@ EARLY, LATE = "2023-11-14T22:13:30Z", "2023-11-14T22:13:55Z"
 
 @pytest.fixture(scope="module")
 def detector():
-    return small_detector()
+    return quick_detector()
 
 
 @pytest.fixture(scope="module")

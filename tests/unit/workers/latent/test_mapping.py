@@ -8,7 +8,7 @@ import pytest
 from detector.latent import encode
 from detector.scoring import Detector
 from tests.support.histories import history_of, rows_of
-from tests.support.models import SECOND_NS, START_NS, small_detector
+from tests.support.models import SECOND_NS, START_NS, quick_detector
 from workers.backtest.backtest import score_history
 from workers.latent.errors import LatentError
 from workers.latent.mapping import STEPS, Method, map_of
@@ -17,7 +17,7 @@ from workers.latent.windows import all_windows
 
 @pytest.fixture(scope="module")
 def detector():
-    return small_detector()
+    return quick_detector()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.models import SECOND_NS, START_NS, small_detector
+from tests.support.models import SECOND_NS, START_NS, quick_detector
 from workers.latent.making import Made, Source
 from workers.latent.map_page import write_page
 from workers.latent.mapping import Map, Way
@@ -161,7 +161,7 @@ def test_of_many_channels_those_that_differ_most_are_drawn(tmp_path):
 def test_a_file_of_made_windows_says_where_each_row_comes_from(tmp_path):
     made = make_made(numbers=np.full(5, 0.5), parameter="radius", seed=3)
 
-    write_windows(made, small_detector(), tmp_path / "made.parquet")
+    write_windows(made, quick_detector(), tmp_path / "made.parquet")
 
     table = pq.read_table(tmp_path / "made.parquet").to_pydict()
     assert list(table) == [
@@ -178,7 +178,7 @@ def test_a_file_of_made_windows_says_where_each_row_comes_from(tmp_path):
 def test_a_path_s_file_has_the_share_of_the_way(tmp_path):
     made = make_made("interpolation", numbers=np.linspace(0, 1, 5), parameter="share")
 
-    write_windows(made, small_detector(), tmp_path / "path.csv")
+    write_windows(made, quick_detector(), tmp_path / "path.csv")
 
     with (tmp_path / "path.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from tests.support.histories import history_of, rows_of
-from tests.support.models import SECOND_NS, START_NS, small_detector
+from tests.support.models import SECOND_NS, START_NS, quick_detector
 from workers.latent.errors import LatentError
 from workers.latent.windows import Place, all_windows, one_window, windows_at
 
-SIZE = 8  # of `small_detector`
+SIZE = 8  # of `quick_detector`
 FIRST = "2023-11-14T22:13:20Z"  # START_NS
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return small_detector()
+    return quick_detector()
 
 
 def at(second, sensor="s0"):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from detector.artifact import save
-from tests.support.models import START_NS, plant_values, small_detector
+from tests.support.models import START_NS, plant_values, quick_detector
 from workers.cli import main as cli
 from workers.latent.window_file import COLUMNS
 
@@ -17,7 +17,7 @@ EARLY, LATE = "2023-11-14T22:13:40Z", "2023-11-14T22:14:10Z"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return str(save(small_detector(), tmp_path_factory.mktemp("latent") / "model"))
+    return str(save(quick_detector(), tmp_path_factory.mktemp("latent") / "model"))
 
 
 @pytest.fixture
@@ -63,9 +63,11 @@ def test_a_map_is_a_page_a_picture_and_a_table(run, tmp_path):
     ("command", "arguments", "windows"),
     [
         ("generate", ["--near", f"s0@{EARLY}", "--count", "7"], 7),
-        ("average", ["--of", f"s0@{EARLY}/{LATE}"], 1),
-        ("average", ["--label", "fault=leak", "--of", "s1@label"], 1),
-        ("average", ["--of", f"s0@{EARLY}", "--of", f"s1@{LATE}", "--as", "s0"], 1),
+        (
+            "average",
+            f"--label fault=leak --of s1@label --of s0@{EARLY}/{LATE} --as s0".split(),
+            1,
+        ),
         ("arithmetic", ["--a", f"s0@{LATE}", "--b", f"s0@{EARLY}", "--c", f"s1@{EARLY}"], 1),
         ("interpolate", ["--start", f"s0@{EARLY}", "--end", f"s0@{LATE}", "--steps", "5"], 5),
     ],
