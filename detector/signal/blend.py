@@ -20,14 +20,19 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 
-CUTS = (2.5, 3.0, 4.0, 6.0, 1e12)
-"""Candidates for the largest difference that is noise alone, in usual differences."""
-LIMITS = (2.5, 3.0, 4.0, 6.0, 1e12)
+CUTS = {4.5: 1e-5, 4.0: 1.3e-4, 3.5: 1.1e-3, 3.0: 7.7e-3}
+"""Candidates for the largest difference that is noise alone, in usual differences, and the part
+of normal noise that trust lets pass: the mean of d^2 (1 - trust)^2 over that of d^2."""
+LIMITS = (2.5, 3.0, 4.0, 6.0)
 """Candidates for the largest check that shows no change, in usual ones."""
 _STEP = 0.1
 """Of the noise: the change of a reading from which a derivative is taken."""
-_WORSE = 1.01
-"""An error so much larger is accepted for a narrower cut: a fault passes sooner."""
+_WORSE = 0.02
+"""By so much of it may an error be larger for a narrower cut or limit: a fault passes sooner."""
+_UNSURE = 0.15
+"""Of a noise variance, that its estimate may be in error by."""
+_PRIOR = 200.0
+"""Readings of all sensors that a sensor's own are weighed against."""
 _TINY = 1e-12
 
 
@@ -52,7 +57,7 @@ class Blend:
 
     Attributes:
         share: 1 - K, 0 (publish the reading) .. 1 (publish the prediction).
-        cut: differences up to this are noise, twice as large ones are not.
+        cut: differences up to this are noise, a quarter larger ones are not.
         limit: checks up to this show no change, half as large again they do.
     """
 
@@ -93,30 +98,58 @@ def fit_blend(
         never less than so many samples can show.
     """
     first = samples[0]
-    usual = [_usual(one.difference) for one in samples]
-    scales = [
-        _usual(one.checks.reshape(len(one.checks), -1)).reshape(leak.shape) for one in samples
-    ]
-    channels = first.difference.shape[1]
-    chosen = np.full((2, channels), 1e12)
-    least = np.full(channels, np.inf)
-    for cut in reversed(CUTS):
-        for limit in reversed(LIMITS):
-            _, error = _mix(first, cut * usual[0], limit * scales[0], leak)
-            better = error < least * _WORSE
-            chosen[:, better] = np.array([[cut], [limit]])
-            least = np.minimum(least, error)
-    cuts = np.stack([np.maximum(chosen[0] * one, _TINY) for one in usual])
-    limits = np.stack([np.maximum(chosen[1] * one, _TINY) for one in scales])
+    usual = [np.maximum(_usual(one.difference), _TINY) for one in samples]
+    flat = [one.checks.reshape(len(one.checks), -1) for one in samples]
+    scales = [np.maximum(_usual(one), _TINY).reshape(leak.shape) for one in flat]
+    widest, least = _limits(first, usual[0], scales[0], leak)
+    narrow = np.full(len(least), next(iter(CUTS)))
+    for cut, passing in CUTS.items():
+        narrow[passing <= _WORSE * least] = cut
+    cuts = np.stack([narrow * one for one in usual])
+    limits = np.stack([widest * one for one in scales])
     mixes = [
         _mix(one, cut, limit, leak) for one, cut, limit in zip(samples, cuts, limits, strict=True)
     ]
+    shares = np.stack([share for share, _ in mixes])
+    own = np.stack([np.isfinite(one.difference).sum(axis=0) for one in samples])
+    noisy = np.stack([one.variance > 0 for one in samples])
+    # Of a few readings alone a share is a guess.
+    weighed = (own * shares + _PRIOR * shares[0]) / (own + _PRIOR)
     blend = Blend(
-        share=torch.from_numpy(np.stack([share for share, _ in mixes]).astype(np.float32)),
+        share=torch.from_numpy(np.where(noisy, weighed, 0.0).astype(np.float32)),
         cut=torch.from_numpy(cuts.astype(np.float32)),
         limit=torch.from_numpy(limits.astype(np.float32)),
     )
-    return blend, np.stack([error for _, error in mixes])
+    errors = [
+        np.clip(error, _shown(one), 1.0) for one, (_, error) in zip(samples, mixes, strict=True)
+    ]
+    return blend, np.stack(errors)
+
+
+def _limits(
+    sample: Sample,
+    usual: Float64[np.ndarray, " channels"],
+    scale: Float64[np.ndarray, "checks channels"],
+    leak: Float64[np.ndarray, "checks channels"],
+) -> tuple[Float64[np.ndarray, " channels"], Float64[np.ndarray, " channels"]]:
+    """The narrowest limit that costs next to nothing, and the least error.
+
+    The cut is not chosen so: too few differences are that large for a derivative.
+    """
+    shown = _shown(sample)
+    chosen, least = np.full((2, len(usual)), np.inf)
+    for limit in reversed(LIMITS):
+        _, error = _mix(sample, max(CUTS) * usual, limit * scale, leak)
+        chosen[~(error > least + _WORSE * np.maximum(least, shown))] = limit
+        least = np.minimum(least, error)
+    return chosen, np.maximum(least, shown)
+
+
+def _shown(sample: Sample) -> Float64[np.ndarray, " channels"]:
+    """Relative deviation of a mean of so many squares."""
+    count: Float64[np.ndarray, " channels"] = np.isfinite(sample.difference).sum(axis=0)
+    deviation: Float64[np.ndarray, " channels"] = np.sqrt(2 / np.maximum(count, 1))
+    return deviation
 
 
 def _mix(
@@ -141,9 +174,12 @@ def _mix(
         power = np.nansum(values[0] ** 2, axis=0) / count / sample.variance
         share = np.clip(slope / power, 0.0, 1.0)
         error = 1 - 2 * share * slope + share**2 * power
-    fits = noisy & np.isfinite(error)
-    shown = np.sqrt(2 / np.maximum(count, 1))  # relative deviation of a mean of squares
-    return np.where(fits, share, 0.0), np.where(fits, np.clip(error, shown, 1.0), 1.0)
+        whole = np.nansum(np.square(sample.difference, dtype=np.float64), axis=0) / count
+    # A prediction that lies nearer to the reading than its noise shares it, or is no prediction of
+    # this noise: then nothing is known.
+    sound = whole >= sample.variance * (1 - np.maximum(_UNSURE, 4 * _shown(sample)))
+    fits = noisy & sound & np.isfinite(error)
+    return np.where(fits, share, 0.0), np.where(fits, error, 1.0)
 
 
 def _trust(
@@ -152,7 +188,7 @@ def _trust(
     cut: Float[Tensor, "... channels"],
     limit: Float[Tensor, "... checks channels"],
 ) -> Float[Tensor, "n channels"]:
-    small = difference.abs().div(cut).neg_().add_(2.0).clamp_(0.0, 1.0)
+    small = difference.abs().div(cut).mul_(-4.0).add_(5.0).clamp_(0.0, 1.0)
     change = checks.abs().div(limit).amax(1)
     return small.mul_(change.mul_(-2.0).add_(3.0).clamp_(0.0, 1.0))
 

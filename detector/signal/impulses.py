@@ -21,6 +21,9 @@ _BEYOND_NOISE = 1.6
 _COME_BACK = 0.75
 _TOGETHER = 0.25
 _ONE_SIDED = 0.2
+_RECENT = 16
+_MOST_RECENT = 4
+"""Leaps in so many recent rows, beyond which it is the signal that leaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +66,17 @@ class Impulses:
         """Whether any channel has impulses."""
         return bool((self.limit < NONE).any())
 
+    @property
+    def margin(self) -> int:
+        """Rows before a row that say whether it leaps."""
+        return ROWS + _RECENT - 2 if self.some else 0
+
     def found(
         self, rows: Float32[np.ndarray, "rows channels"]
     ) -> Bool[np.ndarray, "rows channels"] | None:
-        """Where a row leaps, by itself and the four before it; None: no channel has impulses.
+        """Where a row leaps, by itself and the `margin` rows before it; None: no channel has them.
+
+        A channel that leaps again and again is shaken, and what shakes it is to be seen.
 
         Args:
             rows: scaled, NaN = missing.
@@ -75,7 +85,10 @@ class Impulses:
         if not len(some):
             return None
         found = np.zeros(rows.shape, dtype=np.bool_)
-        found[:, some] = _far(rows[:, some], self.limit[some])
+        leaps = _far(rows[:, some], self.limit[some])
+        total = np.cumsum(np.concatenate([np.zeros((_RECENT, len(some)), np.int64), leaps]), axis=0)
+        recent = total[_RECENT:] - total[:-_RECENT]
+        found[:, some] = leaps & (recent <= _MOST_RECENT)
         return found
 
 

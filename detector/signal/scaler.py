@@ -52,9 +52,12 @@ class ChannelScaler:
         return np.clip(scaled, -CLIP, CLIP, out=scaled)
 
     def scaled(
-        self, rows: Float64[np.ndarray, "rows channels"], groups: Int[np.ndarray, "..."]
+        self,
+        rows: Float64[np.ndarray, "rows channels"],
+        groups: Int[np.ndarray, "..."],
+        bound: float = CLIP,
     ) -> tuple[Float32[np.ndarray, "rows channels"], Bool[np.ndarray, "rows channels"] | None]:
-        """As `apply`, in one pass: single precision, 0 where missing.
+        """As `apply`, in one pass: single precision, cut at +-bound, 0 where missing.
 
         Returns:
             The scaled rows, and whether a value is there (None when all are).
@@ -62,7 +65,8 @@ class ChannelScaler:
         every = np.broadcast_to(groups, len(rows)).astype(np.int64)
         out = np.empty(rows.shape, dtype=np.float32)
         present = np.empty(rows.shape, dtype=np.bool_)
-        gone = _scaled(np.ascontiguousarray(rows), every, self.center, self.scale, out, present)
+        whole = np.ascontiguousarray(rows)
+        gone = _scaled(whole, every, self.center, self.scale, bound, out, present)
         return out, (present if gone else None)
 
     def invert(
@@ -80,6 +84,7 @@ def _scaled(  # noqa: PLR0917 (a compiled function takes no keywords)
     groups: Int64[np.ndarray, " rows"],
     center: Float64[np.ndarray, "groups channels"],
     scale: Float64[np.ndarray, "groups channels"],
+    bound: float,
     out: Float32[np.ndarray, "rows channels"],
     present: Bool[np.ndarray, "rows channels"],
 ) -> int:
@@ -91,7 +96,7 @@ def _scaled(  # noqa: PLR0917 (a compiled function takes no keywords)
             value = rows[row, channel]
             known = np.isfinite(value)
             scaled = (value - center[group, channel]) / scale[group, channel]
-            out[row, channel] = min(max(scaled, -CLIP), CLIP) if known else 0.0
+            out[row, channel] = min(max(scaled, -bound), bound) if known else 0.0
             present[row, channel] = known
             gone += not known
     return gone

@@ -13,10 +13,12 @@ _LOWEST_BIN = 4
 _POWERS = 3
 _ROUNDS = 3
 _LONG_SEGMENT = 4096
-_LEAST_SEGMENTS = 8
+LEAST_SEGMENTS = 8
 _MOST_MISSING = 0.2
 _MAX_SEGMENTS = 2048
 _LEAST_FLOOR = 0.05
+_LEAST_SURE = 4.0
+"""Standard errors of a floor."""
 _SUBSETS = [
     subset
     for size in range(1, _POWERS + 2)
@@ -130,7 +132,7 @@ def _spectrum(
     every = np.concatenate(cut)
     every = every[:: -(-len(every) // _MAX_SEGMENTS)]
     segments = every[np.isnan(every).mean(axis=1) <= _MOST_MISSING]
-    if len(segments) < _LEAST_SEGMENTS:
+    if len(segments) < LEAST_SEGMENTS:
         return None
     _bridge(segments)
     place = np.arange(size) - (size - 1) / 2
@@ -180,6 +182,23 @@ def _fitted(
             for place, power_of in enumerate(subset):
                 parts[better, power_of] = found[better, place]
         level = np.maximum(parts @ bases.T, 1e-9 * power)
-    # A floor far below the rest of the spectrum is an error of the fit.
-    parts[parts[:, 0] < _LEAST_FLOOR * level[:, -1], 0] = 0.0
+    # A floor far below the rest of the spectrum, or within its own error, is one of the fit.
+    unsure = parts[:, 0] < _LEAST_SURE * _floor_error(power, parts, bases)
+    parts[unsure | (parts[:, 0] < _LEAST_FLOOR * level[:, -1]), 0] = 0.0
     return parts
+
+
+def _floor_error(
+    power: Float64[np.ndarray, "channels bins"],
+    parts: Float64[np.ndarray, "channels powers"],
+    bases: Float64[np.ndarray, "bins powers"],
+) -> Channels:
+    """Standard error of each floor, from what the fit leaves."""
+    error = np.zeros(len(power))
+    for channel in np.flatnonzero(parts[:, 0] > 0):
+        used = parts[channel] > 0
+        level = bases @ parts[channel]
+        scaled = bases[:, used] / level[:, None]
+        left = np.square(power[channel] / level - 1).sum() / (len(bases) - used.sum())
+        error[channel] = np.sqrt(left * np.linalg.inv(scaled.T @ scaled)[0, 0])
+    return error

@@ -17,12 +17,18 @@ from detector.models.blind_spot import BlindSpot
 from detector.signal.blend import Sample, fit_blend
 from detector.signal.context import Context
 from detector.signal.impulses import NONE, Impulses
-from detector.signal.impulses import ROWS as IMPULSE_ROWS
 from detector.signal.series import thin
-from detector.signal.spectrum import WhiteNoise, WienerBound, white_noise, wiener_bound
+from detector.signal.spectrum import (
+    LEAST_SEGMENTS,
+    SEGMENT,
+    WhiteNoise,
+    WienerBound,
+    white_noise,
+    wiener_bound,
+)
 from detector.training.dataset import Block, Dataset
 from detector.training.fit_blind_spot import Examples, NetworkConfig, fit_correction, fit_linear
-from detector.views.denoising import Cleaner, DenoisingView, Prepared, prepare
+from detector.views.denoising import Cleaner, DenoisingView, Prepared, against_others, prepare
 
 Pieces = list[Float32[np.ndarray, "rows channels"]]
 Channels = Float64[np.ndarray, " channels"]
@@ -30,7 +36,7 @@ Channels = Float64[np.ndarray, " channels"]
 _LEAST_WINDOWS = 64
 _MOST_FIELD = 256
 _LEAST_FIELD = 4
-_MAX_LAG = 64
+_MAX_LAG = 128
 _LAG_OF_GAIN = 1.15
 _PIECES = 64
 _MOST_NUMBERS = 1_500_000
@@ -58,6 +64,10 @@ class DenoisingTraining(NetworkConfig):
     max_windows: int = 40_000
     max_group_windows: int = 4_000
     lag: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lag <= _MAX_LAG:
+            raise ValueError(f"lag must be in 0..{_MAX_LAG}, got {self.lag}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +104,32 @@ def fit_denoiser(
     """
     pieces = _scaled(data)
     impulses = Impulses.fit([own for one in pieces for own in one])
+    if rows < 2 * impulses.margin:
+        impulses = Impulses(limit=np.full_like(impulses.limit, NONE))  # no room to find them in
     quiet = [[_without(impulses, one) for one in own] for own in pieces]
     noises = [white_noise(own) for own in quiet]
     variance = np.stack([one.variance for one in noises])
     variance[variance < _LEAST_NOISE**2] = 0.0
-    room = min(rows, _MOST_FIELD) - IMPULSE_ROWS + 1
+    room = min(rows, _MOST_FIELD) - impulses.margin
     if not variance.any() or room < _LEAST_FIELD:
-        return FittedDenoiser(view=None, summary={"why": "no channel shows white noise"})
+        least = SEGMENT * (LEAST_SEGMENTS + 1) // 2
+        long = max(len(piece) for own in pieces for piece in own) >= least
+        why = "no channel shows white noise" if long else f"fewer than {least} rows without a gap"
+        return FittedDenoiser(view=None, summary={"why": why})
     fit = _Fit(data, config, _by_group(data, variance), impulses, generator)
     causal = fit.cleaner(Context.of(room))
+    while causal is None and room >= 2 * _LEAST_FIELD:
+        room //= 2  # a short history is no reason to clean nothing
+        causal = fit.cleaner(Context.of(room))
     if causal is None:
         return FittedDenoiser(view=None, summary={"why": f"fewer than {_LEAST_WINDOWS} windows"})
     cleaners, errors = {"causal": causal[0]}, {"causal": causal[1]}
     contexts = {}
-    if short_rows < rows and short_rows - IMPULSE_ROWS + 1 >= _LEAST_FIELD:
-        contexts["short"] = Context.of(short_rows - IMPULSE_ROWS + 1)
-    lag = config.lag or _lag(causal[0].blend.share[0].numpy(), room)
+    if short_rows < rows and short_rows - impulses.margin >= _LEAST_FIELD:
+        contexts["short"] = Context.of(short_rows - impulses.margin)
+    shares = causal[0].blend.share.numpy()
+    own = shares[1:] if len(shares) > 1 else shares
+    lag = config.lag or _lag(np.median(own, axis=0), room)
     if 0 < lag < room - 1:
         contexts["settled"] = Context.of(room, ahead=lag)
     for name, context in contexts.items():
@@ -138,7 +158,7 @@ class _Fit:
     def cleaner(self, context: Context) -> tuple[Cleaner, Float64[np.ndarray, " channels"]] | None:
         """A cleaner, and its expected error as a share of the noise; None: too few windows."""
         data, config = self._data, self._config
-        field = context.field + IMPULSE_ROWS - 1
+        field = context.field + self._impulses.margin
         ends = {block: data.ends(block, field) for block in Block}
         if min(len(one) for one in ends.values()) < _LEAST_WINDOWS:
             return None
@@ -198,9 +218,10 @@ def _sample(
     model: BlindSpot, examples: Examples, variance: Float64[np.ndarray, " channels"]
 ) -> Sample:
     prediction, checks = model(examples.context, examples.middle)
-    difference = (examples.context[:, -1] - prediction).numpy()
+    difference = examples.context[:, -1] - prediction
+    against_others(checks, difference)
     return Sample(
-        difference=np.where(examples.known, difference, np.float32("nan")),
+        difference=np.where(examples.known, difference.numpy(), np.float32("nan")),
         checks=checks.numpy(),
         variance=variance,
     )
@@ -225,20 +246,29 @@ def _without(
 def _by_group(
     data: Dataset, variance: Float64[np.ndarray, "sensors channels"]
 ) -> Float64[np.ndarray, "groups channels"]:
-    """The noise variance of each group, scaled units; of the pooled one the usual sensor's."""
+    """The noise variance of each group, scaled units; of the pooled one the usual sensor's.
+
+    Each in the units of its group: pooled, sensors at different levels have a wider scale.
+    """
     owners = sorted({int(data.owners[start]) for start, _ in data.segments[Block.TRAINING]})
     place = {data.names[owner]: number for number, owner in enumerate(owners)}
     own = [variance[place[sensor]] for sensor in data.sensors]
-    return np.stack([np.median(variance, axis=0), *own])
+    group = {sensor: number for number, sensor in enumerate(data.sensors, start=1)}
+    scale = data.scaler.scale[[group.get(data.names[owner], 0) for owner in owners]]
+    pooled = np.median(variance * (scale / data.scaler.scale[0]) ** 2, axis=0)
+    return np.stack([pooled, *own])
 
 
 def _lag(share: Float32[np.ndarray, " channels"], room: int) -> int:
-    """Rows behind a reading that still tell of it: about 1.15 / K of the steady Kalman filter."""
+    """Rows behind a reading that still tell of it: about 1.15 / K of the steady Kalman filter.
+
+    Of the channel that needs most.
+    """
     gains = 1.0 - share[share > 0]
     if not len(gains):
         return 0
-    wanted = math.ceil(_LAG_OF_GAIN / max(float(np.median(gains)), _LAG_OF_GAIN / _MAX_LAG))
-    return min(wanted, _MAX_LAG, room // 4)
+    wanted = math.ceil(_LAG_OF_GAIN / max(float(gains.min()), _LAG_OF_GAIN / _MAX_LAG))
+    return min(wanted, _MAX_LAG, room // 2)
 
 
 def _summary(

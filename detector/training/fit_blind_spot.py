@@ -11,9 +11,10 @@ from torch import Tensor
 
 from detector.models.blind_spot import BlindSpot
 from detector.signal.context import Context
+from detector.signal.walks import walk_weights
 
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_CROSS_PENALTIES = (1.0, 10.0, 1e9)
+_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+_CROSS_PENALTIES = (1.0, 10.0, 1e6)
 """How much more the other channels are held back than a channel's own past."""
 _CHECKED = (4, 16)
 """Rows whose mean is compared with what came before it: a change of level shows there first."""
@@ -24,6 +25,8 @@ _HUBER = 3.0
 _LOOKS = 8
 _WORTH = 0.005
 """A correction that removes less of the predictable error is left out."""
+_SURE = 2.0
+"""So is one that removes less than so many standard errors of what it seems to."""
 _FLOOR = 1e-4
 
 
@@ -61,6 +64,8 @@ def fit_linear(
 ) -> tuple[BlindSpot, Float64[np.ndarray, "checks channels"]]:
     """Predictions and checks by ridge regression; the validation block chooses the penalties.
 
+    The penalties hold a prediction near that of the walk which fits the channel best.
+
     Args:
         context: of the examples.
         training: examples.
@@ -77,12 +82,13 @@ def fit_linear(
         channels=channels, means=means, near=near, checks=len(checks), hidden=0, latent=0
     )
     others = _others(training)
+    walks = walk_weights(context)
     for channel in range(channels):
         fits = [_Columns.of(one, channel, near, others[channel]) for one in (training, validation)]
         if min(len(one.target) for one in fits) <= 1:
             continue
         base = max(float(variance[channel]), _FLOOR * float(np.var(fits[0].target)), 1e-12)
-        weights = _ridge(fits, means, base)
+        weights = _ridge(fits, walks, base)
         model.own[0, :means, channel] = torch.from_numpy(weights[:means])
         across = model.cross.view(len(near), channels, channels)
         across[:, others[channel], channel] = torch.from_numpy(
@@ -92,7 +98,8 @@ def fit_linear(
             own = _check([one.own for one in fits], newer, older, base)
             model.own[1 + number, :, channel] = torch.from_numpy(own)
     leak = model.own[1:, -1].double().numpy()
-    return model, leak if len(checks) else np.zeros((1, channels))
+    leak[-1] = 0.0  # of the reading in the last check, `against_others` takes it out again
+    return model, leak
 
 
 def fit_correction(
@@ -133,16 +140,18 @@ def fit_correction(
     model.own.copy_(linear.own)
     model.cross.copy_(linear.cross)
     targets = [_left(linear, one) for one in (training, validation)]
-    scale = targets[0].square().nanmean(0).sqrt().clamp(min=1e-6)
+    scale = torch.nan_to_num(targets[0].square().nanmean(0)).sqrt().clamp(min=1e-6)
     left = [(one / scale) for one in targets]
     _train(model, (training, validation), left, config, generator)
     with torch.inference_mode():
         found = model.correction(validation.context, validation.middle)
     gain = torch.nan_to_num(left[1]) * found
     worth = (gain.sum(0) / found.square().sum(0).clamp(min=1e-12)).clamp(0.0, 1.0)
-    removed = (2 * worth * gain.mean(0) - worth**2 * found.square().mean(0)) * scale**2
-    predictable = left[1].square().nanmean(0) * scale**2 - torch.from_numpy(variance)
-    worth[removed < _WORTH * predictable.clamp(min=0.0)] = 0.0
+    removed = 2 * worth * gain - worth**2 * found.square()
+    unsure = removed.std(0) / math.sqrt(len(removed))
+    predictable = left[1].square().nanmean(0) - torch.from_numpy(variance) / scale**2
+    least = torch.maximum(_SURE * unsure, _WORTH * predictable.clamp(min=0.0))
+    worth[removed.mean(0) < least] = 0.0
     if not worth.any():
         return linear
     last = model.layers[-1]
@@ -177,7 +186,7 @@ class _Columns:
         known = np.flatnonzero(examples.known[:, channel])
         context = examples.context.numpy()[known]
         own = context[:, :, channel].astype(np.float64)
-        seen = context[:, near][:, :, others].reshape(len(known), -1)
+        seen = context[:, near][:, :, others].reshape(len(known), len(near) * len(others))
         return cls(
             own=own,
             columns=np.concatenate([own[:, :-1], seen.astype(np.float64)], axis=1),
@@ -185,41 +194,87 @@ class _Columns:
         )
 
 
-def _ridge(fits: Sequence[_Columns], means: int, base: float) -> Float64[np.ndarray, " p"]:
+@dataclass(frozen=True, kw_only=True)
+class _Moments:
+    """Of a regression: [p, p], [p], mean square of the target, examples."""
+
+    gram: Float64[np.ndarray, "p p"]
+    moment: Float64[np.ndarray, " p"]
+    power: float
+    count: int
+
+    @classmethod
+    def of(
+        cls, columns: Float64[np.ndarray, "n p"], target: Float64[np.ndarray, " n"]
+    ) -> "_Moments":
+        count = len(target)
+        return cls(
+            gram=columns.T @ columns / count,
+            moment=columns.T @ target / count,
+            power=float(target @ target) / count,
+            count=count,
+        )
+
+    def error(self, weights: Float64[np.ndarray, " p"]) -> float:
+        """Mean square of what these weights leave."""
+        return float(weights @ self.gram @ weights - 2 * weights @ self.moment) + self.power
+
+
+def _ridge(
+    fits: Sequence[_Columns], walks: Float64[np.ndarray, "walks means"], base: float
+) -> Float64[np.ndarray, " p"]:
     """Weights of the penalties that predict the later examples best; outliers count less."""
-    x, y = fits[0].columns, fits[0].target
-    moments = [_moments(one.columns, one.target) for one in fits]
-    first, penalty = _best(moments, x.shape[1], means, base)
-    left = y - x @ first
+    x, means = fits[0].columns, walks.shape[1]
+    first = _walk(fits[0], walks)
+    targets = [one.target - one.columns[:, :means] @ first for one in fits]
+    moments = [_Moments.of(one.columns, left) for one, left in zip(fits, targets, strict=True)]
+    weights, penalty = _best(moments, means, base)
+    left = targets[0] - x @ weights
     size = np.median(np.abs(left)) / 0.6745
-    if size <= 0:
-        return first
-    # Huber (1964): steps and faults in the history must not bend the prediction.
-    weight = np.minimum(1.0, _HUBER * size / np.maximum(np.abs(left), 1e-12))
-    gram, moment = _moments(x * np.sqrt(weight)[:, None], y * np.sqrt(weight))
-    return np.linalg.solve(gram + np.diag(penalty), moment)
+    if size > 0:
+        # Huber (1964): steps and faults in the history must not bend the prediction.
+        weight = np.minimum(1.0, _HUBER * size / np.maximum(np.abs(left), 1e-12))
+        fit = _Moments.of(x * np.sqrt(weight)[:, None], targets[0] * np.sqrt(weight))
+        weights = np.linalg.solve(fit.gram + np.diag(penalty), fit.moment)
+    weights[:means] += first
+    return weights
 
 
-def _best(
-    moments: Sequence[tuple[np.ndarray, np.ndarray]], size: int, means: int, base: float
-) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
-    (gram, moment), (later, later_moment) = moments
-    least, best = math.inf, (np.zeros(size), np.full(size, base))
-    for cross in _CROSS_PENALTIES if size > means else (1.0,):
-        for penalty in _PENALTIES:
-            held = np.full(size, penalty * base)
-            held[means:] *= cross
-            weights = np.linalg.solve(gram + np.diag(held), moment)
-            error = weights @ later @ weights - 2 * weights @ later_moment
-            if error < least:
-                least, best = error, (weights, held)
+def _walk(
+    columns: _Columns, walks: Float64[np.ndarray, "walks means"]
+) -> Float64[np.ndarray, " means"]:
+    """The walk that predicts the noisy readings best: the noise in them is the same for all."""
+    fit = _Moments.of(columns.columns[:, : walks.shape[1]], columns.target)
+    errors = np.einsum("wi,ij,wj->w", walks, fit.gram, walks) - 2 * walks @ fit.moment
+    best: Float64[np.ndarray, " means"] = walks[np.argmin(errors)]
     return best
 
 
-def _moments(
-    columns: Float64[np.ndarray, "n p"], target: Float64[np.ndarray, " n"]
-) -> tuple[Float64[np.ndarray, "p p"], Float64[np.ndarray, " p"]]:
-    return columns.T @ columns / len(target), columns.T @ target / len(target)
+def _best(
+    fits: Sequence[_Moments], means: int, base: float
+) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
+    """Weights and penalties of least error, of later examples and of the same by their count.
+
+    The later ones alone are too few where noise is large: of the training examples the error is
+    corrected for what was fitted to them (generalised cross-validation: Golub, Heath and Wahba
+    1979).
+    """
+    training, later = fits
+    size = len(training.moment)
+    least, best = math.inf, (np.zeros(size), np.full(size, base))
+    for cross in _CROSS_PENALTIES if size > means else (1.0,):
+        root = np.ones(size)
+        root[means:] = math.sqrt(cross)
+        values, axes = np.linalg.eigh(training.gram / np.outer(root, root))
+        values, turned = np.maximum(values, 0.0), axes.T @ (training.moment / root)
+        for penalty in _PENALTIES:
+            weights = axes @ (turned / (values + penalty * base)) / root
+            fitted = min(float((values / (values + penalty * base)).sum()) / training.count, 0.5)
+            error = training.count * training.error(weights) / (1 - fitted) ** 2
+            error += later.count * later.error(weights)
+            if error < least:
+                least, best = error, (weights, penalty * base * root**2)
+    return best
 
 
 def _check(
@@ -229,15 +284,15 @@ def _check(
     base: float,
 ) -> Float64[np.ndarray, " places"]:
     """Weights of: a mean of places less what other places say of it."""
-    moments = [_moments(one[:, older], one @ newer) for one in own]
-    weights, _ = _best(moments, len(older), len(older), base)
+    moments = [_Moments.of(one[:, older], one @ newer) for one in own]
+    weights, _ = _best(moments, len(older), base)
     check = newer.copy()
     check[older] -= weights
     return check
 
 
 def _checks(context: Context) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What is compared with what: the newest rows with those before; both sides of a reading."""
+    """What is compared with what: the newest rows with those before; the reading with all."""
     means = len(context.lags)
     before = np.flatnonzero(context.before)
     behind = np.flatnonzero(~context.before)
@@ -250,7 +305,9 @@ def _checks(context: Context) -> list[tuple[np.ndarray, np.ndarray]]:
             newer = np.zeros(means + 1)
             newer[near], newer[-1] = widths[near], 1.0
             found.append((newer / newer.sum(), older))
-    return found
+    reading = np.zeros(means + 1)
+    reading[-1] = 1.0
+    return [*found, (reading, np.arange(means))]
 
 
 def _near(context: Context) -> list[int]:

@@ -18,16 +18,18 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from torch import Tensor
 
+from detector.models.base import MAX_RECEPTIVE_FIELD
 from detector.models.blind_spot import BlindSpot, fused
 from detector.signal.blend import Blend
 from detector.signal.context import Context
-from detector.signal.impulses import ROWS as IMPULSE_ROWS
 from detector.signal.impulses import Impulses
 from detector.signal.scaler import ChannelScaler
 from detector.views.base import Cleaned, Measured, View
 
 TILE_CPU = 256
 TILE_CUDA = 8192
+WIDEST = 1e6
+"""Scaled units beyond which a reading is published as it came."""
 _CAUSAL, _SHORT, _SETTLED = "causal", "short", "settled"
 _BLEND = ("share", "cut", "limit")
 
@@ -54,12 +56,14 @@ class Prepared:
         rows: scaled.
         present: where something was measured that is no impulse; empty if everywhere.
         impulses: where a value leapt; None: nowhere.
+        beyond: where a value is beyond `WIDEST`; None: nowhere.
         groups: calibration group of each row, or of all.
     """
 
     rows: Float32[np.ndarray, "rows channels"]
     present: Bool[np.ndarray, "rows channels"]
     impulses: Bool[np.ndarray, "rows channels"] | None
+    beyond: Bool[np.ndarray, "rows channels"] | None
     groups: Int64[np.ndarray, "..."]
 
 
@@ -70,7 +74,9 @@ def prepare(
     groups: Int[np.ndarray, "..."],
 ) -> Prepared:
     """Rows as a view with this scaler and these impulses takes them; see `View.prepare`."""
-    values, known = scaler.scaled(rows, groups)
+    # A context is relative to itself, so any level will do. Beyond the bound nothing is known.
+    values, known = scaler.scaled(rows, groups, WIDEST)
+    beyond = np.abs(values) >= WIDEST
     leaps = impulses.found(values if known is None else np.where(known, values, np.float32("nan")))
     present = np.ones((0, rows.shape[1]), dtype=np.bool_) if known is None else known
     if leaps is not None and leaps.any():
@@ -79,8 +85,19 @@ def prepare(
         rows=values,
         present=present,
         impulses=leaps,
+        beyond=beyond if beyond.any() else None,
         groups=np.asarray(groups, dtype=np.int64),
     )
+
+
+def against_others(
+    checks: Float[Tensor, "n checks channels"], difference: Float[Tensor, "n channels"]
+) -> None:
+    """Make the last check, the reading less what its own context says of it, what others add.
+
+    In place: of a fault in another channel that is how far it leads the prediction astray.
+    """
+    checks[:, -1].sub_(difference)
 
 
 class DenoisingView(View[Prepared]):
@@ -112,9 +129,7 @@ class DenoisingView(View[Prepared]):
         self.device = cleaners[_CAUSAL].blend.share.device
         self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
         used = [_CAUSAL, *([_SETTLED] if _SETTLED in cleaners else [])]
-        # The median that finds an impulse looks at rows before the context.
-        margin = IMPULSE_ROWS - 1 if impulses.some else 0
-        self.receptive_field = margin + max(cleaners[name].context.field for name in used)
+        self.receptive_field = impulses.margin + max(cleaners[name].context.field for name in used)
 
     @property
     def lag(self) -> int:
@@ -145,9 +160,16 @@ class DenoisingView(View[Prepared]):
         own = prepared.groups
         groups = own[places] if own.ndim else np.full(len(places), own)
         share = cleaner.blend.shares(difference, checks, self._moved(groups))
+        readings = places - cleaner.context.target
         if prepared.impulses is not None:
-            leapt = prepared.impulses[places - cleaner.context.target]
+            leapt = prepared.impulses[readings]
             share.masked_fill_(self._moved(leapt), 1.0)
+            if cleaner.context.target:
+                # The row behind says whether it came back: a step leaps for two rows.
+                stayed = prepared.impulses[readings + 1] | prepared.impulses[readings - 1]
+                share.masked_fill_(self._moved(leapt & stayed), 0.0)
+        if prepared.beyond is not None:
+            share.masked_fill_(self._moved(prepared.beyond[readings]), 0.0)
         return Cleaned(prediction=prediction.add_(middle), share=share)
 
     def predict(
@@ -167,6 +189,7 @@ class DenoisingView(View[Prepared]):
         prediction = torch.cat([one for one, _ in found])[: len(ends)]
         checks = torch.cat([one for _, one in found])[: len(ends)]
         difference = context[: len(ends), -1] - prediction
+        against_others(checks, difference)
         return difference, level[: len(ends)], prediction, checks
 
     def _tiled(self, values: np.ndarray) -> Tensor:
@@ -274,6 +297,12 @@ def _restored(
     model.load_state_dict(weights)  # strict: names and shapes must be the architecture's
     blend = Blend(**{part: tensors[f"{name}.{part}"] for part in _BLEND})
     wide = (n_groups, n_channels)
+    if (name == _SETTLED) != (context.target > 0) or context.field > MAX_RECEPTIVE_FIELD:
+        raise ValueError(f"{name} looks {context.target} rows back over {context.field} rows")
+    if not ((blend.share >= 0) & (blend.share <= 1) & (blend.cut > 0)).all():
+        raise ValueError(f"{name}.share must lie in 0..1, {name}.cut above 0")
+    if not (blend.limit > 0).all():
+        raise ValueError(f"{name}.limit must lie above 0")
     shapes = {"share": wide, "cut": wide, "limit": (n_groups, max(sizes["checks"], 1), n_channels)}
     for part, shape in shapes.items():
         if tuple(getattr(blend, part).shape) != shape:

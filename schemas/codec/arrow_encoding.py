@@ -20,6 +20,7 @@ from schemas.wire.errors import InvalidRecordError
 
 _KINDS = {"score": "float64", "offset": "int64", "index": "int64", "off": "bool_"}
 _FACTS = ("sensor_id", "model", "topic", "partition")
+_MAX_PLACE_CHARS = 100
 _LATENT, _SETTLED, _LAG = "latent", "settled", "settled.lag"
 
 
@@ -92,7 +93,7 @@ def read_denoised(value: bytes) -> dict[str, Any]:
     facts["partition"] = int(facts["partition"])
     has = schema.metadata or {}
     if _LATENT.encode() in has:
-        facts[_LATENT] = json.loads(metadata_of(schema, _LATENT))
+        facts[_LATENT] = _place(metadata_of(schema, _LATENT))
     if _SETTLED in schema.names:
         facts[_SETTLED] = {"lag": _lag(metadata_of(schema, _LAG)), "values": {}}
     columns = [name for name in _KINDS if name in schema.names]
@@ -107,6 +108,12 @@ def read_denoised(value: bytes) -> dict[str, Any]:
             for name, column in struct_columns(batch, _SETTLED).items():
                 facts[_SETTLED]["values"].setdefault(name, []).extend(column.to_pylist())
     return {**fields, **facts}
+
+
+def _place(text: str) -> Any:
+    if len(text) > _MAX_PLACE_CHARS:  # two numbers; a deep nest would exhaust the parser
+        raise InvalidRecordError(f"{_LATENT}: must be two numbers, got {text[:20]!r}")
+    return json.loads(text)
 
 
 def _lag(text: str) -> int:

@@ -48,7 +48,7 @@ def random_view(
 def _random_cleaner(
     rng: np.random.Generator, context: Context, channels: int, hidden: int, groups: int
 ) -> Cleaner:
-    means, checks = len(context.lags), 0 if context.target else 2
+    means, checks = len(context.lags), 1 if context.target else 3
     with torch.random.fork_rng():
         torch.manual_seed(int(rng.integers(1 << 30)))
         model = BlindSpot(

@@ -74,15 +74,26 @@ def test_an_impulse_is_found_and_a_step_is_believed_after_two_rows():
     assert not found[:, 1].any()
 
 
-def test_five_rows_say_whether_it_is_one():
+def test_the_rows_of_its_margin_say_whether_it_is_one():
     rows = readings(300)
     rows[::7] += 5.0
     rows[np.random.default_rng(1).random(rows.shape) < 0.3] = np.nan
 
     whole = one_of(1.0).found(rows)
 
-    for row in range(4, 300, 11):
-        assert (one_of(1.0).found(rows[row - 4 : row + 1])[-1] == whole[row]).all()
+    margin = one_of(1.0).margin
+    for row in range(margin, 300, 11):
+        assert (one_of(1.0).found(rows[row - margin : row + 1])[-1] == whole[row]).all()
+
+
+def test_what_leaps_again_and_again_is_the_signal():
+    rows = 0.1 * readings(100)
+    rows[40::2, 0] += 15.0
+
+    found = one_of().found(rows)
+
+    assert found[40:46, 0].any()
+    assert not found[50:, 0].any()
 
 
 def test_without_impulsive_channels_nothing_is_looked_for():

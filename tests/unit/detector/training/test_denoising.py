@@ -69,10 +69,17 @@ def test_readings_without_white_noise_have_no_view():
 
 
 def test_a_history_too_short_to_tell_has_no_view():
-    found = fit(make_fleet(rows=500))
+    found = fit(make_fleet(rows=350), rows=16)
 
     assert found.view is None
-    assert "fewer than 64 windows" in found.summary["why"]
+    assert "fewer than 288 rows" in found.summary["why"]
+
+
+def test_a_short_history_is_cleaned_from_a_short_context():
+    whole, found = fitted().view, fit(make_fleet(rows=500)).view
+
+    assert found is not None
+    assert found.receptive_field < whole.receptive_field
 
 
 def test_a_clean_channel_beside_noisy_ones_is_left_alone():
@@ -158,8 +165,8 @@ def test_nothing_is_fitted_without_room_for_a_context():
     found = fit_denoiser(
         data,
         dataclasses.replace(DenoisingTraining(), hidden=0),
-        rows=7,
-        short_rows=7,
+        rows=3,
+        short_rows=3,
         generator=torch.Generator(),
         device=torch.device("cpu"),
     )
