@@ -157,6 +157,10 @@ docs: $(INSTALLED) ## Write docs/schemas, docs/configuration.md, docs/openapi.js
 	$(BIN)/python -m schemas.settings.reference docs/configuration.md
 	$(BIN)/python -m workers.api.export docs/openapi.json
 
+.PHONY: docs-figures
+docs-figures: $(INSTALLED) ## Run docs/autoencoders.md: write its pictures and what its commands print
+	$(BIN)/python -m tests.docs.walkthrough
+
 .PHONY: hooks
 hooks: $(INSTALLED) ## Let git run the checks before each commit
 	$(BIN)/pre-commit install

@@ -23,6 +23,7 @@ PICTURES = DOCS / "images" / "autoencoders"
 
 WIDEST_PIXELS = 1_000
 COLOURS = 64
+LARGEST_BYTES = 118_000
 _BLOCK = re.compile(
     r"^```console\n(.*?)^```\n(?:\n^```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL
 )
@@ -93,26 +94,34 @@ def run(step: Step, folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def shrunk(source: Path, target: Path) -> None:
-    """A picture at the page's width and with few colours: a fifth of the bytes."""
+    """A picture at the page's width and with few colours; fewer still until it is small enough."""
     from PIL import Image
 
     with Image.open(source) as picture:
-        height = round(picture.height * min(1.0, WIDEST_PIXELS / picture.width))
-        size = (min(WIDEST_PIXELS, picture.width), height)
-        small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        few = small.quantize(COLOURS, dither=Image.Dither.NONE)
-        few.save(target, optimize=True)
+        whole = picture.convert("RGB")
+    width, colours = min(WIDEST_PIXELS, whole.width), COLOURS
+    while True:
+        size = (width, round(whole.height * width / whole.width))
+        small = whole.resize(size, Image.Resampling.LANCZOS)
+        small.quantize(colours, dither=Image.Dither.NONE).save(target, optimize=True)
+        if target.stat().st_size <= LARGEST_BYTES:
+            return
+        width, colours = width * 19 // 20, max(colours - 16, 16)
 
 
 def environment() -> dict[str, str]:
-    """Of the commands: those of this Python first, one thread, lines of 80 letters."""
+    """Of the commands: those of this Python first, one thread, lines of 96 letters."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "96"}
 
 
-def main() -> int:
-    """Run the page and write what comes out."""
-    first = PAGES[0].read_text(encoding="utf-8")
+def walk(pages: Sequence[Path], folder_of_pictures: Path) -> None:
+    """Run the first page; write what it prints into each, and its pictures into a folder.
+
+    Raises:
+        RuntimeError: a command failed; nothing was written.
+    """
+    first = pages[0].read_text(encoding="utf-8")
     outputs = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -120,14 +129,17 @@ def main() -> int:
             began_s = time.monotonic()
             outputs.append(run(step, folder, environment()))
             sys.stderr.write(f"{time.monotonic() - began_s:5.1f} s  {step.commands[-1]}\n")
-        PICTURES.mkdir(parents=True, exist_ok=True)
+        folder_of_pictures.mkdir(parents=True, exist_ok=True)
         for name in pictures(first):
-            shrunk(folder / name, PICTURES / name)
-    for page in PAGES:
-        if page.exists():
-            page.write_text(
-                with_outputs(page.read_text(encoding="utf-8"), outputs), encoding="utf-8"
-            )
+            shrunk(folder / name, folder_of_pictures / name)
+    for page in pages:
+        told = with_outputs(page.read_text(encoding="utf-8"), outputs)
+        page.write_text(told, encoding="utf-8")
+
+
+def main() -> int:
+    """Run the page of the documentation, in all its languages."""
+    walk(PAGES, PICTURES)
     return 0
 
 
