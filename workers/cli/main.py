@@ -68,7 +68,6 @@ publish what is not, and the cleaned signal.
   [cyan]vigie train[/cyan]          learn a model from files or from a topic
   [cyan]vigie backtest[/cyan]       score files with it, before it goes live
   [cyan]vigie denoise[/cyan]        take the noise out of files with it
-  [cyan]vigie denoise[/cyan]        the same files without their noise
   [cyan]vigie latent[/cyan]         a map of them, and windows made from it
   [cyan]vigie augment[/cyan]        more windows of a class, for other models
   [cyan]vigie compare[/cyan]        autoencoders beside principal components

@@ -16,9 +16,11 @@ from workers.cli.options import (
     unbundled,
     usage_errors,
 )
+from workers.cli.outputs import check_outputs
 from workers.cli.views.accounts import account, history_facts, many
 from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json
+from workers.errors import VigieError
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -128,6 +130,12 @@ def augment(
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     if count is not None and factor is not None:
         raise typer.BadParameter("--count and --factor both say how many: give one of them")
+    beside = out.with_suffix(".layout.toml")
+    check_outputs(
+        [*files, columns.layout_file],
+        files={"--out": out, "the layout beside --out": beside},
+        pictures={"--plot": plot},
+    )
     wish = _wish(method, normal, residual, radius=radius, count=count, factor=factor, seed=seed)
     layout, detector = columns.layout(), load(model)
     rows = detector.signal.receptive_field
@@ -142,11 +150,15 @@ def augment(
             outcomes = maker.of_sources(named)
         else:
             outcomes = maker.of_all()
+        if not any(one.places for one in outcomes):
+            longest = max(map(len, labelled.history.sensors), default=0)
+            raise VigieError(
+                f"no window to make others of: none of a label has {rows} rows in a row without a "
+                f"gap of more than {gap_ns / 1e9:g} s; the longest sensor has {many(longest, 'row')}"
+            )
         names = Columns(channels=detector.channels, label=label_column)
         table = table_of(labelled, outcomes, names, rows=rows, max_gap_ns=gap_ns)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_table(out, table)
-    beside = out.with_suffix(".layout.toml")
     beside.write_text(names.layout(labelled.classes, normal).to_toml(), encoding="utf-8")
     if plot is not None:
         draw(detector, labelled, outcomes, plot)

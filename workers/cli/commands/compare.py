@@ -16,6 +16,7 @@ from workers.cli.options import (
     unbundled,
     usage_errors,
 )
+from workers.cli.outputs import check_outputs
 from workers.cli.views.accounts import account
 from workers.cli.views.report import print_json
 from workers.printable import printable
@@ -123,6 +124,9 @@ def compare(
     with usage_errors("--budget"):
         alarm_budget = AlarmBudget.parse(budget)
     sizes = _sizes(bottlenecks)
+    if axis and out is None:
+        raise typer.BadParameter("name the picture: --out", param_hint="--axis")
+    check_outputs([*files, columns.layout_file], files={}, pictures={"--out": out})
     layout = columns.layout()
     torch.set_num_threads(1)
     history = read_files(files, layout)
@@ -147,12 +151,11 @@ def compare(
             status.update(printable(f"fitting the {what}"))
 
         split = cut(history, held_out)
+        # First of all: channels that cannot be drawn are said before minutes of training.
+        drawn = None if out is None else relation(split, plan, axis or ())
         results = comparison.compare(split, plan, told=told)
         curve = comparison.errors_by_bottleneck(split, plan, sizes, told=told)
-        drawn = None
         if out is not None:
-            status.update("drawing")
-            drawn = relation(split, plan, axis or ())
             draw(out, drawn, curve, sizes)
     took_s = clock.monotonic() - began_s
     if as_json:

@@ -20,6 +20,7 @@ from workers.cli.options import (
     unbundled,
     usage_errors,
 )
+from workers.cli.outputs import check_outputs
 from workers.cli.topic_range import from_topic
 from workers.cli.views.report import print_facts, print_json
 from workers.errors import VigieError
@@ -63,6 +64,14 @@ class MadeOptions(FileOptions):
         """See `FileOptions.layout`."""
         own = {one: getattr(self, one) for one in FileOptions.__dataclass_fields__}
         return FileOptions(**own).layout()
+
+    def checked(self, files: Sequence[Path], command: str) -> Path:
+        """Where the picture goes; what cannot be written is a usage error."""
+        picture = self.plot or Path(f"latent-{command}.png")
+        check_outputs(
+            [*files, self.layout_file], files={"--out": self.out}, pictures={"--plot": picture}
+        )
+        return picture
 
 
 def register(app: typer.Typer) -> None:
@@ -157,6 +166,12 @@ def show_map(
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if kind is not None and not files:
         raise typer.BadParameter("a topic has no column of types", param_hint="--type")
+    plot = plot or out.with_suffix(".png")
+    check_outputs(
+        [*(files or ()), columns.layout_file],
+        files={"--out": out, "--table": table},
+        pictures={"--plot": plot},
+    )
     with Console(stderr=True, quiet=as_json).status("encoding and scoring"):
         if files:
             history = _history(detector, files, columns, only)
@@ -184,7 +199,7 @@ def show_map(
                 param_hint="--colour",
             )
         page = write_page(shown, out)
-        picture = draw_map(shown, plot or out.with_suffix(".png"), colour=colour)
+        picture = draw_map(shown, plot, colour=colour)
         if table is not None:
             write_map(shown, table)
     facts = {
@@ -224,10 +239,11 @@ def generate(
 
     detector = _model(model)
     place = _place(near, "--near")
+    picture = columns.checked(files, "generate")
     history = _history(detector, files, columns, only)
     with _latent_errors():
         made = make(history, detector, place, radius=radius, count=count, seed=seed)
-    _finish(made, detector, columns, as_json=as_json)
+    _finish(made, detector, columns.out, picture, as_json=as_json)
 
 
 def average(
@@ -255,10 +271,11 @@ def average(
 
     detector = _model(model)
     places = [_place(one, "--of") for one in of]
+    picture = columns.checked(files, "average")
     history = _history(detector, files, columns, only)
     with _latent_errors():
         made = averaged(history, detector, places, sensor=whose)
-    _finish(made, detector, columns, as_json=as_json)
+    _finish(made, detector, columns.out, picture, as_json=as_json)
 
 
 def arithmetic(
@@ -285,10 +302,11 @@ def arithmetic(
 
     detector = _model(model)
     places = [_place(text, f"--{name}") for name, text in (("a", a), ("b", b), ("c", c))]
+    picture = columns.checked(files, "arithmetic")
     history = _history(detector, files, columns, only)
     with _latent_errors():
         made = changed(history, detector, *places)
-    _finish(made, detector, columns, as_json=as_json)
+    _finish(made, detector, columns.out, picture, as_json=as_json)
 
 
 def interpolate(
@@ -314,10 +332,11 @@ def interpolate(
 
     detector = _model(model)
     first, last = _place(start, "--start"), _place(end, "--end")
+    picture = columns.checked(files, "interpolate")
     history = _history(detector, files, columns, only)
     with _latent_errors():
         made = between(history, detector, first, last, steps=steps)
-    _finish(made, detector, columns, as_json=as_json)
+    _finish(made, detector, columns.out, picture, as_json=as_json)
 
 
 def _model(model: Path | None) -> Detector:
@@ -364,25 +383,21 @@ def _latent_errors() -> Iterator[None]:
         raise VigieError(str(error)) from error
 
 
-def _finish(made: Made, detector: Detector, options: MadeOptions, *, as_json: bool) -> None:
+def _finish(
+    made: Made, detector: Detector, out: Path | None, picture: Path, *, as_json: bool
+) -> None:
     from workers.latent.pictures import draw_windows
     from workers.latent.window_file import seconds, write_windows
 
-    if options.out is not None:
-        write_windows(made, detector, options.out)
-    picture = draw_windows(
-        made,
-        detector.channels,
-        detector.units,
-        seconds(made, detector),
-        options.plot or Path(f"latent-{made.operation}.png"),
-    )
+    if out is not None:
+        write_windows(made, detector, out)
+    draw_windows(made, detector.channels, detector.units, seconds(made, detector), picture)
     facts = {
         "windows": len(made.windows),
         "sensor": made.sensor,
         "sources": [one.name for one in made.sources],
         "picture": str(picture),
-        "file": None if options.out is None else str(options.out),
+        "file": None if out is None else str(out),
     }
     _tell(facts, as_json=as_json)
 

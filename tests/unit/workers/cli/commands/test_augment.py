@@ -224,6 +224,8 @@ def test_named_windows_of_two_classes_are_refused(
         ((*KINDS, "--normal", "fine"), 2, "no row is labelled 'fine'"),
         ((*KINDS, "--method", "transfer"), 2, "name the class of normal operation"),
         ((*KINDS, "--count", "1", "--factor", "2"), 2, "give one of them"),
+        ((*KINDS, "--max-gap", "0.1"), 1, "no window to make others of"),
+        ((*KINDS, "--plot", "more.foo"), 2, "a picture ends in"),
     ],
 )
 def test_what_cannot_be_done_is_said(

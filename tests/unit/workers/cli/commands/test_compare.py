@@ -87,6 +87,9 @@ def test_a_table_for_people_says_how_faults_were_judged(tmp_path, capsys):
         (["--budget", "never"], 2, "budget"),
         (["--bottleneck", "400"], 1, "latent_size"),
         (["-R", "900"], 1, "receptive_field"),
+        (["--axis", "load", "-o", "axis.png"], 1, "two or three different channels"),
+        (["--axis", "load", "--axis", "heat"], 2, "name the picture: --out"),
+        (["-o", "compare.foo"], 2, "a picture ends in"),
     ],
 )
 def test_what_cannot_be_compared_ends_with_a_reason(readings, capsys, arguments, code, said):

@@ -98,6 +98,9 @@ def test_made_windows_are_a_picture_and_a_file(run, tmp_path, command, arguments
         ("map", ["--trajectory", "s9"], 1, "'s9' has no window on the map"),
         ("map", ["--colour", "label"], 2, "the files have no label"),
         ("map", ["--type", "kind"], 1, "has no column 'kind'"),
+        ("map", ["-o", "day.csv"], 2, "day.csv is read: name another file"),
+        ("map", ["-o", "map.png"], 2, "--out writes map.png as well"),
+        ("generate", ["--near", f"s0@{EARLY}", "-o", "day.csv"], 2, "day.csv is read"),
         ("map", ["--topic-from", EARLY], 2, "give files, or --topic-from"),
     ],
 )
