@@ -74,6 +74,19 @@ def test_an_impulse_is_found_and_a_step_is_believed_after_two_rows():
     assert not found[:, 1].any()
 
 
+def test_it_is_one_that_is_far_from_the_median_of_the_five_rows_that_end_with_it():
+    rows = readings(600)
+    rows[np.random.default_rng(1).random(rows.shape) < 0.3] = np.nan
+    away = np.full(len(rows), np.nan)
+    for row in np.flatnonzero(np.isfinite(rows[:, 0])):
+        away[row] = abs(rows[row, 0] - np.nanmedian(rows[max(row - 4, 0) : row + 1, 0]))
+
+    found = one_of(1.5).found(rows)
+
+    assert found[:, 0].sum() > 10
+    assert (found[:, 0] == (away > 1.5)).all()
+
+
 def test_the_rows_of_its_margin_say_whether_it_is_one():
     rows = readings(300)
     rows[::7] += 5.0
