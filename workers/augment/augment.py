@@ -17,7 +17,7 @@ _LEAST_STATES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class Plan:
     """What to make.
 
     Attributes:
@@ -73,13 +73,13 @@ class Maker:
         detector: encodes and decodes.
         labelled: what was read.
         found: its windows.
-        wish: what to make.
+        plan: what to make.
     """
 
     detector: Detector
     labelled: Labelled
     found: Cut
-    wish: Wish
+    plan: Plan
 
     def of_all(self) -> list[ClassOutcome]:
         """Make windows of every class, each out of its own windows alone.
@@ -104,7 +104,7 @@ class Maker:
 
     def _states(self) -> Latents | None:
         """Latents of normal operation; None if nobody said what that is."""
-        normal, classes = self.wish.normal, self.labelled.classes
+        normal, classes = self.plan.normal, self.labelled.classes
         if normal is None:
             return None
         if normal not in classes:
@@ -127,27 +127,27 @@ class Maker:
     def _of_class(
         self, places: tuple[Place, ...], code: int, states: Latents | None
     ) -> ClassOutcome:
-        label, wish = self.labelled.classes[code], self.wish
+        label, plan = self.labelled.classes[code], self.plan
         if not places:
             return ClassOutcome(label=label, places=(), made=None)
         refused = {
-            method: why for method in wish.methods if (why := _why_not(method, places, states))
+            method: why for method in plan.methods if (why := _why_not(method, places, states))
         }
-        methods = [method for method in wish.methods if method not in refused]
+        methods = [method for method in plan.methods if method not in refused]
         if not methods:
             return ClassOutcome(label=label, places=places, made=None, refused=refused)
         values = values_of(self.labelled, places, self.detector)
         groups = groups_of(self.labelled, places, self.detector)
         made = None
-        for method, count in zip(methods, _shares(wish.of(len(places)), len(methods)), strict=True):
+        for method, count in zip(methods, _shares(plan.of(len(places)), len(methods)), strict=True):
             some = augment(
                 self.detector,
                 values,
                 groups,
                 labels=[self.labelled.classes[one.code] for one in places],
-                recipe=Recipe(method=method, residual=wish.residual, radius=wish.radius),
+                recipe=Recipe(method=method, residual=plan.residual, radius=plan.radius),
                 count=count,
-                generator=np.random.default_rng([wish.seed, code, list(Method).index(method)]),
+                generator=np.random.default_rng([plan.seed, code, list(Method).index(method)]),
                 unlabelled=states,
             )
             made = some if made is None else made.followed_by(some)

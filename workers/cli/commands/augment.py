@@ -26,7 +26,7 @@ from workers.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workers.augment.augment import ClassOutcome, Maker, Wish
+    from workers.augment.augment import ClassOutcome, Maker, Plan
     from workers.augment.windows import Cut, LeftOut
 
 
@@ -136,7 +136,7 @@ def augment(
         files={"--out": out, "the layout beside --out": beside},
         pictures={"--plot": plot},
     )
-    wish = _wish(method, normal, residual, radius=radius, count=count, factor=factor, seed=seed)
+    plan = _plan(method, normal, residual, radius=radius, count=count, factor=factor, seed=seed)
     layout, detector = columns.layout(), load(model)
     rows = detector.signal.receptive_field
     gap_ns = max(round((max_gap or detector.max_gap_s) * 1e9), 1)
@@ -144,17 +144,16 @@ def augment(
         labelled = read_labelled(detector, files, layout, label_column).only(only or ())
         check_usable(labelled.history, layout.max_left_out)
         found = cut(labelled, rows=rows, step=step or rows, max_gap_ns=gap_ns)
-        maker = Maker(detector=detector, labelled=labelled, found=found, wish=wish)
+        maker = Maker(detector=detector, labelled=labelled, found=found, plan=plan)
         if source:
             named = named_sources(labelled, source, rows=rows, max_gap_ns=gap_ns)
             outcomes = maker.of_sources(named)
         else:
             outcomes = maker.of_all()
         if not any(one.places for one in outcomes):
-            longest = max(map(len, labelled.history.sensors), default=0)
             raise VigieError(
-                f"no window to make others of: none of a label has {rows} rows in a row without a "
-                f"gap of more than {gap_ns / 1e9:g} s; the longest sensor has {many(longest, 'row')}"
+                f"no window to make others of: no label has {rows} rows in a row without a gap of "
+                f"more than {gap_ns / 1e9:g} s"
             )
         names = Columns(channels=detector.channels, label=label_column)
         table = table_of(labelled, outcomes, names, rows=rows, max_gap_ns=gap_ns)
@@ -173,7 +172,7 @@ def augment(
             typer.echo(printable(f"{name}: {result[name]}"))
 
 
-def _wish(
+def _plan(
     method: str,
     normal: str | None,
     residual: str,
@@ -182,14 +181,14 @@ def _wish(
     count: int | None,
     factor: float | None,
     seed: int,
-) -> Wish:
+) -> Plan:
     from detector.augmentation import Method, Residual
-    from workers.augment.augment import Wish
+    from workers.augment.augment import Plan
 
     if method == Method.TRANSFER and normal is None:
         raise typer.BadParameter("name the class of normal operation", param_hint="--normal")
     every = tuple(one for one in Method if one is not Method.TRANSFER or normal is not None)
-    return Wish(
+    return Plan(
         methods=every if method == "all" else (Method(method),),
         factor=2.0 if factor is None else factor,
         count=count,

@@ -20,7 +20,7 @@ from schemas.wire.denoised import DenoisedFrame
 from workers.gateway.live.cells import Cells
 from workers.gateway.live.numbers import half_widths, milliseconds, short
 from workers.gateway.live.rows import Rows, RowsSince
-from workers.gateway.live.told import Following, LiveSensor
+from workers.gateway.live.summary import Following, LiveSensor
 from workers.gateway.live.trails import Trails
 
 __all__ = ["STEPS", "Following", "LiveFeed", "LiveSensor"]

@@ -39,7 +39,7 @@ def test_a_file_that_is_read_is_never_replaced_whatever_it_is_called(tmp_path, m
 def test_two_outputs_of_one_name_are_rejected(tmp_path):
     path = tmp_path / "map.png"
 
-    with pytest.raises(typer.BadParameter, match="--out writes .* as well") as found:
+    with pytest.raises(typer.BadParameter, match=r"--out writes .* as well") as found:
         check(files={"--out": path}, pictures={"--plot": path})
 
     assert found.value.param_hint == "--plot"

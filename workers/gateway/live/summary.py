@@ -1,4 +1,4 @@
-"""What people are told beside numbers: how the topics are followed, and a sensor of a list."""
+"""What stands beside numbers on the page: how the topics are followed, and a sensor of a list."""
 
 from __future__ import annotations
 
