@@ -25,6 +25,8 @@ CUTS = {4.5: 1e-5, 4.0: 1.3e-4, 3.5: 1.1e-3, 3.0: 7.7e-3}
 of normal noise that trust lets pass: the mean of d^2 (1 - trust)^2 over that of d^2."""
 LIMITS = (2.5, 3.0, 4.0, 6.0)
 """Candidates for the largest check that shows no change, in usual ones."""
+_HARMLESS = 0.5
+"""Of the noise: a check below it shows nothing that could mislead as much as the noise does."""
 _STEP = 0.1
 """Of the noise: the change of a reading from which a derivative is taken."""
 _WORSE = 0.02
@@ -101,12 +103,15 @@ def fit_blend(
     usual = [np.maximum(_usual(one.difference), _TINY) for one in samples]
     flat = [one.checks.reshape(len(one.checks), -1) for one in samples]
     scales = [np.maximum(_usual(one), _TINY).reshape(leak.shape) for one in flat]
+    harmless = [_HARMLESS * np.sqrt(one.variance) for one in samples]
     widest, least = _limits(first, usual[0], scales[0], leak)
     narrow = np.full(len(least), next(iter(CUTS)))
     for cut, passing in CUTS.items():
         narrow[passing <= _WORSE * least] = cut
     cuts = np.stack([narrow * one for one in usual])
-    limits = np.stack([widest * one for one in scales])
+    limits = np.stack(
+        [np.maximum(widest * one, low) for one, low in zip(scales, harmless, strict=True)]
+    )
     mixes = [
         _mix(one, cut, limit, leak) for one, cut, limit in zip(samples, cuts, limits, strict=True)
     ]
@@ -139,7 +144,8 @@ def _limits(
     shown = _shown(sample)
     chosen, least = np.full((2, len(usual)), np.inf)
     for limit in reversed(LIMITS):
-        _, error = _mix(sample, max(CUTS) * usual, limit * scale, leak)
+        bounds = np.maximum(limit * scale, _HARMLESS * np.sqrt(sample.variance))
+        _, error = _mix(sample, max(CUTS) * usual, bounds, leak)
         chosen[~(error > least + _WORSE * np.maximum(least, shown))] = limit
         least = np.minimum(least, error)
     return chosen, np.maximum(least, shown)
