@@ -22,11 +22,11 @@ ENGLISH, FRENCH = (
     (DOCS / name).read_text(encoding="utf-8") for name in ("autoencoders.md", "autoencoders.fr.md")
 )
 LARGEST_BYTES = 120_000
-SAID_ELSEWHERE = {256}
-"""32 readings of 8 channels; also the reach of the full detector, see guide-detection.md."""
+SAID_ELSEWHERE = {32, 256}
+"""Readings of a window, and these of 8 channels: said in section 2, used in all."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.,:/-])(?:\d{1,3}(?:[,\u00a0]\d{3})+|\d+)?(?:\.\d+)?(?!\w|[.,:-]\d)")
-_LINK = re.compile(r"\]\((benchmarks[\w-]*\.md)\)")
+_LINK = re.compile(r"\]\((benchmarks[\w-]*\.md)#([\w-]+)\)")
 
 
 def sections(page: str) -> list[str]:
@@ -51,26 +51,38 @@ def french_numbers(text: str) -> Iterator[tuple[float, int]]:
     return numbers(re.sub(r"(?<=\d),(?=\d)", ".", text))
 
 
-def sources(section: str) -> str:
-    """Where the numbers of a section may come from: its blocks, and the figures it points to."""
-    blocks = "".join(body for _, body in _BLOCK.findall(section))
-    linked = "".join((DOCS / link).read_text(encoding="utf-8") for link in _LINK.findall(section))
-    return f"{blocks}\n{linked}"
+def figures(name: str, anchor: str) -> str:
+    """The section of another page that a link leads to."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    found = {slug(one.partition("\n")[0]): one for one in sections(page)}
+    assert anchor in found, f"{name} has no section #{anchor}; it has {', '.join(found)}"
+    return found[anchor]
+
+
+def slug(heading: str) -> str:
+    """What a heading is called in a link."""
+    return re.sub(r"[^\w -]", "", heading.lstrip("# ").lower()).replace(" ", "-")
 
 
 def unproved(section: str) -> list[float]:
-    """Numbers of the prose that nothing in the section's sources rounds to.
+    """Numbers of the prose to which nothing rounds that they could come from.
 
-    Whole numbers up to twelve count things on the page and are left to the reader.
+    They come from the section's blocks, or from the figures that their paragraph links to. Whole
+    numbers up to twelve count things on the page and are left to the reader.
     """
-    known = [value for value, _ in numbers(sources(section))]
-    return [
-        value
-        for value, decimals in numbers(prose(section))
-        if (decimals or value > 12)
-        and value not in SAID_ELSEWHERE
-        and not any(round(one, decimals) == value for one in known)
-    ]
+    printed = [value for value, _ in numbers("".join(body for _, body in _BLOCK.findall(section)))]
+    missing = []
+    for paragraph in _BLOCK.sub("", section).split("\n\n"):
+        linked = "".join(figures(name, anchor) for name, anchor in _LINK.findall(paragraph))
+        known = [*printed, *(value for value, _ in numbers(linked))]
+        missing += [
+            value
+            for value, decimals in numbers(prose(paragraph))
+            if (decimals or value > 12)
+            and value not in SAID_ELSEWHERE
+            and not any(round(one, decimals) == value for one in known)
+        ]
+    return missing
 
 
 @pytest.mark.parametrize("section", sections(ENGLISH), ids=lambda one: one.partition("\n")[0][:24])
