@@ -278,14 +278,14 @@ class TestMissingValues:
         assert detector.head.missing_limit[1].tolist() == [8, 8, 8, 16]
         assert (scores.score >= 1).mean() < 0.02
 
-    def test_a_missing_value_is_published_as_the_model_expects_it(self, fleet):
+    def test_a_missing_value_is_published_as_it_is_predicted(self, fleet):
         detector, rows = trained(), fleet.noisy[0][:200].copy()
         rows[100, 0] = np.nan
 
         scores = score(detector, rows, [100])
 
-        assert scores.denoised[0, 0] == scores.expected[0, 0]
-        assert abs(scores.expected[0, 0] - fleet.clean[0][100, 0]) < 300
+        for value in (scores.denoised[0, 0], scores.expected[0, 0]):
+            assert abs(value - fleet.clean[0][100, 0]) < 300
 
 
 @pytest.fixture(scope="module")

@@ -371,7 +371,7 @@ def test_looks_that_count_nowhere_are_left_out():
 def test_a_plain_training_has_no_pyramid():
     detector = trained()
 
-    assert [view.kind for view in detector.views] == ["reconstruction"]
+    assert [view.kind for view in detector.views] == ["reconstruction", "denoising"]
     assert detector.signal.features == FEATURES
     assert detector.head.fusion.kind == "4-norm"
     assert detector.head.partial is None
