@@ -97,7 +97,8 @@ def _made(
         if sensor in taken:
             raise FileFormatError(f"a sensor is called {sensor!r} already: augment the first file")
         times = one.ts_ns[source.first : source.first + rows]
-        start = after.get(sensor, int(one.ts_ns[-1])) + max_gap_ns + int(times[1] - times[0])
+        step_ns = max(int(times[-1] - times[0]) // max(rows - 1, 1), 1)
+        start = after.get(sensor, int(one.ts_ns[-1])) + max_gap_ns + step_ns
         ts_ns = times - times[0] + start
         after[sensor] = int(ts_ns[-1])
         parts.append(

@@ -197,6 +197,8 @@ def _draw_channel(panel: Axes, made: Made, seconds: np.ndarray, channel: int) ->
             seconds, source.values[:, channel], color=colour, linewidth=1.1, linestyle=(0, (4, 2)),
             label=printable(source.name),
         )  # fmt: skip
+    if (more := len(made.sources) - len(_SOURCES)) > 0:
+        panel.plot([], [], linestyle="", label=f"and {more} more that are not drawn")
     lines = made.windows[:: max(1, -(-len(made.windows) // _MOST_LINES)), :, channel]
     if made.operation == "interpolation":
         from matplotlib import colormaps

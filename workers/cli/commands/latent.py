@@ -162,7 +162,7 @@ def show_map(
     from workers.latent.window_file import write_map
 
     detector = _model(model)
-    if bool(files) == (topic_from is not None):
+    if bool(files) == (topic_from is not None) or (files and topic_to is not None):
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if kind is not None and not files:
         raise typer.BadParameter("a topic has no column of types", param_hint="--type")

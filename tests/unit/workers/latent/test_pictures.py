@@ -144,6 +144,24 @@ def test_made_windows_are_drawn_over_what_they_were_made_of(tmp_path, operation,
     assert path.read_bytes()[:4] == PNG
 
 
+def test_a_picture_says_how_many_sources_it_leaves_out(tmp_path):
+    made = make_made("average", n=1)
+    sources = [replace(made.sources[0], name=f"of: {n}") for n in range(6)]
+
+    path = draw_windows(
+        replace(made, sources=sources),
+        ("a", "b", "c"),
+        [""] * 3,
+        np.arange(-7, 1),
+        tmp_path / "made.svg",
+    )
+
+    words = re.findall("<!-- (.*?) -->", path.read_text())
+    assert [one for one in words if one.startswith(("of:", "and"))] == [
+        "of: 0", "of: 1", "of: 2", "of: 3", "and 2 more that are not drawn",
+    ]  # fmt: skip
+
+
 def test_of_many_channels_those_that_differ_most_are_drawn(tmp_path):
     windows = np.ones((4, 8, 12))
     windows[:, :, 10] += np.arange(4)[:, None]
