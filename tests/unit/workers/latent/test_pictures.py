@@ -132,7 +132,7 @@ def make_made(operation="near", *, n=5, **changes):
 
 
 @pytest.mark.parametrize(
-    ("operation", "n"), [("near", 90), ("average", 1), ("arithmetic", 1), ("interpolation", 9)]
+    ("operation", "n"), [("near", 90), ("arithmetic", 1), ("interpolation", 9)]
 )
 def test_made_windows_are_drawn_over_what_they_were_made_of(tmp_path, operation, n):
     made = make_made(operation, n=n, numbers=np.full(n, 0.5), parameter="radius")

@@ -89,13 +89,8 @@ def test_made_windows_are_a_picture_and_a_file(run, tmp_path, command, arguments
     ("command", "arguments", "code", "words"),
     [
         ("generate", ["--near", f"s7@{EARLY}"], 1, "there is no sensor 's7'; there are 's0', 's1'"),
-        ("generate", ["--near", EARLY], 1, "of which sensor"),
         ("generate", ["--near", "s0@noon"], 2, "names no windows"),
-        ("generate", ["--near", "s0@2031-01-01T00:00:00Z"], 1, "Its rows are from"),
-        ("average", ["--of", "label"], 1, "name its column with --label"),
-        ("average", ["--of", f"s0@{EARLY}", "--of", f"s1@{EARLY}"], 1, "of 2 sensors"),
         ("interpolate", ["--start", f"s0@{EARLY}", "--end", f"s1@{LATE}"], 1, "of one sensor"),
-        ("map", ["--trajectory", "s9"], 1, "'s9' has no window on the map"),
         ("map", ["--colour", "label"], 2, "the files have no label"),
         ("map", ["--type", "kind"], 1, "has no column 'kind'"),
         ("map", ["-o", "day.csv"], 2, "day.csv is read: name another file"),
