@@ -7,7 +7,8 @@ the autoencoder did not explain of the source, its residual, is added again:
     x' = d(z') + (x - d(z)), the same as x + (d(z') - d(z))
 
 With it a made window has the noise, the gaps and the fault of its source at another state of the
-machine; without it the result is what the decoder knows, which of a fault may be nothing.
+machine (but a value that is stuck moves by what the decoder changes); without it the result is what
+the decoder knows, which of a fault may be nothing.
 
 Where z' lies (`Method`): between two neighbours of the class (SMOTE, Chawla et al. 2002, but in
 the latent space: DeVries and Taylor 2017), near one of them, anywhere in the class's normal
