@@ -53,7 +53,7 @@ def main() -> int:
     options.add_argument("--seeds", type=int, default=3, help="plants, and draws of each noise")
     options.add_argument("--data", type=Path, help="folder with smd/, skab/ and nasa/")
     options.add_argument("--out", type=Path, metavar="PNG", help="gain over signal-to-noise ratio")
-    options.add_argument("--only", help="signals whose name holds this")
+    options.add_argument("--only", default="", help="signals whose name holds this")
     args = options.parse_args()
     torch.set_num_threads(1)
     seeds = range(1 if args.quick else args.seeds)
@@ -64,7 +64,7 @@ def main() -> int:
     example = None
     for seed in seeds:
         for signal in _signals(args.data, seed, quick=args.quick):
-            if args.only and args.only not in signal.name:
+            if args.only not in signal.name:
                 continue
             for kind in kinds(signal):
                 fitted = fit(trial(signal, kind, seed), seed=seed)

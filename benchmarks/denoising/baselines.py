@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -159,11 +159,19 @@ def _kalman(
 def hampel(noisy: FloatArray, channel: int, rows: int, deviations: float, alpha: float) -> Column:
     """Medians instead of rows far from them (Davies and Gather 1993), then an EWMA."""
     column = carried(noisy[:, channel])
+    return _ewma(_despiked(column.tobytes(), rows, deviations), alpha)
+
+
+@lru_cache(maxsize=4)
+def _despiked(numbers: bytes, rows: int, deviations: float) -> Column:
+    """Many EWMAs are tried behind it."""
+    column = np.frombuffer(numbers)
     padded = np.concatenate([np.full(rows - 1, column[0]), column])
     windows = np.lib.stride_tricks.sliding_window_view(padded, rows)
     middle = np.median(windows, axis=1)
     usual = MAD * np.median(np.abs(windows - middle[:, None]), axis=1)
-    return _ewma(np.where(np.abs(column - middle) > deviations * usual, middle, column), alpha)
+    despiked: Column = np.where(np.abs(column - middle) > deviations * usual, middle, column)
+    return despiked
 
 
 def savitzky_golay(noisy: FloatArray, channel: int, window: int, order: int) -> Column:
