@@ -9,7 +9,7 @@ Files have no log time: no sensor is forgotten, and no incident of one that fell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -293,17 +293,24 @@ def unscored(
     sensors: Sequence[ScoredSensor], detector: Detector, *, max_gap_s: float = 0.0
 ) -> list[Unscorable]:
     """The sensors of which no row has a score, and why; arguments as for `score_history`."""
+    none = {one.sensor: one.ts_ns for one in sensors if not one.scored.any()}
+    return why_unscored(none, detector, max_gap_s=max_gap_s)
+
+
+def why_unscored(
+    times: Mapping[str, IntArray], detector: Detector, *, max_gap_s: float = 0.0
+) -> list[Unscorable]:
+    """Why a detector scores no reading of some sensors, by the times of these."""
     gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
     found = (
         unscorable(
-            one.sensor,
-            [one.ts_ns],
+            sensor,
+            [ts_ns],
             receptive_field=detector.warm_up,
             max_gap_ns=gap_ns,
             needed=detector.warm_up,
         )
-        for one in sensors
-        if not one.scored.any()
+        for sensor, ts_ns in times.items()
     )
     return [one for one in found if one is not None]
 

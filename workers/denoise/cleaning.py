@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.scoring import Detector
-from detector.signal.scorable import Unscorable, unscorable
-from workers.backtest.backtest import ScoredSensor, Terms, score_history
+from detector.signal.scorable import Unscorable
+from workers.backtest.backtest import ScoredSensor, Terms, score_history, why_unscored
 from workers.data.history import BoolArray, FloatArray, History, IntArray
 from workers.errors import VigieError
 
@@ -108,16 +108,5 @@ def uncleaned(
     sensors: Sequence[CleanedSensor], detector: Detector, *, max_gap_s: float = 0.0
 ) -> list[Unscorable]:
     """The sensors of which no row was cleaned, and why; arguments as for `clean`."""
-    gap_ns = max(round((max_gap_s or detector.max_gap_s) * 1e9), 1)
-    found = (
-        unscorable(
-            one.sensor,
-            [one.ts_ns],
-            receptive_field=detector.warm_up,
-            max_gap_ns=gap_ns,
-            needed=detector.warm_up,
-        )
-        for one in sensors
-        if not one.cleaned.any()
-    )
-    return [one for one in found if one is not None]
+    none = {one.sensor: one.ts_ns for one in sensors if not one.cleaned.any()}
+    return why_unscored(none, detector, max_gap_s=max_gap_s)
