@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pywt
-from scipy.signal import lfilter, savgol_filter
+from scipy.signal import lfilter, savgol_filter  # type: ignore[import-untyped]
 
 from benchmarks.denoising.kalman import kalman
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import welch
+from scipy.signal import welch  # type: ignore[import-untyped]
 
 from workers.plant.plant import Plant, PlantConfig
 
@@ -48,7 +48,8 @@ class Signal:
     @property
     def deviation(self) -> FloatArray:
         """Of each channel, training part."""
-        return self.clean[: self.cut].std(axis=0)
+        deviation: FloatArray = self.clean[: self.cut].std(axis=0)
+        return deviation
 
 
 def plant(*, interval_s: float, rows: int, seed: int) -> Signal:
