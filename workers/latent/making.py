@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.latent import LatentSpace, arithmetic, average, encode, generate_near, interpolate
+from detector.latent import (
+    LatentSpace,
+    arithmetic,
+    average,
+    decode,
+    encode,
+    generate_near,
+    interpolate,
+)
 from detector.scoring import Detector
 from workers.data.history import History
 from workers.latent.errors import LatentError
@@ -21,6 +29,8 @@ Operation = Literal["near", "average", "arithmetic", "interpolation"]
 SPACE_WINDOWS = 4_000
 """Windows of the files that say what a standard deviation is, at most."""
 _LEAST_WINDOWS = 2
+_FAR = 3.0
+"""Usual differences between a reading and its reconstruction, over a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +41,31 @@ class Source:
         name: role and place, as a person wrote it.
         values: mean of their readings, [R, C].
         count: how many.
+        unlike: how far the model's reconstruction is from them, in usual differences, of the
+            channels where it is far: what is decoded from there is another window.
     """
 
     name: str
     values: FloatArray
     count: int = 1
+    unlike: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, role: str, place: Place, chosen: Chosen) -> Source:
+    def of(cls, role: str, place: Place, chosen: Chosen, detector: Detector) -> Source:
         """Of the windows of a place."""
         count = f" ({len(chosen):,} windows)" if len(chosen) > 1 else ""
         name = f"{role}: {place.text}{count}"
-        return cls(name=name, values=chosen.values.mean(axis=0), count=len(chosen))
+        far = _difference(chosen, detector)
+        return cls(
+            name=name,
+            values=chosen.values.mean(axis=0),
+            count=len(chosen),
+            unlike={
+                channel: round(float(one), 1)
+                for channel, one in zip(detector.channels, far, strict=True)
+                if one > _FAR
+            },
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +113,7 @@ def near(
         operation="near",
         windows=windows,
         sensor=source.sensors[0],
-        sources=[Source.of("near", place, source)],
+        sources=[Source.of("near", place, source, detector)],
         parameter="radius",
         numbers=np.full(count, radius),
         seed=seed,
@@ -113,7 +136,7 @@ def averaged(
         operation="average",
         windows=window[None],
         sensor=whose,
-        sources=[Source.of("of", *pair) for pair in zip(places, chosen, strict=True)],
+        sources=[Source.of("of", *pair, detector) for pair in zip(places, chosen, strict=True)],
     )
 
 
@@ -134,9 +157,9 @@ def changed(history: History, detector: Detector, a: Place, b: Place, c: Place) 
         windows=window[None],
         sensor=whose,
         sources=[
-            Source.of("A", a, of_a),
-            Source.of("B", b, of_b),
-            Source.of("C", c, of_c),
+            Source.of("A", a, of_a, detector),
+            Source.of("B", b, of_b, detector),
+            Source.of("C", c, of_c, detector),
         ],
     )
 
@@ -157,10 +180,24 @@ def between(history: History, detector: Detector, start: Place, end: Place, *, s
         operation="interpolation",
         windows=windows,
         sensor=first.sensors[0],
-        sources=[Source.of("start", start, first), Source.of("end", end, last)],
+        sources=[
+            Source.of("start", start, first, detector),
+            Source.of("end", end, last, detector),
+        ],
         parameter="share",
         numbers=np.linspace(0.0, 1.0, steps),
     )
+
+
+def _difference(chosen: Chosen, detector: Detector) -> FloatArray:
+    """Between windows and what is decoded of them, root mean square over all, in usual ones."""
+    usual, total = detector.head.residual, np.zeros(len(detector.channels))
+    for group in np.unique(chosen.groups):
+        own = chosen.values[chosen.groups == group]
+        back = decode(detector, encode(detector, own, int(group)), int(group))
+        scale = np.where(usual[group] > 0, usual[group], np.inf)
+        total += np.square((own - back) / scale).mean(axis=1).sum(axis=0)
+    return np.sqrt(total / len(chosen))
 
 
 def _whose(chosen: Sequence[Chosen], sensor: str | None, history: History) -> str:

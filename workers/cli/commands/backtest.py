@@ -17,6 +17,7 @@ from workers.cli.options import (
     OnlyOption,
     unbundled,
 )
+from workers.cli.outputs import check_outputs
 from workers.cli.terms_options import RulesOption, VerdictsOption, terms_of
 from workers.cli.views.accounts import account, history_facts, many, unscorable_facts
 from workers.cli.views.incidents import budget_words, show_incidents
@@ -96,6 +97,11 @@ def backtest(
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
+    check_outputs(
+        [*files, columns.layout_file],
+        files={"--out": out, "--incidents": incidents},
+        pictures={"--plot": plot},
+    )
     detector = load(model)
     terms = terms_of(detector, max_gap_s=max_gap, config=config, verdicts=verdicts)
     with Console(stderr=True, quiet=as_json).status("scoring"):

@@ -15,6 +15,7 @@ from workers.cli.options import (
     OnlyOption,
     unbundled,
 )
+from workers.cli.outputs import check_outputs
 from workers.cli.views.accounts import account, history_facts, many, unscorable_facts
 from workers.cli.views.plain import PlainConsole
 from workers.cli.views.report import print_facts, print_json
@@ -82,6 +83,9 @@ def denoise(
     if model is None:
         raise typer.BadParameter("name the folder that `vigie train` wrote", param_hint="--model")
     layout = columns.layout()
+    check_outputs(
+        [*files, columns.layout_file], files={"--out": out}, pictures={"--picture": picture}
+    )
     detector = load(model)
     if settled:
         detector = settling(detector)

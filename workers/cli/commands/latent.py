@@ -22,7 +22,7 @@ from workers.cli.options import (
 )
 from workers.cli.outputs import check_outputs
 from workers.cli.topic_range import from_topic
-from workers.cli.views.report import print_facts, print_json
+from workers.cli.views.report import print_facts, print_json, warn
 from workers.errors import VigieError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
     from workers.data.history import History
     from workers.data.layout import Layout
-    from workers.latent.making import Made
+    from workers.latent.making import Made, Source
     from workers.latent.windows import Place
 
 MapFiles = Annotated[
@@ -392,19 +392,33 @@ def _finish(
     if out is not None:
         write_windows(made, detector, out)
     draw_windows(made, detector.channels, detector.units, seconds(made, detector), picture)
+    unlike = [_unlike(one) for one in made.sources if one.unlike]
+    for text in () if as_json else unlike:
+        warn(text)
     facts = {
         "windows": len(made.windows),
         "sensor": made.sensor,
         "sources": [one.name for one in made.sources],
         "picture": str(picture),
         "file": None if out is None else str(out),
+        "warnings": unlike,
     }
     _tell(facts, as_json=as_json)
+
+
+def _unlike(source: Source) -> str:
+    far = ", ".join(f"{channel} ({times:g} times)" for channel, times in source.unlike.items())
+    return (
+        f"{source.name}: the model reconstructs another window than this in {far} of the usual "
+        "difference; what is made of it is what the model knows, not what was measured"
+    )
 
 
 def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    shown = {k: "; ".join(v) if isinstance(v, list) else v for k, v in facts.items()}
+    shown = {
+        k: "; ".join(v) if isinstance(v, list) else v for k, v in facts.items() if k != "warnings"
+    }
     print_facts([(name, str(value)) for name, value in shown.items() if value is not None])

@@ -114,3 +114,15 @@ def test_several_windows_are_shown_as_the_mean_of_their_readings(detector, histo
     mean = (window(history, "s0", 10) + window(history, "s0", 11)) / 2
     assert source.values == pytest.approx(mean)
     assert source.name.endswith("(2 windows)")
+
+
+def test_a_window_that_the_model_reconstructs_as_another_is_said(detector):
+    rows = rows_of("s0")
+    rows.values[15:35, 1] += 60 * detector.head.residual[1, 1]
+    history = history_of(rows, rows_of("s1", seed=2))
+
+    sound = near(history, detector, place(f"s1@{EARLY}"), radius=0.1, count=1, seed=5)
+    faulty = near(history, detector, place(f"s0@{LATE}"), radius=0.1, count=1, seed=5)
+
+    assert sound.sources[0].unlike == {}
+    assert faulty.sources[0].unlike[detector.channels[1]] > 3
