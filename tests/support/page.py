@@ -59,9 +59,9 @@ class Plant:
                     inside = (times_ns >= start) & (times_ns < end)
                     share = np.clip((times_ns - start) / max(end - start, 1), 0, 1)
                     push += np.where(inside, peak * np.sin(np.pi * share) ** 0.5, 0)
+            clean[:, 2] += push * 0.35  # a fault passes the cleaning
+            clean[:, 3] += push * 0.9
             measured = clean + NOISE * self.rng.normal(size=clean.shape)
-            measured[:, 2] += push * 0.35
-            measured[:, 3] += push * 0.9
             base = 0.12 + 0.07 * np.abs(self.rng.normal(size=len(times_ns)))
             base *= 1 + 0.35 * (number % 3)
             score = np.round(base + 0.16 * np.sin(phase / 9 + number) ** 2 + push, 4)
