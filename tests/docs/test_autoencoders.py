@@ -11,10 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
+from PIL import Image
 
-from tests.docs.walkthrough import PICTURES, Step, pictures, run, steps, walk, with_outputs
+from tests.docs.walkthrough import (
+    PICTURES,
+    Step,
+    pictures,
+    run,
+    shrunk,
+    steps,
+    walk,
+    with_outputs,
+)
 from workers.cli.main import build_app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -22,8 +33,8 @@ ENGLISH, FRENCH = (
     (DOCS / name).read_text(encoding="utf-8") for name in ("autoencoders.md", "autoencoders.fr.md")
 )
 LARGEST_BYTES = 120_000
-SAID_ELSEWHERE = {32, 256}
-"""Readings of a window, and these of 8 channels: said in section 2, used in all."""
+SAID_ELSEWHERE = {32, 100, 256}
+"""Readings of a window, and these of 8 channels: said in section 2, used in all; the whole."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"(?<![\w.,:/-])(?:\d{1,3}(?:[,\u00a0]\d{3})+|\d+)?(?:\.\d+)?(?!\w|[.,:-]\d)")
 _LINK = re.compile(r"\]\((benchmarks[\w-]*\.md)#([\w-]+)\)")
@@ -154,6 +165,22 @@ def test_a_command_that_fails_stops_the_run_and_says_why(tmp_path):
 
     with pytest.raises(RuntimeError, match="before"):
         run(broken, tmp_path, {"PATH": "/bin:/usr/bin"})
+
+
+def test_a_picture_keeps_the_colours_of_its_small_things(tmp_path):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(190, 256, (400, 400, 1)).repeat(3, axis=2).astype(np.uint8)
+    grey[20:30, 20:30], grey[60:70, 20:30] = (0, 114, 178), (0, 158, 115)
+    Image.fromarray(grey).save(tmp_path / "large.png")
+
+    shrunk(tmp_path / "large.png", tmp_path / "small.png")
+
+    assert (tmp_path / "small.png").stat().st_size < LARGEST_BYTES
+    with Image.open(tmp_path / "small.png") as picture:
+        small, share = np.asarray(picture.convert("RGB")).astype(int), picture.width / 400
+    blue, green = (small[round(row * share), round(25 * share)] for row in (25, 65))
+    assert np.abs(blue - (0, 114, 178)).max() < 40
+    assert np.abs(green - (0, 158, 115)).max() < 40
 
 
 @pytest.mark.slow
