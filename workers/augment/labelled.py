@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.scoring import Detector
-from workers.backtest.backtest import read_for
+from workers.backtest.backtest import read_both_for
 from workers.data.errors import FileFormatError, listed
 from workers.data.file import sql
+from workers.data.file.rows import FileRows
 from workers.data.file.table import open_raw
 from workers.data.history import History, SensorRows
 from workers.data.layout import LabelColumn, Layout
@@ -33,11 +34,14 @@ class Labelled:
         classes: words of the label column, sorted; one empty word if there is no such column.
         codes: of each sensor of the history, the place of each row's class in `classes`;
             `NO_CLASS` where it has none, `SEVERAL` where rows of two were made into one.
+        dropped: columns (of a long file: tags) that are no channel of the model, nor anything else
+            that is kept; without those that the layout ignores.
     """
 
     history: History
     classes: tuple[str, ...]
     codes: tuple[IntArray, ...]
+    dropped: tuple[str, ...] = ()
 
     def only(self, names: Sequence[str]) -> Labelled:
         """The same with these sensors alone; with all of them if none is named.
@@ -70,19 +74,22 @@ def read_labelled(
         column: of the class; None = all rows are of one class.
 
     Raises:
-        FileFormatError: see `read_for`; or no file has the column, or it holds no classes.
+        FileFormatError: see `read_both_for`; or no file has the column, or it holds no classes.
     """
     plain = layout.model_copy(update={"label": None, "label_ranges": None})
     if column is None:
-        history = read_for(detector, paths, plain)
+        files, history = read_both_for(detector, paths, plain)
         ones = tuple(np.zeros(len(one), np.int64) for one in history.sensors)
-        return Labelled(history=history, classes=("",), codes=ones)
+        dropped = _dropped(files, plain, column)
+        return Labelled(history=history, classes=("",), codes=ones, dropped=dropped)
     classes = _words(paths, plain, column)
-    histories = [
-        read_for(detector, paths, plain.model_copy(update={"label": LabelColumn(column, (word,))}))
-        for word in classes
-    ]
+    histories = []
+    for word in classes:
+        label = LabelColumn(column, (word,))
+        files, history = read_both_for(detector, paths, plain.model_copy(update={"label": label}))
+        histories.append(history)
     return Labelled(
+        dropped=_dropped(files, plain, column),
         history=histories[0],
         classes=classes,
         codes=tuple(
@@ -90,6 +97,17 @@ def read_labelled(
             for place in range(len(histories[0].sensors))
         ),
     )
+
+
+def _dropped(files: Sequence[FileRows], layout: Layout, label: str | None) -> tuple[str, ...]:
+    """Names in the files that are not in what comes out, in their order."""
+    names: dict[str, None] = {}
+    for one in files:
+        found = one.columns
+        kept = {*found.time, *found.sensor, *found.channels.values(), *(layout.long or ())}
+        kept |= {label, *layout.ignore}
+        names |= dict.fromkeys(name for name in one.names if name not in kept)
+    return tuple(names)
 
 
 def _codes(readings: Sequence[SensorRows]) -> IntArray:

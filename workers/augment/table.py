@@ -117,12 +117,15 @@ def _made(
 def _provenance(labelled: Labelled, outcome: ClassOutcome, number: int) -> tuple[object, ...]:
     made = outcome.made
     assert made is not None
-    first, second = made.sources[number].tolist()
+    first, second = (
+        None if place < 0 else name_of(labelled, outcome.places[place], rows=made.windows.shape[1])
+        for place in made.sources[number].tolist()
+    )
     return (
         number + 1,
         made.methods[number].value,
-        name_of(labelled, outcome.places[first]),
-        None if second < 0 else name_of(labelled, outcome.places[second]),
+        first,
+        second,
         None if np.isnan(made.weight[number]) else float(made.weight[number]),
         float(made.radius[number]),
     )

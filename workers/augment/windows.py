@@ -86,7 +86,7 @@ def cut(labelled: Labelled, *, rows: int, step: int, max_gap_ns: int) -> Cut:
 def named_sources(
     labelled: Labelled, names: Sequence[str], *, rows: int, max_gap_ns: int
 ) -> tuple[Place, ...]:
-    """Windows that a person named, SENSOR@TIME of their first row.
+    """Windows that a person named, SENSOR@TIME of their last row, as `vigie latent` names them.
 
     Raises:
         FileFormatError: there is no such sensor or row, or the window has a gap.
@@ -107,10 +107,10 @@ def named_sources(
     )
 
 
-def name_of(labelled: Labelled, place: Place) -> str:
-    """A window's name: its sensor and the time of its first row."""
+def name_of(labelled: Labelled, place: Place, *, rows: int) -> str:
+    """A window's name: its sensor and the time of its last row, as in `vigie latent`."""
     one = labelled.history.sensors[place.sensor]
-    return f"{one.sensor}@{short_ns(int(one.ts_ns[place.first]))}"
+    return f"{one.sensor}@{short_ns(int(one.ts_ns[place.first + rows - 1]))}"
 
 
 def values_of(labelled: Labelled, places: Sequence[Place], detector: Detector) -> FloatArray:
@@ -143,7 +143,7 @@ def _named(labelled: Labelled, name: str, *, rows: int, max_gap_ns: int) -> tupl
     if wanted not in known:
         raise FileFormatError(
             f"--source {name}: there is no sensor {wanted!r}; a window is named SENSOR@TIME of its "
-            f"first row, and there are {listed(known)}"
+            f"last row, and there are {listed(known)}"
         )
     sensor = known.index(wanted)
     times = labelled.history.sensors[sensor].ts_ns
@@ -151,15 +151,17 @@ def _named(labelled: Labelled, name: str, *, rows: int, max_gap_ns: int) -> tupl
         at = to_ns(time)
     except TimestampError as error:
         raise FileFormatError(f"--source {name}: {error}") from error
-    first = int(np.searchsorted(times, at))
-    if first == len(times) or int(times[first]) != at:
+    last = int(np.searchsorted(times, at))
+    if last == len(times) or int(times[last]) != at:
         raise FileFormatError(
             f"--source {name}: sensor {wanted!r} has no row at this time; its first one is at "
             f"{short_ns(int(times[0]))}"
         )
-    steps = np.diff(times[first : first + rows])
-    if len(steps) < rows - 1 or (steps > max_gap_ns).any():
-        raise FileFormatError(f"--source {name}: fewer than {rows} rows follow without a gap")
+    first = last - rows + 1
+    if first < 0 or (np.diff(times[first : last + 1]) > max_gap_ns).any():
+        raise FileFormatError(
+            f"--source {name}: fewer than {rows} rows lead up to this time without a gap"
+        )
     return sensor, first
 
 

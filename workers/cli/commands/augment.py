@@ -84,7 +84,7 @@ def augment(
         list[str] | None,
         typer.Option(
             metavar="SENSOR@TIME",
-            help="Make windows of this one alone, named by its first row. May be repeated, inside "
+            help="Make windows of this one alone, named by its last row. May be repeated, inside "
             "one class.",
         ),
     ] = None,
@@ -108,7 +108,7 @@ def augment(
     Windows are made in the model's latent space and only of windows of the same class; a window
     never spans two. The file that comes out holds the rows that were read and those that were
     made, each of these with how and of what; beside it a layout for `vigie inspect` and
-    `vigie train`.
+    `vigie train`. Columns that are no channel of the model are dropped, and named.
 
     Examples:
       vigie augment faults.csv -m model --label-column kind -o more.parquet --plot more.png
@@ -165,6 +165,9 @@ def augment(
     if as_json:
         print_json({**result, **account(labelled.history)})
         return
+    if labelled.dropped:
+        dropped = ", ".join(labelled.dropped)
+        typer.echo(printable(f"columns dropped, no channel of the model: {dropped}"), err=True)
     print_facts(history_facts(labelled.history))
     _show(outcomes, found)
     for name in ("set", "layout", "plot"):
@@ -220,6 +223,7 @@ def _document(
             for one in outcomes
         ],
         "rows_without_class": _left_of(left, None),
+        "columns_dropped": list(maker.labelled.dropped),
         "set": str(out),
         "layout": str(layout),
     }

@@ -78,13 +78,13 @@ def test_a_window_is_found_by_its_name() -> None:
     found = labelled([1] * 6 + [0] * 6)
     place = Place(sensor=0, first=7, code=0)
 
-    assert name_of(found, place) == "pump-1@2023-11-14T22:13:27Z"
-    assert named(found, "pump-1@2023-11-14T22:13:27Z") == (place,)
+    assert name_of(found, place, rows=4) == "pump-1@2023-11-14T22:13:30Z"
+    assert named(found, "pump-1@2023-11-14T22:13:30Z") == (place,)
 
 
 def test_a_named_window_that_spans_two_labels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"spans several labels \('leak' and 'normal'\)"):
-        named(labelled([1] * 6 + [0] * 6), "pump-1@2023-11-14T22:13:24Z")
+        named(labelled([1] * 6 + [0] * 6), "pump-1@2023-11-14T22:13:27Z")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_named_window_that_spans_two_labels_is_refused() -> None:
         ("2023-11-14T22:13:20Z", "there is no sensor ''"),
         ("pump-1@yesterday", "is not RFC 3339"),
         ("pump-1@2023-11-14T22:13:20.5Z", "has no row at this time"),
-        ("pump-1@2023-11-14T22:13:25Z", "fewer than 4 rows follow without a gap"),
-        ("pump-1@2023-11-14T22:14:29Z", "fewer than 4 rows follow without a gap"),
+        ("pump-1@2023-11-14T22:13:22Z", "fewer than 4 rows lead up to this time without a gap"),
+        ("pump-1@2023-11-14T22:14:29Z", "fewer than 4 rows lead up to this time without a gap"),
     ],
 )
 def test_a_name_that_is_no_window_is_refused_with_what_is(name: str, words: str) -> None:
@@ -105,4 +105,4 @@ def test_a_name_that_is_no_window_is_refused_with_what_is(name: str, words: str)
 
 def test_a_named_window_needs_a_label() -> None:
     with pytest.raises(ValueError, match="has no label"):
-        named(labelled([NO_CLASS] * 5), "pump-1@2023-11-14T22:13:20Z")
+        named(labelled([NO_CLASS] * 5), "pump-1@2023-11-14T22:13:23Z")

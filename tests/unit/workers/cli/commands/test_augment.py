@@ -18,9 +18,11 @@ import pytest
 from detector.artifact import save
 from detector.signal.series import true_runs
 from tests.support.models import CHANNELS, START_NS, plant_values, small_detector
+from workers.backtest.backtest import read_for
 from workers.cli import main as cli
 from workers.data.files import read_files
 from workers.data.layout import load_layout, make_layout
+from workers.latent.windows import Place, one_window
 
 R = 8
 ROWS = 200
@@ -126,8 +128,8 @@ def test_no_source_of_a_made_window_is_of_another_class(rows: list[dict[str, Any
     for row in made_of(rows):
         for source in filter(None, (row["source"], row["source_2"])):
             sensor, _, time = source.partition("@")
-            first = int(np.datetime64(time.removesuffix("Z"), "ns").astype(np.int64)) - START_NS
-            own = {label_at[sensor, first // 10**9 + place] for place in range(R)}
+            last = int(np.datetime64(time.removesuffix("Z"), "ns").astype(np.int64)) - START_NS
+            own = {label_at[sensor, last // 10**9 - place] for place in range(R)}
             assert own == {row["kind"]}
 
 
@@ -188,13 +190,14 @@ def test_without_a_label_column_all_rows_are_of_one_class(
 
 
 def source(sensor: str, row: int) -> tuple[str, str]:
+    """The window whose last row it is."""
     return "--source", f"{sensor}@{np.datetime64(START_NS // 10**9 + row, 's')}Z"
 
 
 def test_named_windows_of_one_class_alone_are_used(
     augment: Callable[..., Ran], folder: Path
 ) -> None:
-    sources = (source("s0", 42), source("s1", 50))
+    sources = (source("s0", 49), source("s1", 57))
     plot = folder / "made.png"
     ran = augment(*KINDS, *sources[0], *sources[1], "--count", "6", "--plot", str(plot))
 
@@ -206,10 +209,38 @@ def test_named_windows_of_one_class_alone_are_used(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_source_names_the_window_that_it_names_in_the_latent_commands(
+    augment: Callable[..., Ran], folder: Path
+) -> None:
+    as_they_were = ("--method", "neighbours", "--radius", "0", "--count", "4")
+    assert augment(*KINDS, *as_they_were, out="same.parquet").code == 0
+    detector, layout = small_detector(), make_layout({"ignore": ("kind",)})
+    history = read_for(detector, [folder / "faults.parquet"], layout)
+    rows = made_of(pq.read_table(folder / "same.parquet").to_pylist())
+
+    windows = {(row["kind"], row["window"]) for row in rows}
+    assert len(windows) == 8
+    for window in windows:
+        made = [row for row in rows if (row["kind"], row["window"]) == window]
+        found = one_window(history, detector, Place.parse(made[0]["source"]))
+        assert np.allclose([[row[name] for name in CHANNELS] for row in made], found.values[0])
+
+
+def test_columns_that_are_no_channel_of_the_model_are_said_to_be_dropped(
+    ran: Ran, augment: Callable[..., Ran]
+) -> None:
+    without = augment("--count", "1")
+
+    assert json.loads(augment("--count", "1", "--json").out)["columns_dropped"] == ["kind"]
+    assert without.err.count("dropped, no channel of the model: kind") == 1
+    assert json.loads(ran.out)["columns_dropped"] == []
+    assert "dropped" not in augment("--count", "1", "--ignore", "kind").err
+
+
 def test_named_windows_of_two_classes_are_refused(
     augment: Callable[..., Ran], folder: Path
 ) -> None:
-    ran = augment(*KINDS, *source("s0", 42), *source("s1", 122), out="none.parquet")
+    ran = augment(*KINDS, *source("s0", 49), *source("s1", 129), out="none.parquet")
 
     assert ran.code == 2
     assert "never of several: got 'leak' and 'normal'" in ran.err
