@@ -123,7 +123,9 @@ def show_map(
     ] = None,
     trajectory: Annotated[
         list[str] | None,
-        typer.Option(metavar="SENSOR", help="Draw the way of this machine. May be repeated."),
+        typer.Option(
+            metavar="SENSOR", help="Draw the way of this machine. Not with tsne. May be repeated."
+        ),
     ] = None,
     windows: Annotated[
         int, typer.Option(help="Windows on the map at most, evenly picked.", min=3, max=100_000)
@@ -166,6 +168,12 @@ def show_map(
         raise typer.BadParameter("give files, or --topic-from for a stretch of the topic")
     if kind is not None and not files:
         raise typer.BadParameter("a topic has no column of types", param_hint="--type")
+    if method == "tsne" and trajectory:
+        raise typer.BadParameter(
+            "a way is drawn through means of places, and means of t-SNE places lie where no window "
+            "is; take --method model or pca",
+            param_hint="--trajectory",
+        )
     plot = plot or out.with_suffix(".png")
     check_outputs(
         [*(files or ()), columns.layout_file],

@@ -96,6 +96,7 @@ def test_made_windows_are_a_picture_and_a_file(run, tmp_path, command, arguments
         ("map", ["-o", "day.csv"], 2, "day.csv is read: name another file"),
         ("map", ["-o", "map.png"], 2, "--out writes map.png as well"),
         ("generate", ["--near", f"s0@{EARLY}", "-o", "day.csv"], 2, "day.csv is read"),
+        ("map", ["--method", "tsne", "--trajectory", "s0"], 2, "lie where no window is"),
         ("map", ["--topic-to", EARLY], 2, "give files, or --topic-from"),
         ("map", ["--topic-from", EARLY], 2, "give files, or --topic-from"),
     ],
