@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pywt
 from scipy.signal import lfilter, savgol_filter  # type: ignore[import-untyped]
 
 from benchmarks.denoising.kalman import kalman
@@ -182,6 +181,8 @@ def savitzky_golay(noisy: FloatArray, channel: int, window: int, order: int) -> 
 
 def bayes_shrink(noisy: FloatArray, channel: int, depth: int, factor: float) -> Column:
     """Soft thresholds R / deviation of the signal in each band (Chang, Yu and Vetterli 2000)."""
+    import pywt  # of the group `bench`
+
     column = bridged(noisy[:, channel])
     depth = min(depth, pywt.dwt_max_level(len(column), pywt.Wavelet(_WAVELET).dec_len))
     coarse, *bands = pywt.wavedec(column, _WAVELET, mode="symmetric", level=depth)

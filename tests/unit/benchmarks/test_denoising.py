@@ -63,6 +63,7 @@ def test_a_trend_is_followed_without_lag():
 
 
 def test_the_rest_keep_what_they_should():
+    pytest.importorskip("pywt", reason="needs PyWavelets: uv sync --group bench")
     rows = np.arange(512.0)
     curve = ((rows / 512) ** 2)[:, None]
     leap = curve.copy()
