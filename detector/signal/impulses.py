@@ -21,6 +21,8 @@ _BEYOND_NOISE = 1.6
 _COME_BACK = 0.75
 _TOGETHER = 0.25
 _ONE_SIDED = 0.2
+_LIKE = 1.5
+"""Times the farthest leap of the history that a leap may be and still be one of its kind."""
 _RECENT = 16
 _MOST_RECENT = 4
 """Leaps in so many recent rows, beyond which it is the signal that leaps."""
@@ -32,9 +34,19 @@ class Impulses:
 
     Attributes:
         limit: scaled units; 1e30 for a channel without impulses.
+        most: what is farther is no impulse of the kind that the history shows.
     """
 
     limit: Float32[np.ndarray, " channels"]
+    most: Float32[np.ndarray, " channels"]
+
+    @classmethod
+    def none(cls, channels: int) -> "Impulses":
+        """No channel has any."""
+        return cls(
+            limit=np.full(channels, NONE, dtype=np.float32),
+            most=np.zeros(channels, dtype=np.float32),
+        )
 
     @classmethod
     def fit(cls, pieces: Sequence[Float32[np.ndarray, "rows channels"]]) -> "Impulses":
@@ -48,10 +60,13 @@ class Impulses:
         """
         limit = _reach(pieces)
         leaps, back, together, upwards = np.zeros((4, len(limit)))
+        farthest = np.zeros(len(limit))
         for piece in pieces:
             out = _far(piece, limit)
             starts = _far(piece, _BEYOND_NOISE * limit)[1:-1] & ~out[:-2]
             leaps += starts.sum(axis=0)
+            away = np.where(starts, np.abs(piece - _median(piece))[1:-1], 0.0)
+            farthest = np.maximum(farthest, away.max(axis=0, initial=0.0))
             back += (starts & ~out[2:]).sum(axis=0)
             upwards += (starts & (piece[1:-1] > piece[:-2])).sum(axis=0)
             together += (starts & (out[1:-1].sum(axis=1, keepdims=True) > 1)).sum(axis=0)
@@ -59,7 +74,10 @@ class Impulses:
         both = np.minimum(upwards, leaps - upwards) >= _ONE_SIDED * leaps
         alone = (back >= _COME_BACK * leaps) & (together <= _TOGETHER * leaps)
         impulsive = enough & alone & both
-        return cls(limit=np.where(impulsive, limit, NONE).astype(np.float32))
+        return cls(
+            limit=np.where(impulsive, limit, NONE).astype(np.float32),
+            most=np.where(impulsive, _LIKE * farthest, 0.0).astype(np.float32),
+        )
 
     @property
     def some(self) -> bool:
@@ -85,7 +103,9 @@ class Impulses:
         if not len(some):
             return None
         found = np.zeros(rows.shape, dtype=np.bool_)
-        leaps = _far(rows[:, some], self.limit[some])
+        with np.errstate(invalid="ignore"):
+            away = np.abs(rows[:, some] - _median(rows[:, some]))
+            leaps = (away > self.limit[some]) & (away <= self.most[some])
         total = np.cumsum(np.concatenate([np.zeros((_RECENT, len(some)), np.int64), leaps]), axis=0)
         recent = total[_RECENT:] - total[:-_RECENT]
         found[:, some] = leaps & (recent <= _MOST_RECENT)

@@ -105,7 +105,7 @@ def fit_denoiser(
     pieces = _scaled(data)
     impulses = Impulses.fit([own for one in pieces for own in one])
     if rows < 2 * impulses.margin:
-        impulses = Impulses(limit=np.full_like(impulses.limit, NONE))  # no room to find them in
+        impulses = Impulses.none(len(impulses.limit))  # no room to find them in
     quiet = [[_without(impulses, one) for one in own] for own in pieces]
     noises = [white_noise(own) for own in quiet]
     variance = np.stack([one.variance for one in noises])

@@ -240,6 +240,7 @@ class DenoisingView(View[Prepared]):
             "scaler.center": torch.from_numpy(self.scaler.center),
             "scaler.scale": torch.from_numpy(self.scaler.scale),
             "impulses.limit": torch.from_numpy(self.impulses.limit),
+            "impulses.most": torch.from_numpy(self.impulses.most),
         }
         for name, one in self.cleaners.items():
             state = one.model.state_dict()
@@ -258,9 +259,10 @@ class DenoisingView(View[Prepared]):
     ) -> "DenoisingView":
         """See `View.restore`."""
         center, scale = tensors["scaler.center"].numpy(), tensors["scaler.scale"].numpy()
-        limit = tensors["impulses.limit"].numpy()
+        limit, most = (tensors[f"impulses.{name}"].numpy() for name in ("limit", "most"))
         wide = (n_groups, n_channels)
-        if center.shape != wide or scale.shape != wide or limit.shape != (n_channels,):
+        each = (n_channels,)
+        if center.shape != wide or scale.shape != wide or {limit.shape, most.shape} != {each}:
             raise ValueError(f"scaler and impulses must be of {n_channels} channels")
         if unknown := set(config) - {_CAUSAL, _SHORT, _SETTLED}:
             raise ValueError(f"unknown cleaners: {sorted(unknown)}")
@@ -268,7 +270,9 @@ class DenoisingView(View[Prepared]):
             name: _restored(sizes, name, tensors, n_groups, n_channels)
             for name, sizes in config.items()
         }
-        return cls(ChannelScaler(center=center, scale=scale), Impulses(limit=limit), cleaners)
+        return cls(
+            ChannelScaler(center=center, scale=scale), Impulses(limit=limit, most=most), cleaners
+        )
 
     def _moved(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device)

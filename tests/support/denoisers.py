@@ -35,9 +35,12 @@ def random_view(
             center=rng.normal(0, 0.1, (groups, channels)),
             scale=rng.uniform(0.5, 2, (groups, channels)),
         ),
-        Impulses(limit=np.where(np.arange(channels) == 1, 4.0, NONE).astype(np.float32))
+        Impulses(
+            limit=np.where(np.arange(channels) == 1, 4.0, NONE).astype(np.float32),
+            most=np.where(np.arange(channels) == 1, 1e3, 0.0).astype(np.float32),
+        )
         if impulsive
-        else Impulses(limit=np.full(channels, NONE, dtype=np.float32)),
+        else Impulses.none(channels),
         {
             name: _random_cleaner(rng, one, channels, hidden, groups)
             for name, one in contexts.items()

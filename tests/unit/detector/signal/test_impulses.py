@@ -60,7 +60,9 @@ def test_a_channel_that_stands_still_or_has_no_value_is_none():
 
 
 def one_of(limit=4.0):
-    return Impulses(limit=np.array([limit, NONE], dtype=np.float32))
+    return Impulses(
+        limit=np.array([limit, NONE], dtype=np.float32), most=np.array([20, 0], dtype=np.float32)
+    )
 
 
 def test_an_impulse_is_found_and_a_step_is_believed_after_two_rows():
@@ -110,7 +112,17 @@ def test_what_leaps_again_and_again_is_the_signal():
 
 
 def test_without_impulsive_channels_nothing_is_looked_for():
-    assert Impulses(limit=np.full(2, NONE, dtype=np.float32)).found(readings(10)) is None
+    assert Impulses.none(2).found(readings(10)) is None
+
+
+def test_a_leap_farther_than_any_of_the_history_is_a_reading():
+    rows = 0.1 * readings(100)
+    rows[40, 0], rows[60, 0] = 15.0, 200.0
+
+    assert np.flatnonzero(one_of().found(rows)[:, 0]).tolist() == [40]
+    history = 0.1 * readings(2000)
+    history[20::40, 0] += np.resize([8.0, -8.0], 50)
+    assert 10 < Impulses.fit([history]).most[0] < 14
 
 
 @pytest.mark.filterwarnings("error")
