@@ -138,21 +138,25 @@ def test_the_autoencoder_is_kept_only_where_it_pays():
     kept = []
     for signal in (straight, bent):
         rows = (signal + 0.1 * rng.standard_normal(signal.shape)).astype(np.float32)
-        parts = [examples(rows, context, np.arange(*one)) for one in ((20, 2000), (2000, 3000))]
+        spans = (np.arange(20, 2000), np.arange(2000, 3000))
+        training, validation = (examples(rows, context, one) for one in spans)
         variance = np.full(2, 0.01)
-        linear, _ = fit_linear(context, *parts, variance)
+        linear, _ = fit_linear(context, training, validation, variance)
         model = fit_correction(
             linear,
-            *parts,
+            training,
+            validation,
             variance=variance,
             config=config,
             generator=torch.Generator().manual_seed(0),
         )
         kept.append(model.width)
         if model is not linear:
-            target = parts[1].context[:, -1, 1]
+            target = validation.context[:, -1, 1]
             error, before = (
-                float((one(parts[1].context, parts[1].middle)[0][:, 1] - target).square().mean())
+                float(
+                    (one(validation.context, validation.middle)[0][:, 1] - target).square().mean()
+                )
                 for one in (model, linear)
             )
             assert error < 0.7 * before

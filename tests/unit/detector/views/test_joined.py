@@ -110,9 +110,11 @@ def test_a_second_view_may_come_first(rows):
 
     assert turned.signal is signal
     own = signal.measure(prepared[1], torch.tensor([31, 40]))
+    assert expected is not None
     assert own.expected is not None
     assert torch.equal(expected, own.expected)
     assert torch.equal(features[1:], own.features)
+    assert latent is not None
     assert own.latent is not None
     assert torch.equal(latent, own.latent)
 

@@ -122,7 +122,7 @@ def test_asterisks_keep_a_secret_only_where_it_went_before(api: Api):
     assert stolen.status_code == 422
     with api.gateway.database.read() as connection:
         (entry,) = api.gateway.book.read(connection).entries.values()
-    assert entry.spec.sink.headers["Authorization"].get_secret_value() == "Bearer swordfish"  # type: ignore[union-attr]
+    assert entry.spec.sink.headers["Authorization"].get_secret_value() == "Bearer swordfish"
 
 
 def test_a_request_that_is_sent_twice_under_one_key_makes_one(api: Api):

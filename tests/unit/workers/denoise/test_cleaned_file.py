@@ -182,6 +182,7 @@ def test_what_was_removed_is_about_what_was_expected(readings):
 
     for one, told in zip(removed, account.channels, strict=True):
         expected = 1 - 10 ** (-told.gain_db["causal"] / 10)
+        assert one.share is not None
         assert one.share == pytest.approx(expected, abs=0.25)
         assert one.rms == pytest.approx(told.noise * np.sqrt(one.share))
         assert told.from_bound_db("causal") == pytest.approx(

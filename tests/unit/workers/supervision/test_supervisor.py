@@ -263,7 +263,7 @@ def test_scaling_by_hand_starts_new_slots_and_drains_the_highest() -> None:
         yield
         yield
         assert sorted(harness.removed) == [[1], [2]]
-        assert harness.supervisor.scaling.last.text == "by hand: 3 -> 1 ingest"  # type: ignore[union-attr]
+        assert harness.supervisor.scaling.last.text == "by hand: 3 -> 1 ingest"
 
     healths = harness.run(scenario())
     assert harness.removed[2:] == [[0]]
@@ -362,7 +362,7 @@ def test_a_worker_by_scaling_that_finds_no_room_is_given_up() -> None:
         )
         yield from harness.ticks(2.0)
         assert harness.at_work() == [0]
-        assert "no room" in harness.supervisor.scaling.last.text  # type: ignore[union-attr]
+        assert "no room" in harness.supervisor.scaling.last.text
 
     harness.run(scenario())
 

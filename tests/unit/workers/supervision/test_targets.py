@@ -70,7 +70,7 @@ def test_the_load_brings_help_which_leaves_again() -> None:
                 yield
             assert len(harness.at_work()) == expected
         assert harness.supervisor.scaling.decisions[("ingest", "out")] == 2
-        assert "busy: 2 -> 3 ingest" in harness.supervisor.scaling.last.text  # type: ignore[union-attr]
+        assert "busy: 2 -> 3 ingest" in harness.supervisor.scaling.last.text
 
     harness.run(scenario())
 
