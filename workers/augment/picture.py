@@ -5,7 +5,6 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ from detector.scoring import Detector
 from workers.augment.augment import ClassOutcome
 from workers.augment.labelled import Labelled
 from workers.augment.windows import values_of
-from workers.backtest.plots import PlotExtraError
 from workers.data.history import FloatArray
+from workers.pictures import new_figure, save
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -40,13 +39,9 @@ def draw(
     Raises:
         PlotExtraError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotExtraError("a picture needs matplotlib: pip install 'vigie[plot]'") from error
     shown = [one for one in outcomes if one.count][:MAX_CLASSES]
     columns = min(MAX_CHANNELS, len(detector.channels))
-    figure = Figure(figsize=(9.0, 1.0 + 1.9 * max(1, len(shown))), layout="constrained")
+    figure = new_figure(9.0, 1.0 + 1.9 * max(1, len(shown)))
     panels = figure.subplots(max(1, len(shown)), columns, squeeze=False, sharex=True)
     for number, outcome in enumerate(shown):
         assert outcome.made is not None  # one.count says so
@@ -65,12 +60,7 @@ def draw(
     figure.suptitle(
         "Windows that were read (grey) and made of them (blue)", x=0.01, ha="left", fontsize=12
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, dpi=110)
-    return path
+    return save(figure, path)
 
 
 def _telling(detector: Detector, read: FloatArray) -> list[int]:

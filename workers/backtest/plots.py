@@ -5,7 +5,6 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.signal.series import true_runs
-from workers.errors import VigieError
+from workers.pictures import new_figure, save
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -44,10 +43,6 @@ _FLAGGED = "#d62728"
 _TRUE = "#f2a900"
 # By severity, the darkest the most severe.
 _INCIDENTS = {"low": "#c79bd9", "medium": "#9c4dc4", "high": "#4a0072"}
-
-
-class PlotExtraError(VigieError):
-    """matplotlib is not installed: install the `plot` extra."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,23 +131,11 @@ def draw(picture: Picture, path: Path, *, panels: Sequence[int] | None = None) -
         _shade(axis, picture)
     _label_faults(axes[0], picture)
     _finish(figure, axes, picture)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box: no news for who reads a terminal.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, dpi=110)
-    return path
+    return save(figure, path)
 
 
 def _blank_figure(n_channels: int) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotExtraError(
-            "Drawing needs matplotlib, which is not installed: "
-            "pip install 'vigie[plot]' (or uv sync --extra plot)."
-        ) from error
-    figure = Figure(figsize=(14, 1.75 * n_channels + 3.4), layout="constrained")
+    figure = new_figure(14, 1.75 * n_channels + 3.4)
     figure.subplots(n_channels + 1, 1, sharex=True, squeeze=False)
     return figure
 

@@ -5,15 +5,14 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workers.backtest.plots import PlotExtraError
 from workers.compare.methods import Method
+from workers.pictures import new_figure, save
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -50,25 +49,13 @@ def draw(
     Raises:
         PlotExtraError: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotExtraError(
-            "Drawing needs matplotlib, which is not installed: "
-            "pip install 'vigie[plot]' (or uv sync --extra plot)."
-        ) from error
     panels = (relation is not None) + (len(bottlenecks) > 1)
-    figure = Figure(figsize=(6.4 * max(panels, 1), 5.4), layout="constrained")
+    figure = new_figure(6.4 * max(panels, 1), 5.4)
     if relation is not None:
         _draw_relation(figure, relation, panels)
     if len(bottlenecks) > 1:
         _draw_errors(figure, by_bottleneck, bottlenecks, panels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box: no news for who reads a terminal.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, dpi=120)
-    return path
+    return save(figure, path, dpi=120)
 
 
 def _draw_relation(figure: Figure, relation: Relation, panels: int) -> None:

@@ -16,7 +16,6 @@ from detector.scoring import Detector
 from detector.training.train import Progress
 from schemas.settings import Settings
 from schemas.wire.incident import Incident
-from workers.backtest.plots import PlotExtraError
 from workers.broker.embedded import BrokerConfig
 from workers.demo.accounts import Broker, balance
 from workers.demo.feeder import Feeder
@@ -32,6 +31,7 @@ from workers.demo.summary import Spoken, Summary
 from workers.demo.told import Told
 from workers.demo.verdict import Verdict, fault_behind, gain_db, in_words, judge
 from workers.kafka.factory import admin_of, connection_of, topic_specs
+from workers.pictures import PlotExtraError
 from workers.plant.faults import Fault
 from workers.plant.plant import PlantChunk
 from workers.process import configure_logging

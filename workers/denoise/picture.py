@@ -5,7 +5,6 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detector.scoring import Detector
-from workers.backtest.plots import PlotExtraError
 from workers.data.history import FloatArray
 from workers.denoise.account import ChannelNoise, NoiseAccount
 from workers.denoise.cleaning import CleanedSensor
+from workers.pictures import new_figure, save
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def draw(
         axes.set_title(name + unit, loc="left", fontsize=10, parse_math=False)
         axes.set_title(_told(told, one), loc="right", fontsize=9, color="#566270")
     _finish(figure, detector, one)
-    return _saved(figure, path)
+    return save(figure, path)
 
 
 def _telling(sensors: Sequence[CleanedSensor], noise: FloatArray) -> tuple[CleanedSensor, int]:
@@ -91,11 +90,7 @@ def _range(values: FloatArray) -> FloatArray:
 
 
 def _figure(panels: int) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotExtraError("a picture needs matplotlib: pip install 'vigie[plot]'") from error
-    figure = Figure(figsize=(9.0, 1.3 + 1.55 * panels), layout="constrained")
+    figure = new_figure(9.0, 1.3 + 1.55 * panels)
     figure.subplots(panels, 1, sharex=True, squeeze=False)
     return figure
 
@@ -141,12 +136,3 @@ def _short(text: str) -> str:
     """A name as it can be drawn: on one line, and no longer than there is room for."""
     text = printable(text)
     return text if len(text) <= _NAME_LETTERS else f"{text[: _NAME_LETTERS - 1]}…"
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, dpi=110)
-    return path

@@ -5,7 +5,6 @@ Needs matplotlib (the `plot` extra), imported only when a picture is drawn, and 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +15,7 @@ from schemas.wire.timestamp import short_ns
 from workers.latent.colours import ACCENT, GREY, clipped_scores, hues
 from workers.latent.making import Made
 from workers.latent.mapping import NORMAL_WORDS, Map, Way
+from workers.pictures import new_figure, save
 from workers.printable import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def draw_map(shown: Map, path: Path, *, colour: Colour = "sensor") -> Path:
     Raises:
         PlotExtraError: matplotlib is missing.
     """
-    figure = _figure(width=9.0, height=6.6)
+    figure = new_figure(9.0, 6.6)
     axes = figure.add_subplot()
     if shown.ways:
         axes.scatter(
@@ -65,7 +65,7 @@ def draw_map(shown: Map, path: Path, *, colour: Colour = "sensor") -> Path:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(printable(shown.title), x=0.01, ha="left", fontsize=13, parse_math=False)
-    return _saved(figure, path)
+    return save(figure, path)
 
 
 def _draw_words(axes: Axes, shown: Map, words: Sequence[str]) -> None:
@@ -168,7 +168,7 @@ def draw_windows(
     shown = _telling(made)
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = _figure(width=10.0, height=1.6 + 2.2 * rows)
+    figure = new_figure(10.0, 1.6 + 2.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).reshape(-1)
     for panel in panels[len(shown) :]:
         panel.set_visible(False)
@@ -188,7 +188,7 @@ def draw_windows(
     for text in legend.get_texts():
         text.set_parse_math(False)
     figure.suptitle(printable(_title(made)), x=0.01, ha="left", fontsize=13, parse_math=False)
-    return _saved(figure, path)
+    return save(figure, path)
 
 
 def _draw_channel(panel: Axes, made: Made, seconds: np.ndarray, channel: int) -> None:
@@ -245,24 +245,3 @@ def _telling(made: Made) -> list[int]:
 
 def _clock(ts_ns: int) -> str:
     return short_ns(ts_ns // 10**9 * 10**9).replace("T", " ").removesuffix("Z")
-
-
-def _figure(*, width: float, height: float) -> Figure:
-    from workers.backtest.plots import PlotExtraError
-
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PlotExtraError(
-            "a picture needs matplotlib: pip install 'vigie[plot]', or leave the picture out"
-        ) from error
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box: no news for who reads a terminal.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, dpi=110)
-    return path

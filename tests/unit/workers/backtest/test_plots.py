@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from workers.backtest import plots
-from workers.backtest.plots import Picture, PlotExtraError, Span, draw, telling_channels
+from workers.backtest.plots import Picture, Span, draw, telling_channels
+from workers.pictures import PlotExtraError
 
 pytest.importorskip("matplotlib", reason="needs matplotlib: uv sync --extra plot")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.support.compared import curved_rows, linear_rows, make_history
-from workers.backtest.plots import PlotExtraError
 from workers.compare.methods import Method, Plan
 from workers.compare.pictures import draw
 from workers.compare.relation import curvature, most_curved, relation
 from workers.compare.time_split import ComparisonError, cut
+from workers.pictures import PlotExtraError
 
 PLAN = Plan(bottleneck=1, max_steps=300)
 
