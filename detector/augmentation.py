@@ -210,9 +210,9 @@ def augment(
     known = _Class.of(encode(detector, windows, groups), unlabelled)
     firsts = _in_turn(len(windows), count, generator)
     places = known.places(firsts, recipe, generator)
-    made = _decode_by_group(detector, places.latents, groups[firsts])
+    made = decode(detector, places.latents.astype(np.float32), groups[firsts])
     if recipe.residual is Residual.KEEP:
-        explained = _decode_by_group(detector, known.latents, groups)
+        explained = decode(detector, known.latents.astype(np.float32), groups)
         made += (windows - explained)[firsts]
     return Made(
         windows=made,
@@ -331,14 +331,3 @@ def _deviation(
     factor: Float64[np.ndarray, "latent latent"]
     factor = np.linalg.cholesky(shrunk + floor * np.eye(d))
     return factor
-
-
-def _decode_by_group(
-    detector: Detector, latents: _Values, groups: Int64[np.ndarray, " n"]
-) -> Windows:
-    size, channels = detector.signal.receptive_field, len(detector.channels)
-    windows = np.empty((len(latents), size, channels))
-    for group in np.unique(groups):
-        mine = groups == group
-        windows[mine] = decode(detector, latents[mine].astype(np.float32), int(group))
-    return windows

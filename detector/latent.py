@@ -59,13 +59,14 @@ def encode(detector: Detector, windows: Windows, group: Group) -> Latents:
     return latents
 
 
-def decode(detector: Detector, latents: Latents, group: int) -> Windows:
-    """The window that each latent vector stands for, channel units of one sensor.
+def decode(detector: Detector, latents: Latents, group: Group) -> Windows:
+    """The window that each latent vector stands for, channel units.
 
     Args:
         detector: whose signal view decodes.
         latents: from `encode`, or made of such.
-        group: `detector.group_of` the sensor whose centre and spread the windows get.
+        group: `detector.group_of` the sensor whose centre and spread the windows get, or one for
+            each latent vector.
 
     Raises:
         ValueError: the latents have another width or are not finite, or the group is unknown.
@@ -75,9 +76,14 @@ def decode(detector: Detector, latents: Latents, group: int) -> Windows:
         raise ValueError(f"latents must be [n, {width}], got {list(latents.shape)}")
     if not np.isfinite(latents).all():
         raise ValueError("latents must be finite; encode windows of finite readings")
-    _checked_groups(detector, group)
-    windows: Windows = detector.decode(np.ascontiguousarray(latents, dtype=np.float32), group)
-    return windows.astype(np.float64, copy=False)
+    groups = np.broadcast_to(_checked_groups(detector, group), len(latents))
+    values = np.ascontiguousarray(latents, dtype=np.float32)
+    size, channels = detector.signal.receptive_field, len(detector.channels)
+    windows = np.empty((len(latents), size, channels))
+    for own in np.unique(groups):
+        mine = groups == own
+        windows[mine] = detector.decode(values[mine], int(own))
+    return windows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,12 +52,7 @@ class Subject:
 
     def decode(self, latents: Latents, machine: IntArray) -> FloatArray:
         """The window of each latent vector, in the units of its pump."""
-        groups = self._groups(machine)
-        windows = np.empty((len(latents), SIZE, len(self.detector.channels)))
-        for group in np.unique(groups):
-            own = groups == group
-            windows[own] = decode(self.detector, latents[own], int(group))
-        return windows
+        return decode(self.detector, latents, self._groups(machine))
 
     def near(
         self,

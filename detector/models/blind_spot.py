@@ -50,6 +50,8 @@ class BlindSpot(nn.Module):
                 f"near must be places 0..{means} and end with the reading, place {means}, "
                 f"got {near}"
             )
+        if checks < 1:
+            raise ValueError(f"a prediction needs at least one check, got {checks}")
         self.near = tuple(near)
         self.checks = checks
         self.width, self.latent = hidden, latent
@@ -70,8 +72,7 @@ class BlindSpot(nn.Module):
         near = context.index_select(1, self.places).flatten(1)
         across = product(near, self.cross, torch.zeros_like(self.cross[0]))
         parts = [(context * weight).sum(1) for weight in self.own]
-        checks = parts[1:] or [torch.zeros_like(parts[0])]
-        return parts[0].add_(across), torch.stack(checks, 1)
+        return parts[0].add_(across), torch.stack(parts[1:], 1)
 
     def correction(
         self,
@@ -165,8 +166,6 @@ class FusedBlindSpot:
             hidden = torch.addmm(found[:, self._split :], values, level).relu_()
             hidden = torch.addmm(inner, hidden, through).relu_()
             prediction = prediction + torch.addmm(outer, hidden, back)[:, :channels]
-        if not self._checks:
-            return prediction, torch.zeros_like(prediction)[:, None]
         checks = found[:, channels : (1 + self._checks) * channels]
         return prediction, checks.reshape(len(checks), self._checks, channels)
 

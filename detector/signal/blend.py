@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 
+from detector.signal.denoising import usual_power
+
 CUTS = {4.5: 1e-5, 4.0: 1.3e-4, 3.5: 1.1e-3, 3.0: 7.7e-3}
 """Candidates for the largest difference that is noise alone, in usual differences, and the part
 of normal noise that trust lets pass: the mean of d^2 (1 - trust)^2 over that of d^2."""
@@ -200,10 +202,6 @@ def _trust(
 
 
 def _usual(values: Float32[np.ndarray, "n columns"]) -> Float64[np.ndarray, " columns"]:
-    """Root mean square of each column; one percent may be faults that slipped in."""
-    usual = np.zeros(values.shape[1])
-    for column, own in enumerate(np.abs(values.astype(np.float64)).T):
-        known = own[np.isfinite(own)]
-        if len(known):
-            usual[column] = np.sqrt(np.mean(np.minimum(known, np.quantile(known, 0.99)) ** 2))
-    return usual
+    """Root of the mean square of each column."""
+    root: Float64[np.ndarray, " columns"] = np.sqrt(usual_power(values.astype(np.float64)))
+    return root

@@ -76,13 +76,21 @@ def explained(
     Returns:
         w of each channel, 0 (it follows the noise, or says less) .. 1; and the root of E d^2.
     """
-    power = np.zeros(len(sigma))
-    for channel, column in enumerate(np.abs(difference).T):
-        values = column[np.isfinite(column)]
-        if len(values):
-            # One percent may be faults that slipped into the calibration block.
-            values = np.minimum(values, np.quantile(values, 0.99))
-            power[channel] = float(np.mean(values**2))
+    power = usual_power(difference)
     useful = sigma**2 * np.clip(1.0 - leak, 0.0, 1.0)
     share = np.divide(useful, power, out=np.zeros_like(power), where=power > 0)
     return np.clip(share, 0.0, 1.0), np.sqrt(power)
+
+
+def usual_power(
+    values: Float64[np.ndarray, "n columns"],
+) -> Float64[np.ndarray, " columns"]:
+    """Mean square of what is known of each column; 0 where nothing is."""
+    power = np.zeros(values.shape[1])
+    for place, column in enumerate(np.abs(values).T):
+        known = column[np.isfinite(column)]
+        if len(known):
+            # One percent may be faults that slipped into the calibration block.
+            known = np.minimum(known, np.quantile(known, 0.99))
+            power[place] = float(np.mean(known**2))
+    return power

@@ -58,15 +58,15 @@ class Impulses:
         Args:
             pieces: consecutive scaled readings of all sensors; NaN = missing.
         """
-        limit = _reach(pieces)
-        leaps, back, together, upwards = np.zeros((4, len(limit)))
-        farthest = np.zeros(len(limit))
-        for piece in pieces:
-            out = _far(piece, limit)
-            starts = _far(piece, _BEYOND_NOISE * limit)[1:-1] & ~out[:-2]
+        aways = [_away(piece) for piece in pieces]
+        limit = _reach(np.concatenate(aways))
+        leaps, back, together, upwards, farthest = np.zeros((5, len(limit)))
+        for piece, away in zip(pieces, aways, strict=True):
+            out = away > limit
+            starts = (away > _BEYOND_NOISE * limit)[1:-1] & ~out[:-2]
             leaps += starts.sum(axis=0)
-            away = np.where(starts, np.abs(piece - _median(piece))[1:-1], 0.0)
-            farthest = np.maximum(farthest, away.max(axis=0, initial=0.0))
+            leapt = np.where(starts, away[1:-1], 0.0)
+            farthest = np.maximum(farthest, leapt.max(axis=0, initial=0.0))
             back += (starts & ~out[2:]).sum(axis=0)
             upwards += (starts & (piece[1:-1] > piece[:-2])).sum(axis=0)
             together += (starts & (out[1:-1].sum(axis=1, keepdims=True) > 1)).sum(axis=0)
@@ -103,34 +103,27 @@ class Impulses:
         if not len(some):
             return None
         found = np.zeros(rows.shape, dtype=np.bool_)
-        with np.errstate(invalid="ignore"):
-            away = np.abs(rows[:, some] - _median(rows[:, some]))
-            leaps = (away > self.limit[some]) & (away <= self.most[some])
+        away = _away(rows[:, some])
+        leaps = (away > self.limit[some]) & (away <= self.most[some])
         total = np.cumsum(np.concatenate([np.zeros((_RECENT, len(some)), np.int64), leaps]), axis=0)
         recent = total[_RECENT:] - total[:-_RECENT]
         found[:, some] = leaps & (recent <= _MOST_RECENT)
         return found
 
 
-def _far(
-    rows: Float32[np.ndarray, "rows channels"], limit: Float32[np.ndarray, " channels"]
-) -> Bool[np.ndarray, "rows channels"]:
-    with np.errstate(invalid="ignore"):
-        far: Bool[np.ndarray, "rows channels"] = np.abs(rows - _median(rows)) > limit
-    return far
-
-
-def _median(rows: Float32[np.ndarray, "rows channels"]) -> Float32[np.ndarray, "rows channels"]:
-    """Of each row and the four before it, as far as they are there; NaN: none is."""
-    found = np.empty(rows.shape, dtype=np.float32)
-    _medians(np.ascontiguousarray(rows), found)
-    return found
+def _away(rows: Float32[np.ndarray, "rows channels"]) -> Float32[np.ndarray, "rows channels"]:
+    """How far each row is from the median of it and the four before; NaN: missing."""
+    medians = np.empty(rows.shape, dtype=np.float32)
+    _medians(np.ascontiguousarray(rows), medians)
+    away: Float32[np.ndarray, "rows channels"] = np.abs(rows - medians)
+    return away
 
 
 @compiled
 def _medians(
     rows: Float32[np.ndarray, "rows channels"], found: Float32[np.ndarray, "rows channels"]
 ) -> None:
+    """Medians of what is there of five rows; NaN: nothing is."""
     ordered = np.empty(ROWS, dtype=np.float32)
     for row in range(rows.shape[0]):
         for channel in range(rows.shape[1]):
@@ -152,10 +145,7 @@ def _medians(
                 found[row, channel] = np.nan
 
 
-def _reach(
-    pieces: Sequence[Float32[np.ndarray, "rows channels"]],
-) -> Float32[np.ndarray, " channels"]:
-    away = np.concatenate([np.abs(piece - _median(piece)) for piece in pieces])
+def _reach(away: Float32[np.ndarray, "rows channels"]) -> Float32[np.ndarray, " channels"]:
     reach = np.full(away.shape[1], NONE)
     for channel, column in enumerate(away.T):
         known = column[np.isfinite(column)]

@@ -34,7 +34,8 @@ class WhiteNoise:
     """The white part of each channel, and the rest of its spectrum near it.
 
     Attributes:
-        variance: of the white noise, channel units squared; 0 where the spectrum has no floor.
+        variance: of the white noise, in the square of the readings' unit; 0 where the spectrum has
+            no floor.
         slope: A_1..A_3 of the signal's part A_k / (4 sin^2 w/2)^k.
     """
 
@@ -69,7 +70,7 @@ def white_noise(pieces: Sequence[Rows]) -> WhiteNoise:
     counts as noise.
 
     Args:
-        pieces: consecutive readings, channel units, NaN = missing; between pieces is a gap.
+        pieces: consecutive readings, of any unit, NaN = missing; between pieces is a gap.
 
     Returns:
         No noise for a channel with fewer than eight segments of 64 rows, overlapping by half.
@@ -95,7 +96,7 @@ def wiener_bound(pieces: Sequence[Rows], noise: WhiteNoise) -> WienerBound:
     slope stands for it.
 
     Args:
-        pieces: consecutive readings, channel units, NaN = missing; between pieces is a gap.
+        pieces: consecutive readings, of any unit, NaN = missing; between pieces is a gap.
         noise: as `white_noise` found it.
     """
     causal, smoother = noise.variance.copy(), noise.variance.copy()

@@ -40,6 +40,8 @@ _MAX_LAG = 128
 _LAG_OF_GAIN = 1.15
 _PIECES = 64
 _MOST_NUMBERS = 1_500_000
+_POOLED_TIMES = 5
+"""As many windows of all sensors together as of one."""
 _LEAST_NOISE = 1e-4
 """Scaled units; published values show no more (see `decimals_for`)."""
 
@@ -154,6 +156,8 @@ class _Fit:
         self._data, self._config, self._variance = data, config, variance
         self._impulses, self._generator = impulses, generator
         self._own = prepare(data.scaler, impulses, data.rows, data.groups)
+        # The pooled mix serves sensors that the training has not seen: scaled as theirs will be.
+        self._pooled = prepare(data.scaler, impulses, data.rows, np.array(0))
 
     def cleaner(self, context: Context) -> tuple[Cleaner, Float64[np.ndarray, " channels"]] | None:
         """A cleaner, and its expected error as a share of the noise; None: too few windows."""
@@ -164,7 +168,7 @@ class _Fit:
             return None
         most = max(_LEAST_WINDOWS, min(config.max_windows, _MOST_NUMBERS // data.rows.shape[1]))
         training, validation = (
-            self._examples(context, thin(ends[block], most))
+            _examples(context, self._own, thin(ends[block], most))
             for block in (Block.TRAINING, Block.VALIDATION)
         )
         variance = self._variance.mean(axis=0)
@@ -181,28 +185,20 @@ class _Fit:
         known = error[1:] if len(error) > 1 else error
         return Cleaner(context=context, model=model, blend=blend), known.mean(axis=0)
 
-    def _examples(self, context: Context, ends: Int64[np.ndarray, " n"]) -> Examples:
-        return _examples(context, self._own, ends)
-
     def _samples(
         self, context: Context, model: BlindSpot, ends: Int64[np.ndarray, " n"]
     ) -> list[Sample]:
-        """Of each group the differences on the calibration block.
-
-        The pooled mix serves sensors that the training has not seen, so its rows are scaled with
-        the pooled scaler, as theirs will be.
-        """
-        data, groups = self._data, self._data.groups[ends]
-        pooled = prepare(data.scaler, self._impulses, data.rows, np.array(0))
-        most = self._config.max_group_windows
-        samples = []
-        for group, variance in enumerate(self._variance):
-            chosen = thin(
-                ends if group == 0 else ends[groups == group], most * (5 if group == 0 else 1)
-            )
-            examples = _examples(context, self._own if group else pooled, chosen)
-            samples.append(_sample(model, examples, variance))
-        return samples
+        """Of each group the differences on the calibration block."""
+        groups, most = self._data.groups[ends], self._config.max_group_windows
+        chosen = [(self._pooled, thin(ends, _POOLED_TIMES * most))]
+        chosen += [
+            (self._own, thin(ends[groups == group], most))
+            for group in range(1, len(self._variance))
+        ]
+        return [
+            _sample(model, _examples(context, prepared, some), variance)
+            for (prepared, some), variance in zip(chosen, self._variance, strict=True)
+        ]
 
 
 def _examples(context: Context, prepared: Prepared, ends: Int64[np.ndarray, " n"]) -> Examples:

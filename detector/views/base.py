@@ -23,6 +23,12 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
 PreparedT = TypeVar("PreparedT")
+_TILE_CPU, _TILE_CUDA = 256, 8192
+
+
+def tile_of(device: torch.device) -> int:
+    """Windows that a view computes at once on a device."""
+    return _TILE_CUDA if device.type == "cuda" else _TILE_CPU
 
 
 @dataclass(frozen=True, kw_only=True)

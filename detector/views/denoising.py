@@ -24,10 +24,8 @@ from detector.signal.blend import Blend
 from detector.signal.context import Context
 from detector.signal.impulses import Impulses
 from detector.signal.scaler import ChannelScaler
-from detector.views.base import Cleaned, Measured, View
+from detector.views.base import Cleaned, Measured, View, tile_of
 
-TILE_CPU = 256
-TILE_CUDA = 8192
 WIDEST = 1e6
 """Scaled units beyond which a reading is published as it came."""
 _CAUSAL, _SHORT, _SETTLED = "causal", "short", "settled"
@@ -77,10 +75,13 @@ def prepare(
     # A context is relative to itself, so any level will do. Beyond the bound nothing is known.
     values, known = scaler.scaled(rows, groups, WIDEST)
     beyond = np.abs(values) >= WIDEST
-    leaps = impulses.found(values if known is None else np.where(known, values, np.float32("nan")))
     present = np.ones((0, rows.shape[1]), dtype=np.bool_) if known is None else known
-    if leaps is not None and leaps.any():
-        present = ~leaps if known is None else known & ~leaps
+    leaps = None
+    if impulses.some:
+        there = values if known is None else np.where(known, values, np.float32("nan"))
+        found = impulses.found(there)
+        if found is not None and found.any():
+            leaps, present = found, ~found if known is None else known & ~found
     return Prepared(
         rows=values,
         present=present,
@@ -127,7 +128,7 @@ class DenoisingView(View[Prepared]):
         self._models = {name: fused(one.model) for name, one in cleaners.items()}
         self.settling = settling and _SETTLED in cleaners
         self.device = cleaners[_CAUSAL].blend.share.device
-        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
+        self.tile = tile_of(self.device)
         used = [_CAUSAL, *([_SETTLED] if _SETTLED in cleaners else [])]
         self.receptive_field = impulses.margin + max(cleaners[name].context.field for name in used)
 
@@ -307,7 +308,7 @@ def _restored(
         raise ValueError(f"{name}.share must lie in 0..1, {name}.cut above 0")
     if not (blend.limit > 0).all():
         raise ValueError(f"{name}.limit must lie above 0")
-    shapes = {"share": wide, "cut": wide, "limit": (n_groups, max(sizes["checks"], 1), n_channels)}
+    shapes = {"share": wide, "cut": wide, "limit": (n_groups, sizes["checks"], n_channels)}
     for part, shape in shapes.items():
         if tuple(getattr(blend, part).shape) != shape:
             raise ValueError(f"{name}.{part} must be {shape}, got {getattr(blend, part).shape}")

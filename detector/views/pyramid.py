@@ -24,14 +24,12 @@ from detector.models import Autoencoder, build, describe
 from detector.signal.pyramid import Feature, pyramid
 from detector.signal.scaler import ChannelScaler
 from detector.signal.season import Season
-from detector.views.base import Measured, View
+from detector.views.base import Measured, View, tile_of
 
 CLIP = 20.0
 """Features are cut there: one broken channel must not overflow."""
 MAX_EXAMPLES = 4096
 _PLACES = MAX_EXAMPLES - 1
-TILE_CPU = 256
-TILE_CUDA = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +169,7 @@ class PyramidView(View[Prepared]):
         self.features = tuple(name for look in looks for name in look.scores)
         self.receptive_field = max(look.receptive_field for look in looks)
         self.device = looks[0].center.device
-        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
+        self.tile = tile_of(self.device)
 
     def prepare(
         self,

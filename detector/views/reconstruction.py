@@ -20,7 +20,7 @@ from detector.models.base import Autoencoder
 from detector.signal.norm import Units, added
 from detector.signal.scaler import ChannelScaler
 from detector.signal.series import last_present
-from detector.views.base import Measured, View
+from detector.views.base import Measured, View, tile_of
 
 FEATURES = ("last", "recent", "mean", "rms", "still")
 ONE = ("signal",)
@@ -31,8 +31,6 @@ MIN_STILL_ROWS = 8
 """A shorter window stands still by chance."""
 STILL = 0.02
 """Second differences that count as none, in scaled units."""
-TILE_CPU = 256
-TILE_CUDA = 8192
 
 _LEAK_STEP = 0.1
 _MODEL = "model."
@@ -89,7 +87,7 @@ class ReconstructionView(View[Prepared]):
         self.receptive_field = model.receptive_field
         self.n_channels = model.n_channels
         self.device = next(iter(model.state_dict().values())).device
-        self.tile = TILE_CUDA if self.device.type == "cuda" else TILE_CPU
+        self.tile = tile_of(self.device)
         self._recent = min(RECENT, self.receptive_field)
         self._units = None if units is None else units.on(self.device)
 

@@ -191,13 +191,11 @@ def between(history: History, detector: Detector, start: Place, end: Place, *, s
 
 def _difference(chosen: Chosen, detector: Detector) -> FloatArray:
     """Between windows and what is decoded of them, root mean square over all, in usual ones."""
-    usual, total = detector.head.residual, np.zeros(len(detector.channels))
-    for group in np.unique(chosen.groups):
-        own = chosen.values[chosen.groups == group]
-        back = decode(detector, encode(detector, own, int(group)), int(group))
-        scale = np.where(usual[group] > 0, usual[group], np.inf)
-        total += np.square((own - back) / scale).mean(axis=1).sum(axis=0)
-    return np.sqrt(total / len(chosen))
+    back = decode(detector, encode(detector, chosen.values, chosen.groups), chosen.groups)
+    usual = detector.head.residual[chosen.groups]
+    scale = np.where(usual > 0, usual, np.inf)[:, None]
+    far: FloatArray = np.sqrt(np.square((chosen.values - back) / scale).mean(axis=(0, 1)))
+    return far
 
 
 def _whose(chosen: Sequence[Chosen], sensor: str | None, history: History) -> str:
