@@ -2,7 +2,7 @@
 
 from schemas.settings.gateway import GatewaySettings, OidcSettings, SmtpSettings
 from schemas.settings.input import InputSettings
-from schemas.settings.loading import InvalidSettingsError, load_settings
+from schemas.settings.loading import InvalidSettingsError, SettingsSource, load_settings
 from schemas.settings.sections import (
     Guarantee,
     IncidentMode,
@@ -32,6 +32,7 @@ __all__ = [
     "RegistrySettings",
     "RepartitionSettings",
     "Settings",
+    "SettingsSource",
     "SmtpSettings",
     "StreamSettings",
     "TopicSettings",

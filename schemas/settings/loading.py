@@ -6,6 +6,9 @@ more for the tables `kafka.client`, `stream.channels` and `input.words`, such as
 written), or the whole table as JSON. An empty variable counts as not given. Variables without `__`
 are not settings: Kubernetes alone makes a dozen for a service called vigie.
 
+`VIGIE_<SECTION>__<KEY>_FILE` names a file that holds the text instead, for mounted secrets
+(`schemas.settings.secret_files`). What such a file holds is in no error.
+
 Lists of tables (`[[rules]]`) come from the file alone, as a whole: their entries have no fixed
 places that a variable or a flag could name.
 
@@ -20,7 +23,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +33,7 @@ from pydantic_core import ErrorDetails, from_json, to_json
 
 from schemas.settings.help import allowed
 from schemas.settings.secret import is_secret_key
+from schemas.settings.secret_files import SUFFIX, SecretFileError, fingerprints, read_secret
 from schemas.settings.section import Section
 from schemas.settings.sections import Settings
 from schemas.wire.errors import excerpt
@@ -59,11 +63,84 @@ class InvalidSettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Given:
-    """One value as somebody gave it."""
+    """One value as somebody gave it; one that is `hidden` is never shown."""
 
     key: Key
     value: Any
     origin: str
+    hidden: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsSource:
+    """Where settings come from: all of it as it was at one time, but for the files of secrets.
+
+    Those are read at each `load`: a program that goes on with other secrets goes on with nothing
+    else that somebody changed meanwhile.
+    """
+
+    path: Path | None
+    document: Mapping[str, Any]
+    environ: Mapping[str, str]
+    overrides: Mapping[str, Any]
+
+    @classmethod
+    def read(
+        cls,
+        path: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+    ) -> SettingsSource:
+        """Read the file and the environment; arguments as `load_settings`.
+
+        Raises:
+            InvalidSettingsError: the file cannot be read or is no TOML.
+        """
+        if path is None and DEFAULT_FILE.is_file():
+            path = DEFAULT_FILE
+        return cls(
+            path=path,
+            document={} if path is None else _read(path),
+            environ=dict(os.environ if environ is None else environ),
+            overrides=dict(overrides or {}),
+        )
+
+    def load(self) -> Settings:
+        """Merge and check the settings; raises as `load_settings`."""
+        problems: list[str] = []
+        given: dict[Key, _Given] = {}
+        sources = (
+            _from_document(self.document, str(self.path), problems),
+            _from_environment(self.environ, problems),
+            _from_flags(self.overrides, problems),
+        )
+        for source in sources:
+            given.update({item.key: item for item in source})
+        document: dict[str, Any] = {}
+        for key, item in given.items():
+            table = document
+            for part in key[:-1]:
+                table = table.setdefault(part, {})
+            table[key[-1]] = item.value
+        try:
+            settings = Settings.model_validate_json(to_json(document), strict=True)
+        except ValidationError as error:
+            problems += _explain(error.errors(include_url=False), given)
+        if problems:
+            # From None: pydantic's own text shows the input, which may be a secret.
+            raise InvalidSettingsError(*problems) from None
+        return settings
+
+    @property
+    def secret_files(self) -> Mapping[str, Path]:
+        """File of each variable that names one."""
+        named = self.environ.items()
+        return {variable: Path(text) for variable, text in named if text and _is_file(variable)}
+
+    def fingerprint(self) -> Mapping[Path, str]:
+        """What differs when a secret has changed; without the files that cannot be read now."""
+        return fingerprints(self.secret_files.values())
 
 
 def load_settings(
@@ -83,48 +160,22 @@ def load_settings(
     Raises:
         InvalidSettingsError: everything that is wrong, at once. No value of a secret is in it.
     """
-    problems: list[str] = []
-    given: dict[Key, _Given] = {}
-    sources = (
-        _from_file(path, problems),
-        _from_environment(os.environ if environ is None else environ, problems),
-        _from_flags(overrides or {}, problems),
-    )
-    for source in sources:
-        given.update({item.key: item for item in source})
-    document: dict[str, Any] = {}
-    for key, item in given.items():
-        table = document
-        for part in key[:-1]:
-            table = table.setdefault(part, {})
-        table[key[-1]] = item.value
-    try:
-        settings = Settings.model_validate_json(to_json(document), strict=True)
-    except ValidationError as error:
-        problems += _explain(error.errors(include_url=False), given)
-    if problems:
-        # From None: pydantic's own text shows the input, which may be a secret.
-        raise InvalidSettingsError(*problems) from None
-    return settings
+    return SettingsSource.read(path, overrides, environ=environ).load()
 
 
-def _from_file(path: Path | None, problems: list[str]) -> list[_Given]:
+def _from_document(document: Mapping[str, Any], path: str, problems: list[str]) -> list[_Given]:
     """Values of the file; tables are taken apart, so that sources merge entry by entry."""
-    if path is None:
-        if not DEFAULT_FILE.is_file():
-            return []
-        path = DEFAULT_FILE
     found: list[_Given] = []
-    for section, table in _read(path).items():
+    for section, table in document.items():
         if section in list_sections():
-            found.append(_Given(key=(section,), value=table, origin=str(path)))
+            found.append(_Given(key=(section,), value=table, origin=path))
         elif section not in _sections():
-            problems.append(_unknown((section,), str(path)))
+            problems.append(_unknown((section,), path))
         elif not isinstance(table, dict):
             problems.append(f"{path}: {section}: must be a table, [{section}]")
         else:
             for name, value in table.items():
-                found += _leaves((section, name), value, str(path), problems)
+                found += _leaves((section, name), value, path, problems)
     return found
 
 
@@ -152,17 +203,52 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str], problems: list[str]) -> list[_Given]:
-    """Values of the `VIGIE_<SECTION>__<KEY>` variables."""
+    """Values of the `VIGIE_<SECTION>__<KEY>` variables, and of the files that they name."""
     found: list[_Given] = []
     for variable, text in environ.items():
-        parts = variable[len(ENV_PREFIX) :].split("__", 2)
-        if not variable.startswith(ENV_PREFIX) or len(parts) == 1 or not text:
+        if not (key := _key_of(variable)) or not text:
             continue
-        key = (parts[0].lower(), parts[1].lower(), *parts[2:])
-        if key[:2] == ("kafka", "client"):
-            key = tuple(part.lower() for part in key)
-        found += _from_text(key, text, f"environment variable {variable}", problems)
+        origin = f"environment variable {variable}"
+        if not _is_file(variable):
+            found += _from_text(key, text, origin, problems)
+            continue
+        value_variable = variable.removesuffix(SUFFIX)
+        if environ.get(value_variable):
+            problems.append(
+                f"{origin}: {value_variable} is set as well: unset one of the two, or nobody knows "
+                "which holds"
+            )
+            continue
+        try:
+            secret = read_secret(Path(text))
+        except SecretFileError as error:
+            problems.append(f"{origin}: the file {text} {error}")
+            continue
+        origin = f"the file {text} of {variable}"
+        items = _from_text(_key_of(value_variable), secret, origin, problems)
+        found += [replace(item, hidden=True) for item in items]
     return found
+
+
+def _key_of(variable: str) -> Key:
+    """The setting that a variable names; empty if it names none."""
+    parts = variable[len(ENV_PREFIX) :].split("__", 2)
+    if not variable.startswith(ENV_PREFIX) or len(parts) == 1:
+        return ()
+    key = (parts[0].lower(), parts[1].lower(), *parts[2:])
+    return tuple(part.lower() for part in key) if key[:2] == ("kafka", "client") else key
+
+
+def _is_file(variable: str) -> bool:
+    """Whether the variable names a file with the text: not where any name may be an entry's."""
+    key = _key_of(variable)
+    is_free = len(key) > 2 and key[:2] != ("kafka", "client")  # noqa: PLR2004
+    return variable.endswith(SUFFIX) and bool(key) and not is_free and not _has_field(key)
+
+
+def _has_field(key: Key) -> bool:
+    section = _sections().get(key[0])
+    return len(key) == 2 and section is not None and key[1] in section.model_fields  # noqa: PLR2004
 
 
 def _from_flags(overrides: Mapping[str, Any], problems: list[str]) -> list[_Given]:
@@ -314,11 +400,17 @@ def _explain(errors: list[ErrorDetails], given: Mapping[Key, _Given]) -> Iterato
             yield f"{', '.join(origins)}: {'.'.join(key)}: {reason or error['msg']}"
             continue
         item = given[key]
-        hidden = is_secret_key(key[-1]) or key[:2] == ("kafka", "client") or "@" in str(item.value)
+        hidden = (
+            item.hidden
+            or is_secret_key(key[-1])
+            or key[:2] == ("kafka", "client")
+            or "@" in str(item.value)
+        )
         text = f"{item.origin}: {'.'.join(key)}: must be {allowed(key)}"
         if not hidden:
             text += f", got {excerpt(item.value)}"
-        yield f"{text} ({reason})" if reason else text
+        # The reason may quote the value.
+        yield f"{text} ({reason})" if reason and not item.hidden else text
 
 
 def _explain_entry(error: ErrorDetails, given: _Given) -> str:

@@ -30,7 +30,9 @@ or value is rejected with where it was given, the key, and what is allowed. List
 `[[rules]]`, come from the file alone: no variable and no flag could name one of their entries.
 
 Options of `kafka.client` go to the Kafka client as they are. Their texts never appear in a log or
-an error, but for keys known to be harmless; give passwords as variables rather than in the file:
+an error, but for keys known to be harmless; give passwords as variables rather than in the file,
+or as files: `VIGIE_<SECTION>__<KEY>_FILE` names one that holds the text of a setting, and can be a
+mounted secret that is replaced under way.
 
 ```toml
 [kafka]
@@ -39,7 +41,7 @@ bootstrap = "broker-1:9093,broker-2:9093"
 [kafka.client]
 security_protocol = "SASL_SSL"
 sasl_mechanism = "SCRAM-SHA-512"
-sasl_plain_username = "vigie"       # and VIGIE_KAFKA__CLIENT__SASL_PLAIN_PASSWORD
+sasl_plain_username = "vigie"       # and VIGIE_KAFKA__CLIENT__SASL_PLAIN_PASSWORD_FILE
 ```
 """
 
