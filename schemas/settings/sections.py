@@ -21,6 +21,7 @@ from schemas.settings.gateway import (
     SmtpSettings,
 )
 from schemas.settings.input import InputSettings
+from schemas.settings.observing import MetricsSettings
 from schemas.settings.off import Off
 from schemas.settings.rules import Rules
 from schemas.settings.secret import concealed, revealed
@@ -340,7 +341,7 @@ class RaySettings(Section):
     address: (
         Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_no_credentials)] | None
     ) = None
-    """Address of a running cluster; without one, a local Ray is started."""
+    """Head of a running cluster, HOST:PORT; auto is the node on this machine; unset: a local Ray."""
 
 
 class LogSettings(Section):
@@ -376,6 +377,7 @@ class Settings(Section):
     inhibit: Inhibitions = ()
     """Which incidents mute others: a list of tables."""
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _one_default_format(self) -> Self:

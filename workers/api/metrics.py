@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -75,17 +75,36 @@ _WORKER_GAUGES: Mapping[str, tuple[str, Callable[[Health], float]]] = {
 }
 
 
+class Driver(Protocol):
+    """A driver as it is watched; every property may be asked from any thread."""
+
+    @property
+    def healths(self) -> Sequence[Health]:
+        """Of its ingest workers, by slot."""
+
+    @property
+    def scaling(self) -> ScalingStatus | None:
+        """How many workers there are; None before there is a supervisor."""
+
+    @property
+    def tick_age_s(self) -> float | None:
+        """How long ago the supervisor last looked after its workers; None before it did."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What it lacks to do its work."""
+
+
 class PipelineCollector(Collector):
     """Reads the state at scrape time; keeps nothing."""
 
-    def __init__(
-        self, healths: Callable[[], Iterable[Health]], scaling: Callable[[], ScalingStatus]
-    ) -> None:
-        self._healths, self._scaling = healths, scaling
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
-        healths = list(self._healths())
+        healths, scaling = list(self._driver.healths), self._driver.scaling
+        yield from _of_driver(self._driver)
         yield from _of_partitions(healths)
         for kind, metrics in (
             (CounterMetricFamily, _WORKER_COUNTERS),
@@ -111,7 +130,26 @@ class PipelineCollector(Collector):
             [((), split_sensors_of(healths).sensors)],
         )
         yield from _of_budget(budget_use_of(healths))
-        yield from _of_scaling(self._scaling())
+        if scaling is not None:
+            yield from _of_scaling(scaling)
+
+
+def _of_driver(driver: Driver) -> Iterator[Metric]:
+    yield _metric(
+        GaugeMetricFamily,
+        "ready",
+        "1 when every worker that is wanted reads and scores; /readyz says what is missing.",
+        "",
+        [((), float(not driver.missing))],
+    )
+    if (age_s := driver.tick_age_s) is not None:
+        yield _metric(
+            GaugeMetricFamily,
+            "supervisor_tick_age_seconds",
+            "How long ago the supervisor last looked after its workers.",
+            "",
+            [((), age_s)],
+        )
 
 
 def _metric(

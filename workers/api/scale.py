@@ -47,12 +47,14 @@ def scaling_as_json(scaling: ScalingStatus) -> dict[str, Any]:
     }
 
 
-def scale_route(supervisor: Supervisor) -> Callable[[Request], Awaitable[Response]]:
-    """Answer `POST /scale` for a supervisor."""
+def scale_route(
+    supervisor_of: Callable[[], Supervisor | None],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Answer `POST /scale` for the supervisor that is there; None before there is one."""
 
     async def scale(request: Request) -> Response:
         try:
-            asked = await _asked(request)
+            asked, supervisor = await _asked(request), _running(supervisor_of())
             result = scaling_as_json(await run_in_threadpool(supervisor.scale, asked))
             status = HTTPStatus.OK
         except _Rejection as rejection:
@@ -62,6 +64,12 @@ def scale_route(supervisor: Supervisor) -> Callable[[Request], Awaitable[Respons
         return JSONResponse(result, status, {"Cache-Control": "no-store"})
 
     return scale
+
+
+def _running(supervisor: Supervisor | None) -> Supervisor:
+    if supervisor is None:
+        raise _Rejection(HTTPStatus.CONFLICT, "the pipeline starts: ask again when it runs")
+    return supervisor
 
 
 async def _asked(request: Request) -> ScaleRequest:

@@ -16,7 +16,7 @@ from typing import Final
 from schemas.api.subscriptions import DeliveryState
 from schemas.settings import Settings
 from workers.api.gateway_client import GatewayClient
-from workers.api.server import MAX_CONNECTIONS, application_of
+from workers.api.server import MAX_CONNECTIONS, Endpoint, application_of
 from workers.api.serving import HttpServer, address_of, listening, serving_in_thread
 from workers.demo.ledger import Ledger
 from workers.demo.receiver import Receiver, open_receiver
@@ -196,7 +196,7 @@ def gateway_of(
     pipeline = address_of(bound, HOST)
 
     def serve(supervisor: Supervisor) -> AbstractContextManager[None]:
-        server = HttpServer(application_of(supervisor), most_connections=MAX_CONNECTIONS)
+        server = HttpServer(application_of(Endpoint(supervisor)), most_connections=MAX_CONNECTIONS)
         return serving_in_thread(server, bound, name="demo-metrics")
 
     with bound, open_receiver() as receiver:

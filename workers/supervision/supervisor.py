@@ -101,7 +101,8 @@ class Supervisor:
         self._connected: list[ActorHandle] = []
         self._replaced: Counter[tuple[str, str]] = Counter()
         self._ending = False
-        self._ticked_at_s = self._look_at_s = self._count_at_s = 0.0
+        self._ticked_at_s: float | None = None
+        self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
         self._log = structlog.get_logger("vigie.supervisor")
 
@@ -109,6 +110,12 @@ class Supervisor:
     def healths(self) -> list[Health]:
         """The last health of each ingest worker, with the counts of those before it."""
         return [actor.health for actor in list(self._ingest)]
+
+    @property
+    def tick_age_s(self) -> float | None:
+        """How long ago its last tick began; None before the first one. From any thread."""
+        ticked_at_s = self._ticked_at_s
+        return None if ticked_at_s is None else self._monotonic_s() - ticked_at_s
 
     @property
     def scaling(self) -> ScalingStatus:
@@ -159,8 +166,8 @@ class Supervisor:
             ClusterError: the cluster has no room.
         """
         try:
-            self._ticked_at_s = self._monotonic_s()
-            self._count_at_s = self._ticked_at_s + _COUNT_EVERY_S
+            began_s = self._ticked_at_s = self._monotonic_s()
+            self._count_at_s = began_s + _COUNT_EVERY_S
             while not should_stop():
                 self._tick()
                 observe(self.healths)
@@ -177,7 +184,7 @@ class Supervisor:
         self._launcher.wait(_handles(self._ingest), _TICK_S)
         now_s = self._monotonic_s()
         # Time in which this process itself may have stood still says nothing about the others.
-        passed_s = min(now_s - self._ticked_at_s, 4 * _TICK_S)
+        passed_s = min(now_s - (self._ticked_at_s or now_s), 4 * _TICK_S)
         self._ticked_at_s = now_s
         for actor in (*self._ingest, *self._scorers):
             self._look_after(actor, now_s, passed_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -24,18 +24,29 @@ def run(
     ingest: Annotated[
         str | None, typer.Option(help='Ingest workers, or "auto". Sets workers.ingest.')
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster to run on, as HOST:6379; auto: the node on this machine. Sets "
+            "ray.address."
+        ),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
-            help="Serve /metrics (Prometheus) and /status (JSON) on this port of 127.0.0.1; 0 "
-            "takes a free one.",
+            help="Serve /metrics (Prometheus), /status (JSON), /healthz and /readyz on this port; "
+            "0 takes a free one. Sets metrics.port.",
             min=0,
             max=65535,
         ),
     ] = None,
     metrics_host: Annotated[
-        str, typer.Option(help="Address for --metrics-port; 0.0.0.0 opens it to the network.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(
+            help="Address for --metrics-port, by default 127.0.0.1; 0.0.0.0 opens it to the "
+            "network. Sets metrics.host."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score the stream until Ctrl-C or SIGTERM, then drain: finish, commit, leave the group.
@@ -46,24 +57,31 @@ def run(
 
     Example: vigie run --model models/pumps --bootstrap localhost:9092
     """
-    from workers.api.server import serving, status_of
+    from workers.api.server import endpoint_of, status_of
     from workers.cli.views.report import counts_table, print_json
     from workers.process import configure_logging, stop_signals
     from workers.stream.health import Phase
     from workers.supervision.pipeline import run_pipeline
 
-    settings = options.load({"model.path": model, "kafka.group": group, "workers.ingest": ingest})
+    settings = options.load(
+        {
+            "model.path": model,
+            "kafka.group": group,
+            "workers.ingest": ingest,
+            "ray.address": address,
+            "metrics.host": metrics_host,
+            "metrics.port": metrics_port,
+        }
+    )
     configure_logging(settings.log)
     # Ray prints what it has to say, such as that a worker died, to standard output: that is for
     # the result, which may be JSON.
-    with redirect_stdout(sys.stderr), stop_signals(_say_draining) as should_stop:
-        healths = run_pipeline(
-            settings,
-            should_stop=should_stop,
-            serve=nullcontext
-            if metrics_port is None
-            else serving(host=metrics_host, port=metrics_port),
-        )
+    with (
+        redirect_stdout(sys.stderr),
+        stop_signals(_say_draining) as should_stop,
+        endpoint_of(settings.metrics) as endpoint,
+    ):
+        healths = run_pipeline(settings, should_stop=should_stop, serve=endpoint.of)
     if as_json:
         print_json(status_of(healths))
     else:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from tests.support.supervision import SupervisorHarness
 from workers.api.scale import MAX_BODY_BYTES
-from workers.api.server import application_of, serving
+from workers.api.server import Endpoint, application_of, serving
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
 
@@ -29,7 +29,7 @@ def harness() -> SupervisorHarness:
 @pytest.fixture
 def ask(harness: SupervisorHarness) -> Ask:
     """Ask the application itself, as any peer under any name; see `asked`."""
-    application = application_of(harness.supervisor)
+    application = application_of(Endpoint(harness.supervisor))
 
     def call(body: bytes, **other: Any) -> tuple[int, dict[str, Any]]:
         return asyncio.run(asked(application, body, **other))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,17 @@ def scaling() -> ScalingStatus:
     )
 
 
-def exposition(healths: list[Health], scaling: ScalingStatus) -> str:
+@dataclass
+class Watched:
+    healths: list[Health]
+    scaling: ScalingStatus | None
+    tick_age_s: float | None = 0.5
+    missing: Sequence[str] = ()
+
+
+def exposition(healths: list[Health], scaling: ScalingStatus | None, **watched: Any) -> str:
     registry = CollectorRegistry()
-    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
+    registry.register(PipelineCollector(Watched(healths, scaling, **watched)))
     return generate_latest(registry).decode()
 
 
@@ -110,7 +119,7 @@ def test_metrics_are_read_from_the_healths_at_scrape_time(
     healths: list[Health], scaling: ScalingStatus
 ) -> None:
     registry = CollectorRegistry()
-    registry.register(PipelineCollector(lambda: healths, lambda: scaling))
+    registry.register(PipelineCollector(Watched(healths, scaling)))
     text = generate_latest(registry).decode()
     assert 'vigie_scored_total{partition="0",worker="0"} 4.0' in text
     assert 'vigie_dead_lettered_total{partition="1",worker="1"} 3.0' in text
