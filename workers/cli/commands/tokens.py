@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,6 +15,7 @@ import typer
 from schemas.api.base import TENANT_PATTERN
 from schemas.wire.limits import MAX_NAME_CHARS
 from schemas.wire.timestamp import MAX_NS, short_ns, to_ns
+from workers.cli.gateway_options import read_secret
 from workers.cli.options import JsonOption, SettingsOptions, unbundled, usage_errors
 from workers.errors import VigieError
 from workers.gateway.principals import Principal, Scope
@@ -58,6 +60,13 @@ def create(
         str | None,
         typer.Option(help="Holds for so long (12h, 90d, 4w), or until then (RFC 3339)."),
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the token of this file, in the stead of a new one; prints none, and changes "
+            "nothing where it is kept already. For those that a store of secrets makes."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a token, and print it: it is shown this once, and kept as a hash.
@@ -73,7 +82,12 @@ def create(
         _check_tenant(tenant)
     with usage_errors("--expires"):
         expires_ns = None if expires is None else _expiry_ns(expires, now_ns)
-    with _database(options) as database, database.begin() as connection:
+    given = None if token_file is None else read_secret(token_file, "--token-file")
+    with (
+        _database(options) as database,
+        database.begin() as connection,
+        usage_errors("--token-file"),
+    ):
         token_id, token = tokens.create(
             connection,
             _self(),
@@ -82,6 +96,7 @@ def create(
             tenant=tenant,
             now_ns=now_ns,
             expires_ns=expires_ns,
+            token=given,
         )
     if as_json:
         from workers.cli.views.report import print_json
@@ -89,13 +104,16 @@ def create(
         print_json(
             {
                 "id": token_id,
-                "token": token,
+                "token": token if given is None else None,
                 "name": name,
                 "scopes": [scope.value],
                 "tenant": tenant,
                 "expires": _time(expires_ns),
             }
         )
+        return
+    if given is not None:
+        typer.echo(f"{token_id} is kept.")
         return
     typer.echo(token)
     until = "until it is revoked" if expires_ns is None else f"until {short_ns(expires_ns)}"

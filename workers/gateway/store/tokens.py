@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = [
     "Identity",
     "create",
     "find",
+    "given_id",
     "holds",
     "identity_of",
     "is_stale",
@@ -64,14 +66,35 @@ def create(
     tenant: str,
     now_ns: int,
     expires_ns: int | None,
+    token: str | None = None,
 ) -> tuple[str, str]:
     """Make a token; nobody can read it later.
 
+    Args:
+        connection: in a transaction.
+        by: who makes it.
+        name: whose it is.
+        scopes: what it may do.
+        tenant: whose incidents it sees; empty is all.
+        now_ns: the time.
+        expires_ns: until when it holds; None is for good.
+        token: one that somebody else made; one that is kept already stays as it is.
+
     Returns:
         Its id, and the token.
+
+    Raises:
+        ValueError: the given one has not the form of a token, is revoked, expired, or another one
+            of its id is kept.
     """
-    token_id = secrets.token_hex(_ID_BYTES)
-    token = f"{PREFIX}{token_id}_{secrets.token_hex(_SECRET_BYTES)}"
+    if token is None:
+        token = f"{PREFIX}{secrets.token_hex(_ID_BYTES)}_{secrets.token_hex(_SECRET_BYTES)}"
+    token_id = given_id(token)
+    known = connection.execute(select(tokens).where(tokens.c.id == token_id)).one_or_none()
+    if known is not None:
+        if find(connection, token, now_ns) is None:
+            raise ValueError("a token of this id was revoked, has expired, or is another: make one")
+        return token_id, token
     connection.execute(
         insert(tokens).values(
             id=token_id,
@@ -87,6 +110,23 @@ def create(
     details = {"name": name, "scopes": list(scopes), "tenant": tenant, "expires_ns": expires_ns}
     record(connection, by, "token.create", token_id, details, clock=lambda: now_ns)
     return token_id, token
+
+
+def given_id(token: str) -> str:
+    """The id of a token that somebody else made.
+
+    Raises:
+        ValueError: it has not the form of one; the text does not say what it is.
+    """
+    form = re.fullmatch(
+        rf"{PREFIX}([0-9a-f]{{{2 * _ID_BYTES}}})_[0-9a-f]{{{2 * _SECRET_BYTES}}}", token
+    )
+    if form is None:
+        raise ValueError(
+            f"is no token: {PREFIX}, {2 * _ID_BYTES} hexadecimal digits, _, and "
+            f"{2 * _SECRET_BYTES} more that are random"
+        )
+    return form[1]
 
 
 def find(connection: Connection, token: str, now_ns: int) -> Row[Any] | None:

@@ -115,3 +115,51 @@ def test_what_makes_no_sense_makes_no_token(vigie: Vigie, arguments: list[str]) 
 def test_a_terminal_shows_whole_ids(vigie: Vigie) -> None:
     made = as_json(vigie("create", "x" * 200, "--tenant", "y" * 60, "--json"))
     assert made["id"] in vigie("list")[1]
+
+
+GIVEN = f"vigie_{'ab' * 6}_{'cd' * 24}"
+
+
+def test_a_token_of_a_file_is_kept_once_and_never_printed(
+    vigie: Vigie, url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(GIVEN + "\n")
+
+    first = vigie("create", "admin", "--scope", "admin", "--token-file", str(file))
+    again = vigie("create", "admin", "--scope", "admin", "--token-file", str(file))
+
+    assert first[0] == again[0] == ExitCode.OK
+    assert holds(url, GIVEN)
+    assert len(as_json(vigie("list", "--json"))) == 1
+    assert "cd" * 24 not in "".join([*map(str, first), *map(str, again)])
+
+
+def test_a_revoked_token_does_not_come_back_by_its_file(
+    vigie: Vigie, url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(GIVEN)
+    vigie("create", "admin", "--token-file", str(file))
+    vigie("revoke", "ab" * 6)
+
+    code, _, err = vigie("create", "admin", "--token-file", str(file))
+
+    assert code == ExitCode.USAGE
+    assert "was revoked" in err
+    assert not holds(url, GIVEN)
+
+
+@pytest.mark.parametrize("text", ["swordfish", GIVEN[:-1], GIVEN.upper(), GIVEN + "\n" + GIVEN])
+def test_what_is_no_token_is_rejected_without_being_shown(
+    vigie: Vigie, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+
+    code, _, err = vigie("create", "admin", "--token-file", str(file))
+
+    assert code == ExitCode.USAGE
+    assert "is no token" in err
+    assert text not in err
+    assert as_json(vigie("list", "--json")) == []
