@@ -9,58 +9,85 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
 
 from schemas.settings import RaySettings
 from workers.errors import ClusterError
+from workers.supervision.ray.cluster import AUTH_MODE, Cluster, check_token
+from workers.supervision.ray.own_node import own_node
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "namespace": "vigie",
+    "logging_level": logging.ERROR,
+    "log_to_driver": True,
+}
 
 
 @contextmanager
 def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
     """Connect to a cluster, or start a local one with `cpus` logical cores.
 
-    A local one keeps its files in a folder of its own and removes them at the end.
+    A local one keeps its files in a folder of its own and removes them at the end. Where the
+    address of a cluster is given and none of its nodes runs on this machine, one is started that
+    ends with the session.
 
     Raises:
+        SettingsError: the address or the token of a cluster is missing or wrong.
         ClusterError: no cluster answers at the address.
     """
-    # Ray 2.59 and later decide by a file in HOME whether tokens are asked for: say it instead.
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     # Ray's notice about a later default of its own; nothing for our users to act on.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with ExitStack() as stack:
+        if settings.address is None:
+            stack.enter_context(_local(cpus))
+        else:
+            check_token(os.environ)
+            stack.enter_context(_joined(settings.address))
+        _restore(handlers)
+        yield
+
+
+@contextmanager
+def _local(cpus: int) -> Iterator[None]:
+    # Ray 2.59 and later decide by a file in HOME whether tokens are asked for: say it instead.
+    os.environ.setdefault(AUTH_MODE, "token")
     import ray
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    options: dict[str, Any] = {
-        "namespace": "vigie",
-        "logging_level": logging.ERROR,
-        "log_to_driver": True,
-    }
-    if settings.address is not None:
-        try:
-            ray.init(address=settings.address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ClusterError(
-                f"no Ray cluster answers at ray.address = {settings.address!r}: {error}"
-            ) from error
-        _restore(handlers)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
     # Sockets lie below this folder and their paths are limited to 107 characters: keep it short.
     folder = tempfile.mkdtemp(prefix="vigie-ray-")
     try:
         ray.init(
-            address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **options
+            address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **_OPTIONS
         )
-        _restore(handlers)
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[None]:
+    import ray
+
+    with ExitStack() as stack:
+        options = dict(_OPTIONS)
+        if address != "auto":
+            cluster = Cluster.reach(address)
+            beside = cluster.node_beside_us()
+            if beside is not None:
+                options["_node_ip_address"] = beside
+            else:
+                options["_temp_dir"] = str(stack.enter_context(own_node(cluster)).folder)
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ClusterError(
+                f"no Ray cluster answers at ray.address = {address!r}: {error}"
+            ) from error
+        stack.callback(ray.shutdown)
+        yield
 
 
 def cluster_cores() -> int:
