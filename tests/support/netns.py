@@ -71,13 +71,20 @@ class Network:
         """The address of the test's own namespace on this network."""
         return f"{self.prefix}.1"
 
-    def add(self) -> Node:
-        """One more namespace, cable in, loopback up."""
+    def add(self, beside: Node | None = None) -> Node:
+        """One more namespace, cable in, loopback up.
+
+        Args:
+            beside: a node of another network: its namespace gets a second cable, to this one.
+        """
         number = len(self.nodes) + 2
         name, link = f"{self.bridge}-{number}", f"{self.bridge}h{number}"
+        if beside is None:
+            _ip("netns", "add", name)
+            self.stack.callback(_ip, "netns", "del", name, check=False)
+        else:
+            name = beside.name
         node = Node(name=name, address=f"{self.prefix}.{number}", link=link)
-        _ip("netns", "add", name)
-        self.stack.callback(_ip, "netns", "del", name, check=False)
         inner = f"{self.bridge}n{number}"
         _ip("link", "add", link, "type", "veth", "peer", "name", inner)
         self.stack.callback(_ip, "link", "del", link, check=False)
@@ -87,7 +94,8 @@ class Network:
         _ip(*inside, "address", "add", f"{node.address}/24", "dev", inner)
         _ip(*inside, "link", "set", "lo", "up")
         _ip(*inside, "link", "set", inner, "up")
-        _ip(*inside, "route", "add", "default", "via", self.host)
+        if beside is None:
+            _ip(*inside, "route", "add", "default", "via", self.host)
         self.nodes.append(node)
         return node
 

@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine: one node, broker and controller in one, no Docker.
+"""One node of a real Apache Kafka on this machine: broker and controller in one, no Docker.
 
 Contract:
 
@@ -11,12 +11,12 @@ Contract:
   folder and port is the same cluster to its clients.
 * One thread uses an `EmbeddedBroker` at a time.
 
-Left out on purpose: more than one node, TLS, authentication. It is for laptops and tests.
+Several nodes that are one cluster: `workers.broker.cluster`. Left out on purpose: TLS and
+authentication, but as `BrokerConfig.properties`. It is for laptops and tests.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import errno
 import fcntl
@@ -27,24 +27,25 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
-from workers.broker.folders import cache_folder
+from workers.broker.folders import cache_folder, clusters_in, new_cluster_id
 from workers.broker.jars import OnProgress, fetch_jars, unheard
 from workers.broker.java import JavaSource, find_java
 from workers.broker.log import explain
 from workers.broker.ports import free_port, is_free
+from workers.broker.properties import Quorum, server_properties
 from workers.errors import ProvisioningError
 from workers.kafka.client import Connection
 from workers.kafka.factory import admin_of
 
 HOST: Final = "localhost"
+FIRST_NODE: Final = 1
 _GUARD: Final = Path(__file__).with_name("reaper.py")
 _PORT_ATTEMPTS: Final = 3
 _STOP_TIMEOUT_S: Final = 20.0
@@ -67,6 +68,7 @@ class BrokerConfig:
 
     Attributes:
         port: of the clients; None picks a free one.
+        host: by which clients and other nodes reach it.
         data: the data folder; None makes a temporary one that goes away with the broker.
         lifetime: when it ends by itself; the pid of a process: with that one.
         heap_mb: of the Java machine; the process takes about 150 MB more.
@@ -76,9 +78,11 @@ class BrokerConfig:
         jvm_options: extra options of the Java machine; they win. ``-XX:TieredStopAtLevel=1`` starts
             with a third less work and serves slower: for tests.
         properties: extra lines for ``server.properties``; they win.
+        prefix: words in front of each command of it, such as ``ip netns exec NAME``.
     """
 
     port: int | None = None
+    host: str = HOST
     data: Path | None = None
     lifetime: Lifetime | int = Lifetime.OWNER
     heap_mb: int = 512
@@ -87,6 +91,7 @@ class BrokerConfig:
     cache: Path | None = None
     jvm_options: tuple[str, ...] = ()
     properties: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     def start(self, *, on_progress: OnProgress = unheard) -> EmbeddedBroker:
         """Fetch what is missing, start the broker, and wait until it answers.
@@ -98,18 +103,32 @@ class BrokerConfig:
             ProvisioningError: no Java, no jars, busy port, folder in use, full disk, or a broker
                 that does not come up; the message says which and what to do.
         """
-        java = find_java(self.java)
-        cache = self.cache or cache_folder()
-        jars = fetch_jars(cache, on_progress=on_progress)
-        data = self.data.absolute() if self.data else Path(tempfile.mkdtemp(prefix="vigie-broker-"))
-        broker = EmbeddedBroker(config=self, java=java, jars=jars, data=data)
-        try:
+        if self.data is not None and len(clusters_in(self.data)) > 1:
+            raise ProvisioningError(
+                f"The data folder {self.data} holds a cluster of {len(clusters_in(self.data))} "
+                "nodes: say --nodes, or choose another folder with --data."
+            )
+        kafka = self.find_kafka(on_progress=on_progress)
+        with self.folder() as data:
+            broker = EmbeddedBroker(config=self, kafka=kafka, data=data)
             broker.start()
+        return broker
+
+    def find_kafka(self, *, on_progress: OnProgress = unheard) -> Kafka:
+        """Find Java, and fetch the jars that are missing."""
+        java = find_java(self.java)
+        return Kafka(java, fetch_jars(self.cache or cache_folder(), on_progress=on_progress))
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """The data folder for a start; a temporary one goes away when that fails."""
+        data = self.data.absolute() if self.data else Path(tempfile.mkdtemp(prefix="vigie-broker-"))
+        try:
+            yield data
         except BaseException:
             if self.data is None:
                 shutil.rmtree(data, ignore_errors=True)
             raise
-        return broker
 
     @contextmanager
     def open(self, *, on_progress: OnProgress = unheard) -> Iterator[EmbeddedBroker]:
@@ -121,28 +140,50 @@ class BrokerConfig:
             broker.stop()
 
 
+class Kafka(NamedTuple):
+    """What runs a broker: a Java, and the jars of Kafka."""
+
+    java: Path
+    jars: list[Path]
+
+
+class BusyPortError(ProvisioningError):
+    """A port that the broker needs is another program's."""
+
+
 class EmbeddedBroker:
-    """One broker on its folder and port; made by `BrokerConfig.start`.
+    """One node on its folder and port; made by `BrokerConfig.start`, or by a cluster.
 
     `stop` and `start` again keep the address and, on a chosen folder, the data. Tests use that,
     and `kill`, `suspend` and `resume`, to be unkind.
     """
 
-    def __init__(self, *, config: BrokerConfig, java: Path, jars: list[Path], data: Path) -> None:
+    def __init__(
+        self,
+        *,
+        config: BrokerConfig,
+        kafka: Kafka,
+        data: Path,
+        node: int = FIRST_NODE,
+        quorum: Quorum | None = None,
+    ) -> None:
+        """Store what it takes; without a `quorum` it is a cluster of its own."""
         self.data = data
+        self.node = node
         self.log_path = data / "broker.log"
         self.port = config.port or 0
         self._config = config
-        self._java = java
-        self._class_path = os.pathsep.join(map(str, jars))
+        self._java = kafka.java
+        self._class_path = os.pathsep.join(map(str, kafka.jars))
         self._properties_path = data / "server.properties"
+        self._quorum = quorum
         self._controller_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         """The address for ``bootstrap_servers``."""
-        return f"{HOST}:{self.port}"
+        return f"{self._config.host}:{self.port}"
 
     @property
     def pid(self) -> int | None:
@@ -159,6 +200,23 @@ class EmbeddedBroker:
         Raises:
             ProvisioningError: see `BrokerConfig.start`.
         """
+        for _ in range(_PORT_ATTEMPTS):
+            self.launch()
+            try:
+                self._wait_ready()
+            except BusyPortError as error:
+                # Another program took a free port between our look and the broker's bind.
+                busy, self.port = error, self._config.port or 0
+            else:
+                return
+        raise busy
+
+    def launch(self) -> None:
+        """Start the process (again), and do not wait until it answers.
+
+        Raises:
+            ProvisioningError: see `BrokerConfig.start`.
+        """
         if self.is_running():
             raise ProvisioningError(f"This broker is running already, at {self.bootstrap}.")
         if self._process is not None:
@@ -167,20 +225,39 @@ class EmbeddedBroker:
             self.data.mkdir(parents=True, exist_ok=True)
             with _owned(self.data) as lock:
                 self._format()
-                for _ in range(_PORT_ATTEMPTS):
-                    self._choose_ports()
-                    self._launch(lock)
-                    if self._wait_ready():
-                        return
-                    # Another program took a free port between our look and the broker's bind.
-                    taken, self.port = self.port, self._config.port or 0
-                raise ProvisioningError(_busy(taken))
+                self._choose_ports()
+                self._spawn(lock)
+
+    def check_running(self) -> None:
+        """Pass while the process lives.
+
+        Raises:
+            BusyPortError: it ended, for its port was taken.
+            ProvisioningError: it ended; the message says why, if the log shows it.
+        """
+        if self.is_running():
+            return
+        if self._process is not None:
+            self._reap()
+        tail = self.log_tail(200)
+        if "Address already in use" in tail:
+            raise BusyPortError(_busy(self.port))
+        raise ProvisioningError(explain(tail, data=self.data))
+
+    def answers(self, *, brokers: int = 1) -> bool:
+        """Whether it answers within some seconds, and knows of so many brokers."""
+        return admin_of(Connection(bootstrap=self.bootstrap)).answers(timeout_s=5, brokers=brokers)
+
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait for that; `stop` does."""
+        if self._process is not None:
+            self._signal(signal.SIGCONT)
+            self._process.terminate()
 
     def stop(self) -> None:
         """End the broker politely, within 20 s by force. A temporary folder is removed."""
         if self._process is not None:
-            self._signal(signal.SIGCONT)
-            self._process.terminate()
+            self.terminate()
             self._reap()
         if self._config.data is None:
             shutil.rmtree(self.data, ignore_errors=True)
@@ -231,22 +308,22 @@ class EmbeddedBroker:
     def _choose_ports(self) -> None:
         """Fix the ports: the chosen one must be free, the others are."""
         if self.port and not is_free(self.port):
-            raise ProvisioningError(_busy(self.port))
+            raise BusyPortError(_busy(self.port))
         self.port = self.port or free_port()
         if not self._controller_port or not is_free(self._controller_port):
             self._controller_port = free_port()
 
     def _format(self) -> None:
-        """Give the folder its cluster id, once."""
+        """Give the folder its cluster's id, once."""
         if (self.data / "log" / "meta.properties").exists():
             return
         self._choose_ports()
         self._write_properties()
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        cluster = self._quorum.cluster_id if self._quorum else new_cluster_id()
         argv = [
             *self._java_argv(heap_mb=128), "-XX:TieredStopAtLevel=1",
-            "kafka.tools.StorageTool", "format", "--standalone",
-            f"--cluster-id={cluster}", "--config", str(self._properties_path),
+            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}",
+            "--config", str(self._properties_path), *([] if self._quorum else ["--standalone"]),
         ]  # fmt: skip
         done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode != 0:
@@ -254,7 +331,7 @@ class EmbeddedBroker:
 
     def _java_argv(self, *, heap_mb: int) -> list[str]:
         return [
-            str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC",
+            *self._config.prefix, str(self._java), f"-Xmx{heap_mb}m", "-XX:+UseSerialGC",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
@@ -262,43 +339,24 @@ class EmbeddedBroker:
         ]  # fmt: skip
 
     def _write_properties(self) -> None:
-        """Describe a single node whose internal topics need no second one."""
-        controller = f"{HOST}:{self._controller_port}"
-        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}"
-        lines = {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.bootstrap.servers": controller,
-            "listeners": listeners,
-            "advertised.listeners": listeners,
-            "inter.broker.listener.name": "PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-            "log.dirs": self.data / "log",
-            "num.partitions": "4",
-            "default.replication.factor": "1",
-            "offsets.topic.replication.factor": "1",
-            "offsets.topic.num.partitions": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            "transaction.state.log.num.partitions": "1",
-            "share.coordinator.state.topic.replication.factor": "1",
-            "share.coordinator.state.topic.min.isr": "1",
-            "group.initial.rebalance.delay.ms": "0",
-            "group.min.session.timeout.ms": "1000",
-            "auto.create.topics.enable": "false",
-            "log.cleaner.dedupe.buffer.size": 16 * 2**20,
-        } | self._config.properties
-        text = "".join(f"{key}={value}\n" for key, value in lines.items())
+        own = {self.node: f"{self._config.host}:{self._controller_port}"}
+        text = server_properties(
+            node=self.node,
+            clients=self.bootstrap,
+            quorum=self._quorum or Quorum(cluster_id="", controllers=own),
+            log=self.data / "log",
+            overrides=self._config.properties,
+        )
         self._properties_path.write_text(text, encoding="utf-8")
 
-    def _launch(self, lock: IO[str]) -> None:
+    def _spawn(self, lock: IO[str]) -> None:
         """Start the guard with the broker; both hold the folder's lock while they live."""
         self._write_properties()
         config = self._config
         guard = [sys.executable, "-I", "-S", str(_GUARD), "--watch", str(config.lifetime)]
         if config.data is None:
             guard += ["--remove", str(self.data)]
+            guard += ["--within", str(self.data.parent)] if self._quorum else []
         java = self._java_argv(heap_mb=config.heap_mb)
         command = [*java, "kafka.Kafka", str(self._properties_path)]
         owned = config.lifetime is Lifetime.OWNER
@@ -310,28 +368,26 @@ class EmbeddedBroker:
                 start_new_session=True, pass_fds=(lock.fileno(),),
             )  # fmt: skip
 
-    def _wait_ready(self) -> bool:
-        """Wait until an admin call is answered; False: the broker's port was taken.
+    def _wait_ready(self) -> None:
+        """Wait until an admin call is answered.
 
         Raises:
-            ProvisioningError: the process ended or the time is up.
+            ProvisioningError: the process ended or the time is up; also as `check_running`.
         """
         deadline = time.monotonic() + self._config.start_timeout_s
         while time.monotonic() < deadline:
-            if not self.is_running():
-                self._reap()
-                tail = self.log_tail(200)
-                if "Address already in use" in tail:
-                    return False
-                raise ProvisioningError(explain(tail, data=self.data))
-            if admin_of(Connection(bootstrap=self.bootstrap)).answers(timeout_s=5):
-                return True
+            self.check_running()
+            if self.answers():
+                return
             time.sleep(_POLL_S)
-        tail = self.log_tail()
         self.kill()
-        raise ProvisioningError(
+        raise ProvisioningError(self.silent())
+
+    def silent(self) -> str:
+        """What to say of a broker that did not answer in time."""
+        return (
             f"The broker did not answer within {self._config.start_timeout_s:g} s. "
-            f"The end of its log:\n{tail or '(empty)'}"
+            f"The end of its log:\n{self.log_tail() or '(empty)'}"
         )
 
 

@@ -1,13 +1,13 @@
 """The small process between us and the broker: it lets nothing outlive its owner.
 
 Run as a script (standard library only, so that it starts in milliseconds and stays small):
-``reaper.py --watch stdin|PID|none [--remove FOLDER] -- COMMAND...``
+``reaper.py --watch stdin|PID|none [--remove FOLDER [--within PARENT]] -- COMMAND...``
 
 It leads the process group of the broker. It ends the broker, first politely, when it gets SIGTERM
 or SIGINT, or when what it watches ends: ``stdin`` ends when every holder of the pipe is gone, even
 by SIGKILL, on every system (PR_SET_PDEATHSIG is Linux only and follows a *thread*, so a broker
-started by a passing thread would die with it). Then it removes ``FOLDER`` and exits with the code
-of the broker.
+started by a passing thread would die with it). Then it removes ``FOLDER``, and ``PARENT`` if
+nothing else is in it, and exits with the code of the broker.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--watch", default="none")
     parser.add_argument("--remove", default="")
+    parser.add_argument("--within", default="")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, lambda *_: stop())
@@ -52,6 +53,9 @@ def main() -> int:
     code = broker.wait()
     if options.remove:
         shutil.rmtree(options.remove, ignore_errors=True)
+    if options.within:
+        with contextlib.suppress(OSError):  # others are in it
+            os.rmdir(options.within)  # noqa: PTH106 - this script starts without pathlib
     return code if code >= 0 else 128 - code
 
 

@@ -111,8 +111,12 @@ class Admin(Protocol):
     use an option, or the broker rejects us).
     """
 
-    def answers(self, *, timeout_s: float) -> bool:
+    def answers(self, *, timeout_s: float, brokers: int = 1) -> bool:
         """Return whether a broker answers within about ``timeout_s``; its silence raises nothing.
+
+        Args:
+            timeout_s: how long to wait for it.
+            brokers: of how many, itself among them, it has to know that they are up.
 
         Raises:
             SettingsError: one answers, and rejects us (authentication).

@@ -55,6 +55,7 @@ __all__ = [
 _PUBLISHER_FLUSH_TIMEOUT_S = 30.0
 _DEAD_LETTER_BYTES = str(LARGEST_OUTPUT_BYTES)
 """A dead letter is larger than its record: the reasons are added to its headers."""
+_SAFE_COPIES = 3
 _TABLE = {
     "cleanup.policy": "compact",
     "segment.bytes": str(8 * 2**20),
@@ -90,7 +91,7 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
             # One order of all wishes, whomever they are for.
             partitions=1 if name == topics.verdicts else topics.partitions,
             replication_factor=topics.replication_factor,
-            configs=configs.get(name, {}),
+            configs=_copied(topics) | configs.get(name, {}),
             along_with=topics.readings if name == topics.sensor_state else "",
         )
         for name in (
@@ -130,7 +131,7 @@ def repartition_specs(settings: Settings) -> list[TopicSpec]:
             name=name,
             partitions=settings.topics.partitions,
             replication_factor=settings.topics.replication_factor,
-            configs=configs,
+            configs=_copied(settings.topics) | configs,
         )
         for name, configs in (
             (settings.repartition.source, {}),
@@ -138,6 +139,14 @@ def repartition_specs(settings: Settings) -> list[TopicSpec]:
             (settings.repartition.shuffled, {"max.message.bytes": _DEAD_LETTER_BYTES}),
         )
     ]
+
+
+def _copied(topics: TopicSettings) -> dict[str, str]:
+    """Of three copies and more, two must have a record before it counts.
+
+    A broker's own default is 1, and then the loss of one broker may lose records.
+    """
+    return {"min.insync.replicas": "2"} if topics.replication_factor >= _SAFE_COPIES else {}
 
 
 def member_of(kafka: KafkaSettings, slot: int) -> str:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,8 @@ from workers.cli.views.report import print_json
 from workers.errors import ProvisioningError
 
 if TYPE_CHECKING:
-    from workers.broker.embedded import BrokerConfig
+    from workers.broker.cluster import ClusterConfig
+    from workers.broker.embedded import BrokerConfig, Lifetime
     from workers.broker.registry import RunningBroker
 
 
@@ -28,25 +29,52 @@ class BrokerOptions:
     """How to run the broker."""
 
     port: Annotated[
-        int | None, typer.Option(help="Port for clients. Default: a free one.", min=1, max=65535)
+        int | None,
+        typer.Option(
+            help="Port for clients; further nodes take the next ones. Default: free ones.",
+            min=1,
+            max=65535,
+        ),
     ] = None
+    nodes: Annotated[
+        int,
+        typer.Option(
+            help="Brokers of the cluster. From 3 on everything has 3 copies: one may be lost.",
+            min=1,
+            max=9,
+        ),
+    ] = 1
     data: Annotated[
         Path | None,
         typer.Option(help="Data folder, kept at the end. Default: a temporary one, removed."),
     ] = None
     heap_mb: Annotated[
-        int, typer.Option("--heap", help="Memory of the Java machine in MB.", min=128, max=65536)
-    ] = 512
+        int | None,
+        typer.Option(
+            "--heap",
+            help="Memory of each Java machine in MB. Default: 512, of several nodes 192 each.",
+            min=128,
+            max=65536,
+        ),
+    ] = None
     java: Annotated[
         JavaSource,
         typer.Option(help="Java to use: the bundled one, or that of JAVA_HOME (17 or newer)."),
     ] = JavaSource.AUTO
 
-    def config(self) -> BrokerConfig:
-        """The configuration that the options describe."""
-        from workers.broker.embedded import BrokerConfig
+    def config(self, lifetime: Lifetime | int | None = None) -> BrokerConfig | ClusterConfig:
+        """The configuration that the options describe; it ends with us unless said otherwise."""
+        from workers.broker.cluster import DEFAULT_HEAP_MB, ClusterConfig
+        from workers.broker.embedded import BrokerConfig, Lifetime
 
-        return BrokerConfig(port=self.port, data=self.data, heap_mb=self.heap_mb, java=self.java)
+        each = BrokerConfig(
+            port=self.port,
+            data=self.data,
+            lifetime=Lifetime.OWNER if lifetime is None else lifetime,
+            heap_mb=self.heap_mb or (512 if self.nodes == 1 else DEFAULT_HEAP_MB),
+            java=self.java,
+        )
+        return each if self.nodes == 1 else ClusterConfig(nodes=self.nodes, each=each)
 
 
 def register(app: typer.Typer) -> None:
@@ -76,6 +104,7 @@ def start(
     seconds. Started twice, it says where the first one is and leaves it alone.
 
     Example: vigie broker start --port 9092 --data ~/kafka
+    Three that survive the loss of one: vigie broker start --nodes 3
     """
     from workers.broker.embedded import Lifetime
     from workers.broker.registry import find_running, remember, starting
@@ -88,7 +117,7 @@ def start(
             return
         lifetime = os.getppid() if with_parent else Lifetime.DETACHED
         with _progress() as on_progress:
-            broker = replace(options.config(), lifetime=lifetime).start(on_progress=on_progress)
+            broker = options.config(lifetime).start(on_progress=on_progress)
         running = remember(broker, keeps_data=options.data is not None)
     _show(running, "The broker is up", as_json=as_json)
 
@@ -108,20 +137,26 @@ def stop() -> None:
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Say whether the broker of `start` runs and answers; exit code 3 if not."""
-    from workers.broker.registry import find_running
+    """Say whether the broker of `start` runs and answers; exit code 3 if not.
+
+    Of several nodes all have to run.
+    """
+    from workers.broker.registry import find_running, living_nodes
     from workers.kafka.client import Connection
     from workers.kafka.factory import admin_of
 
     running = find_running()
+    living = 0 if running is None else living_nodes(running)
     answers = running is not None and admin_of(Connection(bootstrap=running.bootstrap)).answers(
-        timeout_s=5
+        timeout_s=5, brokers=len(running.nodes)
     )
     if as_json:
         facts = {} if running is None else asdict(running)
-        print_json({"running": running is not None, "answers": answers} | facts)
+        print_json({"running": running is not None, "answers": answers, "living": living} | facts)
     elif running is None:
         typer.echo("No broker is running. Start one with vigie broker start.")
+    elif living < len(running.nodes):
+        _show(running, f"{living} of {len(running.nodes)} nodes run (the logs say why)")
     else:
         _show(running, "The broker answers" if answers else "The broker runs but does not answer")
     if not answers:
@@ -152,11 +187,13 @@ def run(*, options: BrokerOptions) -> None:
 def _check_same(running: RunningBroker, options: BrokerOptions) -> None:
     """Do not pass off the running broker as another one."""
     port, data = options.port, options.data
-    other_port = port is not None and not running.bootstrap.endswith(f":{port}")
+    first = running.bootstrap.partition(",")[0]
+    other_port = port is not None and not first.endswith(f":{port}")
     other_data = data is not None and data.absolute() != Path(running.data)
-    if other_port or other_data:
+    if other_port or other_data or options.nodes != len(running.nodes):
         raise ProvisioningError(
-            f"A broker is running already at {running.bootstrap} with its data in {running.data}: "
+            f"A broker of {len(running.nodes)} node{'s'[: len(running.nodes) > 1]} is running "
+            f"already at {running.bootstrap} with its data in {running.data}: "
             "stop it first (vigie broker stop), or run a second one with vigie broker run."
         )
 
@@ -165,7 +202,8 @@ def _show(running: RunningBroker, what: str, *, as_json: bool = False) -> None:
     if as_json:
         print_json(asdict(running))
         return
-    typer.echo(f"{what}, pid {running.pid}, data in {running.data}.", err=True)
+    pids = ", ".join(str(node.pid) for node in running.nodes)
+    typer.echo(f"{what}, pid {pids}, data in {running.data}.", err=True)
     typer.echo(running.bootstrap)
 
 

@@ -12,7 +12,13 @@ from pydantic import ValidationError
 
 from schemas.settings import Settings
 from workers.errors import SettingsError
-from workers.kafka.factory import connection_of, member_of, repartition_specs, sink_of
+from workers.kafka.factory import (
+    connection_of,
+    member_of,
+    repartition_specs,
+    sink_of,
+    topic_specs,
+)
 from workers.kafka.unkeyed import keyed_name
 
 
@@ -84,3 +90,12 @@ def test_a_topic_cannot_be_repartitioned_into_itself_and_what_to_paste_is_said()
 
 def test_the_name_of_a_keyed_topic_is_one_that_kafka_takes():
     assert len(keyed_name("r" * 249)) == 249
+
+
+@pytest.mark.parametrize(("copies", "needed"), [(1, None), (2, None), (3, "2"), (5, "2")])
+def test_of_three_copies_two_must_have_what_counts(copies, needed):
+    chosen = Settings.model_validate({"topics": {"replication_factor": copies}})
+    specs = [*topic_specs(chosen.topics), *repartition_specs(chosen)]
+
+    assert {spec.configs.get("min.insync.replicas") for spec in specs} == {needed}
+    assert {spec.replication_factor for spec in specs} == {copies}

@@ -48,9 +48,9 @@ class KafkaPythonAdmin:
 
     connection: Connection
 
-    def answers(self, *, timeout_s: float) -> bool:
+    def answers(self, *, timeout_s: float, brokers: int = 1) -> bool:
         """See `Admin.answers`."""
-        return broker_answers(self.connection, timeout_s=timeout_s)
+        return broker_answers(self.connection, timeout_s=timeout_s, brokers=brokers)
 
     def wait_for_broker(self, *, should_stop: ShouldStop = never) -> None:
         """See `Admin.wait_for_broker`."""

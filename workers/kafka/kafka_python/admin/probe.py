@@ -23,7 +23,7 @@ _NAP_S: Final = 0.2
 _REMIND_S: Final = 30.0
 
 
-def broker_answers(connection: Connection, *, timeout_s: float) -> bool:
+def broker_answers(connection: Connection, *, timeout_s: float, brokers: int = 1) -> bool:
     """See `workers.kafka.admin.Admin.answers`."""
     if not _listens(connection, timeout_s):
         return False
@@ -31,14 +31,14 @@ def broker_answers(connection: Connection, *, timeout_s: float) -> bool:
         with building(connection.options):
             admin = KafkaAdminClient(**admin_options(connection, timeout_s=timeout_s))
         try:
-            admin.describe_cluster()
+            up = admin.describe_cluster()["brokers"]
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
         if (rejected := rejection(error)) is not None:
             raise rejected from error
         return False
-    return True
+    return len(up) >= brokers
 
 
 def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) -> None:
