@@ -125,7 +125,7 @@ cat "$$logs/computing" "$$logs/faults"; exit $$failed
 endef
 
 .PHONY: peers
-peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertmanager, Chromium
+peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertmanager, Chromium, Helm
 	requirements/peers.sh
 
 .PHONY: test
@@ -154,6 +154,7 @@ chaos: $(INSTALLED) ## Harm a running pipeline for as long as told (ARGS="--seco
 .PHONY: docs
 docs: $(INSTALLED) ## Write docs/schemas, docs/configuration.md, docs/openapi.json from the code
 	$(BIN)/python -m schemas.export docs/schemas
+	$(BIN)/python -m schemas.settings.chart deploy/helm/vigie/values.schema.json
 	$(BIN)/python -m schemas.settings.reference docs/configuration.md
 	$(BIN)/python -m workers.api.export docs/openapi.json
 

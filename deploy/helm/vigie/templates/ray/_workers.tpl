@@ -1,0 +1,76 @@
+{{/* A group of worker pods: {root, name, group}. */}}
+{{- define "vigie.workerGroup" -}}
+{{- $of := dict "root" .root "component" "ray-worker" "at" .group -}}
+- groupName: {{ .name }}
+  replicas: {{ .group.replicas }}
+  minReplicas: {{ .group.minReplicas }}
+  maxReplicas: {{ .group.maxReplicas }}
+  # The raylet's port stands firm, for the probes; CPUs and GPUs are those of the limits.
+  rayStartParams: {node-manager-port: "6380"}
+  template:
+    metadata:
+      labels:
+        {{- include "vigie.labels" $of | nindent 8 }}
+      {{- with .group.podAnnotations }}
+      annotations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      {{- include "vigie.podSpec" $of | nindent 6 }}
+      # Their last transactions end before the driver's drain does.
+      terminationGracePeriodSeconds: {{ add (ceil .root.Values.config.processing.drain_timeout_s) 60 }}
+      topologySpreadConstraints:
+        {{- include "vigie.spread" (dict "labels" (printf "app.kubernetes.io/instance: %s\nray.io/group: %s" .root.Release.Name .name)) | nindent 8 }}
+      containers:
+        - name: ray-worker
+          {{- include "vigie.rayContainer" $of | nindent 10 }}
+          {{- include "vigie.rayProbes" (dict "port" "raylet") | nindent 10 }}
+          ports:
+            - {name: raylet, containerPort: 6380}
+          # The driver and its workers are told to stop at one time: these stay until it has drained.
+          lifecycle:
+            preStop:
+              sleep: {seconds: {{ add (ceil .root.Values.config.processing.drain_timeout_s) 15 }}}
+          volumeMounts:
+            - {name: tmp, mountPath: /tmp}
+            - {name: shm, mountPath: /dev/shm}
+            - {name: config, mountPath: /etc/vigie, readOnly: true}
+            {{- if include "vigie.hasKafkaFiles" .root }}
+            - {name: kafka, mountPath: /run/secrets/kafka, readOnly: true}
+            {{- end }}
+      volumes:
+        {{- include "vigie.fileVolumes" .root | nindent 8 }}
+        - name: shm
+          emptyDir: {medium: Memory, sizeLimit: {{ .group.sharedMemory }}}
+{{- end }}
+
+{{/* What the containers of Ray have in common. KubeRay writes the command and the token. */}}
+{{- define "vigie.rayContainer" -}}
+{{- $limits := dict -}}
+{{- with .at.gpus }}{{ $_ := set $limits "nvidia.com/gpu" . }}{{ end -}}
+image: {{ include "vigie.image" (dict "root" .root "image" .at.image) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+env:
+  - {name: RAY_AUTH_MODE, value: token}
+  {{- with .root.Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+resources:
+  {{- mustMerge (dict "limits" $limits) (deepCopy .at.resources) | toYaml | nindent 2 }}
+securityContext:
+  {{- include "vigie.containerSecurityContext" . | nindent 2 }}
+{{- end }}
+
+{{- define "vigie.rayProbes" -}}
+startupProbe:
+  tcpSocket: {port: {{ .port }}}
+  periodSeconds: 5
+  failureThreshold: 24
+livenessProbe:
+  tcpSocket: {port: {{ .port }}}
+  periodSeconds: 10
+  failureThreshold: 6
+readinessProbe:
+  tcpSocket: {port: {{ .port }}}
+  periodSeconds: 10
+{{- end }}
