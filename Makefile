@@ -77,6 +77,8 @@ requirements: $(UV_READY) ## Pin the dependencies of pyproject.toml (UPGRADE=--u
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt pyproject.toml \
+		--extra excel --extra notify --extra oidc --extra postgres --extra registry --extra tracing
 
 # ---- see it -----------------------------------------------------------------------------------
 

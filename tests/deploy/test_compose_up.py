@@ -1,0 +1,118 @@
+"""`docker compose up` is run without Docker: each service natively, in the file's order.
+
+See `tests.support.compose` for what is as Docker has it and what is not. Grafana has no program on
+such a machine: it is the one service that is not run, and the test says so.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import container, netns
+from tests.support.compose import Service, Stack, removed_at_the_end
+from tests.support.dockerfile import read_images
+from tests.support.postgres import MISSING, postgres_programs
+from tests.support.wait import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+JVM_AT_SIGTERM = 143
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.kafka,
+    pytest.mark.ray,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(
+        bool(container.why_not() or netns.why_not()),
+        reason=str(container.why_not() or netns.why_not()),
+    ),
+    pytest.mark.skipif(postgres_programs() is None, reason=MISSING),
+]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    secrets = tmp_path / "secrets"
+    subprocess.run([ROOT / "deploy/compose/secrets.sh", secrets], check=True, capture_output=True)
+    with netns.open_network() as network:
+        stack = Stack(
+            checkout=ROOT,
+            folder=tmp_path,
+            network=network,
+            image=read_images(ROOT / "Dockerfile")["cpu"],
+            environment=container.environment_mounts(ROOT / ".venv", ROOT),
+            profiles=frozenset({"demo", "observability"}),
+            secrets=secrets,
+        )
+        with removed_at_the_end(stack):
+            yield stack
+
+
+def test_it_comes_up_shows_incidents_of_the_plant_and_ends_in_order(stack):
+    stack.up(within_s=900)
+
+    assert [line.partition(":")[0] for line in stack.skipped] == ["grafana"], stack.skipped
+    wait_until(lambda: not deaf(stack), within=120, what="every port to be listened at")
+    assert_kafka_is_reached_from_the_host(stack.running["kafka"])
+    token = (stack.secrets / "admin-token").read_text()
+    gateway = stack.running["gateway"]
+    wait_until(
+        lambda: ask(gateway, 8080, "/v1/incidents", token)["items"], within=400, what="an incident"
+    )
+    assert_prometheus_sees_driver_and_gateway(stack.running["prometheus"])
+
+    codes = stack.down()
+
+    assert codes.pop("kafka") in {0, JVM_AT_SIGTERM}
+    assert set(codes.values()) == {0}, codes
+
+
+def deaf(stack: Stack) -> list[str]:
+    """Ports of the file at which nobody listens."""
+    return [
+        f"{name}:{port}"
+        for name, service in stack.running.items()
+        for port in service.ports
+        if not listens(service, port)
+    ]
+
+
+def listens(service: Service, port: int) -> bool:
+    try:
+        with socket.create_connection((service.address, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def ask(service: Service, port: int, path: str, token: str = "") -> Any:
+    request = urllib.request.Request(
+        f"http://{service.address}:{port}{path}",
+        headers={"Authorization": f"Bearer {token}"} if token else {},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def assert_kafka_is_reached_from_the_host(kafka: Service) -> None:
+    """By the listener that is published: its clients are told localhost."""
+    command = kafka.spec["healthcheck"]["test"][1]
+    asked = kafka.container.execute([command, "--bootstrap-server", "localhost:9092"], 120)
+    assert asked.stdout.startswith("localhost:9092"), asked.stdout + asked.stderr
+
+
+def assert_prometheus_sees_driver_and_gateway(prometheus: Service) -> None:
+    def all_up() -> Any:
+        told = ask(prometheus, 9090, "/api/v1/targets")["data"]["activeTargets"]
+        health = {one["labels"]["job"]: (one["health"], one["lastError"]) for one in told}
+        return len(health) == 4 and {up for up, _ in health.values()} == {"up"} and health
+
+    wait_until(all_up, within=120, what="Prometheus to reach all that it watches")
