@@ -12,7 +12,7 @@ from detector.calibration.drift import FEWEST, REFERENCES, DriftWatch
 from detector.scoring import Scores
 from tests.support.alarm_rules import make_rule
 from tests.support.logs import Rules
-from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Work
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Timing, Work
 
 POISON = 5000.0
 """No scorer survives a window that holds a reading of at least this."""
@@ -154,6 +154,7 @@ class SimFuture:
         self._error: Exception | None = None
         self._is_ready = False
         self._waits = 0
+        self.timing: Timing | None = None
 
     def answer(self, error: Exception | None = None) -> None:
         self._error, self._is_ready = error, True

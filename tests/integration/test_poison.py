@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from detector.artifact import save
-from detector.scoring import Scores
 from schemas.settings import Settings
 from schemas.wire.dead_letter import read_dead_letter
 from schemas.wire.errors import Stage
@@ -20,7 +19,7 @@ from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
 from workers.stream.scoring.backend import Work
 from workers.supervision.ray.actors import ModelFiles, ScorerActor
-from workers.supervision.ray.scoring import RayScoring
+from workers.supervision.ray.scoring import Answer, RayScoring
 from workers.supervision.ray.session import ray_session
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(330)]
@@ -36,7 +35,7 @@ class MortalScorer(ScorerActor):
         super().__init__(model)
         self._wicked = wicked
 
-    def score(self, work: Work) -> Scores:
+    def score(self, work: Work) -> Answer:
         if np.isin(work.rows, self._wicked).any():
             os._exit(1)
         return super().score(work)

@@ -196,6 +196,7 @@ class HeldScoring:
 class HeldFuture:
     def __init__(self, scoring: HeldScoring, inner: ScoringFuture) -> None:
         self._scoring, self._inner, self.ready = scoring, inner, False
+        self.timing = inner.timing
 
     def wait(self, timeout_s: float) -> bool:
         if self._scoring.clock is not None and not self.ready:

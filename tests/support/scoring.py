@@ -25,6 +25,7 @@ class _HeldBack:
     def __init__(self, inner: ScoringFuture, until: float) -> None:
         self._inner = inner
         self._until = until
+        self.timing = inner.timing
 
     def wait(self, timeout_s: float) -> bool:
         left = self._until - time.monotonic()

@@ -6,11 +6,12 @@ the rest is of the moment, and read by an index.
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, func, select
 from detector.calibration.severity import Severity
 from schemas.api.incidents import IncidentState
 from schemas.api.subscriptions import DeliveryState
+from workers.gateway.sinks.outcome import Verdict
 from workers.gateway.store.database import Database
 from workers.gateway.store.tables import deliveries, incidents, subscriptions
 
@@ -25,13 +27,25 @@ __all__ = ["GatewayCollector"]
 
 _LIVE: Final = (DeliveryState.WAITING.value, DeliveryState.MUTED.value)
 _COUNT_EVERY_S: Final = 60.0
+_TAKEN_IN: Final = {
+    "records": "Records of the topic of incidents that were taken in.",
+    "events": "Events in them that were news.",
+    "unreadable": "Records in which no event could be read.",
+    "rejected": "Records that the database would not hold; they were passed over.",
+    "lost": "Records that retention deleted before they were taken in.",
+}
+_OF_PROCESS: Final = {
+    "streams": "Clients of /v1/stream.",
+    "intake": "1 while incidents are taken in, or another gateway does it.",
+    "intake_lag_records": "Incidents in the topic, not yet taken in.",
+}
 
 
 class GatewayCollector(Collector):
     """Reads the state at scrape time.
 
-    `health` is that of the gateway: `attempts` by outcome, `streams`, `intake_lag_records`; what it
-    does not say is left out.
+    `health` is that of the gateway: `attempts` by outcome, `streams`, `intake`, `taken_in`,
+    `intake_lag_records`; what it does not say is left out.
     """
 
     def __init__(
@@ -141,6 +155,9 @@ def _of_incidents(connection: Connection) -> Iterator[Metric]:
 
 
 def _of_process(health: Mapping[str, Any]) -> Iterator[Metric]:
+    build = InfoMetricFamily("vigie_gateway_build", "The version of Vigie that runs: 1.")
+    build.add_metric([], {"version": importlib.metadata.version("vigie")})
+    yield build
     attempts = health.get("attempts")
     if isinstance(attempts, Mapping):
         family = CounterMetricFamily(
@@ -148,15 +165,19 @@ def _of_process(health: Mapping[str, Any]) -> Iterator[Metric]:
             "Attempts to deliver since the start of the process, by what became of them.",
             labels=["outcome"],
         )
-        for outcome, number in sorted(attempts.items()):
+        # What never happened is 0: Prometheus sees no increase in a series that begins at 1.
+        for outcome, number in sorted({**dict.fromkeys(Verdict, 0), **attempts}.items()):
             family.add_metric([str(outcome)], number)
         yield family
-    for key, name, told in (
-        ("streams", "streams", "Clients of /v1/stream."),
-        ("intake_lag_records", "intake_lag_records", "Incidents in the topic, not yet taken in."),
-    ):
+    taken_in = health.get("taken_in")
+    if isinstance(taken_in, Mapping):
+        for name, told in _TAKEN_IN.items():
+            family = CounterMetricFamily(f"vigie_gateway_intake_{name}", told)
+            family.add_metric([], taken_in.get(name, 0))
+            yield family
+    for key, told in _OF_PROCESS.items():
         if isinstance(health.get(key), int | float):
-            yield _gauge(name, told, "", [((), health[key])])
+            yield _gauge(key, told, "", [((), health[key])])
 
 
 def _gauge(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from workers.stream.health import (
-    Health,
-    LatencyHistogram,
-    Phase,
-    budget_use_of,
-    split_sensors_of,
-)
+from schemas.wire.errors import Stage
+from schemas.wire.incident import EndReason
+from workers.stream.health import Health, Phase, budget_use_of, measures_of, split_sensors_of
+from workers.stream.histogram import Histogram, Measures
 from workers.stream.state.budget_use import BudgetUse
-from workers.stream.state.counts import NUMBERS
-from workers.supervision.status import ScalingStatus
+from workers.stream.state.counts import NUMBERS, Counts
+from workers.supervision.managed_actor import Reason
+from workers.supervision.status import Kind, ScalingStatus
 
 _TOLD = {
     "records": "Records read and committed.",
@@ -43,7 +47,18 @@ _TOLD = {
     "off": "Readings scored and not judged, as their sensor was off.",
     "incidents_opened": "Incidents that opened, drifts too.",
 }
-_QUANTILES = (0.5, 0.9, 0.99)
+_HISTOGRAMS: Mapping[str, tuple[str, float, Callable[[Measures], Histogram]]] = {
+    "latency_seconds": (
+        "From a record's timestamp to the hand-over of its outputs.",
+        1e-3,
+        lambda m: m.latency,
+    ),
+    "batch_readings": ("Readings in a call to a scorer.", 1.0, lambda m: m.batch),
+    "scoring_queue_seconds": ("How long a call waited for its scorer.", 1.0, lambda m: m.queue),
+    "scoring_device_seconds": ("How long a scorer computed a call.", 1.0, lambda m: m.device),
+    "commit_seconds": ("How long a commit took.", 1.0, lambda m: m.commit),
+}
+"""Of all workers together: what it says, the unit in seconds, where it is."""
 _WORKER_COUNTERS: Mapping[str, tuple[str, Callable[[Health], float]]] = {
     "commits": ("Checkpoints committed.", lambda h: h.commits),
     "rewinds": ("Checkpoints that failed and were repeated.", lambda h: h.rewinds),
@@ -105,7 +120,8 @@ class PipelineCollector(Collector):
         """The metrics of this moment."""
         healths, scaling = list(self._driver.healths), self._driver.scaling
         yield from _of_driver(self._driver)
-        yield from _of_partitions(healths)
+        partitions = 0 if scaling is None else scaling.partitions
+        yield from _of_partitions(healths, partitions)
         for kind, metrics in (
             (CounterMetricFamily, _WORKER_COUNTERS),
             (GaugeMetricFamily, _WORKER_GAUGES),
@@ -113,14 +129,15 @@ class PipelineCollector(Collector):
             for name, (told, value) in metrics.items():
                 found = [((str(health.slot),), value(health)) for health in healths]
                 yield _metric(kind, name, told, "worker", found)
-        latency = sum((health.latency for health in healths), LatencyHistogram())
-        quantiles = [((str(q),), latency.quantile(q)) for q in _QUANTILES]
-        yield _metric(
-            GaugeMetricFamily,
-            "latency_milliseconds",
-            "From a record's timestamp to the hand-over of its outputs, since the start.",
-            "quantile",
-            [(labels, value) for labels, value in quantiles if value is not None],
+        yield from _of_measures(measures_of(healths))
+        yield _info(
+            "model",
+            "Models that workers score with: 1.",
+            [
+                {"worker": str(h.slot), "name": h.model.name, "version": h.model.version}
+                for h in healths
+                if h.model is not None
+            ],
         )
         yield _metric(
             GaugeMetricFamily,
@@ -135,6 +152,8 @@ class PipelineCollector(Collector):
 
 
 def _of_driver(driver: Driver) -> Iterator[Metric]:
+    version = importlib.metadata.version("vigie")
+    yield _info("build", "The version of Vigie that runs: 1.", [{"version": version}])
     yield _metric(
         GaugeMetricFamily,
         "ready",
@@ -162,35 +181,58 @@ def _metric(
     return metric
 
 
-def _of_partitions(healths: list[Health]) -> Iterator[Metric]:
-    counted = [
-        ((str(health.slot), str(partition)), counts)
-        for health in healths
-        for partition, counts in health.counts.items()
-    ]
+def _info(name: str, told: str, found: Iterable[Mapping[str, str]]) -> Metric:
+    family = InfoMetricFamily(f"vigie_{name}", told)
+    for labels in found:
+        family.add_metric([], dict(labels))
+    return family
+
+
+def _of_measures(measures: Measures) -> Iterator[Metric]:
+    for name, (told, unit, of) in _HISTOGRAMS.items():
+        histogram = of(measures)
+        family = HistogramMetricFamily(f"vigie_{name}", told)
+        buckets = [(f"{le * unit:g}".replace("inf", "+Inf"), n) for le, n in histogram.cumulative()]
+        family.add_metric([], buckets, histogram.total * unit)
+        yield family
+
+
+def _of_partitions(healths: list[Health], partitions: int) -> Iterator[Metric]:
+    """By partition, whichever workers have or had it: workers times partitions is no bound.
+
+    What never happened is 0, not absent: Prometheus sees no increase in a series that begins at 1.
+    """
+    counts = {number: Counts() for number in range(partitions)}
+    lag: dict[int, int] = {}
+    for health in healths:
+        for number, own in health.counts.items():
+            counts[number] = counts.get(number, Counts()) + own
+        for number, behind in health.lag.items():
+            lag[number] = max(lag.get(number, 0), behind)
     for name in NUMBERS:
-        found = [(labels, getattr(counts, name)) for labels, counts in counted]
-        yield _metric(CounterMetricFamily, name, _TOLD[name], "worker partition", found)
+        found = [((str(number),), getattr(own, name)) for number, own in sorted(counts.items())]
+        yield _metric(CounterMetricFamily, name, _TOLD[name], "partition", found)
+    total = sum(counts.values(), Counts())
     yield _metric(
         CounterMetricFamily,
         "bad_records",
         "Records sent to the dead-letter topic, by the stage at which they failed.",
-        "worker partition stage",
-        [((*at, stage), times) for at, counts in counted for stage, times in counts.bad.items()],
+        "stage",
+        [((stage,), total.bad.get(stage, 0)) for stage in Stage],
     )
     yield _metric(
         CounterMetricFamily,
         "incidents_resolved",
         "Incidents that ended, by the reason.",
-        "worker partition reason",
-        [((*at, why), times) for at, counts in counted for why, times in counts.resolved.items()],
+        "reason",
+        [((why,), total.resolved.get(why, 0)) for why in EndReason],
     )
     yield _metric(
         GaugeMetricFamily,
         "lag_records",
-        "End offset less position, by partition.",
-        "worker partition",
-        [((str(h.slot), str(p)), lag) for h in healths for p, lag in h.lag.items()],
+        "End offset less position, of the partitions that a worker has.",
+        "partition",
+        [((str(number),), behind) for number, behind in sorted(lag.items())],
     )
 
 
@@ -228,10 +270,13 @@ def _of_budget(use: BudgetUse) -> Iterator[Metric]:
 
 
 def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
-    kinds = {"ingest": scaling.ingest, "scorers": scaling.scorers}
+    kinds = {Kind.INGEST: scaling.ingest, Kind.SCORERS: scaling.scorers}
+    partitions = [((), scaling.partitions)]
+    yield _metric(GaugeMetricFamily, "partitions", "Partitions of the readings.", "", partitions)
     for name, told, number in (
         ("desired_workers", "How many workers there should be.", attrgetter("target")),
         ("actual_workers", "How many workers there are and answer.", attrgetter("actual")),
+        ("max_workers", "How many workers scaling may start.", attrgetter("most")),
     ):
         found = [((kind,), number(count)) for kind, count in kinds.items()]
         yield _metric(GaugeMetricFamily, name, told, "kind", found)
@@ -240,7 +285,11 @@ def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
         "workers_replaced",
         "Workers found dead or hung.",
         "kind reason",
-        scaling.replaced.items(),
+        [
+            ((kind, reason), scaling.replaced.get((kind, reason), 0))
+            for kind in Kind
+            for reason in Reason
+        ],
     )
     yield _metric(
         CounterMetricFamily,
@@ -254,5 +303,9 @@ def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
         "scaling_decisions",
         "Changes of the number of workers.",
         "kind direction",
-        scaling.decisions.items(),
+        [
+            ((kind, direction), scaling.decisions.get((kind, direction), 0))
+            for kind in Kind
+            for direction in ("out", "in")
+        ],
     )

@@ -33,7 +33,7 @@ from workers.api.serving import (
     listening,
     serving_in_thread,
 )
-from workers.stream.health import Health, LatencyHistogram, budget_use_of, split_sensors_of
+from workers.stream.health import Health, budget_use_of, measures_of, split_sensors_of
 from workers.stream.state.counts import Counts
 from workers.supervision.readiness import is_live, missing_of
 from workers.supervision.status import ScalingStatus
@@ -47,7 +47,7 @@ _PAGES: Final = "/healthz, /readyz, /metrics, /status or /scale\n"
 
 def status_of(healths: Sequence[Health], scaling: ScalingStatus | None = None) -> dict[str, Any]:
     """The state of a pipeline as plain values, for JSON; without `scaling` when the run is over."""
-    latency = sum((health.latency for health in healths), LatencyHistogram())
+    latency = measures_of(healths).latency
     return {
         **({} if scaling is None else {"scaling": scaling_as_json(scaling)}),
         "counts": asdict(sum((health.total for health in healths), Counts())),

@@ -20,7 +20,7 @@ from schemas.wire.anomaly import Anomaly
 from schemas.wire.dead_letter import DeadLetter
 from schemas.wire.denoised import DenoisedFrame
 from schemas.wire.event import DeedEvent, IncidentEvent
-from workers.stream.health import LatencyHistogram
+from workers.stream.histogram import LatencyHistogram
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -93,7 +93,7 @@ class Ledger:
         self._kept[place, machine] = rows
         for channel, name in enumerate(self.channels):
             self._clean[place, machine, channel] = frame.values[name]
-        self.latency.observe(stamp_ms - np.array(frame.ts_ns, np.float64) / 1e6)
+        self.latency.observe_all(stamp_ms - np.array(frame.ts_ns, np.float64) / 1e6)
 
     def add_anomaly(self, anomaly: Anomaly) -> None:
         """Enter one flagged reading."""

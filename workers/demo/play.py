@@ -35,7 +35,7 @@ from workers.pictures import PlotExtraError
 from workers.plant.faults import Fault
 from workers.plant.plant import PlantChunk
 from workers.process import configure_logging
-from workers.stream.health import Health, LatencyHistogram, Phase
+from workers.stream.health import Health, Phase, measures_of
 from workers.stream.state.counts import Counts
 from workers.supervision.pipeline import run_pipeline
 from workers.verdicts.writer import open_wish_writer
@@ -243,7 +243,7 @@ class _Show:
             self._rates.popleft()
         since_s, sent_then, done_then = self._rates[0]
         span_s = now_s - since_s or 1.0
-        latency = sum((health.latency for health in healths), LatencyHistogram())
+        latency = measures_of(healths).latency
         return View(
             elapsed_s=(time.time_ns() - self.feeder.start_ns) / 1e9,
             seconds=self.scenario.seconds,

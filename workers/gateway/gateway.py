@@ -204,6 +204,7 @@ class Gateway:
         found: dict[str, Any] = {"streams": self.fan.listeners}
         if state.intake is not None:
             found["intake"] = state.intake.is_alive() and not state.intake.state.error
+            found["taken_in"] = dict(state.intake.state.counts)
             if state.intake.state.lag is not None:
                 found["intake_lag_records"] = state.intake.state.lag
         if state.dispatcher is not None:

@@ -6,14 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
+from workers.stream.histogram import Measures
 from workers.stream.state.budget_use import BudgetUse
 from workers.stream.state.counts import Counts
+from workers.stream.state.restore import ModelVersion
 from workers.stream.state.sensor_spans import SensorSpans, SplitSensors, split_sensors
-
-_EDGES_MS = np.concatenate(([0.0], np.geomspace(1.0, 600_000.0, 96)))
 
 
 class Phase(StrEnum):
@@ -47,44 +44,19 @@ class ProgressTicks:
         self.count += 1
 
 
-class LatencyHistogram:
-    """Latencies in 96 logarithmic buckets from 1 ms to 10 minutes: 15 % wide, constant memory."""
-
-    def __init__(self, buckets: NDArray[np.int64] | None = None) -> None:
-        """Begin empty, or with the buckets of another."""
-        self.buckets = np.zeros(len(_EDGES_MS), np.int64) if buckets is None else buckets
-
-    def observe(self, latencies_ms: NDArray[np.float64]) -> None:
-        """Add latencies in milliseconds; negative ones (clocks apart) count as 0."""
-        places = np.searchsorted(_EDGES_MS, np.maximum(latencies_ms, 0.0), side="right") - 1
-        self.buckets = self.buckets + np.bincount(places, minlength=len(_EDGES_MS))
-
-    def quantile(self, q: float) -> float | None:
-        """The q-quantile in milliseconds, to the bucket's upper edge; None when empty."""
-        total = int(self.buckets.sum())
-        if not total:
-            return None
-        place = int(np.searchsorted(np.cumsum(self.buckets), q * total))
-        return float(_EDGES_MS[min(place + 1, len(_EDGES_MS) - 1)])
-
-    def __add__(self, other: LatencyHistogram) -> LatencyHistogram:
-        """Both together."""
-        return LatencyHistogram(self.buckets + other.buckets)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Health:
     """The state of one ingest worker at one moment.
 
     Counts are of committed work only, so they agree with the topics. An actor's begin at 0; the
-    supervisor adds those of its predecessors (`carried`). `latency` runs from a record's timestamp
-    to the hand-over of its outputs. `busy_s` is the time spent on anything but waiting.
-    `model_changes` are partitions whose committed work another model had done;
+    supervisor adds those of its predecessors (`carried`). `busy_s` is the time spent on anything
+    but waiting. `model_changes` are partitions whose committed work another model had done;
     `recorded_cold_starts` those of which sensors begin anew although something was recorded.
     `never_scored` are sensors that never filled a window, such as those whose steps are longer than
     the gap. `held` are records, by partition, that were read and wait to be written on; see
     `held_by`. `spans` tell, by partition, when its sensors came; see `split_sensors_of`.
-    `budget_use` is, by partition, what its sensors made of their alarm budget.
+    `budget_use` is, by partition, what its sensors made of their alarm budget. `model` is the one
+    that it scores with, None when it scores nothing.
     """
 
     slot: int
@@ -104,7 +76,8 @@ class Health:
     model_changes: int = 0
     recorded_cold_starts: int = 0
     stalls: int = 0
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    measures: Measures = field(default_factory=Measures)
+    model: ModelVersion | None = None
     resident_bytes: int = 0
     cpu_s: float = 0.0
     busy_s: float = 0.0
@@ -133,8 +106,14 @@ class Health:
             spans={},
             budget_use={},
             in_flight=0,
+            model=None,
             resident_bytes=0,
         )
+
+
+def measures_of(healths: Iterable[Health]) -> Measures:
+    """What was measured of all workers together."""
+    return sum((health.measures for health in healths), Measures())
 
 
 def held_by(healths: Iterable[Health]) -> int:
@@ -172,6 +151,7 @@ _OF_THE_MOMENT = {
     "spans",
     "budget_use",
     "in_flight",
+    "model",
     "resident_bytes",
 }
 _RUNNING_SUMS = tuple(f.name for f in fields(Health) if f.name not in _OF_THE_MOMENT)

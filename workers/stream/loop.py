@@ -17,13 +17,11 @@ long as that takes.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
-import psutil
 import structlog
 
 from schemas.settings import ProcessingSettings
@@ -37,7 +35,7 @@ from workers.kafka.client import Generation, PollResult, Source
 from workers.kafka.deadline import Deadline
 from workers.stream.assignment import Opener
 from workers.stream.checkpoint import Checkpoint
-from workers.stream.health import Health, LatencyHistogram, Phase, ProgressTicks
+from workers.stream.health import Health, Phase, ProgressTicks
 from workers.stream.input import RecordsIn
 from workers.stream.owned_partition import OwnedPartition, PartitionRequest, PartitionStage
 from workers.stream.registry_wait import RegistryWait, pause_of
@@ -47,6 +45,7 @@ from workers.stream.scoring.call import ScoringCall, submit
 from workers.stream.state.counts import Counts
 from workers.stream.state.recorded import RecordedState
 from workers.stream.state.restore import RestorePlan
+from workers.stream.telemetry import Telemetry
 
 MAX_REWINDS = 20
 _IDLE_POLL_S = 0.1
@@ -82,6 +81,7 @@ class IngestLoop:
         monotonic_s: Callable[[], float],
         wall_s: Callable[[], float],
         pause: Callable[[float], None],
+        telemetry: Telemetry | None = None,
         on_turn: Callable[[Collection[OwnedPartition]], list[PartitionRequest]] = lambda _: [],
     ) -> None:
         """Take the parts; nothing is read before the first `step`.
@@ -97,14 +97,12 @@ class IngestLoop:
         self._calls: deque[ScoringCall] = deque()
         self._checkpoint = new_checkpoint()
         self._generation: Generation | None = None
-        self._paused = False
-        self._waiting = False
+        self._paused = self._waiting = False
         self._rewinds_in_a_row = 0
         # Of what was committed here, also for partitions that were given away since.
         self._counts: dict[int, Counts] = {}
         self._busy_s = 0.0
-        self._latency = LatencyHistogram()
-        self._process = psutil.Process(os.getpid())
+        self._telemetry = telemetry or Telemetry()
         self._health_at_s = self._sensors_at_s = 0.0
         self._log = structlog.get_logger("vigie.ingest").bind(slot=slot)
         self._registry_wait = RegistryWait(self._log, monotonic_s)
@@ -192,7 +190,9 @@ class IngestLoop:
         )
         self._generation = polled.generation
         has_backlog = 2 * sum(map(len, polled.records.values())) >= most
-        return polled, 0.0 if has_backlog else self._monotonic_s() - before_s, has_backlog
+        took_s = self._monotonic_s() - before_s
+        self._telemetry.polled(polled, took_s)
+        return polled, 0.0 if has_backlog else took_s, has_backlog
 
     def _hold(self) -> None:
         if not self._paused:
@@ -291,6 +291,7 @@ class IngestLoop:
                 overtaken.state.deleted(offsets)
                 self._log.warning("retention_was_faster", partition=number, offsets=offsets)
         requests: list[PartitionRequest] = []
+        began_s = self._monotonic_s()
         for number, records in polled.records.items():
             owned = self._partitions.get(number)
             if owned is None or not owned.is_open or not records:
@@ -298,12 +299,13 @@ class IngestLoop:
             self.progress.tick()
             with self._registry_wait.asking(number, records[-1].offset):
                 batch = self._input.accept(records, poison=owned.poison)
-            asked = owned.polled(batch, records)
-            if asked is not None:
+            if (asked := owned.polled(batch, records)) is not None:
                 requests.append(asked)
         requests += self._on_turn(self._open.values())
         if requests:
+            took_s = self._monotonic_s() - began_s
             self._calls.append(submit(self._scoring, requests))
+            self._telemetry.submitted(self._calls[-1], took_s)
 
     # -- publish and commit ----------------------------------------------------------------------
 
@@ -316,12 +318,14 @@ class IngestLoop:
             self._publish(self._calls.popleft())
 
     def _publish(self, call: ScoringCall) -> None:
-        for asked, scores in call.shares(self._bisector.scores(call)):
+        answer = self._bisector.scores(call)
+        self._telemetry.answered(call)
+        for asked, scores in call.shares(answer):
             if asked.partition.stage is PartitionStage.REVOKED:
                 continue
             self._checkpoint.publish(asked.scored(scores), scores)
             stamps_ms = asked.stamps_ms[asked.stamps_ms >= 0]
-            self._latency.observe(np.float64(self._wall_s() * 1e3) - stamps_ms)
+            self._telemetry.published(np.float64(self._wall_s() * 1e3) - stamps_ms)
 
     def _commit_if_due(self, *, has_backlog: bool) -> None:
         """With a backlog, commit by the clock; without one a reader would only wait for it."""
@@ -342,6 +346,8 @@ class IngestLoop:
         started_s = self._monotonic_s()
         committed = checkpoint.commit(self._generation, deadline=deadline)
         self._checkpoint = self._new_checkpoint()
+        took_s = self._monotonic_s() - started_s
+        self._telemetry.committed(took_s)
         for number, (_, counts) in committed.items():
             self._count(number, counts)
         offsets = {number: at.next_offset for number, (at, _) in committed.items()}
@@ -352,7 +358,7 @@ class IngestLoop:
             readings=total.readings,
             anomalies=total.anomalies,
             dead_lettered=total.dead_lettered,
-            took_s=round(self._monotonic_s() - started_s, 4),
+            took_s=round(took_s, 4),
         )
         self.health = replace(
             self.health,
@@ -399,6 +405,7 @@ class IngestLoop:
         self._go_back()
 
     def _go_back(self) -> None:
+        self._telemetry.went_back()
         self._checkpoint.abort()
         self._checkpoint = self._new_checkpoint()
         self.progress.tick()
@@ -415,7 +422,6 @@ class IngestLoop:
             return
         self._health_at_s = now_s + _HEALTH_EVERY_S
         self._note_sensors(opened, now_s)
-        times = self._process.cpu_times()
         self.health = replace(
             self.health,
             phase=phase,
@@ -425,9 +431,10 @@ class IngestLoop:
             never_scored=sum(owned.recorded.never_scored for owned in opened.values()),
             held={number: owned.state.held for number, owned in opened.items()},
             in_flight=len(self._calls),
-            latency=LatencyHistogram(self._latency.buckets),
-            resident_bytes=self._process.memory_info().rss,
-            cpu_s=times.user + times.system,
+            measures=self._telemetry.measures.copy(),
+            model=self._opener.model,
+            resident_bytes=self._telemetry.resident_bytes,
+            cpu_s=self._telemetry.cpu_s,
             busy_s=self._busy_s,
             rejected_outputs=self._checkpoint.rejected_outputs,
         )

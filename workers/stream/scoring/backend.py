@@ -6,6 +6,7 @@ takes the scores in the order in which it submitted the work.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -91,8 +92,22 @@ class Work:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Of one call: seconds that it waited for its scorer, and that this computed."""
+
+    queue_s: float
+    device_s: float
+
+
 class ScoringFuture(Protocol):
-    """The scores of one call, some time."""
+    """The scores of one call, some time.
+
+    Attributes:
+        timing: of the call, known with its scores; None while, or where, it is not.
+    """
+
+    timing: Timing | None
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the scores, at most `timeout_s`; whether they are there."""
@@ -122,8 +137,8 @@ class Scoring(Protocol):
 class Done:
     """A future whose scores are there at once."""
 
-    def __init__(self, outcome: Scores | Exception) -> None:
-        self._outcome = outcome
+    def __init__(self, outcome: Scores | Exception, timing: Timing | None = None) -> None:
+        self._outcome, self.timing = outcome, timing
 
     def wait(self, timeout_s: float) -> bool:  # noqa: ARG002 - the protocol's
         """See `ScoringFuture`."""
@@ -148,7 +163,9 @@ class LocalScoring:
 
     def submit(self, work: Work) -> ScoringFuture:
         """Score now."""
+        began_s = time.perf_counter()
         try:
-            return Done(work.scores(self._detector))
+            scores = work.scores(self._detector)
+            return Done(scores, Timing(0.0, time.perf_counter() - began_s))
         except Exception as error:  # noqa: BLE001 - the future raises it, as an actor's would
             return Done(error)

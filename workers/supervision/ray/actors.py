@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from detector.artifact import load
-from detector.scoring import Detector, Scores
+from detector.scoring import Detector
 from schemas.settings import Settings
 from workers.errors import StoppedError
 from workers.kafka.admin import TopicSpec
@@ -37,7 +38,7 @@ from workers.stream.repartition.build import (
 from workers.stream.scoring.backend import LocalScoring, Scoring, Work
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.launcher import Heartbeat
-from workers.supervision.ray.scoring import RayScoring
+from workers.supervision.ray.scoring import Answer, RayScoring
 from workers.supervision.ray.watchdog import Watchdog
 
 _CONTAINERS_A_LOOK = 100_000
@@ -187,11 +188,13 @@ class ScorerActor:
         self._begun = self._ended = 0
         self._node = current_node()
 
-    def score(self, work: Work) -> Scores:
+    def score(self, work: Work) -> Answer:
         """Score samples."""
         self._begun += 1
+        sent_s, began_s = time.time(), time.perf_counter()
         try:
-            return work.scores(self._detector)
+            scores = work.scores(self._detector)
+            return Answer(scores, sent_s, time.perf_counter() - began_s)
         finally:
             self._ended += 1
 

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.scoring import Scores
-from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Work
+from workers.stream.scoring.backend import ScorerLostError, ScoringFuture, Timing, Work
 from workers.supervision.launcher import ActorAwayError, ActorLostError
 from workers.supervision.ray.polled_call import PolledCall
 
 _ASK_AGAIN_S = 0.05
 _ANOTHER_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a scorer gives back: scores, when by its wall clock it began, and how long it took."""
+
+    scores: Scores
+    began_s: float
+    took_s: float
 
 
 class RayScoring:
@@ -94,6 +103,8 @@ class _RayFuture:
     def __init__(self, reference: Any, line: _Line, scoring: RayScoring) -> None:
         self._reference = reference
         self._line, self._scoring = line, scoring
+        self._sent_s = time.time()
+        self.timing: Timing | None = None
 
     def wait(self, timeout_s: float) -> bool:
         import ray
@@ -106,7 +117,7 @@ class _RayFuture:
 
         reference, self._reference = self._reference, None
         try:
-            scores: Scores = ray.get(reference)
+            answer: Answer = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except ray.exceptions.RayError as error:
@@ -115,7 +126,9 @@ class _RayFuture:
             raise ScorerLostError(f"a scorer died with its call: {error}") from error
         finally:
             self._line.calls -= 1
-        return scores
+        # By the clocks of two machines: what they are apart is in it, but for less than nothing.
+        self.timing = Timing(max(answer.began_s - self._sent_s, 0.0), answer.took_s)
+        return answer.scores
 
     def cancel(self) -> None:
         self._reference = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 def taking_in(api: Api, *, alive: bool = True, error: str = "", lag: int | None = 0) -> None:
     api.gateway.state.intake = SimpleNamespace(  # type: ignore[assignment]
-        is_alive=lambda: alive, state=SimpleNamespace(error=error, lag=lag)
+        is_alive=lambda: alive,
+        state=SimpleNamespace(error=error, lag=lag, counts=Counter(records=9, unreadable=1)),
     )
 
 
@@ -143,6 +145,11 @@ def test_metrics_say_how_much_there_is_of_everything(api: Api) -> None:
         ("delivery_attempts_total", "retry"): 2,
         ("intake_lag_records",): 7,
         ("streams",): 0,
+        ("intake",): 1,
+        ("intake_records_total",): 9,
+        ("intake_unreadable_total",): 1,
+        ("intake_lost_total",): 0,
+        ("delivery_attempts_total", "rejected"): 0,
     }
     assert {key: found.get((gateway + key[0], *key[1:])) for key in expected} == expected
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
 from schemas.codec import FRAME_JSON, FrameEncoder
 from schemas.wire.dead_letter import read_dead_letter
 from tests.support.fakes import FakeStream, make_stream, places
 from tests.support.models import CHANNELS, START_NS, encoded, plant_values
-from workers.api.metrics import PipelineCollector
+from tests.support.watched import Watched
 from workers.errors import DeadLetterLimitError
 from workers.kafka.client import PollResult
 from workers.supervision.status import (
@@ -44,13 +43,9 @@ class Played:
 
     def metric(self, name: str, **labels: str) -> float:
         """A counter, as Prometheus reads it."""
-        registry = CollectorRegistry()
         scaling = ScalingStatus(partitions=1, ingest=NOBODY, scorers=NOBODY)
-        registry.register(PipelineCollector(lambda: [self.stream.loop.health], lambda: scaling))
-        found = registry.get_sample_value(
-            f"vigie_{name}_total", {"worker": "0", "partition": "0", **labels}
-        )
-        return found or 0.0
+        registry = Watched([self.stream.loop.health], scaling).registry()
+        return registry.get_sample_value(f"vigie_{name}_total", labels or {"partition": "0"}) or 0.0
 
     @property
     def scored(self) -> dict[int, tuple[float | None, ...]]:
