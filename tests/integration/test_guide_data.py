@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -77,11 +78,16 @@ FILES: dict[str, Callable[[], str | bytes]] = {
     ),
     "north/data.csv": lambda: csv("time,flow", times(), flow()),
     "south/data.csv": lambda: csv("time,flow", times(), flow(seed=2)),
+    "unit-7/flow.csv": lambda: csv("timestamp,value", times(), flow()),
+    "unit-7/pressure.csv": lambda: csv("timestamp,value", times(), flow(seed=3)),
     "counter.csv": lambda: csv("time,volume_m3,flow", times(), np.cumsum(flow()).round(2), flow()),
     "words.csv": lambda: csv(
         "time,flow,label", times(), flow(), ["Normal"] * 230 + ["Attack"] * 10
     ),
     "faults.csv": lambda: "start,end\n2025-10-20T00:01:00Z,2025-10-20T00:01:30Z\n",
+    "results.json": lambda: json.dumps(
+        {"results": [{"timestamp": t, "value": {"isAnomaly": t == times()[60]}} for t in times()]}
+    ),
     "extra.csv": lambda: csv("row,time,flow,comment", range(ROWS), times(), flow(), ["ok"] * ROWS),
     "rates.csv": lambda: csv(
         "time,sensor,flow",
@@ -107,7 +113,8 @@ def run(arguments: list[str]) -> int:
 
 def test_the_page_has_commands_and_each_of_its_files_is_made():
     assert len(COMMANDS) > 25
-    named = {word for one in COMMANDS for word in shlex.split(one) if word.endswith(".csv")}
+    words = {word for one in COMMANDS for word in shlex.split(one)}
+    named = {word for word in words if word.endswith((".csv", ".json"))}
     assert named == set(FILES)
 
 

@@ -190,6 +190,14 @@ class FileOptions:
             help="A channel and its column. May be repeated. Default: every other column.",
         ),
     ] = None
+    channel_from: Annotated[
+        str | None,
+        typer.Option(
+            "--channel-from",
+            help="What names the channels, where each file holds others of one sensor: file (its "
+            "name), folder (its name). Default: the columns.",
+        ),
+    ] = None
     ignore: Annotated[
         list[str] | None,
         typer.Option("--ignore", help="A column that is no channel. May be repeated."),

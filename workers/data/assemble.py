@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from schemas.wire.timestamp import short_ns
 from workers.data.errors import FileFormatError
+from workers.data.file.own_channels import with_own_channels
 from workers.data.file.rows import FileRows, LeftOut, Reason
 from workers.data.finding import Finding, Kind
 from workers.data.history import History, SensorRows
@@ -43,11 +44,14 @@ def assemble(
     """Put the rows of files together, sensor by sensor.
 
     1. Check that no two files tell of one sensor at the same time. 2. Sort by time. 3. Pivot long
-    rows. 4. Label. 5. Counters to rates. 6. Resample. 7. Leave out rows that repeat a time.
+    rows, and those of files with channels of their own. 4. Label. 5. Counters to rates.
+    6. Resample. 7. Leave out rows that repeat a time.
 
     Raises:
         FileFormatError: files overlap, or differ in their channels.
     """
+    if layout.channel_from is not None:
+        files = with_own_channels(files, layout)
     channels = _channels(files, layout)
     files = [_in_order(one, channels) for one in files]
     left_out: LeftOut = Counter()
@@ -151,7 +155,7 @@ def of_parts(
 
 def _channels(files: Sequence[FileRows], layout: Layout) -> tuple[str, ...]:
     first = files[0]
-    if layout.long is not None:
+    if layout.is_long:
         return tuple(dict.fromkeys(name for one in files for name in one.channels))
     for one in files:
         if set(one.channels) != set(first.channels):
@@ -253,8 +257,10 @@ def _sensor_rows(
 ) -> tuple[SensorRows, int, int]:
     """The rows of a sensor, how many were out of order, and how many repeat a time."""
     sensor, ts_ns = parts[0].sensor, np.concatenate([part.ts_ns for part in parts])
-    late = int(np.count_nonzero(ts_ns < np.maximum.accumulate(ts_ns)))
-    order = np.argsort(ts_ns, kind="stable") if late else slice(None)
+    # Files with channels of their own are of the same time: each may be in order.
+    orders = [part.ts_ns for part in parts] if layout.channel_from is not None else [ts_ns]
+    late = sum(int(np.count_nonzero(one < np.maximum.accumulate(one))) for one in orders)
+    order = np.argsort(ts_ns, kind="stable") if late or len(parts) > 1 else slice(None)
     ts_ns = ts_ns[order]
     values = np.concatenate([part.values for part in parts])[order]
     labels = None
@@ -263,7 +269,7 @@ def _sensor_rows(
         flags = [np.zeros(len(p.ts_ns), np.bool_) if p.labels is None else p.labels for p in parts]
         labels = np.concatenate(flags)[order]
     repeated = 0
-    if layout.long is not None:
+    if layout.is_long:
         tags = np.concatenate([part.tags for part in parts if part.tags is not None])[order]
         times, values, place = pivot(ts_ns, tags, values[:, 0], len(channels))
         repeated = int(np.count_nonzero(place < 0))

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from workers.data.assemble import LabelRange, assemble
+from workers.data.assemble import assemble
 from workers.data.errors import FileFormatError, listed
-from workers.data.file import sql
-from workers.data.file.columns import SENSOR_NAMES
 from workers.data.file.raw import RawTable
 from workers.data.file.rows import FileRows, read_rows
 from workers.data.file.table import open_raw
-from workers.data.file.times import Times
 from workers.data.findings.files import file_findings
 from workers.data.history import History
+from workers.data.label_ranges import read_ranges
 from workers.data.layout import Layout
 
 MAX_VALUES = 1_000_000_000
@@ -67,44 +63,3 @@ def read_each(paths: Sequence[Path], layout: Layout) -> list[FileRows]:
 def _size(table: RawTable) -> int:
     ((rows,),) = table.query("SELECT count(*) FROM raw")
     return int(rows) * len(table.names)
-
-
-def read_ranges(path: Path, layout: Layout) -> list[LabelRange]:
-    """The stretches of a file with the columns start, end and perhaps a sensor.
-
-    Raises:
-        FileFormatError: it lacks a column, a time cannot be read, or an end comes before its start.
-    """
-    plain = Layout(
-        time_format=layout.time_format, timezone=layout.timezone, encoding=layout.encoding
-    )
-    with open_raw(path, plain) as table:
-        lower = {name.lower(): name for name in table.names}
-        if not {"start", "end"} <= lower.keys():
-            raise FileFormatError(
-                f"{path}: a file of --label-ranges has the columns start and end, and sensor_id if "
-                f"it is not of all sensors; this one has {listed(table.names)}"
-            )
-        for line, text in table.unreadable:
-            raise FileFormatError(f"{path}: line {line}: too few or too many fields: {text[:60]!r}")
-        bounds = {}
-        for bound in ("start", "end"):
-            times = Times(table, [lower[bound]], plain)
-            if not times.present.all():
-                row = int(np.argmin(times.present)) + 1
-                raise FileFormatError(f"{path}: row {row}: no {bound}")
-            rows = np.arange(len(times.ns))
-            bounds[bound] = times.in_utc(rows, rows).tolist()
-        names: list[str | None] = [None] * len(bounds["start"])
-        if sensor := next((lower[name] for name in SENSOR_NAMES if name in lower), None):
-            column = sql.trimmed(table.column(sensor))
-            shown = table.query(f"SELECT {column} FROM raw ORDER BY rowid")  # noqa: S608
-            names = [name or None for (name,) in shown]
-    found = [
-        LabelRange(start_ns=start, end_ns=end, sensor=name)
-        for start, end, name in zip(bounds["start"], bounds["end"], names, strict=True)
-    ]
-    for row, one in enumerate(found, 1):
-        if one.end_ns < one.start_ns:
-            raise FileFormatError(f"{path}: row {row}: the end comes before the start")
-    return found

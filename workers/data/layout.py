@@ -43,6 +43,15 @@ class SensorFrom(StrEnum):
     """The name of the folder that holds the file; of `sensor=pump-1`, what follows the equals."""
 
 
+class ChannelFrom(StrEnum):
+    """Where the channel of a file's values comes from, where each file has channels of its own."""
+
+    FILE = "file"
+    """The name of the file, up to its first dot."""
+    FOLDER = "folder"
+    """The name of the folder that holds the file."""
+
+
 class Long(NamedTuple):
     """The columns of a file with one value per row."""
 
@@ -194,6 +203,8 @@ class Layout(BaseModel):
     """CSV file of anomalous stretches: start, end and, if it has such a column, sensor_id."""
     channels: Mapping[str, str] = Field(default_factory=dict)
     """Column of each channel; else all other columns, under their own names."""
+    channel_from: ChannelFrom | None = None
+    """What names the channels of a file, each having others; else its columns do."""
     ignore: tuple[str, ...] = ()
     """Columns that are no channels."""
     long: Annotated[Long | None, BeforeValidator(_long)] = None
@@ -254,9 +265,24 @@ class Layout(BaseModel):
                 f"{' and '.join(ways)} contradict each other: the sensor id comes from a column, "
                 "is one for all files, or comes from the name of the file or folder"
             )
+        if self.channel_from is not None and self.long is not None:
+            raise ValueError(
+                "channel_from and long contradict each other: the channel comes from the name of "
+                "the file or folder, or from a column"
+            )
+        if self.channel_from is not None and str(self.sensor_from) == str(self.channel_from):
+            raise ValueError(
+                f"the {self.channel_from} cannot be both the sensor and the channel (sensor_from, "
+                "channel_from)"
+            )
         if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError(f"{self.decimal!r} cannot be the decimal mark and the thousands mark")
         return self
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the channels of a row may stand in several rows, or files."""
+        return self.long is not None or self.channel_from is not None
 
     def __hash__(self) -> int:
         return hash(self.to_toml())

@@ -15,8 +15,8 @@ from schemas.settings import Settings
 from schemas.wire.errors import Stage, excerpt
 from workers.data.assemble import Part, of_parts
 from workers.data.file.rows import LeftOut
-from workers.data.files import read_ranges
 from workers.data.history import History
+from workers.data.label_ranges import read_ranges
 from workers.data.layout import Layout
 from workers.errors import VigieError
 from workers.kafka.client import Record

@@ -21,7 +21,7 @@ SETTLED = "settled"
 
 def is_kept_in_shape(layout: Layout, files: Sequence[FileRows]) -> bool:
     """Whether a row of the files is a reading, in columns that all of them have."""
-    reshaped = layout.long is not None or layout.resample is not None or layout.rate
+    reshaped = layout.is_long or layout.resample is not None or layout.rate
     alike = all(one.names == files[0].names for one in files)
     return not reshaped and alike
 

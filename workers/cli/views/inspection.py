@@ -117,7 +117,8 @@ def _sensors(found: Inspection) -> str:
     elif found.layout.sensor_id is not None:
         where = "--sensor-id"
     else:
-        folder = found.layout.sensor_from is SensorFrom.FOLDER
+        told = found.layout.sensor_from
+        folder = told is SensorFrom.FOLDER or (found.layout.channel_from and told is None)
         where = f"no column; the name of the {'folder' if folder else 'file'}"
     return f"{len(names):,} ({where}): {shown}" + (f" and {more:,} more" if more > 0 else "")
 

@@ -11,7 +11,7 @@ from workers.data.errors import FileFormatError, listed
 from workers.data.file import sql
 from workers.data.file.raw import RawTable
 from workers.data.file.ways_out import is_time
-from workers.data.layout import Layout, SensorFrom
+from workers.data.layout import ChannelFrom, Layout, SensorFrom
 
 TIME_NAMES = ("ts", "timestamp", "datetime", "time", "date")
 SENSOR_NAMES = ("sensor_id", "sensor")
@@ -56,11 +56,12 @@ def find_columns(table: RawTable, layout: Layout) -> Columns:
         label = _usual(table.names, LABEL_NAMES)
     for one in layout.quality:
         _require(table, one.column, "quality", "--quality")
-    for name in () if layout.long else layout.rate:
+    for name in () if layout.is_long else layout.rate:
         _require(table, name, "rate", "--rate")
     taken = {*time, *sensor, label, *layout.ignore, *(one.column for one in layout.quality)}
     unused: dict[str, str] = {}
-    channels = dict(layout.channels)
+    # Where files name the channels, those are chosen when all files are read.
+    channels = {} if layout.channel_from else dict(layout.channels)
     for channel, column in {} if layout.long else channels.items():
         _require(table, column, f"channel {channel}", "--channel")
     if layout.long is not None:
@@ -195,8 +196,19 @@ def _no_channel(table: RawTable, name: str) -> str | None:
 
 
 def _file_sensor(path: Path, layout: Layout) -> str:
+    """The sensor of a whole file: what the folder or file is called that does not name channels."""
     if layout.sensor_id is not None:
         return layout.sensor_id
-    if layout.sensor_from is SensorFrom.FOLDER:
-        return path.resolve().parent.name.rpartition("=")[2] or "sensor"
+    folder = path.resolve().parent
+    if layout.channel_from is ChannelFrom.FOLDER:
+        folder = folder.parent
+    if layout.sensor_from is SensorFrom.FOLDER or (
+        layout.channel_from is not None and layout.sensor_from is not SensorFrom.FILE
+    ):
+        return folder.name.rpartition("=")[2] or "sensor"
+    return file_name(path)
+
+
+def file_name(path: Path) -> str:
+    """The name of a file up to its first dot."""
     return path.name.split(".")[0] or path.name

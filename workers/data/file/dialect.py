@@ -49,34 +49,24 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
-def find_dialect(text: str, layout: Layout) -> Dialect:
+def find_dialect(text: str, layout: Layout, given: Sequence[str] = ()) -> Dialect:
     """Look at the first lines of a file.
 
     Args:
         text: its beginning; whole lines.
         layout: what is known already.
+        given: the names of the columns, where the file has no line of them.
 
     Raises:
         FileFormatError: empty, or no line of names; without the name of the file.
     """
-    # Not `splitlines`, which parts at form feeds and the like as well.
-    lines = text.split("\n", _LINES + layout.skip_rows)[: _LINES + layout.skip_rows]
-    comment = layout.comment or _comment(lines[layout.skip_rows :])
-    told = _TOLD.fullmatch(lines[layout.skip_rows]) if len(lines) > layout.skip_rows else None
-    first_line = layout.skip_rows + (1 if told else 0)
-    # Below the names a # that nobody told of begins a value: #N/A, or an id such as #1.
-    until = len(lines) if layout.comment else _first_row(lines, layout.skip_rows, comment)
-    rows = [
-        (number, line)
-        for number, line in _records(lines)
-        if number >= first_line
-        and line.strip()
-        and not (comment and number < until and line.startswith(comment))
-    ]
-    if not rows:
-        raise FileFormatError("the file is empty")
-    found = told[1] if told else _delimiter([line for _, line in rows])
+    lines, comment, told, rows = _looked_at(text, layout)
+    found = told or _delimiter([line for _, line in rows])
     delimiter = layout.delimiter or found
+    if given:
+        return Dialect(
+            delimiter=delimiter, names=tuple(given), data_line=rows[0][0], comment=comment
+        )
     fields = [_split(line, delimiter) for _, line in rows]
     at = _header(fields)
     first, names, notes = rows[at][0], list(fields[at]), []
@@ -84,7 +74,7 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         first, names = hidden
         at = next((n for n, (line, _) in enumerate(rows) if line > first), len(rows)) - 1
         notes.append(f"the names of the columns stand behind the comment mark {comment!r}")
-    elif _is_data(names):
+    elif is_data(names):
         raise FileFormatError(
             f"line {first + 1} holds data where the names of the columns belong: put a line of "
             "names before it, such as time,sensor_id,flow"
@@ -116,6 +106,27 @@ def find_dialect(text: str, layout: Layout) -> Dialect:
         units=units,
         notes=tuple(notes),
     )
+
+
+def _looked_at(text: str, layout: Layout) -> tuple[list[str], str, str, list[tuple[int, str]]]:
+    """The first lines, their comment mark, a delimiter that they tell; and those that count."""
+    # Not `splitlines`, which parts at form feeds and the like as well.
+    lines = text.split("\n", _LINES + layout.skip_rows)[: _LINES + layout.skip_rows]
+    comment = layout.comment or _comment(lines[layout.skip_rows :])
+    told = _TOLD.fullmatch(lines[layout.skip_rows]) if len(lines) > layout.skip_rows else None
+    first_line = layout.skip_rows + (1 if told else 0)
+    # Below the names a # that nobody told of begins a value: #N/A, or an id such as #1.
+    until = len(lines) if layout.comment else _first_row(lines, layout.skip_rows, comment)
+    rows = [
+        (number, line)
+        for number, line in _records(lines)
+        if number >= first_line
+        and line.strip()
+        and not (comment and number < until and line.startswith(comment))
+    ]
+    if not rows:
+        raise FileFormatError("the file is empty")
+    return lines, comment, told[1] if told else "", rows
 
 
 def _end_alike(names: list[str], rows: Sequence[Sequence[str]]) -> None:
@@ -202,12 +213,12 @@ def _header(fields: Sequence[Sequence[str]]) -> int:
     widths = Counter(map(len, fields))
     width = max(widths, key=lambda one: (widths[one], one))
     at = next(n for n, row in enumerate(fields) if len(row) == width)
-    if at and _is_data(fields[at]) and len(fields[at - 1]) in {width - 1, width + 1}:
+    if at and is_data(fields[at]) and len(fields[at - 1]) in {width - 1, width + 1}:
         return at - 1
     return at
 
 
-def _is_data(row: Sequence[str]) -> bool:
+def is_data(row: Sequence[str]) -> bool:
     """Whether a row looks like values: it has a time, or begins with a number.
 
     Names may be numbers (`time,0,1,2`), but the first of them seldom is.
@@ -224,7 +235,7 @@ def _commented_header(
 ) -> tuple[int, list[str]] | None:
     """Line and names, where the last comment before data has a field for each of its columns."""
     first = rows[0][0]
-    if not first or not _is_data(fields[0]) or not lines[first - 1].startswith(comment):
+    if not first or not is_data(fields[0]) or not lines[first - 1].startswith(comment):
         return None
     names = _split(lines[first - 1].lstrip(comment), delimiter)
     return (first - 1, names) if len(names) == len(fields[0]) > 1 else None
@@ -243,7 +254,7 @@ def find_units(below: Sequence[Sequence[str]], layout: Layout) -> tuple[tuple[st
         return (), 0
     if layout.units_row is None:
         looks_like_units = bare < len(below) and any(map(any, below[:bare])) and bare
-        if not looks_like_units or not _is_data(below[bare]):
+        if not looks_like_units or not is_data(below[bare]):
             return (), 0
     return tuple(below[0]), max(bare if bare < len(below) else 1, 1)
 

@@ -29,8 +29,13 @@ _SETTINGS = {
 
 
 @contextmanager
-def open_raw(path: Path, layout: Layout) -> Iterator[RawTable]:
+def open_raw(path: Path, layout: Layout, *, names: Sequence[str] = ()) -> Iterator[RawTable]:
     """Read a file into a table on disk that is gone when the block is left.
+
+    Args:
+        path: of the file.
+        layout: how it is to be read.
+        names: of the columns of a text file that has no line of names.
 
     Raises:
         FileFormatError: no such file, an unknown format or encoding, no names of columns, one name
@@ -46,21 +51,27 @@ def open_raw(path: Path, layout: Layout) -> Iterator[RawTable]:
         database = duckdb.connect(str(Path(scratch) / "table.db"), config=dict(_SETTINGS))
         try:
             database.execute("SET TimeZone = 'UTC'")
-            table = _fill(path, link, database, layout)
+            table = _fill(path, link, database, layout, names)
             _check_names(path, table.names)
             yield table
         finally:
             database.close()
 
 
-def _fill(path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: Layout) -> RawTable:
+def _fill(
+    path: Path,
+    link: Path,
+    database: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    names: Sequence[str],
+) -> RawTable:
     with link.open("rb") as stream:
         magic = stream.read(8)
     if magic.startswith(PARQUET):
         return _parquet(path, link, database)
     if magic.startswith(EXCEL):
         return read_excel(path, link, database, layout)
-    return read_text(path, link, database, layout)
+    return read_text(path, link, database, layout, names)
 
 
 def _parquet(path: Path, link: Path, database: duckdb.DuckDBPyConnection) -> RawTable:

@@ -46,7 +46,11 @@ _PACKED: Mapping[bytes, Any] = {
 
 
 def read_text(
-    path: Path, link: Path, database: duckdb.DuckDBPyConnection, layout: Layout
+    path: Path,
+    link: Path,
+    database: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    given: Sequence[str] = (),
 ) -> RawTable:
     """Put the rows of a text file into the table `raw`, as text.
 
@@ -54,7 +58,7 @@ def read_text(
         FileFormatError: another encoding, no names of columns, or a line that cannot be parted.
     """
     data = link.with_name("data")
-    dialect, lines = _plain_rows(path, link, data, layout)
+    dialect, lines = _plain_rows(path, link, data, layout, given)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(dialect.names)))
     database.execute(
         "CREATE TABLE raw AS SELECT * FROM read_csv(?, auto_detect = false, header = false, "  # noqa: S608 - only numbers of columns are put in
@@ -180,7 +184,9 @@ class Lines:
         self.filled += before != "\n"
 
 
-def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dialect, Lines]:
+def _plain_rows(
+    path: Path, link: Path, data: Path, layout: Layout, given: Sequence[str]
+) -> tuple[Dialect, Lines]:
     """Write the rows of data, unpacked, in UTF-8 and with line feeds; and how they are written.
 
     DuckDB then sees rows only. With the other ends of lines and with comments before the names, its
@@ -200,7 +206,7 @@ def _plain_rows(path: Path, link: Path, data: Path, layout: Layout) -> tuple[Dia
                 "in UTF-16: --encoding utf-16-le"
             )
         try:
-            dialect = find_dialect(head[: head.rfind("\n") + 1] or head, layout)
+            dialect = find_dialect(head[: head.rfind("\n") + 1] or head, layout, given)
         except FileFormatError as error:
             raise FileFormatError(f"{path}: {error}", ways_out=error.ways_out) from error
         lines, at = Lines(), 0

@@ -30,7 +30,7 @@ def file_findings(
         layout: how they were read.
     """
     return (
-        *(_suspects(files, history, layout) if layout.long is None else ()),
+        *(_suspects(files, history, layout) if not layout.is_long else ()),
         *_merged(files, layout),
         *clock_back_findings(files, history, layout),
         *label_findings(files, layout),
@@ -52,7 +52,8 @@ def _suspects(files: Sequence[FileRows], history: History, layout: Layout) -> tu
 
 def _merged(files: Sequence[FileRows], layout: Layout) -> Iterator[Finding]:
     """Files of one name in several folders are one sensor, where their name is its id."""
-    if layout.sensor_from is not None or layout.sensor_id is not None or len(files) <= 1:
+    told = layout.sensor_from or layout.sensor_id or layout.channel_from
+    if told is not None or len(files) <= 1:
         return
     folders: dict[str, set[str]] = {}
     for one in files:

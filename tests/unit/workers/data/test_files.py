@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.files import SECOND_NS, START_NS, stamp, table
 from workers.data import files
 from workers.data.errors import FileFormatError
-from workers.data.files import read_files, read_ranges
+from workers.data.files import read_files
 from workers.data.layout import Layout
 from workers.data.writer import open_readings
 
@@ -78,41 +78,3 @@ def test_more_values_than_fit_in_memory_are_an_error(make_file, monkeypatch):
 
     with pytest.raises(FileFormatError, match="more than 5 values in all"):
         read_files([make_file(table([["ts", "x"], *[[stamp(i), i] for i in range(3)]]))])
-
-
-# -- stretches -------------------------------------------------------------------------------------
-
-ROWS = table([["ts", "sensor", "x"], *[[stamp(i // 2), "ab"[i % 2], i] for i in range(12)]])
-
-
-def labelled(make_file, ranges, **keys):
-    layout = Layout(label_ranges=make_file(ranges, "ranges.csv"), **keys)
-    history = read_files([make_file(ROWS)], layout)
-    return {one.sensor: np.flatnonzero(np.array(one.labels)).tolist() for one in history.sensors}
-
-
-def test_stretches_hold_both_their_ends_and_may_be_of_one_sensor(make_file):
-    ranges = f"start;end;sensor\n{stamp(1)};{stamp(2)};\n{stamp(4)};{stamp(4)};b\n"
-
-    assert labelled(make_file, ranges) == {"a": [1, 2], "b": [1, 2, 4]}
-
-
-def test_stretches_are_in_the_zone_that_is_given(make_file):
-    ranges = "Start,End\n2026-01-01 01:00:03,2026-01-01 01:00:03\n"
-
-    assert labelled(make_file, ranges, timezone="Europe/Berlin") == {"a": [3], "b": [3]}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("from,to\n1,2\n", r"has the columns start and end, .*'from', 'to'"),
-        (f"start,end\n{stamp(2)},{stamp(1)}\n", r"row 1: the end comes before the start"),
-        (f"start,end\n{stamp(2)},\n", r"row 1: no end"),
-        (f"start,end\n{stamp(2)},later\n", r"row 1, column 'end': 'later' is not a time"),
-        (f"start,end\n{stamp(1)},{stamp(2)}\n" + f"{stamp(3)},{stamp(4)},x\n", r"line 3: .*fields"),
-    ],
-)
-def test_a_file_of_stretches_that_cannot_be_read_is_an_error(make_file, text, message):
-    with pytest.raises(FileFormatError, match=message):
-        read_ranges(make_file(text, "ranges.csv"), Layout())

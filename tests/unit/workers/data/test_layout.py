@@ -87,6 +87,9 @@ def test_an_interval_has_a_unit_and_a_rule(text, long):
     [
         ({"sensor": "a", "sensor_id": "b"}, "sensor and sensor_id contradict"),
         ({"sensor": "a", "sensor_from": "folder"}, "contradict"),
+        ({"channel_from": "file", "long": "tag=value"}, "channel_from and long contradict"),
+        ({"channel_from": "file", "sensor_from": "file"}, "both the sensor and the channel"),
+        ({"channel_from": "column"}, "channel-from"),
         ({"decimal": ";"}, "decimal"),
         ({"decimal": ",", "thousands": ","}, "decimal mark and the thousands mark"),
         ({"delimiter": "::"}, "one character"),
