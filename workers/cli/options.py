@@ -180,7 +180,10 @@ class FileOptions:
     ] = None
     label_ranges: Annotated[
         Path | None,
-        typer.Option("--label-ranges", help="CSV file of anomalous stretches: start, end."),
+        typer.Option(
+            "--label-ranges",
+            help="CSV file of anomalous stretches: start, end; or what a retired service found.",
+        ),
     ] = None
     channel: Annotated[
         list[str] | None,

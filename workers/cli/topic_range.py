@@ -23,13 +23,16 @@ def from_topic(settings: Settings, layout: Layout, start: str, end: str | None) 
         end: of `--topic-to`; None: to the end of the topic.
 
     Raises:
-        typer.BadParameter: a time cannot be read.
+        typer.BadParameter: a time cannot be read, or the layout is one that files alone have.
         VigieError: there is no reading of that time, or too much of it cannot be used.
     """
     from schemas.wire.timestamp import to_ns
     from workers.data.history import unusable_rows
     from workers.data.topic import read_topic
 
+    with usage_errors("--long, --channel-from"):
+        if layout.is_long:
+            raise ValueError("each record of a topic names its channels: these are for files")
     with usage_errors("--topic-from, --topic-to"):
         start_ns, end_ns = to_ns(start), None if end is None else to_ns(end)
     history = read_topic(settings, layout, start_ns=start_ns, end_ns=end_ns)
