@@ -98,9 +98,9 @@ def test_every_process_can_read_its_settings(values, tmp_path):
 
     assert found["driver"].model.path == Path("/model")
     assert found["driver"].ray.address
-    assert found["driver"].metrics.port == 9100
+    assert found["driver"].metrics.port == 9400
     assert found["gateway"].gateway.host == "0.0.0.0"
-    assert found["gateway"].gateway.pipeline == "http://vigie-driver:9100"
+    assert found["gateway"].gateway.pipeline == "http://vigie-driver:9400"
     assert all("9093" in one.kafka.bootstrap for one in found.values())
 
 
@@ -249,6 +249,15 @@ def test_ray_start_takes_what_the_chart_says():
     assert said <= {option for parameter in start.params for option in parameter.opts}
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     assert cluster["rayVersion"] == importlib.metadata.version("ray")
+
+
+def test_the_driver_s_ray_node_has_the_memory_that_it_takes():
+    from workers.supervision.ray.own_node import _STORE_BYTES
+
+    size = defaults()["driver"]["sharedMemory"]
+
+    assert int(size.removesuffix("Mi")) * 2**20 > _STORE_BYTES
+    assert size.endswith("Mi")
 
 
 def test_versions_agree():

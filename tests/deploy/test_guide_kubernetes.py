@@ -1,0 +1,129 @@
+"""docs/guide-kubernetes.md: its values are taken, its commands do what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from tests.support.helm import CHART, KUBERNETES, ROOT, run
+from workers.cli.main import build_app
+
+GUIDE = (ROOT / "docs" / "guide-kubernetes.md").read_text()
+BLOCKS = re.findall(r"```yaml\n# ([^\n]+)\n(.*?)```", GUIDE, re.DOTALL)
+FILES = {title: text for title, text in BLOCKS if re.fullmatch(r"[\w-]+\.yaml", title)}
+
+HELM_WORDS = [["helm", verb] for verb in ("install", "upgrade", "template")]
+
+
+def commands() -> list[list[str]]:
+    blocks = "\n".join(re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL))
+    return [shlex.split(line) for line in re.findall(r"^\$ (.+)$", blocks, re.MULTILINE)]
+
+
+def releases() -> list[list[str]]:
+    """Each `helm install`, `upgrade` or `template` of the guide."""
+    return [words for words in commands() if words[:2] in HELM_WORDS]
+
+
+def rendered_as_in(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command of the guide as `helm template`, its files where it looks for them."""
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    words = words[2 : words.index(">")] if ">" in words else words[2:]
+    words = [str(folder / w) if w in FILES else str(ROOT / w) if "/" in w else w for w in words]
+    return run("template", *words, "--kube-version", KUBERNETES)
+
+
+@pytest.mark.parametrize("words", releases(), ids=" ".join)
+def test_every_release_of_the_guide_comes_out_as_it_says(words, tmp_path):
+    done = rendered_as_in(words, tmp_path)
+
+    if "config.topics.partitons=8" in words:
+        (shown,) = re.findall(r"^(Error: values.*?)```", GUIDE, re.DOTALL | re.MULTILINE)
+        assert done.returncode != 0
+        assert done.stderr.split() == shown.split()
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+VALUES = {title: text for title, text in BLOCKS if title != "kustomization.yaml"}
+
+
+@pytest.mark.parametrize("text", VALUES.values(), ids=VALUES.keys())
+def test_every_piece_of_values_is_taken(text, tmp_path):
+    (tmp_path / "values.yaml").write_text(text)
+    files = [CHART / "values-production.yaml", tmp_path / "values.yaml"]
+
+    done = run("template", CHART, "--kube-version", KUBERNETES, *(f"-f={file}" for file in files))
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_release_takes_nothing_away_from_the_first(tmp_path):
+    made = {}
+    for words in releases():
+        if words[1] == "install" and "my-values.yaml" in words:
+            text = rendered_as_in(words, tmp_path).stdout
+            made[words[2]] = {
+                (one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(text) if one
+            }
+
+    assert ("Deployment", "next-vigie-driver") in made["next"]
+    assert ("Deployment", "vigie-driver") in made["vigie"]
+    assert not made["next"] & made["vigie"]
+
+
+def test_the_overlay_builds_on_the_rendered_chart(tmp_path):
+    kubectl = shutil.which("kubectl") or pytest.skip("kubectl is missing: kustomize is not tried")
+    (template,) = (words for words in releases() if words[1] == "template")
+    (tmp_path / "vigie.yaml").write_text(rendered_as_in(template, tmp_path).stdout)
+
+    done = subprocess.run(
+        [kubectl, "kustomize", tmp_path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    manifests = {
+        (one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)
+    }
+    driver = manifests["Deployment", "vigie-driver"]
+    assert driver["metadata"]["namespace"] == "plant-7"
+    (container,) = driver["spec"]["template"]["spec"]["containers"]
+    assert {"name": "VIGIE_LOG__LEVEL", "value": "debug"} in container["env"]
+    groups = manifests["RayCluster", "vigie-ray"]["spec"]["workerGroupSpecs"]
+    assert groups[0]["maxReplicas"] == 24
+
+
+def test_every_vigie_command_that_it_names_exists():
+    app: Any = typer.main.get_command(build_app())
+    named = set(re.findall(r"`vigie ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)", GUIDE))
+
+    assert {"run", "serve", "topics acls"} <= named
+    for words in map(str.split, named):
+        command = app.commands[words[0]]
+        if hasattr(command, "commands"):
+            assert words[1] in command.commands
+
+
+def test_every_value_that_it_names_exists():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    paths = set(re.findall(rf"`((?:{'|'.join(values)})(?:\.\w+)+)`", GUIDE))
+
+    assert len(paths) > 20
+    missing = {path for path in paths if not _has(values, path.split("."))}
+    assert missing == {"gateway.secret_key"}, "that one is a setting, named as a secret"
+
+
+def _has(values: Any, keys: list[str]) -> bool:
+    """Whether a path leads somewhere; what is below these three is the user's, or the settings'."""
+    if not keys or keys[0] in {"secrets", "config", "tokens"}:
+        return True
+    return isinstance(values, dict) and keys[0] in values and _has(values[keys[0]], keys[1:])
