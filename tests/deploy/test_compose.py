@@ -312,9 +312,22 @@ def test_the_yaml_is_tidy():
     assert done.returncode == 0, done.stdout
 
 
-def test_the_commands_of_the_guide_name_services_and_profiles_that_exist(services):
+def guide_lines() -> list[str]:
     guide = (ROOT / "docs" / "guide-compose.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^\$ (.*docker compose .+)$", guide.replace("\\\n", " "), re.MULTILINE)
+    return re.findall(r"^\$ (.+)$", guide.replace("\\\n", " "), re.MULTILINE)
+
+
+def test_the_vigie_commands_of_the_guide_parse(vigie):
+    words = [shlex.split(line) for line in guide_lines() if "vigie " in line]
+    commands = [one[one.index("vigie") + 1 :] for one in words if "vigie" in one and ">" not in one]
+
+    assert {one[0] for one in commands} == {"train", "replay", "tokens", "doctor"}
+    for command in commands:
+        parse(vigie, command)
+
+
+def test_the_commands_of_the_guide_name_services_and_profiles_that_exist(services):
+    lines = [line for line in guide_lines() if "docker compose " in line]
     profiles = {profile for s in services.values() for profile in s.get("profiles", [])}
 
     assert len(lines) > 5

@@ -178,7 +178,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sources / "requirements/image.txt",
         ],
         [sources / "requirements/slim.sh", environment],
-        [uv, "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder],
+        [
+            uv,
+            "build",
+            "--quiet",
+            "--wheel",
+            "--no-build-isolation",
+            "--python",
+            sys.executable,
+            "--out-dir",
+            folder,
+        ],
         [
             *(uv, "pip", "install", "--quiet", "--no-deps", "--compile-bytecode"),
             *("--python", environment / "bin/python"),

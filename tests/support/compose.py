@@ -176,6 +176,7 @@ class Stack:
             env={"PATH": twin.path(), "HOME": "/tmp"} | spec.get("environment", {}),
             user=twin.user(),
             mounts=[
+                *self.environment,
                 *twin.mounts(spec.get("environment", {}), self.folder),
                 *self._mounts(spec, twin.user()[0]),
             ],

@@ -23,6 +23,21 @@ _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _NO_PROPERTIES: Final = frozenset({"KAFKA_HEAP_OPTS", "KAFKA_OPTS", "KAFKA_JVM_PERFORMANCE_OPTS"})
 
 
+# The script's own class is in none of the jars that a broker needs. As there: the brokers of the
+# cluster, each asked at the address that it advertises.
+_API_VERSIONS: Final = """\
+#!/opt/vigie/bin/python
+import sys
+
+from kafka import KafkaAdminClient
+
+for broker in KafkaAdminClient(bootstrap_servers=sys.argv[2]).describe_cluster()["brokers"]:
+    address = f"{broker['host']}:{broker['port']}"
+    KafkaAdminClient(bootstrap_servers=address).close()
+    print(address)
+"""
+
+
 class Twin(Protocol):
     """The stand-in of an image."""
 
@@ -103,10 +118,7 @@ class _Kafka(_Program):
         made.mkdir(exist_ok=True)
         (made / "server.properties").write_text(kafka_properties(env))
         script = made / "kafka-broker-api-versions.sh"
-        script.write_text(
-            "#!/bin/sh\nexec /opt/java/bin/java -cp '/opt/kafka/libs/*' "
-            'kafka.admin.BrokerApiVersionsCommand "$@"\n'
-        )
+        script.write_text(_API_VERSIONS)
         script.chmod(0o755)
         jars = fetch_jars(cache_folder())
         return [

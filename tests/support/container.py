@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,7 +159,11 @@ class Container:
         """End it at once, and leave nothing of it."""
         if self._process is not None:
             if self._process.poll() is None:
-                self._process.kill()  # its process 1 dies with it, and with that all others
+                # With its process 1 all others of its namespace die. The one above is not enough:
+                # that one gave up its rights, and is no longer told of its parent's death.
+                with suppress(AssertionError, ProcessLookupError):
+                    os.kill(self._first_process(), signal.SIGKILL)
+                self._process.kill()
             self._process.wait()
         if self._root is not None:
             self._root.rmdir()
