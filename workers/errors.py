@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "BrokerUnavailableError",
     "ClusterError",
+    "ClusterLostError",
     "CorruptLogError",
     "DeadLetterLimitError",
     "FencedError",
@@ -79,6 +80,10 @@ class RegistryUnavailableError(VigieError):
 
 class ClusterError(VigieError):
     """The cluster cannot be reached, or has no room for the workers."""
+
+
+class ClusterLostError(ClusterError):
+    """The cluster was there and is gone: drain what still answers, then end."""
 
 
 class CorruptLogError(VigieError):

@@ -341,7 +341,9 @@ class RaySettings(Section):
     address: (
         Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_no_credentials)] | None
     ) = None
-    """Head of a running cluster, HOST:PORT; auto is the node on this machine; unset: a local Ray."""
+    """A cluster's head, HOST:PORT; auto is the node on this machine; without one, a local Ray."""
+    head_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """A head that is silent for so long is lost: workers are drained, `vigie run` ends."""
 
 
 class LogSettings(Section):

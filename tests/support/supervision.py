@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.settings import ProcessingSettings, WorkerSettings
 from tests.support.clock import FakeClock
-from workers.errors import BrokerUnavailableError
+from workers.errors import BrokerUnavailableError, ClusterLostError
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import (
     ActorAwayError,
@@ -35,6 +35,7 @@ class FakeWorker:
     scorers: Sequence[ActorHandle]
     state: Health = field(init=False)
     answers: bool = True
+    node: str = "here"
     drains: bool = True
     stopped: bool = False
     killed: bool = False
@@ -52,7 +53,7 @@ class FakeWorker:
             raise ActorEndedError(self.end, health=self.last_words)
         if self.end is not None:
             raise ActorEndedError(None, health=self.end)
-        return Heartbeat(node="here", pid=1, health=self.state) if self.answers else None
+        return Heartbeat(node=self.node, pid=1, health=self.state) if self.answers else None
 
     def restart(self) -> bool:
         return False
@@ -114,6 +115,8 @@ class SupervisorHarness:
         self.partitions = partitions
         self.broker_answers = True
         self.has_room = True
+        self.leaving: set[str] = set()
+        self.lost: ClusterLostError | None = None
         section = WorkerSettings.model_validate(workers)
         self.supervisor = Supervisor(
             make_plan(
@@ -150,6 +153,11 @@ class SupervisorHarness:
         for worker in workers:
             assert isinstance(worker, FakeWorker)
             worker.scorers = scorers
+
+    def leaving_nodes(self) -> frozenset[str]:
+        if self.lost is not None:
+            raise self.lost
+        return frozenset(self.leaving)
 
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         if not any(isinstance(one, FakeWorker) and one.end is not None for one in workers):

@@ -90,5 +90,12 @@ class ActorLauncher(Protocol):
     def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
         """Have ingest workers send their calls to these scorers from now on."""
 
+    def leaving_nodes(self) -> frozenset[str]:
+        """Nodes that are about to go, as heartbeats name them; Ray starts nothing there any more.
+
+        Raises:
+            ClusterLostError: the cluster is gone.
+        """
+
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         """Return when the run of one of these ingest workers is over, at most after `timeout_s`."""

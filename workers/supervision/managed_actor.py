@@ -146,6 +146,11 @@ class ManagedActor:
         """Whether it has answered and is expected to go on: calls may go to it."""
         return self.stage in {ActorStage.READY, ActorStage.RESTARTING}
 
+    @property
+    def node(self) -> str | None:
+        """Where it runs, as Ray names it, as far as it has said so."""
+        return None if self.handle is None or self._last is None else self._last.node
+
     def can(self, event: Event) -> bool:
         """Whether the event is legal now."""
         return (self.stage, event) in TRANSITIONS

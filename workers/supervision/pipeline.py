@@ -25,6 +25,7 @@ from workers.supervision.plan import Plan, cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob
 from workers.supervision.ray.launcher import RayLauncher
 from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
+from workers.supervision.ray.watch import ClusterWatch
 from workers.supervision.supervisor import GroupAdmin, Supervisor
 
 Serve = Callable[[Supervisor], AbstractContextManager[object]]
@@ -68,7 +69,7 @@ def run_pipeline(
     _check_model(settings, settings.model.path, calendars)
     together = {settings.topics.readings, settings.topics.sensor_state}
     is_local, local_cores = settings.ray.address is None, cores()
-    with ray_session(settings.ray, cpus=local_cores):
+    with ray_session(settings.ray, cpus=local_cores) as watch:
         plan = make_plan(
             settings.workers,
             device=settings.model.device,
@@ -86,6 +87,7 @@ def run_pipeline(
         supervisor = new_supervisor(
             plan,
             Job(settings=settings, model=model, labels=labels, calendars=calendars),
+            watch,
             # Workers that hold a partition of the readings wait for its one of the sensor state.
             group=group_admin(settings, [spec for spec in specs if spec.name in together]),
         )
@@ -93,7 +95,9 @@ def run_pipeline(
             return supervisor.run(should_stop, observe)
 
 
-def new_supervisor(plan: Plan, job: WorkerJob, *, group: GroupAdmin) -> Supervisor:
+def new_supervisor(
+    plan: Plan, job: WorkerJob, watch: ClusterWatch, *, group: GroupAdmin
+) -> Supervisor:
     """A supervisor of workers in Ray, which is there already."""
     return Supervisor(
         plan,
@@ -101,6 +105,7 @@ def new_supervisor(plan: Plan, job: WorkerJob, *, group: GroupAdmin) -> Supervis
         job.settings.processing,
         launcher=RayLauncher(
             job,
+            watch,
             gpus_per_scorer=plan.gpus_per_scorer,
             # A local Ray is ours alone: reservations would only forbid what an operator asks.
             cpus_per_actor=0 if job.settings.ray.address is None else 1,

@@ -63,7 +63,7 @@ def run_repartition(
     }
     partitions = {hop: _require(settings, topics[hop]) for hop in hops}
     is_local, local_cores = settings.ray.address is None, cores()
-    with ray_session(settings.ray, cpus=local_cores), ExitStack() as stack:
+    with ray_session(settings.ray, cpus=local_cores) as watch, ExitStack() as stack:
         total = local_cores if is_local else cluster_cores()
         supervisors = {}
         for hop in hops:
@@ -77,7 +77,7 @@ def run_repartition(
                 gpus=0,
             )
             group = group_admin(job.settings, topics[hop])
-            supervisors[hop] = new_supervisor(plan, job, group=group)
+            supervisors[hop] = new_supervisor(plan, job, watch, group=group)
             stack.enter_context(serve(hop)(supervisors[hop]))
         return _run_in_turn(supervisors, should_stop)
 

@@ -7,6 +7,8 @@ quarter of a second, and at once when an ingest worker's run ends, a tick
    grows, until that happens too often;
 2. shows the load to `Targets`, which may change its mind about the numbers;
 3. starts and drains actors until the numbers are reached: the first ones stay, the last ones go.
+   What runs on a node that is about to go is drained too, and started elsewhere: an ingest worker
+   at once, a scorer when there is another in its stead.
 
 The life of each actor is a `ManagedActor`. Ingest workers leave the group by name, and end the run
 when a restart does not help. Scorers have no name, and Ray restarts them in their place; what Ray
@@ -26,7 +28,14 @@ from typing import Final
 import structlog
 
 from schemas.settings import ProcessingSettings, WorkerSettings
-from workers.errors import ClusterError, FencedError, RunEndedError, SettingsError, VigieError
+from workers.errors import (
+    ClusterError,
+    ClusterLostError,
+    FencedError,
+    RunEndedError,
+    SettingsError,
+    VigieError,
+)
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import ActorHandle, ActorLauncher
 from workers.supervision.managed_actor import (
@@ -101,6 +110,7 @@ class Supervisor:
         self._connected: list[ActorHandle] = []
         self._replaced: Counter[tuple[str, str]] = Counter()
         self._ending = False
+        self._leaving: frozenset[str] = frozenset()
         self._ticked_at_s: float | None = None
         self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
@@ -164,18 +174,27 @@ class Supervisor:
             CrashLoopError: a worker died more often than the settings allow.
             RunEndedError, SettingsError: a worker cannot go on, and a restart would not help.
             ClusterError: the cluster has no room.
+            ClusterLostError: it is gone; what still answered has drained.
         """
+        lost: ClusterLostError | None = None
         try:
             began_s = self._ticked_at_s = self._monotonic_s()
             self._count_at_s = began_s + _COUNT_EVERY_S
-            while not should_stop():
-                self._tick()
-                observe(self.healths)
+            try:
+                while not should_stop():
+                    self._leaving = self._launcher.leaving_nodes()
+                    self._tick()
+                    observe(self.healths)
+            except ClusterLostError as error:
+                self._log.error("cluster_lost", reason=str(error))
+                lost = error
             self._drain(observe)
         finally:
             for actor in (*self._ingest, *self._scorers):
                 actor.kill()
             self._executor.shutdown(wait=False, cancel_futures=True)
+        if lost is not None:
+            raise lost
         return self.healths
 
     # -- one tick --------------------------------------------------------------------------------
@@ -284,14 +303,30 @@ class Supervisor:
 
     def _reach(self, kind: Kind, target: int, now_s: float) -> None:
         actors = self._ingest if kind is Kind.INGEST else self._scorers
-        while len(actors) < target:
+        moving = sum(self._has_to_move(scorer) for scorer in self._scorers)
+        spare = moving if kind is Kind.SCORERS else 0
+        while len(actors) < target + spare:
             actors.append(self._new_actor(kind, 1 + max((a.slot for a in actors), default=-1)))
+        if spare:
+            # The others first: they stay. In one step, as other threads look at the list.
+            actors[:] = sorted(actors, key=self._has_to_move)
         for position, actor in enumerate(actors):
-            if position >= target:
-                if actor.can(Event.DRAIN):
-                    self._drain_one(actor, now_s)
-            elif actor.can(Event.START) and now_s >= actor.restart_at_s:
+            if actor.can(Event.DRAIN) and self._may_leave(actor, position, target):
+                self._drain_one(actor, now_s)
+            elif position < target and actor.can(Event.START) and now_s >= actor.restart_at_s:
                 self._start(actor)
+
+    def _has_to_move(self, actor: ManagedActor) -> bool:
+        return actor.is_ready and actor.node in self._leaving
+
+    def _may_leave(self, actor: ManagedActor, position: int, target: int) -> bool:
+        """Whether nobody wants it, or its node is about to go and it has no calls to wait for."""
+        if not self._has_to_move(actor):
+            return position >= target
+        if actor.kind is Kind.INGEST or self._ending:
+            return True
+        staying = sum(a.is_ready and not self._has_to_move(a) for a in self._scorers)
+        return staying >= target
 
     def _new_actor(self, kind: Kind, slot: int) -> ManagedActor:
         workers = self._workers
@@ -326,7 +361,12 @@ class Supervisor:
         if actor.stage is ActorStage.LEAVING:  # it was dead
             self._left(actor)
         else:
-            self._log.info("worker_drains", kind=actor.kind.value, slot=actor.slot)
+            self._log.info(
+                "worker_drains",
+                kind=actor.kind.value,
+                slot=actor.slot,
+                **({"leaves_node": actor.node} if actor.node in self._leaving else {}),
+            )
 
     def _look_after_draining(
         self, actor: ManagedActor, found: ActorExit | None, now_s: float

@@ -18,6 +18,7 @@ from workers.supervision.launcher import (
 )
 from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, WorkerJob, current_node
 from workers.supervision.ray.polled_call import PolledCall, summary
+from workers.supervision.ray.watch import ClusterWatch
 
 _LAST_HEALTH_WITHIN_S = 1.0
 
@@ -25,8 +26,10 @@ _LAST_HEALTH_WITHIN_S = 1.0
 class RayLauncher:
     """Starts actors in the Ray that this process is connected to."""
 
-    def __init__(self, job: WorkerJob, *, gpus_per_scorer: float, cpus_per_actor: int) -> None:
-        self._job = job
+    def __init__(
+        self, job: WorkerJob, watch: ClusterWatch, *, gpus_per_scorer: float, cpus_per_actor: int
+    ) -> None:
+        self._job, self._watch = job, watch
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
 
     def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
@@ -51,6 +54,10 @@ class RayLauncher:
         """See `ActorLauncher`."""
         for actor in _actors(workers):
             actor.use_scorers.options(concurrency_group="control").remote(_actors(scorers))
+
+    def leaving_nodes(self) -> frozenset[str]:
+        """See `ActorLauncher`."""
+        return self._watch.look()
 
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         """See `ActorLauncher`."""

@@ -98,7 +98,8 @@ def own_node(cluster: Cluster) -> Iterator[OwnNode]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_without_settings(os.environ),
+            # At its end nothing of ours runs on it, and a head that is gone must not hold it up.
+            env=_without_settings(os.environ) | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"},
             start_new_session=True,  # Ctrl-C asks us to drain, which needs the node
         )
     node = OwnNode(folder, process)

@@ -16,21 +16,23 @@ from schemas.settings import RaySettings
 from workers.errors import ClusterError
 from workers.supervision.ray.cluster import AUTH_MODE, Cluster, check_token
 from workers.supervision.ray.own_node import own_node
+from workers.supervision.ray.watch import ClusterWatch, view_of_ray
 
 _OPTIONS: Final[dict[str, Any]] = {
     "namespace": "vigie",
     "logging_level": logging.ERROR,
     "log_to_driver": True,
 }
+_DRAIN_WITHOUT_HEAD_S: Final = 120
 
 
 @contextmanager
-def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
+def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[ClusterWatch]:
     """Connect to a cluster, or start a local one with `cpus` logical cores.
 
     A local one keeps its files in a folder of its own and removes them at the end. Where the
     address of a cluster is given and none of its nodes runs on this machine, one is started that
-    ends with the session.
+    ends with the session. Gives a watch over the cluster.
 
     Raises:
         SettingsError: the address or the token of a cluster is missing or wrong.
@@ -38,6 +40,9 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
     """
     # Ray's notice about a later default of its own; nothing for our users to act on.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray ends the process when the head is away for so long: our own limit has to come first.
+    patience_s = int(settings.head_timeout_s) + _DRAIN_WITHOUT_HEAD_S
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(patience_s))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with ExitStack() as stack:
         if settings.address is None:
@@ -46,7 +51,8 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[None]:
             check_token(os.environ)
             stack.enter_context(_joined(settings.address))
         _restore(handlers)
-        yield
+        watch = ClusterWatch(view_of_ray, head_timeout_s=settings.head_timeout_s)
+        yield stack.enter_context(watch.watching())
 
 
 @contextmanager
