@@ -16,7 +16,7 @@ from benchmarks import ceilings, latency, pipeline, plain, processes, transactio
 from benchmarks.outputs import read_outputs
 from benchmarks.replaying import ends_of
 from benchmarks.table import parser
-from benchmarks.workload import SENSORS, fill, make_topics, train_model
+from benchmarks.workload import SENSORS, Content, fill, make_topics, train_model
 from detector.artifact import load, save
 from detector.scoring import Detector
 from detector.training.pyramid import PyramidTraining
@@ -135,7 +135,7 @@ class Bench:
         for topic in topics:
             rows, content_type = contents[topic]
             print(f"filling {topic}: {rows * len(SENSORS):,} readings", file=sys.stderr)
-            fill(self.connection, topic, rows=rows, content_type=content_type)
+            fill(self.connection, topic, rows=rows, content=Content(content_type=content_type))
             self.rows[topic] = rows
 
     def full_model(self) -> Path:

@@ -25,6 +25,7 @@ from benchmarks.runner import Runner, running
 from benchmarks.workload import (
     CHANNELS,
     PARTITIONS,
+    Content,
     Shape,
     Topics,
     fill,
@@ -34,7 +35,7 @@ from benchmarks.workload import (
     train_model,
     values_of,
 )
-from schemas.codec import READING_JSON, ReadingEncoder
+from schemas.codec import ReadingEncoder
 from workers.kafka.client import Connection
 from workers.kafka.kafka_python.options import consumer_options, producer_options
 
@@ -176,8 +177,7 @@ def measure_case(connection: Connection, case: Case, folder: Path) -> dict[str, 
         connection,
         topics.readings,
         rows=case.window,
-        content_type=READING_JSON,
-        sensors=case.sensors,
+        content=Content(sensors=case.sensors),
     )
     commit_ends(
         connection,

@@ -92,6 +92,16 @@ class Runner:
             and all(event.values.get(key) == value for key, value in values.items())
         ]
 
+    def pids(self, kind: str) -> list[int]:
+        """Of the actors of a kind that live, such as IngestActor; Ray names processes so."""
+        assert self._driver is not None
+        found = []
+        for process in psutil.Process(self._driver.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if f"ray::{kind}" in " ".join(process.cmdline()):
+                    found.append(process.pid)
+        return found
+
     def kill_worker(self, slot: int) -> None:
         """End the process of an ingest worker by SIGKILL."""
         event = self.last("rebalanced", slot=slot)

@@ -57,12 +57,31 @@ class Shape:
         hidden: sizes of the layers between input and latent space.
         latent: size of that.
         sensors: how many it is trained on, each with a threshold of its own.
+        channels: of a reading.
     """
 
     window: int = WINDOW
     hidden: tuple[int, ...] = (128,)
     latent: int = 32
     sensors: int = len(SENSORS)
+    channels: int = len(CHANNELS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """Of a filled topic: readings as JSON, one a record, or frames of some.
+
+    Attributes:
+        content_type: `READING_JSON` or `FRAME_JSON`.
+        sensors: how many.
+        channels: of a reading.
+        frame_readings: of a frame.
+    """
+
+    content_type: str = READING_JSON
+    sensors: int = len(SENSORS)
+    channels: int = len(CHANNELS)
+    frame_readings: int = FRAME_READINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +97,25 @@ class Topics:
     verdicts: str
 
 
-def values_of(sensor: int, start: int, stop: int) -> NDArray[np.float64]:
-    """[stop - start, 8] values of one sensor: channels that depend on a load, noise, rare spikes.
+def channels_of(count: int) -> tuple[str, ...]:
+    """Names of so many channels."""
+    return tuple(f"c{number}" for number in range(count))
+
+
+def values_of(
+    sensor: int, start: int, stop: int, channels: int = len(CHANNELS)
+) -> NDArray[np.float64]:
+    """[stop - start, channels] values of one sensor: channels that depend on a load, noise, spikes.
 
     A pure function of sensor and row, so that nothing has to be kept.
     """
     row = np.arange(start, stop)
     load = np.sin(row / 40.0 + sensor) + 0.4 * np.sin(row / 9.0 + 2.0 * sensor)
-    gain = np.linspace(0.5, 1.5, len(CHANNELS))
+    gain = np.linspace(0.5, 1.5, channels)
     clean = 5.0 + load[:, None] * gain + (load**2)[:, None] * gain[::-1] * 0.3
     noise = np.random.default_rng([sensor, start]).normal(scale=0.05, size=clean.shape)
     spiked = (row + 977 * sensor) % _SPIKE_EVERY == _SPIKE_EVERY // 2
-    noise[spiked, sensor % len(CHANNELS)] += 2.0
+    noise[spiked, sensor % channels] += 2.0
     rounded: NDArray[np.float64] = np.round(clean + noise, 2)
     return rounded
 
@@ -104,12 +130,12 @@ def train_model(
         Series(
             sensor=name,
             ts_ns=stamps_ns(0, rows),
-            values=values_of(number, 0, rows),
+            values=values_of(number, 0, rows, shape.channels),
         )
         for number, name in enumerate(SENSORS[: shape.sensors])
     ]
     config = TrainingConfig(
-        channels=CHANNELS,
+        channels=channels_of(shape.channels),
         name="benchmark",
         receptive_field=shape.window,
         model={"hidden": shape.hidden, "latent_size": shape.latent},
@@ -165,14 +191,15 @@ def fill(
     topic: str,
     *,
     rows: int,
-    content_type: str,
-    sensors: int = len(SENSORS),
+    content: Content,
 ) -> None:
     """Fill a topic with `rows` readings of each sensor, row by row, in two processes."""
     admin_of(connection).create_topics([TopicSpec(name=topic, partitions=PARTITIONS)])
     with ProcessPoolExecutor(_FILLERS, mp_context=get_context("spawn")) as pool:
         parts = [
-            pool.submit(_fill, connection, topic, rows, content_type, range(nth, sensors, _FILLERS))
+            pool.submit(
+                _fill, connection, topic, rows, content, range(nth, content.sensors, _FILLERS)
+            )
             for nth in range(_FILLERS)
         ]
         for part in parts:
@@ -184,13 +211,14 @@ def name_of(sensor: int) -> bytes:
     return f"s{sensor:03d}".encode()
 
 
-def _fill(connection: Connection, topic: str, rows: int, content_type: str, sensors: range) -> None:
-    records = {READING_JSON: _readings, FRAME_JSON: _frames}[content_type]
-    headers = [("content-type", content_type.encode())] if content_type != READING_JSON else []
+def _fill(connection: Connection, topic: str, rows: int, content: Content, sensors: range) -> None:
+    records = {READING_JSON: _readings, FRAME_JSON: _frames}[content.content_type]
+    is_default = content.content_type == READING_JSON
+    headers = [] if is_default else [("content-type", content.content_type.encode())]
     producer = KafkaProducer(**producer_options(connection))
     try:
         appender, futures = Appender(producer), []
-        for key, value in records(sensors, rows):
+        for key, value in records(sensors, rows, content):
             futures.append(appender.append(topic, key, value, headers))
             if len(futures) >= _UNSETTLED:
                 _settle(producer, futures)
@@ -206,25 +234,27 @@ def _settle(producer: KafkaProducer, futures: list[Any]) -> None:
     futures.clear()
 
 
-def _readings(sensors: range, rows: int) -> Iterator[tuple[bytes, bytes]]:
-    encoder = ReadingEncoder(CHANNELS)
+def _readings(sensors: range, rows: int, content: Content) -> Iterator[tuple[bytes, bytes]]:
+    encoder = ReadingEncoder(channels_of(content.channels))
     names = {sensor: name_of(sensor).decode() for sensor in sensors}
     # A block of all sensors is in memory at a time.
     step = max(_BLOCK_ROWS * len(SENSORS) // (_FILLERS * len(sensors)), 1)
     for start in range(0, rows, step):
         stop = min(start + step, rows)
-        blocks = {sensor: values_of(sensor, start, stop).tolist() for sensor in sensors}
+        blocks = {
+            sensor: values_of(sensor, start, stop, content.channels).tolist() for sensor in sensors
+        }
         for row, ts_ns in enumerate(stamps_ns(start, stop).tolist()):
             for sensor, name in names.items():
                 yield name.encode(), encoder.encode(name, ts_ns, blocks[sensor][row])
 
 
-def _frames(sensors: range, rows: int) -> Iterator[tuple[bytes, bytes]]:
-    encoder = FrameEncoder(CHANNELS)
-    for start in range(0, rows, FRAME_READINGS):
-        stop = min(start + FRAME_READINGS, rows)
+def _frames(sensors: range, rows: int, content: Content) -> Iterator[tuple[bytes, bytes]]:
+    encoder = FrameEncoder(channels_of(content.channels))
+    for start in range(0, rows, content.frame_readings):
+        stop = min(start + content.frame_readings, rows)
         ts_ns = stamps_ns(start, stop)
         for sensor in sensors:
             name = name_of(sensor)
-            values = values_of(sensor, start, stop)
+            values = values_of(sensor, start, stop, content.channels)
             yield name, encoder.encode(name.decode(), ts_ns, values)

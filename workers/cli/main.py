@@ -45,6 +45,7 @@ COMMANDS = (
     "topics",
     "status",
     "scale",
+    "size",
     "verdict",
     "dead-letters",
     "tokens",

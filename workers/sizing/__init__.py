@@ -1,0 +1,1 @@
+"""How many partitions, workers, brokers a fleet of sensors needs."""
