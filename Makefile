@@ -127,8 +127,12 @@ cat "$$logs/computing" "$$logs/faults"; exit $$failed
 endef
 
 .PHONY: peers
-peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertmanager, Chromium, Helm
+peers: ## Install the peers of the tests (Debian, as root): PostgreSQL, Alertmanager, Chromium
 	requirements/peers.sh
+
+.PHONY: helm
+helm: ## Make Helm for the tests of the chart, where Go is (two minutes)
+	requirements/helm.sh
 
 .PHONY: test
 test: lint ## Check everything that a change may break: lint, types, tests

@@ -1,11 +1,8 @@
 #!/bin/sh
 # Install the peers that tests talk to, from Debian's packages: PostgreSQL, Alertmanager, promtool
 # and Chromium. Needs root and apt; without them it says so and ends with 0, and the tests that need
-# a peer are skipped, each with its reason. Helm is built meanwhile: see helm.sh.
+# a peer are skipped, each with its reason.
 set -eu
-
-"$(dirname "$0")/helm.sh" &
-trap 'wait' EXIT
 
 wanted="postgresql prometheus-alertmanager prometheus chromium"
 
@@ -26,7 +23,7 @@ policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    trap 'rm -f "$policy"; wait' EXIT
+    trap 'rm -f "$policy"' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

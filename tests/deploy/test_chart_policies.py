@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from schemas.settings import Settings
 from tests.deploy.test_chart import DEVELOPMENT, GPU, PRODUCTION, RAY_ELSEWHERE, variants
@@ -245,3 +247,18 @@ def test_a_digest_goes_before_a_tag():
     }
 
     assert images == {f"vigie@{digest}"}
+
+
+def test_the_alerts_find_the_jobs_that_are_scraped():
+    manifests = rendered(*PRODUCTION)
+    jobs = {
+        endpoint["relabelings"][0]["replacement"]
+        for one in manifests
+        if one["kind"] == "ServiceMonitor"
+        for endpoint in one["spec"]["endpoints"]
+    }
+
+    rules = yaml.safe_dump(named(manifests, "PrometheusRule")["spec"])
+    wanted = set(re.findall(r'job=~"([^"]+)"', rules))
+    assert wanted
+    assert [job for job in wanted if not any(re.fullmatch(job, one) for one in jobs)] == []
