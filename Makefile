@@ -78,7 +78,8 @@ requirements: $(UV_READY) ## Pin the dependencies of pyproject.toml (UPGRADE=--u
 	$(COMPILE) --all-extras --group dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt pyproject.toml \
-		--extra excel --extra notify --extra oidc --extra postgres --extra registry --extra tracing
+		--extra excel --extra notify --extra oidc --extra plot --extra postgres --extra registry \
+		--extra tracing
 
 # ---- see it -----------------------------------------------------------------------------------
 
@@ -142,6 +143,10 @@ test: lint ## Check everything that a change may break: lint, types, tests
 test-all: lint ## The same with the tests that take minutes
 	@$(call IN_LANES,slow or not slow)
 
+.PHONY: audit
+audit: $(INSTALLED) ## Look for known vulnerabilities of what is pinned (needs the network)
+	$(BIN)/python -m deploy.audit $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure throughput, latency, recovery beside a plain loop (ARGS="--only vigie|crash")
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
@@ -167,6 +172,10 @@ docs: $(INSTALLED) ## Write docs/schemas, docs/configuration.md, docs/openapi.js
 .PHONY: docs-figures
 docs-figures: $(INSTALLED) ## Run docs/autoencoders.md: write its pictures and what its commands print
 	$(BIN)/python -m tests.docs.walkthrough
+
+.PHONY: release
+release: $(INSTALLED) ## Make wheel, source archive, chart, bills of materials, checksums in dist/
+	$(BIN)/python -m deploy.release --uv "$(UV)" $(ARGS)
 
 .PHONY: hooks
 hooks: $(INSTALLED) ## Let git run the checks before each commit
