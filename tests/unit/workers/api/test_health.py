@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,12 +12,12 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, text
 
-from tests.support.api import START_NS, Api, served
+from tests.support.api import Api, served
+from tests.support.gateway_health import fill, metrics_of, taking_in
 from workers.api.auth import Scope
 from workers.api.gateway_metrics import GatewayCollector
-from workers.gateway.store.tables import deliveries, incidents, subscriptions
 
 PROMTOOL = shutil.which("promtool")
 
@@ -27,13 +26,6 @@ PROMTOOL = shutil.which("promtool")
 def api(tmp_path: Path) -> Iterator[Api]:
     with served(tmp_path) as api:
         yield api
-
-
-def taking_in(api: Api, *, alive: bool = True, error: str = "", lag: int | None = 0) -> None:
-    api.gateway.state.intake = SimpleNamespace(  # type: ignore[assignment]
-        is_alive=lambda: alive,
-        state=SimpleNamespace(error=error, lag=lag, counts=Counter(records=9, unreadable=1)),
-    )
 
 
 def test_a_gateway_whose_database_answers_is_ready(api: Api) -> None:
@@ -82,44 +74,6 @@ def sampled(text: str) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-
-
-def fill(api: Api) -> None:
-    """Four incidents, and six deliveries, due and made at other times."""
-    second = 10**9
-    of_subscription = {"version": 1, "enabled": True, "spec": "{}", "sealed": b""}
-    with api.gateway.database.begin() as connection:
-        connection.execute(
-            insert(subscriptions).values(
-                **of_subscription, id="s", created_ns=0, updated_ns=0, created_by=""
-            )
-        )
-        of_delivery = {"subscription_id": "s", "type": "incident.opened", "order_key": "k"}
-        for number, (state, due_s) in enumerate(
-            [("waiting", -30), ("waiting", 90), ("muted", -500), ("delivered", -900),
-             ("delivered", -900), ("dead", -900)]
-        ):  # fmt: skip
-            times = {
-                "due_ns": START_NS + due_s * second,
-                "expires_ns": START_NS,
-                "created_ns": START_NS - (number + 1) * 60 * second,
-            }
-            row = {**of_delivery, **times, "event_id": str(number), "sensor": "p", "state": state}
-            connection.execute(insert(deliveries).values(row))
-        of_incident = {"sensor_id": "p", "kind": "anomaly", "peak": 1.0, "suppressed": False}
-        times = {"opened_event_ns": 0, "created_ns": 0, "updated_ns": 0}
-        texts = {"labels": "{}", "data": "{}", "search": ""}
-        for number, (state, severity) in enumerate(
-            [("open", 3), ("open", 1), ("acknowledged", 3), ("resolved", 3)]
-        ):
-            own = {"id": str(number), "state": state, "severity": severity, "sequence": 0}
-            connection.execute(insert(incidents).values({**of_incident, **times, **texts, **own}))
-
-
-def metrics_of(api: Api) -> str:
-    answer = api.client.get("/metrics", headers=api.bearer(Scope.READ))
-    assert answer.status_code == 200, answer.text
-    return answer.text
 
 
 def test_metrics_say_how_much_there_is_of_everything(api: Api) -> None:
