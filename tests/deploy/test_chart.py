@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tarfile
 from collections.abc import Callable
 from typing import Any
@@ -215,13 +214,6 @@ def test_rules_and_dashboards_arrive_as_they_are():
         ((name, text),) = board["data"].items()
         assert text.strip() == (CHART / "observability/dashboards" / name).read_text().strip()
     assert boards
-
-
-def test_values_of_one_file_do_not_leak_into_another():
-    before = copy.deepcopy(rendered(*DEVELOPMENT))
-    rendered(*GPU)
-
-    assert rendered(*DEVELOPMENT) == before
 
 
 def flags(values: tuple[str, ...]) -> list[Any]:

@@ -145,7 +145,7 @@ def test_the_topics_user_is_the_driver_s_unless_it_has_one_of_its_own():
 
 SETTINGS = (
     'config.stream={"channels":{"flow rate":"flow.rate"},"max_gap_s":1,"max_record_bytes":500000}',
-    'config.rules=[{"name":"too hot","channels":"temperature","above":90}]',
+    r'config.rules=[{"name":"too \"hot\" <é>","channels":"temperature","above":90}]',
     'config.gateway={"allow_targets":["10.0.0.0/8"],"url":"https://v.example.com"}',
     'config.input={"words":{"on":1,"off":0}}',
 )
@@ -158,7 +158,7 @@ def test_settings_of_every_kind_arrive_unchanged(tmp_path):
     given = tomllib.loads(text)
 
     assert given["stream"]["channels"] == {"flow rate": "flow.rate"}
-    assert given["rules"] == [{"name": "too hot", "channels": "temperature", "above": 90}]
+    assert given["rules"] == [{"name": 'too "hot" <é>', "channels": "temperature", "above": 90}]
     assert given["input"] == {"words": {"on": 1, "off": 0}}
     assert re.search(r'"partitions" = 4$', text, re.MULTILINE)
     assert re.search(r'"max_record_bytes" = 500000$', text, re.MULTILINE)

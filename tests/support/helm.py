@@ -6,6 +6,7 @@ a test is skipped, and says so; with ``VIGIE_REQUIRE_PEERS`` set that is a failu
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -67,8 +68,14 @@ def rendered_text(*values: str) -> str:
 
 
 def rendered(*values: str) -> list[dict[str, Any]]:
-    """The manifests of `rendered_text`, anew for each caller."""
-    return [manifest for manifest in yaml.safe_load_all(rendered_text(*values)) if manifest]
+    """The manifests of `rendered_text`, anew for each caller, who may change them."""
+    return copy.deepcopy(_parsed(rendered_text(*values)))
+
+
+@cache
+def _parsed(text: str) -> list[dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # many times as fast, where it is
+    return [manifest for manifest in yaml.load_all(text, loader) if manifest]
 
 
 def refused(*values: str) -> str:

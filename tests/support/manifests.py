@@ -60,8 +60,14 @@ def schema_problems(manifest: Manifest) -> list[str]:
     if (_CRDS / f"{manifest['kind']}.json").exists():
         validator = crd_schema(manifest["kind"])
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
+    return _kubernetes_problems(json.dumps(manifest))
+
+
+@cache
+def _kubernetes_problems(text: str) -> list[str]:
+    """By Kubernetes' own schema; most manifests are the same whatever the values are."""
     try:
-        kubernetes_validate.validate(manifest, NEWEST, strict=True)
+        kubernetes_validate.validate(json.loads(text), NEWEST, strict=True)
     except kubernetes_validate.ValidationError as error:
         return [f"{'.'.join(map(str, error.path))}: {error.message}"]
     return []
