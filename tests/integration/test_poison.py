@@ -19,7 +19,7 @@ from tests.support.models import encoded, reading_records, small_detector
 from tests.support.wait import wait_until
 from workers.stream.scoring.backend import Work
 from workers.supervision.ray.actors import ModelFiles, ScorerActor
-from workers.supervision.ray.scoring import Answer, RayScoring
+from workers.supervision.ray.scoring import Answer, PlacedScorer, RayScoring
 from workers.supervision.ray.session import ray_session
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(330)]
@@ -48,7 +48,9 @@ def poison(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def scorers(poison: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def scorers(
+    poison: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[PlacedScorer]]:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     import ray
@@ -56,18 +58,21 @@ def scorers(poison: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     model = ModelFiles.read(save(small_detector(), tmp_path / "model"), device="cpu")
     with ray_session(Settings().ray, cpus=2):
         actor: Any = ray.remote(MortalScorer).options(num_cpus=1, max_restarts=-1)
-        yield [actor.remote(model, READINGS[poison][2][0]) for _ in range(2)]
+        poisoned = READINGS[poison][2][0]
+        yield [PlacedScorer(actor.remote(model, poisoned), "here") for _ in range(2)]
 
 
 def test_a_reading_that_kills_scorers_is_found_and_the_stream_goes_on(
-    poison: int, scorers: list[Any]
+    poison: int, scorers: list[PlacedScorer]
 ) -> None:
     kept = [offset for offset in range(len(VALUES)) if offset != poison]
     undisturbed = make_stream([VALUES[offset] for offset in kept])
     undisturbed.run_to_the_end()
 
     # Small batches: each halving costs a process its life.
-    stream = make_stream(VALUES, stream={"max_poll_records": 2}, scoring=RayScoring(scorers))
+    stream = make_stream(
+        VALUES, stream={"max_poll_records": 2}, scoring=RayScoring(scorers, node="here")
+    )
 
     def over() -> bool:
         stream.turn()

@@ -53,27 +53,22 @@ def make_plan(
     partitions: int,
     cores: int,
     gpus: float,
+    reserved: bool = False,
 ) -> Plan:
     """Decide placement, numbers, and who may change them.
 
     Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
     (docs/decisions/). More ingest workers than partitions would stand idle. The `device` "auto" is
-    CUDA where there is a GPU; `cores` and `gpus` are those that the workers may use.
+    CUDA where there is a GPU; `cores` and `gpus` are those that the workers may use. With
+    `reserved` each worker takes a core of its own, as on a cluster that others use too.
     """
     if device == "auto":
         device = "cuda" if gpus > 0 else "cpu"
     gpus_per_scorer = workers.num_gpus_per_scorer if device == "cuda" else 0.0
     in_actors = workers.placement == "actors" or (workers.placement == "auto" and device == "cuda")
-    carried = int(gpus / gpus_per_scorer) if gpus_per_scorer > 0 else cores
-    return Plan(
-        ingest=_kind_plan(
-            workers.ingest,
-            first=min(cores, partitions),
-            least=workers.min_ingest,
-            most=cores if workers.max_ingest == "auto" else workers.max_ingest,
-            scaling=workers.scaling,
-        ),
-        scorers=_kind_plan(
+    carried = _carried(gpus, gpus_per_scorer) if gpus_per_scorer > 0 else cores
+    scorers = (
+        _kind_plan(
             workers.scorers or 1,
             first=workers.min_scorers,
             least=workers.min_scorers,
@@ -81,12 +76,29 @@ def make_plan(
             scaling=workers.scaling,
         )
         if in_actors
-        else KindPlan(mode=Mode.FIXED, target=0, limits=Limits(least=0, most=0)),
+        else KindPlan(mode=Mode.FIXED, target=0, limits=Limits(least=0, most=0))
+    )
+    # A scorer of a cluster reserves a core too: no ingest worker may wait for that for ever.
+    left = max(cores - scorers.target, 1) if reserved else cores
+    return Plan(
+        ingest=_kind_plan(
+            workers.ingest,
+            first=min(left, partitions),
+            least=workers.min_ingest,
+            most=left if workers.max_ingest == "auto" else workers.max_ingest,
+            scaling=workers.scaling,
+        ),
+        scorers=scorers,
         device=device,
         gpus_per_scorer=gpus_per_scorer,
         topic=topic,
         partitions=partitions,
     )
+
+
+def _carried(gpus: float, share: float) -> int:
+    """How many scorers the GPUs carry; a share of a GPU is of one GPU, whole ones come together."""
+    return int(gpus) * int(1 / share) if share <= 1 else int(gpus / share)
 
 
 def _kind_plan(number: int | str, *, first: int, least: int, most: int, scaling: str) -> KindPlan:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from detector.artifact import load
 from detector.scoring import Detector
@@ -38,7 +38,7 @@ from workers.stream.repartition.build import (
 from workers.stream.scoring.backend import LocalScoring, Scoring, Work
 from workers.stream.sensor_labels import SensorLabels
 from workers.supervision.launcher import Heartbeat
-from workers.supervision.ray.scoring import Answer, RayScoring
+from workers.supervision.ray.scoring import Answer, PlacedScorer, RayScoring
 from workers.supervision.ray.watchdog import Watchdog
 
 _CONTAINERS_A_LOOK = 100_000
@@ -206,7 +206,7 @@ class ScorerActor:
 class IngestActor:
     """Runs one `IngestLoop`. `stop` and `heartbeat` answer while `run` is busy."""
 
-    def __init__(self, job: WorkerJob, slot: int, scorers: Sequence[Any]) -> None:
+    def __init__(self, job: WorkerJob, slot: int, scorers: Sequence[PlacedScorer]) -> None:
         self._job, self._slot, self._scorers = job, slot, scorers
         self._stopping = threading.Event()
         self._loop: IngestLoop | None = None
@@ -218,7 +218,7 @@ class IngestActor:
         """Ask `run` to drain and return."""
         self._stopping.set()
 
-    def use_scorers(self, scorers: Sequence[Any]) -> None:
+    def use_scorers(self, scorers: Sequence[PlacedScorer]) -> None:
         """Send the calls to these scorers from now on."""
         self._scorers = scorers
         if self._scoring is not None:
@@ -274,7 +274,7 @@ class IngestActor:
         return self._scoring is not None and self._scoring.is_waiting
 
     def _ray_scoring(self) -> RayScoring:
-        self._scoring = RayScoring(self._scorers)
+        self._scoring = RayScoring(self._scorers, node=self._node)
         self._scoring.use(self._scorers)  # they may have changed between these two lines
         return self._scoring
 

@@ -17,7 +17,9 @@ from workers.supervision.launcher import (
     Heartbeat,
 )
 from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, WorkerJob, current_node
+from workers.supervision.ray.placement import SPREAD, node_beside_scorers, strategy_beside
 from workers.supervision.ray.polled_call import PolledCall, summary
+from workers.supervision.ray.scoring import PlacedScorer
 from workers.supervision.ray.watch import ClusterWatch
 
 _LAST_HEALTH_WITHIN_S = 1.0
@@ -31,11 +33,20 @@ class RayLauncher:
     ) -> None:
         self._job, self._watch = job, watch
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
+        self._workers: dict[int, _RayWorker] = {}
 
     def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
         """See `ActorLauncher`."""
-        options = {"num_cpus": self._cpus, "max_restarts": 0}
-        return _RayWorker(_actor(IngestActor, options).remote(self._job, slot, _actors(scorers)))
+        present = [node for worker in self._workers.values() if (node := worker.node) is not None]
+        node = node_beside_scorers([at.node for at in _placed(scorers)], present)
+        options = {
+            "num_cpus": self._cpus,
+            "max_restarts": 0,
+            "scheduling_strategy": strategy_beside(node),
+        }
+        actor = _actor(IngestActor, options).remote(self._job, slot, _placed(scorers))
+        worker = self._workers[slot] = _RayWorker(actor, node)
+        return worker
 
     def scorer(self) -> ActorHandle:
         """See `ActorLauncher`."""
@@ -46,14 +57,17 @@ class RayLauncher:
             "num_gpus": self._gpus_per_scorer,
             "max_restarts": -1,
             "max_task_retries": 0,
+            "scheduling_strategy": SPREAD,
         }
         assert isinstance(self._job, Job)  # no other is planned with scorers
         return _RayScorer(_actor(ScorerActor, options).remote(self._job.model))
 
     def connect(self, workers: Sequence[ActorHandle], scorers: Sequence[ActorHandle]) -> None:
         """See `ActorLauncher`."""
-        for actor in _actors(workers):
-            actor.use_scorers.options(concurrency_group="control").remote(_actors(scorers))
+        for worker in workers:
+            if isinstance(worker, _RayWorker):
+                use_scorers = worker.actor.use_scorers.options(concurrency_group="control")
+                use_scorers.remote(_placed(scorers))
 
     def leaving_nodes(self) -> frozenset[str]:
         """See `ActorLauncher`."""
@@ -78,15 +92,21 @@ def _actor(kind: type, options: dict[str, Any]) -> Any:
     return actor.options(**options)
 
 
-def _actors(handles: Sequence[ActorHandle]) -> list[Any]:
-    return [handle.actor for handle in handles if isinstance(handle, (_RayWorker, _RayScorer))]
+def _placed(scorers: Sequence[ActorHandle]) -> list[PlacedScorer]:
+    return [
+        PlacedScorer(handle.actor, handle.node)
+        for handle in scorers
+        if isinstance(handle, _RayScorer)
+    ]
 
 
 class _RayWorker:
     """An ingest worker: it ends with its `run`, and Ray does not restart it."""
 
-    def __init__(self, actor: Any) -> None:
+    def __init__(self, actor: Any, wished: str | None) -> None:
         self.actor = actor
+        self.node = wished
+        """Where it runs, or where it is wished to; None: unknown, or no more."""
         self.run = actor.run.remote()
         self._heartbeat = actor.heartbeat.options(concurrency_group="control")
         self._call = PolledCall(self._heartbeat)
@@ -100,7 +120,10 @@ class _RayWorker:
                 found: Heartbeat | None = self._call.answer()
             except (ActorLostError, ActorAwayError):
                 return None  # its run is over too, and says why
+            if found is not None:
+                self.node = found.node
             return found
+        self.node = None
         try:
             health: Health = ray.get(self.run)
         except ray.exceptions.RayTaskError as error:
@@ -121,6 +144,7 @@ class _RayWorker:
 
         # Ray sends SIGTERM, and SIGKILL 5 s later: that ends a stopped process too.
         ray.kill(self.actor)
+        self.node = None
 
     def _last_health(self) -> Health | None:
         import ray
@@ -139,6 +163,11 @@ class _RayScorer:
         self.actor = actor
         self._call = PolledCall(actor.heartbeat.options(concurrency_group="control"))
         self._last: Heartbeat | None = None
+
+    @property
+    def node(self) -> str:
+        """Where it runs, as it said last; calls go only to scorers that have answered."""
+        return "" if self._last is None else self._last.node
 
     def heartbeat(self) -> Heartbeat | None:
         try:

@@ -25,19 +25,32 @@ class Answer:
     took_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedScorer:
+    """A scorer actor, and the node it runs on, as Ray names it."""
+
+    actor: Any
+    node: str
+
+
 class RayScoring:
-    """Sends work to scorer actors, to the one with the fewest calls under way.
+    """Sends work to scorer actors: to the one with the fewest calls under way, a near one first.
+
+    A batch that goes over the network costs more than one that stays in shared memory, so a scorer
+    of another node counts as if it had one call more.
 
     A call that dies with its actor is not sent again here: `workers.stream.scoring.bisect` has
     to know.
     """
 
-    def __init__(self, scorers: Sequence[Any]) -> None:
+    def __init__(self, scorers: Sequence[PlacedScorer], *, node: str) -> None:
+        """Send to these, from a worker that runs on `node`."""
+        self._node = node
         self._lines = _lines(scorers)
         self.is_waiting = False
         """Whether the caller waits for any scorer to be there; asked from any thread."""
 
-    def use(self, scorers: Sequence[Any]) -> None:
+    def use(self, scorers: Sequence[PlacedScorer]) -> None:
         """Send the calls to these from now on; from any thread.
 
         Calls under way stay where they are. Handles used before keep their count of them.
@@ -45,11 +58,15 @@ class RayScoring:
         self._lines = _lines(scorers, self._lines)
 
     def submit(self, work: Work) -> ScoringFuture:
-        """Send the work to the least busy scorer."""
+        """Send the work to the scorer that has the least to do, or is nearest."""
         alive = [line for line in self._lines if line.is_alive()] or self._lines
-        line = min(alive, key=lambda line: line.calls)
+        line = min(alive, key=self._cost)
         line.calls += 1
         return _RayFuture(line.scorer.score.remote(work), line, self)
+
+    def _cost(self, line: _Line) -> tuple[int, bool]:
+        is_far = line.node != self._node
+        return line.calls + is_far, is_far
 
     def wait(self, timeout_s: float) -> None:
         """Return when a scorer answers, at the latest after `timeout_s`.
@@ -71,6 +88,7 @@ class _Line:
     """A scorer, and how many calls it has from here."""
 
     scorer: Any
+    node: str
     calls: int = 0
     question: PolledCall | None = None  # since a call was lost
 
@@ -92,11 +110,14 @@ class _Line:
         return True
 
 
-def _lines(scorers: Sequence[Any], before: Sequence[_Line] = ()) -> list[_Line]:
+def _lines(scorers: Sequence[PlacedScorer], before: Sequence[_Line] = ()) -> list[_Line]:
     if not scorers:
         raise ValueError("scoring in actors needs at least one scorer")
     known = {line.scorer: line for line in before}
-    return [known.get(scorer) or _Line(scorer) for scorer in scorers]
+    lines = [known.get(at.actor) or _Line(at.actor, at.node) for at in scorers]
+    for line, at in zip(lines, scorers, strict=True):
+        line.node = at.node  # Ray may have started it again elsewhere
+    return lines
 
 
 class _RayFuture:

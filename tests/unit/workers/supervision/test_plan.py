@@ -44,6 +44,14 @@ def test_the_placement_can_be_chosen(placement: str, scorers: int) -> None:
     assert (chosen.scorers.target, chosen.gpus_per_scorer) == (scorers, 0.0)
 
 
+def test_on_a_cluster_scorers_leave_the_ingest_workers_what_cores_are_left() -> None:
+    section = WorkerSettings.model_validate({"placement": "actors", "scorers": 3})
+    chosen = make_plan(
+        section, device="cpu", topic="r", partitions=8, cores=4, gpus=0, reserved=True
+    )
+    assert (chosen.ingest.target, chosen.ingest.limits.most, chosen.cpus) == (1, 1, 4)
+
+
 def test_a_device_that_was_chosen_is_kept() -> None:
     assert plan(gpus=1, device="cpu").device == "cpu"
 
@@ -77,6 +85,7 @@ def test_an_automatic_beginning_keeps_the_limits() -> None:
         ({"placement": "actors"}, 0, Limits(least=1, most=2)),
         ({}, 2, Limits(least=1, most=2)),
         ({"num_gpus_per_scorer": 0.25}, 2, Limits(least=1, most=8)),
+        ({"num_gpus_per_scorer": 0.6}, 2, Limits(least=1, most=2)),
         ({"num_gpus_per_scorer": 4}, 2, Limits(least=1, most=1)),
         ({"min_scorers": 2, "max_scorers": 5}, 1, Limits(least=2, most=5)),
     ],

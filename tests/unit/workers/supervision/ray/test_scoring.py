@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers.supervision.ray.scoring import RayScoring
+from workers.supervision.ray.scoring import PlacedScorer, RayScoring
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Line:
 
 
 def test_who_waits_for_a_scorer_says_so() -> None:
-    scoring: Any = RayScoring([object()])
+    scoring: Any = RayScoring([PlacedScorer(object(), "here")], node="here")
     line = Line(scoring)
     scoring._lines = [line]
 
