@@ -27,7 +27,7 @@ from workers.broker.properties import Quorum
 from workers.errors import ProvisioningError
 
 DEFAULT_HEAP_MB: Final = 192
-"""Of each node: its process then takes about 300 MB."""
+"""Of each node: its process then takes about 250 MB."""
 
 _ATTEMPTS: Final = 3
 _POLL_S: Final = 0.1

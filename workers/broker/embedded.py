@@ -269,9 +269,11 @@ class EmbeddedBroker:
         self._signal(signal.SIGKILL)
         self._reap()
         # Only the guard is our child. The broker's threads may take a moment more to die, even when
-        # its process is a zombie already, and hold the port meanwhile.
+        # its process is a zombie already, and hold the port and the files meanwhile.
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while not is_free(self.port) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if is_free(self.port) and _is_released(self.data / "log" / ".lock"):
+                return
             time.sleep(_POLL_S)
 
     def suspend(self) -> None:
@@ -396,6 +398,16 @@ def _busy(port: int) -> str:
         f"Port {port} is in use by another program (perhaps another broker): stop that, choose "
         "another with --port, or leave --port out and a free one is picked."
     )
+
+
+def _is_released(lock: Path) -> bool:
+    """Whether no Kafka holds the lock of its log folder."""
+    with contextlib.suppress(FileNotFoundError), lock.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager
