@@ -23,6 +23,12 @@ faults aim at transactions:
 * *suspend worker in a send*: SIGSTOP while outputs are with the network, for longer than a
   transaction may be open: the worker wakes up, hears that all is well, and owns nothing any more.
 
+With three brokers (`--nodes 3`) every topic has three copies, of which two must have what counts,
+and the nemesis strikes one broker at a time (`brokers`): leaders move (`leaders`), the coordinator
+of transactions dies and that of groups goes on, and the other way round, a follower falls behind,
+two of three stand still, a broker is parted from its peers and not from its clients, its power
+fails and with it goes what was not flushed (`power`).
+
 **What has to hold.** `oracle` judges the log of the source reading by reading, in plain Python, by
 the policies alone; `reference` scores its windows one by one, and goes on to flags, incidents and
 what is recorded by `tests.support.incident_twin`; a second pipeline works on the same log
@@ -48,6 +54,8 @@ where that can be:
    once, from a place that the run chose and told of (its deeds). The definition and the backtest
    do those deeds at those places, and give every number of the run, and of what is recorded. The
    undisturbed run is compared with the definition without deeds; without any, with the run too.
+10. What a broker acknowledged to the producer of readings is in the log, and the copies of all
+    brokers are the same, byte for byte (`replicas`).
 
 At least once, 1 to 3 hold for the first of each id, 5 does not apply, and nothing is wished: a
 repeat may heed a wish at another place.

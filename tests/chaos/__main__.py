@@ -9,13 +9,32 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from schemas.settings import Guarantee
 from tests.chaos.disk import mounted
 from tests.chaos.experiment import Plan, run
 from tests.chaos.nemesis import impossible
-from tests.chaos.schedule import FaultBatch, Kind, make_schedule, short_schedule
+from tests.chaos.schedule import (
+    SHORT,
+    SHORT_OF_SEVERAL,
+    FaultBatch,
+    Kind,
+    make_schedule,
+    short_schedule,
+)
 from workers.kafka.kafka_python.options import quiet_client_logs
+
+PLANTS: Final[dict[str, dict[str, str]]] = {
+    # A leader alone may say that it has a record, and one that lost it may lead.
+    "unclean": {
+        "min.insync.replicas": "1",
+        "transaction.state.log.min.isr": "1",
+        "unclean.leader.election.enable": "true",
+    },
+    "acks": {},  # of the producer of readings
+}
+"""What is wrong with several brokers, by name."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,6 +53,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", action="append", choices=[k.name for k in Kind], default=[])
     parser.add_argument("--recovery", type=float, default=120.0, help="seconds allowed (120)")
+    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="brokers (1)")
+    parser.add_argument("--plant", choices=PLANTS, help="a mistake that the judges have to find")
+    parser.add_argument(
+        "--unverified", action="store_true", help="brokers that do not verify transactions"
+    )
     parser.add_argument("--keep", type=Path, help="folder for data and logs, kept at the end")
     parser.add_argument("--json", type=Path, help="write the report there")
     options = parser.parse_args(argv)
@@ -54,6 +78,9 @@ def main(argv: list[str] | None = None) -> int:
             per_s=options.rate,
             recovery_s=options.recovery,
             command=_command(options, seed),
+            nodes=options.nodes,
+            properties=_properties(options),
+            acks=1 if options.plant == "acks" else "all",
         )
         sys.stderr.write(f"seed {seed}: {len(batches)} batches\n")
         report = run(plan, folder)
@@ -65,12 +92,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def _batches(options: argparse.Namespace, seed: int, folder: Path) -> tuple[FaultBatch, ...]:
     with mounted(folder / "probe", size_mb=1) as disk:
-        without = impossible(disk, options.placement)
+        without = impossible(disk, options.placement, nodes=options.nodes)
     if options.only:
         without |= {kind for kind in Kind if kind.name not in options.only}
     if options.short:
-        return short_schedule(seed, without=without)
+        counts = SHORT if options.nodes == 1 else SHORT_OF_SEVERAL
+        return short_schedule(seed, without=without, counts=counts)
     return make_schedule(seed, options.seconds, without=without, together=options.together)
+
+
+def _properties(options: argparse.Namespace) -> dict[str, str]:
+    unverified = {"transaction.partition.verification.enable": "false"}
+    return (unverified if options.unverified else {}) | PLANTS.get(options.plant, {})
 
 
 def _command(options: argparse.Namespace, seed: int) -> str:
@@ -79,6 +112,9 @@ def _command(options: argparse.Namespace, seed: int) -> str:
     words += [f"--together {options.together}"] if options.together else []
     words += [f"--seed {seed}", f"--placement {options.placement}", f"--rate {options.rate:g}"]
     words += [f"--guarantee {options.guarantee}", *(f"--only {name}" for name in options.only)]
+    words += [f"--nodes {options.nodes}"] if options.nodes > 1 else []
+    words += ["--unverified"] if options.unverified else []
+    words += [f"--plant {options.plant}"] if options.plant else []
     return " ".join(words)
 
 

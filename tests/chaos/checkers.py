@@ -21,6 +21,9 @@ from tests.chaos.violations import SHOWN, Violation, Violations, found
 __all__ = ["SHOWN", "Violation", "Violations", "found"]
 """Besides what is defined here."""
 
+Offset = tuple[int, int]
+"""Partition, and offset in it."""
+
 
 def accounted(verdicts: Mapping[tuple[int, int], Verdict], outcome: Outcome) -> Violations:
     """Every offset ends in exactly one way: scored, warming up, dead-lettered, dropped."""
@@ -49,6 +52,14 @@ def accounted(verdicts: Mapping[tuple[int, int], Verdict], outcome: Outcome) -> 
             ),
         ),
     ]
+
+
+def kept(acknowledged: Mapping[Offset, int], log: Mapping[Offset, int]) -> Violations:
+    """What the brokers acknowledged is in the log, where they said; sums by (partition, offset)."""
+    return found(
+        "acknowledged readings lost",
+        sorted(at for at, summed in acknowledged.items() if log.get(at) != summed),
+    )
 
 
 def unique(outcome: Outcome, topic: str) -> Violations:

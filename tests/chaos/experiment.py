@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from tests.chaos.checkers import Violations
 from tests.chaos.cluster import Cluster, open_cluster
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.judge import GROUP, RECEPTIVE_FIELD, Judge, outcome, outputs_of
-from tests.chaos.load import Load, LoadJob, Sensors
+from tests.chaos.load import Load, LoadJob, Sensors, read_acknowledged
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.outcome import Outcome
 from tests.chaos.pipeline import Pipeline
@@ -56,6 +56,9 @@ class Plan:
         guarantee: what is promised, and so what is checked.
         placement: "ingest" or "actors", of the scorers.
         per_s: records a second.
+        nodes: brokers; from 3 on with as many copies of everything, of which two must have it.
+        properties: lines for each broker's ``server.properties``; they win.
+        acks: how many brokers must have a reading, for its producer.
         recovery_s: a batch that the pipeline has not got over by then was not survived.
         command: reproduces the run.
     """
@@ -67,6 +70,9 @@ class Plan:
     per_s: float
     recovery_s: float
     command: str
+    nodes: int = 1
+    properties: Mapping[str, str] = field(default_factory=dict)
+    acks: str | int = "all"
 
 
 def settings_of(plan: Plan, bootstrap: str, group: str) -> dict[str, str]:
@@ -109,7 +115,9 @@ def run(plan: Plan, folder: Path) -> Report:
     model = save(detector, folder / "model")
     began_s = time.monotonic()
     with ExitStack() as stack:
-        cluster = stack.enter_context(open_cluster(folder / "kafka"))
+        cluster = stack.enter_context(
+            open_cluster(folder / "kafka", nodes=plan.nodes, properties=plan.properties)
+        )
         chaos = _Run(plan, cluster, folder, model, stack)
         chaos.strike()
         violations = chaos.end()
@@ -150,6 +158,8 @@ class _Run:
                 topic=topics.readings,
                 seed=plan.seed,
                 per_s=plan.per_s,
+                acknowledged=folder / "acknowledged",
+                acks=plan.acks,
             )
         )
         self._nemesis = Nemesis(
@@ -224,6 +234,7 @@ class _Run:
             self._wisher.finish()
             self.counts |= {"wishes": self._wisher.said}
             time.sleep(_HEARD_S)
+        self.counts |= {"bytes lost with the power": self._nemesis.brokers.lost_bytes}
         self._load.halt()
         pipeline = self._nemesis.pipeline
         if not self._recovered(within_s=self._plan.recovery_s):
@@ -264,6 +275,7 @@ class _Run:
             guarantee=self._plan.guarantee,
             reader=self._reader,
             partitions=self._nemesis.partitions,
+            acknowledged=read_acknowledged(self._folder / "acknowledged"),
             counts=self.counts,
         )
         return judge.check(undisturbed, counted)
@@ -301,17 +313,20 @@ class _Run:
 
     def _flows(self) -> bool:
         """Wait for new readings: a run over a log that stands still proves nothing."""
-        before, until_s = sum(self._ends().values()), time.monotonic() + _FLOWS_WITHIN_S
+        before, until_s = None, time.monotonic() + _FLOWS_WITHIN_S
         while time.monotonic() < until_s:
-            if sum(self._ends().values()) > before:
-                return True
+            with suppress(VigieError):  # a leader has moved
+                now = sum(self._ends().values())
+                before = now if before is None else before
+                if now > before:
+                    return True
             time.sleep(_LOOK_S)
         return False
 
     def _look_after(self) -> None:
         """Start a broker that is down; note a pipeline that ended by itself, and restart it."""
         nemesis = self._nemesis
-        nemesis.heal()
+        nemesis.brokers.heal()
         if nemesis.pipeline.is_running():
             return
         ending = nemesis.pipeline.endings[-1]
@@ -340,13 +355,16 @@ class _Run:
         tables = {spec.name: spec for spec in topic_specs(names)}
         admin_of(self._cluster.direct).create_topics(
             [
-                TopicSpec(name=names.readings, partitions=_PARTITIONS),
-                TopicSpec(name=names.denoised, partitions=2),
-                TopicSpec(name=names.anomalies, partitions=2),
-                TopicSpec(name=names.dead_letters, configs={"max.message.bytes": str(8 * 2**20)}),
-                TopicSpec(name=names.incidents, partitions=2),
-                replace(tables[names.sensor_state], partitions=_PARTITIONS),
-                tables[names.verdicts],
+                replace(spec, replication_factor=self._plan.nodes)
+                for spec in (
+                    TopicSpec(name=names.readings, partitions=_PARTITIONS),
+                    TopicSpec(name=names.denoised, partitions=2),
+                    TopicSpec(name=names.anomalies, partitions=2),
+                    replace(tables[names.dead_letters], partitions=1),
+                    TopicSpec(name=names.incidents, partitions=2),
+                    replace(tables[names.sensor_state], partitions=_PARTITIONS),
+                    tables[names.verdicts],
+                )
             ],
         )
 

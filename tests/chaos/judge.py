@@ -21,13 +21,21 @@ from tests.chaos.incidents import (
     same_incidents,
     unique_incidents,
 )
+from tests.chaos.load import sum_of
 from tests.chaos.outcome import Outcome, outcome_of, without_repeats
 from tests.chaos.reader import LiveReader, digest
 from tests.chaos.recorded import recorded_alike, recorded_of
 from tests.chaos.reference import Expected, expected_of
 from tests.chaos.replays import backtested, logs_of, restorable
+from tests.chaos.replicas import alike
 from tests.chaos.segments import Fate, topic_fates
-from tests.chaos.transactions import decided, published, remainder, writers_of_commits
+from tests.chaos.transactions import (
+    OF_THE_BROKER,
+    decided,
+    published,
+    remainder,
+    writers_of_commits,
+)
 from tests.chaos.wishes import heeded
 from tests.support.broker import read_settled
 from tests.support.models import small_detector
@@ -73,6 +81,7 @@ class Judge:
         guarantee: what was promised.
         reader: was there all the time.
         partitions: of the readings, in the end.
+        acknowledged: what brokers said that they have, as `tests.chaos.load.read_acknowledged`.
         counts: what was compared, for the report.
     """
 
@@ -81,6 +90,7 @@ class Judge:
     guarantee: Guarantee
     reader: LiveReader
     partitions: int
+    acknowledged: Mapping[tuple[int, int], int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def check(self, undisturbed: Outcome, counted: Mapping[str, int]) -> Violations:
@@ -107,9 +117,13 @@ class Judge:
             "poison records": sum(
                 v.stage == oracle.POISON.stage for v in expected.verdicts.values()
             ),
-            "late requests": self.cluster.proxy.late_requests,
+            "late requests": self.cluster.late_requests,
+            "acknowledged": len(self.acknowledged),
         }
+        sums = {(record.partition, record.offset): sum_of(record.value) for record in source}
         return [
+            *checkers.kept(self.acknowledged, sums),
+            *self._check_copies(),
             *checkers.accounted(expected.verdicts, seen),
             *checkers.unique(seen, topics.readings),
             *checkers.ordered(seen),
@@ -125,6 +139,12 @@ class Judge:
             *self._check_reader(exact=exact),
             *self._check_transactions(commits, whole, expected, exact=exact),
         ]
+
+    def _check_copies(self) -> Violations:
+        """Every broker has the same: so the files of one of them speak for all."""
+        topics = (self.settings.topics.readings, *outputs_of(self.settings.topics), *OF_THE_BROKER)
+        logs = [node.log for node in self.cluster.nodes]
+        return alike(logs, topics, within_s=_CLOSED_WITHIN_S)
 
     def _check_incidents(
         self, undisturbed: Outcome, seen: Outcome, expected: Expected, calm: Expected

@@ -11,10 +11,12 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from kafka import KafkaProducer
@@ -48,6 +50,14 @@ class Sent:
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class _UnderWay(NamedTuple):
+    """A record that nobody has acknowledged yet."""
+
+    since_s: float
+    future: Any
+    value: bytes | None
 
 
 @dataclass
@@ -193,12 +203,19 @@ class Sensors:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadJob:
-    """What to send where, how fast."""
+    """What to send where, how fast.
+
+    Attributes:
+        acknowledged: a file for what the brokers said that they have, for `read_acknowledged`.
+        acks: how many of them have to: "all", or 1 to see what that loses.
+    """
 
     connection: Connection
     topic: str
     seed: int
     per_s: float
+    acknowledged: Path | None = None
+    acks: str | int = "all"
 
 
 class Load:
@@ -234,6 +251,8 @@ def _send_all(job: LoadJob, orders: Any) -> None:
     records = sensors.records()
     while True:
         options = {**producer_options(job.connection), "metadata_max_age_ms": 3_000}
+        if job.acks != "all":
+            options |= {"acks": job.acks, "enable_idempotence": False}
         try:
             producer = KafkaProducer(**options)
         except KafkaError:
@@ -258,7 +277,7 @@ def send_until_halt(
     Raises:
         KafkaError: a record did not reach the broker, or nobody knows for too long.
     """
-    under_way: deque[tuple[float, Any]] = deque()
+    under_way: deque[_UnderWay] = deque()
     began_s, sent = time.monotonic(), 0
     while True:
         if orders.poll(_TICK_S):
@@ -274,25 +293,49 @@ def send_until_halt(
         for _ in range(sent, due):
             one = next(records)
             future = producer.send(job.topic, one.value, one.key, list(one.headers))
-            under_way.append((now_s, future))
+            under_way.append(_UnderWay(now_s, future, one.value))
         sent = max(sent, due)
-        _look_at(under_way, now_s)
+        _note(job.acknowledged, _look_at(under_way, now_s))
     with contextlib.suppress(KafkaError):  # what is in the log counts
         producer.flush(timeout=30)
+        _note(job.acknowledged, _look_at(under_way, time.monotonic()))
 
 
-def _look_at(under_way: deque[tuple[float, Any]], now_s: float) -> None:
-    """Forget the records that arrived.
+def _look_at(under_way: deque[_UnderWay], now_s: float) -> list[str]:
+    """Forget the records that arrived; a line about each of them.
 
     Raises:
         KafkaError: one did not, or is under way for too long.
     """
+    arrived = []
     while under_way:
-        since_s, future = under_way[0]
+        since_s, future, value = under_way[0]
         if not future.is_done:
             if now_s - since_s > _STUCK_AFTER_S:
                 raise KafkaTimeoutError("the producer sends no more")
-            return
+            break
         under_way.popleft()
         if future.exception is not None:
             raise future.exception
+        at = future.value
+        if at.offset >= 0:  # it does not know of one that it had to repeat
+            arrived.append(f"{at.partition} {at.offset} {sum_of(value)}\n")
+    return arrived
+
+
+def _note(acknowledged: Path | None, lines: Sequence[str]) -> None:
+    if acknowledged is not None and lines:
+        with acknowledged.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+
+
+def sum_of(value: bytes | None) -> int:
+    """A number by which to know a value again."""
+    return crc32(value or b"")
+
+
+def read_acknowledged(path: Path) -> dict[tuple[int, int], int]:
+    """What the brokers said that they have: `sum_of` the value by (partition, offset)."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    numbers = (map(int, line.split()) for line in lines)
+    return {(partition, offset): summed for partition, offset, summed in numbers}

@@ -12,20 +12,30 @@ from typing import Any, Final
 
 import psutil
 from kafka import KafkaAdminClient
+from kafka.errors import InvalidPartitionsError, KafkaError
 
 from schemas.settings import Settings
+from tests.chaos.brokers import (
+    KILL_GROUPS,
+    KILL_TRANSACTIONS,
+    Brokers,
+    NoVictimError,
+    Undo,
+    nothing,
+)
 from tests.chaos.cluster import Cluster
 from tests.chaos.hooks.switches import Switches
 from tests.chaos.load import Load
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
-from tests.chaos.schedule import Fault, FaultBatch, Kind
+from tests.chaos.schedule import OF_SEVERAL, Fault, FaultBatch, Kind
+from tests.support import netns
+from tests.support.wait import wait_until
 from workers.errors import VigieError
 from workers.kafka.kafka_python.consumer.source import SourceConfig
 from workers.kafka.kafka_python.options import admin_options
 
-Undo = Callable[[], None]
-
+_ADDED_WITHIN_S: Final = 60.0
 _AT_WORK_S: Final = 10.0
 _VICTIM_WITHIN_S: Final = 45.0
 _RIVAL_WITHIN_S: Final = 60.0
@@ -34,10 +44,6 @@ _JOIN_WITHIN_S: Final = 15.0
 _SEND_WITHIN_S: Final = 15.0
 LATE_REQUESTS: Final = {24: "AddPartitions", 25: "AddOffsets", 26: "EndTxn", 28: "TxnOffsetCommit"}
 """What a producer says of a transaction, by the protocol's numbers."""
-
-
-class NoVictimError(Exception):
-    """The fault could not be carried out: nobody was there to meet it."""
 
 
 @dataclass
@@ -58,8 +64,12 @@ class Nemesis:
     settings: Settings
     make_rival: Callable[[], Pipeline]
     partitions: int
+    brokers: Brokers = field(init=False)
     rivals: list[Pipeline] = field(default_factory=list)
     _weather: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.brokers = Brokers(self.cluster, self.settings.topics.readings)
 
     def strike(self, batch: FaultBatch) -> list[str]:
         """Carry out a batch and undo what it did; what could not be done, by name and reason."""
@@ -84,13 +94,6 @@ class Nemesis:
                 time.sleep(0.02)
         return missed
 
-    def heal(self) -> None:
-        """Whatever is broken for longer than its fault: put it right."""
-        if not self.cluster.broker.is_running():
-            if self.cluster.disk is not None:
-                self.cluster.disk.free()
-            self.cluster.broker.start()
-
     # -- processes -------------------------------------------------------------------------------
 
     def _victim(self, actor: str, pick: int) -> psutil.Process:
@@ -106,7 +109,7 @@ class Nemesis:
 
     def kill(self, fault: Fault, actor: str) -> Undo:
         self._victim(actor, fault.pick).kill()
-        return _nothing
+        return nothing
 
     def suspend(self, fault: Fault, actor: str) -> Undo:
         victim = self._victim(actor, fault.pick)
@@ -144,41 +147,11 @@ class Nemesis:
         driver.suspend()
         return partial(_resume, driver)
 
-    def kill_broker(self, fault: Fault) -> Undo:
-        self._need_broker()
-        self.cluster.broker.kill()
-        return self.heal
-
-    def restart_broker(self, fault: Fault) -> Undo:
-        self._need_broker()
-        self.cluster.broker.stop()
-        return self.heal
-
-    def suspend_broker(self, fault: Fault) -> Undo:
-        self._need_broker()
-        self.cluster.broker.suspend()
-        return self.cluster.broker.resume
-
-    def _need_broker(self) -> None:
-        if not self.cluster.broker.is_running():
-            raise NoVictimError("the broker is down already")
-
-    def fill_disk(self, fault: Fault) -> Undo:
-        if self.cluster.disk is None:
-            raise NoVictimError("no disk that could be filled")
-        self.cluster.disk.fill()
-        return self._free_disk
-
-    def _free_disk(self) -> None:
-        assert self.cluster.disk is not None
-        self.cluster.disk.free()
-        self.heal()
-
     # -- network ---------------------------------------------------------------------------------
 
     def cut(self, fault: Fault) -> Undo:
-        self.cluster.proxy.cut()
-        return _nothing
+        self.cluster.cut()
+        return nothing
 
     def change_weather(self, fault: Fault, **changes: Any) -> Undo:
         self._weather[fault.kind] = changes
@@ -198,7 +171,7 @@ class Nemesis:
         merged = {
             name: value for changes in self._weather.values() for name, value in changes.items()
         }
-        self.cluster.proxy.set_weather(Weather(**merged) if merged else FAIR)
+        self.cluster.set_weather(Weather(**merged) if merged else FAIR)
 
     # -- scorers and clocks ----------------------------------------------------------------------
 
@@ -208,11 +181,11 @@ class Nemesis:
 
     def add_to(self, fault: Fault, switch: str) -> Undo:
         self.switches.set(switch, self.switches.get(switch) + round(fault.amount))
-        return _nothing
+        return nothing
 
     def jump(self, fault: Fault) -> Undo:
         self.load.jump(fault.amount, fault.pick)
-        return _nothing
+        return nothing
 
     # -- the group -------------------------------------------------------------------------------
 
@@ -245,15 +218,22 @@ class Nemesis:
         return leave
 
     def add_partition(self, fault: Fault) -> Undo:
-        self._need_broker()
+        self.brokers.need_running()
+        wait_until(self._add_partition, within=_ADDED_WITHIN_S, what="one more partition")
+        self.partitions += 1
+        return nothing
+
+    def _add_partition(self) -> bool:
         admin = KafkaAdminClient(**admin_options(self.cluster.direct))
         try:
-            topic = self.settings.topics.readings
-            admin.create_partitions({topic: self.partitions + 1})
-            self.partitions += 1
+            admin.create_partitions({self.settings.topics.readings: self.partitions + 1})
+        except InvalidPartitionsError:  # the answer of the time before was lost
+            return True
+        except KafkaError:  # one of several brokers does not answer
+            return False
         finally:
             admin.close()
-        return _nothing
+        return True
 
     def fight(self, fault: Fault) -> Undo:
         """Start a second pipeline with the same ids; only one of the two may go on."""
@@ -272,10 +252,6 @@ class Nemesis:
         self.rivals.append(rival)
 
 
-def _nothing() -> None:
-    """Nothing to undo."""
-
-
 def _resume(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):  # it may have been killed meanwhile
         process.resume()
@@ -285,14 +261,14 @@ _ACTIONS: Final[dict[Kind, Callable[[Nemesis, Fault], Undo]]] = {
     Kind.KILL_INGEST: lambda nemesis, fault: nemesis.kill(fault, "IngestActor"),
     Kind.KILL_SCORER: lambda nemesis, fault: nemesis.kill(fault, "ScorerActor"),
     Kind.KILL_DRIVER: Nemesis.kill_driver,
-    Kind.KILL_BROKER: Nemesis.kill_broker,
+    Kind.KILL_BROKER: lambda nemesis, fault: nemesis.brokers.kill(fault),
     Kind.STOP_INGEST: lambda nemesis, fault: nemesis.suspend(fault, "IngestActor"),
     Kind.STOP_SCORER: lambda nemesis, fault: nemesis.suspend(fault, "ScorerActor"),
     Kind.STOP_IN_SEND: Nemesis.suspend_in_send,
     Kind.STOP_DRIVER: Nemesis.suspend_driver,
-    Kind.STOP_BROKER: Nemesis.suspend_broker,
-    Kind.RESTART_BROKER: Nemesis.restart_broker,
-    Kind.FULL_DISK: Nemesis.fill_disk,
+    Kind.STOP_BROKER: lambda nemesis, fault: nemesis.brokers.suspend(fault),
+    Kind.RESTART_BROKER: lambda nemesis, fault: nemesis.brokers.restart(fault),
+    Kind.FULL_DISK: lambda nemesis, fault: nemesis.brokers.fill_disk(fault),
     Kind.CUT: Nemesis.cut,
     Kind.HOLD: lambda nemesis, fault: nemesis.change_weather(
         fault, up=Passage.HELD, down=Passage.HELD
@@ -314,12 +290,23 @@ _ACTIONS: Final[dict[Kind, Callable[[Nemesis, Fault], Undo]]] = {
     Kind.INTRUDER: Nemesis.intrude,
     Kind.ADD_PARTITION: Nemesis.add_partition,
     Kind.RIVAL: Nemesis.fight,
+    Kind.MOVE_LEADERS: lambda nemesis, fault: nemesis.brokers.move_leaders(fault),
+    Kind.KILL_GROUPS: lambda nemesis, fault: KILL_GROUPS(nemesis.brokers, fault),
+    Kind.KILL_TRANSACTIONS: lambda nemesis, fault: KILL_TRANSACTIONS(nemesis.brokers, fault),
+    Kind.STOP_FOLLOWER: lambda nemesis, fault: nemesis.brokers.suspend_follower(fault),
+    Kind.STOP_TWO: lambda nemesis, fault: nemesis.brokers.suspend_two(fault),
+    Kind.PART_BROKER: lambda nemesis, fault: nemesis.brokers.part(fault),
+    Kind.POWER_LOSS: lambda nemesis, fault: nemesis.brokers.lose_power(fault),
 }
 
 
-def impossible(folder_mounted: object, placement: str) -> frozenset[Kind]:
+def impossible(folder_mounted: object, placement: str, *, nodes: int = 1) -> frozenset[Kind]:
     """Kinds that cannot happen here."""
     without: set[Kind] = set()
+    if nodes == 1:
+        without |= OF_SEVERAL
+    elif netns.why_not():
+        without.add(Kind.PART_BROKER)
     if folder_mounted is None:
         without.add(Kind.FULL_DISK)
     if placement != "actors":

@@ -110,7 +110,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 class Proxy:
     """Passes connections on from `port`; made by `open_proxy`."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, target_host: str) -> None:
         self.port = 0
         self.weather = FAIR
         self.connections = 0
@@ -119,7 +119,7 @@ class Proxy:
         self.late_answers = 0
         """How often the broker answered such bytes; nobody hears it."""
         self._begun_late = 0
-        self._target_port = target_port
+        self._target = (target_host, target_port)
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -169,7 +169,7 @@ class Proxy:
         self.connections += 1
         try:
             broker_reader, broker = await asyncio.open_connection(
-                HOST, self._target_port, family=socket.AF_INET
+                *self._target, family=socket.AF_INET
             )
         except OSError:  # the broker is down: so is the way to it
             client.transport.abort()
@@ -272,9 +272,9 @@ class Proxy:
 
 
 @contextmanager
-def open_proxy(target_port: int) -> Iterator[Proxy]:
-    """A proxy to a port of this machine, until the block ends."""
-    proxy = Proxy(target_port)
+def open_proxy(target_port: int, target_host: str = HOST) -> Iterator[Proxy]:
+    """A proxy to a port, of this machine unless said otherwise, until the block ends."""
+    proxy = Proxy(target_port, target_host)
     thread = threading.Thread(target=proxy.serve, name="chaos-proxy", daemon=True)
     thread.start()
     proxy.wait_ready()

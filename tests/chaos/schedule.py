@@ -7,7 +7,7 @@ has recovered from this one, so that each outage has a cause.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -44,6 +44,13 @@ class Kind(StrEnum):
     INTRUDER = "member joins and leaves"
     ADD_PARTITION = "add partition"
     RIVAL = "second instance, same ids"
+    MOVE_LEADERS = "move leaders"
+    KILL_GROUPS = "kill coordinator of groups"
+    KILL_TRANSACTIONS = "kill coord. of transactions"
+    STOP_FOLLOWER = "suspend follower"
+    STOP_TWO = "suspend two brokers"
+    PART_BROKER = "part broker from its peers"
+    POWER_LOSS = "broker loses power"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +102,24 @@ HABITS: Final[dict[Kind, _Habit]] = {
     Kind.INTRUDER: _Habit(weight=3, cost_s=8, seconds=(0.5, 5.0)),
     Kind.ADD_PARTITION: _Habit(weight=0.5, cost_s=10, most=2),
     Kind.RIVAL: _Habit(weight=0.7, cost_s=35, seconds=(1.0, 6.0)),
+    Kind.MOVE_LEADERS: _Habit(weight=3, cost_s=6),
+    Kind.KILL_GROUPS: _Habit(weight=2, cost_s=18, seconds=(0.0, 15.0)),
+    Kind.KILL_TRANSACTIONS: _Habit(weight=2, cost_s=18, seconds=(0.0, 15.0)),
+    # Longer than a copy may be behind; some for longer than a broker may be silent.
+    Kind.STOP_FOLLOWER: _Habit(weight=2, cost_s=14, seconds=(3.5, 15.0)),
+    Kind.STOP_TWO: _Habit(weight=1, cost_s=16, seconds=(1.0, 15.0)),
+    Kind.PART_BROKER: _Habit(weight=3, cost_s=16, seconds=(1.0, 20.0)),
+    Kind.POWER_LOSS: _Habit(weight=3, cost_s=20, seconds=(0.0, 10.0)),
 }
 
 KILLS: Final = frozenset({Kind.KILL_INGEST, Kind.KILL_SCORER, Kind.KILL_DRIVER, Kind.KILL_BROKER})
+OF_SEVERAL: Final = frozenset(
+    {
+        Kind.MOVE_LEADERS, Kind.KILL_GROUPS, Kind.KILL_TRANSACTIONS, Kind.STOP_FOLLOWER,
+        Kind.STOP_TWO, Kind.PART_BROKER, Kind.POWER_LOSS,
+    }
+)  # fmt: skip
+"""What takes several brokers."""
 
 SHORT: Final[dict[Kind, int]] = {
     Kind.KILL_INGEST: 4, Kind.KILL_SCORER: 3, Kind.KILL_BROKER: 2, Kind.KILL_DRIVER: 1,
@@ -105,6 +127,11 @@ SHORT: Final[dict[Kind, int]] = {
     Kind.LATE: 3, Kind.FAILING_SCORER: 1, Kind.WRONG_SIZE: 1, Kind.DELAY: 1, Kind.EVENT_CLOCK: 1,
 }  # fmt: skip
 """What a short run meets, in the order of its seed."""
+
+SHORT_OF_SEVERAL: Final = dict.fromkeys(sorted(OF_SEVERAL), 1) | {
+    Kind.KILL_INGEST: 1, Kind.LOSE_ANSWERS: 1
+}  # fmt: skip
+"""The same on several brokers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +189,12 @@ def make_schedule(
     return tuple(batches)
 
 
-def short_schedule(seed: int, *, without: Collection[Kind] = ()) -> tuple[FaultBatch, ...]:
-    """The faults of `SHORT` in a seeded order, some of them together, none of them long."""
+def short_schedule(
+    seed: int, *, without: Collection[Kind] = (), counts: Mapping[Kind, int] = SHORT
+) -> tuple[FaultBatch, ...]:
+    """So many faults of each kind in a seeded order, some of them together, none of them long."""
     rng = random.Random(f"short {seed}")
-    kinds = [kind for kind, count in SHORT.items() if kind not in without for _ in range(count)]
+    kinds = [kind for kind, count in counts.items() if kind not in without for _ in range(count)]
     rng.shuffle(kinds)
     batches = []
     while kinds:

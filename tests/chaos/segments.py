@@ -115,7 +115,12 @@ def _partition(folder: Path) -> Iterator[Batch]:
 
 
 def batches(content: bytes) -> Iterator[Batch]:
-    """The batches of one segment; ends at the first that is not whole.
+    """The batches of one segment; as `batch_places`."""
+    return (batch for _, batch in batch_places(content))
+
+
+def batch_places(content: bytes) -> Iterator[tuple[int, Batch]]:
+    """The batches of one segment and where they begin; ends at the first that is not whole.
 
     Raises:
         ValueError: a format that is not Kafka's second.
@@ -131,7 +136,7 @@ def batches(content: bytes) -> Iterator[Batch]:
         if length <= 0 or stop > len(content):
             return
         control = bool(attributes & _CONTROL)
-        yield Batch(
+        batch = Batch(
             first=first,
             last=first + last_delta,
             producer=producer,
@@ -139,6 +144,7 @@ def batches(content: bytes) -> Iterator[Batch]:
             transactional=bool(attributes & _TRANSACTIONAL),
             commits=_ends(content[at + _BATCH.size : stop]) if control else None,
         )
+        yield at, batch
         at = stop
 
 

@@ -334,6 +334,16 @@ def test_what_is_left_of_a_transaction_is_caught(unfinished, stable, held, caugh
     assert violation.check == caught
 
 
+def test_an_acknowledged_reading_that_is_gone_or_another_is_caught():
+    acknowledged = {(0, 1): 11, (0, 2): 12, (1, 1): 13}
+    assert checkers.kept(acknowledged, {**acknowledged, (1, 2): 14}) == []
+
+    (violation,) = checkers.kept(acknowledged, {(0, 1): 11, (0, 2): 99})
+
+    assert violation.check == "acknowledged readings lost"
+    assert violation.examples == ("(0, 2)", "(1, 1)")
+
+
 COUNTS = {
     "records": 7, "readings": 8, "scored": 5, "warming_up": 1, "late": 1, "duplicate": 1,
     "dead_lettered": 1, "anomalies": 2, "restored": 3,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.future import Future
+from kafka.producer.future import RecordMetadata
 
 from tests.chaos import load
 from tests.chaos.load import LoadJob, Sensors, send_until_halt
@@ -27,7 +28,7 @@ class Producer:
         if isinstance(self._fate, KafkaError):
             future.failure(self._fate)
         elif self._fate == "arrives":
-            future.success(None)
+            future.success(RecordMetadata("t", 0, None, self.sent, 0, None, 0, 0, 0))
         return future
 
     def flush(self, timeout: float) -> None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from schemas.settings import Settings
-from tests.chaos.nemesis import _ACTIONS, LATE_REQUESTS
-from tests.chaos.schedule import HABITS, KILLS, Kind, make_schedule, short_schedule
+from tests.chaos.nemesis import _ACTIONS, LATE_REQUESTS, impossible
+from tests.chaos.schedule import (
+    HABITS,
+    KILLS,
+    OF_SEVERAL,
+    SHORT_OF_SEVERAL,
+    Kind,
+    make_schedule,
+    short_schedule,
+)
 
 
 def test_the_same_seed_gives_the_same_schedule():
@@ -45,6 +53,20 @@ def test_a_short_schedule_holds_ten_kills_of_four_kinds():
         kills = [kind for kind in kinds if kind in KILLS]
         assert len(kills) >= 10
         assert set(kills) == KILLS
+
+
+def test_a_short_schedule_of_several_brokers_holds_each_of_their_faults():
+    kinds = [
+        fault.kind for batch in short_schedule(7, counts=SHORT_OF_SEVERAL) for fault in batch.faults
+    ]
+
+    assert set(kinds) >= OF_SEVERAL
+    assert len(kinds) == sum(SHORT_OF_SEVERAL.values())
+
+
+def test_one_broker_meets_no_fault_of_several():
+    assert impossible(object(), "actors") == OF_SEVERAL
+    assert impossible(object(), "actors", nodes=3) <= {Kind.PART_BROKER}
 
 
 def test_a_worker_is_suspended_in_a_send_for_longer_than_a_transaction_may_take():
