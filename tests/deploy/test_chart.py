@@ -142,6 +142,10 @@ REFUSALS = {
         ("monitoring.serviceMonitor.enabled=true",),
         "gateway.tokens",
     ),
+    "pods on demand that nobody would demand": (
+        ("ray.autoscaler.enabled=true",),
+        "config.workers.max_ingest",
+    ),
     "an ingress without a host": (("gateway.ingress.enabled=true",), "gateway.ingress.host"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -225,6 +226,23 @@ def test_the_autoscaler_s_account_is_not_the_one_without_a_token():
         named(manifests, "ServiceAccount")["metadata"]["name"]
         != (named(manifests, "RayCluster")["metadata"]["name"])
     )
+
+
+@pytest.mark.parametrize("values", [PRODUCTION, GPU], ids=["production", "gpu"])
+def test_the_most_pods_have_room_for_the_most_workers(values):
+    manifests = rendered(*values)
+    workers = tomllib.loads(named(manifests, "ConfigMap", "vigie-config")["data"]["vigie.toml"])[
+        "workers"
+    ]
+    most = {"cpu": 0.0, "nvidia.com/gpu": 0.0}
+    for group in named(manifests, "RayCluster")["spec"]["workerGroupSpecs"]:
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        for resource in most:
+            most[resource] += group["maxReplicas"] * float(limits.get(resource, 0))
+
+    scorers = workers.get("max_scorers", 0)
+    assert workers["max_ingest"] + scorers <= most["cpu"]
+    assert scorers * workers.get("num_gpus_per_scorer", 0) <= most["nvidia.com/gpu"]
 
 
 def test_a_gpu_is_asked_for_where_scorers_run_and_nowhere_else():
