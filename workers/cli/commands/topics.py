@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from workers.cli.exits import ExitCode
 from workers.cli.options import JsonOption, SettingsOptions, unbundled
 from workers.cli.views.report import print_json
+from workers.kafka.rights import Role
 
 if TYPE_CHECKING:
     from workers.kafka.admin import Admin, Finding, TopicSpec
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     )
     topics.command()(unbundled(create))
     topics.command()(unbundled(check))
+    topics.command()(unbundled(acls))
     app.add_typer(topics, name="topics")
 
 
@@ -65,6 +67,48 @@ def check(
     """
     admin, specs, filled = _wanted(options, partitions, repartition=repartition)
     _report([*admin.check_topics(specs), *_filled(admin, filled)], as_json=as_json)
+
+
+def acls(
+    *,
+    options: SettingsOptions,
+    role: Annotated[
+        list[Role] | None, typer.Option(help="Of this part of Vigie alone. May be repeated.")
+    ] = None,
+    principal: Annotated[
+        str, typer.Option(help="Whom the rights are for; {role} becomes the part's name.")
+    ] = "User:vigie-{role}",
+    form: Annotated[
+        Literal["table", "commands", "strimzi"],
+        typer.Option("--format", help="A table, lines for kafka-acls.sh, or Strimzi's (JSON)."),
+    ] = "table",
+) -> None:
+    """Say which rights on Kafka each part of Vigie needs with these settings: no more, no less.
+
+    Asks no broker. The names of topics, group and instance are those of the settings.
+
+    Example: vigie topics acls --role run --format commands
+    """
+    from rich.table import Table
+
+    from workers.cli.views import rights as views
+    from workers.cli.views.plain import PlainConsole
+    from workers.kafka.rights import rights_of
+
+    settings = options.load({})
+    needed = {one: rights_of(one, settings) for one in role or Role}
+    principals = {one: principal.replace("{role}", one.value) for one in needed}
+    if form == "commands":
+        typer.echo(views.commands(needed, principals))
+    elif form == "strimzi":
+        print_json({principals[one]: views.strimzi(rights) for one, rights in needed.items()})
+    else:
+        table = Table("for", "resource", "name", "operation", box=None)
+        for one, rights in needed.items():
+            for right in rights:
+                name = right.name + ("*" if right.is_prefix else "")
+                table.add_row(one.value, right.resource.value, name, right.operation.value)
+        PlainConsole().print(table)
 
 
 def _wanted(
