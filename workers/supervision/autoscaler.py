@@ -3,7 +3,10 @@
 A `Autoscaler` is shown the load every second or so and now and then answers with a `Decision`:
 
 * one worker more, when all are busy and what waits would take longer than `scale_out_after_s`;
-* one fewer, when for `scale_in_after_s` the load would have fitted in one fewer, with room;
+* one fewer, when for `scale_in_after_s` the load would have fitted in one fewer, with room: by what
+  one worker did when it was last at its limit, or, before any was, by their processor time. The
+  share of the time that they are busy does not tell: a worker with little to do commits after each
+  few records, and is busy with waiting for the broker's answers;
 * never twice within `scaling_pause_s`, never beyond the limits, and only after a look of
   `scale_out_after_s` at the present workers: a start, a death or a rebalance begins it anew.
 
@@ -62,6 +65,7 @@ class Load:
         lag_records: records not yet read.
         done_records: records committed since the start; never less than before.
         busy_s: seconds that the workers together spent busy since the start; never less.
+        cpu_s: of these, on a processor; as many where that is not known.
     """
 
     now_s: float
@@ -69,6 +73,7 @@ class Load:
     lag_records: int
     done_records: int
     busy_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,9 @@ class _Trend:
     """What the samples of one look say together."""
 
     span_s: float
+    workers: int
     share: float
+    cpu_share: float
     rate: float
     lag_per_s: float
     lag: int
@@ -109,6 +116,11 @@ class _Trend:
         return self.lag / -self.lag_per_s if self.lag_per_s < 0 else float("inf")
 
     @property
+    def is_at_limit(self) -> bool:
+        """All workers are busy, get something done, and yet something waits."""
+        return self.rate > 0 and self.share >= BUSY_SHARE and self.backlog_s > NOTICEABLE_S
+
+    @property
     def lag_text(self) -> str:
         moved = abs(self.lag_per_s) * self.span_s > 0.05 * max(self.lag, 1)
         how = "steady" if not moved else "rising" if self.lag_per_s > 0 else "falling"
@@ -124,6 +136,7 @@ class Autoscaler:
         self._roomy_since_s: float | None = None
         self._changed_at_s = self._stepped_in_at_s = -math.inf
         self._patience = 1
+        self._most_per_worker: float | None = None
 
     def interrupted(self) -> None:
         """The workers are not all at work: what was seen so far says nothing about them."""
@@ -148,8 +161,10 @@ class Autoscaler:
         trend = self._trend()
         if trend is None:
             return None
-        roomy = self._roomy(trend, load.workers, limits)
-        if not roomy:
+        if trend.is_at_limit:  # the latest: records may have grown
+            self._most_per_worker = trend.rate / load.workers
+        used = self._used(trend)
+        if not self._roomy(trend, used, limits):
             self._roomy_since_s = None
         elif self._roomy_since_s is None:
             self._roomy_since_s = self._samples[0].now_s
@@ -160,7 +175,7 @@ class Autoscaler:
             return self._decide(load, load.workers + 1, reason)
         patience_s = self._rules.scale_in_after_s * self._patience
         if self._roomy_since_s is not None and load.now_s - self._roomy_since_s >= patience_s:
-            reason = f"workers {trend.share:.0%} busy for {patience_s:g} s".replace("%", " %")
+            reason = f"workers {used:.0%} busy for {patience_s:g} s".replace("%", " %")
             return self._decide(load, load.workers - 1, reason)
         return None
 
@@ -178,9 +193,12 @@ class Autoscaler:
         span_s = last.now_s - first.now_s
         if span_s < self._rules.scale_out_after_s:
             return None
+        whole_s = span_s * max(last.workers, 1)
         return _Trend(
             span_s=span_s,
-            share=min(max(last.busy_s - first.busy_s, 0.0) / (span_s * max(last.workers, 1)), 1.0),
+            workers=last.workers,
+            share=min(max(last.busy_s - first.busy_s, 0.0) / whole_s, 1.0),
+            cpu_share=min(max(last.cpu_s - first.cpu_s, 0.0) / whole_s, 1.0),
             rate=max(last.done_records - first.done_records, 0) / span_s,
             lag_per_s=(last.lag_records - first.lag_records) / span_s,
             lag=last.lag_records,
@@ -188,20 +206,20 @@ class Autoscaler:
 
     def _behind(self, trend: _Trend) -> bool:
         # Nothing done in all this time is a restore, or trouble: more workers would only add to it.
-        return (
-            trend.rate > 0
-            and trend.share >= BUSY_SHARE
-            and trend.backlog_s > NOTICEABLE_S
-            and trend.caught_up_in_s > self._rules.scale_out_after_s
-        )
+        return trend.is_at_limit and trend.caught_up_in_s > self._rules.scale_out_after_s
+
+    def _used(self, trend: _Trend) -> float:
+        """The share of what the workers can do that the load takes: at most what they are busy."""
+        if self._most_per_worker is None:
+            return min(trend.share, trend.cpu_share)
+        return min(trend.share, trend.rate / max(trend.workers, 1) / self._most_per_worker)
 
     @staticmethod
-    def _roomy(trend: _Trend, workers: int, limits: Limits) -> bool:
+    def _roomy(trend: _Trend, used: float, limits: Limits) -> bool:
+        workers = trend.workers
         if workers <= max(limits.least, 1):
             return False
-        return (
-            trend.backlog_s <= NOTICEABLE_S and trend.share * workers / (workers - 1) <= ROOM_SHARE
-        )
+        return trend.backlog_s <= NOTICEABLE_S and used * workers / (workers - 1) <= ROOM_SHARE
 
     def _decide(self, load: Load, target: int, reason: str) -> Decision:
         if target < load.workers:

@@ -37,6 +37,7 @@ class _Target:
     limits: Limits
     autoscaler: Autoscaler
     busy_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 class Targets:
@@ -121,8 +122,10 @@ class Targets:
             calls = sum(health.in_flight for health in working)
             room = max(len(working) * self._max_in_flight, 1)
             ingest.busy_s = sum(health.busy_s for health in healths)
+            ingest.cpu_s = sum(health.cpu_s for health in healths)
             # Scorers have no time sheet: the share of the calls allowed that are open stands in.
             scorers.busy_s += min(calls / room, 1.0) * scorers.wanted * passed_s
+            scorers.cpu_s = scorers.busy_s
             lag = sum(sum(health.lag.values()) for health in working)
             done = sum(health.total.records for health in healths)
             for target, present in ((ingest, len(working)), (scorers, scorers.wanted)):
@@ -137,6 +140,7 @@ class Targets:
                     lag_records=lag,
                     done_records=done,
                     busy_s=target.busy_s,
+                    cpu_s=target.cpu_s,
                 )
                 decision = target.autoscaler.look(load, self._limits(target))
                 if decision is not None:

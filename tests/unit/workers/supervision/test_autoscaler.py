@@ -24,6 +24,7 @@ def decisions(
     rate: float,
     lag: float,
     trend: float = 0.0,
+    cpu: float | None = None,
     limits: Limits = LIMITS,
     seconds: int = 60,
 ) -> list[tuple[int, Decision]]:
@@ -37,6 +38,7 @@ def decisions(
             lag_records=max(round(lag + trend * second), 0),
             done_records=round(rate * second),
             busy_s=busy * workers * second,
+            cpu_s=(busy if cpu is None else cpu) * workers * second,
         )
         decision = autoscaler.look(load, limits)
         if decision is not None:
@@ -63,6 +65,10 @@ def decisions(
         (
             {"workers": 2, "busy": 0.0, "rate": 0, "lag": 0},
             "workers 0 % busy for 60 s: 2 -> 1 ingest",
+        ),
+        (
+            {"workers": 4, "busy": 0.95, "cpu": 0.2, "rate": 90, "lag": 0},
+            "workers 20 % busy for 60 s: 4 -> 3 ingest",
         ),
         (
             {"workers": 6, "busy": 0.7, "rate": 1_000, "lag": 10},
@@ -103,6 +109,10 @@ def test_a_load_that_calls_for_a_change_gets_it_with_the_reason(load, text) -> N
             "a replay: busy, and nothing done",
         ),
         ({"workers": 2, "busy": 0.4, "rate": 900, "lag": 0}, "one fewer would be 80 % busy"),
+        (
+            {"workers": 2, "busy": 0.95, "cpu": 0.4, "rate": 900, "lag": 0},
+            "one fewer would need 80 % of a processor",
+        ),
         ({"workers": 2, "busy": 0.1, "rate": 900, "lag": 9_000}, "idle, and yet records wait"),
         ({"workers": 1, "busy": 0.0, "rate": 0, "lag": 0}, "the last one stays"),
     ],
@@ -127,6 +137,7 @@ def test_an_interruption_begins_the_look_anew() -> None:
             lag_records=10**6,
             done_records=100 * second,
             busy_s=second,
+            cpu_s=second,
         )
         assert autoscaler.look(load, LIMITS) is None
 
@@ -144,6 +155,7 @@ def test_a_change_by_hand_is_left_alone_for_the_pause() -> None:
                 lag_records=10**6,
                 done_records=100 * second,
                 busy_s=second,
+                cpu_s=second,
             ),
             LIMITS,
         )
@@ -161,17 +173,20 @@ def test_limits_that_nothing_satisfies_are_rejected(least: int, most: int) -> No
 class Plant:
     """Workers of equal speed before one log, looked at each second.
 
-    A change of workers costs a standstill (a rebalance) and `replay_s` of one worker's time.
+    A change of workers costs a standstill (a rebalance) and `replay_s` of one worker's time. A
+    worker that has anything to do is busy for `at_least` of its time, waiting for answers.
     """
 
     capacity: float
     replay_s: float
+    at_least: float = 0.0
     limits: Limits = LIMITS
     workers: int = 1
     now: int = 0
     lag: float = 0.0
     done: float = 0.0
     busy_s: float = 0.0
+    cpu_s: float = 0.0
     replay_left_s: float = 0.0
     autoscaler: Autoscaler = field(default_factory=lambda: Autoscaler(Kind.INGEST, RULES))
     changes: list[tuple[int, Decision]] = field(default_factory=list)
@@ -189,13 +204,16 @@ class Plant:
         worked = min(self.lag, room)
         self.lag -= worked
         self.done += worked
-        self.busy_s += replaying + worked / self.capacity
+        working = replaying + worked / self.capacity
+        self.cpu_s += working
+        self.busy_s += max(working, self.at_least * self.workers if working else 0.0)
         load = Load(
             now_s=float(self.now),
             workers=self.workers,
             lag_records=round(self.lag),
             done_records=round(self.done),
             busy_s=self.busy_s,
+            cpu_s=self.cpu_s,
         )
         decision = self.autoscaler.look(load, self.limits)
         if decision is not None:
@@ -229,10 +247,15 @@ def test_whatever_the_load_changes_keep_apart_and_within_the_limits(
 
 
 @settings(deadline=None, max_examples=40)
-@given(loads=LOADS, replay_s=st.floats(0.0, 3.0), final=st.floats(0.0, 3.6))
-def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final) -> None:
+@given(
+    loads=LOADS,
+    replay_s=st.floats(0.0, 3.0),
+    final=st.floats(0.0, 3.6),
+    at_least=st.sampled_from([0.0, 0.95]),
+)
+def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_least) -> None:
     capacity = 1000.0
-    plant = Plant(capacity=capacity, replay_s=replay_s)
+    plant = Plant(capacity=capacity, replay_s=replay_s, at_least=at_least)
     for arriving, seconds in loads:
         plant.run(arriving * capacity, seconds)
     plant.lag = min(plant.lag, 200 * capacity)  # retention: a backlog of hours is another test
@@ -261,3 +284,15 @@ def test_a_backlog_gets_help_which_leaves_when_it_is_gone() -> None:
     targets = [decision.target for _, decision in plant.changes]
     assert targets == [2, 3, 4, 3, 2, 1]
     assert plant.lag == 0
+
+
+def test_workers_that_are_busy_with_waiting_leave_when_the_load_goes() -> None:
+    plant = Plant(capacity=1000.0, replay_s=2.0, at_least=0.95)
+    plant.run(2_500.0, 300)
+    assert plant.workers >= 3
+
+    plant.run(300.0, 600)
+
+    assert plant.workers == 1
+    assert plant.lag == 0
+    assert plant.changes[-1][1].text == "workers 15 % busy for 60 s: 2 -> 1 ingest"
