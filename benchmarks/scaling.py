@@ -49,6 +49,7 @@ SCALING = {"scale_out_after_s": 8, "scaling_pause_s": 15, "scale_in_after_s": 40
 _SHAPE = Shape(hidden=(512,), latent=32, sensors=20)
 _START_S = 240.0
 _LIMIT_S = 3_000.0
+_FLOOD, _BACKLOG = 20_000.0, 60_000
 _CAUGHT_UP_S = 1.0
 """Of the load: less than that waits always."""
 
@@ -176,20 +177,18 @@ class Watch:
 def most_of_one(watch: Watch, rate: Any, *, seconds: float) -> float:
     """Readings a second that one worker works off a backlog with.
 
-    Raises:
-        RuntimeError: the backlog did not last.
+    It is measured until the next one, which the backlog calls, is there; that one has to leave
+    again before the first step.
     """
-    watch.until(lambda sample: sample.present == 1, "the start of one worker")
-    rate.value = 4_000.0
-    watch.until(lambda sample: sample.lag > 2 * sample.rate, "a backlog")
-    first = watch.look(-1)
-    last = first
-    while last.at_s - first.at_s < seconds:
-        last = watch.look(-1)
-        if not last.lag:
-            raise RuntimeError("one worker does all that the producer sends: lower --share")
+    watch.until(lambda sample: sample.wanted == sample.present == 1, "one worker, as nothing comes")
+    rate.value = _FLOOD
+    watch.until(lambda sample: sample.lag > _BACKLOG, "a backlog")
     rate.value = 0.0
+    first = last = watch.look(-1)
+    while last.lag and last.present == 1 and last.at_s - first.at_s < seconds:
+        last = watch.look(-1)
     watch.until(lambda sample: sample.lag == 0, "the end of the backlog")
+    watch.until(lambda sample: sample.wanted == sample.present == 1, "one worker again")
     return (last.done - first.done) / (last.at_s - first.at_s)
 
 

@@ -16,7 +16,7 @@ Line = tuple[str, str]
 
 
 def show_answer(answer: Answer) -> None:
-    """A line a fact, then what was assumed, what to look at, and the settings."""
+    """A line a fact, then what was assumed, and what to look at."""
     for name, text in (*_stream(answer), *_around(answer)):
         typer.echo(f"{name:<{_WIDTH}}{text}")
     typer.echo("\nAssumed")
@@ -24,9 +24,7 @@ def show_answer(answer: Answer) -> None:
         typer.echo(f"  {sentence}")
     for sentence in answer.warnings:
         typer.echo(f"\nWarning: {sentence}")
-    typer.echo("\nSettings (vigie.toml)")
-    for row in settings_text(answer).splitlines():
-        typer.echo(f"  {row}" if row else "")
+    typer.echo("\nThe settings for vigie.toml: the same with --toml")
 
 
 def settings_text(answer: Answer) -> str:
