@@ -229,3 +229,26 @@ def test_an_old_release_stays_where_there_is_no_new_one(tree):
     refused(tree)
 
     assert kept.exists()
+
+
+@pytest.mark.slow
+def test_a_release_is_whole_and_comes_out_the_same_again(tmp_path):
+    """Of the last commit, with a section in its changelog if that has none yet."""
+    clone = tmp_path / "clone"
+    git(ROOT, "clone", "--quiet", "--shared", str(ROOT), str(clone))
+    version, changes = version_of(clone), clone / "CHANGELOG.md"
+    if contradictions(clone):
+        changes.write_text(f"{changes.read_text()}\n## [{version}] - 2026-11-30\n")
+        commit(clone)
+
+    made = [
+        release(clone, tmp_path / name, uv=uv(), helm=helm(), tag=f"v{version}") for name in "ab"
+    ]
+
+    names = {path.name.removeprefix(f"vigie-{version}") for path in made[0]}
+    bills = {".cdx.json", "-image.cdx.json"}
+    assert names == {"-py3-none-any.whl", ".tar.gz", ".tgz", SUMS, *bills}
+    first, second = (folder / SUMS for folder in (tmp_path / "a", tmp_path / "b"))
+    assert first.read_text() == second.read_text()
+    bill = json.loads((tmp_path / "a" / f"vigie-{version}.cdx.json").read_text())
+    assert {one["name"]: one["version"] for one in bill["components"]} == pins("runtime")
