@@ -47,9 +47,9 @@ class RayNodes:
     environment: dict[str, str]
     stack: ExitStack = field(default_factory=ExitStack)
 
-    def start_head(self, machine: Node, **resources: str) -> RayNode:
-        """A head that runs no worker; `address` is where the others join."""
-        return self._start(machine, ["--head", f"--port={HEAD_PORT}", "--num-cpus=0"], resources)
+    def start_head(self, machine: Node, **environment: str) -> RayNode:
+        """A head that runs no worker."""
+        return self._start(machine, ["--head", f"--port={HEAD_PORT}", "--num-cpus=0"], environment)
 
     def start(self, machine: Node, head: Node, *options: str, **environment: str) -> RayNode:
         """A node that joins."""

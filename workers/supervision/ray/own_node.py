@@ -18,7 +18,7 @@ from typing import Final
 
 from schemas.settings.loading import ENV_PREFIX
 from workers.broker import reaper
-from workers.errors import ClusterError
+from workers.errors import ClusterError, ClusterLostError
 from workers.supervision.ray.cluster import Cluster
 
 _JOINS_WITHIN_S: Final = 90.0
@@ -45,13 +45,13 @@ class OwnNode:
         """Look whether it still runs.
 
         Raises:
-            ClusterError: it has ended; shows its last words.
+            ClusterLostError: it has ended; shows its last words.
         """
         code = self._process.poll()
         if code is not None:
             said = self.log.read_text(errors="replace") if self.log.exists() else ""
             lines = [line for line in said.splitlines() if line.strip()][-_LINES_SHOWN:]
-            raise ClusterError(
+            raise ClusterLostError(
                 f"the Ray node of this driver ended (code {code}). The end of what it said:\n"
                 + ("\n".join(lines) or "(nothing)")
             )

@@ -15,7 +15,7 @@ from typing import Any, Final
 from schemas.settings import RaySettings
 from workers.errors import ClusterError
 from workers.supervision.ray.cluster import AUTH_MODE, Cluster, check_token
-from workers.supervision.ray.own_node import own_node
+from workers.supervision.ray.own_node import OwnNode, own_node
 from workers.supervision.ray.watch import ClusterWatch, view_of_ray
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -47,11 +47,16 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[ClusterWatch]:
     with ExitStack() as stack:
         if settings.address is None:
             stack.enter_context(_local(cpus))
+            node = None
         else:
             check_token(os.environ)
-            stack.enter_context(_joined(settings.address))
+            node = stack.enter_context(_joined(settings.address))
         _restore(handlers)
-        watch = ClusterWatch(view_of_ray, head_timeout_s=settings.head_timeout_s)
+        watch = ClusterWatch(
+            view_of_ray,
+            head_timeout_s=settings.head_timeout_s,
+            check_node=(lambda: None) if node is None else node.check,
+        )
         yield stack.enter_context(watch.watching())
 
 
@@ -74,18 +79,20 @@ def _local(cpus: int) -> Iterator[None]:
 
 
 @contextmanager
-def _joined(address: str) -> Iterator[None]:
+def _joined(address: str) -> Iterator[OwnNode | None]:
+    """Joined to a cluster; gives the node that was started for it, if one had to be."""
     import ray
 
     with ExitStack() as stack:
-        options = dict(_OPTIONS)
+        options, node = dict(_OPTIONS), None
         if address != "auto":
             cluster = Cluster.reach(address)
             beside = cluster.node_beside_us()
             if beside is not None:
                 options["_node_ip_address"] = beside
             else:
-                options["_temp_dir"] = str(stack.enter_context(own_node(cluster)).folder)
+                node = stack.enter_context(own_node(cluster))
+                options["_temp_dir"] = str(node.folder)
         try:
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -93,7 +100,7 @@ def _joined(address: str) -> Iterator[None]:
                 f"no Ray cluster answers at ray.address = {address!r}: {error}"
             ) from error
         stack.callback(ray.shutdown)
-        yield
+        yield node
 
 
 def cluster_cores() -> int:

@@ -39,10 +39,15 @@ class ClusterWatch:
         ask: Callable[[], ClusterView],
         *,
         head_timeout_s: float,
+        check_node: Callable[[], None] = lambda: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch with `ask`, which raises whatever it likes while the head does not answer."""
-        self._ask, self._head_timeout_s, self._monotonic_s = ask, head_timeout_s, monotonic_s
+        """Watch with `ask`, which raises whatever it likes while the head does not answer.
+
+        `check_node` raises `ClusterLostError` when the node that we started has ended.
+        """
+        self._ask, self._check_node = ask, check_node
+        self._head_timeout_s, self._monotonic_s = head_timeout_s, monotonic_s
         self._view = ClusterView(has_us=True)
         self._looked_at_s = monotonic_s()
         self._silent_s = 0.0
@@ -67,11 +72,11 @@ class ClusterWatch:
         Raises:
             ClusterLostError: our node is gone, or the head has not answered for too long.
         """
+        self._check_node()
         if not self._view.has_us:
             raise ClusterLostError(
-                "the Ray node beside this driver is gone, and with it the way to the workers: look "
-                "at the node's log and memory, and start vigie run again. It goes on at what was "
-                "committed"
+                "the Ray node beside this driver is gone (killed, or out of memory?), and with it "
+                "the way to the workers. Start vigie run again: it goes on at what was committed"
             )
         now_s = self._monotonic_s()
         passed_s, self._looked_at_s = min(now_s - self._looked_at_s, _EVERY_S), now_s

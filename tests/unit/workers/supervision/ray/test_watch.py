@@ -76,3 +76,14 @@ def test_a_driver_without_its_node_ends_at_once() -> None:
     head.view = ClusterView(has_us=False)
     with pytest.raises(ClusterLostError, match="beside this driver is gone"):
         head.looks(2.0)
+
+
+def test_the_last_words_of_our_own_node_end_the_run() -> None:
+    def check_node() -> None:
+        raise ClusterLostError("it ended (code 1): out of memory")
+
+    watch = ClusterWatch(
+        lambda: ClusterView(has_us=True), head_timeout_s=30.0, check_node=check_node
+    )
+    with pytest.raises(ClusterLostError, match="out of memory"):
+        watch.look()
