@@ -248,15 +248,20 @@ def kafka(settings: Settings) -> Finding:
 
 def topics(settings: Settings) -> Finding:
     """Whether the topics are there."""
-    from workers.errors import VigieError
+    from workers.errors import SettingsError, VigieError
     from workers.kafka.factory import admin_of, connection_of, topic_specs
 
     admin = admin_of(connection_of(settings.kafka))
     try:
         if not admin.answers(timeout_s=3.0):
             return Finding("note", "not seen: no broker")
-        specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    except VigieError as error:
+        return Finding("note", f"not seen: {error}")
+    specs = [replace(spec, partitions=1) for spec in topic_specs(settings.topics)]
+    try:
         findings = admin.check_topics(specs)
+    except SettingsError as error:
+        return Finding("broken", str(error), "vigie topics acls lists the rights")
     except VigieError as error:
         return Finding("note", f"not seen: {error}")
     bad = [finding.name for finding in findings if not finding.is_good]

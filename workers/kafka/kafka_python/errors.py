@@ -18,6 +18,7 @@ from workers.errors import (
     TransactionAbortedError,
     VigieError,
 )
+from workers.kafka.kafka_python.access import Access
 
 _REFUSED: Final = (
     errors.AuthorizationError,
@@ -32,8 +33,11 @@ _REFUSED: Final = (
 _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError)
 
 
-def rejection(error: BaseException) -> VigieError | None:
+def rejection(error: BaseException, access: Access) -> VigieError | None:
     """The error to end with if the broker rejects us for good, else None."""
+    for cause in (error, *error.args):  # a producer wraps what it failed of
+        if isinstance(cause, BaseException) and (denied := access.denial(cause)) is not None:
+            return denied
     # A fenced *producer* is no such case: its transaction may have timed out. It is thrown away.
     if isinstance(error, errors.FencedInstanceIdError):
         return FencedError(f"Another client runs under our identity ({_said(error)}).")
@@ -47,15 +51,15 @@ def rejection(error: BaseException) -> VigieError | None:
         )
     if isinstance(error, _REFUSED):
         return SettingsError(
-            f"The broker rejects us: {_said(error)}. Check kafka.client (security, group, "
-            "credentials) and the rights of this user."
+            f"The broker rejects {access.principal}: {_said(error)}. Check kafka.client (security, "
+            "group, credentials) and the rights of this principal."
         )
     return None
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
-    """Map the errors of a question to the broker.
+def asking(what: str, access: Access) -> Iterator[None]:
+    """Map the errors of a question to the broker; `access` is who asks, and what that needs.
 
     Raises:
         BrokerUnavailableError: no answer; it can be asked again.
@@ -69,7 +73,7 @@ def asking(what: str) -> Iterator[None]:
             "vigie topics create."
         ) from error
     except errors.KafkaError as error:
-        if (rejected := rejection(error)) is not None:
+        if (rejected := rejection(error, access)) is not None:
             raise rejected from error
         raise BrokerUnavailableError(
             f"{what}: the broker does not answer ({_said(error)}). Check that it runs and that the "
@@ -80,7 +84,7 @@ def asking(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def committing(what: str = "The offsets were not committed") -> Iterator[None]:
+def committing(access: Access, what: str = "The offsets were not committed") -> Iterator[None]:
     """Map the errors of an offset commit; ``what`` is said when it failed.
 
     Raises:
@@ -96,16 +100,16 @@ def committing(what: str = "The offsets were not committed") -> Iterator[None]:
                 "The metadata of a commit is larger than the broker takes "
                 "(offset.metadata.max.bytes): raise that, or keep less history."
             ) from error
-        if (rejected := rejection(error)) is not None:
+        if (rejected := rejection(error, access)) is not None:
             raise rejected from error
         if isinstance(error, errors.CommitFailedError | errors.RebalanceInProgressError):
             raise StaleGenerationError(f"{what} ({_said(error)}).") from error
         raise TransactionAbortedError(f"{what} ({_said(error)}).") from error
 
 
-def delivery_error(error: BaseException, *, failed: int, sent: int) -> VigieError:
+def delivery_error(error: BaseException, access: Access, *, failed: int, sent: int) -> VigieError:
     """What to raise when outputs of a unit were not delivered."""
-    return rejection(error) or OutputsLostError(
+    return rejection(error, access) or OutputsLostError(
         f"{failed} of {sent} outputs did not reach the broker ({_said(error)})."
     )
 

@@ -20,6 +20,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from workers.errors import SettingsError
 from workers.kafka.kafka_python.codecs import missing_packages
+from workers.kafka.kafka_python.oauth import check_oauth
 
 _PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS: Final = (
@@ -33,10 +34,11 @@ _NEEDS_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "PLAIN": _USER,
     "SCRAM-SHA-256": _USER,
     "SCRAM-SHA-512": _USER,
-    "OAUTHBEARER": ("sasl_oauth_token_provider",),
 }
 _PROXIES: Final = ("http", "socks5", "socks5h")
-_FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
+_FILES: Final = (
+    "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile", "sasl_oauthbearer_cafile",
+)  # fmt: skip
 
 
 def check_values(options: Mapping[str, Any]) -> None:
@@ -165,6 +167,8 @@ def _check_sasl(options: Mapping[str, Any], protocol: str) -> None:
             f"kafka.client.sasl_mechanism must be given with {protocol}: one of "
             f"{', '.join(_MECHANISMS)}."
         )
+    if mechanism == "OAUTHBEARER" and options.get("sasl_oauth_token_provider") is None:
+        check_oauth(options)
     for key in _NEEDS_OPTIONS.get(mechanism, ()):
         if options.get(key) is None:
             raise SettingsError(f"kafka.client.{key} must be given with {mechanism}.")

@@ -11,8 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from workers.errors import SettingsError
 from workers.kafka.client import LARGEST_OUTPUT_BYTES, Connection
-from workers.kafka.kafka_python.errors import asking
-from workers.kafka.kafka_python.option_checks import building, check_files, check_values
+from workers.kafka.kafka_python.oauth import OAUTH_OPTIONS, TokenProvider
+from workers.kafka.kafka_python.option_checks import check_files, check_values
+from workers.kafka.kafka_python.workarounds import hear_last_words
 
 _OWNED: Final = {
     "bootstrap_servers": "kafka.bootstrap says it",
@@ -81,7 +82,8 @@ def check_options(options: Mapping[str, Any]) -> None:
     Raises:
         SettingsError: names the key and what to do; never its value.
     """
-    known = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG} - set(_OWNED)
+    clients = {*KafkaConsumer.DEFAULT_CONFIG, *KafkaProducer.DEFAULT_CONFIG}
+    known = {*clients, *OAUTH_OPTIONS} - set(_OWNED)
     for key in options:
         if key in _OWNED:
             raise SettingsError(f"kafka.client.{key} cannot be set: {_OWNED[key]}.")
@@ -131,32 +133,21 @@ def admin_options(connection: Connection, *, timeout_s: float | None = None) -> 
     return _merged(connection, KafkaAdminClient.DEFAULT_CONFIG, {}) | ours
 
 
-def make_consumer(connection: Connection, **more: Any) -> KafkaConsumer:
-    """Connect a consumer; raises as `asking`, and `SettingsError` for an option."""
-    options = consumer_options(connection, **more)
-    with asking("opening a consumer"), building(connection.options):
-        return KafkaConsumer(**options)
-
-
-def make_producer(connection: Connection, **more: Any) -> KafkaProducer:
-    """Connect a producer; raises as `make_consumer`."""
-    options = producer_options(connection, **more)
-    with asking("opening a producer"), building(connection.options):
-        return KafkaProducer(**options)
-
-
 def _merged(
     connection: Connection, known: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> dict[str, Any]:
     check_options(connection.options)
     check_files(connection.options)
     quiet_client_logs()
+    hear_last_words()
     merged = {
         **_SHARED,
         **ours,
         **connection.options,
         "bootstrap_servers": connection.bootstrap.split(","),
     }
+    if "sasl_oauthbearer_client_id" in merged and "sasl_oauth_token_provider" not in merged:
+        merged["sasl_oauth_token_provider"] = TokenProvider(merged)
     if isinstance(merged.get("api_version"), list):  # a settings file has no tuples
         merged["api_version"] = tuple(merged["api_version"])
     return {key: value for key, value in merged.items() if key in known}

@@ -1,14 +1,17 @@
-"""Three holes of kafka-python 3.0 (seen in 3.0.12): partitions fall silent, old offsets come back.
+"""Four holes of kafka-python 3.0 (seen in 3.0.12).
 
-All are reached by ordinary use, give no error and no log line, and are closed here from outside,
-which takes private attributes. The contract tests named below fail without them; they also say
-when a newer client no longer needs them, or no longer fits.
+Partitions fall silent, old offsets come back, and the last words of a broker are not heard. All are
+reached by ordinary use, give no error and no log line, and are closed here from outside, which
+takes private attributes. The contract tests named below fail without them; they also say when a
+newer client no longer needs them, or no longer fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
+
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 
 def forget_asked_offsets(consumer: Any, partitions: Iterable[Any]) -> None:
@@ -51,6 +54,33 @@ def keep_finished_join(coordinator: Any) -> None:
     task = coordinator._join_task  # noqa: SLF001
     if task is not None and not isinstance(task, _Join):
         coordinator._join_task = _Join(task)  # noqa: SLF001
+
+
+def hear_last_words() -> None:
+    """Have the clients of this process take what comes together with the end of a connection.
+
+    A broker says why it lets nobody in and hangs up at once. The transport reads both, and drops
+    the words: a wrong password is a "socket disconnected". So keep the end for the next read.
+
+    Test: ``test_a_wrong_password_names_the_principal``.
+    """
+    for transport in (KafkaTCPTransport, KafkaSSLTransport):
+        if not hasattr(transport._sock_recv, "_hears"):  # noqa: SLF001
+            transport._sock_recv = _hearing(transport._sock_recv)  # noqa: SLF001
+
+
+def _hearing(receive: Callable[[Any], tuple[bytes, Any]]) -> Callable[[Any], tuple[bytes, Any]]:
+    def hear(transport: Any) -> tuple[bytes, Any]:
+        if (end := getattr(transport, "_vigie_end", None)) is not None:
+            return b"", end
+        data, end = receive(transport)
+        if data and end is not None:
+            transport._vigie_end = end  # noqa: SLF001
+            return data, None
+        return data, end
+
+    hear._hears = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return hear
 
 
 class _Join:

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import MemberToRemove, OffsetSpec
 from kafka.errors import (
+    AuthorizationError,
     CoordinatorNotAvailableError,
     GroupIdNotFoundError,
     InvalidPartitionsError,
@@ -18,6 +19,7 @@ from kafka.errors import (
     KafkaError,
     NoError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
 
@@ -33,11 +35,13 @@ from workers.kafka.admin import (
     wanted_partitions,
 )
 from workers.kafka.client import CommittedOffset, Connection, ShouldStop, never
+from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_broker
-from workers.kafka.kafka_python.errors import asking, rejection
-from workers.kafka.kafka_python.options import admin_options
+from workers.kafka.kafka_python.clients import make_admin
+from workers.kafka.kafka_python.errors import asking
 
 _CREATE_TIMEOUT_S: Final = 15.0
+_DENIED: Final = TopicAuthorizationFailedError.errno
 # A broker that never had a group has no coordinator yet.
 _NO_SUCH_GROUP: Final = (CoordinatorNotAvailableError, GroupIdNotFoundError)
 
@@ -59,29 +63,29 @@ class KafkaPythonAdmin:
     def check_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
         """See `Admin.check_topics`."""
         with self._client("looking up topics") as client:
-            return _compare(client, specs)
+            return self._compare(client, specs)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
         """See `Admin.create_topics`."""
-        with self._client("creating topics") as client:
-            found = _compare(client, specs)
+        with self._client("creating topics", topic="Create") as client:
+            found = self._compare(client, specs)
             is_missing = [finding.state is TopicState.MISSING for finding in found]
             missing = [spec for spec, absent in zip(specs, is_missing, strict=True) if absent]
             if missing:
                 _create(client, missing)
-            _grow(client, specs)
+            self._grow(client, specs)
             return [
                 replace(finding, state=TopicState.CREATED)
                 if absent and finding.is_good
                 else finding
-                for finding, absent in zip(_compare(client, specs), is_missing, strict=True)
+                for finding, absent in zip(self._compare(client, specs), is_missing, strict=True)
             ]
 
     def grow_topics(self, specs: Sequence[TopicSpec]) -> list[Finding]:
         """See `Admin.grow_topics`."""
-        with self._client("looking up topics") as client:
-            _grow(client, specs)
-            return all_good(_compare(client, specs))
+        with self._client("looking up topics", topic="Alter") as client:
+            self._grow(client, specs)
+            return all_good(self._compare(client, specs))
 
     def topic_bounds(
         self, partitions: Mapping[str, int]
@@ -125,7 +129,7 @@ class KafkaPythonAdmin:
         leaving = [MemberToRemove(group_instance_id=member) for member in members]
         if not leaving:
             return
-        with self._client(f"removing members of the group {group}") as client:
+        with self._client(f"removing members of the group {group}", group="Read") as client:
             try:
                 outcomes = client.remove_group_members(group, leaving)
             except (*_NO_SUCH_GROUP, UnknownMemberIdError):
@@ -134,10 +138,43 @@ class KafkaPythonAdmin:
                 if outcome not in {NoError, UnknownMemberIdError}:
                     raise outcome
 
+    def _compare(self, client: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
+        present = self._present(client, specs)
+        return [compare(spec, present) for spec in specs]
+
+    def _grow(self, client: Any, specs: Sequence[TopicSpec]) -> None:
+        present = self._present(client, specs)
+        wanted = {
+            spec.name: wanted_partitions(spec, present)
+            for spec in specs
+            if spec.along_with and 0 < present.get(spec.name, 0) < wanted_partitions(spec, present)
+        }
+        if wanted:
+            with suppress(InvalidPartitionsError):  # another client was faster
+                client.create_partitions(wanted)
+            client.wait_for_topics(list(wanted), timeout_ms=int(_CREATE_TIMEOUT_S * 1000))
+
+    def _present(self, client: Any, specs: Sequence[TopicSpec]) -> dict[str, int]:
+        names = {name for spec in specs for name in (spec.name, spec.along_with) if name}
+        entries = client.describe_topics(sorted(names))
+        hidden = [e["name"] for e in entries if e["error_code"] == _DENIED]
+        if hidden:  # there or not: who may not look is not told
+            what = "Describe (included in Read and in Write)"
+            access = Access.looking(self.connection)
+            raise access.denied(what, "topic", ", ".join(sorted(hidden)))
+        return {
+            entry["name"]: len(entry["partitions"])
+            for entry in entries
+            if not entry["error_code"] and entry["partitions"]
+        }
+
     @contextmanager
-    def _client(self, doing: str) -> Iterator[Any]:
-        with asking(f"{doing} at {self.connection.bootstrap}"):
-            client = KafkaAdminClient(**admin_options(self.connection))
+    def _client(
+        self, doing: str, *, topic: str = "Describe", group: str = "Describe"
+    ) -> Iterator[Any]:
+        access = Access(connection=self.connection, topic=topic, group=group)
+        with asking(f"{doing} at {self.connection.bootstrap}", access):
+            client = make_admin(self.connection)
             try:
                 yield client
             finally:
@@ -165,39 +202,10 @@ def _create(client: Any, specs: Sequence[TopicSpec]) -> None:
             "topics.replication_factor."
         ) from error
     except KafkaError as error:
-        if getattr(error, "retriable", False):
+        if getattr(error, "retriable", False) or isinstance(error, AuthorizationError):
             raise
-        raise rejection(error) or SettingsError(
-            f"The broker rejects a topic: {_said(error)}"
-        ) from error
+        raise SettingsError(f"The broker rejects a topic: {_said(error)}") from error
     client.wait_for_topics(list(wanted), timeout_ms=timeout_ms)
-
-
-def _grow(client: Any, specs: Sequence[TopicSpec]) -> None:
-    present = _present(client, specs)
-    wanted = {
-        spec.name: wanted_partitions(spec, present)
-        for spec in specs
-        if spec.along_with and 0 < present.get(spec.name, 0) < wanted_partitions(spec, present)
-    }
-    if wanted:
-        with suppress(InvalidPartitionsError):  # another client was faster
-            client.create_partitions(wanted)
-        client.wait_for_topics(list(wanted), timeout_ms=int(_CREATE_TIMEOUT_S * 1000))
-
-
-def _present(client: Any, specs: Sequence[TopicSpec]) -> dict[str, int]:
-    names = {name for spec in specs for name in (spec.name, spec.along_with) if name}
-    return {
-        entry["name"]: len(entry["partitions"])
-        for entry in client.describe_topics(sorted(names))
-        if not entry["error_code"] and entry["partitions"]
-    }
-
-
-def _compare(client: Any, specs: Sequence[TopicSpec]) -> list[Finding]:
-    present = _present(client, specs)
-    return [compare(spec, present) for spec in specs]
 
 
 def _member(one: Mapping[str, Any], topic: str) -> Member:

@@ -7,14 +7,10 @@ import socket
 import time
 from typing import Final
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
-
 from workers.errors import BrokerUnavailableError, StoppedError
 from workers.kafka.client import Connection, ShouldStop, never
-from workers.kafka.kafka_python.errors import rejection
-from workers.kafka.kafka_python.option_checks import building, check_files
-from workers.kafka.kafka_python.options import admin_options
+from workers.kafka.kafka_python.greeting import greet
+from workers.kafka.kafka_python.option_checks import check_files
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +24,10 @@ def broker_answers(connection: Connection, *, timeout_s: float, brokers: int = 1
     if not _listens(connection, timeout_s):
         return False
     try:
-        with building(connection.options):
-            admin = KafkaAdminClient(**admin_options(connection, timeout_s=timeout_s))
-        try:
-            up = admin.describe_cluster()["brokers"]
-        finally:
-            admin.close()
-    except (KafkaError, OSError) as error:
-        if (rejected := rejection(error)) is not None:
-            raise rejected from error
+        return greet(connection, timeout_s=timeout_s) >= brokers
+    except BrokerUnavailableError as error:
+        log.info("%s", error)
         return False
-    return len(up) >= brokers
 
 
 def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) -> None:

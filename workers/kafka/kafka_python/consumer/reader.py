@@ -11,9 +11,10 @@ from kafka import TopicPartition
 from workers.errors import BrokerUnavailableError, TopicError
 from workers.kafka.client import Connection, Record
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
+from workers.kafka.kafka_python.clients import make_consumer
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.errors import asking
-from workers.kafka.kafka_python.options import make_consumer
 
 _POLL_S: Final = 0.2
 _CLOSE_TIMEOUT_S: Final = 5.0
@@ -34,7 +35,8 @@ def open_reader(
     consumer = make_consumer(connection, group_id=None, client_id=client_id)
     try:
         unpack_fast(consumer)
-        with asking("looking up the partitions"):
+        access = Access.reading(connection)
+        with asking("looking up the partitions", access):
             partitions: list[TopicPartition] = []
             for topic in topics:
                 known = consumer.partitions_for_topic(topic)
@@ -46,7 +48,7 @@ def open_reader(
                 partitions += [TopicPartition(topic, partition) for partition in sorted(known)]
             consumer.assign(partitions)
             consumer.seek_to_beginning(*partitions)
-        yield TopicReader(consumer, partitions)
+        yield TopicReader(consumer, partitions, access)
     finally:
         consumer.close(timeout_ms=int(_CLOSE_TIMEOUT_S * 1000))
 
@@ -57,8 +59,8 @@ class TopicReader:
     It joins no group, so it disturbs no member of one, and it sees committed records only.
     """
 
-    def __init__(self, consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        self._consumer, self._partitions = consumer, list(partitions)
+    def __init__(self, consumer: Any, partitions: Sequence[TopicPartition], access: Access) -> None:
+        self._consumer, self._partitions, self._access = consumer, list(partitions), access
 
     def poll(self, *, timeout_s: float = _POLL_S, max_records: int = 5000) -> list[Record]:
         """Return what has come, in offset order within each partition; empty when nothing has.
@@ -67,19 +69,19 @@ class TopicReader:
             CorruptLogError: a partition cannot be read on.
             BrokerUnavailableError, SettingsError: see `Source`.
         """
-        with asking("reading"):
+        with asking("reading", self._access):
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         return [record for records in polled.values() for record in records]
 
     def ends(self) -> Mapping[tuple[str, int], int]:
         """Return the end offset of each (topic, partition) as it is now. Asks the broker."""
-        with asking("looking up the ends"):
+        with asking("looking up the ends", self._access):
             ends = self._consumer.end_offsets(self._partitions)
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 
     def beginnings(self) -> Mapping[tuple[str, int], int]:
         """Return the first offset of each (topic, partition) still there. Asks the broker."""
-        with asking("looking up the beginnings"):
+        with asking("looking up the beginnings", self._access):
             starts = self._consumer.beginning_offsets(self._partitions)
         return {(tp.topic, tp.partition): offset for tp, offset in starts.items()}
 
@@ -90,7 +92,7 @@ class TopicReader:
 
     def offsets_at(self, time_ms: int) -> Mapping[tuple[str, int], int]:
         """Return the first offset of each partition not before an epoch time, else the end."""
-        with asking("looking up a time"):
+        with asking("looking up a time", self._access):
             found = self._consumer.offsets_for_times(dict.fromkeys(self._partitions, time_ms))
         ends = self.ends()
         return {
@@ -121,7 +123,7 @@ class TopicReader:
                 )
 
     def _positions_below(self, ends: Mapping[tuple[str, int], int]) -> bool:
-        with asking("looking up the position"):
+        with asking("looking up the position", self._access):
             return any(
                 self._consumer.position(tp) < ends.get((tp.topic, tp.partition), 0)
                 for tp in self._partitions

@@ -26,8 +26,10 @@ from workers.kafka.client import (
     never,
 )
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
 from workers.kafka.kafka_python.admin.probe import wait_for_broker
+from workers.kafka.kafka_python.clients import make_consumer
 from workers.kafka.kafka_python.consumer.assignor import CooperativeAssignor
 from workers.kafka.kafka_python.consumer.membership import Membership
 from workers.kafka.kafka_python.consumer.outage import Outage
@@ -35,7 +37,6 @@ from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.consumer.retention import Retention
 from workers.kafka.kafka_python.consumer.unassigned import Unassigned
 from workers.kafka.kafka_python.errors import asking, committing, rejection
-from workers.kafka.kafka_python.options import make_consumer
 from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_parked_records
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class SourceConfig:
         try:
             unpack_fast(consumer)
             source = _Source(consumer, self, assignor)
-            with asking(f"looking up {self.topic}"):
+            with asking(f"looking up {self.topic}", source.access):
                 # After `subscribe`, so that the group knows the partitions before it joins;
                 # otherwise it joins, learns of them, and joins once more.
                 if self.topic not in consumer.topics():
@@ -109,6 +110,7 @@ class _Source:
         self._consumer = consumer
         self._config = config
         self._topic = config.topic
+        self.access = Access.reading(config.connection)
         self._call_timeout_ms = int(config.connection.call_timeout_s * 1000)
         self._membership = Membership(consumer, config.topic, assignor)
         self._started: set[int] = set()
@@ -152,14 +154,14 @@ class _Source:
         # What the client knows may be a minute old, and the topic that it was of may be gone. At
         # once, not by `request_update`, which naps between two questions: a partition asks each.
         cluster, manager = self._consumer._cluster, self._consumer._manager  # noqa: SLF001
-        with asking(f"looking up {self._topic}"):
+        with asking(f"looking up {self._topic}", self.access):
             asked = manager.call_soon(cluster.refresh_metadata)
             manager.run(manager.wait_for, asked, self._call_timeout_ms)
         found = cluster.topic_id(self._topic)
         return str(found) if found is not None else ""
 
     def committed(self, partition: int) -> CommittedOffset | None:
-        with asking(f"committed offset of {self._topic}[{partition}]"):
+        with asking(f"committed offset of {self._topic}[{partition}]", self.access):
             forget_asked_offsets(self._consumer, [self._tp(partition)])
             found = self._consumer.committed(
                 self._tp(partition), metadata=True, timeout_ms=self._call_timeout_ms
@@ -186,7 +188,7 @@ class _Source:
 
     def bounds(self, partition: int) -> tuple[int, int]:
         tp = self._tp(partition)
-        with asking(f"bounds of {self._topic}[{partition}]"):
+        with asking(f"bounds of {self._topic}[{partition}]", self.access):
             begin = self._consumer.beginning_offsets([tp], timeout_ms=self._call_timeout_ms)
             end = self._consumer.end_offsets([tp], timeout_ms=self._call_timeout_ms)
         return int(begin[tp]), int(end[tp])
@@ -195,7 +197,7 @@ class _Source:
         started = [self._tp(partition) for partition in self._started.intersection(partitions)]
         if not started:
             return ()
-        with asking(f"ends of {self._topic}"):
+        with asking(f"ends of {self._topic}", self.access):
             ends = self._consumer.end_offsets(started, timeout_ms=self._call_timeout_ms)
         found = set()
         for tp in started:
@@ -230,7 +232,7 @@ class _Source:
             self._tp(partition): OffsetAndMetadata(item.next_offset, item.metadata, -1)
             for partition, item in offsets.items()
         }
-        with committing():
+        with committing(self.access):
             self._consumer.commit(wanted, timeout_ms=max(1, int(deadline.left_s() * 1000)))
 
     def check_held(self, offsets: Iterable[int], generation: Generation) -> None:
@@ -245,7 +247,7 @@ class _Source:
                 timeout_ms=int(timeout_s * 1000), max_records=max_records
             )
         except (KafkaError, OSError) as error:
-            if (rejected := rejection(error)) is not None:
+            if (rejected := rejection(error, self.access)) is not None:
                 raise rejected from error
             self._outage.began(error)
             time.sleep(min(timeout_s, 0.1))  # the client failed at once: do not spin

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 
 from workers.errors import BrokerUnavailableError, TopicError
 from workers.kafka.client import Connection, Table
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
+from workers.kafka.kafka_python.clients import make_admin, make_consumer
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.errors import asking
-from workers.kafka.kafka_python.options import admin_options, make_consumer
 
 __all__ = ["TableConfig"]
 
@@ -55,14 +56,14 @@ class _Table:
     """See `workers.kafka.client.Table`."""
 
     def __init__(self, config: TableConfig) -> None:
-        self._config = config
+        self._config, self._access = config, Access.reading(config.connection)
         self._consumer: Any = None
         self._admin: Any = None
 
     def latest(self, partition: int) -> Mapping[bytes, bytes]:
         tp = TopicPartition(self._config.topic, partition)
         try:
-            with asking(f"reading {tp.topic}[{partition}]"):
+            with asking(f"reading {tp.topic}[{partition}]", self._access):
                 self._open()
                 # Committed records end where the first open transaction begins, so the consumer
                 # cannot tell how far it has to read: who reads uncommitted ones can.
@@ -109,7 +110,7 @@ class _Table:
             self._consumer = make_consumer(connection, group_id=None, client_id=client_id)
             unpack_fast(self._consumer)
         if self._admin is None:
-            self._admin = KafkaAdminClient(**admin_options(connection))
+            self._admin = make_admin(connection)
 
     def close(self) -> None:
         """Close what was opened."""

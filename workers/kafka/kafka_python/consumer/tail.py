@@ -11,11 +11,12 @@ from kafka import TopicPartition
 
 from workers.kafka.admin import TopicSpec, require_topics
 from workers.kafka.client import Connection, ShouldStop, TableTail, never
+from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
 from workers.kafka.kafka_python.admin.probe import wait_for_broker
+from workers.kafka.kafka_python.clients import make_consumer
 from workers.kafka.kafka_python.consumer.record_batch import unpack_fast
 from workers.kafka.kafka_python.errors import asking
-from workers.kafka.kafka_python.options import make_consumer
 
 __all__ = ["TailConfig"]
 
@@ -48,7 +49,7 @@ class TailConfig:
         consumer = make_consumer(self.connection, group_id=None, client_id=self.client_id)
         try:
             unpack_fast(consumer)
-            yield _Tail(consumer, bounds)
+            yield _Tail(consumer, bounds, Access.reading(self.connection))
         finally:
             consumer.close(timeout_ms=_CLOSE_TIMEOUT_MS)
 
@@ -56,12 +57,17 @@ class TailConfig:
 class _Tail:
     """See `workers.kafka.client.TableTail`."""
 
-    def __init__(self, consumer: Any, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        bounds: Mapping[tuple[str, int], tuple[int, int]],
+        access: Access,
+    ) -> None:
         """Begin at the first offset of each partition; `bounds` end at the high watermarks.
 
         As in `Table`: what ends at the first open transaction tells nothing of what comes.
         """
-        self._consumer = consumer
+        self._consumer, self._access = consumer, access
         self._ends = {TopicPartition(*at): end for at, (_, end) in bounds.items()}
         consumer.assign(list(self._ends))
         for at, (first, _) in bounds.items():
@@ -69,7 +75,7 @@ class _Tail:
 
     @property
     def caught_up(self) -> bool:
-        with asking("looking up the position"):
+        with asking("looking up the position", self._access):
             for tp in list(self._ends):
                 position = self._consumer.position(tp, timeout_ms=_POSITION_MS)
                 if position is not None and position >= self._ends[tp]:
@@ -77,7 +83,7 @@ class _Tail:
         return not self._ends
 
     def poll(self, *, timeout_s: float = 0.0) -> Sequence[tuple[bytes | None, bytes | None]]:
-        with asking("reading"):
+        with asking("reading", self._access):
             polled = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000), max_records=_POLL_RECORDS
             )

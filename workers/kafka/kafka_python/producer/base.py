@@ -32,9 +32,10 @@ from workers.kafka.client import (
     never,
 )
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.probe import wait_for_broker
+from workers.kafka.kafka_python.clients import make_producer
 from workers.kafka.kafka_python.errors import delivery_error
-from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.fast_append import Appender
 
 CLOSE_TIMEOUT_S: Final = 5.0
@@ -78,6 +79,11 @@ class ProducerConfig(ABC):
         """Make the client; raises as `open`."""
         return make_producer(self.connection, client_id=self.client_id)
 
+    @property
+    def access(self) -> Access:
+        """Who publishes, for errors."""
+        return Access.writing(self.connection)
+
     @abstractmethod
     def sink(self, offsets: OffsetCommitter) -> ProducingSink:
         """Make the sink; it has no producer before `Sink.begin`."""
@@ -87,7 +93,7 @@ class ProducingSink(Sink):
     """The half of a `Sink` that does not depend on the guarantee."""
 
     def __init__(self, config: ProducerConfig, offsets: OffsetCommitter) -> None:
-        self._config, self._offsets = config, offsets
+        self._config, self._offsets, self._access = config, offsets, config.access
         self._producer: Any = None
         self._appender: Any = None
         self._futures: list[Any] = []
@@ -119,7 +125,8 @@ class ProducingSink(Sink):
                 "correct its name."
             ) from error
         except KafkaError as error:
-            raise delivery_error(error, failed=1, sent=len(self._futures) + 1) from error
+            sent = len(self._futures) + 1
+            raise delivery_error(error, self._access, failed=1, sent=sent) from error
         self._futures.append(future)
         self._bytes += len(value or b"") + len(key or b"")
 
@@ -149,7 +156,7 @@ class ProducingSink(Sink):
         lost = [future for future in self._futures if not future.succeeded()]
         if lost:
             _reject_too_large(lost)
-            raise loss(lost, sent=len(self._futures))
+            raise loss(lost, self._access, sent=len(self._futures))
         self._forget()  # the last ones came while we looked
 
     def _forget(self) -> None:
@@ -196,11 +203,11 @@ def is_there(future: Any, deadline: Deadline) -> bool:
     return bool(future.succeeded())
 
 
-def loss(lost: Sequence[Any], *, sent: int) -> VigieError:
+def loss(lost: Sequence[Any], access: Access, *, sent: int) -> VigieError:
     """What to raise when these futures, at least one, did not succeed."""
     cause = next((future.exception for future in lost if future.exception), None)
     error = delivery_error(
-        cause or KafkaTimeoutError("no answer in time"), failed=len(lost), sent=sent
+        cause or KafkaTimeoutError("no answer in time"), access, failed=len(lost), sent=sent
     )
     error.__cause__ = cause
     return error

@@ -11,8 +11,9 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from workers.kafka.client import Connection
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
+from workers.kafka.kafka_python.clients import make_producer
 from workers.kafka.kafka_python.errors import delivery_error
-from workers.kafka.kafka_python.options import make_producer
 from workers.kafka.kafka_python.producer.base import CLOSE_TIMEOUT_S, flushing, is_there, loss
 from workers.kafka.partition_producer import Deliver, PartitionRecord
 
@@ -28,7 +29,9 @@ def open_partition_producer(connection: Connection, *, client_id: str) -> Iterat
         BrokerUnavailableError: no broker answers.
         SettingsError: an option that the client cannot use.
     """
-    producer = _PartitionProducer(lambda: make_producer(connection, client_id=client_id))
+    producer = _PartitionProducer(
+        lambda: make_producer(connection, client_id=client_id), Access.writing(connection)
+    )
     try:
         yield producer.deliver
     finally:
@@ -36,8 +39,8 @@ def open_partition_producer(connection: Connection, *, client_id: str) -> Iterat
 
 
 class _PartitionProducer:
-    def __init__(self, make_client: Callable[[], Any]) -> None:
-        self._make_client = make_client
+    def __init__(self, make_client: Callable[[], Any], access: Access) -> None:
+        self._make_client, self._access = make_client, access
         self._client = make_client()
 
     def deliver(self, records: Sequence[PartitionRecord]) -> list[int]:
@@ -62,12 +65,12 @@ class _PartitionProducer:
             except _TOO_LARGE:
                 too_large.append(index)
             except KafkaError as error:
-                raise delivery_error(error, failed=1, sent=index + 1) from error
+                raise delivery_error(error, self._access, failed=1, sent=index + 1) from error
         with flushing(self._client):
             missing = {i: one for i, one in futures.items() if not is_there(one, deadline)}
         rejected = [i for i, one in missing.items() if isinstance(one.exception, _TOO_LARGE)]
         if lost := [one for i, one in missing.items() if i not in rejected]:
-            raise loss(lost, sent=len(futures))
+            raise loss(lost, self._access, sent=len(futures))
         if rejected:
             self.close()
             self._client = self._make_client()

@@ -30,9 +30,11 @@ from kafka.structs import OffsetAndMetadata
 from workers.errors import SettingsError, VigieError
 from workers.kafka.client import CommittedOffset, Generation, OffsetCommitter
 from workers.kafka.deadline import Deadline
+from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.probe import broker_answers
+from workers.kafka.kafka_python.clients import make_producer
 from workers.kafka.kafka_python.errors import asking, committing
-from workers.kafka.kafka_python.options import make_producer, session_timeout_ms
+from workers.kafka.kafka_python.options import session_timeout_ms
 from workers.kafka.kafka_python.producer.base import ProducerConfig, ProducingSink
 from workers.kafka.kafka_python.producer.transactions import Transactions
 
@@ -87,6 +89,11 @@ class TransactionalSinkConfig(ProducerConfig):
                 "transaction_timeout_s unless set): lower the one or raise the other."
             )
 
+    @property
+    def access(self) -> Access:
+        """Who publishes, for errors."""
+        return Access.writing(self.connection, transactional_id=self.transactional_id)
+
     def sink(self, offsets: OffsetCommitter) -> ProducingSink:
         """Make the sink; it has no producer before `Sink.begin`."""
         return _TransactionalSink(self, offsets)
@@ -111,7 +118,7 @@ class TransactionalSinkConfig(ProducerConfig):
             retry_backoff_ms=_RETRY_BACKOFF_MS,
         )
         try:
-            with asking(f"taking over the transactions of {self.transactional_id}"):
+            with asking(f"taking over the transactions of {self.transactional_id}", self.access):
                 producer.init_transactions()
         except VigieError as error:
             producer.close(timeout=0)
@@ -174,7 +181,8 @@ class _TransactionalSink(ProducingSink):
             )
             for partition, item in offsets.items()
         }
-        with self._throwing_away(), committing("The transaction was not committed as far as known"):
+        what = "The transaction was not committed as far as known"
+        with self._throwing_away(), committing(self._access, what):
             if positions:
                 self._transactions.add_offsets(positions, generation.token, deadline)
             self._transactions.commit(deadline)

@@ -44,7 +44,7 @@ def opened(monkeypatch) -> dict[str, Any]:
             "DEFAULT_CONFIG": client.DEFAULT_CONFIG,
         }
         fake = type(client.__name__, (), body)
-        monkeypatch.setattr(f"workers.kafka.kafka_python.options.{client.__name__}", fake)
+        monkeypatch.setattr(f"workers.kafka.kafka_python.clients.{client.__name__}", fake)
     for module in ("consumer.source", "producer.base"):
         monkeypatch.setattr(
             f"workers.kafka.kafka_python.{module}.wait_for_broker", lambda *_, **__: None
@@ -120,7 +120,7 @@ def test_a_value_that_no_client_can_use_is_named_by_its_key(key, value):
         ({}, "sasl_mechanism"),
         ({"sasl_mechanism": "PLAIN", "sasl_plain_password": PASSWORD}, "sasl_plain_username"),
         ({"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": "u"}, "sasl_plain_password"),
-        ({"sasl_mechanism": "OAUTHBEARER"}, "sasl_oauth_token_provider"),
+        ({"sasl_mechanism": "OAUTHBEARER"}, "sasl_oauthbearer_token_endpoint_url"),
     ],
 )
 def test_an_authentication_that_cannot_begin_is_named(options, key):

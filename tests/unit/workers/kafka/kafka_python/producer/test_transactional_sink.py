@@ -34,7 +34,7 @@ def made_with(monkeypatch, sink: TransactionalSinkConfig) -> dict[str, Any]:
         def init_transactions(self) -> None:
             pass
 
-    monkeypatch.setattr("workers.kafka.kafka_python.options.KafkaProducer", Producer)
+    monkeypatch.setattr("workers.kafka.kafka_python.clients.KafkaProducer", Producer)
     sink.producer()
     assert set(given) <= set(KafkaProducer.DEFAULT_CONFIG)
     return given
