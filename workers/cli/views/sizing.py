@@ -46,7 +46,7 @@ def _stream(answer: Answer) -> Iterator[Line]:
         yield "runs", f"{answer.runs:,} vigie run of one group, each its own kafka.instance"
     if answer.scorers:
         needs = answer.scorers
-        yield "scorers", f"{needs.scorers:,} on {needs.gpus:,} GPUs (extrapolated)"
+        yield "scorers", f"{needs.scorers:,}; GPUs: {needs.gpus:,} (extrapolated)"
     yield "cores", f"{answer.cores:,}, drivers included"
     yield "memory", f"{_bytes(answer.memory_gb)}, {answer.worker_mb:,.0f} MB a worker"
     yield (
