@@ -267,8 +267,8 @@ def test_a_digest_goes_before_a_tag():
     assert images == {f"vigie@{digest}"}
 
 
-def test_the_alerts_find_the_jobs_that_are_scraped():
-    manifests = rendered(*PRODUCTION)
+def test_the_alerts_find_the_jobs_that_are_scraped_whatever_the_release_is_called():
+    manifests = rendered(*PRODUCTION, 'fullnameOverride="seven"')
     jobs = {
         endpoint["relabelings"][0]["replacement"]
         for one in manifests
