@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from schemas.settings import Settings, load_settings
+from schemas.settings import Settings, SettingsSource
 
 if TYPE_CHECKING:
     from workers.data.layout import Layout
@@ -101,7 +101,11 @@ class SettingsOptions:
     ] = None
 
     def load(self, flags: Mapping[str, Any]) -> Settings:
-        """Settings from file, environment, `--set` and flags, the last one winning.
+        """Settings from file, environment, `--set` and flags; arguments and errors as `source`."""
+        return self.source(flags).load()
+
+    def source(self, flags: Mapping[str, Any]) -> SettingsSource:
+        """Where settings come from: file, environment, `--set` and flags, the last one winning.
 
         Args:
             flags: the command's own, by dotted key; None counts as not given.
@@ -120,7 +124,7 @@ class SettingsOptions:
             overrides[key.strip()] = value.strip()
         given = {"kafka.bootstrap": self.bootstrap, **flags}
         overrides.update((key, value) for key, value in given.items() if value is not None)
-        return load_settings(self.config, overrides)
+        return SettingsSource.read(self.config, overrides)
 
 
 @dataclass(frozen=True, kw_only=True)

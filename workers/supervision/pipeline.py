@@ -37,6 +37,7 @@ def run_pipeline(
     should_stop: Callable[[], bool],
     observe: Callable[[list[Health]], None] = lambda _: None,
     serve: Serve = nullcontext,
+    renewed: Callable[[], Settings | None] = lambda: None,
 ) -> list[Health]:
     """Score the stream until `should_stop`, then drain.
 
@@ -47,6 +48,8 @@ def run_pipeline(
         should_stop: asked a few times a second.
         observe: shown the workers' health a few times a second.
         serve: opens an endpoint for the time of the run, for instance for metrics; by default none.
+        renewed: asked a few times a second for settings with new secrets; the ingest workers are
+            restarted with them, one after the other.
 
     Returns:
         The last health of each worker.
@@ -77,6 +80,7 @@ def run_pipeline(
             partitions=findings[0].partitions,
             cores=local_cores if is_local else cluster_cores(),
             gpus=_gpus() if is_local else cluster_gpus(),
+            reserved=not is_local,
         )
         model = ModelFiles.read(
             settings.model.path,
@@ -84,15 +88,19 @@ def run_pipeline(
             threads=settings.workers.threads,
             settling=settings.stream.denoised == "settled",
         )
-        supervisor = new_supervisor(
-            plan,
-            Job(settings=settings, model=model, labels=labels, calendars=calendars),
-            watch,
-            # Workers that hold a partition of the readings wait for its one of the sensor state.
-            group=group_admin(settings, [spec for spec in specs if spec.name in together]),
-        )
+        job = Job(settings=settings, model=model, labels=labels, calendars=calendars)
+        # Workers that hold a partition of the readings wait for its one of the sensor state.
+        waited = [spec for spec in specs if spec.name in together]
+        supervisor = new_supervisor(plan, job, watch, group=group_admin(settings, waited))
+
+        def look(healths: list[Health]) -> None:
+            if (fresh := renewed()) is not None:
+                launcher = _launcher(plan, replace(job, settings=fresh), watch)
+                supervisor.renew(launcher, group_admin(fresh, waited))
+            observe(healths)
+
         with serve(supervisor):
-            return supervisor.run(should_stop, observe)
+            return supervisor.run(should_stop, look)
 
 
 def new_supervisor(
@@ -103,19 +111,23 @@ def new_supervisor(
         plan,
         job.settings.workers,
         job.settings.processing,
-        launcher=RayLauncher(
-            job,
-            watch,
-            gpus_per_scorer=plan.gpus_per_scorer,
-            # A local Ray is ours alone: reservations would only forbid what an operator asks.
-            cpus_per_actor=0 if job.settings.ray.address is None else 1,
-        ),
+        launcher=_launcher(plan, job, watch),
         group=group,
         monotonic_s=time.monotonic,
         wall_s=time.time,
         rng=Random(),  # noqa: S311 - spreads restarts, keeps no secret
         # Two: a slow count must not hold up a departure.
         executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="vigie-group"),
+    )
+
+
+def _launcher(plan: Plan, job: WorkerJob, watch: ClusterWatch) -> RayLauncher:
+    return RayLauncher(
+        job,
+        watch,
+        gpus_per_scorer=plan.gpus_per_scorer,
+        # A local Ray is ours alone: reservations would only forbid what an operator asks.
+        cpus_per_actor=0 if job.settings.ray.address is None else 1,
     )
 
 

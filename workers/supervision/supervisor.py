@@ -111,6 +111,7 @@ class Supervisor:
         self._replaced: Counter[tuple[str, str]] = Counter()
         self._ending = False
         self._leaving: frozenset[str] = frozenset()
+        self._outdated: set[int] = set()  # slots of ingest workers of the launcher before
         self._ticked_at_s: float | None = None
         self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
@@ -160,6 +161,14 @@ class Supervisor:
                 ) from error
         self._targets.ask(request)
         return self.scaling
+
+    def renew(self, launcher: ActorLauncher, group: GroupAdmin) -> None:
+        """Have other ingest workers, one after the other: each drains, and the next takes its slot.
+
+        For what a worker cannot change in its life, such as its password. Call it from `observe`.
+        """
+        self._launcher, self._group = launcher, group
+        self._outdated = {actor.slot for actor in self._ingest if actor.handle is not None}
 
     def run(
         self,
@@ -317,7 +326,17 @@ class Supervisor:
                 self._start(actor)
 
     def _has_to_move(self, actor: ManagedActor) -> bool:
-        return actor.is_ready and actor.node in self._leaving
+        is_next = actor.kind is Kind.INGEST and self._is_next(actor)
+        return actor.is_ready and (actor.node in self._leaving or is_next)
+
+    def _is_next(self, actor: ManagedActor) -> bool:
+        """Whether it is outdated, the first one, and all the others are at work."""
+        busy = [a for a in self._ingest if a.stage is not ActorStage.IDLE]
+        outdated = [a.slot for a in busy if a.slot in self._outdated]
+        others = (a for a in busy if a is not actor)
+        return actor.slot == min(outdated, default=None) and all(
+            a.is_ready and a.health.phase is Phase.RUNNING for a in others
+        )
 
     def _may_leave(self, actor: ManagedActor, position: int, target: int) -> bool:
         """Whether nobody wants it, or its node is about to go and it has no calls to wait for."""
@@ -350,6 +369,7 @@ class Supervisor:
             if self._plan.scorers.target and not scorers:
                 return  # no worker without a scorer to send its calls to
             actor.start(lambda: self._launcher.ingest(actor.slot, scorers))
+            self._outdated.discard(actor.slot)
         self._log.info("worker_started", kind=actor.kind.value, slot=actor.slot)
 
     # -- leaving ---------------------------------------------------------------------------------

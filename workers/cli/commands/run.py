@@ -59,11 +59,12 @@ def run(
     """
     from workers.api.server import endpoint_of, status_of
     from workers.cli.views.report import counts_table, print_json
+    from workers.kafka.rotation import SecretRotation
     from workers.process import configure_logging, stop_signals
     from workers.stream.health import Phase
     from workers.supervision.pipeline import run_pipeline
 
-    settings = options.load(
+    source = options.source(
         {
             "model.path": model,
             "kafka.group": group,
@@ -73,6 +74,8 @@ def run(
             "metrics.port": metrics_port,
         }
     )
+    settings = source.load()
+    rotation = SecretRotation(source)
     configure_logging(settings.log)
     # Ray prints what it has to say, such as that a worker died, to standard output: that is for
     # the result, which may be JSON.
@@ -80,8 +83,11 @@ def run(
         redirect_stdout(sys.stderr),
         stop_signals(_say_draining) as should_stop,
         endpoint_of(settings.metrics) as endpoint,
+        rotation.watching(),
     ):
-        healths = run_pipeline(settings, should_stop=should_stop, serve=endpoint.of)
+        healths = run_pipeline(
+            settings, should_stop=should_stop, serve=endpoint.of, renewed=rotation.take
+        )
     if as_json:
         print_json(status_of(healths))
     else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from workers.api.serving import HttpServer
     from workers.gateway.gateway import Gateway
+    from workers.kafka.rotation import SecretRotation
+
+_LOOK_EVERY_S: Final = 0.5  # whether there are new secrets
 
 
 def register(app: typer.Typer) -> None:
@@ -55,17 +60,31 @@ def serve(
       vigie serve --no-tokens
     """
     from workers.gateway.gateway import Gateway
+    from workers.kafka.rotation import SecretRotation
     from workers.process import configure_logging, stop_signals
 
-    settings = options.load(
+    source = options.source(
         {"gateway.host": host, "gateway.port": port, "gateway.database": database}
     )
+    settings = source.load()
+    rotation = SecretRotation(source)
     configure_logging(settings.log)
-    with Gateway.open(settings) as gateway, stop_signals() as should_stop:
-        _serve(gateway, should_stop, no_tokens=no_tokens)
+    with stop_signals() as should_stop:
+        with Gateway.open(settings) as gateway, rotation.watching():
+            is_renewed = _serve(gateway, should_stop, rotation, no_tokens=no_tokens)
+        if is_renewed and not should_stop():
+            # Every secret may have changed, of the database as well: the same process begins anew.
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
-def _serve(gateway: Gateway, should_stop: Callable[[], bool], *, no_tokens: bool) -> None:
+def _serve(
+    gateway: Gateway,
+    should_stop: Callable[[], bool],
+    rotation: SecretRotation,
+    *,
+    no_tokens: bool,
+) -> bool:
+    """Serve until a signal, or until there are new secrets: then true."""
     from workers.api.app import create_app
     from workers.api.serving import HttpServer, address_of, listening
 
@@ -88,15 +107,28 @@ def _serve(gateway: Gateway, should_stop: Callable[[], bool], *, no_tokens: bool
     if nobody_watches(gateway):
         typer.echo(NOBODY_WATCHES, err=True)
     typer.echo(f"The page and the interface: {address} (Ctrl-C ends)", err=True)
-    asyncio.run(_run(gateway, server, bound, should_stop))
+    return asyncio.run(_run(gateway, server, bound, should_stop, rotation))
 
 
 async def _run(
-    gateway: Gateway, server: HttpServer, bound: socket.socket, should_stop: Callable[[], bool]
-) -> None:
+    gateway: Gateway,
+    server: HttpServer,
+    bound: socket.socket,
+    should_stop: Callable[[], bool],
+    rotation: SecretRotation,
+) -> bool:
+    async def renewed() -> None:
+        while rotation.take() is None:  # noqa: ASYNC110 - a thread finds out
+            await asyncio.sleep(_LOOK_EVERY_S)
+        server.should_exit = True
+
     async with gateway.running():
+        looking = asyncio.create_task(renewed())
         server.should_exit = should_stop()  # later ones it hears itself
         await server.serve(sockets=[bound])
+        is_renewed = looking.done()
+        looking.cancel()
+    return is_renewed
 
 
 def nobody_watches(gateway: Gateway) -> bool:
