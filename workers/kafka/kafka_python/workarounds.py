@@ -8,7 +8,7 @@ newer client no longer needs them, or no longer fits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
@@ -62,11 +62,14 @@ def hear_last_words() -> None:
     A broker says why it lets nobody in and hangs up at once. The transport reads both, and drops
     the words: a wrong password is a "socket disconnected". So keep the end for the next read.
 
+    And close a connection whose handshake failed, which nobody else does.
+
     Test: ``test_a_wrong_password_names_the_principal``.
     """
     for transport in (KafkaTCPTransport, KafkaSSLTransport):
         if not hasattr(transport._sock_recv, "_hears"):  # noqa: SLF001
             transport._sock_recv = _hearing(transport._sock_recv)  # noqa: SLF001
+            transport.handshake = _closing(transport.handshake)
 
 
 def _hearing(receive: Callable[[Any], tuple[bytes, Any]]) -> Callable[[Any], tuple[bytes, Any]]:
@@ -81,6 +84,17 @@ def _hearing(receive: Callable[[Any], tuple[bytes, Any]]) -> Callable[[Any], tup
 
     hear._hears = True  # type: ignore[attr-defined]  # noqa: SLF001
     return hear
+
+
+def _closing(handshake: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    async def close_if_it_fails(transport: Any) -> None:
+        try:
+            await handshake(transport)
+        except BaseException as error:
+            transport.abort(error)
+            raise
+
+    return close_if_it_fails
 
 
 class _Join:
