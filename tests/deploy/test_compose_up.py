@@ -65,9 +65,12 @@ def test_it_comes_up_shows_incidents_of_the_plant_and_ends_in_order(stack):
     assert_kafka_is_reached_from_the_host(stack.running["kafka"])
     token = (stack.secrets / "admin-token").read_text()
     gateway = stack.running["gateway"]
-    wait_until(
-        lambda: ask(gateway, 8080, "/v1/incidents", token)["items"], within=400, what="an incident"
-    )
+
+    def incidents() -> Any:
+        stack.tend()
+        return ask(gateway, 8080, "/v1/incidents", token)["items"]
+
+    wait_until(incidents, within=400, what="an incident on the page")
     assert_prometheus_sees_driver_and_gateway(stack.running["prometheus"])
 
     codes = stack.down()

@@ -3,8 +3,8 @@
 Each service is a container of `tests.support.container` with an address of its own, where its name
 leads for all others; conditions, health checks, volumes, secrets, users, tmpfs and the grace of a
 stop are those of the file. Vigie's image is its Dockerfile's; foreign images are stood for by
-`tests.support.compose_twins`. Stricter than Docker: nothing is restarted, whoever ends, fails.
-Left out: what publishes ports on the host, memory limits, GPUs, building and pulling.
+`tests.support.compose_twins`. Stricter than Docker: what is to end has one try, and what is to stay
+a few restarts. Left out: what publishes ports on the host, memory limits, GPUs, building, pulling.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tests.support.netns import Network
 from tests.support.wait import wait_until
 
 _HEALTH_EVERY_S: Final = 1.0
+_MOST_RESTARTS: Final = 3
 
 
 @dataclass(kw_only=True)
@@ -37,6 +38,7 @@ class Service:
     container: Container
     _looked_s: float = field(default=0.0, repr=False)
     _healthy: bool = field(default=False, repr=False)
+    _restarts: int = 0
 
     @property
     def ports(self) -> list[int]:
@@ -61,7 +63,6 @@ class Service:
                 return False
             assert self.container.wait(0) == 0, self.trouble()
             return True
-        assert self.container.is_running(), self.trouble()
         return condition != HEALTHY or self.is_healthy()
 
     def is_healthy(self) -> bool:
@@ -69,9 +70,25 @@ class Service:
         if not self._healthy and time.monotonic() - self._looked_s > _HEALTH_EVERY_S:
             kind, *words = self.spec["healthcheck"]["test"]
             assert kind == "CMD"
-            self._healthy = self.container.execute(words, within_s=120).returncode == 0
+            try:
+                self._healthy = self.container.execute(words, within_s=120).returncode == 0
+            except AssertionError:  # it ended meanwhile
+                self._healthy = False
             self._looked_s = time.monotonic()
         return self._healthy
+
+    def restart_if_it_ended(self) -> None:
+        """As `restart: unless-stopped` has it; on a busy machine Ray's nodes may need that.
+
+        Raises:
+            AssertionError: it ended too often.
+        """
+        if self.container.is_running():
+            return
+        assert self._restarts < _MOST_RESTARTS, self.trouble()
+        self._restarts, self._healthy = self._restarts + 1, False
+        self.container.remove()
+        self.container.start()
 
     def trouble(self) -> str:
         """That it ended, and what it said last."""
@@ -119,12 +136,19 @@ class Stack:
         waiting = dict(self._specs)
 
         def all_started() -> bool:
+            self.tend()
             for name, spec in list(waiting.items()):
                 if self._may_start(spec):
                     self._start(name, waiting.pop(name))
             return not waiting
 
         wait_until(all_started, within=within_s, what="docker compose up")
+
+    def tend(self) -> None:
+        """Start what ended and is to stay again, as Docker does."""
+        for service in self.running.values():
+            if service.spec["restart"] == "unless-stopped":
+                service.restart_if_it_ended()
 
     def down(self) -> dict[str, int]:
         """Stop whatever runs, last started first, with its grace; returns the exit codes."""
