@@ -67,6 +67,9 @@ def size(
     toml: Annotated[
         bool, typer.Option("--toml", help="Print the settings alone, for vigie.toml.")
     ] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Print them as values of the Helm chart.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a fleet of sensors needs: partitions, workers, memory, brokers, disk, a database.
@@ -81,13 +84,15 @@ def size(
       vigie size --sensors 100000 --from-run http://127.0.0.1:9464
       vigie size --sensors 100000 --toml > sized.toml
     """
-    from workers.cli.views.sizing import settings_text, show_answer
+    from workers.cli.views.sizing import settings_text, show_answer, values_text
     from workers.sizing.answer import settings_of
     from workers.sizing.answer import size as answer_for
     from workers.sizing.fleet import Fleet
     from workers.sizing.measured import our_figures, read_figures
     from workers.sizing.running import observe
 
+    if toml + values + as_json > 1:
+        raise typer.BadParameter("one of --toml, --values and --json", param_hint="--toml")
     if measured is not None and from_run is not None:
         raise typer.BadParameter("give --measured or --from-run, not both", param_hint="--measured")
     with usage_errors():
@@ -122,7 +127,7 @@ def size(
         from workers.cli.views.report import print_json
 
         print_json({**asdict(answer), "settings": settings_of(answer)})
-    elif toml:
-        typer.echo(settings_text(answer), nl=False)
+    elif toml or values:
+        typer.echo(settings_text(answer) if toml else values_text(answer), nl=False)
     else:
         show_answer(answer)

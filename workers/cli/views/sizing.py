@@ -24,7 +24,7 @@ def show_answer(answer: Answer) -> None:
         typer.echo(f"  {sentence}")
     for sentence in answer.warnings:
         typer.echo(f"\nWarning: {sentence}")
-    typer.echo("\nThe settings for vigie.toml: the same with --toml")
+    typer.echo("\nSettings: the same with --toml (vigie.toml) or --values (Helm chart)")
 
 
 def settings_text(answer: Answer) -> str:
@@ -34,6 +34,15 @@ def settings_text(answer: Answer) -> str:
         rows = [f"{name} = {_value(value)}\n" for name, value in values.items()]
         parts.append(f"[{section}]\n" + "".join(rows))
     return "\n".join(parts)
+
+
+def values_text(answer: Answer) -> str:
+    """The settings as values of the Helm chart."""
+    rows = ["config:\n"]
+    for section, values in settings_of(answer).items():
+        rows.append(f"  {section}:\n")
+        rows += [f"    {name}: {_value(value)}\n" for name, value in values.items()]
+    return "".join(rows)
 
 
 def _stream(answer: Answer) -> Iterator[Line]:
@@ -85,5 +94,5 @@ def _bytes(gb: float) -> str:
 
 
 def _value(value: object) -> str:
-    # TOML writes numbers and plain texts as JSON does.
+    # TOML and YAML write numbers and plain texts as JSON does.
     return json.dumps(value)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from schemas.settings import Settings
 from tests.support.sizing import round_figures
 from workers.cli import main as cli
 from workers.cli.exits import ExitCode
+
+CHART = Path(__file__).parents[5] / "deploy" / "helm" / "vigie"
 
 
 @pytest.fixture
@@ -44,6 +49,28 @@ def test_the_settings_are_toml_that_the_program_takes(capsys, figures):
     settings = Settings.model_validate(tomllib.loads(out))
 
     assert settings.workers.min_ingest >= 17
+
+
+def test_the_chart_s_values_are_the_same_settings_and_its_schema_takes_them(capsys, figures):
+    arguments = ("--sensors", "100000", "--gpu", "--encoding", "frame", "--measured", figures)
+    _, out, _ = run(capsys, *arguments, "--values")
+    _, settings, _ = run(capsys, *arguments, "--toml")
+
+    values = yaml.safe_load(out)
+
+    assert values == {"config": tomllib.loads(settings)}
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    config = {**schema["properties"]["config"], "$defs": schema["$defs"]}
+    jsonschema.validate(values["config"], config)
+    with pytest.raises(jsonschema.ValidationError):  # so it does look
+        jsonschema.validate({"topics": {"partition": 3}}, config)
+
+
+def test_one_form_of_the_settings_is_printed(capsys):
+    code, _, err = run(capsys, "--sensors", "10", "--toml", "--values")
+
+    assert code == ExitCode.USAGE
+    assert "one of --toml, --values and --json" in err
 
 
 def test_json_holds_the_same_answer(capsys, figures):
