@@ -26,11 +26,12 @@ from workers.broker.embedded import BrokerConfig
 from workers.kafka.client import Connection
 
 _METRICS_PORT = 9464
-# Ray finds a silent node dead after 5 checks, 3 s apart, of up to 10 s each: here in a few seconds.
+# Ray finds a silent node dead after 5 checks, 3 s apart, of up to 10 s each: here sooner, but not
+# so soon that a busy machine counts as dead.
 _QUICK_TO_NOTICE = {
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "5000",
+    "RAY_health_check_failure_threshold": "4",
 }
 
 
