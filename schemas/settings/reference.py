@@ -32,7 +32,7 @@ or value is rejected with where it was given, the key, and what is allowed. List
 Options of `kafka.client` go to the Kafka client as they are. Their texts never appear in a log or
 an error, but for keys known to be harmless; give passwords as variables rather than in the file,
 or as files: `VIGIE_<SECTION>__<KEY>_FILE` names one that holds the text of a setting, and can be a
-mounted secret that is replaced under way.
+mounted secret that is replaced under way: [guide-security.md](guide-security.md).
 
 ```toml
 [kafka]
