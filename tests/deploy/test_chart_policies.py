@@ -110,9 +110,13 @@ def test_a_pod_is_killed_only_after_its_drain(drain_s):
         name: pod["spec"].get("terminationGracePeriodSeconds", 30) for name, pod in found.items()
     }
     assert grace["vigie-driver"] > drain_s + 15
-    # The workers stay while the driver drains, and then have time of their own.
-    stays = found["ray-cpu"]["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert drain_s < stays < grace["ray-cpu"] - 10
+    # Workers hand over, or stay while the driver drains; the head is there for both.
+    (worker,) = found["ray-cpu"]["spec"]["containers"]
+    env = {one["name"]: one["value"] for one in worker["env"]}
+    stays = int(env["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+    assert drain_s + 15 < stays < grace["ray-cpu"] - 10
+    (head,) = found["ray-head"]["spec"]["containers"]
+    assert stays <= head["lifecycle"]["preStop"]["sleep"]["seconds"] < grace["ray-head"] - 10
     gateway = found["vigie-gateway"]["spec"]["containers"][0]
     assert gateway["lifecycle"]["preStop"]["sleep"]["seconds"] < grace["vigie-gateway"] - 30
 

@@ -17,8 +17,7 @@
       {{- end }}
     spec:
       {{- include "vigie.podSpec" $of | nindent 6 }}
-      # Their last transactions end before the driver's drain does.
-      terminationGracePeriodSeconds: {{ add (ceil .root.Values.config.processing.drain_timeout_s) 60 }}
+      {{- include "vigie.rayGrace" .root | nindent 6 }}
       topologySpreadConstraints:
         {{- include "vigie.spread" (dict "labels" (printf "app.kubernetes.io/instance: %s\nray.io/group: %s" .root.Release.Name .name)) | nindent 8 }}
       containers:
@@ -27,10 +26,6 @@
           {{- include "vigie.rayProbes" (dict "port" "raylet") | nindent 10 }}
           ports:
             - {name: raylet, containerPort: 6380}
-          # The driver and its workers are told to stop at one time: these stay until it has drained.
-          lifecycle:
-            preStop:
-              sleep: {seconds: {{ add (ceil .root.Values.config.processing.drain_timeout_s) 15 }}}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
             - {name: shm, mountPath: /dev/shm}
@@ -44,6 +39,15 @@
           emptyDir: {medium: Memory, sizeLimit: {{ .group.sharedMemory }}}
 {{- end }}
 
+{{/* What an orderly end takes: the drain of the workers, and what the driver adds to it at most. */}}
+{{- define "vigie.drainSeconds" -}}
+{{- add (ceil .Values.config.processing.drain_timeout_s) 20 -}}
+{{- end }}
+
+{{- define "vigie.rayGrace" -}}
+terminationGracePeriodSeconds: {{ add (include "vigie.drainSeconds" . | int) 40 }}
+{{- end }}
+
 {{/* What the containers of Ray have in common. KubeRay writes the command and the token. */}}
 {{- define "vigie.rayContainer" -}}
 {{- $limits := dict -}}
@@ -52,6 +56,9 @@ image: {{ include "vigie.image" (dict "root" .root "image" .at.image) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 env:
   - {name: RAY_AUTH_MODE, value: token}
+  # At SIGTERM a node says that it is about to go, and stays so long: the driver has its workers
+  # finish, commit, and start elsewhere.
+  - {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ include "vigie.drainSeconds" .root | quote }}}
   {{- with .root.Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
