@@ -55,6 +55,7 @@ class Role(StrEnum):
     SETUP = "setup"
     PRODUCER = "producer"
     REDRIVE = "redrive"
+    VERDICT = "verdict"
     REPARTITION = "repartition"
     READER = "reader"
 
@@ -65,6 +66,7 @@ ROLES: Final[Mapping[Role, str]] = {
     Role.SETUP: "vigie topics create",
     Role.PRODUCER: "whoever sends readings: vigie replay, vigie simulate, your own",
     Role.REDRIVE: "vigie dead-letters list, show, redrive",
+    Role.VERDICT: "vigie verdict",
     Role.REPARTITION: "vigie repartition",
     Role.READER: "vigie train --from-topic, vigie inspect, vigie status",
 }
@@ -100,23 +102,13 @@ def _gateway(settings: Settings) -> Iterator[Right]:
     if settings.gateway.live == "on":
         yield from _topics(Operation.READ, topics.denoised, topics.anomalies)
     yield Right(Resource.GROUP, settings.kafka.group, Operation.DESCRIBE)
-    yield Right(Resource.TRANSACTIONAL_ID, f"vigie-verdicts-{topics.verdicts}", Operation.WRITE)
+    yield _verdict_writer(settings)
 
 
 def _setup(settings: Settings) -> Iterator[Right]:
-    topics = settings.topics
-    names = (
-        topics.readings,
-        topics.anomalies,
-        topics.denoised,
-        topics.dead_letters,
-        topics.sensor_state,
-        topics.incidents,
-        topics.verdicts,
-    )
-    yield from _topics(Operation.CREATE, *names)
-    yield from _topics(Operation.DESCRIBE, *names)
-    yield from _topics(Operation.ALTER, topics.sensor_state)
+    yield from _topics(Operation.CREATE, *_names(settings))
+    yield from _topics(Operation.DESCRIBE, *_names(settings))
+    yield from _topics(Operation.ALTER, settings.topics.sensor_state)
 
 
 def _producer(settings: Settings) -> Iterator[Right]:
@@ -126,6 +118,13 @@ def _producer(settings: Settings) -> Iterator[Right]:
 def _redrive(settings: Settings) -> Iterator[Right]:
     yield from _topics(Operation.READ, settings.topics.dead_letters)
     yield from _topics(Operation.WRITE, settings.topics.readings)
+
+
+def _verdict(settings: Settings) -> Iterator[Right]:
+    topics = settings.topics
+    yield from _topics(Operation.READ, topics.verdicts, topics.incidents, topics.sensor_state)
+    yield from _topics(Operation.WRITE, topics.verdicts)
+    yield _verdict_writer(settings)
 
 
 def _repartition(settings: Settings) -> Iterator[Right]:
@@ -139,8 +138,29 @@ def _repartition(settings: Settings) -> Iterator[Right]:
 
 
 def _reader(settings: Settings) -> Iterator[Right]:
-    yield from _topics(Operation.READ, settings.topics.readings, settings.topics.sensor_state)
+    read = settings.topics.readings, settings.topics.sensor_state
+    yield from _topics(Operation.READ, *read)
+    yield from _topics(Operation.DESCRIBE, *(set(_names(settings)) - set(read)))
     yield Right(Resource.GROUP, settings.kafka.group, Operation.DESCRIBE)
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    topics = settings.topics
+    return (
+        topics.readings,
+        topics.anomalies,
+        topics.denoised,
+        topics.dead_letters,
+        topics.sensor_state,
+        topics.incidents,
+        topics.verdicts,
+    )
+
+
+def _verdict_writer(settings: Settings) -> Right:
+    """All writers of verdicts have one name: see `factory.verdicts_sink_of`."""
+    name = f"vigie-verdicts-{settings.topics.verdicts}"
+    return Right(Resource.TRANSACTIONAL_ID, name, Operation.WRITE)
 
 
 def _topics(operation: Operation, *names: str) -> Iterable[Right]:
@@ -157,6 +177,7 @@ _RIGHTS: Final = {
     Role.SETUP: _setup,
     Role.PRODUCER: _producer,
     Role.REDRIVE: _redrive,
+    Role.VERDICT: _verdict,
     Role.REPARTITION: _repartition,
     Role.READER: _reader,
 }
