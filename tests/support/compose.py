@@ -26,7 +26,7 @@ from tests.support.netns import Network
 from tests.support.wait import wait_until
 
 _HEALTH_EVERY_S: Final = 1.0
-_MOST_RESTARTS: Final = 3
+_MOST_RESTARTS: Final = 10
 
 
 @dataclass(kw_only=True)
