@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
@@ -100,6 +101,35 @@ def _placed(scorers: Sequence[ActorHandle]) -> list[PlacedScorer]:
     ]
 
 
+class Killer:
+    """Has Ray end actors. Its head does that: one that is gone must not hold up the supervisor."""
+
+    def __init__(self, kill: Callable[..., None], *, within_s: float = 2.0) -> None:
+        """`kill` may block for ever; `within_s` is how long it is waited for."""
+        self._kill, self._within_s = kill, within_s
+        self._stuck: threading.Thread | None = None
+
+    def __call__(self, actor: Any, *, no_restart: bool = True) -> None:
+        """Return when the actor is ended, or when that takes too long."""
+        thread = threading.Thread(
+            target=self._kill, args=(actor,), kwargs={"no_restart": no_restart}, daemon=True
+        )
+        thread.start()
+        # One wait is enough to know that nobody answers: with many actors they would add up.
+        is_stuck = self._stuck is not None and self._stuck.is_alive()
+        thread.join(0.0 if is_stuck else self._within_s)
+        self._stuck = thread if thread.is_alive() else None
+
+
+def _ray_kill(actor: Any, *, no_restart: bool) -> None:
+    import ray
+
+    ray.kill(actor, no_restart=no_restart)
+
+
+_kill = Killer(_ray_kill)
+
+
 class _RayWorker:
     """An ingest worker: it ends with its `run`, and Ray does not restart it."""
 
@@ -140,10 +170,8 @@ class _RayWorker:
         self.actor.stop.options(concurrency_group="control").remote()
 
     def kill(self) -> None:
-        import ray
-
         # Ray sends SIGTERM, and SIGKILL 5 s later: that ends a stopped process too.
-        ray.kill(self.actor)
+        _kill(self.actor)
         self.node = None
 
     def _last_health(self) -> Health | None:
@@ -178,20 +206,16 @@ class _RayScorer:
         return found
 
     def restart(self) -> bool:
-        import ray
-
         # Ray gives a process 5 s to end: too long for ingest workers that wait for a stopped one.
         if self._last is None or not _ended_here(self._last):
-            ray.kill(self.actor, no_restart=False)
+            _kill(self.actor, no_restart=False)
         return True
 
     def stop(self) -> None:
         """Nothing to ask for: no more calls are sent to it, and it finishes those it has."""
 
     def kill(self) -> None:
-        import ray
-
-        ray.kill(self.actor)
+        _kill(self.actor)
 
 
 def _ended_here(last: Heartbeat) -> bool:
