@@ -23,7 +23,7 @@
       containers:
         - name: ray-worker
           {{- include "vigie.rayContainer" $of | nindent 10 }}
-          {{- include "vigie.rayProbes" (dict "port" "raylet") | nindent 10 }}
+          {{- include "vigie.rayProbes" (dict "lives" "raylet") | nindent 10 }}
           ports:
             - {name: raylet, containerPort: 6380}
           volumeMounts:
@@ -70,14 +70,14 @@ securityContext:
 
 {{- define "vigie.rayProbes" -}}
 startupProbe:
-  tcpSocket: {port: {{ .port }}}
+  tcpSocket: {port: raylet}
   periodSeconds: 5
-  failureThreshold: 24
+  failureThreshold: 36
 livenessProbe:
-  tcpSocket: {port: {{ .port }}}
+  tcpSocket: {port: {{ .lives }}}
   periodSeconds: 10
   failureThreshold: 6
 readinessProbe:
-  tcpSocket: {port: {{ .port }}}
+  tcpSocket: {port: raylet}
   periodSeconds: 10
 {{- end }}
