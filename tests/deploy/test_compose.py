@@ -34,6 +34,7 @@ from tests.support.compose_file import (
 from tests.support.compose_twins import kafka_properties
 from workers.broker.embedded import BrokerConfig
 from workers.cli.main import build_app
+from workers.plant.faults import RandomSchedule
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -241,6 +242,23 @@ def parse(command: Any, words: list[str]) -> None:
             name, inner, rest = command.resolve_command(context, list(words))
             assert inner is not None, name
             parse(inner, rest)
+
+
+def test_the_plant_of_the_demo_has_room_for_its_faults_and_streams_what_the_model_has_not_seen(
+    services,
+):
+    history, plant = (
+        dict(re.findall(r"--([a-z-]+)=(\S+)", " ".join(services[name]["command"])))
+        for name in ("demo-history", "demo-plant")
+    )
+
+    assert history["machines"] == plant["machines"]
+    machines = int(plant["machines"])
+    RandomSchedule(machines=machines, seed=0, faults_per_epoch=int(plant["faults"]))
+    with pytest.raises(ValueError, match="do not fit"):
+        RandomSchedule(machines=machines, seed=0, faults_per_epoch=240)
+    hours = int(history["first-row"]) / 3600
+    assert hours > 5, "the rows of the history come around after so long a demo"
 
 
 def test_every_ray_node_asks_for_the_token(services):
