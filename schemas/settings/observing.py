@@ -16,3 +16,12 @@ class MetricsSettings(Section):
     """Address that it listens on; 0.0.0.0 opens it to the network."""
     port: Annotated[int, Field(ge=0, le=65_535)] | None = None
     """Port that it listens on; 0 takes a free one. Without one nothing is served."""
+
+
+class TracingSettings(Section):
+    """Traces of what ingest workers do, for OpenTelemetry: needs the extra tracing."""
+
+    endpoint: Annotated[str, Field(max_length=4096, pattern=r"^(https?://[^\s@]+)?$")] = ""
+    """Where spans go by OTLP over HTTP, such as http://collector:4318/v1/traces; empty is off."""
+    sample_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the checkpoints that are traced."""

@@ -21,7 +21,7 @@ from schemas.settings.gateway import (
     SmtpSettings,
 )
 from schemas.settings.input import InputSettings
-from schemas.settings.observing import MetricsSettings
+from schemas.settings.observing import MetricsSettings, TracingSettings
 from schemas.settings.off import Off
 from schemas.settings.rules import Rules
 from schemas.settings.secret import concealed, revealed
@@ -380,6 +380,7 @@ class Settings(Section):
     """Which incidents mute others: a list of tables."""
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _one_default_format(self) -> Self:

@@ -25,6 +25,7 @@ from tests.support.observability import (
     SELECTOR,
     dashboards,
     driver_exposition,
+    metrics_table,
     panels,
     queries,
     rules,
@@ -38,18 +39,24 @@ PROMTOOL: Final = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="needs promtool: run requirements/peers.sh"
 )
+GUIDE: Final = RUNBOOKS.parent / "guide-observability.md"
 ALERTS: Final = [rule["alert"] for rule in rules()]
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
-    """What driver and gateway really say, by metric and label."""
+def gateway_exposition(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """/metrics of a gateway of which every metric has a value."""
     with served(tmp_path_factory.mktemp("gateway")) as api:
         fill(api)
         taking_in(api, lag=0)
         api.gateway.state.dispatcher = type("Dispatcher", (), {"counts": {}})()
-        gateway = metrics_of(api)
-    return series_of(driver_exposition()) | series_of(gateway)
+        return metrics_of(api)
+
+
+@pytest.fixture(scope="module")
+def series(gateway_exposition: str) -> dict[str, dict[str, set[str]]]:
+    """What driver and gateway really say, by metric and label."""
+    return series_of(driver_exposition()) | series_of(gateway_exposition)
 
 
 # -- what expressions name -------------------------------------------------------------------------
@@ -96,6 +103,11 @@ def test_a_name_that_nobody_gives_is_found(
     assert unknown_in(expression, series) == [wrong]
 
 
+def test_the_guide_lists_the_metrics_that_there_are(gateway_exposition: str) -> None:
+    _, listed, _ = re.split(r"<!-- /?metrics -->", GUIDE.read_text(encoding="utf-8"))
+    assert listed.strip() == metrics_table(driver_exposition(), gateway_exposition)
+
+
 # -- rules -----------------------------------------------------------------------------------------
 
 
@@ -119,6 +131,7 @@ def test_each_alert_fires_and_rests_as_its_tests_say(path: Path) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.slow
 @needs_promtool
 @pytest.mark.parametrize("wrong", ["vector(1)", "vector(1) > 1"], ids=["always", "never"])
 def test_an_alert_that_always_or_never_fires_fails_its_test(tmp_path: Path, wrong: str) -> None:

@@ -23,6 +23,7 @@ from workers.stream.build import build_loop, cleaning
 from workers.stream.loop import IngestLoop
 from workers.stream.scoring.backend import LocalScoring, Scoring, ScoringFuture, Work
 from workers.stream.sensor_labels import LabelsOf, no_labels
+from workers.stream.telemetry import Tracer
 
 NO_TIME = Deadline(0.0)
 
@@ -41,6 +42,8 @@ class FakeSource:
     epoch: int = 1
     round: int = 1
     topic: str = "r"
+    headers: dict[int, tuple[tuple[str, bytes], ...]] = field(default_factory=dict)
+    """Of the records at these offsets."""
 
     def topic_id(self) -> str:
         return ""
@@ -64,8 +67,8 @@ class FakeSource:
             stop = min(self.position + max_records, len(self.values))
             if stop > self.position:
                 records[0] = [
-                    Record("r", 0, offset, -1, b"k", self.values[offset], ())
-                    for offset in range(self.position, stop)
+                    Record("r", 0, at, -1, b"k", self.values[at], self.headers.get(at, ()))
+                    for at in range(self.position, stop)
                 ]
                 self.position = stop
         return PollResult(
@@ -245,6 +248,7 @@ def make_stream(
     labels_of: LabelsOf = no_labels,
     detector: Detector | None = None,
     wishes: TableTail | None = None,
+    tracer: Tracer | None = None,
 ) -> FakeStream:
     """A loop with a detector, `small_detector` if none is given, on the given records."""
     detector = detector or small_detector()
@@ -264,6 +268,7 @@ def make_stream(
         wishes=wishes,
         monotonic_s=clock,
         pause=clock.advance,
+        tracer=tracer,
     )
     return FakeStream(source, sink, clock, loop)
 

@@ -89,3 +89,17 @@ def driver_exposition() -> str:
     count = WorkerCount(mode=Mode.AUTO, target=1, actual=1, least=1, most=4)
     scaling = ScalingStatus(partitions=1, ingest=count, scorers=count, restarts={0: 0})
     return exposition([health], scaling)
+
+
+def metrics_table(*expositions: str) -> str:
+    """The metrics as docs/guide-observability.md lists them."""
+    lines = ["| metric | type | labels | |", "| --- | --- | --- | --- |"]
+    for text in expositions:
+        for family in text_string_to_metric_families(text):
+            labels = sorted({label for one in family.samples for label in one.labels} - {"le"})
+            suffix = "_total" if family.type == "counter" else ""
+            named = ", ".join(f"`{label}`" for label in labels)
+            lines.append(
+                f"| `{family.name}{suffix}` | {family.type} | {named} | {family.documentation} |"
+            )
+    return "\n".join(lines)

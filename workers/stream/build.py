@@ -28,6 +28,7 @@ from workers.stream.sensor_labels import LabelsOf, no_labels
 from workers.stream.state.alarm_model import AlarmPolicy
 from workers.stream.state.off import off_rules_of
 from workers.stream.state.rules import rules_of
+from workers.stream.telemetry import Telemetry, Tracer
 from workers.stream.wish_listener import WishListener
 
 
@@ -46,6 +47,7 @@ def build_loop(
     monotonic_s: Callable[[], float] = time.monotonic,
     wall_s: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
+    tracer: Tracer | None = None,
 ) -> IngestLoop:
     """A loop that moves records from a source through scorers to a sink; nothing is read yet.
 
@@ -106,6 +108,7 @@ def build_loop(
         monotonic_s=monotonic_s,
         wall_s=wall_s,
         pause=pause,
+        telemetry=Telemetry(tracer),
         on_turn=on_turn,
     )
 

@@ -29,6 +29,9 @@ class Tracer(Protocol):
     def did(self, step: str, took_s: float, attributes: Attributes) -> None:
         """A step of the checkpoint is over."""
 
+    def scored(self, sent_s: float, queue_s: float, device_s: float, samples: int) -> None:
+        """A scorer answered: sent at a wall clock's `sent_s`, it waited, and was computed."""
+
     def ends(self, *, failed: bool) -> None:
         """The checkpoint is committed, or given up: the partitions go back."""
 
@@ -60,8 +63,7 @@ class Telemetry:
         self.measures.queue.observe(timing.queue_s)
         self.measures.device.observe(timing.device_s)
         if self.tracer is not None:
-            told = {"vigie.queue_s": timing.queue_s, "vigie.readings": call.samples}
-            self.tracer.did("score", timing.device_s, told)
+            self.tracer.scored(timing.sent_s, timing.queue_s, timing.device_s, call.samples)
 
     def published(self, latencies_ms: NDArray[np.float64]) -> None:
         """Outputs were handed over."""

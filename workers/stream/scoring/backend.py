@@ -94,8 +94,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Of one call: seconds that it waited for its scorer, and that this computed."""
+    """Of one call: when it was sent, and the seconds that it waited and that it was computed."""
 
+    sent_s: float
     queue_s: float
     device_s: float
 
@@ -163,9 +164,9 @@ class LocalScoring:
 
     def submit(self, work: Work) -> ScoringFuture:
         """Score now."""
-        began_s = time.perf_counter()
+        sent_s, began_s = time.time(), time.perf_counter()
         try:
             scores = work.scores(self._detector)
-            return Done(scores, Timing(0.0, time.perf_counter() - began_s))
+            return Done(scores, Timing(sent_s, 0.0, time.perf_counter() - began_s))
         except Exception as error:  # noqa: BLE001 - the future raises it, as an actor's would
             return Done(error)

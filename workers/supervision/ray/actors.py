@@ -37,6 +37,7 @@ from workers.stream.repartition.build import (
 )
 from workers.stream.scoring.backend import LocalScoring, Scoring, Work
 from workers.stream.sensor_labels import SensorLabels
+from workers.stream.tracing import tracing_of
 from workers.supervision.launcher import Heartbeat
 from workers.supervision.ray.scoring import Answer, PlacedScorer, RayScoring
 from workers.supervision.ray.watchdog import Watchdog
@@ -129,6 +130,9 @@ class Job:
                 labels_of=self.labels.of,
                 wishes=place.stack.enter_context(verdicts_of(self.settings).open()),
                 calendars=self.calendars,
+                tracer=place.stack.enter_context(
+                    tracing_of(self.settings.tracing, slot=place.slot)
+                ),
             )
 
         return make

@@ -148,7 +148,7 @@ class _RayFuture:
         finally:
             self._line.calls -= 1
         # By the clocks of two machines: what they are apart is in it, but for less than nothing.
-        self.timing = Timing(max(answer.began_s - self._sent_s, 0.0), answer.took_s)
+        self.timing = Timing(self._sent_s, max(answer.began_s - self._sent_s, 0.0), answer.took_s)
         return answer.scores
 
     def cancel(self) -> None:
