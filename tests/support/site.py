@@ -100,11 +100,6 @@ class Site:
             node.kill()
             self.nodes.remove(node)
 
-    def replace_head(self) -> None:
-        """A new head where the old one was, which knows nothing; nodes of the old one are off."""
-        self.power_off(self.nodes)
-        self.head = self.rays.start_head(self.head.machine)
-
     @contextmanager
     def driver(
         self,

@@ -21,7 +21,7 @@ from workers.broker import reaper
 from workers.errors import ClusterError, ClusterLostError
 from workers.supervision.ray.cluster import Cluster
 
-_JOINS_WITHIN_S: Final = 90.0
+_JOINS_WITHIN_S: Final = 180.0
 _STOP_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.25
 _LINES_SHOWN: Final = 15

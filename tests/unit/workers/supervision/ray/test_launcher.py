@@ -12,7 +12,7 @@ from workers.supervision.ray.launcher import Killer
 def test_a_head_that_is_gone_does_not_hold_up_the_supervisor_once_per_actor() -> None:
     head = threading.Event()
 
-    def kill(actor: Any, *, no_restart: bool) -> None:  # noqa: ARG001 - Ray's
+    def kill(actor: Any, *, no_restart: bool) -> None:
         head.wait(60.0)
 
     killer = Killer(kill, within_s=0.5)
