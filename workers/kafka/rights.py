@@ -3,8 +3,8 @@
 Data, for whoever sets the rights up: `vigie topics acls` prints it, the chart and the guide to
 security are held to it, and a test takes each right away in turn and looks that it is missed.
 
-A right to read or to write includes the one to describe (Kafka implies it), and an idempotent
-producer needs none on the cluster since Kafka 2.8.
+A right to read, to write or to alter includes the one to describe (Kafka implies it), and an
+idempotent producer needs none on the cluster since Kafka 2.8.
 """
 
 from __future__ import annotations
@@ -106,9 +106,10 @@ def _gateway(settings: Settings) -> Iterator[Right]:
 
 
 def _setup(settings: Settings) -> Iterator[Right]:
-    yield from _topics(Operation.CREATE, *_names(settings))
-    yield from _topics(Operation.DESCRIBE, *_names(settings))
-    yield from _topics(Operation.ALTER, settings.topics.sensor_state)
+    grown, names = settings.topics.sensor_state, _names(settings)
+    yield from _topics(Operation.CREATE, *names)
+    yield from _topics(Operation.DESCRIBE, *(set(names) - {grown}))
+    yield from _topics(Operation.ALTER, grown)
 
 
 def _producer(settings: Settings) -> Iterator[Right]:
