@@ -173,6 +173,17 @@ def worked(lab: Laboratory, cases: Mapping[str, Case], measured: Measured) -> li
     return rows
 
 
+def rounded(document: Any) -> Any:
+    """Numbers to four places: more is noise."""
+    match document:
+        case dict():
+            return {name: rounded(value) for name, value in document.items()}
+        case float():
+            return round(document, 4)
+        case _:
+            return document
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     options = parser(__doc__).parse_args(argv)
     cases, checks, runs = (
@@ -190,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     show(f"`vigie run`, 4 partitions, {cores()} cores, broker on the same", rows)
     if options.json:
         path = options.json / "measured.json" if options.json.is_dir() else options.json
-        path.write_text(json.dumps(measured.model_dump(mode="json"), indent=2) + "\n")
+        path.write_text(json.dumps(rounded(measured.model_dump(mode="json")), indent=2) + "\n")
 
 
 if __name__ == "__main__":
