@@ -29,6 +29,7 @@ from kafka.admin import (
 from tests.support.broker import QUICK_START
 from tests.support.certificates import Authority
 from tests.support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
+from tests.support.wait import wait_until
 from workers.broker.embedded import BrokerConfig, EmbeddedBroker
 from workers.broker.ports import free_port
 from workers.kafka.client import Connection
@@ -72,13 +73,12 @@ class SecureBroker:
 
     def scram(self, user: str, password: str, **options: Any) -> Connection:
         """With a user and a password."""
-        return self.connection(
-            "SASL",
-            sasl_mechanism="SCRAM-SHA-512",
-            sasl_plain_username=user,
-            sasl_plain_password=password,
-            **options,
-        )
+        given = {
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": user,
+            "sasl_plain_password": password,
+        }
+        return self.connection("SASL", **given | options)
 
     def oauth(self, **options: Any) -> Connection:
         """With a token of the identity provider."""
@@ -115,16 +115,18 @@ class SecureBroker:
 
     def allow(self, principal: str, rights: Iterable[Right]) -> None:
         """Give rights."""
+        wanted = {_acl(principal, right) for right in rights}
         with self._client() as client:
-            outcome = client.create_acls([_acl(principal, right) for right in rights])
-        assert not outcome["failed"], outcome
+            outcome = client.create_acls(list(wanted))
+            assert not outcome["failed"], outcome
+            # The broker hears of it a moment after the controller has answered.
+            wait_until(lambda: wanted <= set(_held(client, principal)), within=20)
 
     def forbid(self, principal: str) -> None:
         """Take all its rights away."""
-        anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
-        every = ACLFilter(principal, None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
         with self._client() as client:
-            client.delete_acls([every])
+            client.delete_acls([_every(principal)])
+            wait_until(lambda: not _held(client, principal), within=20)
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -136,8 +138,11 @@ class SecureBroker:
 
 
 @contextmanager
-def secure_broker(folder: Path) -> Iterator[SecureBroker]:
-    """Start it; its files go to `folder`."""
+def secure_broker(folder: Path, *, reauth_s: float = 0.0) -> Iterator[SecureBroker]:
+    """Start it; its files go to `folder`.
+
+    Who is in with a password is asked for it again after `reauth_s`; 0 is never.
+    """
     authority = Authority(folder)
     stores = {
         name: _store(folder, *authority.sign(name, HOST, days=days))
@@ -154,7 +159,7 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
                 f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={keys.as_uri()}",
                 f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={keys}",
             ),
-            properties=_properties(ports, authority.path, stores, keys),
+            properties=_properties(ports, authority.path, stores, keys, reauth_s),
         )
         with config.open() as broker:
             yield SecureBroker(
@@ -167,7 +172,7 @@ def secure_broker(folder: Path) -> Iterator[SecureBroker]:
 
 
 def _properties(
-    ports: dict[str, int], authority: Path, stores: dict[str, Path], keys: Path
+    ports: dict[str, int], authority: Path, stores: dict[str, Path], keys: Path, reauth_s: float
 ) -> dict[str, str]:
     listeners = ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
     protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **_SECURED}
@@ -191,6 +196,7 @@ def _properties(
         "listener.name.expired.ssl.keystore.type": "PEM",
         "listener.name.expired.ssl.keystore.location": str(stores["expired"]),
         f"{sasl}.sasl.enabled.mechanisms": "SCRAM-SHA-512,OAUTHBEARER",
+        f"{sasl}.scram-sha-512.connections.max.reauth.ms": str(int(reauth_s * 1000)),
         f"{sasl}.scram-sha-512.sasl.jaas.config": f"{_PACKAGE}.scram.ScramLoginModule required;",
         f"{oauth}.jaas.config": f"{_PACKAGE}.oauthbearer.OAuthBearerLoginModule required;",
         f"{oauth}.server.callback.handler.class": (
@@ -210,6 +216,16 @@ def _store(folder: Path, certificate: Path, key: Path) -> Path:
     path = folder / f"{certificate.stem}-store.pem"
     path.write_bytes(key.read_bytes() + certificate.read_bytes())
     return path
+
+
+def _every(principal: str) -> ACLFilter:
+    anything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+    return ACLFilter(principal, None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
+
+
+def _held(client: Any, principal: str) -> list[ACL]:
+    found: list[ACL] = client.describe_acls(_every(principal))[0]
+    return found
 
 
 def _acl(principal: str, right: Right) -> ACL:

@@ -53,7 +53,9 @@ class Access:
         return principal_of(self.connection.options)
 
     def denial(self, error: BaseException) -> SettingsError | None:
-        """The error that names the missing right, if it is a right that is missing."""
+        """The error that names the missing right, or that we are kept out; None if neither."""
+        if isinstance(error, errors.SaslAuthenticationFailedError):
+            return self.kept_out(error)
         if isinstance(error, errors.TopicAuthorizationFailedError):
             return self.denied(self.topic, "topic", _named(error) or "its topics")
         if isinstance(error, errors.GroupAuthorizationFailedError):
@@ -67,6 +69,15 @@ class Access:
                 "topics acls lists the rights that each part of Vigie needs."
             )
         return None
+
+    def kept_out(self, error: errors.SaslAuthenticationFailedError) -> SettingsError:
+        """The error of a client that the broker does not let in, in the broker's words."""
+        said = str(error.args[0]).partition(": ")[2][:200] if error.args else type(error).__name__
+        return SettingsError(
+            f"The broker at {self.connection.bootstrap} does not let {self.principal} in ({said}): "
+            "wrong password, unknown user, or a token that is expired or for others. Check "
+            "kafka.client."
+        )
 
     def denied(self, operation: str, kind: str, name: str) -> SettingsError:
         """The error about one missing right."""

@@ -22,7 +22,6 @@ from workers.kafka.kafka_python.access import Access
 
 _REFUSED: Final = (
     errors.AuthorizationError,
-    errors.SaslAuthenticationFailedError,
     errors.UnsupportedSaslMechanismError,
     errors.IllegalSaslStateError,
     errors.InvalidGroupIdError,

@@ -22,7 +22,7 @@ from kafka.net.selector import NetworkSelector
 
 from workers.errors import SettingsError, VigieError
 from workers.kafka.client import Connection
-from workers.kafka.kafka_python.access import principal_of
+from workers.kafka.kafka_python.access import Access, principal_of
 from workers.kafka.kafka_python.option_checks import building
 from workers.kafka.kafka_python.options import admin_options
 
@@ -78,12 +78,9 @@ def _explained(error: BaseException, connection: Connection) -> VigieError | Non
     """What the failed step says by itself."""
     if isinstance(error, VigieError):  # of the provider of tokens
         return error
-    who, where = principal_of(connection.options), connection.bootstrap
+    where = connection.bootstrap
     if isinstance(error, errors.SaslAuthenticationFailedError):
-        return SettingsError(
-            f"The broker at {where} does not let {who} in ({_words(error)}): wrong password, "
-            "unknown user, or a token that is expired or for others. Check kafka.client."
-        )
+        return Access.looking(connection).kept_out(error)
     if isinstance(error, errors.UnsupportedSaslMechanismError):
         mechanism = connection.options.get("sasl_mechanism")
         return SettingsError(
@@ -212,8 +209,3 @@ def _connect(connection: Connection, options: Mapping[str, Any], timeout_s: floa
     finally:
         manager.close()
         net.close()
-
-
-def _words(error: BaseException) -> str:
-    """The broker's own; kafka-python puts no credentials there."""
-    return str(error.args[0]).partition(": ")[2][:200] if error.args else type(error).__name__

@@ -159,7 +159,7 @@ class KafkaPythonAdmin:
         entries = client.describe_topics(sorted(names))
         hidden = [e["name"] for e in entries if e["error_code"] == _DENIED]
         if hidden:  # there or not: who may not look is not told
-            what = "Describe (included in Read and in Write)"
+            what = "Describe (included in Read, Write and Alter)"
             access = Access.looking(self.connection)
             raise access.denied(what, "topic", ", ".join(sorted(hidden)))
         return {

@@ -21,13 +21,7 @@ _REMIND_S: Final = 30.0
 
 def broker_answers(connection: Connection, *, timeout_s: float, brokers: int = 1) -> bool:
     """See `workers.kafka.admin.Admin.answers`."""
-    if not _listens(connection, timeout_s):
-        return False
-    try:
-        return greet(connection, timeout_s=timeout_s) >= brokers
-    except BrokerUnavailableError as error:
-        log.info("%s", error)
-        return False
+    return _silence(connection, timeout_s=timeout_s, brokers=brokers) is None
 
 
 def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) -> None:
@@ -35,11 +29,12 @@ def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) 
     check_files(connection.options)  # no broker can fix that
     began = time.monotonic()
     reminded = -_REMIND_S
-    while not broker_answers(connection, timeout_s=_PROBE_S):
+    while (why := _silence(connection, timeout_s=_PROBE_S)) is not None:
         away_s = time.monotonic() - began
         if connection.wait_timeout_s is not None and away_s >= connection.wait_timeout_s:
             raise BrokerUnavailableError(
-                f"No Kafka broker answers at {connection.bootstrap} (tried for {away_s:.0f} s). "
+                why
+                or f"No Kafka broker answers at {connection.bootstrap} (tried for {away_s:.0f} s). "
                 "Start it (vigie broker start) or correct kafka.bootstrap."
             )
         if should_stop():
@@ -47,12 +42,23 @@ def wait_for_broker(connection: Connection, *, should_stop: ShouldStop = never) 
         if away_s - reminded >= _REMIND_S:
             reminded = away_s
             log.warning(
-                "no broker answers at %s; waiting for it (start it, or correct kafka.bootstrap)",
+                "no broker answers at %s; waiting for it (%s)",
                 connection.bootstrap,
+                why or "start it, or correct kafka.bootstrap",
             )
         time.sleep(_NAP_S)
     if reminded >= 0:
         log.info("the broker at %s answers", connection.bootstrap)
+
+
+def _silence(connection: Connection, *, timeout_s: float, brokers: int = 1) -> str | None:
+    """None if so many brokers are up; else why not, or nothing if no reason is known."""
+    if not _listens(connection, timeout_s):
+        return ""
+    try:
+        return None if greet(connection, timeout_s=timeout_s) >= brokers else ""
+    except BrokerUnavailableError as error:
+        return str(error)
 
 
 def _listens(connection: Connection, timeout_s: float) -> bool:

@@ -28,7 +28,7 @@ from workers.kafka.client import (
 from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.access import Access
 from workers.kafka.kafka_python.admin.admin import KafkaPythonAdmin
-from workers.kafka.kafka_python.admin.probe import wait_for_broker
+from workers.kafka.kafka_python.admin.probe import broker_answers, wait_for_broker
 from workers.kafka.kafka_python.clients import make_consumer
 from workers.kafka.kafka_python.consumer.assignor import CooperativeAssignor
 from workers.kafka.kafka_python.consumer.membership import Membership
@@ -42,6 +42,7 @@ from workers.kafka.kafka_python.workarounds import forget_asked_offsets, free_pa
 log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT_S: Final = 2.0
+_GREET_TIMEOUT_S: Final = 1.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 
@@ -259,9 +260,17 @@ class _Source:
         return fetched
 
     def _ask(self) -> None:
-        """One cheap question; raises what kafka-python raises when no broker answers."""
-        partition = min(self._membership.held, default=0)
-        self._consumer.end_offsets([self._tp(partition)], timeout_ms=int(_PROBE_TIMEOUT_S * 1000))
+        """One cheap question; raises what kafka-python raises when no broker answers.
+
+        Raises:
+            SettingsError: one would, but does not let us in any more.
+        """
+        partition, timeout_ms = min(self._membership.held, default=0), int(_PROBE_TIMEOUT_S * 1000)
+        try:
+            self._consumer.end_offsets([self._tp(partition)], timeout_ms=timeout_ms)
+        except (KafkaError, OSError):
+            broker_answers(self._config.connection, timeout_s=_GREET_TIMEOUT_S)
+            raise
 
     def _local(self, name: str, tp: Any, *arguments: int) -> bool:
         """Call a method that only changes local state; False if the partition is not held."""
