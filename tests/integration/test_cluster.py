@@ -96,6 +96,7 @@ def test_a_node_that_was_cut_off_and_comes_back_writes_nothing_twice(
         (zombie,) = workers_on(away)
         away.machine.cut()
         second_half_sent(site, settings)
+        wait_until(lambda: driver.said("worker_died"), within=240, what="a death by Ray's account")
         all_scored_once(site, settings, make_topic)
         assert psutil.pid_exists(zombie), "it knows nothing of its death"
         away.machine.heal()
