@@ -11,7 +11,7 @@ from schemas.settings import Guarantee
 from tests.chaos.experiment import Plan, run
 from tests.chaos.nemesis import impossible
 from tests.chaos.report import Report
-from tests.chaos.schedule import KILLS, OF_SEVERAL, SHORT_OF_SEVERAL, short_schedule
+from tests.chaos.schedule import KILLS, short_schedule
 
 pytestmark = [
     pytest.mark.chaos,
@@ -49,29 +49,6 @@ def test_a_run_full_of_faults_changes_no_score(tmp_path: Path) -> None:
     assert {kind for one in report.struck for kind in one.kinds} >= KILLS, told
     assert report.counts["scored"] > 1_000, told
     assert report.counts["deeds"] > 20, told
-
-
-@pytest.mark.slow
-def test_three_brokers_struck_one_by_one_change_no_score(tmp_path: Path) -> None:
-    without = impossible(None, "actors", nodes=3)
-    plan = Plan(
-        seed=13,
-        batches=short_schedule(13, without=without, counts=SHORT_OF_SEVERAL),
-        guarantee=Guarantee.EXACTLY_ONCE,
-        placement="actors",
-        per_s=100.0,
-        recovery_s=120.0,
-        command="python -m tests.chaos --nodes 3 --short --seed 13 --rate 100",
-        nodes=3,
-    )
-    report = run(plan, tmp_path)
-    gc.collect()  # the sockets, while their warning is ignored
-
-    told = "\n".join(report.lines())
-    assert report.good, told
-    # Two in one batch may find that another broker is struck already.
-    assert len({kind for one in report.struck for kind in one.kinds} & OF_SEVERAL) >= 4, told
-    assert report.counts["acknowledged"] > 1_000, told
 
 
 @pytest.mark.slow
