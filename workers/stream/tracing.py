@@ -49,6 +49,7 @@ class CheckpointTracer:
         self._tracer, self._slot, self._wall_s = tracer, slot, wall_s
         self._root: trace.Span | None = None
         self._linked: set[int] = set()
+        self._looked_at: set[bytes] = set()
 
     def polled(self, polled: PollResult, took_s: float) -> None:
         """See `Tracer`."""
@@ -85,6 +86,7 @@ class CheckpointTracer:
         self._root.end(_ns(self._wall_s()))
         self._root = None
         self._linked.clear()
+        self._looked_at.clear()
 
     def _checkpoint(self, began_s: float) -> trace.Span:
         """The span of the checkpoint; its first step begins it."""
@@ -119,8 +121,9 @@ class CheckpointTracer:
             if len(self._linked) >= MAX_LINKS:
                 return
             named = next((value for key, value in record.headers if key == "traceparent"), None)
-            if named is None:
-                continue
+            if named is None or named in self._looked_at:
+                continue  # records of one span, as a batch of a producer is
+            self._looked_at.add(named)
             carrier = {"traceparent": named.decode("ascii", "replace")}
             context = get_current_span(read.extract(carrier)).get_span_context()
             if context.is_valid and context.trace_id not in self._linked:
