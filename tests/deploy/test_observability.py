@@ -114,7 +114,7 @@ def test_the_guide_lists_the_metrics_that_there_are(gateway_exposition: str) -> 
 def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
     assert PROMTOOL is not None
     return subprocess.run(
-        [PROMTOOL, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+        [PROMTOOL, *map(str, arguments)], capture_output=True, text=True, timeout=150, check=False
     )
 
 
