@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,21 @@ from tests.support.wait import wait_until
 
 @contextmanager
 def vigie_run(
-    settings: Settings, model: Path, home: Path, *extra: str
+    settings: Settings,
+    model: Path,
+    home: Path,
+    *extra: str,
+    program: Sequence[str] = (),
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A `vigie run` of these settings; whatever it leaves behind is ended and fails the test."""
+    """A `vigie run` of these settings; whatever it leaves behind is ended and fails the test.
+
+    Args:
+        settings: which topics, broker and group.
+        model: the folder of an artifact.
+        home: of the processes; the log is written there.
+        extra: further arguments.
+        program: `vigie` of another release; it is kept from finding the modules of this one.
+    """
     topics = settings.topics
     assignments = [
         f"{key}={value}"
@@ -38,15 +50,22 @@ def vigie_run(
             "processing.drain_timeout_s": "10",
         }.items()
     ]
-    command = [sys.executable, "-m", "workers.cli.main", "run", "--json"]
+    command = [*(program or (sys.executable, "-m", "workers.cli.main")), "run", "--json"]
     command += ["--model", str(model), "--bootstrap", settings.kafka.bootstrap]
     command += ["--group", settings.kafka.group, "--metrics-port", "0", *extra]
     command += [part for assignment in assignments for part in ("--set", assignment)]
     log = home / "stderr.log"
     environment = {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "disabled"}
+    if program:
+        environment.pop("PYTHONPATH", None)
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            env=environment,
+            cwd=home if program else None,  # Ray's workers look for modules there
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
         family: list[psutil.Process] = []
         try:
