@@ -107,7 +107,7 @@ def with_workers(lab: Laboratory, case: Case, workers: int, name: str) -> Row:
 def measure(lab: Laboratory, seen: Mapping[str, Seen], case: Case) -> Measured:
     """All constants."""
     channels = {c.channels: c for c in (s.case for s in seen.values()) if c.sections == {}}
-    models = {number: str(lab.model(one)) for number, one in channels.items()}
+    models = {number: lab.model(one) for number, one in channels.items()}
     (network,) = processes.run((run_network, models)).results
     alone = with_workers(lab, case, 1, "placed-ingest")
     apart = with_workers(lab, replace(case, sections=_ACTORS), 1, "placed-actors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ def _mark(healths: list[Health]) -> Mark:
     )
 
 
-def run_network(models: dict[int, str], gate: Gate) -> dict[int, float]:
+def run_network(models: dict[int, Path], gate: Gate) -> dict[int, float]:
     """Processor microseconds a window of the bare autoencoder, by the channels of its model."""
     torch.set_num_threads(1)
     gate.wait()

@@ -191,7 +191,7 @@ def _summed_up(
 
 def _interval(values: Any) -> tuple[float, float]:
     """Mean, and half the width of its 95 % confidence interval."""
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     if len(values) < 2:
         return float(values.mean()), float("nan")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter, savgol_filter  # type: ignore[import-untyped]
+from scipy.signal import lfilter, savgol_filter
 
 from benchmarks.denoising.kalman import kalman
 

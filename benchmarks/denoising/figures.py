@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import welch  # type: ignore[import-untyped]
+from scipy.signal import welch
 
 from benchmarks.denoising.baselines import Family, carried, families
 from benchmarks.denoising.noises import CLEAN, Trial

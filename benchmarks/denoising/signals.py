@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import welch  # type: ignore[import-untyped]
+from scipy.signal import welch
 
 from workers.plant.plant import Plant, PlantConfig
 

@@ -96,7 +96,7 @@ class Process:
         sink = world.sink_type(self.line, source)
         sink.begin()
         loop = world.new_loop(self, source, sink)
-        loop._process = _Idle()
+        loop._telemetry._process = _Idle()
         return loop
 
 
