@@ -22,6 +22,7 @@ from kafka.net.selector import NetworkSelector
 
 from workers.errors import SettingsError, VigieError
 from workers.kafka.client import Connection
+from workers.kafka.deadline import Deadline
 from workers.kafka.kafka_python.access import Access, principal_of
 from workers.kafka.kafka_python.option_checks import building
 from workers.kafka.kafka_python.options import admin_options
@@ -56,7 +57,7 @@ class _Made(NamedTuple):
 def greet(connection: Connection, *, timeout_s: float) -> int:
     """How many brokers are up, as the first one that answers tells; 0 if none does.
 
-    Takes at most about twice `timeout_s` for each address.
+    Takes at most about `timeout_s` for each address, the same again where it looks for the reason.
 
     Raises:
         SettingsError: a broker does not take us, or our options cannot be used; says why.
@@ -181,7 +182,7 @@ def _connect(connection: Connection, options: Mapping[str, Any], timeout_s: floa
     with building(connection.options):
         net = NetworkSelector(**options)
         manager = KafkaConnectionManager(net, **options)
-    step = _Step.NOWHERE
+    step, deadline = _Step.NOWHERE, Deadline.after(timeout_s)
 
     async def connect() -> None:
         nonlocal step
@@ -193,12 +194,12 @@ def _connect(connection: Connection, options: Mapping[str, Any], timeout_s: floa
             refresh_metadata_on_err=False,
         )
         try:
-            await manager.wait_for(made.init_future, timeout_s * 1000)
+            await manager.wait_for(made.init_future, deadline.left_s() * 1000)
         finally:
             step = _Step.CONNECTED if made.parser is not None else step
         step = _Step.GREETED
         refreshed = manager.call_soon(manager.cluster.refresh_metadata, node)
-        await manager.wait_for(refreshed, timeout_s * 1000)
+        await manager.wait_for(refreshed, deadline.left_s() * 1000)
         step = _Step.ASKED
 
     try:
