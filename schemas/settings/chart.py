@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.settings.secret import _SECRET_KEY
+from schemas.settings.secret import SECRET_KEY
 from schemas.settings.sections import Settings
 
 OWNED: Final = frozenset(
@@ -42,7 +42,7 @@ def config_schema() -> dict[str, Any]:
             if f"{section}.{key}" in OWNED or _is_secret(properties[key]):
                 del properties[key]
     client = schema["$defs"]["KafkaSettings"]["properties"]["client"]
-    client["propertyNames"] = {"not": {"pattern": _SECRET_KEY.pattern}}
+    client["propertyNames"] = {"not": {"pattern": SECRET_KEY.pattern}}
     return {"$id": "urn:vigie:chart:settings", **schema}
 
 

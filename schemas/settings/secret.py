@@ -20,7 +20,7 @@ _HARMLESS_KEYS = frozenset(
         "ssl_crlfile", "ssl_keyfile",
     }
 )  # fmt: skip
-_SECRET_KEY = re.compile(
+SECRET_KEY = re.compile(
     r"pas|pwd|secret|token|credential|jaas|private.?key|api.?key|bearer",
     re.IGNORECASE,
 )
@@ -31,7 +31,7 @@ def is_secret_key(key: str) -> bool:
 
     Then even what reads as a number is text, and concealed.
     """
-    return _SECRET_KEY.search(key) is not None
+    return SECRET_KEY.search(key) is not None
 
 
 def concealed(options: Mapping[str, Any]) -> dict[str, Any]:
