@@ -71,29 +71,6 @@ STEPS = (
 QUICK = (Step(load=0.6, seconds=15), Step(load=1.5, seconds=60), Step(load=0.2, seconds=90))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One look at `/status`.
-
-    Attributes:
-        at_s: since the first step began.
-        step: which; -1 before the first.
-        rate: readings a second that were to be sent.
-        sent, done: readings so far.
-        lag: records not yet read.
-        wanted, present: ingest workers.
-    """
-
-    at_s: float
-    step: int
-    rate: float
-    sent: int
-    done: int
-    lag: int
-    wanted: int
-    present: int
-
-
 class Pipeline:
     """A running `vigie run` and what it says of itself."""
 

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workers.pictures import new_figure, save
 
-if TYPE_CHECKING:
-    from benchmarks.scaling import Sample
-
 _OVER_S = 5.0
 _INK, _LOAD, _DONE, _LAG, _WORKERS = "#1f2933", "#0b6e99", "#2f8f4e", "#b4481e", "#5b3f8c"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One look at `/status`.
+
+    Attributes:
+        at_s: since the first step began.
+        step: which; -1 before the first.
+        rate: readings a second that were to be sent.
+        sent, done: readings so far.
+        lag: records not yet read.
+        wanted, present: ingest workers.
+    """
+
+    at_s: float
+    step: int
+    rate: float
+    sent: int
+    done: int
+    lag: int
+    wanted: int
+    present: int
 
 
 def draw(samples: Sequence[Sample], path: Path) -> Path:
