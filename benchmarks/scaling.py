@@ -36,6 +36,7 @@ from benchmarks import processes
 from benchmarks.quota import Quota, quotas
 from benchmarks.runner import Runner, running
 from benchmarks.scaling_load import LoadJob, run_load
+from benchmarks.scaling_picture import Sample, draw
 from benchmarks.table import parser, show, write_json
 from benchmarks.workload import Shape, train_model
 from schemas.settings import TopicSettings
@@ -271,8 +272,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     show("Scaling by lag", rows, notes=notes)
     if options.picture:
-        from benchmarks.scaling_picture import draw
-
         draw(watch.samples, options.picture)
     if options.json:
         samples = [asdict(sample) for sample in watch.samples]
