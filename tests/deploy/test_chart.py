@@ -29,7 +29,10 @@ ELSEWHERE = (
     'gateway.autoscaling={"kind":"keda","keda":{"prometheus":"http://prometheus:9090"}}',
 )
 """Kafka, PostgreSQL and Redis that others run; KEDA."""
-RAY_ELSEWHERE = (*DEVELOPMENT, 'ray={"address":"ray:6379","tokenSecret":"ray"}')
+RAY_NODES = '[{"ipBlock":{"cidr":"10.50.0.0/16"}}]'
+RAY_ADDRESS = 'ray={"address":"ray:6379","tokenSecret":"ray"}'
+RAY_POLICY = f'networkPolicy.ray={{"to":{RAY_NODES},"from":{RAY_NODES}}}'
+RAY_ELSEWHERE = (*DEVELOPMENT, RAY_ADDRESS, RAY_POLICY)
 ROCKSDB = (*DEVELOPMENT, 'ray.faultTolerance={"backend":"rocksdb","rocksdb":{"storageClass":"x"}}')
 VARIANTS = {
     "development": DEVELOPMENT,
@@ -133,7 +136,19 @@ REFUSALS = {
         "kafka.bootstrap",
     ),
     "a section taken away": (("strimzi=null",), "strimzi"),
-    "a Ray cluster without its token": (('ray.address="ray:6379"',), "ray.tokenSecret"),
+    "a Ray cluster without its token": (
+        ('ray.address="ray:6379"', RAY_POLICY),
+        "ray.tokenSecret",
+    ),
+    "a Ray cluster that the driver may not reach": ((RAY_ADDRESS,), "networkPolicy.ray"),
+    "metrics that Prometheus may not read": (
+        (
+            "monitoring.serviceMonitor.enabled=true",
+            'gateway.tokens={"prometheus":{"scope":"read","secret":{"name":"a","key":"b"}}}',
+            'networkPolicy.gateway={"from":[{"podSelector":{}}]}',
+        ),
+        "networkPolicy.metrics.from",
+    ),
     "two priority classes": (
         ('priorityClass={"create":true,"name":"high"}',),
         "priorityClass.create",

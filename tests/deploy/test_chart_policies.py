@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -11,7 +12,15 @@ import pytest
 import yaml
 
 from schemas.settings import Settings
-from tests.deploy.test_chart import DEVELOPMENT, GPU, PRODUCTION, RAY_ELSEWHERE, variants
+from tests.deploy.test_chart import (
+    DEVELOPMENT,
+    ELSEWHERE,
+    GPU,
+    PRODUCTION,
+    RAY_ELSEWHERE,
+    RAY_NODES,
+    variants,
+)
 from tests.support.helm import rendered
 from tests.support.manifests import (
     Manifest,
@@ -191,6 +200,48 @@ def test_who_talks_to_kafka_reaches_it_and_the_head_does_not():
         in ports_out([p for p in policies if selects(p["podSelector"], pod["metadata"]["labels"])])
     }
     assert reached == {"vigie-driver", "ray-cpu", "vigie-gateway"}
+
+
+def test_the_head_alone_reaches_redis():
+    """6379 of Redis, by a rule of ports: Ray's own rule is about pods."""
+    manifests = rendered(*ELSEWHERE)
+
+    reached = {
+        name for name, pod in pods(manifests) if 6379 in ports_out(policies_of(pod, manifests))
+    }
+    assert reached == {"ray-head"}
+
+
+def test_the_driver_and_a_ray_cluster_that_is_there_reach_each_other():
+    manifests = rendered(*RAY_ELSEWHERE)
+    own = policies_of(dict(pods(manifests))["vigie-driver"], manifests)
+    (nodes,) = json.loads(RAY_NODES)
+
+    # On any port: Ray chooses them.
+    for way, peers in (("ingress", "from"), ("egress", "to")):
+        rules = [rule for policy in own for rule in policy.get(way, ())]
+        assert [rule for rule in rules if nodes in rule.get(peers, ()) and "ports" not in rule]
+
+
+@pytest.mark.parametrize("who", ["[]", '[{"podSelector":{"matchLabels":{"app":"browser"}}}]'])
+def test_prometheus_reads_the_metrics_of_driver_and_gateway(who):
+    prometheus = '{"podSelector":{"matchLabels":{"app":"prometheus"}}}'
+    values = [f'networkPolicy.gateway={{"from":{who}}}']
+    if who != "[]":
+        values.append(f'networkPolicy.metrics={{"from":[{prometheus}]}}')
+    manifests = rendered(*PRODUCTION, *values)
+
+    for name, port in (("vigie-driver", 9400), ("vigie-gateway", 8080)):
+        own = policies_of(dict(pods(manifests))[name], manifests)
+        rules = [rule for policy in own for rule in policy.get("ingress", ())]
+        (rule,) = (one for one in rules if port in [each["port"] for each in one.get("ports", ())])
+        allowed = {"namespaceSelector": {}} if who == "[]" else json.loads(prometheus)
+        assert allowed in rule["from"], name
+
+
+def policies_of(pod: Manifest, manifests: list[Manifest]) -> list[Manifest]:
+    policies = [one["spec"] for one in manifests if one["kind"] == "NetworkPolicy"]
+    return [one for one in policies if selects(one["podSelector"], pod["metadata"]["labels"])]
 
 
 def ports_out(policies: list[Manifest]) -> Iterator[int]:

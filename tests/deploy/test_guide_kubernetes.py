@@ -13,7 +13,10 @@ import pytest
 import typer.main
 import yaml
 
+from schemas.settings import Settings
+from tests.deploy.test_chart_policies import policies_of, ports_out
 from tests.support.helm import CHART, KUBERNETES, ROOT, run
+from tests.support.manifests import pods
 from workers.cli.main import build_app
 
 GUIDE = (ROOT / "docs" / "guide-kubernetes.md").read_text()
@@ -65,6 +68,17 @@ def test_every_piece_of_values_is_taken(text, tmp_path):
     done = run("template", CHART, "--kube-version", KUBERNETES, *(f"-f={file}" for file in files))
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_mail_server_and_the_registry_of_the_guide_are_reached(tmp_path):
+    (tmp_path / "values.yaml").write_text(VALUES["Kafka with SCRAM, a registry, and e-mail"])
+    files = [CHART / "values-production.yaml", tmp_path / "values.yaml"]
+    done = run("template", CHART, "--kube-version", KUBERNETES, *(f"-f={file}" for file in files))
+    manifests = [one for one in yaml.safe_load_all(done.stdout) if one]
+
+    out = {name: {*ports_out(policies_of(pod, manifests))} for name, pod in pods(manifests)}
+    assert Settings().smtp.port in out["release-name-vigie-gateway"]
+    assert 8081 in out["release-name-vigie-driver"] & out["ray-cpu"]
 
 
 def test_a_second_release_takes_nothing_away_from_the_first(tmp_path):
