@@ -130,6 +130,8 @@ class ManagedActor:
         self.handle: ActorHandle | None = None
         self.finished = False
         """The last one ended by itself, with everything done."""
+        self.is_outdated = False
+        """It is to be exchanged for one of another launcher."""
         self.restarts = 0
         self.restart_at_s = self.drain_until_s = 0.0
         self.departure: Future[None] | None = None
@@ -162,7 +164,8 @@ class ManagedActor:
         after = self._after(Event.START)
         self.handle = launch()
         self.restarts += self.stage is ActorStage.WAITING
-        self.finished, self._last = False, None
+        self.finished = self.is_outdated = False
+        self._last = None
         self._silent_s = self._stuck_s = 0.0
         self._note(Health(slot=self.slot))
         self.stage = after

@@ -58,6 +58,7 @@ _LOOK_EVERY_S: Final = 1.0
 _COUNT_EVERY_S: Final = 30.0
 _DRAIN_GRACE_S: Final = 10.0
 _LEAVE_WITHIN_S: Final = 5.0
+_AT_WORK: Final = frozenset({Phase.RUNNING, Phase.WAITING})  # the latter for the registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,6 @@ class Supervisor:
         self._replaced: Counter[tuple[str, str]] = Counter()
         self._ending = False
         self._leaving: frozenset[str] = frozenset()
-        self._outdated: set[int] = set()  # slots of ingest workers of the launcher before
         self._ticked_at_s: float | None = None
         self._look_at_s = self._count_at_s = 0.0
         self._counting: Future[int] | None = None
@@ -168,7 +168,8 @@ class Supervisor:
         For what a worker cannot change in its life, such as its password. Call it from `observe`.
         """
         self._launcher, self._group = launcher, group
-        self._outdated = {actor.slot for actor in self._ingest if actor.handle is not None}
+        for actor in self._ingest:
+            actor.is_outdated = actor.handle is not None
 
     def run(
         self,
@@ -239,6 +240,8 @@ class Supervisor:
         if isinstance(found.cause, FencedError):
             if actor.has_rival(now_s):
                 raise found.cause
+        elif isinstance(found.cause, SettingsError) and actor.is_outdated:
+            pass  # the old password, not the new one
         elif isinstance(found.cause, (RunEndedError, SettingsError)):
             raise found.cause
         self._replaced[actor.kind, found.reason] += 1
@@ -326,16 +329,14 @@ class Supervisor:
                 self._start(actor)
 
     def _has_to_move(self, actor: ManagedActor) -> bool:
-        is_next = actor.kind is Kind.INGEST and self._is_next(actor)
-        return actor.is_ready and (actor.node in self._leaving or is_next)
+        return actor.is_ready and (actor.node in self._leaving or self._is_next(actor))
 
     def _is_next(self, actor: ManagedActor) -> bool:
-        """Whether it is outdated, the first one, and all the others are at work."""
+        """Whether it is outdated, the first one, and all the others are at work, or could be."""
         busy = [a for a in self._ingest if a.stage is not ActorStage.IDLE]
-        outdated = [a.slot for a in busy if a.slot in self._outdated]
-        others = (a for a in busy if a is not actor)
-        return actor.slot == min(outdated, default=None) and all(
-            a.is_ready and a.health.phase is Phase.RUNNING for a in others
+        first = next((a for a in busy if a.is_outdated), None)
+        return actor is first and all(
+            a.is_ready and a.health.phase in _AT_WORK for a in busy if a is not actor
         )
 
     def _may_leave(self, actor: ManagedActor, position: int, target: int) -> bool:
@@ -369,7 +370,6 @@ class Supervisor:
             if self._plan.scorers.target and not scorers:
                 return  # no worker without a scorer to send its calls to
             actor.start(lambda: self._launcher.ingest(actor.slot, scorers))
-            self._outdated.discard(actor.slot)
         self._log.info("worker_started", kind=actor.kind.value, slot=actor.slot)
 
     # -- leaving ---------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from tests.support.supervision import KILLED, Scenario, SupervisorHarness
+from workers.errors import SettingsError
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import ActorHandle
 from workers.supervision.supervisor import GroupAdmin
@@ -101,5 +104,52 @@ def test_a_second_change_under_way_reaches_those_that_have_changed_already() -> 
         second = renewing(harness)
         yield from harness.until(lambda: sorted(second.started) == [0, 1])
         assert first.started == [0]
+
+    harness.run(scenario())
+
+
+REFUSED = SettingsError("The broker does not let User:vigie in.")
+
+
+def test_one_that_the_old_password_ends_meanwhile_comes_back_with_the_new_one() -> None:
+    harness = SupervisorHarness(ingest=2)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: all_at_work(harness, 2))
+        harness.workers[0].drains = False  # it takes its time
+        launcher = renewing(harness)
+        yield from harness.ticks(1.0)
+        harness.workers[1].end = REFUSED
+        yield from harness.until(lambda: launcher.started == [1])
+        harness.workers[0].end = Health(slot=0, phase=Phase.STOPPED)
+        yield from harness.until(lambda: all_at_work(harness, 2))
+        assert launcher.started == [1, 0]
+
+    harness.run(scenario())
+
+
+def test_a_new_password_that_is_refused_ends_the_run() -> None:
+    harness = SupervisorHarness(ingest=2)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: all_at_work(harness, 2))
+        launcher = renewing(harness)
+        yield from harness.until(lambda: launcher.started == [0, 1])
+        harness.workers[-1].end = REFUSED
+        yield from harness.ticks(20.0)
+
+    with pytest.raises(SettingsError, match="does not let"):
+        harness.run(scenario())
+
+
+def test_an_outage_of_the_registry_does_not_hold_it_up() -> None:
+    harness = SupervisorHarness(ingest=3)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: all_at_work(harness, 3))
+        for worker in harness.workers:
+            worker.says(phase=Phase.WAITING)
+        launcher = renewing(harness)
+        yield from harness.until(lambda: launcher.started == [0, 1, 2])
 
     harness.run(scenario())
