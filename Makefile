@@ -104,6 +104,10 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 type: $(INSTALLED) ## Check types, strictly
 	$(BIN)/mypy
 
+# What the third lane runs beside the types: contracts, faults, several releases, nodes and brokers.
+FAULTS := tests/contract tests/chaos tests/upgrade \
+	tests/integration/test_broker_cluster.py tests/integration/test_cluster.py
+
 # Three lanes side by side, which together take two cores for little longer than the longest takes
 # alone: the tests that compute, those that wait for brokers and processes, and the types with the
 # contract of the Kafka client and the runs full of faults. No test is in two lanes, or in none. One
@@ -118,10 +122,10 @@ pytest="$(BIN)/pytest -p no:cacheprovider"; \
 lane "$$pytest -m '($(1)) and not kafka and not ray' $$ARGS" >"$$logs/computing" 2>&1 & \
 computing=$$!; \
 lane $(BIN)/mypy \
-	"$$pytest -m '($(1)) and (kafka or ray) and not chaos' $$ARGS tests/contract tests/chaos" \
+	"$$pytest -m '($(1)) and (kafka or ray) and not chaos' $$ARGS $(FAULTS)" \
 	"$$pytest -m '($(1)) and chaos' $$ARGS tests/chaos" >"$$logs/faults" 2>&1 & \
 faults=$$!; \
-lane "$(BIN)/pytest -m '($(1)) and (kafka or ray)' $$ARGS --ignore tests/contract --ignore tests/chaos"; \
+lane "$(BIN)/pytest -m '($(1)) and (kafka or ray)' $$ARGS $(addprefix --ignore ,$(FAULTS))"; \
 failed=$$?; \
 wait $$computing || failed=1; wait $$faults || failed=1; \
 cat "$$logs/computing" "$$logs/faults"; exit $$failed
