@@ -19,7 +19,7 @@ from workers.data.assemble import LabelRange
 from workers.data.errors import FileFormatError, listed
 from workers.data.file import sql
 from workers.data.file.columns import SENSOR_NAMES
-from workers.data.file.dialect import is_data
+from workers.data.file.dialect import DELIMITERS, is_data
 from workers.data.file.local_time import NonexistentTimeError, to_utc
 from workers.data.file.raw import RawTable, reading
 from workers.data.file.table import open_raw
@@ -30,6 +30,8 @@ from workers.data.layout import Layout
 _UNNAMED: Final = ("start", "end", "sensor_id")
 _NS_PER_US: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a clock on a wall, its zone comes later
+_EARLIEST, _LATEST = datetime(1678, 1, 1), datetime(2262, 1, 1)  # noqa: DTZ001 - as above
+"""What 64 bits of nanoseconds hold, in any zone."""
 
 
 def read_ranges(path: Path, layout: Layout) -> list[LabelRange]:
@@ -53,7 +55,8 @@ def _of_table(path: Path, head: str, layout: Layout) -> list[LabelRange]:
     plain = Layout(
         time_format=layout.time_format, timezone=layout.timezone, encoding=layout.encoding
     )
-    fields = [field.strip().strip('"') for field in head.split(",")]
+    delimiter = next((one for one in DELIMITERS if one in head), ",")
+    fields = [field.strip().strip('"') for field in head.split(delimiter)]
     bare = _UNNAMED[: len(fields)] if is_data(fields) else ()
     with open_raw(path, plain, names=bare) as table:
         lower = {name.lower(): name for name in table.names}
@@ -96,6 +99,10 @@ def _of_results(path: Path, layout: Layout) -> Iterator[LabelRange]:
     try:
         for start, end in _stretches(_documents(text)):
             yield LabelRange(start_ns=_ns(start, layout), end_ns=_ns(end, layout))
+    except RecursionError as error:
+        raise FileFormatError(
+            f"{path}: not results that --label-ranges can read: brackets within brackets, too deep"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(
             f"{path}: not results that --label-ranges can read ({error}): the batch results of "
@@ -120,11 +127,11 @@ def _stretches(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, st
             yield from ((found["start"], found["end"]) for found in one["predicted_ranges"])
         elif "results" in one:  # a batch of Azure Anomaly Detector; null where it has none
             results += [
-                (found["timestamp"], bool((found["value"] or {}).get("isAnomaly")))
+                (found["timestamp"], _is_anomalous((found["value"] or {}).get("isAnomaly")))
                 for found in one["results"]
             ]
         else:  # a result of Lookout for Equipment
-            results.append((one["timestamp"], bool(one["prediction"])))
+            results.append((one["timestamp"], _is_anomalous(one["prediction"])))
     begun: list[str] = []
     for time, is_anomalous in [*results, ("", False)]:
         if is_anomalous:
@@ -134,9 +141,21 @@ def _stretches(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, st
             begun = []
 
 
+def _is_anomalous(mark: object) -> bool:
+    """0 and 1, false and true, or null where there is no result.
+
+    A text is refused: "0" would be true.
+    """
+    if mark not in (None, 0, 1):
+        raise ValueError(f"{mark!r} where 0 or 1, true or false belongs")
+    return bool(mark)
+
+
 def _ns(text: str, layout: Layout) -> int:
     """A time of a result; without a zone it is in that of the layout."""
     time = datetime.fromisoformat(text)
+    if not _EARLIEST <= time.replace(tzinfo=None) <= _LATEST:
+        raise ValueError(f"{text} is not between {_EARLIEST.date()} and {_LATEST.date()}")
     if time.tzinfo is not None:
         time = time.astimezone(UTC).replace(tzinfo=None)
     past = time - _EPOCH

@@ -107,3 +107,26 @@ def test_times_of_results_without_a_zone_are_in_the_one_that_is_given(make_file)
 def test_json_that_holds_no_results_says_which_are_read(make_file, text):
     with pytest.raises(FileFormatError, match=r"ranges\.csv: not results.*Lookout for Equipment"):
         read_ranges(make_file(text, "ranges.csv"), Layout())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (lookout(0, 1).replace("2026-", "9999-"), "9999-01-01T.* is not between 1678"),
+        (lookout(1).replace("2026-", "0001-").replace('000000"', '000000+05:00"'), "0001-01-01T"),
+        ("[" * 100_000, "too deep"),
+        (lookout(0, 1).replace("1,", '"0",'), "'0' where 0 or 1"),
+        (azure(1).replace("true", '"false"'), "'false' where 0 or 1"),
+    ],
+)
+def test_results_that_are_not_what_they_should_be_say_what_is_wrong(make_file, text, message):
+    with pytest.raises(FileFormatError, match=rf"ranges\.csv: not results.*{message}"):
+        read_ranges(make_file(text, "ranges.csv"), Layout())
+
+
+@pytest.mark.parametrize("delimiter", ";\t|")
+def test_a_list_without_a_line_of_names_may_be_parted_by_other_marks(make_file, delimiter):
+    assert labelled(make_file, f"{stamp(5)}{delimiter}{stamp(5)}{delimiter}b\n") == {
+        "a": [],
+        "b": [5],
+    }
