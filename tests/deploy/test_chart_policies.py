@@ -300,6 +300,41 @@ def test_the_most_pods_have_room_for_the_most_workers(values):
     assert scorers * workers.get("num_gpus_per_scorer", 0) <= most["nvidia.com/gpu"]
 
 
+def test_ingest_workers_have_room_beside_the_scorers_that_they_feed():
+    manifests = rendered(*GPU)
+    text = named(manifests, "ConfigMap", "vigie-config")["data"]["vigie.toml"]
+    workers = tomllib.loads(text)["workers"]
+    groups = named(manifests, "RayCluster")["spec"]["workerGroupSpecs"]
+    (gpu,) = (group for group in groups if group["groupName"] == "gpu")
+    limits = gpu["template"]["spec"]["containers"][0]["resources"]["limits"]
+
+    beside = gpu["maxReplicas"] * float(limits["cpu"])
+    assert workers["max_ingest"] + workers["max_scorers"] <= beside
+
+
+@variants
+def test_a_node_that_is_lost_lets_go_of_its_pods_after_half_a_minute(values):
+    for name, pod in pods(rendered(*values)):
+        waits = {
+            one["key"]: one["tolerationSeconds"]
+            for one in pod["spec"]["tolerations"]
+            if "tolerationSeconds" in one
+        }
+        taints = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+        assert waits == dict.fromkeys(taints, 30), name
+
+
+@variants
+def test_logs_and_temporary_files_do_not_fill_a_node(values):
+    for name, pod in pods(rendered(*values)):
+        for volume in pod["spec"]["volumes"]:
+            assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": ""}), (name, volume)
+        for container in pod["spec"]["containers"]:
+            told = {one["name"] for one in container["env"]}
+            if "RAY_AUTH_MODE" in told:
+                assert told >= {"RAY_ROTATION_MAX_BYTES", "RAY_ROTATION_BACKUP_COUNT"}, name
+
+
 def test_a_gpu_is_asked_for_where_scorers_run_and_nowhere_else():
     limits = {
         name: [

@@ -48,10 +48,13 @@ priorityClassName: {{ . }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .at.tolerations }}
 tolerations:
+  {{- range list "not-ready" "unreachable" }}
+  - {key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoExecute, tolerationSeconds: {{ $.root.Values.evictAfterSeconds }}}
+  {{- end }}
+  {{- with .at.tolerations }}
   {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- end }}
 {{- with .at.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
@@ -131,9 +134,20 @@ affinity:
 {{- include "vigie.secretVolume" . }}
 {{- end }}
 
+{{/* Disk of the node, so never without a bound. */}}
+{{- define "vigie.tmp" -}}
+emptyDir: {sizeLimit: 2Gi}
+{{- end }}
+
+{{/* Ray's logs lie in /tmp: at most 60 MB of each process. */}}
+{{- define "vigie.rayLogs" -}}
+- {name: RAY_ROTATION_MAX_BYTES, value: "10000000"}
+- {name: RAY_ROTATION_BACKUP_COUNT, value: "5"}
+{{- end }}
+
 {{- define "vigie.fileVolumes" -}}
 - name: tmp
-  emptyDir: {}
+  {{- include "vigie.tmp" . | nindent 2 }}
 - name: config
   configMap: {name: {{ include "vigie.fullname" . }}-config}
 {{- if include "vigie.hasKafkaFiles" . }}

@@ -56,6 +56,7 @@ image: {{ include "vigie.image" (dict "root" .root "image" .at.image) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 env:
   - {name: RAY_AUTH_MODE, value: token}
+  {{- include "vigie.rayLogs" . | nindent 2 }}
   # At SIGTERM a node says that it is about to go, and stays so long: the driver has its workers
   # finish, commit, and start elsewhere.
   - {name: RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S, value: {{ include "vigie.drainSeconds" .root | quote }}}
