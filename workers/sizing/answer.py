@@ -32,12 +32,13 @@ _GATEWAY_BUSY: Final = 0.7
 _BUSY_ENOUGH: Final = 0.5
 _DEFAULT_RESTORE_RECORDS: Final = 4_000_000
 _LONGEST_RESTORE_RECORDS: Final = 1_000_000_000
+_LONGEST_RESTORE_AGE_S: Final = 1e9
 _FRAME: Final = "application/vnd.vigie.frame.v1+json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerNeeds:
-    """Scorer actors on GPUs; extrapolated, see docs/scaling.md."""
+    """Scorer actors; on GPUs they are extrapolated, see docs/scaling.md. Without, gpus is 0."""
 
     scorers: int
     gpus: int
@@ -62,8 +63,8 @@ class Answer:
         cost: of a reading, by stage; None when a running pipeline told the sum alone.
         us_per_reading: of an ingest worker.
         workers, partitions: see `workers.sizing.model`.
-        runs: `vigie run`, each with at most a thousand ingest workers.
-        scorers: None without GPUs.
+        runs: `vigie run`, each with at most a thousand ingest workers, and as many scorers.
+        scorers: None when the ingest workers score.
         cores: of ingest workers, scorers and drivers together, one each.
         memory_gb: of the same.
         worker_mb: of an ingest worker.
@@ -104,8 +105,10 @@ def size(fleet: Fleet, measured: Measured, observed: Observed | None = None) -> 
     us = observed.us_per_reading if observed else _ingest_us(fleet, measured)
     workers = workers_for(fleet, measured, us_per_reading=us, start_s=measured.start_s)
     partitions = partitions_for(fleet, workers.needed)
-    runs = math.ceil(workers.needed / MOST_WORKERS)
-    scorers = _scorers(fleet, measured, observed) if fleet.gpu else None
+    scored_apart = fleet.gpu or (observed is not None and observed.scorers > 0)
+    scorers = _scorers(fleet, measured, observed) if scored_apart else None
+    most = max(workers.needed, scorers.scorers if scorers else 0)
+    runs = math.ceil(most / MOST_WORKERS)
     actors = workers.needed + (scorers.scorers if scorers else 0)
     worker_mb = _worker_mb(fleet, measured, workers, observed)
     total_mb = workers.needed * worker_mb + runs * measured.memory.driver_mb
@@ -136,6 +139,7 @@ def size(fleet: Fleet, measured: Measured, observed: Observed | None = None) -> 
 def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
     """Settings for `vigie.toml` that carry the answer, by section; what is default is left out."""
     fleet, per_run = answer.fleet, math.ceil(answer.workers.needed / answer.runs)
+    most_ingest = max(math.ceil(answer.partitions / answer.runs), per_run)
     found: dict[str, dict[str, Any]] = {
         "topics": {
             "partitions": answer.partitions,
@@ -145,7 +149,7 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
         "workers": {
             "ingest": "auto",
             "min_ingest": per_run,
-            "max_ingest": min(answer.partitions // answer.runs, MOST_WORKERS),
+            "max_ingest": min(most_ingest, MOST_WORKERS),
         },
     }
     if fleet.encoding is Encoding.FRAME:
@@ -154,7 +158,7 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
     if answer.restore_records > _DEFAULT_RESTORE_RECORDS:
         limits["max_restore_records"] = min(answer.restore_records, _LONGEST_RESTORE_RECORDS)
     if answer.restore_age_s > WEEK_S:
-        limits["max_restore_age_s"] = answer.restore_age_s
+        limits["max_restore_age_s"] = min(answer.restore_age_s, _LONGEST_RESTORE_AGE_S)
     if limits:
         found["stream"] = {**found.get("stream", {}), **limits}
     if answer.scorers:
@@ -163,8 +167,9 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
             "scorers": "auto",
             "min_scorers": math.ceil(answer.scorers.scorers / answer.runs),
             "max_scorers": min(2 * math.ceil(answer.scorers.scorers / answer.runs), MOST_WORKERS),
-            "num_gpus_per_scorer": 1 / SCORERS_PER_GPU,
         }
+    if fleet.gpu:
+        found["workers"]["num_gpus_per_scorer"] = 1 / SCORERS_PER_GPU
         found["model"] = {"device": "cuda"}
     return found
 
@@ -185,7 +190,9 @@ def _scorers(fleet: Fleet, measured: Measured, observed: Observed | None) -> Sco
         stays = max(score - costs.network.at(fleet.channels), 0.0) + costs.ship
         needed = fleet.readings_per_s * stays / 1e6 / fleet.busy
     scorers = max(math.ceil(needed), 1)
-    return ScorerNeeds(scorers=scorers, gpus=math.ceil(scorers / SCORERS_PER_GPU))
+    return ScorerNeeds(
+        scorers=scorers, gpus=math.ceil(scorers / SCORERS_PER_GPU) if fleet.gpu else 0
+    )
 
 
 def _worker_mb(
@@ -273,6 +280,8 @@ def _warnings(
         )
     if records > _LONGEST_RESTORE_RECORDS:
         found.append("windows are cut at a restart: stream.max_restore_records cannot be so large")
+    if age_s > _LONGEST_RESTORE_AGE_S:
+        found.append("windows are cut at a restart: stream.max_restore_age_s cannot be so long")
     if age_s > fleet.retention_s:
         found.append(
             f"a window spans {age_s / 2 / MARGIN / 86_400:.1f} days: keep the readings for "

@@ -55,7 +55,8 @@ def _stream(answer: Answer) -> Iterator[Line]:
         yield "runs", f"{answer.runs:,} vigie run of one group, each its own kafka.instance"
     if answer.scorers:
         needs = answer.scorers
-        yield "scorers", f"{needs.scorers:,}; GPUs: {needs.gpus:,} (extrapolated)"
+        gpus = f"; GPUs: {needs.gpus:,} (extrapolated)" if needs.gpus else ""
+        yield "scorers", f"{needs.scorers:,}{gpus}"
     yield "cores", f"{answer.cores:,}, drivers included"
     yield "memory", f"{_bytes(answer.memory_gb)}, {answer.worker_mb:,.0f} MB a worker"
     yield (

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given, reject
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from schemas.settings import Guarantee, Settings
 from tests.support.sizing import round_figures
+from workers.cli.views.sizing import settings_text
 from workers.sizing.answer import settings_of, size
 from workers.sizing.fleet import Fleet
 from workers.sizing.measured import DetectorKind, Encoding
-from workers.sizing.model import Observed
+from workers.sizing.model import Observed, TooMuchError
 
 FIGURES = round_figures()
 SEEN = Observed(
@@ -45,6 +50,65 @@ def test_the_settings_of_an_answer_are_accepted_and_carry_it(fleet):
     assert settings.stream.max_restore_records >= min(answer.restore_records, 1_000_000_000)
     assert settings.stream.max_restore_age_s >= answer.restore_age_s
     assert (settings.workers.placement == "actors") == fleet.gpu
+
+
+@hypothesis_settings(max_examples=30)
+@given(
+    fleet=st.builds(
+        Fleet,
+        sensors=st.integers(1, 20_000_000),
+        every_s=st.floats(0.01, 600_000.0),
+        encoding=st.sampled_from(Encoding),
+        frame_readings=st.integers(1, 10_000),
+        detector=st.sampled_from(DetectorKind),
+        gpu=st.booleans(),
+        recover_s=st.floats(60.0, 80_000.0),
+        growth=st.floats(1.0, 100.0),
+    ),
+    observed=st.none()
+    | st.builds(
+        replace,
+        st.just(SEEN),
+        us_per_reading=st.floats(0.1, 300.0),
+        scorers=st.integers(0, 3_000),
+    ),
+)
+@example(
+    fleet=Fleet(sensors=10_000_000, every_s=0.1, encoding=Encoding.FRAME, growth=1.0),
+    observed=None,
+)
+@example(
+    fleet=Fleet(sensors=10_000_000, recover_s=3600.0),
+    observed=replace(SEEN, us_per_reading=10.0, scorers=2),
+)
+@example(
+    fleet=Fleet(sensors=10, every_s=600_000.0, encoding=Encoding.FRAME, frame_readings=10_000),
+    observed=None,
+)
+def test_whatever_the_answer_prints_vigie_accepts(fleet, observed):
+    try:
+        answer = size(fleet, FIGURES, observed)
+    except TooMuchError:
+        reject()
+
+    workers = Settings.model_validate(tomllib.loads(settings_text(answer))).workers
+
+    assert workers.min_ingest * answer.runs >= answer.workers.needed
+    if answer.scorers:
+        assert workers.min_scorers * answer.runs >= answer.scorers.scorers
+
+
+def test_scorers_of_a_running_pipeline_are_counted_without_gpus_too():
+    seen = replace(SEEN, scorers=2)
+
+    answer = size(Fleet(sensors=60_000), FIGURES, seen)
+
+    # Two scorers took 5,000 readings a second.
+    assert answer.scorers.scorers == 24
+    assert answer.scorers.gpus == 0
+    assert answer.cores == answer.workers.needed + 24 + 1
+    assert settings_of(answer)["workers"]["placement"] == "actors"
+    assert "model" not in settings_of(answer)
 
 
 def test_what_is_default_is_not_set():
