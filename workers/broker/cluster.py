@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from workers.broker.embedded import FIRST_NODE, BrokerConfig, BusyPortError, EmbeddedBroker, Kafka
-from workers.broker.folders import clusters_in, new_cluster_id, node_folder
+from workers.broker.folders import clusters_in, new_cluster_id, node_folder, nodes_of
 from workers.broker.jars import OnProgress, unheard
-from workers.broker.ports import free_port
+from workers.broker.ports import LAST_PORT, free_port
 from workers.broker.properties import Quorum
 from workers.errors import ProvisioningError
 
@@ -49,8 +49,10 @@ class ClusterConfig:
         """Start all nodes together, and wait until each of them answers and knows the others.
 
         Raises:
-            ProvisioningError: as `BrokerConfig.start`; it names the node.
+            ProvisioningError: as `BrokerConfig.start`; it names the node. Or the last node's port
+                would be above 65535, or the folder holds another number of nodes.
         """
+        self._check_ports()
         if self.each.data is not None:
             self._check_folder(self.each.data)
         kafka = self.each.find_kafka(on_progress=on_progress)
@@ -103,8 +105,16 @@ class ClusterConfig:
             start_timeout_s=each.start_timeout_s * self.nodes,  # they share the cores
         )
 
+    def _check_ports(self) -> None:
+        last = LAST_PORT - self.nodes + 1
+        if self.each.port and self.each.port > last:
+            raise ProvisioningError(
+                f"{self.nodes} nodes take the ports from --port {self.each.port} on, and the last "
+                f"one there is is {LAST_PORT}: choose {last} or less."
+            )
+
     def _check_folder(self, data: Path) -> None:
-        there = len(clusters_in(data))
+        there = nodes_of(data)
         if there not in {0, self.nodes}:
             raise ProvisioningError(
                 f"The data folder {data} holds a cluster of {there} node{'s'[: there > 1]}: say "

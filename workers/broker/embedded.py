@@ -34,7 +34,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from workers.broker.folders import cache_folder, clusters_in, new_cluster_id
+from workers.broker.folders import cache_folder, new_cluster_id, nodes_of
 from workers.broker.jars import OnProgress, fetch_jars, unheard
 from workers.broker.java import JavaSource, find_java
 from workers.broker.log import explain
@@ -103,10 +103,10 @@ class BrokerConfig:
             ProvisioningError: no Java, no jars, busy port, folder in use, full disk, or a broker
                 that does not come up; the message says which and what to do.
         """
-        if self.data is not None and len(clusters_in(self.data)) > 1:
+        if self.data is not None and (there := nodes_of(self.data)) > 1:
             raise ProvisioningError(
-                f"The data folder {self.data} holds a cluster of {len(clusters_in(self.data))} "
-                "nodes: say --nodes, or choose another folder with --data."
+                f"The data folder {self.data} holds a cluster of {there} nodes: say --nodes "
+                f"{there}, or choose another folder with --data."
             )
         kafka = self.find_kafka(on_progress=on_progress)
         with self.folder() as data:

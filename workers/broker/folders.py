@@ -42,6 +42,22 @@ def clusters_in(data: Path) -> list[str]:
     ]
 
 
+def nodes_of(data: Path) -> int:
+    """How many nodes the cluster of a data folder has; 0 when there is none.
+
+    By what its nodes were told: a first start that was interrupted may have left data of some only.
+    """
+    files = data.glob("node-*/server.properties")
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    voters = [
+        len(found[1].split(","))
+        for text in texts
+        if (found := re.search(r"^controller\.quorum\.voters=(.+)$", text, re.MULTILINE))
+    ]
+    there = len(clusters_in(data))
+    return max(there, *voters) if there and voters else there
+
+
 def new_cluster_id() -> str:
     """An id that no other cluster has, as Kafka writes it."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

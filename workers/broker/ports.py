@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
+
+LAST_PORT: Final = 65_535
 
 
 def is_free(port: int) -> bool:
