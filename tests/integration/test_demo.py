@@ -119,6 +119,7 @@ def test_a_short_demo_accounts_for_every_record_and_finds_faults(tmp_path: Path)
     assert Path(result["folder"], "model", "model.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_ctrl_c_in_the_middle_sums_up_what_there_was(tmp_path: Path) -> None:
     def streaming() -> bool:

@@ -41,7 +41,9 @@ class MortalScorer(ScorerActor):
         return super().score(work)
 
 
-@pytest.fixture(params=[41, 5], ids=["scored", "warming up"])
+@pytest.fixture(
+    params=[pytest.param(41, id="scored"), pytest.param(5, id="warming up", marks=pytest.mark.slow)]
+)
 def poison(request: pytest.FixtureRequest) -> int:
     offset: int = request.param
     return offset
