@@ -14,9 +14,10 @@ import typer.main
 import yaml
 
 from schemas.settings import Settings
+from tests.deploy.test_chart import DEVELOPMENT
 from tests.deploy.test_chart_policies import policies_of, ports_out
-from tests.support.helm import CHART, KUBERNETES, ROOT, run
-from tests.support.manifests import pods
+from tests.support.helm import CHART, KUBERNETES, ROOT, rendered, run
+from tests.support.manifests import named, pods, policy_problems, schema_problems
 from workers.cli.main import build_app
 
 GUIDE = (ROOT / "docs" / "guide-kubernetes.md").read_text()
@@ -42,7 +43,8 @@ def rendered_as_in(words: list[str], folder: Path) -> subprocess.CompletedProces
         (folder / name).write_text(text)
     words = words[2 : words.index(">")] if ">" in words else words[2:]
     words = [str(folder / w) if w in FILES else str(ROOT / w) if "/" in w else w for w in words]
-    return run("template", *words, "--kube-version", KUBERNETES)
+    version = [] if "--kube-version" in words else ["--kube-version", KUBERNETES]
+    return run("template", *words, *version)
 
 
 @pytest.mark.parametrize("words", releases(), ids=" ".join)
@@ -57,7 +59,8 @@ def test_every_release_of_the_guide_comes_out_as_it_says(words, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
-VALUES = {title: text for title, text in BLOCKS if title != "kustomization.yaml"}
+OTHERS = {"kustomization.yaml", "sender.yaml", "an outside listener"}
+VALUES = {title: text for title, text in BLOCKS if title not in OTHERS}
 
 
 @pytest.mark.parametrize("text", VALUES.values(), ids=VALUES.keys())
@@ -114,6 +117,43 @@ def test_the_overlay_builds_on_the_rendered_chart(tmp_path):
     assert {"name": "VIGIE_LOG__LEVEL", "value": "debug"} in container["env"]
     groups = manifests["RayCluster", "vigie-ray"]["spec"]["workerGroupSpecs"]
     assert groups[0]["maxReplicas"] == 24
+
+
+def test_the_sender_of_the_guide_is_the_producer_that_the_chart_makes():
+    sender = yaml.safe_load(FILES["sender.yaml"])
+    manifests = rendered(*DEVELOPMENT)
+    assert schema_problems(sender) == policy_problems(sender) == []
+
+    # As the one user with the rights of a producer, at the address that the driver has.
+    (container,) = sender["spec"]["containers"]
+    env = {one["name"]: one["value"] for one in container["env"]}
+    (driver,) = dict(pods(manifests))["vigie-driver"]["spec"]["containers"]
+    told = {one["name"]: one["value"] for one in driver["env"]}
+    user = named(manifests, "KafkaUser", env["VIGIE_KAFKA__CLIENT__SASL_PLAIN_USERNAME"])
+    assert user["spec"]["authorization"]["acls"][0]["operations"] == ["Write"]
+    for name in ("BOOTSTRAP", "CLIENT__SECURITY_PROTOCOL", "CLIENT__SASL_MECHANISM"):
+        assert env[f"VIGIE_KAFKA__{name}"] == told[f"VIGIE_KAFKA__{name}"]
+    # The files that it reads are keys of Secrets that Strimzi makes.
+    volume = sender["spec"]["volumes"][-1]
+    made = [
+        user["metadata"]["name"],
+        f"{named(manifests, 'Kafka')['metadata']['name']}-cluster-ca-cert",
+    ]
+    assert [one["secret"]["name"] for one in volume["projected"]["sources"]] == made
+    app: Any = typer.main.get_command(build_app())
+    command = app.commands[container["args"][0]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in container["args"] if word.startswith("--")} <= known
+
+
+def test_each_image_is_built_before_it_is_used():
+    lines = [" ".join(words) for words in commands()]
+    tags = {tag for line in lines for tag in re.findall(r"^docker build .*-t (\S+)", line)}
+
+    assert tags == {"vigie:0.1.0", "vigie:0.1.0-cuda"}
+    assert lines.index("docker build -t vigie:0.1.0 .") < lines.index(
+        "kind load docker-image vigie:0.1.0"
+    )
 
 
 def test_every_vigie_command_that_it_names_exists():
