@@ -192,6 +192,15 @@ def test_kafka_listens_at_all_that_it_advertises(services):
     assert told["controller.quorum.voters"].startswith(told["node.id"] + "@")
 
 
+def test_kafka_s_health_check_has_memory_for_a_jvm_of_its_own(services):
+    """It inherits the heap of the broker; where both have no room, one of them is killed."""
+    kafka = services["kafka"]
+    (heap,) = map(int, re.findall(r"-Xmx(\d+)m", kafka["environment"]["KAFKA_HEAP_OPTS"]))
+    limit = int(kafka["deploy"]["resources"]["limits"]["memory"].removesuffix("m"))
+
+    assert limit >= 2 * heap + 512, "MiB: two heaps, and what a JVM takes besides"
+
+
 def test_nothing_is_published_beyond_this_machine(services):
     ports = [port for service in services.values() for port in service.get("ports", [])]
 
