@@ -221,6 +221,18 @@ def test_ci_calls_targets_that_exist():
     assert {"test", "audit", "release"} <= set(runs) <= targets
 
 
+def test_slow_tests_run_each_week_and_before_a_release_with_the_rights_that_they_need():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    slow = jobs["test-all"]
+
+    assert {"'schedule'", "'refs/tags/v'"} <= set(re.findall(r"'[^']+'", slow["if"]))
+    assert [step for step in slow["steps"] if re.search("sudo .*make test-all", str(step))]
+    assert "test-all" in jobs["release"]["needs"]
+    for job in (slow, jobs["test"]):
+        runs = [step.get("run") for step in job["steps"]]
+        assert "make helm" in runs, "its tests would fail where the machine has none"
+
+
 def test_an_old_release_stays_where_there_is_no_new_one(tree):
     kept = tree.parent / "dist" / "vigie-1.2.2.whl"
     kept.parent.mkdir()
