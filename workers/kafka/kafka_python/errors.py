@@ -35,7 +35,9 @@ _MISSING: Final = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError
 def rejection(error: BaseException, access: Access) -> VigieError | None:
     """The error to end with if the broker rejects us for good, else None."""
     for cause in (error, *error.args):  # a producer wraps what it failed of
-        if isinstance(cause, BaseException) and (denied := access.denial(cause)) is not None:
+        # What gives us tokens has said it; without kafka-python's part.
+        said = SettingsError(str(cause)) if isinstance(cause, SettingsError) else None
+        if isinstance(cause, BaseException) and (denied := said or access.denial(cause)):
             return denied
     # A fenced *producer* is no such case: its transaction may have timed out. It is thrown away.
     if isinstance(error, errors.FencedInstanceIdError):
@@ -71,6 +73,8 @@ def asking(what: str, access: Access) -> Iterator[None]:
             f"{what}: the broker has no such topic or partition. Create it with "
             "vigie topics create."
         ) from error
+    except BrokerUnavailableError:  # what gives us tokens, and the error says so
+        raise
     except errors.KafkaError as error:
         if (rejected := rejection(error, access)) is not None:
             raise rejected from error

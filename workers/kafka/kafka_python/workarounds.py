@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Any
 
+from kafka.errors import KafkaError
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 
@@ -49,10 +50,16 @@ def keep_finished_join(coordinator: Any) -> None:
     short polls can go round for ever, and no record is read meanwhile. So show it a join that is
     never "finished" and yet gives its result to who waits.
 
-    Test: ``test_two_members_share_and_hand_over``.
+    A join that failed of what is no error of kafka-python's own would then be kept for ever: it is
+    shown once, and thrown away at the poll after that.
+
+    Tests: ``test_two_members_share_and_hand_over``, ``tests/unit/.../test_workarounds.py``.
     """
     task = coordinator._join_task  # noqa: SLF001
-    if task is not None and not isinstance(task, _Join):
+    if isinstance(task, _Join):
+        if task.is_spent():
+            coordinator._join_task = None  # noqa: SLF001
+    elif task is not None:
         coordinator._join_task = _Join(task)  # noqa: SLF001
 
 
@@ -104,6 +111,12 @@ class _Join:
 
     def __init__(self, task: Any) -> None:
         self._task = task
+        self._was_done = False
+
+    def is_spent(self) -> bool:
+        """Whether it had failed by the last question, of what the coordinator does not handle."""
+        was_done, self._was_done = self._was_done, bool(self._task.is_done)
+        return was_done and self._task.failed() and not isinstance(self._task.exception, KafkaError)
 
     def add_callback(self, function: Callable[..., object], *arguments: object) -> _Join:
         self._task.add_callback(function, *arguments)
