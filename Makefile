@@ -70,7 +70,8 @@ $(INSTALLED): requirements/dev.txt requirements/install.sh pyproject.toml | $(BI
 	@touch $@
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --no-emit-index-url --custom-compile-command "make requirements" $(UPGRADE)
+	--no-annotate --no-emit-index-url --override requirements/overrides.txt \
+	--custom-compile-command "make requirements" $(UPGRADE)
 
 .PHONY: requirements
 requirements: $(UV_READY) ## Pin the dependencies of pyproject.toml (UPGRADE=--upgrade for newer ones)
