@@ -62,7 +62,10 @@ class SecretRotation:
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.wait(self._every_s):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the watch outlives whatever it finds
+                self._say(f"looking failed ({type(error).__name__})")  # its text may show one
 
     def look(self) -> None:
         """Look once, and try what is new."""

@@ -74,8 +74,8 @@ def run(
             "metrics.port": metrics_port,
         }
     )
+    rotation = SecretRotation(source)  # before the load: what changes after it is new
     settings = source.load()
-    rotation = SecretRotation(source)
     configure_logging(settings.log)
     # Ray prints what it has to say, such as that a worker died, to standard output: that is for
     # the result, which may be JSON.

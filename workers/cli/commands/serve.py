@@ -66,8 +66,8 @@ def serve(
     source = options.source(
         {"gateway.host": host, "gateway.port": port, "gateway.database": database}
     )
+    rotation = SecretRotation(source)  # before the load: what changes after it is new
     settings = source.load()
-    rotation = SecretRotation(source)
     configure_logging(settings.log)
     with stop_signals() as should_stop:
         with Gateway.open(settings) as gateway, rotation.watching():

@@ -60,18 +60,23 @@ def greet(connection: Connection, *, timeout_s: float) -> int:
     Takes at most about `timeout_s` for each address, the same again where it looks for the reason.
 
     Raises:
-        SettingsError: a broker does not take us, or our options cannot be used; says why.
+        SettingsError: no broker takes us, and why the first one does not; or our options cannot
+            be used.
         BrokerUnavailableError: what gives us tokens does not answer.
     """
     options = admin_options(connection, timeout_s=timeout_s)
+    first: VigieError | None = None
     for address in options["bootstrap_servers"]:
         here = replace(connection, bootstrap=address)
         made = _connect(here, {**options, "bootstrap_servers": [address]}, timeout_s)
         if made.error is None:
             return made.brokers
         why = _explained(made.error, here) or _expected(options, made, here, timeout_s)
-        if why is not None:
-            raise why from made.error
+        if why is not None and first is None:
+            why.__cause__ = made.error
+            first = why
+    if first is not None:
+        raise first
     return 0
 
 

@@ -99,6 +99,26 @@ def test_a_secret_that_is_away_or_a_broker_that_is_away_change_nothing(
     assert watched.take() is not None
 
 
+def test_the_watch_outlives_an_error_that_nobody_expects(
+    broker: Broker,
+    secret: Path,
+    source: SettingsSource,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(_: Connection) -> Broker:
+        raise OSError("of an unknown kind")
+
+    watched = SecretRotation(source, every_s=0.01)
+    broker.password = NEW
+    monkeypatch.setattr(rotation, "admin_of", fails)
+    with watched.watching():
+        secret.write_text(NEW)
+        wait_until(lambda: "looking failed (OSError)" in caplog.text, within=10)
+        monkeypatch.setattr(rotation, "admin_of", broker.of)
+        assert wait_until(watched.take, within=10) is not None
+
+
 def test_the_watch_looks_by_itself_and_ends_with_its_block(
     broker: Broker, secret: Path, source: SettingsSource
 ) -> None:
