@@ -23,7 +23,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -81,7 +81,7 @@ class SettingsSource:
 
     path: Path | None
     document: Mapping[str, Any]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # may hold passwords
     overrides: Mapping[str, Any]
 
     @classmethod
@@ -213,9 +213,9 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> list[_
             found += _from_text(key, text, origin, problems)
             continue
         value_variable = variable.removesuffix(SUFFIX)
-        if environ.get(value_variable):
+        if other := _given_as_well(value_variable, environ):
             problems.append(
-                f"{origin}: {value_variable} is set as well: unset one of the two, or nobody knows "
+                f"{origin}: {other} is set as well: unset one of the two, or nobody knows "
                 "which holds"
             )
             continue
@@ -237,6 +237,18 @@ def _key_of(variable: str) -> Key:
         return ()
     key = (parts[0].lower(), parts[1].lower(), *parts[2:])
     return tuple(part.lower() for part in key) if key[:2] == ("kafka", "client") else key
+
+
+def _given_as_well(variable: str, environ: Mapping[str, str]) -> str:
+    """What gives the value of this variable: itself, or its table as JSON; empty if neither."""
+    if environ.get(variable):
+        return variable
+    table, key = variable.rpartition("__")[0], _key_of(variable)
+    with contextlib.suppress(ValueError):  # an error of its own
+        given = from_json(environ.get(table, ""))
+        if _is_table(key[:-1]) and isinstance(given, dict) and key[-1] in given:
+            return f"{table} ({key[-1]})"
+    return ""
 
 
 def _is_file(variable: str) -> bool:

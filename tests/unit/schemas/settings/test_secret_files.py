@@ -59,6 +59,23 @@ def test_a_value_and_its_file_are_an_error(tmp_path: Path) -> None:
     assert "other-secret" not in said
 
 
+def test_a_table_that_gives_what_a_file_gives_is_an_error(tmp_path: Path) -> None:
+    path, table = mounted(tmp_path, PASSWORD), "VIGIE_KAFKA__CLIENT"
+    given = {table: '{"sasl_plain_password": "other-secret"}', f"{VARIABLE}_FILE": str(path)}
+    said = rejection(**given)
+    assert (
+        f"environment variable {VARIABLE}_FILE: {table} (sasl_plain_password) is set as well"
+        in said
+    )
+    assert "other-secret" not in said
+    settings = load_settings(environ=given | {table: '{"sasl_mechanism": "PLAIN"}'})
+    assert settings.kafka.client_options()["sasl_plain_password"] == PASSWORD
+
+
+def test_a_source_shows_no_value_of_the_environment() -> None:
+    assert PASSWORD not in repr(SettingsSource.read(environ={VARIABLE: PASSWORD}))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
