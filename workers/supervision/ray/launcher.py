@@ -35,11 +35,13 @@ class RayLauncher:
         self._job, self._watch = job, watch
         self._gpus_per_scorer, self._cpus = gpus_per_scorer, cpus_per_actor
         self._workers: dict[int, _RayWorker] = {}
+        self._leaving: frozenset[str] = frozenset()
 
     def ingest(self, slot: int, scorers: Sequence[ActorHandle]) -> ActorHandle:
         """See `ActorLauncher`."""
         present = [node for worker in self._workers.values() if (node := worker.node) is not None]
-        node = node_beside_scorers([at.node for at in _placed(scorers)], present)
+        beside = [at.node for at in _placed(scorers)]
+        node = node_beside_scorers(beside, present, self._leaving)
         options = {
             "num_cpus": self._cpus,
             "max_restarts": 0,
@@ -72,7 +74,8 @@ class RayLauncher:
 
     def leaving_nodes(self) -> frozenset[str]:
         """See `ActorLauncher`."""
-        return self._watch.look()
+        self._leaving = self._watch.look()
+        return self._leaving
 
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         """See `ActorLauncher`."""

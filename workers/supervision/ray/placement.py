@@ -9,20 +9,24 @@ fewest. All of these are wishes: where there is no room, another node will do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 SPREAD: Final = "SPREAD"
 
 
-def node_beside_scorers(scorers: Iterable[str], ingest: Iterable[str]) -> str | None:
+def node_beside_scorers(
+    scorers: Iterable[str], ingest: Iterable[str], leaving: Container[str] = ()
+) -> str | None:
     """The node whose scorers have the fewest ingest workers each; None without scorers.
 
     Args:
         scorers: nodes of the scorers, one entry for each of them.
         ingest: nodes of the ingest workers that there are.
+        leaving: nodes that are about to go: none of them is chosen.
     """
-    carried, present = Counter(scorers), Counter(ingest)
+    carried = Counter(node for node in scorers if node not in leaving)
+    present = Counter(ingest)
     # The name settles a tie, so that the choice is a function of what is there.
     return min(carried, key=lambda node: (present[node] / carried[node], node), default=None)
 

@@ -28,6 +28,11 @@ def test_a_node_without_a_scorer_is_no_choice() -> None:
     assert node_beside_scorers(["b"], ["b"] * 9) == "b"
 
 
+def test_a_node_that_is_about_to_go_is_no_choice() -> None:
+    assert node_beside_scorers(["a", "b"], ["b"] * 9, {"a"}) == "b"
+    assert node_beside_scorers(["a"], [], {"a"}) is None
+
+
 @given(scorers=st.lists(NODES, min_size=1), count=st.integers(0, 30))
 def test_ingest_workers_that_start_one_by_one_are_shared_evenly(
     scorers: list[str], count: int
