@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.scaling import QUICK, STEPS, Sample, Step, row_of
-from benchmarks.scaling_picture import draw, rate_of
+from benchmarks.scaling import QUICK, STEPS, Step, row_of
+from benchmarks.scaling_picture import Sample, draw, rate_of
 
 
 def sample(at_s, *, lag=0, wanted=1, present=1, done=0, rate=100.0):
