@@ -255,7 +255,7 @@ def test_an_identity_provider_that_is_away_is_waited_for(
     broker: SecureBroker, free_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"http://127.0.0.1:{free_port}/token"
-    connection = replace(broker.oauth(sasl_oauthbearer_token_endpoint_url=url), wait_timeout_s=0.5)
+    connection = replace(broker.oauth(sasl_oauthbearer_token_endpoint_url=url), wait_timeout_s=4.0)
     said = f"The provider of tokens at {url} does not answer"
     with pytest.raises(BrokerUnavailableError, match=said):
         admin_of(connection).wait_for_broker()
