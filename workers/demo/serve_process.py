@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.settings import Settings
-from schemas.settings.loading import ENV_PREFIX
-from workers.broker import reaper
+from workers.broker.guarded import guarded
 from workers.broker.ports import free_port
 from workers.gateway.principals import Principal, Scope
 from workers.gateway.store import tokens
 from workers.gateway.store.database import open_database
 
 HOST: Final = "127.0.0.1"
-_STOP_WITHIN_S: Final = 20.0
 _DEMO: Final = Principal(name="the demo", scopes=frozenset({Scope.ADMIN}), id="demo")
 
 
@@ -114,27 +111,3 @@ def serve_settings(settings: Settings, *, database: str, port: int, pipeline: st
 def _toml(value: Any) -> str:
     # What is written here is the same in JSON and TOML, except that TOML has no DEL in a string.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-@contextmanager
-def guarded(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that Ctrl-C does not reach, and that does not outlive us, however we end."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
-    guard = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-I", "-S", str(reaper.__file__), "--watch", "stdin", "--", *command],
-        stdin=subprocess.PIPE,
-        env=ours,
-        start_new_session=True,
-    )
-    try:
-        yield guard
-    finally:
-        guard.terminate()
-        assert guard.stdin is not None
-        with suppress(OSError):
-            guard.stdin.close()
-        try:
-            guard.wait(timeout=_STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            guard.kill()
-            guard.wait()

@@ -5,24 +5,21 @@ A driver of Ray talks to a raylet on its own machine. In a container of its own 
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from schemas.settings.loading import ENV_PREFIX
-from workers.broker import reaper
+from workers.broker.guarded import guarded
 from workers.errors import ClusterError, ClusterLostError
 from workers.supervision.ray.cluster import Cluster
 
 _JOINS_WITHIN_S: Final = 180.0
-_STOP_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.25
 _LINES_SHOWN: Final = 15
 # Handles and the model's files pass through it; results of scorers go to the ingest workers.
@@ -90,39 +87,16 @@ def own_node(cluster: Cluster) -> Iterator[OwnNode]:
     command += ["--address", cluster.address, "--num-cpus", "0", "--num-gpus", "0"]
     command += ["--object-store-memory", str(_STORE_BYTES), "--temp-dir", str(folder)]
     command += ["--include-log-monitor", "false", "--disable-usage-stats"]
-    guard = [sys.executable, "-I", "-S", str(reaper.__file__), "--watch", "stdin"]
-    guard += ["--remove", str(folder), "--", *command]
-    with (folder / "node.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            guard,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # At its end nothing of ours runs on it, and a head that is gone must not hold it up.
-            env=_without_settings(os.environ) | {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"},
-            start_new_session=True,  # Ctrl-C asks us to drain, which needs the node
-        )
-    node = OwnNode(folder, process)
+    # At its end nothing of ours runs on it, and a head that is gone must not hold it up.
+    environment = {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     try:
-        node.wait_until_joined(cluster)
-        yield node
+        with (
+            (folder / "node.log").open("wb") as log,
+            # Ctrl-C asks us to drain, which needs the node.
+            guarded(command, log=log, remove=folder, environment=environment) as process,
+        ):
+            node = OwnNode(folder, process)
+            node.wait_until_joined(cluster)
+            yield node
     finally:
-        _end(process)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(timeout=_STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a node gets of our environment: it needs none of our settings, or their secrets."""
-    return {name: value for name, value in environment.items() if not name.startswith(ENV_PREFIX)}

@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from schemas.settings import Settings, load_settings
 from tests.support.demo_records import make_ledger
+from workers.broker.guarded import guarded
 from workers.demo.gateway import DemoGateway
 from workers.demo.receiver import Receiver
-from workers.demo.serve_process import ServeProcess, guarded, serve_settings
+from workers.demo.serve_process import ServeProcess, serve_settings
 
 RECEIVER = Receiver("http://127.0.0.1:1/webhook")
 
