@@ -111,9 +111,10 @@ class TopicSettings(Section):
     replication_factor: Annotated[int, Field(ge=1, le=100)] = 1
     """Copies of each partition that `vigie topics create` makes."""
 
-    @model_validator(mode="after")
-    def _no_loop(self) -> Self:
-        names = (
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, the readings first."""
+        return (
             self.readings,
             self.anomalies,
             self.denoised,
@@ -122,6 +123,10 @@ class TopicSettings(Section):
             self.incidents,
             self.verdicts,
         )
+
+    @model_validator(mode="after")
+    def _no_loop(self) -> Self:
+        names = self.names
         if len(set(names)) < len(names):
             raise ValueError(
                 "readings, anomalies, denoised, dead_letters, sensor_state, incidents and verdicts "

@@ -94,15 +94,7 @@ def topic_specs(topics: TopicSettings) -> list[TopicSpec]:
             configs=_copied(topics) | configs.get(name, {}),
             along_with=topics.readings if name == topics.sensor_state else "",
         )
-        for name in (
-            topics.readings,
-            topics.anomalies,
-            topics.denoised,
-            topics.dead_letters,
-            topics.sensor_state,
-            topics.incidents,
-            topics.verdicts,
-        )
+        for name in topics.names
     ]
 
 

@@ -106,7 +106,7 @@ def _gateway(settings: Settings) -> Iterator[Right]:
 
 
 def _setup(settings: Settings) -> Iterator[Right]:
-    grown, names = settings.topics.sensor_state, _names(settings)
+    grown, names = settings.topics.sensor_state, settings.topics.names
     yield from _topics(Operation.CREATE, *names)
     yield from _topics(Operation.DESCRIBE, *(set(names) - {grown}))
     yield from _topics(Operation.ALTER, grown)
@@ -141,21 +141,8 @@ def _repartition(settings: Settings) -> Iterator[Right]:
 def _reader(settings: Settings) -> Iterator[Right]:
     read = settings.topics.readings, settings.topics.sensor_state
     yield from _topics(Operation.READ, *read)
-    yield from _topics(Operation.DESCRIBE, *(set(_names(settings)) - set(read)))
+    yield from _topics(Operation.DESCRIBE, *(set(settings.topics.names) - set(read)))
     yield Right(Resource.GROUP, settings.kafka.group, Operation.DESCRIBE)
-
-
-def _names(settings: Settings) -> tuple[str, ...]:
-    topics = settings.topics
-    return (
-        topics.readings,
-        topics.anomalies,
-        topics.denoised,
-        topics.dead_letters,
-        topics.sensor_state,
-        topics.incidents,
-        topics.verdicts,
-    )
 
 
 def _verdict_writer(settings: Settings) -> Right:
