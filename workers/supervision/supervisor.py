@@ -315,8 +315,7 @@ class Supervisor:
 
     def _reach(self, kind: Kind, target: int, now_s: float) -> None:
         actors = self._ingest if kind is Kind.INGEST else self._scorers
-        moving = sum(self._has_to_move(scorer) for scorer in self._scorers)
-        spare = moving if kind is Kind.SCORERS else 0
+        spare = sum(map(self._has_to_move, actors)) if kind is Kind.SCORERS else 0
         while len(actors) < target + spare:
             actors.append(self._new_actor(kind, 1 + max((a.slot for a in actors), default=-1)))
         if spare:
@@ -333,6 +332,8 @@ class Supervisor:
 
     def _is_next(self, actor: ManagedActor) -> bool:
         """Whether it is outdated, the first one, and all the others are at work, or could be."""
+        if not actor.is_outdated:  # at nearly every tick none is
+            return False
         busy = [a for a in self._ingest if a.stage is not ActorStage.IDLE]
         first = next((a for a in busy if a.is_outdated), None)
         return actor is first and all(

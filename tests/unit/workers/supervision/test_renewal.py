@@ -76,7 +76,13 @@ def test_the_next_one_waits_until_the_one_before_is_at_work() -> None:
     harness.run(scenario())
 
 
-def test_one_that_dies_meanwhile_comes_back_with_what_is_new_and_is_not_exchanged_again() -> None:
+REFUSED = SettingsError("The broker does not let User:vigie in.")
+
+
+@pytest.mark.parametrize("end", [KILLED, REFUSED], ids=["killed", "the old password"])
+def test_one_that_dies_meanwhile_comes_back_with_what_is_new_and_is_not_exchanged_again(
+    end: Exception,
+) -> None:
     harness = SupervisorHarness(ingest=2)
 
     def scenario() -> Scenario:
@@ -84,10 +90,11 @@ def test_one_that_dies_meanwhile_comes_back_with_what_is_new_and_is_not_exchange
         harness.workers[0].drains = False  # it takes its time
         launcher = renewing(harness)
         yield from harness.ticks(1.0)
-        harness.workers[1].end = KILLED
+        harness.workers[1].end = end
         yield from harness.until(lambda: launcher.started == [1])
         harness.workers[0].end = Health(slot=0, phase=Phase.STOPPED)
         yield from harness.until(lambda: sorted(launcher.started) == [0, 1])
+        yield from harness.until(lambda: all_at_work(harness, 2))
         yield from harness.ticks(20.0)
         assert launcher.started == [1, 0]
 
@@ -104,26 +111,6 @@ def test_a_second_change_under_way_reaches_those_that_have_changed_already() -> 
         second = renewing(harness)
         yield from harness.until(lambda: sorted(second.started) == [0, 1])
         assert first.started == [0]
-
-    harness.run(scenario())
-
-
-REFUSED = SettingsError("The broker does not let User:vigie in.")
-
-
-def test_one_that_the_old_password_ends_meanwhile_comes_back_with_the_new_one() -> None:
-    harness = SupervisorHarness(ingest=2)
-
-    def scenario() -> Scenario:
-        yield from harness.until(lambda: all_at_work(harness, 2))
-        harness.workers[0].drains = False  # it takes its time
-        launcher = renewing(harness)
-        yield from harness.ticks(1.0)
-        harness.workers[1].end = REFUSED
-        yield from harness.until(lambda: launcher.started == [1])
-        harness.workers[0].end = Health(slot=0, phase=Phase.STOPPED)
-        yield from harness.until(lambda: all_at_work(harness, 2))
-        assert launcher.started == [1, 0]
 
     harness.run(scenario())
 
