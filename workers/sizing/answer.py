@@ -101,19 +101,20 @@ def size(fleet: Fleet, measured: Measured, observed: Observed | None = None) -> 
     Raises:
         TooMuchError: no number of workers does it; says why and what would.
     """
-    cost = None if observed else cost_per_reading(fleet, measured)
-    us = observed.us_per_reading if observed else _ingest_us(fleet, measured)
+    if observed:
+        cost, us = None, observed.us_per_reading
+    else:
+        cost = cost_per_reading(fleet, measured)
+        us = _ingest_us(fleet, measured, cost)
     workers = workers_for(fleet, measured, us_per_reading=us, start_s=measured.start_s)
     partitions = partitions_for(fleet, workers.needed)
     scored_apart = fleet.gpu or (observed is not None and observed.scorers > 0)
     scorers = _scorers(fleet, measured, observed) if scored_apart else None
-    most = max(workers.needed, scorers.scorers if scorers else 0)
-    runs = math.ceil(most / MOST_WORKERS)
-    actors = workers.needed + (scorers.scorers if scorers else 0)
+    apart = scorers.scorers if scorers else 0
+    runs = math.ceil(max(workers.needed, apart) / MOST_WORKERS)
     worker_mb = _worker_mb(fleet, measured, workers, observed)
-    total_mb = workers.needed * worker_mb + runs * measured.memory.driver_mb
-    if scorers:
-        total_mb += scorers.scorers * measured.memory.worker_mb
+    total_mb = workers.needed * worker_mb + apart * measured.memory.worker_mb
+    total_mb += runs * measured.memory.driver_mb
     records, age_s = _restore_limits(fleet, partitions)
     return Answer(
         fleet=fleet,
@@ -123,7 +124,7 @@ def size(fleet: Fleet, measured: Measured, observed: Observed | None = None) -> 
         partitions=partitions,
         runs=runs,
         scorers=scorers,
-        cores=actors + runs,
+        cores=workers.needed + apart + runs,
         memory_gb=total_mb / 1e3,
         worker_mb=worker_mb,
         kafka=kafka_for(fleet, measured, partitions=partitions),
@@ -162,11 +163,12 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
     if limits:
         found["stream"] = {**found.get("stream", {}), **limits}
     if answer.scorers:
+        scorers_per_run = math.ceil(answer.scorers.scorers / answer.runs)
         found["workers"] |= {
             "placement": "actors",
             "scorers": "auto",
-            "min_scorers": math.ceil(answer.scorers.scorers / answer.runs),
-            "max_scorers": min(2 * math.ceil(answer.scorers.scorers / answer.runs), MOST_WORKERS),
+            "min_scorers": scorers_per_run,
+            "max_scorers": min(2 * scorers_per_run, MOST_WORKERS),
         }
     if fleet.gpu:
         found["workers"]["num_gpus_per_scorer"] = 1 / SCORERS_PER_GPU
@@ -174,8 +176,7 @@ def settings_of(answer: Answer) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _ingest_us(fleet: Fleet, measured: Measured) -> float:
-    cost = cost_per_reading(fleet, measured)
+def _ingest_us(fleet: Fleet, measured: Measured, cost: CostPerReading) -> float:
     return cost.total - cost.score + measured.processor.ship if fleet.gpu else cost.total
 
 
