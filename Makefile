@@ -105,9 +105,8 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by itself
 type: $(INSTALLED) ## Check types, strictly
 	$(BIN)/mypy
 
-# What the third lane runs beside the types: contracts, faults, several releases, nodes and brokers.
-FAULTS := tests/contract tests/chaos tests/upgrade \
-	tests/integration/test_broker_cluster.py tests/integration/test_cluster.py
+# What the third lane runs beside the types: contracts, faults, several releases and nodes.
+FAULTS := tests/contract tests/chaos tests/upgrade tests/integration/test_cluster.py
 
 # Three lanes side by side, which together take two cores for little longer than the longest takes
 # alone: the tests that compute, those that wait for brokers and processes, and the types with the

@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(small_detector(), tmp_path_factory.mktemp("model") / "small")
 
 
-@pytest.mark.parametrize("placement", ["ingest", "actors"])
+@pytest.mark.parametrize("placement", [pytest.param("ingest", marks=pytest.mark.slow), "actors"])
 @pytest.mark.timeout(400)
 def test_sigterm_drains_and_everything_is_accounted_for(  # noqa: PLR0917 - fixtures
     connection: Connection,
@@ -113,6 +113,7 @@ def test_a_missing_topic_stops_the_run_and_says_what_to_do(
     assert "vigie topics create" in log.read_text()
 
 
+@pytest.mark.slow  # the short chaos run of every CI kills brokers, too
 @pytest.mark.timeout(400)
 def test_the_broker_goes_away_in_the_middle_and_comes_back(model: Path, tmp_path: Path) -> None:
     config = BrokerConfig(data=tmp_path / "kafka", jvm_options=QUICK_START)

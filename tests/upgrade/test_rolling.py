@@ -53,7 +53,7 @@ class Group:
 
         Ray gives a node of its half a minute to start, however busy the machine is: then again.
         """
-        words = {"kafka.instance": instance, "workers.ingest": "2"}
+        words = {"kafka.instance": instance, "workers.ingest": "1"}
         words |= {f"stream.{name}": str(value) for name, value in STREAM.items()}
         extra = [word for name, value in words.items() for word in ("--set", f"{name}={value}")]
         while True:
