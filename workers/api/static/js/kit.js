@@ -64,13 +64,13 @@ export function Unhealthy({ store }) {
     Nobody is notified of the incidents of sensors meanwhile. <a href=${pathOf.incident(found.id)}>See its incident</a><//>`;
 }
 
-// A dialog of the browser: it traps the focus, Escape closes it.
+// A dialog of the browser: it traps the focus, Escape closes it, closing puts the focus back.
 export function Dialog({ title, onClose, children }) {
   const box = useRef(null);
   useEffect(() => {
-    const before = document.activeElement;
-    box.current.showModal();
-    return () => before && before.focus && before.focus();
+    const dialog = box.current;
+    dialog.showModal();
+    return () => dialog.close();
   }, []);
   return html`<dialog ref=${box} aria-labelledby="dialog-title" onClose=${onClose}>
     <h2 id="dialog-title">${title}</h2>
