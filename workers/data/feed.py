@@ -1,13 +1,12 @@
 """Readings into a topic at a chosen pace, as single readings or as frames.
 
-`records_of` turns columns into records, `feed` publishes each when it is due, and `Preview` tells
-what the stream will reject of them. Only `feed` waits; its clock and its way to wait are arguments.
+`records_of` turns columns into records, and `feed` publishes each when it is due. Only `feed`
+waits; its clock and its way to wait are arguments.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,8 +23,6 @@ from schemas.codec import (
     FrameEncoder,
     ReadingEncoder,
 )
-from schemas.wire.errors import Stage
-from workers.stream.input import Candidate, Input
 
 if TYPE_CHECKING:
     from workers.data.history import TimedRows
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-_PREVIEW_RECORDS = 1_000
-_PREVIEW_BYTES = 4 * 2**20
 # The longest wait before should_stop is asked again.
 _SLICE_S = 0.2
 # A record that is due this soon is sent at once: a shorter sleep would cost more than it gains.
@@ -133,50 +128,6 @@ def _frames(
 def _frame(encoder: FrameEncoder, sensor: str, ts_ns: IntArray, values: FloatArray) -> FeedRecord:
     value = encoder.encode(sensor, ts_ns, values)
     return FeedRecord(sensor.encode(), value, len(ts_ns), int(ts_ns[-1]))
-
-
-class Preview:
-    """What the stream will reject of the records that are sent.
-
-    Attributes:
-        rejected: how many records, by the stage at which they fail.
-        reasons: the first reason of each stage.
-    """
-
-    def __init__(
-        self,
-        accepting: Input,
-        content_type: str,
-        *,
-        wall_s: Callable[[], float] = time.time,
-    ) -> None:
-        """Ask `accepting`; records carry the time at which they are sent."""
-        self._input, self._headers, self._wall_s = (
-            accepting,
-            ((HEADER, content_type.encode()),),
-            wall_s,
-        )
-        self._sent: list[Candidate] = []
-        self._bytes = 0
-        self.rejected: Counter[Stage] = Counter()
-        self.reasons: dict[Stage, str] = {}
-
-    def sent(self, record: FeedRecord) -> None:
-        """Note one record."""
-        stamp_ms = round(self._wall_s() * 1e3)
-        self._sent.append(Candidate(value=record.value, headers=self._headers, timestamp=stamp_ms))
-        self._bytes += len(record.value)
-        if len(self._sent) >= _PREVIEW_RECORDS or self._bytes >= _PREVIEW_BYTES:
-            self.settle()
-
-    def settle(self) -> None:
-        """Look at the records noted last."""
-        if not self._sent:
-            return
-        for failure in self._input.accept(self._sent).failures:
-            self.rejected[failure.stage] += 1
-            self.reasons.setdefault(failure.stage, failure.message)
-        self._sent, self._bytes = [], 0
 
 
 @dataclass(frozen=True, slots=True)

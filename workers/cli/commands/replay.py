@@ -13,7 +13,8 @@ from workers.printable import printable
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
-    from workers.data.feed import Packing, Preview
+    from workers.data.feed import Packing
+    from workers.data.preview import Preview
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +76,7 @@ def replay(
 
 def _preview(settings: Settings, packing: Packing, columns: Sequence[str]) -> Preview:
     """What tells which records the stream will reject."""
-    from workers.data.feed import Preview
+    from workers.data.preview import Preview
     from workers.errors import SettingsError
     from workers.registry.parser import parser_of
     from workers.stream.input import Input

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import subprocess
 import sys
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_version_is_that_of_the_distribution(capsys):
     assert cli.main(["--version"]) == ExitCode.OK
 
     assert capsys.readouterr().out == f"vigie {importlib.metadata.version('vigie')}\n"
+
+
+def test_help_waits_for_no_heavy_import():
+    heavy = "{'torch', 'ray', 'kafka', 'sqlalchemy', 'fastapi'}"
+    code = f"from workers.cli.main import *; build_app(COMMANDS); print({heavy} & set(sys.modules))"
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "set()\n"
 
 
 def test_an_unknown_command_is_a_usage_error(capsys):

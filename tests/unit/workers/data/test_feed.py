@@ -17,10 +17,10 @@ from workers.data.feed import (
     Fed,
     FeedRecord,
     Packing,
-    Preview,
     feed,
     records_of,
 )
+from workers.data.preview import Preview
 from workers.plant.plant import FleetColumns, Plant, PlantConfig
 from workers.stream.input import Input
 
