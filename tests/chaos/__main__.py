@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
 from schemas.settings import Guarantee
 from tests.chaos.disk import mounted
@@ -24,17 +23,6 @@ from tests.chaos.schedule import (
     short_schedule,
 )
 from workers.kafka.kafka_python.options import quiet_client_logs
-
-PLANTS: Final[dict[str, dict[str, str]]] = {
-    # A leader alone may say that it has a record, and one that lost it may lead.
-    "unclean": {
-        "min.insync.replicas": "1",
-        "transaction.state.log.min.isr": "1",
-        "unclean.leader.election.enable": "true",
-    },
-    "acks": {},  # of the producer of readings
-}
-"""What is wrong with several brokers, by name."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=[k.name for k in Kind], default=[])
     parser.add_argument("--recovery", type=float, default=120.0, help="seconds allowed (120)")
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="brokers (1)")
-    parser.add_argument("--plant", choices=PLANTS, help="a mistake that the judges have to find")
+    parser.add_argument(
+        "--acks", choices=("all", "1"), default="all", help="1: a loss that the judges have to find"
+    )
     parser.add_argument(
         "--unverified", action="store_true", help="brokers that do not verify transactions"
     )
@@ -80,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             command=_command(options, seed),
             nodes=options.nodes,
             properties=_properties(options),
-            acks=1 if options.plant == "acks" else "all",
+            acks=1 if options.acks == "1" else "all",
         )
         sys.stderr.write(f"seed {seed}: {len(batches)} batches\n")
         report = run(plan, folder)
@@ -102,8 +92,7 @@ def _batches(options: argparse.Namespace, seed: int, folder: Path) -> tuple[Faul
 
 
 def _properties(options: argparse.Namespace) -> dict[str, str]:
-    unverified = {"transaction.partition.verification.enable": "false"}
-    return (unverified if options.unverified else {}) | PLANTS.get(options.plant, {})
+    return {"transaction.partition.verification.enable": "false"} if options.unverified else {}
 
 
 def _command(options: argparse.Namespace, seed: int) -> str:
@@ -114,7 +103,7 @@ def _command(options: argparse.Namespace, seed: int) -> str:
     words += [f"--guarantee {options.guarantee}", *(f"--only {name}" for name in options.only)]
     words += [f"--nodes {options.nodes}"] if options.nodes > 1 else []
     words += ["--unverified"] if options.unverified else []
-    words += [f"--plant {options.plant}"] if options.plant else []
+    words += ["--acks 1"] if options.acks == "1" else []
     return " ".join(words)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any, Final, NamedTuple, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.errors import KafkaError
 
 from tests.chaos.commits import OFFSETS
 from tests.chaos.transactions import STATES
@@ -18,8 +20,12 @@ GROUPS = TopicPartition(OFFSETS, 0)
 TRANSACTIONS = TopicPartition(STATES, 0)
 """Its leader coordinates every transaction."""
 
-_PREFERRED = 0
-_WITHIN_S = 15.0
+_PREFERRED: Final = 0
+_WITHIN_S: Final = 20.0
+_TRY_S: Final = 5.0
+_LOOK_S: Final = 0.3
+
+T = TypeVar("T")
 
 
 class Replicas(NamedTuple):
@@ -38,7 +44,8 @@ class Replicas(NamedTuple):
 
 def replicas(connection: Connection) -> dict[TopicPartition, Replicas]:
     """Every partition as the brokers have it now."""
-    with _admin(connection) as admin:
+
+    def ask(admin: Any) -> dict[TopicPartition, Replicas]:
         return {
             TopicPartition(topic["name"], one["partition_index"]): Replicas(
                 one["leader_id"], tuple(one["replica_nodes"]), frozenset(one["isr_nodes"])
@@ -46,6 +53,8 @@ def replicas(connection: Connection) -> dict[TopicPartition, Replicas]:
             for topic in admin.describe_topics()
             for one in topic["partitions"]
         }
+
+    return _asked(connection, ask)
 
 
 def all_in_sync(connection: Connection) -> bool:
@@ -56,7 +65,8 @@ def all_in_sync(connection: Connection) -> bool:
 def move(connection: Connection, wanted: Mapping[TopicPartition, int]) -> None:
     """Make these brokers the preferred leaders, and elect them where they are in sync."""
     now = replicas(connection)
-    with _admin(connection) as admin:
+
+    def ask(admin: Any) -> None:
         admin.alter_partition_reassignments(
             {
                 at: [node, *(other for other in now[at].nodes if other != node)]
@@ -68,11 +78,17 @@ def move(connection: Connection, wanted: Mapping[TopicPartition, int]) -> None:
             partitions.setdefault(at.topic, []).append(at.partition)
         admin.elect_leaders(_PREFERRED, partitions, raise_errors=False)
 
+    _asked(connection, ask)
 
-@contextmanager
-def _admin(connection: Connection) -> Iterator[Any]:
-    admin = KafkaAdminClient(**admin_options(connection, timeout_s=_WITHIN_S))
-    try:
-        yield admin
-    finally:
-        admin.close()
+
+def _asked(connection: Connection, ask: Callable[[Any], T]) -> T:
+    """Ask until a broker answers: kafka-python asks one, which may be the one that is down."""
+    until_s = time.monotonic() + _WITHIN_S
+    while True:
+        try:
+            with closing(KafkaAdminClient(**admin_options(connection, timeout_s=_TRY_S))) as admin:
+                return ask(admin)
+        except KafkaError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(_LOOK_S)

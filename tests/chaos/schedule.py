@@ -120,6 +120,10 @@ OF_SEVERAL: Final = frozenset(
     }
 )  # fmt: skip
 """What takes several brokers."""
+OF_BROKERS: Final = OF_SEVERAL | {
+    Kind.KILL_BROKER, Kind.STOP_BROKER, Kind.RESTART_BROKER, Kind.FULL_DISK
+}  # fmt: skip
+"""What strikes a broker."""
 
 SHORT: Final[dict[Kind, int]] = {
     Kind.KILL_INGEST: 4, Kind.KILL_SCORER: 3, Kind.KILL_BROKER: 2, Kind.KILL_DRIVER: 1,
@@ -183,9 +187,11 @@ def make_schedule(
     while left_s > 0:
         by_chance = rng.choices((1, 2, 3), (70, 22, 8))[0]
         drawn = [next(kinds) for _ in range(together or by_chance)]
-        batch = _batch(drawn, rng)
-        left_s -= batch.quiet_s + max(HABITS[kind].cost_s for kind in drawn) + len(drawn) - 1
-        batches.append(batch)
+        for kinds_of_batch in _apart(drawn):
+            batch = _batch(kinds_of_batch, rng)
+            left_s -= batch.quiet_s + max(HABITS[kind].cost_s for kind in kinds_of_batch)
+            left_s -= len(kinds_of_batch) - 1
+            batches.append(batch)
     return tuple(batches)
 
 
@@ -199,8 +205,22 @@ def short_schedule(
     batches = []
     while kinds:
         drawn = [kinds.pop() for _ in range(min(rng.choice((1, 1, 2)), len(kinds)))]
-        batches.append(_batch(drawn, rng, longest_s=6.0))
+        batches += [_batch(apart, rng, longest_s=6.0) for apart in _apart(drawn)]
     return tuple(batches)
+
+
+def _apart(kinds: list[Kind]) -> list[list[Kind]]:
+    """Of several brokers one is struck at a time: a second one gets a batch of its own."""
+    if OF_SEVERAL.isdisjoint(kinds):
+        return [kinds]
+    first: list[Kind] = []
+    later: list[list[Kind]] = []
+    for kind in kinds:
+        if kind in OF_BROKERS and not OF_BROKERS.isdisjoint(first):
+            later.append([kind])
+        else:
+            first.append(kind)
+    return [first, *later]
 
 
 def _endless(kinds: list[Kind], rng: random.Random) -> Iterator[Kind]:

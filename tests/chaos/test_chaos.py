@@ -11,7 +11,7 @@ from schemas.settings import Guarantee
 from tests.chaos.experiment import Plan, run
 from tests.chaos.nemesis import impossible
 from tests.chaos.report import Report
-from tests.chaos.schedule import KILLS, short_schedule
+from tests.chaos.schedule import KILLS, Fault, FaultBatch, Kind, short_schedule
 
 pytestmark = [
     pytest.mark.chaos,
@@ -60,3 +60,27 @@ def test_at_least_once_repeats_with_the_same_ids_and_numbers_and_loses_nothing(
     told = "\n".join(report.lines())
     assert report.good, told
     assert report.counts["repeats"] > 0, "a run without a repeat shows nothing"
+
+
+@pytest.mark.slow
+def test_what_acks_1_loses_is_found(tmp_path: Path) -> None:
+    faults = [Fault(kind=Kind.PART_BROKER, seconds=15.0, pick=pick) for pick in range(3)]
+    if Kind.PART_BROKER in impossible(None, "ingest", nodes=3):
+        pytest.skip("a broker is parted from its peers by a namespace: that takes root and ip")
+    plan = Plan(
+        seed=11,
+        batches=tuple(FaultBatch(quiet_s=1.0, faults=(fault,)) for fault in faults),
+        guarantee=Guarantee.EXACTLY_ONCE,
+        placement="ingest",
+        per_s=100.0,
+        recovery_s=240.0,
+        nodes=3,
+        acks=1,
+        command="python -m tests.chaos --nodes 3 --only PART_BROKER --acks 1",
+    )
+
+    report = run(plan, tmp_path)
+
+    told = "\n".join(report.lines())
+    assert not report.good, told
+    assert "acknowledged readings lost" in {one.check for one in report.violations}, told

@@ -7,6 +7,7 @@ from tests.chaos.nemesis import _ACTIONS, LATE_REQUESTS, impossible
 from tests.chaos.schedule import (
     HABITS,
     KILLS,
+    OF_BROKERS,
     OF_SEVERAL,
     SHORT_OF_SEVERAL,
     Kind,
@@ -29,10 +30,12 @@ def test_a_longer_schedule_begins_like_a_shorter_one():
 
 
 def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
-    faults = [fault for batch in make_schedule(3, 1_800) for fault in batch.faults]
+    for without in (set(), OF_SEVERAL):
+        batches = make_schedule(3, 1_800, without=without)
+        kinds = [fault.kind for batch in batches for fault in batch.faults]
 
-    assert len(faults) >= 200
-    assert {fault.kind for fault in faults} == set(Kind)
+        assert set(kinds) == set(Kind) - without
+        assert len(kinds) >= (200 if without else 180)  # of brokers only one at a time
 
 
 def test_kinds_that_are_impossible_are_left_out():
@@ -62,6 +65,17 @@ def test_a_short_schedule_of_several_brokers_holds_each_of_their_faults():
 
     assert set(kinds) >= OF_SEVERAL
     assert len(kinds) == sum(SHORT_OF_SEVERAL.values())
+
+
+def test_of_several_brokers_no_batch_strikes_two():
+    drawn = [short_schedule(seed, counts=SHORT_OF_SEVERAL) for seed in range(20)]
+    drawn += [make_schedule(seed, 3_000, together=3) for seed in range(5)]
+    batches = [[fault.kind for fault in one.faults] for batches in drawn for one in batches]
+
+    assert any(len(kinds) > 1 for kinds in batches if not OF_SEVERAL.isdisjoint(kinds))
+    for kinds in batches:
+        struck = [kind for kind in kinds if kind in OF_BROKERS]
+        assert len(struck) < 2 or OF_SEVERAL.isdisjoint(struck)
 
 
 def test_one_broker_meets_no_fault_of_several():
