@@ -21,6 +21,7 @@ from schemas.settings import Settings
 from tests.support.broker import MakeTopic, topic_maker
 from tests.support.cluster_runs import (
     START_S,
+    all_at_work,
     all_scored_once,
     first_half_done,
     second_half_sent,
@@ -82,6 +83,7 @@ def test_a_node_is_powered_off_and_its_workers_go_on_elsewhere(
         second_half_sent(site, settings)
         all_scored_once(site, settings, make_topic)
         assert driver.said("worker_died")
+        all_at_work(driver, 3)
         assert driver.stop() == 0, driver.log.read_text()
         wait_until(lambda: not pids(driver.machine), within=30, what="the end of its own node")
 
@@ -102,6 +104,7 @@ def test_a_node_that_was_cut_off_and_comes_back_writes_nothing_twice(
         away.machine.heal()
         wait_until(lambda: not psutil.pid_exists(zombie), within=120, what="the zombie's end")
         all_scored_once(site, settings, make_topic)
+        all_at_work(driver, 3)
         assert driver.stop() == 0, driver.log.read_text()
 
 

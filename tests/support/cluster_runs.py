@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import psutil
 
 from schemas.settings import Settings
@@ -47,9 +49,20 @@ def second_half_sent(site: Site, settings: Settings) -> None:
     produce(site.connection, settings.topics.readings, RECORDS[HALF:])
 
 
+def all_at_work(driver: Driver, workers: int) -> None:
+    """Wait until that many ingest workers are: who is asked to end before leaves work undone."""
+
+    def at_work() -> bool:
+        phases = [one["phase"] for one in driver.status().get("workers", ())]
+        return phases.count("running") == workers
+
+    wait_until(at_work, within=START_S, what=f"{workers} workers at work, {driver.log}")
+
+
 def all_scored_once(site: Site, settings: Settings, make_topic: MakeTopic) -> None:
     """Wait for every reading's score; compare all with an undisturbed loop over the same topic."""
-    own = make_settings(site.connection, make_topic, f"{settings.kafka.group}-alone", partitions=4)
+    group = f"{settings.kafka.group}-alone-{secrets.token_hex(4)}"
+    own = make_settings(site.connection, make_topic, group, partitions=4)
     topics = own.topics.model_copy(update={"readings": settings.topics.readings})
     alone = own.model_copy(update={"topics": topics})
     with open_loop(alone, small_detector()) as loop:
