@@ -64,7 +64,8 @@ def create(
         Path | None,
         typer.Option(
             help="Keep the token of this file, in the stead of a new one; prints none, and changes "
-            "nothing where it is kept already. For those that a store of secrets makes."
+            "nothing where it is kept already: one that was revoked stays so, with a warning. For "
+            "those that a store of secrets makes."
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -98,6 +99,14 @@ def create(
             expires_ns=expires_ns,
             token=given,
         )
+        good = tokens.find(connection, token, now_ns) is not None
+    if not good:
+        # No failure: what keeps the token before each start of the gateway must not hold that up.
+        typer.echo(
+            f"{token_id}, the token in {token_file}, was revoked or has expired, and stays so: "
+            "nobody gets in with it. Put another one into the file, and run this again.",
+            err=True,
+        )
     if as_json:
         from workers.cli.views.report import print_json
 
@@ -113,7 +122,8 @@ def create(
         )
         return
     if given is not None:
-        typer.echo(f"{token_id} is kept.")
+        if good:
+            typer.echo(f"{token_id} is kept.")
         return
     typer.echo(token)
     until = "until it is revoked" if expires_ns is None else f"until {short_ns(expires_ns)}"

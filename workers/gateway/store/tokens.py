@@ -78,22 +78,22 @@ def create(
         tenant: whose incidents it sees; empty is all.
         now_ns: the time.
         expires_ns: until when it holds; None is for good.
-        token: one that somebody else made; one that is kept already stays as it is.
+        token: one that somebody else made; one that is kept already stays as it is, also when it
+            is revoked or has expired.
 
     Returns:
         Its id, and the token.
 
     Raises:
-        ValueError: the given one has not the form of a token, is revoked, expired, or another one
-            of its id is kept.
+        ValueError: the given one has not the form of a token, or another one of its id is kept.
     """
     if token is None:
         token = f"{PREFIX}{secrets.token_hex(_ID_BYTES)}_{secrets.token_hex(_SECRET_BYTES)}"
     token_id = given_id(token)
     known = connection.execute(select(tokens).where(tokens.c.id == token_id)).one_or_none()
     if known is not None:
-        if find(connection, token, now_ns) is None:
-            raise ValueError("a token of this id was revoked, has expired, or is another: make one")
+        if not hmac.compare_digest(_hash(token), known.hash):
+            raise ValueError("another token of this id is kept: make one")
         return token_id, token
     connection.execute(
         insert(tokens).values(

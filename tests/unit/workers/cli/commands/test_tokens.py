@@ -135,19 +135,44 @@ def test_a_token_of_a_file_is_kept_once_and_never_printed(
     assert "cd" * 24 not in "".join([*map(str, first), *map(str, again)])
 
 
-def test_a_revoked_token_does_not_come_back_by_its_file(
+@pytest.mark.parametrize("ended", ["revoked", "expired"])
+def test_a_token_that_ended_does_not_come_back_by_its_file_and_holds_no_start_up(
+    vigie: Vigie, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """A gateway's start runs this before: after a revocation in haste it has to start again."""
+    file = tmp_path / "token"
+    file.write_text(GIVEN)
+    keep = ("create", "admin", "--expires", "1h", "--token-file", str(file))
+    vigie(*keep)
+    if ended == "revoked":
+        vigie("revoke", "ab" * 6)
+    else:
+        later_ns = time.time_ns() + 2 * 3600 * 10**9
+        monkeypatch.setattr("time.time_ns", lambda: later_ns)
+
+    code, out, err = vigie(*keep)
+
+    assert (code, out) == (ExitCode.OK, "")
+    assert "was revoked or has expired" in err
+    assert str(file) in err
+    assert "cd" * 24 not in err
+    assert not holds(url, GIVEN)
+    assert [one["state"] for one in as_json(vigie("list", "--json"))] == [ended]
+
+
+def test_another_token_of_an_id_that_is_kept_is_rejected(
     vigie: Vigie, url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     file.write_text(GIVEN)
     vigie("create", "admin", "--token-file", str(file))
-    vigie("revoke", "ab" * 6)
+    file.write_text(GIVEN[:-1] + "e")
 
     code, _, err = vigie("create", "admin", "--token-file", str(file))
 
     assert code == ExitCode.USAGE
-    assert "was revoked" in err
-    assert not holds(url, GIVEN)
+    assert "another token of this id is kept" in err
+    assert holds(url, GIVEN)
 
 
 @pytest.mark.parametrize("text", ["swordfish", GIVEN[:-1], GIVEN.upper(), GIVEN + "\n" + GIVEN])
