@@ -16,6 +16,10 @@ DEVELOPMENT = ("values-development.yaml",)
 PRODUCTION = ("values-production.yaml",)
 GPU = (*PRODUCTION, "values-gpu.yaml")
 MODEL = 'model={"claim":"vigie-model"}'
+DATABASE = (
+    r'gateway.secrets.gateway\.database={"name":"pg","key":"url"}',
+    r'gateway.secrets.gateway\.secret_key={"name":"pg","key":"key"}',
+)
 ELSEWHERE = (
     MODEL,
     'kafka={"bootstrap":"kafka-1:9093,kafka-2:9093","filesSecret":"kafka-ca"}',
@@ -24,8 +28,7 @@ ELSEWHERE = (
     'ray.tokenSecret="ray"',
     'ray.faultTolerance={"backend":"redis","redis":{"address":"redis:6379"}}',
     'ray.faultTolerance.redis.passwordSecret={"name":"redis","key":"password"}',
-    r'gateway.secrets.gateway\.database={"name":"pg","key":"url"}',
-    r'gateway.secrets.gateway\.secret_key={"name":"pg","key":"key"}',
+    *DATABASE,
     'gateway.autoscaling={"kind":"keda","keda":{"prometheus":"http://prometheus:9090"}}',
 )
 """Kafka, PostgreSQL and Redis that others run; KEDA."""
@@ -33,6 +36,9 @@ RAY_NODES = '[{"ipBlock":{"cidr":"10.50.0.0/16"}}]'
 RAY_ADDRESS = 'ray={"address":"ray:6379","tokenSecret":"ray"}'
 RAY_POLICY = f'networkPolicy.ray={{"to":{RAY_NODES},"from":{RAY_NODES}}}'
 RAY_ELSEWHERE = (*DEVELOPMENT, RAY_ADDRESS, RAY_POLICY)
+CUDA = ("ray.workerGroups.cpu.gpus=1", 'config.model.device="cuda"')
+NO_USERS = (*DEVELOPMENT, "strimzi.users.create=false")
+"""Kafka by Strimzi, which lets in whoever comes by TLS."""
 ROCKSDB = (*DEVELOPMENT, 'ray.faultTolerance={"backend":"rocksdb","rocksdb":{"storageClass":"x"}}')
 VARIANTS = {
     "development": DEVELOPMENT,
@@ -41,6 +47,7 @@ VARIANTS = {
     "elsewhere": ELSEWHERE,
     "ray elsewhere": RAY_ELSEWHERE,
     "rocksdb": ROCKSDB,
+    "no users": NO_USERS,
 }
 variants = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
 
@@ -162,6 +169,50 @@ REFUSALS = {
         "config.workers.max_ingest",
     ),
     "an ingress without a host": (("gateway.ingress.enabled=true",), "gateway.ingress.host"),
+    "GPUs that would stay unused": (("ray.workerGroups.cpu.gpus=1",), "config.model.device"),
+    "GPUs that no pod has": (('config.model.device="cuda"',), "gpus"),
+    "more GPUs for a scorer than a pod has": (
+        (*CUDA, "config.workers.num_gpus_per_scorer=2"),
+        "config.workers.num_gpus_per_scorer",
+    ),
+    "GPUs that ingest workers do not get": (
+        (*CUDA, 'config.workers.placement="ingest"'),
+        "config.workers.placement",
+    ),
+    "GPUs on demand that nobody would demand": (
+        (*CUDA, "ray.autoscaler.enabled=true", "config.workers.max_ingest=2"),
+        "config.workers.max_scorers",
+    ),
+    "more pods than KubeRay would make": (("ray.workerGroups.cpu.replicas=2",), "maxReplicas"),
+    "more copies than brokers": (
+        ("config.topics.replication_factor=3",),
+        "config.topics.replication_factor",
+    ),
+    "brokers that nobody controls": (
+        ('strimzi.kafka.nodePools.dual.roles=["broker"]',),
+        "role controller",
+    ),
+    "pods of Kafka with too long a name": (
+        ('fullnameOverride="a-name-that-is-as-long-as-can-be"',),
+        "fullnameOverride",
+    ),
+    "a name that no Service may have": (('fullnameOverride="v1.0"',), "fullnameOverride"),
+    "a name that begins with a digit": (('fullnameOverride="3rd"',), "fullnameOverride"),
+    "a chart's name that begins with a digit": (('nameOverride="3rd"',), "nameOverride"),
+    "a tag in the name of the image": (('image.repository="vigie:1"',), "repository"),
+    "a gateway that is killed before it has drained": (
+        ("gateway.drainSeconds=90",),
+        "gateway.terminationGracePeriodSeconds",
+    ),
+    "fewer gateways at most than at least": (
+        (
+            'gateway.autoscaling={"kind":"hpa","minReplicas":7}',
+            "gateway.persistence.enabled=false",
+            *DATABASE,
+        ),
+        "gateway.autoscaling",
+    ),
+    "runbooks at no address": (('monitoring.runbookUrl="docs"',), "runbookUrl"),
 }
 
 

@@ -1,8 +1,12 @@
-{{/* Name of everything: short enough for what KubeRay appends to it. */}}
+{{/* Name of everything: short enough for what KubeRay appends to it, and what a Service may be called. */}}
 {{- define "vigie.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $cut := default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $cut) -}}
+{{- fail (printf "no Service can be called %s: its name has to begin with a letter, with letters, digits and - after it. Choose another name of the release, or set fullnameOverride" $cut) -}}
+{{- end -}}
+{{- $cut -}}
 {{- end }}
 
 {{- define "vigie.labels" -}}
@@ -70,12 +74,16 @@ matchExpressions:
 {{- default (ternary (printf "%s-kafka" (include "vigie.fullname" .)) "" .Values.strimzi.kafka.create) .Values.strimzi.cluster -}}
 {{- end }}
 
+{{/* Whether Kafka is that cluster of Strimzi, by its listener inside with TLS. */}}
+{{- define "vigie.isStrimzi" -}}
+{{- if and (include "vigie.kafkaCluster" .) (not .Values.kafka.bootstrap) }}yes{{ end -}}
+{{- end }}
+
 {{- define "vigie.kafkaBootstrap" -}}
-{{- $cluster := include "vigie.kafkaCluster" . -}}
 {{- if .Values.kafka.bootstrap -}}
 {{- .Values.kafka.bootstrap -}}
-{{- else if $cluster -}}
-{{- printf "%s-kafka-bootstrap:9093" $cluster -}}
+{{- else if include "vigie.isStrimzi" . -}}
+{{- printf "%s-kafka-bootstrap:9093" (include "vigie.kafkaCluster" .) -}}
 {{- else -}}
 {{- fail "no Kafka: set kafka.bootstrap (host:port), or strimzi.kafka.create, or strimzi.cluster for one that is there" -}}
 {{- end -}}

@@ -93,13 +93,16 @@ affinity:
 {{/* Variables of a role: {root, role}. Secrets are named by file; the file is read again. */}}
 {{- define "vigie.env" -}}
 {{- $values := .root.Values -}}
+{{- $client := dig "kafka" "client" dict $values.config -}}
 - {name: VIGIE_KAFKA__BOOTSTRAP, value: {{ include "vigie.kafkaBootstrap" .root | quote }}}
 {{- if $values.strimzi.users.create }}
 - {name: VIGIE_KAFKA__CLIENT__SECURITY_PROTOCOL, value: SASL_SSL}
 - {name: VIGIE_KAFKA__CLIENT__SASL_MECHANISM, value: SCRAM-SHA-512}
 - {name: VIGIE_KAFKA__CLIENT__SASL_PLAIN_USERNAME, value: {{ include "vigie.kafkaUser" . }}}
+{{- else if and (include "vigie.isStrimzi" .root) (not (hasKey $client "security_protocol")) }}
+- {name: VIGIE_KAFKA__CLIENT__SECURITY_PROTOCOL, value: {{ ternary "SASL_SSL" "SSL" (hasKey $client "sasl_mechanism") }}}
 {{- end }}
-{{- if include "vigie.kafkaCluster" .root }}
+{{- if and (include "vigie.kafkaCluster" .root) (not (hasKey $client "ssl_cafile")) }}
 - {name: VIGIE_KAFKA__CLIENT__SSL_CAFILE, value: /run/secrets/kafka/ca.crt}
 {{- end }}
 {{- range $setting, $_ := include "vigie.secretsOf" . | fromJson }}

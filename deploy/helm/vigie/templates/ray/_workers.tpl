@@ -1,3 +1,36 @@
+{{/* Refuses groups whose pods would never come, or stand there unused. */}}
+{{- define "vigie.checkGroups" -}}
+{{- $workers := dig "workers" dict .Values.config -}}
+{{- $isCuda := eq (dig "model" "device" "auto" .Values.config) "cuda" -}}
+{{- $gpus := 0 -}}
+{{- range $name, $group := .Values.ray.workerGroups -}}
+{{- if $group -}}
+{{- if or (lt (int $group.replicas) (int $group.minReplicas)) (gt (int $group.replicas) (int $group.maxReplicas)) -}}
+{{- fail (printf "ray.workerGroups.%s: replicas is %v, and KubeRay keeps it between minReplicas (%v) and maxReplicas (%v): change those too" $name $group.replicas $group.minReplicas $group.maxReplicas) -}}
+{{- end -}}
+{{- $gpus = max $gpus (int (default 0 $group.gpus)) -}}
+{{- if and $group.gpus (not $isCuda) -}}
+{{- fail (printf "ray.workerGroups.%s has gpus: set config.model.device to cuda. By itself it goes by the GPUs that are there when the driver joins, and those that come later would stay unused" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $isCuda -}}
+{{- if lt (float64 $gpus) (float64 (default 1 $workers.num_gpus_per_scorer)) -}}
+{{- fail "config.model.device is cuda: no pod of ray.workerGroups has the gpus of one scorer (config.workers.num_gpus_per_scorer, 1 by itself)" -}}
+{{- end -}}
+{{- if eq (default "auto" $workers.placement) "ingest" -}}
+{{- fail "config.workers.placement is ingest, and GPUs go to scorers alone: set it to actors, or leave config.model.device at cpu" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.ray.autoscaler.enabled -}}
+{{- range $kind := ternary (list "ingest" "scorers") (list "ingest") $isCuda -}}
+{{- if has (get $workers (printf "max_%s" $kind) | default "auto") (list "auto") -}}
+{{- fail (printf "ray.autoscaler.enabled adds pods for workers that find no room: set config.workers.max_%s, which by itself goes by what is there" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* A group of worker pods: {root, name, group}. */}}
 {{- define "vigie.workerGroup" -}}
 {{- $of := dict "root" .root "component" "ray-worker" "at" .group -}}
