@@ -109,23 +109,25 @@ type: $(INSTALLED) ## Check types, strictly
 FAULTS := tests/contract tests/chaos tests/upgrade tests/integration/test_cluster.py
 
 # Three lanes side by side, which together take two cores for little longer than the longest takes
-# alone: the tests that compute, those that wait for brokers and processes, and the types with the
-# contract of the Kafka client and the runs full of faults. No test is in two lanes, or in none. One
-# thread each: with more, small models spend their time waiting for each other's. The second lane is
-# shown as it goes, the others at the end. 5: no test was selected.
+# alone: the tests that compute, those that wait for brokers, processes and a browser, and the types
+# with the contract of the Kafka client and the runs full of faults. No test is in two lanes, or in
+# none. One thread each: with more, small models spend their time waiting for each other's. The
+# second lane is shown as it goes, the others at the end. 5: no test was selected.
 define IN_LANES
 logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; export OMP_NUM_THREADS=1; \
 lane() { failed=0; for step in "$$@"; do \
 	eval "$$step"; case $$? in 0|5) ;; *) failed=1;; esac; \
 done; return $$failed; }; \
 pytest="$(BIN)/pytest -p no:cacheprovider"; \
-lane "$$pytest -m '($(1)) and not kafka and not ray' $$ARGS" >"$$logs/computing" 2>&1 & \
+lane "$$pytest -m '($(1)) and not kafka and not ray' $$ARGS --ignore tests/browser" \
+	>"$$logs/computing" 2>&1 & \
 computing=$$!; \
 lane $(BIN)/mypy \
 	"$$pytest -m '($(1)) and (kafka or ray) and not chaos' $$ARGS $(FAULTS)" \
 	"$$pytest -m '($(1)) and chaos' $$ARGS tests/chaos" >"$$logs/faults" 2>&1 & \
 faults=$$!; \
-lane "$(BIN)/pytest -m '($(1)) and (kafka or ray)' $$ARGS $(addprefix --ignore ,$(FAULTS))"; \
+lane "$$pytest -m '($(1)) and (kafka or ray)' $$ARGS $(addprefix --ignore ,$(FAULTS))" \
+	"$$pytest -m '($(1)) and not kafka and not ray' $$ARGS tests/browser"; \
 failed=$$?; \
 wait $$computing || failed=1; wait $$faults || failed=1; \
 cat "$$logs/computing" "$$logs/faults"; exit $$failed

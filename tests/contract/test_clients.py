@@ -11,6 +11,7 @@ from tests.contract.kafka_admin import AdminContract
 from tests.contract.kafka_client import KafkaClientContract
 from tests.contract.kafka_contract import KafkaContract
 from tests.contract.kafka_membership import MembershipContract
+from tests.contract.kafka_outages import KafkaOutagesContract
 from tests.contract.kafka_outputs import KafkaOutputsContract
 from tests.contract.kafka_tables import KafkaTableContract
 from tests.contract.kafka_tails import KafkaTailContract
@@ -29,6 +30,10 @@ class TestAtLeastOnce(KafkaClientContract):
 
 class TestExactlyOnce(TransactionalContract, KafkaOutputsContract):
     """The outputs of exactly once, and what only it promises."""
+
+
+class TestOutages(KafkaOutagesContract):
+    """A source whose broker is away, whatever becomes of outputs."""
 
 
 class TestMembership(MembershipContract):

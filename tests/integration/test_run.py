@@ -70,6 +70,7 @@ def test_sigterm_drains_and_everything_is_accounted_for(  # noqa: PLR0917 - fixt
     assert told == {"pump-1": {"site": "north"}, "pump-2": {"site": "south"}, "pump-3": {}}
 
 
+@pytest.mark.slow  # the short chaos run of every CI kills four
 @pytest.mark.timeout(400)
 def test_a_killed_worker_is_restarted_and_nothing_is_lost(
     connection: Connection, make_topic: MakeTopic, group: str, model: Path, tmp_path: Path

@@ -119,6 +119,7 @@ def test_scaled_out_and_in_by_hand_while_readings_flow_nothing_is_lost(  # noqa:
     assert admin_of(connection).describe_group(group, settings.topics.readings).members == ()
 
 
+@pytest.mark.slow  # the short chaos run of every CI stops one, too
 def test_a_stopped_ingest_worker_is_replaced_and_everything_is_scored(
     connection: Connection, make_topic: MakeTopic, group: str, model: Path, tmp_path: Path
 ) -> None:
