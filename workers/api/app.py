@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,6 +40,7 @@ from workers.api.routes import (
 from workers.api.streams import StreamPlaces
 from workers.errors import SettingsError
 from workers.gateway.gateway import Gateway
+from workers.version import own_version
 
 __all__ = ["ROUTES", "create_app"]
 
@@ -106,7 +106,7 @@ def create_app(
         title="Vigie",
         summary="The alert gateway",
         description=_ABOUT,
-        version=importlib.metadata.version("vigie"),
+        version=own_version(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_tags=[{"name": name, "description": told} for name, told in _TAGS],
         docs_url=None,  # its pages load scripts from elsewhere

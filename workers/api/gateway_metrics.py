@@ -1,12 +1,11 @@
 """Prometheus metrics of the gateway, read from the database and the process at scrape time.
 
-Counts by state of deliveries that are over need a look at each; they are at most a minute old. All
-the rest is of the moment, and read by an index.
+What is said of deliveries that are over needs a look at each; it is at most a minute old. All the
+rest is of the moment, and read by an index.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -22,6 +21,7 @@ from schemas.api.subscriptions import DeliveryState
 from workers.gateway.sinks.outcome import Verdict
 from workers.gateway.store.database import Database
 from workers.gateway.store.tables import deliveries, incidents, subscriptions
+from workers.version import own_version
 
 __all__ = ["GatewayCollector"]
 
@@ -59,7 +59,7 @@ class GatewayCollector(Collector):
         """Of a gateway."""
         self._database, self._health = database, health
         self._clock, self._monotonic = clock, monotonic
-        self._over: dict[str, int] = {}
+        self._over: Mapping[str, tuple[int, int]] = {}
         self._counted_at: float | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -87,7 +87,8 @@ class GatewayCollector(Collector):
         yield from _of_process(self._health())
 
     def _of_deliveries(self, connection: Connection) -> Iterator[Metric]:
-        counts = dict(self._counts_over(connection))
+        over = self._look_at_over(connection)
+        counts = {state: number for state, (number, _) in over.items()}
         for state in _LIVE:
             counts[state] = connection.execute(
                 select(func.count()).select_from(deliveries).where(deliveries.c.state == state)
@@ -97,6 +98,15 @@ class GatewayCollector(Collector):
             "Deliveries that are kept, by state.",
             "state",
             [((state.value,), counts.get(state.value, 0)) for state in DeliveryState],
+        )
+        # The count of the dead falls when they are sent again or deleted, which must not hide the
+        # next one from an alert; and each of several gateways says the same.
+        _, died_ns = over.get(DeliveryState.DEAD.value, (0, 0))
+        yield _gauge(
+            "delivery_last_dead_timestamp_seconds",
+            "When the last of the dead deliveries was given up; 0 when there is none.",
+            "",
+            [((), died_ns / 1e9)],
         )
         waiting = deliveries.c.state == DeliveryState.WAITING.value
         now_ns = self._clock()
@@ -119,15 +129,16 @@ class GatewayCollector(Collector):
             [((), max(now_ns - oldest_ns, 0) / 1e9 if oldest_ns is not None else 0.0)],
         )
 
-    def _counts_over(self, connection: Connection) -> Mapping[str, int]:
+    def _look_at_over(self, connection: Connection) -> Mapping[str, tuple[int, int]]:
+        """Of deliveries that are over: by state, how many, and when the last one ended."""
         now = self._monotonic()
         if self._counted_at is None or now - self._counted_at >= _COUNT_EVERY_S:
             rows = connection.execute(
-                select(deliveries.c.state, func.count())
+                select(deliveries.c.state, func.count(), func.max(deliveries.c.due_ns))
                 .where(deliveries.c.state.not_in(_LIVE))
                 .group_by(deliveries.c.state)
             )
-            self._over = {state: number for state, number in rows}  # noqa: C416 - rows to ints
+            self._over = {state: (number, ended_ns) for state, number, ended_ns in rows}
             self._counted_at = now
         return self._over
 
@@ -156,7 +167,7 @@ def _of_incidents(connection: Connection) -> Iterator[Metric]:
 
 def _of_process(health: Mapping[str, Any]) -> Iterator[Metric]:
     build = InfoMetricFamily("vigie_gateway_build", "The version of Vigie that runs: 1.")
-    build.add_metric([], {"version": importlib.metadata.version("vigie")})
+    build.add_metric([], {"version": own_version()})
     yield build
     attempts = health.get("attempts")
     if isinstance(attempts, Mapping):

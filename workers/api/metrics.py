@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
@@ -24,6 +23,7 @@ from workers.stream.state.budget_use import BudgetUse
 from workers.stream.state.counts import NUMBERS, Counts
 from workers.supervision.managed_actor import Reason
 from workers.supervision.status import Kind, ScalingStatus
+from workers.version import own_version
 
 _TOLD = {
     "records": "Records read and committed.",
@@ -152,8 +152,7 @@ class PipelineCollector(Collector):
 
 
 def _of_driver(driver: Driver) -> Iterator[Metric]:
-    version = importlib.metadata.version("vigie")
-    yield _info("build", "The version of Vigie that runs: 1.", [{"version": version}])
+    yield _info("build", "The version of Vigie that runs: 1.", [{"version": own_version()}])
     yield _metric(
         GaugeMetricFamily,
         "ready",

@@ -6,7 +6,6 @@ see `workers.api.scale` for the only thing that changes any.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -38,6 +37,7 @@ from workers.stream.state.counts import Counts
 from workers.supervision.readiness import is_live, missing_of
 from workers.supervision.status import ScalingStatus
 from workers.supervision.supervisor import Supervisor
+from workers.version import own_version
 
 MAX_CONNECTIONS: Final = 16
 """Served at once; a scraper and a few people with `vigie status` need no more."""
@@ -153,7 +153,7 @@ def application_of(endpoint: Endpoint, *, patience_s: int = PATIENCE_S) -> FastA
     """What an endpoint answers; it reads state when asked."""
     app = FastAPI(
         title="Vigie: a running pipeline",
-        version=importlib.metadata.version("vigie"),
+        version=own_version(),
         openapi_url=None,
     )
     registry = CollectorRegistry()

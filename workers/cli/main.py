@@ -10,7 +10,6 @@ functions.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import io
 import sys
@@ -20,6 +19,7 @@ import typer
 
 from workers.cli.exits import ExitCode, exit_code_of, is_expected
 from workers.printable import printable_lines
+from workers.version import own_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"vigie {importlib.metadata.version('vigie')}")
+        typer.echo(f"vigie {own_version()}")
         raise typer.Exit(ExitCode.OK)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from math import isnan
 from typing import Protocol
 
@@ -29,6 +28,7 @@ from workers.stream.sensor_labels import LabelsOf, no_labels
 from workers.stream.state.history import Run, Samples
 from workers.stream.state.incident import Place
 from workers.stream.state.piece import Judged
+from workers.version import own_version
 
 _FRAME_BYTES = 256 * 1024
 _NUMBER_BYTES = 24
@@ -70,7 +70,7 @@ class DeadLetterBuilder:
     def __init__(self, topics: TopicSettings) -> None:
         """Of records of the readings' topic."""
         self._topics = topics
-        self._app_version = version("vigie")
+        self._app_version = own_version()
 
     def dead_letters(self, asked: PartitionRequest) -> Iterator[Output]:
         """The raw records that failed, untouched, with the story of their failure in headers."""

@@ -1,4 +1,7 @@
-"""The outbox: what is to be delivered to whom, and what became of it."""
+"""The outbox: what is to be delivered to whom, and what became of it.
+
+The time at which one that waits is due is, of one that is over, the time at which it ended.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,7 @@ def expire(connection: Connection, *, now_ns: int) -> int:
             deliveries.c.expires_ns <= now_ns,
             is_free(now_ns),
         )
-        .values(state=DeliveryState.DEAD.value, reason="too old to be told")
+        .values(state=DeliveryState.DEAD.value, due_ns=now_ns, reason="too old to be told")
     ).rowcount
 
 

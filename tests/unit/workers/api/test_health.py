@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, text
 
-from tests.support.api import Api, served
+from tests.support.api import START_NS, Api, served
 from tests.support.gateway_health import fill, metrics_of, taking_in
 from workers.api.auth import Scope
 from workers.api.gateway_metrics import GatewayCollector
@@ -88,6 +88,7 @@ def test_metrics_say_how_much_there_is_of_everything(api: Api) -> None:
         ("deliveries", "grouped"): 0,
         ("deliveries", "delivered"): 2,
         ("deliveries", "dead"): 1,
+        ("delivery_last_dead_timestamp_seconds",): START_NS / 1e9 - 900,
         ("delivery_overdue_seconds",): 30,
         ("delivery_oldest_waiting_seconds",): 120,
         ("incidents_open", "false", "high"): 1,

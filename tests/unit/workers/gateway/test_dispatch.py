@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from schemas.api.subscriptions import DeliveryState
 from schemas.settings import Settings
 from tests.support.gateway import HOUR, Rig, failing
+from workers.api.gateway_metrics import GatewayCollector
 from workers.gateway.principals import ANYONE
 from workers.gateway.sinks.outcome import Outcome, Verdict
 from workers.gateway.store import audit, deliveries, leases, subscriptions
@@ -91,6 +92,37 @@ def test_what_no_attempt_can_deliver_is_a_dead_letter_at_once(rig: Rig):
     rig.opens()
     rig.deliver()
 
+    assert rig.states(a) == [("opened", "dead", "")]
+
+
+def test_the_last_death_is_told_however_it_came_and_whatever_is_sent_again(rig: Rig):
+    now = [0.0]
+    collector = GatewayCollector(rig.database, dict, clock=rig.clock, monotonic=lambda: now[0])
+
+    def last_dead_ns() -> int:
+        now[0] += 60.0
+        (found,) = (one for one in collector.collect() if "last_dead" in one.name)
+        return round(found.samples[0].value * 1e9)
+
+    a, b = rig.subscribe("a"), rig.subscribe("b", max_age_s=600)
+    rig.receivers.outcomes["a"] = [Outcome.failed("no such package", Verdict.REJECTED)]
+    rig.receivers.outcomes["b"] = [failing()]
+    assert last_dead_ns() == 0
+    rig.opens()
+    rig.deliver()
+    _enable(rig, b, on=False)
+    rejected_ns = last_dead_ns()
+    assert rejected_ns == pytest.approx(rig.clock(), abs=1e9)
+    rig.clock.go_on(HOUR)
+    rig.sweeper.prune()
+    assert rig.states(b) == [("opened", "dead", "")]
+    assert last_dead_ns() == pytest.approx(rig.clock(), abs=1e9)
+
+    with rig.database.begin() as connection:
+        of_b = outbox_table.c.subscription_id == b
+        deliveries.resend(connection, of_b, now_ns=rig.clock(), states=("dead",))
+
+    assert last_dead_ns() == rejected_ns
     assert rig.states(a) == [("opened", "dead", "")]
 
 
