@@ -6,11 +6,12 @@ The supervisor works on these protocols, so its tests need no cluster.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from workers.errors import VigieError
 from workers.stream.health import Health, Phase
+from workers.version import own_version
 
 
 class ActorLostError(VigieError):
@@ -43,6 +44,7 @@ class Heartbeat:
         pid: its process there.
         begun, ended: scoring calls since it started.
         health: of an ingest worker; None of a scorer.
+        version: of Vigie there; older ones do not say it.
     """
 
     node: str
@@ -50,6 +52,7 @@ class Heartbeat:
     begun: int = 0
     ended: int = 0
     health: Health | None = None
+    version: str = field(default_factory=own_version)
 
     @property
     def is_loading(self) -> bool:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from workers.errors import VigieError
+from workers.errors import ClusterError, VigieError
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import (
     ActorAwayError,
@@ -38,6 +38,7 @@ from workers.supervision.launcher import (
 )
 from workers.supervision.restarts import CrashLoopError, RestartPolicy
 from workers.supervision.status import Kind
+from workers.version import own_version
 
 READY_WITHIN_S: Final = 120.0
 FENCED_AGAIN_WITHIN_S: Final = 60.0
@@ -99,6 +100,8 @@ class Reason(StrEnum):
     """It stood still with work before it."""
     NO_ROOM = "no_room"
     """It never started."""
+    OTHER_VERSION = "other_version"
+    """It runs another version of Vigie than its driver: its node has another image."""
 
 
 class IllegalTransitionError(RuntimeError):
@@ -253,6 +256,12 @@ class ManagedActor:
 
     def _take(self, heartbeat: Heartbeat, passed_s: float) -> ActorExit | None:
         before, self._last, self._silent_s = self._last, heartbeat, 0.0
+        if (version := getattr(heartbeat, "version", "an older version")) != own_version():
+            said = (
+                f"Ray node {heartbeat.node} has Vigie {version}, its driver has {own_version()}: "
+                "start the nodes of the cluster again with the driver's image"
+            )
+            return ActorExit(reason=Reason.OTHER_VERSION, cause=ClusterError(said))
         if self.can(Event.ANSWER):
             self.stage = self._after(Event.ANSWER)
         if before is not None and heartbeat.pid != before.pid:

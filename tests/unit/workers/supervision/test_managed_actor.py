@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from itertools import product
 from random import Random
@@ -12,7 +13,7 @@ import pytest
 from tests.support.supervision import KILLED, FakeScorer, FakeWorker
 from workers.stream.health import Phase
 from workers.stream.state.counts import Counts
-from workers.supervision.launcher import ActorAwayError, ActorEndedError
+from workers.supervision.launcher import ActorAwayError, ActorEndedError, Heartbeat
 from workers.supervision.managed_actor import (
     TRANSITIONS,
     ActorStage,
@@ -23,6 +24,7 @@ from workers.supervision.managed_actor import (
 )
 from workers.supervision.restarts import CrashLoopError, RestartPolicy
 from workers.supervision.status import Kind
+from workers.version import own_version
 
 WAYS: dict[ActorStage, list[Event]] = {
     ActorStage.IDLE: [],
@@ -226,3 +228,24 @@ def test_an_actor_that_is_gone_for_good_is_reported_until_somebody_acts() -> Non
         assert found is not None
         assert (found.reason, found.cause, found.restarted) == (Reason.DIED, KILLED, False)
         assert life.actor.stage is ActorStage.READY
+
+
+@pytest.mark.parametrize("version", ["0.0.9", None], ids=["says so", "is too old to say so"])
+@pytest.mark.parametrize("stage", [ActorStage.STARTING, ActorStage.RESTARTING])
+def test_an_actor_of_another_version_is_lost_before_it_is_ready(
+    stage: ActorStage, version: str | None
+) -> None:
+    life = Life().reach(stage)
+    told = Heartbeat(node="b1f2", pid=1, version=version or "")
+    if version is None:
+        vars(told).pop("version")
+    life.started[-1].state = pickle.loads(pickle.dumps(told))
+    life.started[-1].gone = None
+    found = life.actor.watch(0.25)
+    assert found is not None
+    assert (found.reason, found.restarted) == (Reason.OTHER_VERSION, False)
+    for named in ("b1f2", version or "an older version", own_version()):
+        assert named in str(found.cause)
+    assert life.actor.stage is stage
+    life.happens(Event.LOSE)
+    assert life.started[-1].killed

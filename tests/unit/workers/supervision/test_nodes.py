@@ -1,13 +1,17 @@
-"""The supervisor when nodes are about to go, and when the cluster is lost."""
+"""The supervisor when nodes are about to go or have another image, and the cluster is lost."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from tests.support.supervision import Scenario, SupervisorHarness
-from workers.errors import ClusterLostError
+from workers.errors import ClusterError, ClusterLostError
 from workers.stream.health import Phase
 from workers.supervision.launcher import Heartbeat
+from workers.supervision.restarts import CrashLoopError
+from workers.version import own_version
 
 LOST = ClusterLostError("the head has not answered for 30 s")
 
@@ -102,3 +106,34 @@ def test_a_lost_cluster_whose_workers_do_not_answer_ends_the_run_in_time() -> No
     with pytest.raises(ClusterLostError):
         harness.run(scenario())
     assert harness.clock() - began_s < 30.0, "the drain's 10 s, and some grace"
+
+
+def test_what_starts_on_a_node_with_another_image_gets_no_work_and_starts_again() -> None:
+    harness = SupervisorHarness(ingest=1, placement="actors", scorers=1)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: bool(harness.scorers))
+        harness.scorers[0].state = Heartbeat(node="old", pid=1, version="0.0.9")
+        yield from harness.until(lambda: bool(harness.workers))
+        wrong, right = harness.scorers
+        assert wrong.killed
+        assert list(harness.workers[0].scorers) == [right]
+        assert harness.supervisor.scaling.replaced == {("scorers", "other_version"): 1}
+
+    harness.run(scenario())
+
+
+def test_a_cluster_with_another_image_ends_the_run_and_node_and_versions_are_named() -> None:
+    harness = SupervisorHarness(ingest=1, placement="actors", scorers=1, max_restarts=2)
+
+    def scenario() -> Scenario:
+        while True:
+            for scorer in harness.scorers:
+                scorer.state = Heartbeat(node="old", pid=1, version="0.0.9")
+            yield
+
+    said = rf"node old has Vigie 0\.0\.9, its driver has {re.escape(own_version())}: .* image"
+    with pytest.raises(CrashLoopError, match=said) as ended:
+        harness.run(scenario())
+    assert isinstance(ended.value.__cause__, ClusterError)
+    assert harness.workers == []
