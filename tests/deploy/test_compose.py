@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import copy
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from tests.support.compose_file import (
     HEALTHY,
     mounted,
     ours,
+    parse,
     read_compose,
     seconds,
     texts,
@@ -111,7 +110,7 @@ def test_every_service_waits_for_services_that_can_satisfy_it(services):
     [
         ("driver", {"topics": {"condition": HEALTHY}}),
         ("driver", {"kafka": {"condition": DONE}}),
-        ("gateway", {"ray-worker": {"condition": HEALTHY}}),
+        ("prometheus", {"alertmanager": {"condition": HEALTHY}}),
         ("gateway", {"demo-plant": {"condition": "service_started"}}),
         ("gateway", {"kafak": {"condition": HEALTHY}}),
     ],
@@ -123,10 +122,36 @@ def test_a_wait_that_never_ends_would_be_found(services, service, waits):
     assert wrong_waits(broken)
 
 
-def test_a_stop_leaves_time_to_drain(services):
+@pytest.mark.parametrize("name", ["driver", "ray-worker", "ray-worker-gpu"])
+def test_a_stop_leaves_time_to_drain(services, name):
+    """A node that is stopped waits for its workers, and is not killed meanwhile."""
     drain_s = load_settings(None, environ={}).processing.drain_timeout_s
+    grace_s = seconds(services[name]["stop_grace_period"])
+    waits_s = float(services[name]["environment"]["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
 
-    assert seconds(services["driver"]["stop_grace_period"]) > drain_s
+    assert grace_s >= drain_s + 15 + 10, "the driver adds 15 s at most (docs/guide-ray.md)"
+    assert name == "driver" or drain_s + 15 < waits_s < grace_s - 10, (
+        "its own node waits for nobody"
+    )
+
+
+def test_the_driver_begins_when_its_nodes_have_joined(services):
+    """It goes by the CPUs and GPUs that are there when it begins."""
+    waits = services["driver"]["depends_on"]
+
+    assert {waits[name]["condition"] for name in ("ray-worker", "ray-worker-gpu")} == {HEALTHY}
+    for name in ("ray-worker", "ray-worker-gpu"):
+        (port,) = services[name]["expose"]
+        assert f"--node-manager-port={port}" in services[name]["entrypoint"]
+        assert f"(s.gethostname(), {port})" in services[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("told", ["auto", "cuda"])
+def test_the_device_of_the_driver_is_that_of_the_file_env(told):
+    services = read_compose(COMPOSE, {"VIGIE_DEVICE": told if told != "auto" else ""})["services"]
+    settings = load_settings(None, environ=plain(services["driver"]["environment"]))
+
+    assert settings.model.device == told
 
 
 # -- who reaches whom ----------------------------------------------------------------------------
@@ -244,15 +269,6 @@ def test_every_vigie_command_parses(services, vigie):
         parse(vigie, words)
 
 
-def parse(command: Any, words: list[str]) -> None:
-    """Parse a command line as the program does, without running it."""
-    with command.make_context("vigie", list(words), resilient_parsing=False) as context:
-        if getattr(command, "commands", None):
-            name, inner, rest = command.resolve_command(context, list(words))
-            assert inner is not None, name
-            parse(inner, rest)
-
-
 def test_the_plant_of_the_demo_has_room_for_its_faults_and_streams_what_the_model_has_not_seen(
     services,
 ):
@@ -268,6 +284,33 @@ def test_the_plant_of_the_demo_has_room_for_its_faults_and_streams_what_the_mode
         RandomSchedule(machines=machines, seed=0, faults_per_epoch=240)
     hours = int(history["first-row"]) / 3600
     assert hours > 5, "the rows of the history come around after so long a demo"
+
+
+@pytest.mark.parametrize("name", ["demo-history", "demo-model"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_model_that_is_there_is_not_made_again(services, tmp_path, name, is_there):
+    """Each `up` starts these two again, below a driver that runs with that model."""
+    service = services[name]
+    assert any(volume.startswith("models:/models") for volume in service["volumes"])
+    if is_there:
+        (tmp_path / "current").mkdir()
+    vigie = tmp_path / "vigie"
+    vigie.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    vigie.chmod(0o755)
+    words = [word.replace("/models", str(tmp_path)) for word in service["entrypoint"]]
+
+    done = subprocess.run(
+        [*words, *service["command"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    if is_there:
+        assert "a model in the volume already" in done.stdout
+    else:
+        assert done.stdout.splitlines() == service["command"]
 
 
 def test_every_ray_node_asks_for_the_token(services):
@@ -337,31 +380,3 @@ def test_the_yaml_is_tidy():
     )
 
     assert done.returncode == 0, done.stdout
-
-
-def guide_lines() -> list[str]:
-    guide = (ROOT / "docs" / "guide-compose.md").read_text(encoding="utf-8")
-    return re.findall(r"^\$ (.+)$", guide.replace("\\\n", " "), re.MULTILINE)
-
-
-def test_the_vigie_commands_of_the_guide_parse(vigie):
-    words = [shlex.split(line) for line in guide_lines() if "vigie " in line]
-    commands = [one[one.index("vigie") + 1 :] for one in words if "vigie" in one and ">" not in one]
-
-    assert {one[0] for one in commands} == {"train", "replay", "tokens", "doctor"}
-    for command in commands:
-        parse(vigie, command)
-
-
-def test_the_commands_of_the_guide_name_services_and_profiles_that_exist(services):
-    lines = [line for line in guide_lines() if "docker compose " in line]
-    profiles = {profile for s in services.values() for profile in s.get("profiles", [])}
-
-    assert len(lines) > 5
-    for line in lines:
-        words = shlex.split(line.partition("docker compose ")[2], comments=True)
-        for option, value in pairwise(words):
-            if option == "--profile":
-                assert value in profiles, line
-            if option in {"exec", "logs", "restart", "stop", "start"} and not value.startswith("-"):
-                assert value in services, line

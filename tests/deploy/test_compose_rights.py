@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,58 @@ def test_the_secrets_are_kept_from_others_and_stay_when_made_again(secrets):
     assert f"#token={before['admin-token']}" in told
     assert given_id(before["admin-token"]) != given_id(before["metrics-token"])
     assert before["postgres-password"] in before["gateway-database"]
+
+
+@pytest.fixture
+def own(secrets: Path, tmp_path: Path) -> Path:
+    """Secrets that a test may change."""
+    return shutil.copytree(secrets, tmp_path / "secrets")
+
+
+def renew(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = [str(FOLDER / "secrets.sh"), "--renew", name, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def seen(folder: Path) -> dict[str, tuple[int, str]]:
+    """What containers see: the file that was there when they started, and what is in it."""
+    return {path.name: (path.stat().st_ino, path.read_text()) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["ray-token", "postgres-password", "admin-token", "metrics-token"])
+def test_a_renewed_secret_reaches_the_containers_that_run(own, name):
+    before = seen(own)
+
+    done = renew(own, name)
+
+    after = seen(own)
+    assert done.returncode == 0, done.stderr
+    assert after[name][0] == before[name][0], "another file: mounts keep the old one"
+    assert [one for one in before if after[one] != before[one]] == [name]
+    assert len(after[name][1]) == len(before[name][1])
+    assert (own / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_the_address_of_the_database_takes_its_new_password_when_it_is_told(own):
+    """Not before: the gateway goes by it at once, and the database has to know it then."""
+    renew(own, "postgres-password")
+    before = seen(own)
+    password = before["postgres-password"][1]
+    assert password not in before["gateway-database"][1]
+
+    renew(own, "gateway-database")
+
+    after = seen(own)
+    assert f":{password}@" in after["gateway-database"][1]
+    assert after["gateway-database"][0] == before["gateway-database"][0]
+
+
+@pytest.mark.parametrize("name", ["gateway-key", "grafana-password", "admin", "", "--help"])
+def test_what_a_renewal_would_harm_or_not_reach_stays(own, name):
+    before = seen(own)
+
+    done = renew(own, name)
+
+    assert done.returncode == 2
+    assert done.stderr
+    assert seen(own) == before

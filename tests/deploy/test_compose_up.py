@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ def test_it_comes_up_shows_incidents_of_the_plant_and_ends_in_order(stack):
 
     wait_until(incidents, within=400, what="an incident of a pump on the page")
     assert_prometheus_sees_driver_and_gateway(stack.running["prometheus"])
+    assert_a_renewed_token_is_taken_and_the_revoked_one_holds_nothing_up(stack)
+    assert_a_renewed_password_of_the_database_is_taken(stack)
 
     codes = stack.down()
 
@@ -128,3 +131,54 @@ def assert_prometheus_sees_driver_and_gateway(prometheus: Service) -> None:
         return len(health) == 4 and {up for up, _ in health.values()} == {"up"} and health
 
     wait_until(all_up, within=120, what="Prometheus to reach all that it watches")
+
+
+def renew(stack: Stack, name: str) -> None:
+    command = [str(ROOT / "deploy/compose/secrets.sh"), "--renew", name, str(stack.secrets)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def assert_a_renewed_token_is_taken_and_the_revoked_one_holds_nothing_up(stack: Stack) -> None:
+    """As docs/guide-compose.md has it; Prometheus runs on and sees the file that it was given."""
+    gateway, keeper = stack.running["gateway"], stack.running["metrics-token"]
+    old_id = (stack.secrets / "metrics-token").read_text().split("_")[1]
+
+    revoked = gateway.container.execute(["vigie", "tokens", "revoke", old_id], 120)
+    assert revoked.returncode == 0, revoked.stdout + revoked.stderr
+    at = datetime.now(UTC)
+    keeper.container.remove()
+    assert keeper.container.run(120) == 0, keeper.trouble()  # the gateway starts only after it
+    assert "was revoked" in keeper.container.log.read_text()
+    renew(stack, "metrics-token")
+    assert keeper.container.run(120) == 0, keeper.trouble()
+
+    def is_up_again() -> Any:
+        told = ask(stack.running["prometheus"], 9090, "/api/v1/targets")["data"]["activeTargets"]
+        (one,) = [one for one in told if one["labels"]["job"] == "vigie-gateway"]
+        return one["health"] == "up" and datetime.fromisoformat(one["lastScrape"]) > at
+
+    wait_until(is_up_again, within=90, what="Prometheus to be let in with the new token")
+
+
+def assert_a_renewed_password_of_the_database_is_taken(stack: Stack) -> None:
+    """The gateway begins anew in place; with the old password it would be let in no more."""
+    gateway, token = stack.running["gateway"], (stack.secrets / "admin-token").read_text()
+    renew(stack, "postgres-password")
+    change = "ALTER ROLE vigie PASSWORD '$(cat /run/secrets/postgres-password)'"
+    psql = "psql --host=/run/postgresql --username=vigie"
+    done = stack.running["postgres"].container.execute(
+        ["sh", "-c", f'echo "{change}" | {psql}'], 60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    renew(stack, "gateway-database")
+
+    def answers() -> Any:
+        if "gateway-database; going on with them" not in gateway.container.log.read_text():
+            return None
+        try:
+            return ask(gateway, 8080, "/v1/incidents", token)
+        except OSError:  # between the old process and the new one
+            return None
+
+    wait_until(answers, within=120, what="the gateway to answer with the new password")
+    assert gateway.container.is_running(), gateway.trouble()

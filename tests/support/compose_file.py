@@ -17,9 +17,9 @@ Services = Mapping[str, dict[str, Any]]
 
 
 def read_compose(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The document, with ``${NAME:-default}`` filled in; merges are YAML's own."""
+    """The document, with ``${NAME:-default}`` filled in, ``$$`` as ``$``; merges are YAML's own."""
     text = _VARIABLE.sub(lambda found: environ.get(found[1]) or found[2], path.read_text())
-    document: dict[str, Any] = yaml.safe_load(text)
+    document: dict[str, Any] = yaml.safe_load(text.replace("$$", "$"))
     return document
 
 
@@ -55,3 +55,12 @@ def mounted(service: Mapping[str, Any], checkout: Path) -> list[Path]:
     """Files and folders of the checkout that a service sees."""
     sources = [volume.split(":")[0] for volume in service.get("volumes", [])]
     return [checkout / source for source in sources if source.startswith("./")]
+
+
+def parse(command: Any, words: list[str]) -> None:
+    """Parse a command line as the program does, without running it."""
+    with command.make_context("vigie", list(words), resilient_parsing=False) as context:
+        if getattr(command, "commands", None):
+            name, inner, rest = command.resolve_command(context, list(words))
+            assert inner is not None, name
+            parse(inner, rest)
