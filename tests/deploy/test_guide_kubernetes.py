@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from tests.deploy.test_chart import DEVELOPMENT
 from tests.deploy.test_chart_policies import policies_of, ports_out
 from tests.support.helm import CHART, KUBERNETES, ROOT, rendered, run
 from tests.support.manifests import named, pods, policy_problems, schema_problems
+from workers.cli import main as cli
 from workers.cli.main import build_app
 
 GUIDE = (ROOT / "docs" / "guide-kubernetes.md").read_text()
@@ -37,12 +41,25 @@ def releases() -> list[list[str]]:
     return [words for words in commands() if words[:2] in HELM_WORDS]
 
 
+@cache
+def printed() -> dict[str, str]:
+    """Files that commands of the guide print: `vigie ... > FILE`."""
+    found = {}
+    for words in commands():
+        if words[0] == "vigie" and ">" in words:
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                assert cli.main(words[1 : words.index(">")]) == 0
+            found[words[-1]] = output.getvalue()
+    return found
+
+
 def rendered_as_in(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """The command of the guide as `helm template`, its files where it looks for them."""
-    for name, text in FILES.items():
+    files = FILES | printed()
+    for name, text in files.items():
         (folder / name).write_text(text)
     words = words[2 : words.index(">")] if ">" in words else words[2:]
-    words = [str(folder / w) if w in FILES else str(ROOT / w) if "/" in w else w for w in words]
+    words = [str(folder / w) if w in files else str(ROOT / w) if "/" in w else w for w in words]
     version = [] if "--kube-version" in words else ["--kube-version", KUBERNETES]
     return run("template", *words, *version)
 
@@ -181,3 +198,19 @@ def _has(values: Any, keys: list[str]) -> bool:
     if not keys or keys[0] in {"secrets", "config", "tokens"}:
         return True
     return isinstance(values, dict) and keys[0] in values and _has(values[keys[0]], keys[1:])
+
+
+RUNBOOKS = [*(ROOT / "docs" / "runbooks").glob("*.md")]
+
+
+def test_commands_for_the_cluster_say_in_which_namespace_and_of_what():
+    texts = {path.name: path.read_text() for path in RUNBOOKS} | {"guide": GUIDE}
+    lines = [
+        (name, line)
+        for name, text in texts.items()
+        for line in re.findall(r"\bkubectl (?:get|logs|describe|rollout|exec) [^`\n]+", text)
+    ]
+
+    assert len(lines) > 5
+    assert [one for one in lines if " -n vigie" not in one[1]] == []
+    assert [one for one in lines if re.search(r"(logs|status) -n vigie( -\S+)*$", one[1])] == []

@@ -68,7 +68,8 @@ def size(
         bool, typer.Option("--toml", help="Print the settings alone, for vigie.toml.")
     ] = False,
     values: Annotated[
-        bool, typer.Option("--values", help="Print them as values of the Helm chart.")
+        bool,
+        typer.Option("--values", help="Print Helm values: the settings, and pods."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,13 +1,15 @@
-"""The answer of `vigie size` for people, and as settings for `vigie.toml`."""
+"""The answer of `vigie size` for people, for `vigie.toml`, and for the Helm chart."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import typer
 
 from workers.sizing.answer import Answer, settings_of
+from workers.sizing.pods import chart_values
 
 _WIDTH = 18
 _WHOLE = 10.0
@@ -37,12 +39,18 @@ def settings_text(answer: Answer) -> str:
 
 
 def values_text(answer: Answer) -> str:
-    """The settings as values of the Helm chart."""
-    rows = ["config:\n"]
-    for section, values in settings_of(answer).items():
-        rows.append(f"  {section}:\n")
-        rows += [f"    {name}: {_value(value)}\n" for name, value in values.items()]
-    return "".join(rows)
+    """Values of the Helm chart: the settings, and pods for them."""
+    each = f"# Of {answer.runs:,} releases, each with a config.kafka.instance of its own.\n"
+    return (each if answer.runs > 1 else "") + "".join(_yaml(chart_values(answer)))
+
+
+def _yaml(table: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}:\n"
+            yield from _yaml(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {_value(value)}\n"
 
 
 def _stream(answer: Answer) -> Iterator[Line]:

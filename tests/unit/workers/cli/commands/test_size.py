@@ -18,6 +18,10 @@ from workers.cli.exits import ExitCode
 CHART = Path(__file__).parents[5] / "deploy" / "helm" / "vigie"
 
 
+RUNS = ("--sensors", "10000000")
+"""More than one `vigie run` carries, by these figures."""
+
+
 @pytest.fixture
 def figures(tmp_path):
     path = tmp_path / "mine.json"
@@ -51,19 +55,29 @@ def test_the_settings_are_toml_that_the_program_takes(capsys, figures):
     assert settings.workers.min_ingest >= 17
 
 
-def test_the_chart_s_values_are_the_same_settings_and_its_schema_takes_them(capsys, figures):
+def test_the_chart_s_values_hold_the_same_settings_and_its_schema_takes_them(capsys, figures):
     arguments = ("--sensors", "100000", "--gpu", "--encoding", "frame", "--measured", figures)
     _, out, _ = run(capsys, *arguments, "--values")
     _, settings, _ = run(capsys, *arguments, "--toml")
 
     values = yaml.safe_load(out)
 
-    assert values == {"config": tomllib.loads(settings)}
+    assert values["config"] == tomllib.loads(settings)
     schema = json.loads((CHART / "values.schema.json").read_text())
     config = {**schema["properties"]["config"], "$defs": schema["$defs"]}
     jsonschema.validate(values["config"], config)
     with pytest.raises(jsonschema.ValidationError):  # so it does look
         jsonschema.validate({"topics": {"partition": 3}}, config)
+
+
+def test_values_say_of_how_many_releases_they_are_one(capsys, figures):
+    _, table, _ = run(capsys, *RUNS, "--measured", figures)
+    _, out, _ = run(capsys, *RUNS, "--measured", figures, "--values")
+
+    runs = table.partition("runs")[2].split()[0]
+    assert int(runs) > 1
+    assert out.startswith(f"# Of {runs} releases, each with a config.kafka.instance of its own.\n")
+    assert yaml.safe_load(out).keys() == {"config", "ray"}
 
 
 def test_one_form_of_the_settings_is_printed(capsys):
