@@ -82,7 +82,7 @@ def test_a_node_is_powered_off_and_its_workers_go_on_elsewhere(
         lost.kill()
         second_half_sent(site, settings)
         all_scored_once(site, settings, make_topic)
-        assert driver.said("worker_died")
+        wait_until(lambda: driver.said("worker_died"), within=240, what="a death by Ray's account")
         all_at_work(driver, 3)
         assert driver.stop() == 0, driver.log.read_text()
         wait_until(lambda: not pids(driver.machine), within=30, what="the end of its own node")
