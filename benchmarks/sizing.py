@@ -12,6 +12,7 @@ Processor time changes little when others use the same cores: by a tenth, not by
 cores four workers share them: what scales on more cores than there are is not seen here.
 
   python -m benchmarks.sizing --json workers/sizing/measured.json     measure, fit, check, write
+  python -m benchmarks.sizing --check                                 check what is shipped, only
   python -m benchmarks.sizing --quick                                 see that it runs
 """
 
@@ -33,7 +34,7 @@ from benchmarks.sizing_fit import Besides, memory_of, predicted, processor_of, s
 from benchmarks.sizing_workers import WorkersJob, run_network, run_workers
 from benchmarks.table import parser, show
 from workers.broker.embedded import BrokerConfig
-from workers.sizing.measured import DetectorKind, Encoding, Gateway, Measured
+from workers.sizing.measured import DetectorKind, Encoding, Gateway, Measured, our_figures
 from workers.supervision.plan import cores
 
 Row = dict[str, Any]
@@ -185,21 +186,24 @@ def rounded(document: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = parser(__doc__).parse_args(argv)
+    asked = parser(__doc__)
+    asked.add_argument("--check", action="store_true", help="measure no constants, check ours")
+    options = asked.parse_args(argv)
     cases, checks, runs = (
         {name: shrunk(case) if options.quick else case for name, case in some.items()}
         for some in (CASES, CHECKS, WORKED)
     )
     with TemporaryDirectory(prefix="vigie-bench-") as folder, BrokerConfig().open() as broker:
         lab = Laboratory(broker, Path(folder))
-        seen = seen_in(lab, cases, "case")
-        measured = measure(lab, seen, runs["readings"])
+        seen = {} if options.check else seen_in(lab, cases, "case")
+        measured = our_figures() if options.check else measure(lab, seen, runs["readings"])
         held_out = seen_in(lab, checks, "check")
         rows = worked(lab, runs, measured)
-    show("What a reading costs one worker", stages(seen, measured))
+    if seen:
+        show("What a reading costs one worker", stages(seen, measured))
     show("Fleets that the constants were not fitted to", stages(held_out, measured))
     show(f"`vigie run`, 4 partitions, {cores()} cores, broker on the same", rows)
-    if options.json:
+    if options.json and seen:
         path = options.json / "measured.json" if options.json.is_dir() else options.json
         path.write_text(json.dumps(rounded(measured.model_dump(mode="json")), indent=2) + "\n")
 
