@@ -184,6 +184,12 @@ REFUSALS = {
         "config.workers.max_scorers",
     ),
     "more pods than KubeRay would make": (("ray.workerGroups.cpu.replicas=2",), "maxReplicas"),
+    "fewer CPUs than workers": (("config.workers.min_ingest=3",), "ray.workerGroups"),
+    "fewer CPUs than workers that are set": (("config.workers.ingest=4",), "ray.workerGroups"),
+    "fewer CPUs than workers and scorers": (
+        ('config.workers={"ingest":2,"placement":"actors"}',),
+        "3 workers",
+    ),
     "more copies than brokers": (
         ("config.topics.replication_factor=3",),
         "config.topics.replication_factor",

@@ -3,12 +3,16 @@
 {{- $workers := dig "workers" dict .Values.config -}}
 {{- $isCuda := eq (dig "model" "device" "auto" .Values.config) "cuda" -}}
 {{- $gpus := 0 -}}
+{{- $cpus := 0 -}}
 {{- range $name, $group := .Values.ray.workerGroups -}}
 {{- if $group -}}
 {{- if or (lt (int $group.replicas) (int $group.minReplicas)) (gt (int $group.replicas) (int $group.maxReplicas)) -}}
 {{- fail (printf "ray.workerGroups.%s: replicas is %v, and KubeRay keeps it between minReplicas (%v) and maxReplicas (%v): change those too" $name $group.replicas $group.minReplicas $group.maxReplicas) -}}
 {{- end -}}
 {{- $gpus = max $gpus (int (default 0 $group.gpus)) -}}
+{{- $cpu := toString (default $group.resources.requests.cpu $group.resources.limits.cpu) -}}
+{{- $each := ternary (divf (trimSuffix "m" $cpu) 1000) (float64 $cpu) (hasSuffix "m" $cpu) | ceil | int -}}
+{{- $cpus = add $cpus (mul $each (ternary $group.maxReplicas $group.replicas $.Values.ray.autoscaler.enabled)) -}}
 {{- if and $group.gpus (not $isCuda) -}}
 {{- fail (printf "ray.workerGroups.%s has gpus: set config.model.device to cuda. By itself it goes by the GPUs that are there when the driver joins, and those that come later would stay unused" $name) -}}
 {{- end -}}
@@ -22,6 +26,12 @@
 {{- fail "config.workers.placement is ingest, and GPUs go to scorers alone: set it to actors, or leave config.model.device at cpu" -}}
 {{- end -}}
 {{- end -}}
+{{- $ingest := min (include "vigie.fewest" (list $workers "ingest") | int) (int .Values.config.topics.partitions) -}}
+{{- $inActors := or (eq (default "auto" $workers.placement) "actors") (and $isCuda (ne (default "auto" $workers.placement) "ingest")) -}}
+{{- $scorers := ternary (include "vigie.fewest" (list $workers "scorers") | int) 0 $inActors -}}
+{{- if gt (add $ingest $scorers) $cpus -}}
+{{- fail (printf "ray.workerGroups have %d CPUs, and config.workers wants %d workers at least, each with a CPU: the driver could never start" $cpus (add $ingest $scorers)) -}}
+{{- end -}}
 {{- if .Values.ray.autoscaler.enabled -}}
 {{- range $kind := ternary (list "ingest" "scorers") (list "ingest") $isCuda -}}
 {{- if has (get $workers (printf "max_%s" $kind) | default "auto") (list "auto") -}}
@@ -29,6 +39,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* With how many of a kind a run begins at least: [workers, kind]. */}}
+{{- define "vigie.fewest" -}}
+{{- $workers := index . 0 -}}
+{{- $number := get $workers (index . 1) | default "auto" -}}
+{{- ternary (get $workers (printf "min_%s" (index . 1)) | default 1) $number (eq (toString $number) "auto") -}}
 {{- end }}
 
 {{/* A group of worker pods: {root, name, group}. */}}
