@@ -175,7 +175,7 @@ class ModelSettings(Section):
     path: Path | None = None
     """Folder of the model's artifact, as `vigie train` writes it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it computes; auto takes CUDA if there is one."""
+    """Where it computes; auto takes CUDA if there is one at the start."""
 
 
 class SensorSettings(Section):
@@ -299,7 +299,8 @@ class WorkerSettings(Section):
     min_ingest: Annotated[int, Field(ge=1, le=1000)] = 1
     """Fewest ingest workers that scaling leaves."""
     max_ingest: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
-    """Most ingest workers of scaling; auto is one per core. Never more than one per partition."""
+    """Most ingest workers of scaling; auto is one per core, as nodes come and go. Never more than
+    one per partition."""
     min_scorers: Annotated[int, Field(ge=1, le=1000)] = 1
     """Fewest scorers that scaling leaves."""
     max_scorers: Literal["auto"] | Annotated[int, Field(ge=1, le=1000)] = "auto"
@@ -349,6 +350,9 @@ class RaySettings(Section):
     """A cluster's head, HOST:PORT; auto is the node on this machine; without one, a local Ray."""
     head_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     """A head that is silent for so long is lost: workers are drained, `vigie run` ends."""
+    start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """How long a worker may take to be ready, bringing a node for it included; then it is given up,
+    or the run ends."""
 
 
 class LogSettings(Section):

@@ -17,11 +17,12 @@ from workers.supervision.launcher import (
     ActorEndedError,
     ActorHandle,
     ActorLostError,
+    GroupAdmin,
     Heartbeat,
 )
-from workers.supervision.plan import make_plan
+from workers.supervision.plan import Plan, Resources, make_plan
 from workers.supervision.status import ScaleRequest, ScalingStatus
-from workers.supervision.supervisor import GroupAdmin, Supervisor
+from workers.supervision.supervisor import Supervisor
 
 Scenario = Generator[None, None, None]
 """What happens meanwhile: each yield is a tick of the supervisor."""
@@ -107,7 +108,15 @@ class AtOnce(Executor):
 class SupervisorHarness:
     """A supervisor among fakes. Workers and scorers stand in the order in which they started."""
 
-    def __init__(self, *, partitions: int = 4, cores: int = 4, **workers: Any) -> None:
+    def __init__(
+        self,
+        *,
+        partitions: int = 4,
+        cores: int = 4,
+        device: str = "auto",
+        start_timeout_s: float = 120.0,
+        **workers: Any,
+    ) -> None:
         self.clock = FakeClock()
         self.workers: list[FakeWorker] = []
         self.scorers: list[FakeScorer] = []
@@ -117,18 +126,25 @@ class SupervisorHarness:
         self.has_room = True
         self.leaving: set[str] = set()
         self.lost: ClusterLostError | None = None
+        self.resources = Resources(cpus=cores)
         section = WorkerSettings.model_validate(workers)
-        self.supervisor = Supervisor(
-            make_plan(
+
+        def planned(device: str) -> Plan:
+            return make_plan(
                 section,
-                device="auto",
+                device=device,
                 topic="vigie.readings",
                 partitions=partitions,
-                cores=cores,
-                gpus=0,
-            ),
+                resources=self.resources,
+            )
+
+        plan = planned(device)
+        self.supervisor = Supervisor(
+            plan,
             section,
             ProcessingSettings(drain_timeout_s=10.0),
+            start_timeout_s=start_timeout_s,
+            replan=lambda: planned(plan.device),
             launcher=self,
             group=GroupAdmin(partitions=self._count, remove=self._remove),
             monotonic_s=self.clock,

@@ -275,7 +275,11 @@ def _of_scaling(scaling: ScalingStatus) -> Iterator[Metric]:
     for name, told, number in (
         ("desired_workers", "How many workers there should be.", attrgetter("target")),
         ("actual_workers", "How many workers there are and answer.", attrgetter("actual")),
-        ("max_workers", "How many workers scaling may start.", attrgetter("most")),
+        (
+            "max_workers",
+            "How many workers there can be: by the limits, a number that is set, or the room.",
+            attrgetter("possible"),
+        ),
     ):
         found = [((kind,), number(count)) for kind, count in kinds.items()]
         yield _metric(GaugeMetricFamily, name, told, "kind", found)

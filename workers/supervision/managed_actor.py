@@ -40,7 +40,6 @@ from workers.supervision.restarts import CrashLoopError, RestartPolicy
 from workers.supervision.status import Kind
 from workers.version import own_version
 
-READY_WITHIN_S: Final = 120.0
 FENCED_AGAIN_WITHIN_S: Final = 60.0
 NAMES: Final = {Kind.INGEST: "ingest worker", Kind.SCORERS: "scorer"}
 
@@ -125,9 +124,23 @@ class ManagedActor:
     """See the module's text."""
 
     def __init__(
-        self, slot: int, *, kind: Kind, policy: RestartPolicy, stall_after_s: float
+        self,
+        slot: int,
+        *,
+        kind: Kind,
+        policy: RestartPolicy,
+        stall_after_s: float,
+        start_timeout_s: float,
     ) -> None:
-        """An empty slot; `stall_after_s` is the longest silence, and call, of a ready actor."""
+        """An empty slot.
+
+        Args:
+            slot: its number.
+            kind: of the actors in it.
+            policy: when a lost one may have a successor.
+            stall_after_s: the longest silence, and call, of a ready actor.
+            start_timeout_s: the longest silence of one that is not ready yet.
+        """
         self.slot, self.kind = slot, kind
         self.stage = ActorStage.IDLE
         self.handle: ActorHandle | None = None
@@ -140,6 +153,7 @@ class ManagedActor:
         self.departure: Future[None] | None = None
         """Its name being taken off the group."""
         self._policy, self._stall_after_s = policy, stall_after_s
+        self._start_timeout_s = start_timeout_s
         self._silent_s = self._stuck_s = 0.0
         self._fenced_at_s = -math.inf
         self._last: Heartbeat | None = None
@@ -283,9 +297,9 @@ class ManagedActor:
     def _exit_of_the_silent(self) -> ActorExit | None:
         reason, limit_s, said = Reason.SILENT, self._stall_after_s, "gave no answer for"
         if self.can(Event.ANSWER):
-            reason, limit_s, said = Reason.NO_ROOM, READY_WITHIN_S, "did not start within"
+            reason, limit_s, said = Reason.NO_ROOM, self._start_timeout_s, "did not start within"
         elif self._last is None or self._last.is_loading:
-            limit_s = max(limit_s, READY_WITHIN_S)
+            limit_s = max(limit_s, self._start_timeout_s)
         return self._hung(reason, f"it {said} {limit_s:g} s") if self._silent_s >= limit_s else None
 
     def _hung(self, reason: Reason, said: str) -> ActorExit:

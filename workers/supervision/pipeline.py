@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import structlog
+
 from detector.artifact import load
 from schemas.settings import Settings
 from workers.errors import SettingsError
@@ -21,12 +23,13 @@ from workers.stream.calendars import read_calendars
 from workers.stream.health import Health
 from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
+from workers.supervision.launcher import GroupAdmin
 from workers.supervision.plan import Plan, cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob
 from workers.supervision.ray.launcher import RayLauncher
-from workers.supervision.ray.session import cluster_cores, cluster_gpus, ray_session
+from workers.supervision.ray.session import ray_session
 from workers.supervision.ray.watch import ClusterWatch
-from workers.supervision.supervisor import GroupAdmin, Supervisor
+from workers.supervision.supervisor import Supervisor
 
 Serve = Callable[[Supervisor], AbstractContextManager[object]]
 
@@ -71,17 +74,19 @@ def run_pipeline(
     calendars = read_calendars(settings.off)
     _check_model(settings, settings.model.path, calendars)
     together = {settings.topics.readings, settings.topics.sensor_state}
-    is_local, local_cores = settings.ray.address is None, cores()
-    with ray_session(settings.ray, cpus=local_cores) as watch:
-        plan = make_plan(
-            settings.workers,
-            device=settings.model.device,
-            topic=settings.topics.readings,
-            partitions=findings[0].partitions,
-            cores=local_cores if is_local else cluster_cores(),
-            gpus=_gpus() if is_local else cluster_gpus(),
-            reserved=not is_local,
-        )
+    with ray_session(settings.ray, cpus=cores(), gpus=_gpus()) as watch:
+
+        def planned(device: str) -> Plan:
+            return make_plan(
+                settings.workers,
+                device=device,
+                topic=settings.topics.readings,
+                partitions=findings[0].partitions,
+                resources=watch.resources,
+                reserved=settings.ray.address is not None,
+            )
+
+        plan = planned(settings.model.device)
         model = ModelFiles.read(
             settings.model.path,
             device=plan.device,
@@ -91,7 +96,14 @@ def run_pipeline(
         job = Job(settings=settings, model=model, labels=labels, calendars=calendars)
         # Workers that hold a partition of the readings wait for its one of the sensor state.
         waited = [spec for spec in specs if spec.name in together]
-        supervisor = new_supervisor(plan, job, watch, group=group_admin(settings, waited))
+        supervisor = new_supervisor(
+            plan,
+            job,
+            watch,
+            group=group_admin(settings, waited),
+            # The device stays: the workers have their models by now.
+            replan=lambda: planned(plan.device),
+        )
 
         def look(healths: list[Health]) -> None:
             if (fresh := renewed()) is not None:
@@ -104,13 +116,31 @@ def run_pipeline(
 
 
 def new_supervisor(
-    plan: Plan, job: WorkerJob, watch: ClusterWatch, *, group: GroupAdmin
+    plan: Plan,
+    job: WorkerJob,
+    watch: ClusterWatch,
+    *,
+    group: GroupAdmin,
+    replan: Callable[[], Plan],
 ) -> Supervisor:
     """A supervisor of workers in Ray, which is there already."""
+    structlog.get_logger("vigie.supervisor").info(
+        "planned",
+        topic=plan.topic,
+        cpus=plan.resources.cpus,
+        gpus=plan.resources.gpus,
+        device=plan.device,
+        ingest=plan.ingest.target,
+        max_ingest=plan.ingest.limits.at_most(plan.partitions).most,
+        scorers=plan.scorers.target,
+        max_scorers=plan.scorers.limits.most,
+    )
     return Supervisor(
         plan,
         job.settings.workers,
         job.settings.processing,
+        start_timeout_s=job.settings.ray.start_timeout_s,
+        replan=replan,
         launcher=_launcher(plan, job, watch),
         group=group,
         monotonic_s=time.monotonic,

@@ -11,6 +11,14 @@ from workers.supervision.status import Mode
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the workers may use: logical cores, and GPUs."""
+
+    cpus: int
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class KindPlan:
     """How many of one kind a run begins with, who decides, and within which limits the load may."""
 
@@ -27,7 +35,9 @@ class Plan:
         ingest: workers; limits are not yet those of the partitions, whose number may change.
         scorers: none when scoring stays in the ingest workers.
         device: where models compute: "cpu" or "cuda".
+        is_auto_device: whether the GPUs that there were decided on that.
         gpus_per_scorer: what each scorer reserves.
+        resources: that it was made for.
         topic: of the readings.
         partitions: of the readings, when the plan was made.
     """
@@ -35,7 +45,9 @@ class Plan:
     ingest: KindPlan
     scorers: KindPlan
     device: str
+    is_auto_device: bool
     gpus_per_scorer: float
+    resources: Resources
     topic: str
     partitions: int
 
@@ -51,18 +63,19 @@ def make_plan(
     device: str,
     topic: str,
     partitions: int,
-    cores: int,
-    gpus: float,
+    resources: Resources,
     reserved: bool = False,
 ) -> Plan:
     """Decide placement, numbers, and who may change them.
 
     Without a GPU scoring stays in the ingest workers: a call to an actor costs more than it saves
     (docs/decisions/). More ingest workers than partitions would stand idle. The `device` "auto" is
-    CUDA where there is a GPU; `cores` and `gpus` are those that the workers may use. With
-    `reserved` each worker takes a core of its own, as on a cluster that others use too.
+    CUDA where there is a GPU. With `reserved` each worker takes a core of its own, as on a cluster
+    that others use too.
     """
-    if device == "auto":
+    cores, gpus = resources.cpus, resources.gpus
+    is_auto_device = device == "auto"
+    if is_auto_device:
         device = "cuda" if gpus > 0 else "cpu"
     gpus_per_scorer = workers.num_gpus_per_scorer if device == "cuda" else 0.0
     in_actors = workers.placement == "actors" or (workers.placement == "auto" and device == "cuda")
@@ -90,7 +103,9 @@ def make_plan(
         ),
         scorers=scorers,
         device=device,
+        is_auto_device=is_auto_device,
         gpus_per_scorer=gpus_per_scorer,
+        resources=resources,
         topic=topic,
         partitions=partitions,
     )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -18,9 +19,10 @@ from workers.kafka.unkeyed import no_source, no_targets
 from workers.stream.health import Health
 from workers.stream.repartition.build import Hop, hops_of, settings_of
 from workers.supervision.pipeline import Serve, group_admin, new_supervisor
-from workers.supervision.plan import cores, make_plan
+from workers.supervision.plan import Plan, Resources, cores, make_plan
 from workers.supervision.ray.actors import RepartitionJob
-from workers.supervision.ray.session import cluster_cores, ray_session
+from workers.supervision.ray.session import ray_session
+from workers.supervision.ray.watch import ClusterWatch
 from workers.supervision.supervisor import Supervisor
 
 _LONGEST_GROUP = 180
@@ -62,22 +64,27 @@ def run_repartition(
         Hop.REORDER: [shuffled, readings, source],
     }
     partitions = {hop: _require(settings, topics[hop]) for hop in hops}
-    is_local, local_cores = settings.ray.address is None, cores()
-    with ray_session(settings.ray, cpus=local_cores) as watch, ExitStack() as stack:
-        total = local_cores if is_local else cluster_cores()
+
+    def planned(hop: Hop, watch: ClusterWatch) -> Plan:
+        return make_plan(
+            settings.workers.model_copy(update={"placement": "ingest"}),
+            device="cpu",
+            topic=topics[hop][0].name,
+            partitions=partitions[hop],
+            resources=Resources(cpus=max(watch.resources.cpus // len(hops), 1)),
+        )
+
+    with ray_session(settings.ray, cpus=cores()) as watch, ExitStack() as stack:
         supervisors = {}
         for hop in hops:
             job = RepartitionJob(whole=settings, hop=hop)
-            plan = make_plan(
-                settings.workers.model_copy(update={"placement": "ingest"}),
-                device="cpu",
-                topic=topics[hop][0].name,
-                partitions=partitions[hop],
-                cores=max(total // len(hops), 1),
-                gpus=0,
+            supervisors[hop] = new_supervisor(
+                planned(hop, watch),
+                job,
+                watch,
+                group=group_admin(job.settings, topics[hop]),
+                replan=partial(planned, hop, watch),
             )
-            group = group_admin(job.settings, topics[hop])
-            supervisors[hop] = new_supervisor(plan, job, watch, group=group)
             stack.enter_context(serve(hop)(supervisors[hop]))
         return _run_in_turn(supervisors, should_stop)
 

@@ -48,13 +48,24 @@ class ScaleRequest(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCount:
-    """How many workers of a kind there should be and have answered, and what scaling keeps to."""
+    """How many workers of a kind there should be and have answered, and what scaling keeps to.
+
+    `room`: as many the cluster had room for when it last had none for one more; None: not known.
+    """
 
     mode: Mode
     target: int
     actual: int
     least: int
     most: int
+    room: int | None = None
+
+    @property
+    def possible(self) -> int:
+        """How many there can be as things are: no load brings more."""
+        if self.mode is not Mode.AUTO:
+            return self.target
+        return self.most if self.room is None else min(self.most, self.room)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -37,9 +36,8 @@ from workers.errors import (
     VigieError,
 )
 from workers.stream.health import Health, Phase
-from workers.supervision.launcher import ActorHandle, ActorLauncher
+from workers.supervision.launcher import ActorHandle, ActorLauncher, GroupAdmin
 from workers.supervision.managed_actor import (
-    READY_WITHIN_S,
     ActorExit,
     ActorStage,
     Event,
@@ -61,24 +59,11 @@ _LEAVE_WITHIN_S: Final = 5.0
 _AT_WORK: Final = frozenset({Phase.RUNNING, Phase.WAITING})  # the latter for the registry
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupAdmin:
-    """What only the broker can do or say. Both calls may block, and may raise a `VigieError`.
-
-    Attributes:
-        partitions: how many the readings have now.
-        remove: takes the members of these slots off the group: a static member stays in it, with
-            its partitions, until its session times out.
-    """
-
-    partitions: Callable[[], int]
-    remove: Callable[[Sequence[int]], None]
-
-
 class Supervisor:
     """Runs the workers of one plan; nothing is started before `run`.
 
-    Its `executor` runs the calls of `group`, and is shut down at the end of `run`.
+    `replan` gives the plan for what the cluster has by now, without blocking; its limits are kept
+    to. The `executor` runs the calls of `group`, and is shut down at the end of `run`.
     """
 
     def __init__(
@@ -87,6 +72,8 @@ class Supervisor:
         workers: WorkerSettings,
         processing: ProcessingSettings,
         *,
+        start_timeout_s: float,
+        replan: Callable[[], Plan],
         launcher: ActorLauncher,
         group: GroupAdmin,
         monotonic_s: Callable[[], float],
@@ -96,6 +83,7 @@ class Supervisor:
     ) -> None:
         self._plan, self._workers = plan, workers
         self._drain_timeout_s = processing.drain_timeout_s
+        self._start_timeout_s, self._replan = start_timeout_s, replan
         self._launcher, self._group, self._executor = launcher, group, executor
         self._monotonic_s, self._rng = monotonic_s, rng
         self._targets = Targets(
@@ -262,15 +250,17 @@ class Supervisor:
             self._scorers.remove(actor)
             if not any(scorer.is_ready for scorer in self._scorers):
                 raise ClusterError(
-                    f"no scorer started within {READY_WITHIN_S:g} s: lower workers.scorers or "
+                    f"no scorer started within {self._start_timeout_s:g} s "
+                    "(ray.start_timeout_s): lower workers.scorers or "
                     "workers.num_gpus_per_scorer, or give the cluster more"
                 )
         else:
             if actor.slot < self._plan.ingest.target or actor.restarts:
                 raise ClusterError(
-                    f"ingest worker {actor.slot} did not start within {READY_WITHIN_S:g} s. The "
-                    f"workers need {self._plan.cpus} CPUs together: give the cluster more, or "
-                    "lower workers.ingest or workers.scorers"
+                    f"ingest worker {actor.slot} did not start within "
+                    f"{self._start_timeout_s:g} s (ray.start_timeout_s). The workers need "
+                    f"{self._plan.cpus} CPUs together: give the cluster more, or lower "
+                    "workers.ingest or workers.scorers"
                 )
             if actor.slot + 1 != self._targets.of(Kind.INGEST):
                 return  # only the last one may leave, now or at a later tick
@@ -283,6 +273,7 @@ class Supervisor:
         if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + _LOOK_EVERY_S
+        self._targets.follow(self._replan())
         busy = [actor for actor in self._ingest if actor.stage is not ActorStage.IDLE]
         held = {partition for actor in busy for partition in actor.health.lag}
         self._targets.look(
@@ -358,6 +349,7 @@ class Supervisor:
                 limit=workers.max_restarts, window_s=workers.restart_window_s, rng=self._rng
             ),
             stall_after_s=workers.stall_timeout_s / (1 if kind is Kind.INGEST else 2),
+            start_timeout_s=self._start_timeout_s,
         )
 
     def _ready_scorers(self) -> list[ActorHandle]:

@@ -19,7 +19,7 @@ from schemas.settings import WorkerSettings
 from workers.errors import VigieError
 from workers.stream.health import Health, Phase
 from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load
-from workers.supervision.plan import Plan
+from workers.supervision.plan import Plan, Resources
 from workers.supervision.status import Change, Kind, Mode, ScaleRequest, WorkerCount
 
 MOST_BY_HAND: Final = 1000
@@ -36,6 +36,7 @@ class _Target:
     wanted: int
     limits: Limits
     autoscaler: Autoscaler
+    room: int | None = None
     busy_s: float = 0.0
     cpu_s: float = 0.0
 
@@ -65,6 +66,7 @@ class Targets:
             )
             for kind, begin in ((Kind.INGEST, plan.ingest), (Kind.SCORERS, plan.scorers))
         }
+        self._resources = plan.resources
         self._partitions = plan.partitions
         self._looked_at_s: float | None = None
         self._log = structlog.get_logger("vigie.supervisor")
@@ -103,11 +105,27 @@ class Targets:
                 if wanted is not None:
                     self._by_hand(self._targets[kind], wanted)
 
+    def follow(self, plan: Plan) -> None:
+        """Keep to the limits of a plan that was made for what the cluster has by now.
+
+        Nobody leaves for a limit that falls with the cluster: workers that are there have room.
+        """
+        with self._lock:
+            for target, planned in zip(
+                self._targets.values(), (plan.ingest, plan.scorers), strict=True
+            ):
+                most = max(planned.limits.most, min(target.limits.most, target.wanted))
+                target.limits = Limits(least=planned.limits.least, most=most)
+            before, self._resources = self._resources, plan.resources
+            if plan.resources != before:
+                self._cluster_changed(before, plan.resources)
+
     def no_room(self, kind: Kind) -> None:
         """The cluster has no room for the last one: it is no longer wanted."""
         with self._lock:
             before = self.of(kind)
             if before > 1:
+                self._targets[kind].room = before - 1
                 reason = "the cluster has no room for one more"
                 self._set(Decision(kind=kind, before=before, target=before - 1, reason=reason))
 
@@ -129,6 +147,8 @@ class Targets:
             lag = sum(sum(health.lag.values()) for health in working)
             done = sum(health.total.records for health in healths)
             for target, present in ((ingest, len(working)), (scorers, scorers.wanted)):
+                if undisturbed and target.room is not None and present > target.room:
+                    target.room = None
                 if target.mode is not Mode.AUTO or target.limits.most == 0:
                     continue
                 if not undisturbed:
@@ -149,13 +169,35 @@ class Targets:
     def count(self, kind: Kind, *, actual: int) -> WorkerCount:
         """The numbers of a kind, with how many there are."""
         with self._lock:
-            mode, limits = self._targets[kind].mode, self._limits(self._targets[kind])
+            target = self._targets[kind]
+            limits = self._limits(target)
             return WorkerCount(
-                mode=mode,
+                mode=target.mode,
                 target=self.of(kind),
                 actual=actual,
                 least=limits.least,
                 most=limits.most,
+                room=target.room,
+            )
+
+    def _cluster_changed(self, before: Resources, now: Resources) -> None:
+        self._log.info(
+            "cluster_changed",
+            cpus_before=before.cpus,
+            cpus=now.cpus,
+            gpus_before=before.gpus,
+            gpus=now.gpus,
+            **{f"max_{kind}": self._limits(one).most for kind, one in self._targets.items()},
+        )
+        if now.cpus > before.cpus or now.gpus > before.gpus:
+            for target in self._targets.values():
+                target.room = None
+        if self._plan.is_auto_device and self._plan.device == "cpu" and now.gpus > before.gpus:
+            self._log.warning(
+                "gpus_unused",
+                gpus=now.gpus,
+                reason="there was none at the start, so that model.device = auto took the CPU",
+                fix='set model.device = "cuda" and start vigie run again',
             )
 
     def _limits(self, target: _Target) -> Limits:

@@ -10,13 +10,15 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from schemas.settings import RaySettings
 from workers.errors import ClusterError
+from workers.supervision.plan import Resources
 from workers.supervision.ray.cluster import AUTH_MODE, Cluster, check_token
 from workers.supervision.ray.own_node import OwnNode, own_node
-from workers.supervision.ray.watch import ClusterWatch, view_of_ray
+from workers.supervision.ray.watch import ClusterView, ClusterWatch, view_of_ray
 
 _OPTIONS: Final[dict[str, Any]] = {
     "namespace": "vigie",
@@ -27,8 +29,8 @@ _DRAIN_WITHOUT_HEAD_S: Final = 120
 
 
 @contextmanager
-def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[ClusterWatch]:
-    """Connect to a cluster, or start a local one with `cpus` logical cores.
+def ray_session(settings: RaySettings, *, cpus: int, gpus: float = 0.0) -> Iterator[ClusterWatch]:
+    """Connect to a cluster, or start a local one with `cpus` cores, and `gpus` to plan with.
 
     A local one keeps its files in a folder of its own and removes them at the end. Where the
     address of a cluster is given and none of its nodes runs on this machine, one is started that
@@ -47,13 +49,15 @@ def ray_session(settings: RaySettings, *, cpus: int) -> Iterator[ClusterWatch]:
     with ExitStack() as stack:
         if settings.address is None:
             stack.enter_context(_local(cpus))
-            node = None
+            node, resources, ask = None, Resources(cpus=cpus, gpus=gpus), _view_of_local
         else:
             check_token(os.environ)
             node = stack.enter_context(_joined(settings.address))
+            resources, ask = _cluster_resources(), view_of_ray
         _restore(handlers)
         watch = ClusterWatch(
-            view_of_ray,
+            ask,
+            resources=resources,
             head_timeout_s=settings.head_timeout_s,
             check_node=(lambda: None) if node is None else node.check,
         )
@@ -103,21 +107,16 @@ def _joined(address: str) -> Iterator[OwnNode | None]:
         yield node
 
 
-def cluster_cores() -> int:
-    """Cores of the cluster that we are connected to."""
-    return int(_cluster().get("CPU", 1))
+def _view_of_local() -> ClusterView:
+    """Of a Ray of our own, which no node joins: what we have is what we said at its start."""
+    return replace(view_of_ray(), resources=None)
 
 
-def cluster_gpus() -> float:
-    """GPUs of the cluster that we are connected to."""
-    return _cluster().get("GPU", 0.0)
-
-
-def _cluster() -> dict[str, float]:
+def _cluster_resources() -> Resources:
     import ray
 
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return Resources(cpus=int(found.get("CPU", 0)), gpus=found.get("GPU", 0.0))
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from workers.errors import ClusterLostError
+from workers.supervision.plan import Resources
 
 _EVERY_S: Final = 1.0
 _CALL_WITHIN_S: Final = 5.0
@@ -25,10 +26,12 @@ class ClusterView:
     Attributes:
         has_us: whether the node of this driver lives.
         leaving: nodes that are being drained, as Ray names them.
+        resources: of all other nodes; None where they do not change.
     """
 
     has_us: bool
     leaving: frozenset[str] = frozenset()
+    resources: Resources | None = None
 
 
 class ClusterWatch:
@@ -38,17 +41,19 @@ class ClusterWatch:
         self,
         ask: Callable[[], ClusterView],
         *,
+        resources: Resources,
         head_timeout_s: float,
         check_node: Callable[[], None] = lambda: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Watch with `ask`, which raises whatever it likes while the head does not answer.
 
+        `resources` are those at the start.
         `check_node` raises `ClusterLostError` when the node that we started has ended.
         """
         self._ask, self._check_node = ask, check_node
         self._head_timeout_s, self._monotonic_s = head_timeout_s, monotonic_s
-        self._view = ClusterView(has_us=True)
+        self._first, self._view = resources, ClusterView(has_us=True)
         self._looked_at_s = monotonic_s()
         self._silent_s = 0.0
         self._answers = self._answers_seen = 0
@@ -92,6 +97,11 @@ class ClusterWatch:
             )
         return self._view.leaving
 
+    @property
+    def resources(self) -> Resources:
+        """What the nodes have that stay, as the head said last."""
+        return self._view.resources or self._first
+
     @contextmanager
     def watching(self) -> Iterator[ClusterWatch]:
         """Ask every second while the block runs."""
@@ -118,5 +128,11 @@ def view_of_ray() -> ClusterView:
     head = worker.global_worker.gcs_client  # type: ignore[attr-defined]
     nodes = head.get_all_node_info(timeout=_CALL_WITHIN_S)
     ours = ray.get_runtime_context().get_node_id()
-    living = {node_id.hex() for node_id, node in nodes.items() if node.state == 0}
-    return ClusterView(has_us=ours in living, leaving=frozenset(state.get_draining_nodes()))
+    living = {node_id.hex(): node for node_id, node in nodes.items() if node.state == 0}
+    leaving = frozenset(state.get_draining_nodes())
+    staying = [node.resources_total for name, node in living.items() if name not in leaving]
+    resources = Resources(
+        cpus=int(sum(node.get("CPU", 0) for node in staying)),
+        gpus=sum(node.get("GPU", 0.0) for node in staying),
+    )
+    return ClusterView(has_us=ours in living, leaving=leaving, resources=resources)

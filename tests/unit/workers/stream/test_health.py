@@ -337,6 +337,7 @@ def test_the_status_tells_target_mode_and_the_last_decision(
         "actual": 2,
         "least": 1,
         "most": 4,
+        "room": None,
     }
     assert shown["last_decision"]["text"] == "by hand: 2 -> 3 ingest"
     assert {"kind": "ingest", "reason": "silent", "count": 2} in shown["replaced"]

@@ -65,7 +65,9 @@ class Life:
 
     def __init__(self, *, max_restarts: int = 5) -> None:
         policy = RestartPolicy(limit=max_restarts, window_s=60.0, rng=Random(0), jitter=0.0)
-        self.actor = ManagedActor(3, kind=Kind.SCORERS, policy=policy, stall_after_s=5.0)
+        self.actor = ManagedActor(
+            3, kind=Kind.SCORERS, policy=policy, stall_after_s=5.0, start_timeout_s=60.0
+        )
         self.started: list[FakeScorer] = []
 
     def launch(self) -> FakeScorer:
@@ -200,7 +202,9 @@ def test_a_scorer_that_hangs_is_restarted_behind_the_same_handle_unless_it_drain
 
 def test_an_ingest_worker_is_not_restarted_in_its_place_and_its_counts_go_on() -> None:
     policy = RestartPolicy(limit=5, window_s=60.0, rng=Random(0))
-    actor = ManagedActor(1, kind=Kind.INGEST, policy=policy, stall_after_s=5.0)
+    actor = ManagedActor(
+        1, kind=Kind.INGEST, policy=policy, stall_after_s=5.0, start_timeout_s=60.0
+    )
     first, second = FakeWorker(1, ()), FakeWorker(1, ())
     actor.start(lambda: first)
     first.says(counts={0: Counts(records=5)}, stalls=1)

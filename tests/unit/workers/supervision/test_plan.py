@@ -8,7 +8,7 @@ import pytest
 
 from schemas.settings import WorkerSettings
 from workers.supervision.autoscaler import Limits
-from workers.supervision.plan import Plan, make_plan
+from workers.supervision.plan import Plan, Resources, make_plan
 from workers.supervision.status import Mode
 
 
@@ -16,9 +16,8 @@ def plan(
     *, partitions: int = 4, cores: int = 2, gpus: float = 0, device: str = "auto", **workers: Any
 ) -> Plan:
     section = WorkerSettings.model_validate(workers)
-    return make_plan(
-        section, device=device, topic="r", partitions=partitions, cores=cores, gpus=gpus
-    )
+    resources = Resources(cpus=cores, gpus=gpus)
+    return make_plan(section, device=device, topic="r", partitions=partitions, resources=resources)
 
 
 def numbers(plan: Plan) -> tuple[int, int, str, float]:
@@ -47,7 +46,7 @@ def test_the_placement_can_be_chosen(placement: str, scorers: int) -> None:
 def test_on_a_cluster_scorers_leave_the_ingest_workers_what_cores_are_left() -> None:
     section = WorkerSettings.model_validate({"placement": "actors", "scorers": 3})
     chosen = make_plan(
-        section, device="cpu", topic="r", partitions=8, cores=4, gpus=0, reserved=True
+        section, device="cpu", topic="r", partitions=8, resources=Resources(cpus=4), reserved=True
     )
     assert (chosen.ingest.target, chosen.ingest.limits.most, chosen.cpus) == (1, 1, 4)
 
@@ -71,6 +70,24 @@ def test_ingest_workers_scale_between_the_settings_the_cores_and_the_partitions(
 ) -> None:
     chosen = plan(partitions=partitions, cores=4, **workers)
     assert chosen.ingest.limits.at_most(partitions) == limits
+
+
+@pytest.mark.parametrize("settings", [{}, {"scorers": 2, "placement": "actors"}])
+def test_before_any_node_there_is_a_first_worker_of_each_kind_that_can_wait_for_one(
+    settings: dict[str, Any],
+) -> None:
+    section = WorkerSettings.model_validate(settings)
+    empty = Resources(cpus=0)
+    chosen = make_plan(
+        section, device="cuda", topic="r", partitions=8, resources=empty, reserved=True
+    )
+    assert numbers(chosen) == (1, settings.get("scorers", 1), "cuda", 1.0)
+    assert chosen.ingest.limits == chosen.scorers.limits == Limits(least=1, most=1)
+
+
+def test_the_plan_says_whether_the_gpus_decided_on_the_device() -> None:
+    assert plan(gpus=1).is_auto_device
+    assert not plan(gpus=1, device="cuda").is_auto_device
 
 
 def test_an_automatic_beginning_keeps_the_limits() -> None:

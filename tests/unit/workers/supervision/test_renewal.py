@@ -9,8 +9,7 @@ import pytest
 from tests.support.supervision import KILLED, Scenario, SupervisorHarness
 from workers.errors import SettingsError
 from workers.stream.health import Health, Phase
-from workers.supervision.launcher import ActorHandle
-from workers.supervision.supervisor import GroupAdmin
+from workers.supervision.launcher import ActorHandle, GroupAdmin
 
 
 class NewLauncher:

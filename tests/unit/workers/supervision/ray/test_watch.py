@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from workers.errors import ClusterLostError
+from workers.supervision.plan import Resources
 from workers.supervision.ray.watch import ClusterView, ClusterWatch
 
 
@@ -15,7 +16,12 @@ class Head:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.view: ClusterView | None = ClusterView(has_us=True)
-        self.watch = ClusterWatch(self._answer, head_timeout_s=30.0, monotonic_s=self.clock)
+        self.watch = ClusterWatch(
+            self._answer,
+            resources=Resources(cpus=1),
+            head_timeout_s=30.0,
+            monotonic_s=self.clock,
+        )
 
     def _answer(self) -> ClusterView:
         if self.view is None:
@@ -38,6 +44,18 @@ def test_nodes_that_are_drained_are_named() -> None:
     assert head.looks(1.0) == frozenset()
     head.view = ClusterView(has_us=True, leaving=frozenset({"spot"}))
     assert head.looks(2.0) == {"spot"}
+
+
+def test_what_the_nodes_have_is_what_it_was_at_the_start_until_the_head_says_more() -> None:
+    head = Head()
+    head.looks(2.0)
+    assert head.watch.resources == Resources(cpus=1)
+    head.view = ClusterView(has_us=True, resources=Resources(cpus=4))
+    head.looks(2.0)
+    assert head.watch.resources == Resources(cpus=4)
+    head.view = None
+    head.looks(5.0)
+    assert head.watch.resources == Resources(cpus=4), "a silent head changes nothing"
 
 
 def test_a_head_that_comes_back_in_time_is_not_lost() -> None:
@@ -83,7 +101,10 @@ def test_the_last_words_of_our_own_node_end_the_run() -> None:
         raise ClusterLostError("it ended (code 1): out of memory")
 
     watch = ClusterWatch(
-        lambda: ClusterView(has_us=True), head_timeout_s=30.0, check_node=check_node
+        lambda: ClusterView(has_us=True),
+        resources=Resources(cpus=1),
+        head_timeout_s=30.0,
+        check_node=check_node,
     )
     with pytest.raises(ClusterLostError, match="out of memory"):
         watch.look()
