@@ -90,6 +90,18 @@ def test_an_authority_of_one_s_own_is_trusted_in_the_place_of_strimzi_s(tmp_path
     assert settings.kafka.client_options()["ssl_cafile"] == mine
 
 
+TIMEOUTS = {
+    "pods on demand": (PRODUCTION, 900),
+    "as is said": ((*PRODUCTION, "config.ray.start_timeout_s=1800"), 1800),
+    "pods that are there": (DEVELOPMENT, 120),
+}
+
+
+@pytest.mark.parametrize(("values", "timeout_s"), TIMEOUTS.values(), ids=TIMEOUTS.keys())
+def test_a_worker_waits_for_the_node_that_comes_for_it(values, timeout_s, tmp_path):
+    assert driver_of(rendered(*values), tmp_path).ray.start_timeout_s == timeout_s
+
+
 def test_a_model_s_image_is_refused_where_kubernetes_has_no_such_volume():
     _, reason = template(*IMAGE_MODEL, version="1.30.4")
     assert "model.image" in reason
@@ -121,13 +133,9 @@ def test_what_a_model_s_image_needs_of_an_older_kubernetes_is_said_at_the_end(
 def gateway_rule(*values: str) -> Manifest:
     manifests = rendered(*DEVELOPMENT, *values)
     policies = policies_of(dict(pods(manifests))["vigie-gateway"], manifests)
-    (rule,) = (
-        rule
-        for policy in policies
-        for rule in policy.get("ingress", ())
-        if 8080 in [port["port"] for port in rule.get("ports", ())]
-    )
-    return rule
+    rules: list[Manifest] = [rule for policy in policies for rule in policy.get("ingress", ())]
+    (found,) = (one for one in rules if 8080 in [port["port"] for port in one.get("ports", ())])
+    return found
 
 
 @pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort"])
