@@ -126,6 +126,15 @@ REFUSALS = {
         ('driver.resources={"limits":null}',),
         "limits",
     ),
+    "more memory asked for than there may be": (
+        ('driver.resources.requests.memory="3Gi"',),
+        "driver.resources: the request of memory",
+    ),
+    "more CPUs asked for than there may be": (
+        ('ray.workerGroups.cpu.resources.requests.cpu="2500m"',),
+        "ray.workerGroups.cpu.resources: the request of cpu",
+    ),
+    "no ports, which is all ports": (("networkPolicy.receivers.ports=[]",), "receivers.ports"),
     "half a secret": (('driver.secrets={"registry.token":{"name":"a"}}',), "registry.token"),
     "two gateways on SQLite": (("gateway.replicas=2",), "gateway.persistence"),
     "no model": (('model.claim=""',), "model.claim"),

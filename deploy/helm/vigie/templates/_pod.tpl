@@ -12,6 +12,27 @@
 {{- end -}}
 {{- end }}
 
+{{/* Resources of a container, [their path in the values, they]: a pod that asks for more than it may
+     have is refused. */}}
+{{- define "vigie.resources" -}}
+{{- $path := index . 0 -}}
+{{- $resources := index . 1 -}}
+{{- range $name, $request := $resources.requests -}}
+{{- $limit := get $resources.limits $name -}}
+{{- if and $limit (gt (include "vigie.amount" $request | float64) (include "vigie.amount" $limit | float64)) -}}
+{{- fail (printf "%s.resources: the request of %s is %v, and the limit %v: raise that too" $path $name $request $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end }}
+
+{{/* A quantity of Kubernetes as a number. */}}
+{{- define "vigie.amount" -}}
+{{- $number := regexFind "^[0-9.]+" (toString .) -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- kindIs "string" . | ternary (mulf $number (get $units (trimPrefix $number (toString .)) | default 1)) (float64 .) -}}
+{{- end }}
+
 {{/* The `restricted` Pod Security Standard. */}}
 {{- define "vigie.podSecurityContext" -}}
 {{- $restricted := dict "runAsNonRoot" true "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") -}}

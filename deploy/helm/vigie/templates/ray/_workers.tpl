@@ -10,8 +10,7 @@
 {{- fail (printf "ray.workerGroups.%s: replicas is %v, and KubeRay keeps it between minReplicas (%v) and maxReplicas (%v): change those too" $name $group.replicas $group.minReplicas $group.maxReplicas) -}}
 {{- end -}}
 {{- $gpus = max $gpus (int (default 0 $group.gpus)) -}}
-{{- $cpu := toString (default $group.resources.requests.cpu $group.resources.limits.cpu) -}}
-{{- $each := ternary (divf (trimSuffix "m" $cpu) 1000) (float64 $cpu) (hasSuffix "m" $cpu) | ceil | int -}}
+{{- $each := include "vigie.amount" (default $group.resources.requests.cpu $group.resources.limits.cpu) | ceil | int -}}
 {{- $cpus = add $cpus (mul $each (ternary $group.maxReplicas $group.replicas $.Values.ray.autoscaler.enabled)) -}}
 {{- if and $group.gpus (not $isCuda) -}}
 {{- fail (printf "ray.workerGroups.%s has gpus: set config.model.device to cuda. By itself it goes by the GPUs that are there when the driver joins, and those that come later would stay unused" $name) -}}
@@ -50,7 +49,7 @@
 
 {{/* A group of worker pods: {root, name, group}. */}}
 {{- define "vigie.workerGroup" -}}
-{{- $of := dict "root" .root "component" "ray-worker" "at" .group -}}
+{{- $of := dict "root" .root "component" "ray-worker" "at" .group "path" (printf "ray.workerGroups.%s" .name) -}}
 - groupName: {{ .name }}
   replicas: {{ .group.replicas }}
   minReplicas: {{ .group.minReplicas }}
@@ -114,7 +113,7 @@ env:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 resources:
-  {{- mustMerge (dict "limits" $limits) (deepCopy .at.resources) | toYaml | nindent 2 }}
+  {{- include "vigie.resources" (list .path (mustMerge (dict "limits" $limits) (deepCopy .at.resources))) | nindent 2 }}
 securityContext:
   {{- include "vigie.containerSecurityContext" . | nindent 2 }}
 {{- end }}
