@@ -30,7 +30,7 @@ def test_a_longer_schedule_begins_like_a_shorter_one():
 
 
 def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
-    for without in (set(), OF_SEVERAL):
+    for without in (frozenset[Kind](), OF_SEVERAL):
         batches = make_schedule(3, 1_800, without=without)
         kinds = [fault.kind for batch in batches for fault in batch.faults]
 
