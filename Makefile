@@ -5,6 +5,7 @@
 #   PYTHON=python3.12   which Python makes the environment
 #   UV=/path/to/uv      a uv of your own instead of the pinned one
 #   ARGS="..."          options for the command behind demo, test, bench, soak and chaos
+#   TESTS="..."         the files of make test, instead of all
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -142,8 +143,8 @@ helm: ## Make Helm for the tests of the chart, where Go is (two minutes)
 	requirements/helm.sh
 
 .PHONY: test
-test: lint ## Check everything that a change may break: lint, types, tests
-	@$(call IN_LANES,not slow)
+test: lint ## Check everything that a change may break (TESTS=tests/unit: only these tests)
+	@$(if $(TESTS),$(BIN)/mypy && $(BIN)/pytest -m 'not slow' $$ARGS $(TESTS),$(call IN_LANES,not slow))
 
 .PHONY: test-all
 test-all: lint ## The same with the tests that take minutes

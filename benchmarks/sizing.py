@@ -186,9 +186,11 @@ def rounded(document: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    asked = parser(__doc__)
-    asked.add_argument("--check", action="store_true", help="measure no constants, check ours")
-    options = asked.parse_args(argv)
+    made = parser(__doc__)
+    made.add_argument("--check", action="store_true", help="measure no constants, check ours")
+    options = made.parse_args(argv)
+    if options.check and options.json:
+        made.error("--check measures no constants that --json could write")
     cases, checks, runs = (
         {name: shrunk(case) if options.quick else case for name, case in some.items()}
         for some in (CASES, CHECKS, WORKED)
@@ -203,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         show("What a reading costs one worker", stages(seen, measured))
     show("Fleets that the constants were not fitted to", stages(held_out, measured))
     show(f"`vigie run`, 4 partitions, {cores()} cores, broker on the same", rows)
-    if options.json and seen:
+    if options.json:
         path = options.json / "measured.json" if options.json.is_dir() else options.json
         path.write_text(json.dumps(rounded(measured.model_dump(mode="json")), indent=2) + "\n")
 

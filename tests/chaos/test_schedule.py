@@ -29,7 +29,7 @@ def test_a_longer_schedule_begins_like_a_shorter_one():
     assert long[: len(short)] == short
 
 
-def test_half_an_hour_holds_two_hundred_faults_of_every_kind():
+def test_half_an_hour_holds_every_kind_and_some_two_hundred_faults():
     for without in (frozenset[Kind](), OF_SEVERAL):
         batches = make_schedule(3, 1_800, without=without)
         kinds = [fault.kind for batch in batches for fault in batch.faults]
