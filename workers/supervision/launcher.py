@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from workers.errors import VigieError
+from workers.errors import ClusterError, VigieError
 from workers.stream.health import Health, Phase
 from workers.version import own_version
 
@@ -58,6 +58,21 @@ class Heartbeat:
     def is_loading(self) -> bool:
         """Whether it still loads its model or connects, and may hold the interpreter for long."""
         return self.health is not None and self.health.phase is Phase.STARTING
+
+
+class OtherVersionError(ClusterError):
+    """An actor's node has another version of Vigie than its driver."""
+
+
+def other_version(heartbeat: Heartbeat, driver: str) -> OtherVersionError | None:
+    """The error of an actor whose node has another version than the driver; None if it has not."""
+    version = getattr(heartbeat, "version", "an older version")
+    if version == driver:
+        return None
+    return OtherVersionError(
+        f"Ray node {heartbeat.node} has Vigie {version}, its driver has {driver}: "
+        "start the nodes of the cluster again with the driver's image"
+    )
 
 
 class ActorHandle(Protocol):

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from workers.errors import ClusterError, VigieError
+from workers.errors import VigieError
 from workers.stream.health import Health, Phase
 from workers.supervision.launcher import (
     ActorAwayError,
@@ -35,11 +35,17 @@ from workers.supervision.launcher import (
     ActorHandle,
     ActorLostError,
     Heartbeat,
+    OtherVersionError,
+    other_version,
 )
 from workers.supervision.restarts import CrashLoopError, RestartPolicy
 from workers.supervision.status import Kind
 from workers.version import own_version
 
+LOADS_WITHIN_S: Final = 120.0
+"""The longest silence of an actor that has a node and loads its model."""
+PLACED_WITHIN_S: Final = 30.0
+"""One that is silent for longer after its start waits for a place, or for a node."""
 FENCED_AGAIN_WITHIN_S: Final = 60.0
 NAMES: Final = {Kind.INGEST: "ingest worker", Kind.SCORERS: "scorer"}
 
@@ -139,7 +145,8 @@ class ManagedActor:
             kind: of the actors in it.
             policy: when a lost one may have a successor.
             stall_after_s: the longest silence, and call, of a ready actor.
-            start_timeout_s: the longest silence of one that is not ready yet.
+            start_timeout_s: the longest silence of one that has not answered yet: a node may have
+                to come for it.
         """
         self.slot, self.kind = slot, kind
         self.stage = ActorStage.IDLE
@@ -164,6 +171,11 @@ class ManagedActor:
     def is_ready(self) -> bool:
         """Whether it has answered and is expected to go on: calls may go to it."""
         return self.stage in {ActorStage.READY, ActorStage.RESTARTING}
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it has not answered since its start, for longer than where there is room."""
+        return self.stage is ActorStage.STARTING and self._silent_s >= PLACED_WITHIN_S
 
     @property
     def node(self) -> str | None:
@@ -242,7 +254,9 @@ class ManagedActor:
                 self._note(end.health)
             self.finished = end.cause is None
             cause = end.cause or VigieError("it ended without being asked")
-            return ActorExit(reason=Reason.DIED, cause=cause)
+            is_other = isinstance(cause, OtherVersionError)  # its run refused the work
+            reason = Reason.OTHER_VERSION if is_other else Reason.DIED
+            return ActorExit(reason=reason, cause=cause)
         except ActorAwayError:
             if self.can(Event.RESTART):  # to start takes longer than to answer
                 self._restarted()
@@ -270,12 +284,8 @@ class ManagedActor:
 
     def _take(self, heartbeat: Heartbeat, passed_s: float) -> ActorExit | None:
         before, self._last, self._silent_s = self._last, heartbeat, 0.0
-        if (version := getattr(heartbeat, "version", "an older version")) != own_version():
-            said = (
-                f"Ray node {heartbeat.node} has Vigie {version}, its driver has {own_version()}: "
-                "start the nodes of the cluster again with the driver's image"
-            )
-            return ActorExit(reason=Reason.OTHER_VERSION, cause=ClusterError(said))
+        if (error := other_version(heartbeat, own_version())) is not None:
+            return ActorExit(reason=Reason.OTHER_VERSION, cause=error)
         if self.can(Event.ANSWER):
             self.stage = self._after(Event.ANSWER)
         if before is not None and heartbeat.pid != before.pid:
@@ -296,10 +306,11 @@ class ManagedActor:
 
     def _exit_of_the_silent(self) -> ActorExit | None:
         reason, limit_s, said = Reason.SILENT, self._stall_after_s, "gave no answer for"
-        if self.can(Event.ANSWER):
+        if self.stage is ActorStage.STARTING:
             reason, limit_s, said = Reason.NO_ROOM, self._start_timeout_s, "did not start within"
-        elif self._last is None or self._last.is_loading:
-            limit_s = max(limit_s, self._start_timeout_s)
+        elif self.can(Event.ANSWER) or self._last is None or self._last.is_loading:
+            # It has had a place: if it is gone, the next actor in this slot may wait for another.
+            limit_s = max(limit_s, min(LOADS_WITHIN_S, self._start_timeout_s))
         return self._hung(reason, f"it {said} {limit_s:g} s") if self._silent_s >= limit_s else None
 
     def _hung(self, reason: Reason, said: str) -> ActorExit:

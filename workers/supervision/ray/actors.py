@@ -38,7 +38,7 @@ from workers.stream.repartition.build import (
 from workers.stream.scoring.backend import LocalScoring, Scoring, Work
 from workers.stream.sensor_labels import SensorLabels
 from workers.stream.tracing import tracing_of
-from workers.supervision.launcher import Heartbeat
+from workers.supervision.launcher import Heartbeat, other_version
 from workers.supervision.ray.scoring import Answer, PlacedScorer, RayScoring
 from workers.supervision.ray.watchdog import Watchdog
 
@@ -232,12 +232,20 @@ class IngestActor:
         """A sign of life, with how it goes; answers while `run` is busy."""
         return Heartbeat(node=self._node, pid=os.getpid(), health=self._health())
 
-    def run(self) -> Health:
+    def run(self, driver: str) -> Health:
         """Poll, score, publish and commit until `stop`; then drain.
+
+        Args:
+            driver: the driver's version of Vigie.
 
         Returns:
             The last health, everything committed.
+
+        Raises:
+            OtherVersionError: ours is another one; nothing was opened.
         """
+        if (error := other_version(self.heartbeat(), driver)) is not None:
+            raise error
         settings = self._job.settings
         configure_logging(settings.log)
         make_loop = self._job.prepare(self._ray_scoring() if self._scorers else None)

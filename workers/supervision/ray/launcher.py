@@ -16,14 +16,16 @@ from workers.supervision.launcher import (
     ActorHandle,
     ActorLostError,
     Heartbeat,
+    other_version,
 )
 from workers.supervision.ray.actors import IngestActor, Job, ScorerActor, WorkerJob, current_node
 from workers.supervision.ray.placement import SPREAD, node_beside_scorers, strategy_beside
 from workers.supervision.ray.polled_call import PolledCall, summary
 from workers.supervision.ray.scoring import PlacedScorer
 from workers.supervision.ray.watch import ClusterWatch
+from workers.version import own_version
 
-_LAST_HEALTH_WITHIN_S = 1.0
+_LAST_WITHIN_S = 1.0
 
 
 class RayLauncher:
@@ -140,7 +142,8 @@ class _RayWorker:
         self.actor = actor
         self.node = wished
         """Where it runs, or where it is wished to; None: unknown, or no more."""
-        self.run = actor.run.remote()
+        # The run itself compares versions: it begins before the first heartbeat comes.
+        self.run = actor.run.remote(own_version())
         self._heartbeat = actor.heartbeat.options(concurrency_group="control")
         self._call = PolledCall(self._heartbeat)
 
@@ -161,7 +164,11 @@ class _RayWorker:
             health: Health = ray.get(self.run)
         except ray.exceptions.RayTaskError as error:
             # Only the run failed: the actor still knows what was committed since.
-            raise ActorEndedError(error.cause, health=self._last_health()) from error
+            last = self._last_heartbeat()
+            # The run of an older version fails at what it is called with, and does not say why.
+            other = None if last is None else other_version(last, own_version())
+            health_then = None if last is None else last.health
+            raise ActorEndedError(other or error.cause, health=health_then) from error
         except ray.exceptions.RayError as error:
             raise ActorEndedError(ActorLostError(summary(error))) from error
         raise ActorEndedError(None, health=health)
@@ -177,14 +184,14 @@ class _RayWorker:
         _kill(self.actor)
         self.node = None
 
-    def _last_health(self) -> Health | None:
+    def _last_heartbeat(self) -> Heartbeat | None:
         import ray
 
         try:
-            last: Heartbeat = ray.get(self._heartbeat.remote(), timeout=_LAST_HEALTH_WITHIN_S)
+            last: Heartbeat = ray.get(self._heartbeat.remote(), timeout=_LAST_WITHIN_S)
         except (ray.exceptions.RayError, TimeoutError):
             return None
-        return last.health
+        return last
 
 
 class _RayScorer:

@@ -11,7 +11,10 @@ from structlog.testing import capture_logs
 from tests.support.supervision import Scenario, SupervisorHarness
 from tests.support.watched import exposition
 from workers.errors import ClusterError
+from workers.stream.health import Phase
 from workers.stream.state.counts import Counts
+from workers.supervision.launcher import ActorAwayError
+from workers.supervision.managed_actor import LOADS_WITHIN_S
 from workers.supervision.plan import Resources
 from workers.supervision.status import Kind
 
@@ -178,6 +181,46 @@ def test_a_worker_of_scaling_waits_as_long_for_the_node_that_is_brought_for_it()
         assert harness.supervisor.scaling.ingest.target == 2
         harness.workers[1].answers = True
         yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 2)
+
+    harness.run(scenario())
+
+
+def test_an_ingest_worker_that_hangs_while_it_loads_has_its_node_already() -> None:
+    harness = SupervisorHarness(ingest=1, start_timeout_s=900.0)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: bool(harness.workers))
+        (worker,) = harness.workers
+        worker.says(phase=Phase.STARTING)
+        yield from harness.ticks(1.0)
+        worker.answers = False
+        yield from harness.ticks(LOADS_WITHIN_S - 5.0)
+        assert not worker.killed
+        yield from harness.until(lambda: worker.killed, within=6.0)
+        assert harness.supervisor.scaling.replaced == {("ingest", "silent"): 1}
+
+    harness.run(scenario())
+
+
+def test_a_scorer_that_hangs_when_it_restarts_is_replaced_and_still_wanted() -> None:
+    harness = SupervisorHarness(ingest=1, scorers=1, placement="actors", start_timeout_s=900.0)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: bool(harness.workers))
+        (scorer,) = harness.scorers
+        scorer.gone = ActorAwayError("its process ended")
+        yield from harness.ticks(1.0)
+        scorer.gone, scorer.answers = None, False
+        harness.has_room = False
+        yield from harness.ticks(LOADS_WITHIN_S - 5.0)
+        assert not scorer.killed
+        yield from harness.until(lambda: len(harness.scorers) == 2, within=10.0)
+        assert scorer.killed
+        assert harness.supervisor.scaling.replaced == {("scorers", "silent"): 1}
+        yield from harness.ticks(890.0)  # its node may be gone: the next one waits for another
+        assert len(harness.scorers) == 2
+        harness.scorers[1].answers = True
+        yield from harness.until(lambda: harness.supervisor.scaling.scorers.actual == 1)
 
     harness.run(scenario())
 

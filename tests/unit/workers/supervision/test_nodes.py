@@ -9,7 +9,7 @@ import pytest
 from tests.support.supervision import Scenario, SupervisorHarness
 from workers.errors import ClusterError, ClusterLostError
 from workers.stream.health import Phase
-from workers.supervision.launcher import Heartbeat
+from workers.supervision.launcher import Heartbeat, OtherVersionError
 from workers.supervision.restarts import CrashLoopError
 from workers.version import own_version
 
@@ -119,6 +119,20 @@ def test_what_starts_on_a_node_with_another_image_gets_no_work_and_starts_again(
         assert wrong.killed
         assert list(harness.workers[0].scorers) == [right]
         assert harness.supervisor.scaling.replaced == {("scorers", "other_version"): 1}
+
+    harness.run(scenario())
+
+
+def test_an_ingest_worker_whose_run_refuses_its_drivers_version_starts_again() -> None:
+    harness = SupervisorHarness(ingest=1)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: bool(harness.workers))
+        harness.workers[0].end = OtherVersionError("Ray node old has Vigie 0.0.9")
+        yield from harness.until(lambda: len(harness.workers) == 2)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 1)
+        assert harness.workers[0].killed
+        assert harness.supervisor.scaling.replaced == {("ingest", "other_version"): 1}
 
     harness.run(scenario())
 
