@@ -177,8 +177,11 @@ REFUSALS = {
         ("ray.autoscaler.enabled=true",),
         "config.workers.max_ingest",
     ),
+    "scorers on demand that nobody would demand": (
+        ("ray.autoscaler.enabled=true", 'config.workers={"max_ingest":2,"placement":"actors"}'),
+        "config.workers.max_scorers",
+    ),
     "an ingress without a host": (("gateway.ingress.enabled=true",), "gateway.ingress.host"),
-    "GPUs that would stay unused": (("ray.workerGroups.cpu.gpus=1",), "config.model.device"),
     "GPUs that no pod has": (('config.model.device="cuda"',), "gpus"),
     "more GPUs for a scorer than a pod has": (
         (*CUDA, "config.workers.num_gpus_per_scorer=2"),
@@ -192,9 +195,16 @@ REFUSALS = {
         (*CUDA, "ray.autoscaler.enabled=true", "config.workers.max_ingest=2"),
         "config.workers.max_scorers",
     ),
-    "more pods than KubeRay would make": (("ray.workerGroups.cpu.replicas=2",), "maxReplicas"),
+    "fewer pods at most than at least": (
+        ("ray.workerGroups.cpu.minReplicas=2",),
+        "ray.workerGroups.cpu: maxReplicas",
+    ),
     "fewer CPUs than workers": (("config.workers.min_ingest=3",), "ray.workerGroups"),
     "fewer CPUs than workers that are set": (("config.workers.ingest=4",), "ray.workerGroups"),
+    "fewer CPUs in the pods that KubeRay would make": (
+        ("config.workers.ingest=4", "ray.workerGroups.cpu.replicas=2"),
+        "ray.workerGroups",
+    ),
     "fewer CPUs than workers and scorers": (
         ('config.workers={"ingest":2,"placement":"actors"}',),
         "3 workers",
@@ -208,14 +218,17 @@ REFUSALS = {
         "role controller",
     ),
     "pods of Kafka with too long a name": (
-        ('fullnameOverride="a-name-that-is-as-long-as-can-be"',),
+        (
+            'fullnameOverride="a-name-that-is-as-long-as-a-name-can-be"',
+            'strimzi.kafka.poolPrefix="of-the-second-cluster-"',
+        ),
         "fullnameOverride",
     ),
     "a name that no Service may have": (('fullnameOverride="v1.0"',), "fullnameOverride"),
     "a name that begins with a digit": (('fullnameOverride="3rd"',), "fullnameOverride"),
-    "a chart's name that begins with a digit": (('nameOverride="3rd"',), "nameOverride"),
     "a tag in the name of the image": (('image.repository="vigie:1"',), "repository"),
-    "a gateway that is killed before it has drained": (
+    "a digest in the name of the image": (('image.repository="vigie@sha256:1"',), "repository"),
+    "a gateway that has to drain longer than it may live": (
         ("gateway.drainSeconds=90",),
         "gateway.terminationGracePeriodSeconds",
     ),

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.deploy.test_chart import (
+    CUDA,
     DEVELOPMENT,
     ELSEWHERE,
     GPU,
@@ -117,17 +118,91 @@ def test_a_model_s_image_is_refused_where_kubernetes_has_no_such_volume():
 def test_what_a_model_s_image_needs_of_an_older_kubernetes_is_said_at_the_end(
     version, is_noted, tmp_path
 ):
-    """`helm template` keeps the notes to itself, so here they are a manifest."""
-    chart = shutil.copytree(CHART, tmp_path / "vigie")
+    assert ("ImageVolume" in notes(tmp_path, *IMAGE_MODEL, version=version)) is is_noted
+
+
+GPUS = "ray.workerGroups.cpu.gpus=1"
+NOTES = {
+    "a short grace": ("gateway.terminationGracePeriodSeconds=36", "gateway.drainSeconds take 10"),
+    "GPUs that come late": (GPUS, "those that come after the driver stay unused"),
+    "GPUs that nobody uses": (f"{GPUS},config.model.device=cpu", "they stay unused"),
+    "pods beyond the most": (
+        "ray.workerGroups.cpu.replicas=3",
+        "minReplicas and maxReplicas, at 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "said"), NOTES.values(), ids=NOTES.keys())
+def test_what_works_but_not_well_is_said_at_the_end(values, said, tmp_path):
+    """Not refused: what is installed with such values can still be upgraded."""
+    (tmp_path / "without").mkdir()
+
+    assert said in notes(tmp_path, "--set", values)
+    assert said not in notes(tmp_path / "without")
+
+
+def notes(folder: Path, *arguments: str, version: str = KUBERNETES) -> str:
+    """What helm says at the end. `helm template` keeps it to itself, so here it is a manifest."""
+    chart = shutil.copytree(CHART, folder / "vigie")
     shutil.move(chart / "templates" / "NOTES.txt", chart / "notes")
     (chart / "templates" / "notes.yaml").write_text(
         'kind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "notes") . | quote }}\n'
     )
 
-    manifests, reason = template(*IMAGE_MODEL, version=version, chart=chart)
+    manifests, reason = template(*arguments, version=version, chart=chart)
 
     assert manifests, reason
-    assert ("ImageVolume" in named(manifests, "Notes")["text"]) is is_noted
+    text: str = named(manifests, "Notes")["text"]
+    return text
+
+
+def gpus_by(resource: str) -> tuple[str, ...]:
+    """A pod whose GPU is among the limits of its resources, and not in `gpus`."""
+    resources = (
+        f'{{"requests":{{"cpu":2,"memory":"4Gi"}},"limits":{{"memory":"4Gi","{resource}":1}}}}'
+    )
+    return ('config.model.device="cuda"', f"ray.workerGroups.cpu.resources={resources}")
+
+
+AUTOSCALER = "ray.autoscaler.enabled=true"
+TAKEN = {
+    "GPUs among the limits": gpus_by("nvidia.com/gpu"),
+    "GPUs of another maker": gpus_by("amd.com/gpu"),
+    "parts of GPUs": gpus_by("nvidia.com/mig-1g.10gb"),
+    "scorers that reserve none": (
+        'config.model.device="cuda"',
+        "config.workers.num_gpus_per_scorer=0",
+    ),
+    "pods on demand for a number that stays": (AUTOSCALER, "config.workers.ingest=2"),
+    "pods on demand without scaling": (AUTOSCALER, 'config.workers.scaling="off"'),
+    "pods on demand for scorers that stay": (
+        *(*CUDA, AUTOSCALER),
+        'config.workers={"max_ingest":2,"scorers":1}',
+    ),
+    "a long name of everything": (
+        'fullnameOverride="a-name-that-is-longer-than-the-40-there-are"',
+    ),
+    "a digit after the name of the release": ('nameOverride="3rd"',),
+    "a tag beside the digest": (
+        'image={"repository":"vigie:1","digest":"sha256:%s"}' % ("0" * 64),
+    ),
+    "values of the first version": ("strimzi.kafka.poolPrefix=null", "monitoring.runbookUrl=null"),
+}
+
+
+@pytest.mark.parametrize("values", TAKEN.values(), ids=TAKEN.keys())
+def test_what_works_is_not_refused(values):
+    assert rendered(*DEVELOPMENT, *values)
+
+
+@pytest.mark.parametrize("values", [*TIMEOUTS.values()], ids=TIMEOUTS.keys())
+def test_a_driver_that_waits_for_its_workers_has_not_failed_yet(values, tmp_path):
+    manifests = rendered(*values[0], "driver.startupSeconds=700")
+    spec = named(manifests, "Deployment", "vigie-driver")["spec"]
+
+    needs_s = driver_of(manifests, tmp_path).ray.start_timeout_s + 700
+    assert spec["progressDeadlineSeconds"] >= needs_s + 300, "its own node, and the image there"
 
 
 def gateway_rule(*values: str) -> Manifest:
@@ -159,14 +234,23 @@ def test_a_release_whose_services_could_not_be_made_is_refused(release):
 def test_two_releases_in_a_namespace_take_nothing_from_each_other():
     """But topics, which are Kafka's: a second release has others, or leaves them to the first."""
     made = [
-        {(one["kind"], one["metadata"]["name"]) for one in template(release=release)[0]}
-        for release in ("one", "two")
+        {
+            (one["kind"], one["metadata"]["name"])
+            for one in template("--set", f"strimzi.kafka.poolPrefix={prefix}", release=release)[0]
+        }
+        for release, prefix in (("one", ""), ("two", "two-"))
     ]
 
     assert {kind for kind, _ in made[0] & made[1]} == {"KafkaTopic"}
 
 
-def test_the_pools_of_kafka_are_of_its_cluster():
+def test_a_name_of_full_length_has_room_for_its_pods_of_kafka():
+    name = "n" * 40
+    assert rendered(*PRODUCTION, f'fullnameOverride="{name}"')
+
+
+def test_the_pools_of_kafka_are_of_its_cluster_under_the_names_that_they_have():
+    """A pool of another name would be a second set of nodes beside those that run."""
     manifests = rendered(*PRODUCTION)
     cluster = named(manifests, "Kafka")["metadata"]["name"]
 
@@ -175,7 +259,7 @@ def test_the_pools_of_kafka_are_of_its_cluster():
         for one in manifests
         if one["kind"] == "KafkaNodePool"
     }
-    assert found == {"vigie-controller": cluster, "vigie-broker": cluster}
+    assert found == {"controller": cluster, "broker": cluster}
 
 
 def test_an_alert_s_runbook_opens_where_the_repository_is():

@@ -5,6 +5,9 @@
 {{- $all := .root.Values.image -}}
 {{- $repository := default $all.repository $own.repository -}}
 {{- $digest := ternary $own.digest $all.digest (or (hasKey $own "tag") (hasKey $own "digest")) -}}
+{{- if and (not $digest) (regexMatch ":[^/]*$" $repository) -}}
+{{- fail (printf "image.repository is %s: the tag belongs into image.tag" $repository) -}}
+{{- end -}}
 {{- if $digest -}}
 {{- printf "%s@%s" $repository $digest -}}
 {{- else -}}

@@ -1,50 +1,79 @@
-{{/* Refuses groups whose pods would never come, or stand there unused. */}}
+{{/* Refuses groups whose pods would never come, or have no room for the workers of the beginning. */}}
 {{- define "vigie.checkGroups" -}}
 {{- $workers := dig "workers" dict .Values.config -}}
+{{- $placement := dig "placement" "auto" $workers -}}
 {{- $isCuda := eq (dig "model" "device" "auto" .Values.config) "cuda" -}}
 {{- $gpus := 0 -}}
 {{- $cpus := 0 -}}
 {{- range $name, $group := .Values.ray.workerGroups -}}
 {{- if $group -}}
-{{- if or (lt (int $group.replicas) (int $group.minReplicas)) (gt (int $group.replicas) (int $group.maxReplicas)) -}}
-{{- fail (printf "ray.workerGroups.%s: replicas is %v, and KubeRay keeps it between minReplicas (%v) and maxReplicas (%v): change those too" $name $group.replicas $group.minReplicas $group.maxReplicas) -}}
+{{- if lt (int $group.maxReplicas) (int $group.minReplicas) -}}
+{{- fail (printf "ray.workerGroups.%s: maxReplicas is %v, and minReplicas %v" $name $group.maxReplicas $group.minReplicas) -}}
 {{- end -}}
-{{- $gpus = max $gpus (int (default 0 $group.gpus)) -}}
+{{- $gpus = max $gpus (include "vigie.gpus" $group | int) -}}
 {{- $each := include "vigie.amount" (default $group.resources.requests.cpu $group.resources.limits.cpu) | ceil | int -}}
-{{- $cpus = add $cpus (mul $each (ternary $group.maxReplicas $group.replicas $.Values.ray.autoscaler.enabled)) -}}
-{{- if and $group.gpus (not $isCuda) -}}
-{{- fail (printf "ray.workerGroups.%s has gpus: set config.model.device to cuda. By itself it goes by the GPUs that are there when the driver joins, and those that come later would stay unused" $name) -}}
-{{- end -}}
+{{- $cpus = add $cpus (mul $each (ternary $group.maxReplicas (include "vigie.replicas" $group | int) $.Values.ray.autoscaler.enabled)) -}}
 {{- end -}}
 {{- end -}}
 {{- if $isCuda -}}
-{{- if lt (float64 $gpus) (float64 (default 1 $workers.num_gpus_per_scorer)) -}}
+{{- if lt (float64 $gpus) (float64 (dig "num_gpus_per_scorer" 1 $workers)) -}}
 {{- fail "config.model.device is cuda: no pod of ray.workerGroups has the gpus of one scorer (config.workers.num_gpus_per_scorer, 1 by itself)" -}}
 {{- end -}}
-{{- if eq (default "auto" $workers.placement) "ingest" -}}
+{{- if eq $placement "ingest" -}}
 {{- fail "config.workers.placement is ingest, and GPUs go to scorers alone: set it to actors, or leave config.model.device at cpu" -}}
 {{- end -}}
 {{- end -}}
-{{- $ingest := min (include "vigie.fewest" (list $workers "ingest") | int) (int .Values.config.topics.partitions) -}}
-{{- $inActors := or (eq (default "auto" $workers.placement) "actors") (and $isCuda (ne (default "auto" $workers.placement) "ingest")) -}}
-{{- $scorers := ternary (include "vigie.fewest" (list $workers "scorers") | int) 0 $inActors -}}
-{{- if gt (add $ingest $scorers) $cpus -}}
-{{- fail (printf "ray.workerGroups have %d CPUs, and config.workers wants %d workers at least, each with a CPU: the driver could never start" $cpus (add $ingest $scorers)) -}}
-{{- end -}}
-{{- if .Values.ray.autoscaler.enabled -}}
-{{- range $kind := ternary (list "ingest" "scorers") (list "ingest") $isCuda -}}
-{{- if has (get $workers (printf "max_%s" $kind) | default "auto") (list "auto") -}}
+{{- $kinds := ternary (list "ingest" "scorers") (list "ingest") (or (eq $placement "actors") $isCuda) -}}
+{{- $fewest := 0 -}}
+{{- range $kind := $kinds -}}
+{{- $isAuto := eq (get $workers $kind | default "auto" | toString) "auto" -}}
+{{- $first := ternary (get $workers (printf "min_%s" $kind) | default 1) (get $workers $kind) $isAuto | int -}}
+{{- $fewest = add $fewest (ternary (min $first (int $.Values.config.topics.partitions)) $first (eq $kind "ingest")) -}}
+{{- $isScaled := and $isAuto $.Values.ray.autoscaler.enabled (ne (dig "scaling" "auto" $workers) "off") -}}
+{{- if and $isScaled (eq (get $workers (printf "max_%s" $kind) | default "auto" | toString) "auto") -}}
 {{- fail (printf "ray.autoscaler.enabled adds pods for workers that find no room: set config.workers.max_%s, which by itself goes by what is there" $kind) -}}
 {{- end -}}
+{{- end -}}
+{{- if gt $fewest $cpus -}}
+{{- fail (printf "ray.workerGroups have %d CPUs, and config.workers wants %d workers at least, each with a CPU: the driver could never start" $cpus $fewest) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What of the groups works, if not as it was meant: for the notes. */}}
+{{- define "vigie.groupNotes" -}}
+{{- $device := dig "model" "device" "auto" .Values.config -}}
+{{- range $name, $group := .Values.ray.workerGroups -}}
+{{- if $group -}}
+{{- $replicas := include "vigie.replicas" $group | int -}}
+{{- if ne $replicas (int $group.replicas) }}
+ray.workerGroups.{{ $name }}: replicas is {{ $group.replicas }}, and KubeRay keeps it between minReplicas and maxReplicas, at {{ $replicas }}.
+{{- end }}
+{{- if and (include "vigie.gpus" $group | int) (ne $device "cuda") }}
+ray.workerGroups.{{ $name }} has GPUs, and config.model.device is {{ $device }}: {{ ternary "those that come after the driver" "they" (eq $device "auto") }} stay unused. Set it to cuda.
+{{- end }}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* With how many of a kind a run begins at least: [workers, kind]. */}}
-{{- define "vigie.fewest" -}}
-{{- $workers := index . 0 -}}
-{{- $number := get $workers (index . 1) | default "auto" -}}
-{{- ternary (get $workers (printf "min_%s" (index . 1)) | default 1) $number (eq (toString $number) "auto") -}}
+{{/* GPUs of a group's pod, as KubeRay tells Ray of them: those of any kind that are in its limits. */}}
+{{- define "vigie.gpus" -}}
+{{- $found := default 0 .gpus | int -}}
+{{- range $resource, $amount := .resources.limits -}}
+{{- if regexMatch "gpu$|^nvidia\\.com/mig-" $resource -}}
+{{- $found = max $found (int $amount) -}}
+{{- end -}}
+{{- end -}}
+{{- $found -}}
+{{- end }}
+
+{{/* Pods of a group without Ray's autoscaler. */}}
+{{- define "vigie.replicas" -}}
+{{- min .maxReplicas (max .minReplicas .replicas) -}}
+{{- end }}
+
+{{/* Seconds that a worker has to start. With the autoscaler it waits for a node and for the image there. */}}
+{{- define "vigie.startTimeout" -}}
+{{- dig "ray" "start_timeout_s" (ternary 900 120 .Values.ray.autoscaler.enabled) .Values.config | ceil | int -}}
 {{- end }}
 
 {{/* A group of worker pods: {root, name, group}. */}}
