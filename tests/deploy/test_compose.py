@@ -146,12 +146,17 @@ def test_the_driver_begins_when_its_nodes_have_joined(services):
         assert f"(s.gethostname(), {port})" in services[name]["healthcheck"]["test"][-1]
 
 
-@pytest.mark.parametrize("told", ["auto", "cuda"])
-def test_the_device_of_the_driver_is_that_of_the_file_env(told):
-    services = read_compose(COMPOSE, {"VIGIE_DEVICE": told if told != "auto" else ""})["services"]
-    settings = load_settings(None, environ=plain(services["driver"]["environment"]))
+@pytest.mark.parametrize(
+    ("env", "device"), [({}, "cpu"), ({"VIGIE_MODEL__DEVICE": "cuda"}, "cuda")]
+)
+def test_the_device_of_the_driver_is_that_of_the_file_env_or_else_of_vigie_toml(
+    tmp_path, env, device
+):
+    file = tmp_path / "vigie.toml"
+    file.write_text('[model]\ndevice = "cpu"\n')
+    environment = plain(read_compose(COMPOSE, env)["services"]["driver"]["environment"])
 
-    assert settings.model.device == told
+    assert load_settings(file, environ=environment).model.device == device
 
 
 # -- who reaches whom ----------------------------------------------------------------------------

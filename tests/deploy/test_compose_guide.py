@@ -69,9 +69,11 @@ def test_the_file_env_has_profiles_and_variables_that_exist(services):
     of_services = {one for service in services.values() for one in service.get("profiles", [])}
 
     assert {one for told in profiles for one in told.split(",")} == of_services
-    assert table == set(re.findall(r"\$\{(\w+):-", COMPOSE.read_text(encoding="utf-8")))
+    # With a default, or passed on.
+    taken = re.findall(r"\$\{(\w+):-|^ +(VIGIE_\w+):$", COMPOSE.read_text("utf-8"), re.MULTILINE)
+    assert table == {name or passed for name, passed in taken}
     assert set(env) <= {"COMPOSE_PROFILES", *table}
-    assert env["VIGIE_DEVICE"] == "cuda"
+    assert env["VIGIE_MODEL__DEVICE"] == "cuda"
 
 
 def test_an_upgrade_stops_the_driver_before_the_nodes_below_it(services):

@@ -17,9 +17,19 @@ Services = Mapping[str, dict[str, Any]]
 
 
 def read_compose(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The document, with ``${NAME:-default}`` filled in, ``$$`` as ``$``; merges are YAML's own."""
+    """The document, with ``${NAME:-default}`` filled in, ``$$`` as ``$``; merges are YAML's own.
+
+    A variable of a service without a value is passed on where `environ` has it, else left out.
+    """
     text = _VARIABLE.sub(lambda found: environ.get(found[1]) or found[2], path.read_text())
     document: dict[str, Any] = yaml.safe_load(text.replace("$$", "$"))
+    for service in document["services"].values():
+        if "environment" in service:
+            given = {
+                name: environ.get(name) if value is None else value
+                for name, value in service["environment"].items()
+            }
+            service["environment"] = {n: value for n, value in given.items() if value is not None}
     return document
 
 

@@ -103,8 +103,9 @@ def create(
     if not good:
         # No failure: what keeps the token before each start of the gateway must not hold that up.
         typer.echo(
-            f"{token_id}, the token in {token_file}, was revoked or has expired, and stays so: "
-            "nobody gets in with it. Put another one into the file, and run this again.",
+            f"{token_id}, the token in {token_file}, was revoked or has expired: it is "
+            "not valid, and cannot be made valid again. Put another one into the file, and run "
+            "this again.",
             err=True,
         )
     if as_json:

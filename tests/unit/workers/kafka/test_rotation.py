@@ -99,6 +99,30 @@ def test_a_secret_that_is_away_or_a_broker_that_is_away_change_nothing(
     assert watched.take() is not None
 
 
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_a_file_that_is_empty_for_a_moment_is_looked_at_again(
+    broker: Broker,
+    secret: Path,
+    source: SettingsSource,
+    text: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As it is between the truncation and the writing of `>file`: no secret, and no warning."""
+    watched = SecretRotation(source)
+    broker.password = NEW
+    secret.write_text(text)
+    watched.look()
+    assert watched.take() is None
+    assert broker.asked == 0
+    assert not caplog.text
+
+    secret.write_text(NEW)
+    watched.look()
+    fresh = watched.take()
+    assert fresh is not None
+    assert fresh.kafka.client_options() == {KEY: NEW}
+
+
 def test_the_watch_outlives_an_error_that_nobody_expects(
     broker: Broker,
     secret: Path,
