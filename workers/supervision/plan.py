@@ -37,7 +37,7 @@ class Plan:
         device: where models compute: "cpu" or "cuda".
         is_auto_device: whether the GPUs that there were decided on that.
         gpus_per_scorer: what each scorer reserves.
-        resources: that it was made for.
+        resources: what the cluster had when the plan was made.
         topic: of the readings.
         partitions: of the readings, when the plan was made.
     """
@@ -50,11 +50,6 @@ class Plan:
     resources: Resources
     topic: str
     partitions: int
-
-    @property
-    def cpus(self) -> int:
-        """Logical cores that the actors of the beginning use together."""
-        return min(self.ingest.target, self.partitions) + self.scorers.target
 
 
 def make_plan(

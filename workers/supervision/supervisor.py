@@ -256,10 +256,11 @@ class Supervisor:
                 )
         else:
             if actor.slot < self._plan.ingest.target or actor.restarts:
+                wanted = sum(map(self._targets.of, Kind))
                 raise ClusterError(
                     f"ingest worker {actor.slot} did not start within "
                     f"{self._start_timeout_s:g} s (ray.start_timeout_s). The workers need "
-                    f"{self._plan.cpus} CPUs together: give the cluster more, or lower "
+                    f"{wanted} CPUs together: give the cluster more, or lower "
                     "workers.ingest or workers.scorers"
                 )
             if actor.slot + 1 != self._targets.of(Kind.INGEST):
@@ -274,13 +275,18 @@ class Supervisor:
             return
         self._look_at_s = now_s + _LOOK_EVERY_S
         self._targets.follow(self._replan())
-        busy = [actor for actor in self._ingest if actor.stage is not ActorStage.IDLE]
-        held = {partition for actor in busy for partition in actor.health.lag}
+        # A node may have to come for those that wait, for minutes: the others go on as if alone.
+        waiting = Counter(a.kind for a in (*self._ingest, *self._scorers) if a.waits_for_room)
+        there = [a for a in self._ingest if a.stage is not ActorStage.IDLE and not a.waits_for_room]
+        held = {partition for actor in there for partition in actor.health.lag}
+        scorers, wanted = len(self._ready_scorers()), self._targets.of(Kind.SCORERS)
         self._targets.look(
             [actor.health for actor in self._ingest],
-            undisturbed=len(busy) == self._targets.of(Kind.INGEST)
-            and all(a.is_ready and a.health.phase is Phase.RUNNING for a in busy)
-            and sum(a.is_ready for a in self._scorers) == self._targets.of(Kind.SCORERS)
+            ready_scorers=scorers,
+            waiting=waiting,
+            undisturbed=len(there) + waiting[Kind.INGEST] == self._targets.of(Kind.INGEST)
+            and all(a.is_ready and a.health.phase is Phase.RUNNING for a in there)
+            and min(wanted, 1) <= scorers <= wanted <= scorers + waiting[Kind.SCORERS]
             and len(held) >= self._targets.partitions,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -129,8 +129,22 @@ class Targets:
                 reason = "the cluster has no room for one more"
                 self._set(Decision(kind=kind, before=before, target=before - 1, reason=reason))
 
-    def look(self, healths: Sequence[Health], *, undisturbed: bool) -> None:
-        """Show the load, every second or so; undisturbed: no worker starts, ends or is missing."""
+    def look(
+        self,
+        healths: Sequence[Health],
+        *,
+        ready_scorers: int,
+        waiting: Mapping[Kind, int],
+        undisturbed: bool,
+    ) -> None:
+        """Show the load, every second or so.
+
+        Args:
+            healths: of the ingest workers.
+            ready_scorers: how many can be called.
+            waiting: how many wait for a place, by kind: meanwhile none more is asked for.
+            undisturbed: no other worker starts, ends or is missing.
+        """
         with self._lock:
             now_s = self._monotonic_s()
             passed_s = 0.0 if self._looked_at_s is None else now_s - self._looked_at_s
@@ -142,12 +156,12 @@ class Targets:
             ingest.busy_s = sum(health.busy_s for health in healths)
             ingest.cpu_s = sum(health.cpu_s for health in healths)
             # Scorers have no time sheet: the share of the calls allowed that are open stands in.
-            scorers.busy_s += min(calls / room, 1.0) * scorers.wanted * passed_s
+            scorers.busy_s += min(calls / room, 1.0) * ready_scorers * passed_s
             scorers.cpu_s = scorers.busy_s
             lag = sum(sum(health.lag.values()) for health in working)
             done = sum(health.total.records for health in healths)
-            for target, present in ((ingest, len(working)), (scorers, scorers.wanted)):
-                if undisturbed and target.room is not None and present > target.room:
+            for target, present in ((ingest, len(working)), (scorers, ready_scorers)):
+                if target.room is not None and present > target.room:
                     target.room = None
                 if target.mode is not Mode.AUTO or target.limits.most == 0:
                     continue
@@ -162,7 +176,10 @@ class Targets:
                     busy_s=target.busy_s,
                     cpu_s=target.cpu_s,
                 )
-                decision = target.autoscaler.look(load, self._limits(target))
+                limits = self._limits(target)
+                if waiting[target.kind]:
+                    limits = limits.at_most(present)
+                decision = target.autoscaler.look(load, limits)
                 if decision is not None:
                     self._set(decision)
 
@@ -189,9 +206,8 @@ class Targets:
             gpus=now.gpus,
             **{f"max_{kind}": self._limits(one).most for kind, one in self._targets.items()},
         )
-        if now.cpus > before.cpus or now.gpus > before.gpus:
-            for target in self._targets.values():
-                target.room = None
+        for target in self._targets.values():
+            target.room = None
         if self._plan.is_auto_device and self._plan.device == "cpu" and now.gpus > before.gpus:
             self._log.warning(
                 "gpus_unused",

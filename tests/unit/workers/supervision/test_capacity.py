@@ -8,13 +8,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from tests.support.supervision import Scenario, SupervisorHarness
+from tests.support.supervision import KILLED, Scenario, SupervisorHarness
 from tests.support.watched import exposition
 from workers.errors import ClusterError
 from workers.stream.health import Phase
 from workers.stream.state.counts import Counts
 from workers.supervision.launcher import ActorAwayError
-from workers.supervision.managed_actor import LOADS_WITHIN_S
+from workers.supervision.managed_actor import LOADS_WITHIN_S, PLACED_WITHIN_S
 from workers.supervision.plan import Resources
 from workers.supervision.status import Kind
 
@@ -225,6 +225,80 @@ def test_a_scorer_that_hangs_when_it_restarts_is_replaced_and_still_wanted() -> 
     harness.run(scenario())
 
 
+def test_an_error_names_the_cpus_that_are_needed_by_now() -> None:
+    harness = SupervisorHarness(ingest=2)
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: harness.at_work() == [0, 1])
+        harness.scale(ingest=4)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 4)
+        harness.has_room = False
+        harness.workers[1].end = KILLED
+        yield from harness.ticks(200.0)
+
+    with pytest.raises(ClusterError, match="The workers need 4 CPUs together"):
+        harness.run(scenario())
+
+
+# -- the others meanwhile --------------------------------------------------------------------------
+
+
+def test_a_worker_that_waits_for_its_node_does_not_hold_up_a_step_in_of_the_others() -> None:
+    harness = SupervisorHarness(cores=3, start_timeout_s=900.0, scale_in_after_s=10)
+
+    harness.has_room = False
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: len(harness.workers) == 3)
+        for worker in harness.workers[:2]:  # the third has not got a node
+            worker.answers = True
+        began_s = harness.clock()
+        while harness.supervisor.scaling.ingest.target > 1:
+            assert harness.clock() - began_s < 120.0, "the load wants fewer, and nobody leaves"
+            for worker in harness.workers[:2]:
+                worker.says(lag=dict.fromkeys(range(4), 0))
+            yield
+        assert harness.clock() - began_s >= PLACED_WITHIN_S, "a start disturbs the others"
+        yield from harness.until(lambda: harness.at_work() == [0])
+
+    harness.run(scenario())
+
+
+def test_an_ingest_worker_that_waits_for_its_node_does_not_hold_up_the_scorers() -> None:
+    harness = SupervisorHarness(
+        cores=3, placement="actors", ingest=2, start_timeout_s=900.0, **QUICK
+    )
+
+    def scenario() -> Scenario:
+        yield from harness.until(lambda: len(harness.workers) == 2)
+        harness.workers[1].answers = False
+        for turn in range(400):
+            harness.workers[0].says(
+                lag=dict.fromkeys(range(4), 10**6), in_flight=4,
+                counts={0: Counts(records=10 * turn)},
+            )  # fmt: skip
+            yield
+        scaling = harness.supervisor.scaling
+        assert (scaling.scorers.target, scaling.scorers.actual) == (3, 3)
+        assert (scaling.ingest.target, scaling.ingest.actual) == (2, 1)
+
+    harness.run(scenario())
+
+
+def test_while_a_worker_waits_for_its_node_the_load_asks_for_no_other() -> None:
+    harness = SupervisorHarness(cores=1, max_ingest=4, start_timeout_s=900.0, **QUICK)
+
+    def scenario() -> Scenario:
+        yield from harness.ticks(2.0)
+        harness.has_room = False
+        yield from behind(harness, 300.0)
+        scaling = harness.supervisor.scaling
+        assert (scaling.ingest.target, scaling.ingest.actual) == (2, 1)
+        assert scaling.decisions == {("ingest", "out"): 1}
+
+    harness.run(scenario())
+
+
 # -- the most that there can be --------------------------------------------------------------------
 
 
@@ -267,17 +341,35 @@ def test_the_most_is_what_there_was_room_for_until_there_is_more() -> None:
     harness.run(scenario())
 
 
-def test_room_that_the_cluster_lacked_is_forgotten_when_it_grows() -> None:
-    harness = SupervisorHarness(cores=1, max_ingest=4, **QUICK)
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_room_that_the_cluster_lacked_is_forgotten_when_it_changes(cpus: int) -> None:
+    harness = SupervisorHarness(cores=2, max_ingest=4, min_ingest=1, **QUICK)
 
     def scenario() -> Scenario:
         yield from harness.ticks(2.0)
         harness.has_room = False
         yield from behind(harness, 170.0)
-        assert max_workers(harness) == 1
-        harness.resources = Resources(cpus=2)
+        assert max_workers(harness) == 2
+        harness.resources = Resources(cpus=cpus)
         yield from harness.ticks(2.0)
         assert max_workers(harness) == 4
+
+    harness.run(scenario())
+
+
+def test_room_that_the_cluster_lacked_is_forgotten_when_more_are_ready() -> None:
+    harness = SupervisorHarness(ingest=1)
+
+    def scenario() -> Scenario:
+        yield from harness.ticks(1.0)
+        harness.has_room = False
+        harness.scale(ingest=2)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.room == 1, within=130)
+        harness.has_room = True
+        harness.scale(ingest=2)
+        yield from harness.until(lambda: harness.supervisor.scaling.ingest.actual == 2)
+        yield from harness.ticks(2.0)  # disturbed: not every partition is held
+        assert harness.supervisor.scaling.ingest.room is None
 
     harness.run(scenario())
 
