@@ -12,12 +12,12 @@ from schemas.settings import ProcessingSettings, WorkerSettings
 from tests.support.clock import FakeClock
 from workers.errors import BrokerUnavailableError, ClusterLostError
 from workers.stream.health import Health, Phase
+from workers.supervision.group_admin import GroupAdmin
 from workers.supervision.launcher import (
     ActorAwayError,
     ActorEndedError,
     ActorHandle,
     ActorLostError,
-    GroupAdmin,
     Heartbeat,
 )
 from workers.supervision.plan import Plan, Resources, make_plan

@@ -1,11 +1,11 @@
-"""The actors as the supervisor sees them: handles whose calls never block; and the broker.
+"""The actors as the supervisor sees them: handles whose calls never block.
 
 The supervisor works on these protocols, so its tests need no cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -117,17 +117,3 @@ class ActorLauncher(Protocol):
 
     def wait(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         """Return when the run of one of these ingest workers is over, at most after `timeout_s`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupAdmin:
-    """What only the broker can do or say. Both calls may block, and may raise a `VigieError`.
-
-    Attributes:
-        partitions: how many the readings have now.
-        remove: takes the members of these slots off the group: a static member stays in it, with
-            its partitions, until its session times out.
-    """
-
-    partitions: Callable[[], int]
-    remove: Callable[[Sequence[int]], None]

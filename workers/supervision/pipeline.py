@@ -23,7 +23,7 @@ from workers.stream.calendars import read_calendars
 from workers.stream.health import Health
 from workers.stream.input import Input
 from workers.stream.sensor_labels import SensorLabels
-from workers.supervision.launcher import GroupAdmin
+from workers.supervision.group_admin import GroupAdmin
 from workers.supervision.plan import Plan, cores, make_plan
 from workers.supervision.ray.actors import Job, ModelFiles, WorkerJob
 from workers.supervision.ray.launcher import RayLauncher

@@ -50,7 +50,8 @@ class ScaleRequest(BaseModel):
 class WorkerCount:
     """How many workers of a kind there should be and have answered, and what scaling keeps to.
 
-    `room`: as many the cluster had room for when it last had none for one more; None: not known.
+    `room` is how many the cluster had room for when it last lacked room for one more; None where
+    that is not known.
     """
 
     mode: Mode

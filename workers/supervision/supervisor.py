@@ -36,7 +36,8 @@ from workers.errors import (
     VigieError,
 )
 from workers.stream.health import Health, Phase
-from workers.supervision.launcher import ActorHandle, ActorLauncher, GroupAdmin
+from workers.supervision.group_admin import GroupAdmin
+from workers.supervision.launcher import ActorHandle, ActorLauncher
 from workers.supervision.managed_actor import (
     ActorExit,
     ActorStage,

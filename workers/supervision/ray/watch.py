@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -129,10 +129,17 @@ def view_of_ray() -> ClusterView:
     nodes = head.get_all_node_info(timeout=_CALL_WITHIN_S)
     ours = ray.get_runtime_context().get_node_id()
     living = {node_id.hex(): node for node_id, node in nodes.items() if node.state == 0}
-    leaving = frozenset(state.get_draining_nodes())
-    staying = [node.resources_total for name, node in living.items() if name not in leaving]
+    totals = {name: node.resources_total for name, node in living.items()}
+    return view_of(totals, leaving=frozenset(state.get_draining_nodes()), ours=ours)
+
+
+def view_of(
+    totals: Mapping[str, Mapping[str, float]], *, leaving: frozenset[str], ours: str
+) -> ClusterView:
+    """The view of a cluster whose living nodes have these resources in total."""
+    staying = [total for node, total in totals.items() if node not in leaving]
     resources = Resources(
-        cpus=int(sum(node.get("CPU", 0) for node in staying)),
-        gpus=sum(node.get("GPU", 0.0) for node in staying),
+        cpus=int(sum(total.get("CPU", 0) for total in staying)),
+        gpus=sum(total.get("GPU", 0.0) for total in staying),
     )
-    return ClusterView(has_us=ours in living, leaving=leaving, resources=resources)
+    return ClusterView(has_us=ours in totals, leaving=leaving, resources=resources)

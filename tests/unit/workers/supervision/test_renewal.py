@@ -9,7 +9,8 @@ import pytest
 from tests.support.supervision import KILLED, Scenario, SupervisorHarness
 from workers.errors import SettingsError
 from workers.stream.health import Health, Phase
-from workers.supervision.launcher import ActorHandle, GroupAdmin
+from workers.supervision.group_admin import GroupAdmin
+from workers.supervision.launcher import ActorHandle
 
 
 class NewLauncher:

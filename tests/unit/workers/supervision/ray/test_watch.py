@@ -7,7 +7,8 @@ import pytest
 from tests.support.clock import FakeClock
 from workers.errors import ClusterLostError
 from workers.supervision.plan import Resources
-from workers.supervision.ray.watch import ClusterView, ClusterWatch
+from workers.supervision.ray import session
+from workers.supervision.ray.watch import ClusterView, ClusterWatch, view_of
 
 
 class Head:
@@ -44,6 +45,22 @@ def test_nodes_that_are_drained_are_named() -> None:
     assert head.looks(1.0) == frozenset()
     head.view = ClusterView(has_us=True, leaving=frozenset({"spot"}))
     assert head.looks(2.0) == {"spot"}
+
+
+def test_what_the_cluster_has_is_what_the_nodes_that_stay_have_together() -> None:
+    totals = {"head": {}, "a": {"CPU": 4.0, "memory": 1e9}, "b": {"CPU": 8.0, "GPU": 2.0}}
+    assert view_of(totals, leaving=frozenset(), ours="head") == ClusterView(
+        has_us=True, resources=Resources(cpus=12, gpus=2.0)
+    )
+    assert view_of(totals, leaving=frozenset({"b"}), ours="gone") == ClusterView(
+        has_us=False, leaving=frozenset({"b"}), resources=Resources(cpus=4)
+    )
+
+
+def test_a_local_ray_has_what_was_said_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = view_of({"here": {"CPU": 64.0}}, leaving=frozenset({"other"}), ours="here")
+    monkeypatch.setattr(session, "view_of_ray", lambda: here)
+    assert session._view_of_local() == ClusterView(has_us=True, leaving=frozenset({"other"}))
 
 
 def test_what_the_nodes_have_is_what_it_was_at_the_start_until_the_head_says_more() -> None:
