@@ -260,7 +260,7 @@ def measure(folder: Path, *, share: float, steps: Sequence[Step]) -> tuple[Watch
 
 def main(argv: Sequence[str] | None = None) -> None:
     made = parser(__doc__)
-    made.add_argument("--share", type=float, default=0.3, help="of a core, for each worker")
+    made.add_argument("--share", type=float, default=0.15, help="of a core, for each worker")
     made.add_argument("--picture", type=Path, metavar="PATH", help="draw it, as PNG or SVG")
     options = made.parse_args(argv)
     steps = QUICK if options.quick else STEPS
