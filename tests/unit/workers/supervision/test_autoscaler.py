@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from schemas.settings import WorkerSettings
 from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load
@@ -253,6 +253,7 @@ def test_whatever_the_load_changes_keep_apart_and_within_the_limits(
     final=st.floats(0.0, 3.6),
     at_least=st.sampled_from([0.0, 0.95]),
 )
+@example(loads=[(3.0, 58), (0.5, 162), (3.0, 5)], replay_s=3.0, final=1.0, at_least=0.95)
 def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_least) -> None:
     capacity = 1000.0
     plant = Plant(capacity=capacity, replay_s=replay_s, at_least=at_least)
@@ -265,8 +266,10 @@ def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_le
     assert plant.changes[before:] == [], "it never comes to rest"
     assert plant.lag <= 2 * plant.workers * capacity, "what arrives is not served"
     assert final <= plant.workers * 1.001
+    # What one worker can do is too little by the restore, where its limit was seen during one.
+    seen = 1 - replay_s / RULES.scale_out_after_s
     if plant.workers > 1:
-        assert final / (plant.workers - 1) > 0.6, "more workers than the load wants"
+        assert final / (plant.workers - 1) > 0.6 * seen, "more workers than the load wants"
 
 
 def test_where_stepping_in_costs_a_backlog_it_is_tried_ever_more_seldom() -> None:
