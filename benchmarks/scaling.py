@@ -50,7 +50,7 @@ SCALING = {"scale_out_after_s": 8, "scaling_pause_s": 15, "scale_in_after_s": 40
 _SHAPE = Shape(hidden=(512,), latent=32, sensors=20)
 _START_S = 240.0
 _LIMIT_S = 3_000.0
-_FLOOD, _BACKLOG = 20_000.0, 60_000
+_FLOOD, _BACKLOG = 20_000.0, 30_000
 _CAUGHT_UP_S = 1.0
 """Of the load: less than that waits always."""
 
