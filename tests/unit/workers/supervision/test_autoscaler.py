@@ -253,6 +253,7 @@ def test_whatever_the_load_changes_keep_apart_and_within_the_limits(
     final=st.floats(0.0, 3.6),
     at_least=st.sampled_from([0.0, 0.95]),
 )
+@example(loads=[(0.0, 1), (2.0, 5), (0.5, 28), (3.0, 5)], replay_s=0.0, final=1.0, at_least=0.95)
 @example(loads=[(3.0, 58), (0.5, 162), (3.0, 5)], replay_s=3.0, final=1.0, at_least=0.95)
 def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_least) -> None:
     capacity = 1000.0
