@@ -50,7 +50,7 @@ SCALING = {"scale_out_after_s": 8, "scaling_pause_s": 15, "scale_in_after_s": 40
 _SHAPE = Shape(hidden=(512,), latent=32, sensors=20)
 _START_S = 240.0
 _LIMIT_S = 3_000.0
-_FLOOD, _BACKLOG = 20_000.0, 30_000
+_FLOOD, _BACKLOG = 20_000.0, 2_000
 _CAUGHT_UP_S = 1.0
 """Of the load: less than that waits always."""
 
@@ -153,20 +153,21 @@ class Watch:
 
 
 def most_of_one(watch: Watch, rate: Any, *, seconds: float) -> float:
-    """Readings a second that one worker works off a backlog with.
+    """Readings a second that one worker gets done of a flood.
 
-    It is measured until the next one, which the backlog calls, is there; that one has to leave
-    again before the first step.
+    It is measured until the next one, which the flood calls, is there; that one has to leave again
+    before the first step.
     """
     watch.until(lambda sample: sample.wanted == sample.present == 1, "one worker, as nothing comes")
     rate.value = _FLOOD
-    watch.until(lambda sample: sample.lag > _BACKLOG, "a backlog")
-    rate.value = 0.0
-    first = last = watch.look(-1)
-    while last.lag and last.present == 1 and last.at_s - first.at_s < seconds:
+    first = last = watch.until(lambda sample: sample.lag > _BACKLOG, "a backlog")
+    while last.present == 1 and last.at_s - first.at_s < seconds:
         last = watch.look(-1)
+    rate.value = 0.0
     watch.until(lambda sample: sample.lag == 0, "the end of the backlog")
     watch.until(lambda sample: sample.wanted == sample.present == 1, "one worker again")
+    if last is first:
+        raise RuntimeError(f"a second worker came before one was at its limit: {first}")
     return (last.done - first.done) / (last.at_s - first.at_s)
 
 
