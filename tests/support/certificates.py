@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -30,7 +32,7 @@ class Authority:
 
     def __post_init__(self) -> None:
         """Write its own certificate."""
-        own = _certificate(self.name, self._key, self.name, self._key, None, days=1)
+        own = _certificate(self.name, self._key, self.name, self._key, (), days=1)
         self.path.write_bytes(own.public_bytes(serialization.Encoding.PEM))
 
     @property
@@ -38,10 +40,10 @@ class Authority:
         """Its certificate."""
         return self.folder / f"{self.name}.pem"
 
-    def sign(self, name: str, host: str, *, days: int = 1) -> tuple[Path, Path]:
-        """Files of a certificate for `host` and of its key; expired if `days` is negative."""
+    def sign(self, name: str, *hosts: str, days: int = 1) -> tuple[Path, Path]:
+        """Files of a certificate for `hosts` and of its key; expired if `days` is negative."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key, self.name, self._key, host, days=days)
+        certificate = _certificate(name, key, self.name, self._key, hosts, days=days)
         paths = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
@@ -67,7 +69,7 @@ def _certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
-    host: str | None,
+    hosts: Sequence[str],
     *,
     days: int,
 ) -> x509.Certificate:
@@ -80,15 +82,22 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=3))
         .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=not hosts, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
             critical=False,
         )
     )
-    if host is not None:
+    if hosts:
         builder = builder.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False
+            x509.SubjectAlternativeName([_name_of(host) for host in hosts]), critical=False
         )
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _name_of(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

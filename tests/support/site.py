@@ -136,10 +136,10 @@ class Site:
 
 
 @contextmanager
-def open_site(home: Path, **environment: str) -> Iterator[Site]:
-    """A network with a broker and a Ray head; at the end nothing of it is left."""
+def open_site(home: Path, network: Network | None = None, **environment: str) -> Iterator[Site]:
+    """A network (or this one) with a broker and a Ray head; at the end nothing of it is left."""
     with ExitStack() as stack:
-        network = stack.enter_context(open_network())
+        network = network or stack.enter_context(open_network())
         kafka, head = network.add(), network.add()
         environment = _QUICK_TO_NOTICE | environment
         rays = stack.enter_context(open_ray_nodes(network, home, **environment))
