@@ -253,9 +253,8 @@ def measure(folder: Path, *, share: float, steps: Sequence[Step]) -> tuple[Watch
             print(f"one worker: {most:,.0f} readings/s", file=sys.stderr)
             rows = follow(watch, rate, steps, most)
             rate.value = 0.0
-            end = watch.until(lambda s: s.lag == 0, "the end")
-            if end.done != end.sent:
-                raise RuntimeError(f"{end.sent} readings sent, {end.done} done")
+            # What is read is no lag any more, and done when it is committed.
+            watch.until(lambda s: s.lag == 0 and s.done == s.sent, "the last reading sent")
     return watch, rows, most
 
 
