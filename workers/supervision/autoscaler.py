@@ -161,8 +161,8 @@ class Autoscaler:
         trend = self._trend()
         if trend is None:
             return None
-        if trend.is_at_limit and self._waited_throughout(trend):
-            self._most_per_worker = trend.rate / load.workers  # the latest: records may have grown
+        if trend.is_at_limit:  # the latest: records may have grown
+            self._most_per_worker = trend.rate / load.workers
         used = self._used(trend)
         if not self._roomy(trend, used, limits):
             self._roomy_since_s = None
@@ -207,10 +207,6 @@ class Autoscaler:
     def _behind(self, trend: _Trend) -> bool:
         # Nothing done in all this time is a restore, or trouble: more workers would only add to it.
         return trend.is_at_limit and trend.caught_up_in_s > self._rules.scale_out_after_s
-
-    def _waited_throughout(self, trend: _Trend) -> bool:
-        # Else the rate is in part what came, and not what they can do.
-        return all(load.lag_records > trend.rate * NOTICEABLE_S for load in self._samples)
 
     def _used(self, trend: _Trend) -> float:
         """The share of what the workers can do that the load takes: at most what they are busy."""

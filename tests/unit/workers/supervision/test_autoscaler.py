@@ -10,7 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 
 from schemas.settings import WorkerSettings
-from workers.supervision.autoscaler import Autoscaler, Decision, Limits, Load
+from workers.supervision.autoscaler import (
+    BUSY_SHARE,
+    ROOM_SHARE,
+    Autoscaler,
+    Decision,
+    Limits,
+    Load,
+)
 from workers.supervision.status import Kind
 
 RULES = WorkerSettings(scale_out_after_s=10.0, scale_in_after_s=60.0, scaling_pause_s=30.0)
@@ -253,8 +260,7 @@ def test_whatever_the_load_changes_keep_apart_and_within_the_limits(
     final=st.floats(0.0, 3.6),
     at_least=st.sampled_from([0.0, 0.95]),
 )
-@example(loads=[(0.0, 1), (2.0, 5), (0.5, 28), (3.0, 5)], replay_s=0.0, final=1.0, at_least=0.95)
-@example(loads=[(3.0, 58), (0.5, 162), (3.0, 5)], replay_s=3.0, final=1.0, at_least=0.95)
+@example(loads=[(3.0, 58), (0.5, 162), (3.0, 5)], replay_s=3.0, final=1.0, at_least=0.0)
 def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_least) -> None:
     capacity = 1000.0
     plant = Plant(capacity=capacity, replay_s=replay_s, at_least=at_least)
@@ -267,10 +273,11 @@ def test_a_constant_load_is_settled_for_and_served(loads, replay_s, final, at_le
     assert plant.changes[before:] == [], "it never comes to rest"
     assert plant.lag <= 2 * plant.workers * capacity, "what arrives is not served"
     assert final <= plant.workers * 1.001
-    # What one worker can do is too little by the restore, where its limit was seen during one.
-    seen = 1 - replay_s / RULES.scale_out_after_s
-    if plant.workers > 1:
-        assert final / (plant.workers - 1) > 0.6 * seen, "more workers than the load wants"
+    # What one worker can do is the least that it may be: its limit was seen in a look of which a
+    # part was a restore, or a lower load; of workers that are busy with waiting any part.
+    seen = BUSY_SHARE - replay_s / RULES.scale_out_after_s
+    if plant.workers > 1 and not at_least:
+        assert final / (plant.workers - 1) > ROOM_SHARE * seen, "more workers than the load wants"
 
 
 def test_where_stepping_in_costs_a_backlog_it_is_tried_ever_more_seldom() -> None:
