@@ -35,7 +35,7 @@ def test_a_driver_whose_head_is_gone_has_its_workers_commit_and_says_so(
     (tmp_path / "other").write_text(other)
     model = save(small_detector(), tmp_path / "small")
     ask = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
-    with open_site(tmp_path, **ask) as site, topic_maker(site.connection) as make_topic:
+    with open_site(tmp_path, environment=ask) as site, topic_maker(site.connection) as make_topic:
         site.add_node("--num-cpus=2")
         settings = make_settings(site.connection, make_topic, group, partitions=4)
         stranger = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "other")}
@@ -70,7 +70,7 @@ def test_under_tls_every_reading_is_scored_once_and_nobody_joins_without(
             "RAY_TLS_CA_CERT": str(authority.path),
         }
         with (
-            open_site(tmp_path, network, **tls) as site,
+            open_site(tmp_path, network, tls) as site,
             topic_maker(site.connection) as make_topic,
         ):
             site.add_node("--num-cpus=2")

@@ -136,13 +136,15 @@ class Site:
 
 
 @contextmanager
-def open_site(home: Path, network: Network | None = None, **environment: str) -> Iterator[Site]:
+def open_site(
+    home: Path, network: Network | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Site]:
     """A network (or this one) with a broker and a Ray head; at the end nothing of it is left."""
     with ExitStack() as stack:
         network = network or stack.enter_context(open_network())
         kafka, head = network.add(), network.add()
-        environment = _QUICK_TO_NOTICE | environment
-        rays = stack.enter_context(open_ray_nodes(network, home, **environment))
+        given = {**_QUICK_TO_NOTICE, **(environment or {})}
+        rays = stack.enter_context(open_ray_nodes(network, home, **given))
         config = BrokerConfig(
             host=kafka.address, prefix=tuple(kafka.command([])), jvm_options=QUICK_START
         )
