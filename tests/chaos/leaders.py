@@ -54,7 +54,7 @@ def replicas(connection: Connection) -> dict[TopicPartition, Replicas]:
             for one in topic["partitions"]
         }
 
-    return _asked(connection, ask)
+    return asked(connection, ask)
 
 
 def all_in_sync(connection: Connection) -> bool:
@@ -78,12 +78,16 @@ def move(connection: Connection, wanted: Mapping[TopicPartition, int]) -> None:
             partitions.setdefault(at.topic, []).append(at.partition)
         admin.elect_leaders(_PREFERRED, partitions, raise_errors=False)
 
-    _asked(connection, ask)
+    asked(connection, ask)
 
 
-def _asked(connection: Connection, ask: Callable[[Any], T]) -> T:
-    """Ask until a broker answers: kafka-python asks one, which may be the one that is down."""
-    until_s = time.monotonic() + _WITHIN_S
+def asked(connection: Connection, ask: Callable[[Any], T], *, within_s: float = _WITHIN_S) -> T:
+    """Ask until a broker answers: kafka-python asks one, which may be the one that is down.
+
+    Raises:
+        KafkaError: of the last try, when none did in time.
+    """
+    until_s = time.monotonic() + within_s
     while True:
         try:
             with closing(KafkaAdminClient(**admin_options(connection, timeout_s=_TRY_S))) as admin:

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 import psutil
-from kafka import KafkaAdminClient
-from kafka.errors import InvalidPartitionsError, KafkaError
+from kafka.errors import InvalidPartitionsError
 
 from schemas.settings import Settings
 from tests.chaos.brokers import (
@@ -25,15 +24,14 @@ from tests.chaos.brokers import (
 )
 from tests.chaos.cluster import Cluster
 from tests.chaos.hooks.switches import Switches
+from tests.chaos.leaders import asked
 from tests.chaos.load import Load
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import FAIR, Passage, Weather
 from tests.chaos.schedule import OF_SEVERAL, Fault, FaultBatch, Kind
 from tests.support import netns
-from tests.support.wait import wait_until
 from workers.errors import VigieError
 from workers.kafka.kafka_python.consumer.source import SourceConfig
-from workers.kafka.kafka_python.options import admin_options
 
 _ADDED_WITHIN_S: Final = 60.0
 _AT_WORK_S: Final = 10.0
@@ -219,21 +217,14 @@ class Nemesis:
 
     def add_partition(self, fault: Fault) -> Undo:
         self.brokers.need_running()
-        wait_until(self._add_partition, within=_ADDED_WITHIN_S, what="one more partition")
+        asked(self.cluster.direct, self._add_partition, within_s=_ADDED_WITHIN_S)
         self.partitions += 1
         return nothing
 
-    def _add_partition(self) -> bool:
-        admin = KafkaAdminClient(**admin_options(self.cluster.direct))
-        try:
+    def _add_partition(self, admin: Any) -> None:
+        # Refused where the answer of the time before was lost: then it is there.
+        with contextlib.suppress(InvalidPartitionsError):
             admin.create_partitions({self.settings.topics.readings: self.partitions + 1})
-        except InvalidPartitionsError:  # the answer of the time before was lost
-            return True
-        except KafkaError:  # one of several brokers does not answer
-            return False
-        finally:
-            admin.close()
-        return True
 
     def fight(self, fault: Fault) -> Undo:
         """Start a second pipeline with the same ids; only one of the two may go on."""

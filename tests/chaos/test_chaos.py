@@ -35,6 +35,11 @@ def short_run(folder: Path, *, seed: int, guarantee: Guarantee) -> Report:
         command=f"python -m tests.chaos --short --seed {seed} --rate 100 --recovery 90 "
         f"--guarantee {guarantee.value}",
     )
+    return reported(plan, folder)
+
+
+def reported(plan: Plan, folder: Path) -> Report:
+    """The report of a run."""
     report = run(plan, folder)
     gc.collect()  # the sockets, while their warning is ignored
     return report
@@ -79,7 +84,7 @@ def test_what_acks_1_loses_is_found(tmp_path: Path) -> None:
         command="python -m tests.chaos --nodes 3 --only PART_BROKER --acks 1",
     )
 
-    report = run(plan, tmp_path)
+    report = reported(plan, tmp_path)
 
     told = "\n".join(report.lines())
     assert not report.good, told

@@ -74,7 +74,8 @@ def run_pipeline(
     calendars = read_calendars(settings.off)
     _check_model(settings, settings.model.path, calendars)
     together = {settings.topics.readings, settings.topics.sensor_state}
-    with ray_session(settings.ray, cpus=cores(), gpus=_gpus()) as watch:
+    is_local = settings.ray.address is None
+    with ray_session(settings.ray, cpus=cores(), gpus=_gpus() if is_local else 0) as watch:
 
         def planned(device: str) -> Plan:
             return make_plan(
@@ -83,7 +84,7 @@ def run_pipeline(
                 topic=settings.topics.readings,
                 partitions=findings[0].partitions,
                 resources=watch.resources,
-                reserved=settings.ray.address is not None,
+                reserved=not is_local,
             )
 
         plan = planned(settings.model.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from schemas.settings import WorkerSettings
 from workers.supervision.autoscaler import Limits
-from workers.supervision.status import Mode
+from workers.supervision.status import Kind, Mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,11 @@ class Plan:
     resources: Resources
     topic: str
     partitions: int
+
+    @property
+    def kinds(self) -> dict[Kind, KindPlan]:
+        """Both of them."""
+        return {Kind.INGEST: self.ingest, Kind.SCORERS: self.scorers}
 
 
 def make_plan(

@@ -64,7 +64,7 @@ class Targets:
                 limits=begin.limits,
                 autoscaler=Autoscaler(kind, workers),
             )
-            for kind, begin in ((Kind.INGEST, plan.ingest), (Kind.SCORERS, plan.scorers))
+            for kind, begin in plan.kinds.items()
         }
         self._resources = plan.resources
         self._partitions = plan.partitions
@@ -111,9 +111,8 @@ class Targets:
         Nobody leaves for a limit that falls with the cluster: workers that are there have room.
         """
         with self._lock:
-            for target, planned in zip(
-                self._targets.values(), (plan.ingest, plan.scorers), strict=True
-            ):
+            for kind, planned in plan.kinds.items():
+                target = self._targets[kind]
                 most = max(planned.limits.most, min(target.limits.most, target.wanted))
                 target.limits = Limits(least=planned.limits.least, most=most)
             before, self._resources = self._resources, plan.resources
